@@ -58,8 +58,8 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         'apps.shop.kepe: unknown key, did you mean "keep"?',
         'apps.shop.keep: should be a whole number, got "two"',
         "apps.shop.secrets.KEY: the variable NOT_THERE is not set; set it where the bot is started",
-        'apps.shop.environments.production.servers: no server is named "wbe1", did you mean "web1"?',
-        "apps.shop.environments.production.freeze: not in this version of deploybot; take it out",
+        'apps.shop.environments.production.servers: unknown server "wbe1", did you mean "web1"?',
+        "apps.shop.environments.production.freeze: is not supported in this version of deploybot; remove it",
     ]
 
 
@@ -75,7 +75,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         ("[bot]\ntimezone = 2", 'timezone: should be a time zone such as "Europe/Berlin", got 2'),
         ("[bot]\nkeep_logs = 1.5", 'keep_logs: should be a size such as "500MB" or "2GiB", got 1.5'),
         ("[bot]\ndata = 5", "data: should be a path in quotes, got 5"),
-        ("[bot]\nplugins = 'none'", "plugins: there is no folder"),
+        ("[bot]\nplugins = 'none'", "plugins: folder not found"),
         ("bot = 1", "bot: should be a table, got 1"),
         ("servers = []", "servers: should be a table, got an empty list"),
         (f"hooks = 1.5\n{APP}", "hooks: should be a table, got 1.5"),
@@ -89,23 +89,23 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         (f"{APP}health = 'http://x'", 'health: should be a table such as { http = "http://127.0.0.1:8000/healthz",'),
         (
             f"{APP}[apps.shop.notify]\nkinds = ['push']",
-            "should be a table of its own, such as [apps.shop.notify.NAME], got",
+            "should be a table, such as [apps.shop.notify.NAME], got",
         ),
         (
             f"{APP}[hooks.shop.github]",
-            "hooks.shop: is an app: write [apps.shop.hooks.SENDER] for what is about one app",
+            "hooks.shop: is an app: for the webhooks of one app, write [apps.shop.hooks.SENDER]",
         ),
         (f"{APP}[apps.shop.forge]\nkind = 'githb'", 'or "forgejo", got "githb", did you mean "github"?'),
         ("[apps.'my shop']", 'apps."my shop": should be a name: up to 40 of a-z, 0-9'),
-        (f"{APP}servers = ['web1']", "servers: unknown key here; it belongs into [apps.NAME.environments.NAME]"),
+        (f"{APP}servers = ['web1']", "servers: unknown key here; it belongs in [apps.NAME.environments.NAME]"),
         (f"{APP}[apps.shop.environments]", "apps.shop.environments: should not be empty"),
         (f"{APP}keep = true", "apps.shop.keep: should be a whole number, got true"),
         (f"{APP}keep = 0", "apps.shop.keep: should be at least 1, got 0"),
         (f"{APP}keep = 101", "apps.shop.keep: should be at most 100, got 101"),
         (f"{APP}env = {{ PORT = 8000 }}", "apps.shop.env.PORT: should be text in quotes, got 8000"),
         (f"{APP}env = {{ 'A-B' = 'x' }}", "apps.shop.env.A-B: should be the name of an environment variable"),
-        (f"{APP}env = {{ DEPLOYBOT_X = 'x' }}", "env.DEPLOYBOT_X: DEPLOYBOT_… is the bot's own: take another name"),
-        (f"{APP}env = {{ UID = 'x' }}", "env.UID: is the shell's own and cannot be set: take another name"),
+        (f"{APP}env = {{ DEPLOYBOT_X = 'x' }}", "env.DEPLOYBOT_X: DEPLOYBOT_… is reserved for the bot: choose another name"),
+        (f"{APP}env = {{ UID = 'x' }}", "env.UID: is reserved by the shell and cannot be set: choose another name"),
         (f"{APP}tasks = {{ go = ' ' }}", 'apps.shop.tasks.go: should be a command, not empty, got " "'),
         (f"{APP}warn_paths = ['ok/**', '/etc']", "warn_paths[1]: should be a pattern such as"),
         (f"{APP}warn_paths = 'x'", 'apps.shop.warn_paths: should be a list, got "x"'),
@@ -129,20 +129,20 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         (f"{APP}compose = {{ files = ['../x'] }}", "compose.files[0]: should be a relative path without `..`"),
         (f"{APP}compose = {{ env_file = '-x' }}", "compose.env_file: should be a relative path without `..`"),
         (f"{APP}compose = {{ env_file = '/' }}", "compose.env_file: should be a path below `/`"),
-        (f"{SERVER}certificate = {{ file = 'x' }}", "servers.web1.certificate: belongs to a key, and there is none"),
-        (f"{SERVER}key = {{ file = 'x' }}", "servers.web1.agent: replaces a key, and there is a key, too"),
-        (f"{SERVER}jump = 'web2'", 'servers.web1.jump: no server is named "web2", did you mean "web1"?'),
-        (f"{SERVER}jump = 'web1'", "servers.web1.jump: goes round in a circle: web1 → web1"),
+        (f"{SERVER}certificate = {{ file = 'x' }}", "servers.web1.certificate: needs key, which is not set"),
+        (f"{SERVER}key = {{ file = 'x' }}", "servers.web1.agent: cannot be combined with key"),
+        (f"{SERVER}jump = 'web2'", 'servers.web1.jump: unknown server "web2", did you mean "web1"?'),
+        (f"{SERVER}jump = 'web1'", "servers.web1.jump: forms a cycle: web1 → web1"),
         (f"{SERVER}docker = 'var/run'", 'servers.web1.docker: should be "/path" (a socket on the server)'),
         (f"{SERVER}docker = 'tcp://10.0.0.1:2375'", "servers.web1.docker: needs docker_tls"),
         (f"{SERVER}docker_tls = {{ ca='a', cert='b', key='c' }}", 'docker_tls: is for docker = "tcp://host:port" only'),
         (f"{SERVER}host_key = 'SHA256:abc'", "servers.web1.host_key: should be an OpenSSH public key line"),
-        (f"{SERVER}host_key = ['{HOST_KEY[:40]}']", "servers.web1.host_key[0]: should be a whole `ssh-ed25519`"),
+        (f"{SERVER}host_key = ['{HOST_KEY[:40]}']", "servers.web1.host_key[0]: should be a complete `ssh-ed25519`"),
         (
             f"{SERVER}host_key = '{HOST_KEY.replace('ed25519', 'rsa')}'",
-            "host_key: should be a whole `ssh-rsa` public key",
+            "host_key: should be a complete `ssh-rsa` public key",
         ),
-        (f"{SERVER}key = 'x'", "servers.web1.key: is given as a file: write { file ="),
+        (f"{SERVER}key = 'x'", "servers.web1.key: should name a file: write { file ="),
         ('[servers.a]\nssh = "u@h"', "servers.a: has no way to log in: give key, password or agent = true"),
         ('[servers.a]\nssh = "h"', 'servers.a.ssh: should be "user@host" or "user@host:port", got "h"'),
         ('[servers.a]\nssh = "u@::1"', "servers.a.ssh: should have its IPv6 address in brackets"),
@@ -161,19 +161,19 @@ def test_keys_of_the_design_that_come_later_are_refused(problems: Callable[..., 
         for key in keys:
             assert not {key} & part.known_keys().keys()
             text = f"[{heading.replace('NAME', 'x')}]\n{key} = 1\n" if heading else f"{key} = 1\n"
-            assert any(f"{key}: not in this version" in problem for problem in problems(text))
+            assert any(f"{key}: is not supported in this version" in problem for problem in problems(text))
 
 
 @pytest.mark.parametrize(
     ("second", "problem"),
     [
-        ('servers = ["web1"]\ndefault = true', "staging.default: production is the default already; there is only one"),
+        ('servers = ["web1"]\ndefault = true', "staging.default: production is already the default; there can be only one"),
         ('servers = ["web1", "web1"]', 'staging.servers: "web1" is listed more than once'),
         ('servers = ["web1"]\ndirectory = "/srv//first/"', "staging: uses the directory /srv/first on web1"),
         ('servers = ["twin"]\ndirectory = "/srv/first"', "staging: uses the directory /srv/first on twin"),
-        ('servers = ["web1", "twin"]', "staging.servers: web1 and twin are one machine, 203.0.113.10:22"),
-        ('servers = ["web1"]\nsecrets = { A = { env = "A" } }\n', "secrets.A: stands in apps.shop.env in the clear"),
-        ('servers = ["web1"]\nenv = { B = "b" }\n', "env.B: is among the secrets of apps.shop"),
+        ('servers = ["web1", "twin"]', "staging.servers: web1 and twin are the same machine, 203.0.113.10:22"),
+        ('servers = ["web1"]\nsecrets = { A = { env = "A" } }\n', "secrets.A: is also in apps.shop.env, in plain text"),
+        ('servers = ["web1"]\nenv = { B = "b" }\n', "env.B: is also in apps.shop.secrets"),
     ],
 )
 def test_environments_keep_out_of_each_others_way(
@@ -190,7 +190,7 @@ def test_environments_keep_out_of_each_others_way(
 def test_two_environments_never_share_a_compose_project(problems: Callable[..., list[str]]) -> None:
     text = f"{GOOD}directory = '/srv/a'\n[apps.shop.environments.staging]\nservers = ['web1']\n"
     text += "[apps.shop.compose]\nproject = 'shop'\n"
-    assert "staging: uses the Compose project shop on web1, as apps.shop.environments.production" in problems(text)[0]
+    assert "staging: uses the Compose project shop on web1, and so does apps.shop.environments.production" in problems(text)[0]
 
 
 def test_circles_of_jump_hosts_are_told_once(problems: Callable[..., list[str]]) -> None:
@@ -198,7 +198,7 @@ def test_circles_of_jump_hosts_are_told_once(problems: Callable[..., list[str]])
         f'[servers.{name}]\nssh = "u@{name}"\nagent = true\njump = "{jump}"\n'
         for name, jump in ("ab", "bc", "ca", "da")
     )
-    assert problems(servers) == ["servers.a.jump: goes round in a circle: a → b → c → a"]
+    assert problems(servers) == ["servers.a.jump: forms a cycle: a → b → c → a"]
 
 
 @pytest.mark.parametrize(
@@ -264,21 +264,21 @@ PRODUCTION = "apps.shop.environments.production"
         (
             'approvers = "admin"\napproval_code = "totp"\napproval_within = "1h"\napprovals_exclude = "authors"',
             [
-                f"{key}: says how to approve, and nothing is to be approved: give `approvals`, too"
+                f"{key}: has no effect without `approvals`: set it, too"
                 for key in ("approvers", "approval_code", "approval_within", "approvals_exclude")
             ],
         ),
         (
             "approvals = 1\ndefault = true",
-            ["default: is not for what needs approvals: that is always named; take it out"],
+            ["default: is not allowed where approvals are required: people must always name that environment; remove it"],
         ),
         (
             'approvals = 2\napprovers = ["@ana", "@ana"]',
-            ["approvers: names 1 person, and 2 have to approve"],
+            ["approvers: names 1 person, but 2 must approve"],
         ),
         (
             'approvals = 3\napprovers = ["@ana", "@ben"]',
-            ["approvers: names 2 persons, and 3 have to approve"],
+            ["approvers: names 2 persons, but 3 must approve"],
         ),
         (
             'approvals = 1\napprovers = "deployer"',
@@ -293,8 +293,8 @@ PRODUCTION = "apps.shop.environments.production"
             ['approvers: should be "approver", "admin", or names such as ["@ana", "@ben"], got an empty list'],
         ),
         ('approvals = 1\napproval_code = "sms"', ['approval_code: should be "totp", got "sms"']),
-        ('after = "stagign"', ['after: no environment of shop is named "stagign", did you mean "staging"?']),
-        ('after = "production"', ["after: goes round in a circle: production → production"]),
+        ('after = "stagign"', ['after: unknown environment of shop: "stagign", did you mean "staging"?']),
+        ('after = "production"', ["after: forms a cycle: production → production"]),
         ("aprovals = 1", ['aprovals: unknown key, did you mean "approvals"?']),
     ],
 )
@@ -310,7 +310,7 @@ def test_a_circle_is_told_once(problems: Callable[..., list[str]]) -> None:
         for name, after in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))
     )
     assert problems(f"{SERVER}{APP}{places}") == [
-        "apps.shop.environments.a.after: goes round in a circle: a → b → c → a"
+        "apps.shop.environments.a.after: forms a cycle: a → b → c → a"
     ]
 
 
@@ -396,12 +396,12 @@ def test_ssh_targets_are_read(write: Write, ssh: str, parts: tuple[str, str, int
     ("raw", "problem"),
     [
         (b"[bot\n", "line 1, column 5: not valid TOML: expected ']'"),
-        (b"a = 1\na = 2\n", "line 2, column 6: not valid TOML: this key is there twice"),
-        (b"[http]\n[http]\n", "line 2, column 6: not valid TOML: [http] is there twice"),
+        (b"a = 1\na = 2\n", "line 2, column 6: not valid TOML: this key is defined twice"),
+        (b"[http]\n[http]\n", "line 2, column 6: not valid TOML: [http] is defined twice"),
         (b"a = 1\nb = \xff\n", "line 2: is not UTF-8 text"),
         (b"a = ", "not valid TOML: invalid value"),
-        (b"", "it is empty"),
-        (b"# all of it was here\n", "it is empty"),
+        (b"", "the file is empty"),
+        (b"# all of it was here\n", "the file is empty"),
     ],
 )
 def test_a_file_that_is_no_toml_says_where(tmp_path: Path, raw: bytes, problem: str) -> None:
@@ -477,11 +477,11 @@ def test_relative_paths_start_from_the_file(write: Write, tmp_path: Path) -> Non
         (b"hunter22\n", 0o640, "others can read {file} (owner"),
         (b"hunter22\n", 0o620, "its group may write to {file} (owner"),
         (b"\n", 0o600, "the file {file} is empty"),
-        (b"abc\n", 0o600, "holds fewer than 4 characters: too short to be masked in logs"),
+        (b"abc\n", 0o600, "has fewer than 4 characters: too short to be masked in logs"),
         (b"\xff\xfe12345", 0o600, "{file} is not UTF-8 text"),
-        (b"ab\0cd", 0o600, "holds a NUL byte"),
+        (b"ab\0cd", 0o600, "contains a NUL byte"),
         (b"x" * 1_000_001, 0o600, "{file} is larger than 1 MB"),
-        (None, 0o600, "there is no file {file}"),
+        (None, 0o600, "file not found: {file}"),
     ],
 )
 def test_a_secret_file_must_be_private_and_whole(
@@ -545,7 +545,7 @@ def test_a_secret_written_into_the_file_is_refused_and_not_repeated(
     found = problems(text)
     assert len(found) == 1
     assert CANARY not in found[0]
-    assert "no secret stands in bot.toml" in found[0] or "file = " in found[0] or "public key" in found[0]
+    assert "which bot.toml must not contain" in found[0] or "file = " in found[0] or "public key" in found[0]
 
 
 @pytest.mark.parametrize(

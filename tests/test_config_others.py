@@ -46,13 +46,13 @@ def test_what_is_complete_is_well(problems: Callable[[str], list[str]]) -> None:
 @pytest.mark.parametrize("repo", ["/srv/git/shop.git", "git@github.com:shop.git"])
 def test_a_forge_that_cannot_be_known_is_told(problems: Callable[[str], list[str]], repo: str) -> None:
     (found,) = problems(bot(repo) + FORGE)
-    assert found.startswith("apps.shop.forge: is not known by `repo`")
+    assert found.startswith("apps.shop.forge: needs more than `repo`")
     assert problems(bot(repo) + FORGE + 'api_url = "https://git.example.com/api/v3"\nrepository = "acme/shop"\n') == []
 
 
 def test_an_app_that_is_not_there_is_told(problems: Callable[[str], list[str]]) -> None:
     assert problems(bot() + OUTGOING + 'apps = "shpo"\n') == [
-        'outgoing.board.apps: no app is named "shpo", did you mean "shop"?'
+        'outgoing.board.apps: unknown app "shpo", did you mean "shop"?'
     ]
 
 
@@ -68,7 +68,7 @@ call = { url = "https://siem.example.com/hook", secret = { env = "T" } }
     ("text", "problem"),
     [
         (AUDIT, ""),
-        ("[audit]\n", "audit: says where the audit goes: give file, syslog or call"),
+        ("[audit]\n", "audit: has no destination: give file, syslog or call"),
         ('[audit]\nsyslog = "remote"\n', 'audit.syslog: should be "local", "unix:///path", "udp://host:514"'),
         ('[audit]\nfile = "data/../data/audit.jsonl"\n[bot]\ndata = "data"\n', "audit.file: is in the data folder"),
         (AUDIT.replace('{ env = "T" }', '"x"'), "audit.call.secret: is a secret"),

@@ -66,12 +66,12 @@ def test_signers_have_keys_and_days(read: Callable[[str], Settings], tmp_path: P
         ('refs = [{ tag = 3, on = "main" }]', f"{PLACE}.refs[0]: should be a pattern such as"),
         ('refs = ["-x"]', f"{PLACE}.refs[0]: should be a pattern such as"),
         ("[signers.ana]\nsince = 2026-01-01", "signers.ana: has no key: give ssh or gpg"),
-        (f'[signers.ana]\nssh = "{KEY[:-8]}"', "signers.ana.ssh: should be a whole `ssh-ed25519` public key"),
+        (f'[signers.ana]\nssh = "{KEY[:-8]}"', "signers.ana.ssh: should be a complete `ssh-ed25519` public key"),
         (f'[signers.ana]\nssh = "{KEY}"\nuntil = "2027-01-31"', "signers.ana.until: should be a date without quotes"),
         (f'[signers.ana]\nssh = "{KEY}"\nuntil = 2027-01-31T00:00:00', "signers.ana.until: should be a date without"),
         (
             f'[signers.ana]\nssh = "{KEY}"\nsince = 2027-02-01\nuntil = 2027-01-31',
-            "signers.ana.until: is before since, which is 2027-02-01",
+            "signers.ana.until: is before `since`, 2027-02-01",
         ),
         (
             f'[signers.ana]\nssh = "{KEY}"\n[signers.ben]\nssh = "{KEY} other"',
@@ -79,9 +79,9 @@ def test_signers_have_keys_and_days(read: Callable[[str], Settings], tmp_path: P
         ),
         (
             'refs = "main"\nauto = { branch = "develop" }',
-            f"{PLACE}.auto.branch: deploys develop, which refs there do not allow",
+            f"{PLACE}.auto.branch: deploys develop, which `refs` of this environment does not allow",
         ),
-        ('refs = { branch = "main" }\nauto = { tag = "stable" }', f"{PLACE}.auto.tag: deploys stable, which refs"),
+        ('refs = { branch = "main" }\nauto = { tag = "stable" }', f"{PLACE}.auto.tag: deploys stable, which `refs`"),
     ],
 )
 def test_each_mistake_has_its_sentence(read: Callable[[str], Settings], text: str, problem: str) -> None:

@@ -54,11 +54,11 @@ def test_a_good_one_is_taken(tmp_path: Path, secret: str) -> None:
 def test_one_that_could_be_guessed_is_refused_without_being_told(tmp_path: Path, secret: str) -> None:
     (told,) = problems(tmp_path, secret)
     assert told == (
-        "apps.shop.hooks.github.secret: could be guessed: it should hold at least 16 random bytes; "
-        "`openssl rand -hex 32` makes one"
+        "apps.shop.hooks.github.secret: is too easy to guess: use at least 16 random bytes, "
+        "such as from `openssl rand -hex 32`"
     )
 
 
 def test_webhooks_need_a_port(tmp_path: Path) -> None:
     (told,) = problems(tmp_path, "0f1e2d3c4b5a69788796a5b4c3d2e1f0", http="")
-    assert told == "apps.shop.hooks.github: is called over HTTP: give [http], with listen and url"
+    assert told == "apps.shop.hooks.github: needs the HTTP server for webhooks: add [http] with listen and url"

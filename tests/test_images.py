@@ -129,11 +129,11 @@ host = "{host}"
         ({"tag": "^1.4 || 2"}, "apps.shop.images.web.tag: should be a tag"),
         ({"host": "https://registry.example.com"}, "registries.house.host: should be a host"),
         ({"host": "[fe80::1]:5000"}, "registries.house.host: should be a host"),
-        ({"login": 'user = "bot"'}, "registries.house: should have both of user and password"),
-        ({"login": 'user = "b:t"\npassword = { env = "PASSWORD" }'}, "registries.house.user: should have no colon"),
+        ({"login": 'user = "bot"'}, "registries.house: should have both user and password"),
+        ({"login": 'user = "b:t"\npassword = { env = "PASSWORD" }'}, "registries.house.user: should not contain a colon"),
         (
             {"login": '[registries.two]\nhost = "Registry.Example.com"'},
-            "registries.two.host: is that of registries.house; keep one of them",
+            "registries.two.host: is also the host of registries.house; keep one of them",
         ),
     ],
 )

@@ -115,7 +115,7 @@ def _place(text: str, settings: Settings) -> tuple[str, str]:
         return _EVERY, _EVERY
     app = settings.apps.get(name)
     if app is None:
-        raise Failure(f'no app is named "{name}"{meant(name, settings.apps)}', hint=f"Apps: {listed(settings.apps)}.")
+        raise Failure(f'unknown app "{name}"{meant(name, settings.apps)}', hint=f"Apps: {listed(settings.apps)}.")
     if inner not in {"", _EVERY} and inner not in app.environments:
         near = meant(inner, app.environments)
         raise Failure(f'{name} has no environment "{inner}"{near}', hint=f"It has {listed(app.environments)}.")

@@ -69,7 +69,7 @@ def _server(settings: Settings, name: str) -> Server:
 
     if name not in settings.servers:
         near = meant(name, settings.servers)
-        raise Failure(f'no server is named "{name}"{near}', hint=f"Servers: {listed(settings.servers)}.")
+        raise Failure(f'unknown server "{name}"{near}', hint=f"Servers: {listed(settings.servers)}.")
     return settings.servers[name]
 
 

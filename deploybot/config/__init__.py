@@ -70,7 +70,7 @@ def _parse(path: Path) -> Table:
         text = trusted_files.read(path, largest=_LARGEST).decode("utf-8-sig")
         if tree := tomllib.loads(text):
             return tree
-        raise ConfigError((f"{path}: it is empty; `deploybot init --force` writes a new one",))
+        raise ConfigError((f"{path}: the file is empty; `deploybot init --force` writes a new one",))
     except FileNotFoundError:
         raise ConfigError((f"{path}: no such file; `deploybot init` writes one",)) from None
     except OSError as error:
@@ -90,8 +90,8 @@ def _plain(what: str) -> str:
     """Return tomllib's message in plain words."""
     if twice := _TWICE.fullmatch(what):
         keys = re.findall(r"'([^']*)'", twice[1])
-        return f"[{'.'.join(keys)}] is there twice"
-    return "this key is there twice" if what == "Cannot overwrite a value" else f"{what[:1].lower()}{what[1:]}"
+        return f"[{'.'.join(keys)}] is defined twice"
+    return "this key is defined twice" if what == "Cannot overwrite a value" else f"{what[:1].lower()}{what[1:]}"
 
 
 def _label(tree: Table) -> list[Problem]:

@@ -22,27 +22,27 @@ def check_autos(path: Path, app: App, settings: Settings) -> Iterator[Problem]:
         yield from _callers(place, auto, {*app.hooks, *settings.hooks})
         yield from _named(place, auto, forge_named(app, settings.hooks), {*app.hooks, *settings.hooks})
     if "poll" in app.model_fields_set and not autos:
-        yield Problem(
-            (*path, "poll"), "says how often to look for what `auto` waits for, and no environment has `auto`"
-        )
+        yield Problem((*path, "poll"), "sets how often `auto` checks for changes, but no environment has `auto`")
     elif app.poll < _LEAST_POLL:
-        yield Problem((*path, "poll"), 'should be "10s" or more: forges and registries count how often they are asked')
+        yield Problem((*path, "poll"), 'should be at least "10s", because forges and registries limit requests')
 
 
 def _causes(path: Path, auto: Auto, app: App) -> Iterator[Problem]:
     if not (auto.branch or auto.tag or auto.release or auto.image):
-        yield Problem(path, "waits for nothing: give branch, tag, release or image")
+        yield Problem(path, "has no trigger: give branch, tag, release or image")
     if auto.image and not app.images:
-        yield Problem((*path, "image"), f"is about the images of apps.{app.name}.images, and there are none")
+        yield Problem((*path, "image"), f"needs images, but apps.{app.name}.images is empty")
 
 
 def _conditions(path: Path, auto: Auto) -> Iterator[Problem]:
     if auto.after and auto.checks:
-        yield Problem((*path, "checks"), 'is redundant beside after = "ci", which means all of them; keep one')
+        yield Problem((*path, "checks"), 'is redundant beside after = "ci", which requires all checks; keep one')
     if auto.image and not (auto.branch or auto.tag or auto.release):
         for key in ("after", "checks", "paths"):
             if getattr(auto, key):
-                yield Problem((*path, key), "is about a commit, and this waits for images only; take it out")
+                yield Problem(
+                    (*path, key), "applies to commits, but this `auto` has no trigger except image; remove it"
+                )
 
 
 def _callers(path: Path, auto: Auto, hooks: set[str]) -> Iterator[Problem]:
@@ -50,9 +50,9 @@ def _callers(path: Path, auto: Auto, hooks: set[str]) -> Iterator[Problem]:
     hook = f"[apps.{path[1]}.hooks.SENDER]"
     if (auto.after or auto.checks) and not hooks:
         key = "after" if auto.after else "checks"
-        yield Problem((*path, key), f"waits for builds, but no sender may report them: add {hook}")
+        yield Problem((*path, key), f"waits for builds, but no webhook reports them: add {hook}")
     if auto.release and not hooks & _TELL_OF_RELEASES:
-        yield Problem((*path, "release"), f"waits for releases, which a forge has to report: add {hook}")
+        yield Problem((*path, "release"), f"waits for releases, but no forge's webhook reports them: add {hook}")
 
 
 def _named(path: Path, auto: Auto, forge: str, hooks: set[str]) -> Iterator[Problem]:
@@ -63,5 +63,5 @@ def _named(path: Path, auto: Auto, forge: str, hooks: set[str]) -> Iterator[Prob
             yield Problem((*path, "checks"), f'names no sender for {check.name}: write, for example, "{example}"')
         elif check.sender not in hooks:
             hook = f"[apps.{path[1]}.hooks.{check.sender}]"
-            why = f"waits for {check}, and {check.sender} may not call: give {hook}"
+            why = f"waits for {check}, but {check.sender} has no webhook: add {hook}"
             yield Problem((*path, "checks"), f"{why}, or name another sender")

@@ -65,7 +65,7 @@ def _hooks(settings: Settings) -> Iterator[Problem]:
     if settings.http is None:
         for path, part in within(settings):
             if isinstance(part, Hook):
-                yield Problem(path, "is called over HTTP: give [http], with listen and url")
+                yield Problem(path, "needs the HTTP server for webhooks: add [http] with listen and url")
 
 
 def _registries(settings: Settings) -> Iterator[Problem]:
@@ -74,13 +74,13 @@ def _registries(settings: Settings) -> Iterator[Problem]:
     for name, registry in settings.registries.items():
         path: Path = ("registries", name)
         if bool(registry.user) != bool(registry.password):
-            yield Problem(path, "should have both of user and password, or neither")
+            yield Problem(path, "should have both user and password, or neither")
         if registry.user and ":" in registry.user:
-            yield Problem((*path, "user"), "should have no colon")
+            yield Problem((*path, "user"), "should not contain a colon")
         host = canonical_image(f"{registry.host}/x").partition("/")[0]
         other = first.setdefault(host, name)
         if other != name:
-            yield Problem((*path, "host"), f"is that of registries.{other}; keep one of them")
+            yield Problem((*path, "host"), f"is also the host of registries.{other}; keep one of them")
 
 
 def _chats(settings: Settings) -> Iterator[Problem]:
@@ -93,13 +93,14 @@ def _chats(settings: Settings) -> Iterator[Problem]:
     if telegram and telegram.webhook_secret and (http is None or http.url is None):
         yield Problem(("telegram", "webhook_secret"), "is for webhooks, which need `url` in [http]")
     if telegram and telegram.topic and telegram.chat is None:
-        yield Problem(("telegram", "topic"), "is a topic of `chat`, and there is none")
+        yield Problem(("telegram", "topic"), "is a topic of `chat`, but `chat` is not set")
     there = {name for name, part in (("slack", slack), ("telegram", telegram)) if part}
     for name, app in settings.apps.items():
         for place in app.channel:
             if place.platform not in there:
                 yield Problem(
-                    ("apps", name, "channel"), f"{place.channel} is on {place.platform}: there is no [{place.platform}]"
+                    ("apps", name, "channel"),
+                    f"{place.channel} is on {place.platform}, but [{place.platform}] is missing",
                 )
 
 
@@ -115,24 +116,24 @@ def _logs(settings: Settings) -> Iterator[Problem]:
     for name, app in settings.apps.items():
         if app.logs and app.logs.timezone and not (app.logs.file or app.logs.command):
             path = ("apps", name, "logs", "timezone")
-            yield Problem(path, "is for `file` and `command` only: containers and journald tell the time in UTC")
+            yield Problem(path, "is for `file` and `command` only: containers and journald log in UTC")
 
 
 def _server(path: Path, server: Server, settings: Settings) -> Iterator[Problem]:
     if not (server.key or server.password or server.agent):
         yield Problem(path, "has no way to log in: give key, password or agent = true")
     if server.key and server.agent:
-        yield Problem((*path, "agent"), "replaces a key, and there is a key, too; keep one of them")
+        yield Problem((*path, "agent"), "cannot be combined with key; keep one of them")
     for key in ("passphrase", "certificate"):
         if getattr(server, key) and not server.key:
-            yield Problem((*path, key), "belongs to a key, and there is none")
+            yield Problem((*path, key), "needs key, which is not set")
     if server.jump and server.jump not in settings.servers:
         yield Problem((*path, "jump"), _no_server(server.jump, settings))
     docker = server.docker or ""
     if server.docker_tls and not docker.startswith("tcp://"):
         yield Problem((*path, "docker_tls"), 'is for docker = "tcp://host:port" only')
     if docker.startswith("tcp://") and not server.docker_tls and not _loopback(docker):
-        yield Problem((*path, "docker"), "needs docker_tls: over TCP without it, anybody on the way is root there")
+        yield Problem((*path, "docker"), "needs docker_tls: without TLS, anybody on the network can become root there")
 
 
 def _loopback(url: str) -> bool:
@@ -145,7 +146,7 @@ def _loopback(url: str) -> bool:
 
 
 def _no_server(name: str, settings: Settings) -> str:
-    return f'no server is named "{name}"{meant(name, settings.servers)}'
+    return f'unknown server "{name}"{meant(name, settings.servers)}'
 
 
 def _jumps(settings: Settings) -> Iterator[Problem]:
@@ -155,7 +156,7 @@ def _jumps(settings: Settings) -> Iterator[Problem]:
         way = _way(start, settings)
         if way[-1] == start and len(way) > 1 and start not in told:
             told.update(way)
-            yield Problem(("servers", start, "jump"), f"goes round in a circle: {' → '.join(way)}")
+            yield Problem(("servers", start, "jump"), f"forms a cycle: {' → '.join(way)}")
 
 
 def _way(start: str, settings: Settings) -> list[str]:
@@ -193,11 +194,11 @@ def _names(path: Path, env: dict[str, str], secrets: dict[str, Secret]) -> Itera
     for table, names in ((path, env), ((*path[:-1], "secrets"), secrets)):
         for name in names:
             if name.startswith(_RESERVED):
-                yield Problem((*table, name), f"{_RESERVED}… is the bot's own: take another name")
+                yield Problem((*table, name), f"{_RESERVED}… is reserved for the bot: choose another name")
             if name in _SHELLS_OWN:
-                yield Problem((*table, name), "is the shell's own and cannot be set: take another name")
+                yield Problem((*table, name), "is reserved by the shell and cannot be set: choose another name")
     for name in env.keys() & secrets.keys():
-        yield Problem((*path, name), "is in env and in secrets; keep one")
+        yield Problem((*path, name), "is in both env and secrets; keep one")
     for name, value in env.items():
         if "\0" in value:
             yield Problem((*path, name), "should be text without NUL bytes")
@@ -206,7 +207,9 @@ def _names(path: Path, env: dict[str, str], secrets: dict[str, Secret]) -> Itera
 def _defaults(path: Path, app: App) -> Iterator[Problem]:
     first, *more = [name for name, environment in app.environments.items() if environment.default] or [""]
     for name in more:
-        yield Problem((*path, "environments", name, "default"), f"{first} is the default already; there is only one")
+        yield Problem(
+            (*path, "environments", name, "default"), f"{first} is already the default; there can be only one"
+        )
 
 
 def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
@@ -214,14 +217,17 @@ def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
     if not environment.approvals:
         for key in ("approvers", "approval_code", "approval_within", "approvals_exclude"):
             if key in environment.model_fields_set:
-                yield Problem((*path, key), "says how to approve, and nothing is to be approved: give `approvals`, too")
+                yield Problem((*path, key), "has no effect without `approvals`: set it, too")
         return
     if environment.default:
-        yield Problem((*path, "default"), "is not for what needs approvals: that is always named; take it out")
+        yield Problem(
+            (*path, "default"),
+            "is not allowed where approvals are required: people must always name that environment; remove it",
+        )
     names = [name for name in environment.approvers if name.startswith("@")]
     if names and len(names) < environment.approvals:
         few = f"{len(names)} person{'' if len(names) == 1 else 's'}"
-        yield Problem((*path, "approvers"), f"names {few}, and {environment.approvals} have to approve")
+        yield Problem((*path, "approvers"), f"names {few}, but {environment.approvals} must approve")
 
 
 def _order(path: Path, app: App) -> Iterator[Problem]:
@@ -230,14 +236,14 @@ def _order(path: Path, app: App) -> Iterator[Problem]:
     for start, environment in app.environments.items():
         if environment.after and environment.after not in app.environments:
             near = meant(environment.after, app.environments)
-            text = f'no environment of {path[1]} is named "{environment.after}"{near}'
+            text = f'unknown environment of {path[1]}: "{environment.after}"{near}'
             yield Problem((*path, "environments", start, "after"), text)
         way = [start]
         while (before := app.environments.get(way[-1])) and before.after and way.count(way[-1]) == 1:
             way.append(before.after)
         if way[-1] == start and len(way) > 1 and start not in told:
             told.update(way)
-            yield Problem((*path, "environments", start, "after"), f"goes round in a circle: {' → '.join(way)}")
+            yield Problem((*path, "environments", start, "after"), f"forms a cycle: {' → '.join(way)}")
 
 
 def _environment(path: Path, app: App, environment: Environment, settings: Settings) -> Iterator[Problem]:
@@ -257,9 +263,9 @@ def _environment(path: Path, app: App, environment: Environment, settings: Setti
 def _crossed(path: Path, app: App, environment: Environment) -> Iterator[Problem]:
     """Yield names that are plain in the app and secret in the environment, or the other way round."""
     for name in environment.env.keys() & app.secrets.keys():
-        yield Problem((*path, "env", name), f"is among the secrets of apps.{path[1]}; keep one")
+        yield Problem((*path, "env", name), f"is also in apps.{path[1]}.secrets; keep one")
     for name in environment.secrets.keys() & app.env.keys():
-        yield Problem((*path, "secrets", name), f"stands in apps.{path[1]}.env in the clear; keep one")
+        yield Problem((*path, "secrets", name), f"is also in apps.{path[1]}.env, in plain text; keep one")
 
 
 class _ConfigSpot(NamedTuple):
@@ -279,9 +285,13 @@ def _shared(settings: Settings) -> Iterator[Problem]:
             for server, spot in _spots(app, environment, settings):
                 other, twin = first.setdefault(spot, (path, server))
                 if other != path:
-                    yield Problem(path, f"uses {spot.what} on {server}, as {dotted(other)} does; keep them apart")
+                    yield Problem(
+                        path, f"uses {spot.what} on {server}, and so does {dotted(other)}; use a different one for each"
+                    )
                 elif twin != server:
-                    yield Problem((*path, "servers"), f"{twin} and {server} are one machine, {spot.host}:{spot.port}")
+                    yield Problem(
+                        (*path, "servers"), f"{twin} and {server} are the same machine, {spot.host}:{spot.port}"
+                    )
 
 
 def _spots(app: App, environment: Environment, settings: Settings) -> Iterator[tuple[str, _ConfigSpot]]:

@@ -29,7 +29,7 @@ def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
             case Secret(env=None, file=Path() as file):
                 yield from _try(path, _fill_from_file, part, file)
             case BotSettings(plugins=Path() as folder) if not folder.is_dir():
-                yield Problem((*path, "plugins"), f"there is no folder {folder}")
+                yield Problem((*path, "plugins"), f"folder not found: {folder}")
     for path, file, private in _keys(settings):
         yield from _try(path, _content, file, private=private)
     yield from _guessable(settings)
@@ -63,7 +63,7 @@ def _guessable(settings: Settings) -> Iterator[Problem]:
         value = part.secret.reveal().removeprefix("whsec_")
         long_enough = _HEX_DIGITS if set(value.lower()) <= set("0123456789abcdef") else _BASE64_DIGITS
         if value and (len(value) < long_enough or len(set(value)) < _DIFFERENT):
-            text = "could be guessed: it should hold at least 16 random bytes; `openssl rand -hex 32` makes one"
+            text = "is too easy to guess: use at least 16 random bytes, such as from `openssl rand -hex 32`"
             yield Problem((*path, "secret"), text)
 
 
@@ -91,7 +91,7 @@ def _content(file: Path, *, private: bool) -> str:
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8 text: is it the right file?") from None
     except FileNotFoundError:
-        raise ValueError(f"there is no file {file}") from None
+        raise ValueError(f"file not found: {file}") from None
     except OSError as error:
         raise ValueError(f"{file} cannot be read by the user the bot runs as: {error.strerror}") from None
 
@@ -101,7 +101,7 @@ def _usable(value: str, what: str) -> str:
     if not value.strip():
         raise ValueError(f"{what} is empty")
     if len(value) < _SHORTEST:
-        raise ValueError(f"{what} holds fewer than {_SHORTEST} characters: too short to be masked in logs")
+        raise ValueError(f"{what} has fewer than {_SHORTEST} characters: too short to be masked in logs")
     if "\0" in value:
-        raise ValueError(f"{what} holds a NUL byte")
+        raise ValueError(f"{what} contains a NUL byte")
     return value

@@ -16,8 +16,8 @@ def check_routes(path: Path, app: App, settings: Settings) -> Iterator[Problem]:
         for environment in route.environments:
             if environment not in app.environments:
                 near = meant(environment, app.environments)
-                yield Problem((*here, "environments"), f'no environment of {path[1]} is named "{environment}"{near}')
+                yield Problem((*here, "environments"), f'unknown environment of {path[1]}: "{environment}"{near}')
         for place in route.channel:
             if place.platform not in there:
-                text = f"{place.channel} is on {place.platform}: there is no [{place.platform}]"
+                text = f"{place.channel} is on {place.platform}, but [{place.platform}] is missing"
                 yield Problem((*here, "channel"), text)

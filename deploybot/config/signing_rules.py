@@ -34,7 +34,7 @@ def _signers(settings: Settings) -> Iterator[Problem]:
             if other != name:
                 yield Problem((*path, "ssh"), f"has a key of signers.{other}; keep it in one of them")
         if signer.since and signer.until and signer.until < signer.since:
-            yield Problem((*path, "until"), f"is before since, which is {signer.since}")
+            yield Problem((*path, "until"), f"is before `since`, {signer.since}")
 
 
 def _automatic(path: Path, environment: Environment) -> Iterator[Problem]:
@@ -46,4 +46,4 @@ def _automatic(path: Path, environment: Environment) -> Iterator[Problem]:
         if not name or _PATTERN & set(name):
             continue
         if not any(fits(getattr(rule, key), name) for rule in environment.refs if getattr(rule, key)):
-            yield Problem((*path, "auto", key), f"deploys {name}, which refs there do not allow")
+            yield Problem((*path, "auto", key), f"deploys {name}, which `refs` of this environment does not allow")

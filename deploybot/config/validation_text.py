@@ -55,7 +55,7 @@ def inline_secrets(tree: object, path: Path = ()) -> Iterator[Problem]:
 
 def _problem(detail: ErrorDetails, tree: Table) -> Problem:
     if path := _turned(detail["loc"], tree):
-        return Problem(path, f"is an app: write [apps.{path[-1]}.hooks.SENDER] for what is about one app")
+        return Problem(path, f"is an app: for the webhooks of one app, write [apps.{path[-1]}.hooks.SENDER]")
     if detail["type"] == "extra_forbidden":
         return Problem(detail["loc"], _unknown(detail["loc"]))
     path = detail["loc"][:-1] if detail["loc"][-1] == "[key]" else detail["loc"]
@@ -106,7 +106,7 @@ def _such_as(path: Path, kind: str) -> str:
     if kind not in {"dict_type", "model_type"} or not path:
         return ""
     if table_at(path) is not None and table_at(path) is table_at((*path[:-1], ANY)):
-        return f" of its own, such as [{dotted(path[:-1])}.NAME]"
+        return f", such as [{dotted(path[:-1])}.NAME]"
     return _TABLES.get(str(path[-1]), "")
 
 
@@ -121,10 +121,10 @@ def _unknown(path: Path) -> str:
     key = str(path[-1])
     here = table_at(path[:-1]) or Settings
     if key in LATER.get(here, ()):
-        return "not in this version of deploybot; take it out"
+        return "is not supported in this version of deploybot; remove it"
     for pattern, part in tables():
         if key in part.known_keys() and pattern[:1] == path[:1] and part not in (Secret, FileRef):
-            return f"unknown key here; it belongs into [{'.'.join(pattern)}]"
+            return f"unknown key here; it belongs in [{'.'.join(pattern)}]"
     known = here.known_keys()
     there = f"; there {'are' if len(known) > 1 else 'is only'} {listed(known)}"
     return f"unknown key{meant(key, known) or there}"

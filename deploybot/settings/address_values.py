@@ -180,7 +180,7 @@ def _public_key(text: str, kinds: Mapping[str, int], where: str) -> str:
     except (binascii.Error, struct.error):
         fields = []
     if len(fields) != kinds[kind] or fields[0] != kind.encode() or not all(fields):
-        raise _refuse(f"should be a whole `{kind}` public key; this one is cut or has been changed")
+        raise _refuse(f"should be a complete `{kind}` public key; this one is cut off or damaged")
     return f"{kind} {coded}"
 
 
@@ -195,7 +195,7 @@ def _fields(blob: bytes) -> Iterator[bytes]:
 def _repository(url: str, info: ValidationInfo) -> str:
     parts = _split(url)
     if parts.scheme and (parts.password or (parts.username and parts.scheme != "ssh")):
-        raise _refuse("should not hold a user or password: give the token as repo_token")
+        raise _refuse("should not contain a user or password: put the token in repo_token")
     if url.startswith(("./", "../")):
         base = info.context.get("base") if isinstance(info.context, dict) else None
         return str(Path(base, url).resolve()) if base else url

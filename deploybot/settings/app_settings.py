@@ -66,7 +66,7 @@ def _apart(paths: tuple[str, ...]) -> tuple[str, ...]:
         if not path:
             raise ValueError("should be paths in the folder, not the folder itself")
         if within := next((one for one in plain if path.startswith(f"{one}/")), ""):
-            raise ValueError(f"has {path}, which {within} contains already")
+            raise ValueError(f"lists {path}, which is already inside {within}")
     return tuple(dict.fromkeys(plain))
 
 

@@ -48,7 +48,7 @@ def _image(name: str) -> str:
 def _registry(host: str) -> str:
     """Return a registry's host, in the form used before an image's name."""
     if not re.fullmatch(_HOST, host, re.ASCII) or leads_astray(_PORT.sub("", host).strip("[]")):
-        raise ValueError('should be a host, with its port where it has one, such as "registry.example.com:5000"')
+        raise ValueError('should be a host, optionally with a port, such as "registry.example.com:5000"')
     return host
 
 
@@ -79,7 +79,7 @@ def _tag_or_pattern(given: object) -> str | TagPattern:
     if isinstance(given, dict):
         return _pattern(given)
     if not isinstance(given, str):
-        raise ValueError("should be a text, or a table with pattern and order")  # noqa: TRY004  pydantic's way to refuse
+        raise ValueError("should be text, or a table with pattern and order")  # noqa: TRY004  pydantic's way to refuse
     return _tag(given)
 
 

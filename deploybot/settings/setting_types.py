@@ -45,7 +45,7 @@ class Secret(SettingsPart):
         if isinstance(given, dict | Secret):
             return given
         raise PydanticCustomError(
-            "plain", 'is a secret, and no secret stands in bot.toml: write { env = "NAME" } or { file = "PATH" }'
+            "plain", 'is a secret, which bot.toml must not contain: write { env = "NAME" } or { file = "PATH" }'
         )
 
     def fill(self, value: str) -> None:
@@ -78,4 +78,4 @@ class FileRef(SettingsPart):
     def _no_content(cls, given: object) -> object:
         if isinstance(given, dict | FileRef):
             return given
-        raise PydanticCustomError("plain", 'is given as a file: write { file = "PATH" }')
+        raise PydanticCustomError("plain", 'should name a file: write { file = "PATH" }')

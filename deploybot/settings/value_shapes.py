@@ -180,9 +180,7 @@ SecondsOrOff = Annotated[float, BeforeValidator(_time_or_off)]
 Bytes = Annotated[int, BeforeValidator(size)]
 Name = Annotated[
     str,
-    _matching(
-        r"[a-z0-9][a-z0-9_-]{0,39}", "should be a name: up to 40 of a-z, 0-9, - and _, beginning with a-z or 0-9"
-    ),
+    _matching(r"[a-z0-9][a-z0-9_-]{0,39}", "should be a name: up to 40 of a-z, 0-9, - and _, starting with a-z or 0-9"),
 ]
 EnvName = Annotated[
     str, _matching(r"[A-Za-z_][A-Za-z0-9_]*", "should be the name of an environment variable, such as DATABASE_URL")

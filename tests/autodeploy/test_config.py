@@ -42,11 +42,11 @@ def problems(tmp_path: Path, auto: str, *, app: str = "", hook: str = "", more: 
 @pytest.mark.parametrize(
     ("auto", "said"),
     [
-        ("{ ask = true }", f"{AUTO}: waits for nothing: give branch, tag, release or image"),
-        ("{ image = true }", f"{AUTO}.image: is about the images of apps.shop.images, and there are none"),
+        ("{ ask = true }", f"{AUTO}: has no trigger: give branch, tag, release or image"),
+        ("{ image = true }", f"{AUTO}.image: needs images, but apps.shop.images is empty"),
         (
             '{ branch = "main", after = "ci", checks = "test" }',
-            f'{AUTO}.checks: is redundant beside after = "ci", which means all of them; keep one',
+            f'{AUTO}.checks: is redundant beside after = "ci", which requires all checks; keep one',
         ),
     ],
 )
@@ -56,7 +56,7 @@ def test_what_does_not_fit(tmp_path: Path, auto: str, said: str) -> None:
 
 def test_builds_and_releases_need_somebody_who_tells_of_them(tmp_path: Path) -> None:
     (builds,) = problems(tmp_path, '{ branch = "main", after = "ci" }')
-    assert builds.startswith(f"{AUTO}.after: waits for builds, and nobody may tell of them")
+    assert builds.startswith(f"{AUTO}.after: waits for builds, but no webhook reports them")
     (release,) = problems(tmp_path, "{ release = true }", hook="dockerhub")
     assert release.startswith(f"{AUTO}.release: waits for releases, which a forge has to tell")
     assert problems(tmp_path, "{ release = true }", hook="gitea") == []
@@ -66,7 +66,7 @@ def test_a_check_is_a_senders_that_may_call(tmp_path: Path) -> None:
     auto = '{ branch = "main", checks = ["test", "jenkins:shop"] }'
     (said,) = problems(tmp_path, auto, hook="github")
     assert said == (
-        f"{AUTO}.checks: waits for jenkins:shop, and jenkins may not call: give [apps.shop.hooks.jenkins], "
+        f"{AUTO}.checks: waits for jenkins:shop, but jenkins has no webhook: add [apps.shop.hooks.jenkins], "
         "or name another sender"
     )
     jenkins, event = HOOK.format("jenkins"), HOOK.format("event")
@@ -85,7 +85,7 @@ def test_an_image_has_no_builds_and_no_paths(tmp_path: Path) -> None:
 
 def test_a_poll_is_neither_idle_nor_a_flood(tmp_path: Path) -> None:
     (fast,) = problems(tmp_path, '{ branch = "main" }', app='poll = "1s"')
-    assert fast.startswith('apps.shop.poll: should be "10s" or more')
+    assert fast.startswith('apps.shop.poll: should be at least "10s"')
     text = BASE.format(app='poll = "1m"', auto="{}", more="").replace("auto = {}\n", "")
     (tmp_path / "bot.toml").write_text(text)
     with pytest.raises(ConfigError, match="no environment has `auto`"):

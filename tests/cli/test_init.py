@@ -106,7 +106,7 @@ def test_without_a_terminal_what_is_missing_is_named() -> None:
     [
         ("h", "/r", 'should be "user@host"'),
         ("a@h", "shop", "should be a git URL"),
-        ("a@h", "https://me:secret@example.com/shop", "should not hold a user or password"),
+        ("a@h", "https://me:secret@example.com/shop", "should not contain a user or password"),
         ('a@h"\nagent = true #', "/r", 'should be "user@host"'),
     ],
 )

@@ -86,7 +86,7 @@ def test_a_further_identity_without_a_role() -> None:
     ("arguments", "sentence"),
     [
         (("allow", "ben", "viewer"), "You, at the console, are ana already."),
-        (("allow", "ben", "viewer", "--on", "shpo"), 'no app is named "shpo", did you mean "shop"?'),
+        (("allow", "ben", "viewer", "--on", "shpo"), 'unknown app "shpo", did you mean "shop"?'),
         (("allow", "ben", "viewer", "--on", "shop/prod"), 'shop has no environment "prod", did you mean "production"?'),
         (("allow", "ben", "viewer", "--on", "*/x"), "--on */x: an environment belongs to an app"),
         (("allow", "ben", "viewer", "--identity", "ben"), "--identity ben: should be PLATFORM:ID"),

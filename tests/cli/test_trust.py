@@ -170,7 +170,7 @@ def test_a_server_that_is_not_there_or_unknown_is_one_sentence(sshd: Sshd) -> No
     _bot(sshd)
     result = _trust("wbe1")
     assert result.exit_code == 1
-    assert result.output == 'no server is named "wbe1", did you mean "web1"?\nServers: web1.\n'
+    assert result.output == 'unknown server "wbe1", did you mean "web1"?\nServers: web1.\n'
     sshd.stop()
     result = _trust("web1")
     assert result.exit_code == 1

@@ -114,8 +114,8 @@ def test_channels_of_routes_are_among_those_that_bot_toml_names() -> None:
 def test_what_routes_name_has_to_be_there() -> None:
     made = settings(notify={"one": {"environments": ["stagign", "production"], "channel": ["C0BUILDS111"]}})
     assert [str(one) for one in check_routes(("apps", "shop"), made.apps["shop"], made)] == [
-        'apps.shop.notify.one.environments: no environment of shop is named "stagign", did you mean "staging"?',
-        "apps.shop.notify.one.channel: C0BUILDS111 is on slack: there is no [slack]",
+        'apps.shop.notify.one.environments: unknown environment of shop: "stagign", did you mean "staging"?',
+        "apps.shop.notify.one.channel: C0BUILDS111 is on slack, but [slack] is missing",
     ]
 
 

@@ -127,7 +127,7 @@ def test_an_empty_link_of_the_folder_counts_as_there(make_server: MakeServer, re
 @pytest.mark.parametrize(
     ("paths", "says"),
     [
-        (["data", "data/db"], "has data/db, which data contains already"),
+        (["data", "data/db"], "lists data/db, which is already inside data"),
         (["./"], "not the folder itself"),
         (["../data"], "without `..`"),
         (["/data"], "without `..`"),

@@ -30,7 +30,7 @@ PLUGINS = "deploybot_plugins"
 """The package name for modules of plug-ins, so that none can shadow a library."""
 
 _NO_NEEDS = "missing 1 required keyword-only argument: 'needs'"
-_SAY_NEEDS = 'a command does not say what it needs: write needs="view", or deploy, approve, admin'
+_SAY_NEEDS = 'a command has no needs: write needs="view", or deploy, approve, admin'
 
 
 class _Wrong(Exception):
@@ -73,9 +73,9 @@ def _folder(path: Path) -> ModuleType:
     try:
         trusted_files.verify(path)
     except trusted_files.UnsafeFileError as problem:
-        raise _Wrong(f"{problem}, or somebody else runs code as the bot") from None
+        raise _Wrong(f"{problem}, or other users can run code as the bot") from None
     except OSError as problem:
-        raise _Wrong(f"{problem.strerror}: make the folder, or take `plugins` out of [bot]") from None
+        raise _Wrong(f"{problem.strerror}: create the folder, or remove `plugins` from [bot]") from None
     return ModuleType(PLUGINS)
 
 
@@ -84,7 +84,7 @@ def _source(path: Path) -> bytes:
     try:
         return trusted_files.read(path)
     except trusted_files.UnsafeFileError as problem:
-        raise _Wrong(f"{problem}, or somebody else runs code as the bot") from None
+        raise _Wrong(f"{problem}, or other users can run code as the bot") from None
 
 
 def _import(path: Path) -> ModuleType:
@@ -103,7 +103,7 @@ def _import(path: Path) -> ModuleType:
         del sys.modules[module.__name__]
         raise _Wrong(_why(path, problem)) from problem
     if not _commands(module):
-        raise _Wrong("has no command: mark an async function with @command, or begin the file's name with _")
+        raise _Wrong("has no command: mark an async function with @command, or start the file's name with _")
     return module
 
 
@@ -130,7 +130,9 @@ def _check_imports(tree: ast.Module) -> None:
         else:
             continue
         if inside := next((name for name in names if f"{name}.".startswith(("deploybot.", "commands."))), None):
-            raise _Wrong(f"imports {inside} (line {node.lineno}): a command uses only what `deploybot` itself offers")
+            raise _Wrong(
+                f"imports {inside} (line {node.lineno}): a command may only import what `deploybot` itself exports"
+            )
 
 
 def _commands(module: ModuleType) -> tuple[Command, ...]:
@@ -144,15 +146,15 @@ def _check(command: Command, found: dict[str, Command]) -> None:
     """Check that a command is usable. Raise _Wrong with the fix."""
     if command.name in found:
         raise _Wrong(
-            f"there is a command `{command.name}` already, in {found[command.name].source}: choose another name"
+            f"the command `{command.name}` already exists in {found[command.name].source}: choose another name"
         )
     if command.needs is Action.ANYONE and command.name not in OPEN_COMMANDS:
         few = ", ".join(sorted(OPEN_COMMANDS))
-        raise _Wrong(f'`{command.name}` is open to anyone, which only {few} may be: write needs="view"')
+        raise _Wrong(f'`{command.name}` is open to anyone, which is allowed only for {few}: write needs="view"')
     if not command.help:
-        raise _Wrong(f"`{command.name}` has no docstring: write one, its first line is what `help` shows")
+        raise _Wrong(f"`{command.name}` has no docstring: write one; `help` shows its first line")
     if stray := next((text for text in command.examples if text.split()[:1] != [command.name]), None):
-        raise _Wrong(f"the example `{stray}` does not begin with `{command.name}`")
+        raise _Wrong(f"the example `{stray}` does not start with `{command.name}`")
     try:
         read_command(command)
     except ValueError as problem:

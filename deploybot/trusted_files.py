@@ -159,8 +159,8 @@ def _insist(found: os.stat_result, path: PurePath, user: int) -> None:
 def _foreign(found: os.stat_result, path: PurePath, user: int) -> str:
     owner, name = _user(found.st_uid), _user(user)
     flag = "-h " if stat.S_ISLNK(found.st_mode) else ""
-    said = f"{_described(found, path)} does not belong to {name}{'' if user == 0 else ' or root'}, but to {owner}, "
-    run = f"who may change it; run `chown {flag}{name} {_quoted(path)}`"
+    said = f"{_described(found, path)} belongs to {owner}, not to {name}{'' if user == 0 else ' or root'}, "
+    run = f"so {owner} may change it; run `chown {flag}{name} {_quoted(path)}`"
     return said + run + (f", or start this as {owner}" if user == 0 else " as root")
 
 

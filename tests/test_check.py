@@ -183,7 +183,7 @@ async def test_a_server_without_a_pinned_key_is_told_to_be_trusted(settings: Set
     host = Failing("web1")
     host.error = HostKeyMismatch("web1", "no host key is pinned")
     (failed,) = _failed(await check(settings, _links(web1=host), refs))
-    assert failed[3].startswith("No host key is pinned: `deploybot trust web1`")
+    assert failed[3].startswith("No host key is pinned. `deploybot trust web1`")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,8 @@ async def test_a_server_that_kills_what_a_session_left_is_found(
     links.end = state
     failed = _failed(await check(settings, links, refs))
     assert [row[:3] for row in failed] == [
-        (f"server {name}", "detached job", f"after the connection was cut it is {state}") for name in ("web1", "web2")
+        (f"server {name}", "detached job", f"after the connection was cut, the job is {state}")
+        for name in ("web1", "web2")
     ]
     assert all("loginctl enable-linger" in row[3] for row in failed)
 
@@ -253,7 +254,7 @@ async def test_a_job_that_cannot_be_started_or_ends_at_once_is_told(settings: Se
     host = _host("web1")
     host.script("survive", Outcome(code=1))
     (failed,) = _failed(await check(settings, _links(web1=host), refs))
-    assert failed[2] == "a job that was just started is done"
+    assert failed[2] == "right after its start, the job is done"
 
 
 async def test_a_repository_that_cannot_be_read_has_a_cure(settings: Settings, refs: FakeRefs) -> None:

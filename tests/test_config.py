@@ -104,7 +104,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         (f"{APP}keep = 101", "apps.shop.keep: should be at most 100, got 101"),
         (f"{APP}env = {{ PORT = 8000 }}", "apps.shop.env.PORT: should be text in quotes, got 8000"),
         (f"{APP}env = {{ 'A-B' = 'x' }}", "apps.shop.env.A-B: should be the name of an environment variable"),
-        (f"{APP}env = {{ DEPLOYBOT_X = 'x' }}", "env.DEPLOYBOT_X: DEPLOYBOT_… is reserved for the bot: choose another name"),
+        (f"{APP}env = {{ DEPLOYBOT_X = 'x' }}", "env.DEPLOYBOT_X: DEPLOYBOT_… is reserved for the bot: "),
         (f"{APP}env = {{ UID = 'x' }}", "env.UID: is reserved by the shell and cannot be set: choose another name"),
         (f"{APP}tasks = {{ go = ' ' }}", 'apps.shop.tasks.go: should be a command, not empty, got " "'),
         (f"{APP}warn_paths = ['ok/**', '/etc']", "warn_paths[1]: should be a pattern such as"),
@@ -167,7 +167,7 @@ def test_keys_of_the_design_that_come_later_are_refused(problems: Callable[..., 
 @pytest.mark.parametrize(
     ("second", "problem"),
     [
-        ('servers = ["web1"]\ndefault = true', "staging.default: production is already the default; there can be only one"),
+        ('servers = ["web1"]\ndefault = true', "staging.default: production is already the default; keep one of them"),
         ('servers = ["web1", "web1"]', 'staging.servers: "web1" is listed more than once'),
         ('servers = ["web1"]\ndirectory = "/srv//first/"', "staging: uses the directory /srv/first on web1"),
         ('servers = ["twin"]\ndirectory = "/srv/first"', "staging: uses the directory /srv/first on twin"),
@@ -190,7 +190,10 @@ def test_environments_keep_out_of_each_others_way(
 def test_two_environments_never_share_a_compose_project(problems: Callable[..., list[str]]) -> None:
     text = f"{GOOD}directory = '/srv/a'\n[apps.shop.environments.staging]\nservers = ['web1']\n"
     text += "[apps.shop.compose]\nproject = 'shop'\n"
-    assert "staging: uses the Compose project shop on web1, and so does apps.shop.environments.production" in problems(text)[0]
+    assert (
+        "staging: uses the Compose project shop on web1, and so does apps.shop.environments.production"
+        in problems(text)[0]
+    )
 
 
 def test_circles_of_jump_hosts_are_told_once(problems: Callable[..., list[str]]) -> None:
@@ -270,7 +273,7 @@ PRODUCTION = "apps.shop.environments.production"
         ),
         (
             "approvals = 1\ndefault = true",
-            ["default: is not allowed where approvals are required: people must always name that environment; remove it"],
+            ["default: is not allowed with `approvals`: such an environment must always be named; remove it"],
         ),
         (
             'approvals = 2\napprovers = ["@ana", "@ana"]',
@@ -309,9 +312,7 @@ def test_a_circle_is_told_once(problems: Callable[..., list[str]]) -> None:
         f'[apps.shop.environments.{name}]\nservers = ["web1"]\ndirectory = "/srv/{name}"\nafter = "{after}"\n'
         for name, after in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))
     )
-    assert problems(f"{SERVER}{APP}{places}") == [
-        "apps.shop.environments.a.after: forms a cycle: a → b → c → a"
-    ]
+    assert problems(f"{SERVER}{APP}{places}") == ["apps.shop.environments.a.after: forms a cycle: a → b → c → a"]
 
 
 def test_good_rules_of_an_environment(write: Write) -> None:

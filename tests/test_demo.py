@@ -107,7 +107,7 @@ def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.Completed
         "✓ #13 shop/staging: ",
         "  => messages about the build: 1\n",
         "  => deployments of v7: 1\n",
-        "The audit is whole",
+        "The audit is intact",
         "  => the payment key, in all answers and the bot's own files: nowhere\n",
     ]
     places = [done.stdout.find(scene) for scene in scenes]

@@ -91,7 +91,7 @@ def test_files_and_folders_of_others_are_refused_whatever_their_mode(folder: Pat
     os.chown(folder / name, STRANGER, STRANGER)
     told = refusal(path)
     assert f"(owner {STRANGER}:{STRANGER}, mode" in told
-    assert f"does not belong to root, but to {STRANGER}" in told
+    assert f"belongs to {STRANGER}, not to root" in told
     assert re.search(r"run `chown root /\S+`, or start this as 54321$", told)
 
 
@@ -102,7 +102,7 @@ def test_roots_files_are_good_for_any_user_and_the_users_own_for_that_user_alone
     os.chown(path, STRANGER, STRANGER)
     assert trusted_files.read(path, uid=STRANGER) == b"hello"
     told = refusal(path, uid=STRANGER + 1)
-    assert f"does not belong to {STRANGER + 1} or root, but to {STRANGER}" in told
+    assert f"belongs to {STRANGER}, not to {STRANGER + 1} or root" in told
     assert told.endswith(f"run `chown {STRANGER + 1} {path}` as root")
 
 
@@ -206,7 +206,7 @@ def test_secrets_that_kubernetes_mounts_are_readable_as_it_makes_them(folder: Pa
 def test_secrets_that_docker_mounts_are_readable_as_it_makes_them(user: int) -> None:
     """In a mount namespace with a /run of its own, as root and as the user of the image."""
     program = (
-        "from pathlib import Path; from deploybot import files; "
+        "from pathlib import Path; from deploybot import trusted_files as files; "
         f"print(files.read(Path('/run/secrets/token'), private=True, uid={user}).decode(), "
         f"files.read(Path('/var/run/secrets/token'), private=True, uid={user}).decode())"
     )

@@ -130,7 +130,7 @@ host = "{host}"
         ({"host": "https://registry.example.com"}, "registries.house.host: should be a host"),
         ({"host": "[fe80::1]:5000"}, "registries.house.host: should be a host"),
         ({"login": 'user = "bot"'}, "registries.house: should have both user and password"),
-        ({"login": 'user = "b:t"\npassword = { env = "PASSWORD" }'}, "registries.house.user: should not contain a colon"),
+        ({"login": 'user = "b:t"\npassword = { env = "PASSWORD" }'}, "registries.house.user: should not contain a"),
         (
             {"login": '[registries.two]\nhost = "Registry.Example.com"'},
             "registries.two.host: is also the host of registries.house; keep one of them",

@@ -83,7 +83,7 @@ def test_everything_wrong_is_said_at_once(folder: Folder) -> None:
         (
             ', needs="view"',
             "",
-            'a command does not say what it needs: write needs="view", or deploy, approve, admin',
+            'a command has no needs: write needs="view", or deploy, approve, admin',
         ),
         (
             '"view"',
@@ -93,40 +93,40 @@ def test_everything_wrong_is_said_at_once(folder: Folder) -> None:
         (
             '"view"',
             '"anyone"',
-            '`hello` is open to anyone, which only claim, help, link, whoami may be: write needs="view"',
+            '`hello` is open to anyone, which is allowed only for claim, help, link, whoami: write needs="view"',
         ),
         (
             '"hello [',
             '"allow [',
-            "there is a command `allow` already, in commands/allow.py: choose another name",
+            "the command `allow` already exists in commands/allow.py: choose another name",
         ),
         (
             '    """Say hello to somebody."""\n',
             "",
-            "`hello` has no docstring: write one, its first line is what `help` shows",
+            "`hello` has no docstring: write one; `help` shows its first line",
         ),
-        ('("hello ana",)', '("hi ana",)', "the example `hi ana` does not begin with `hello`"),
+        ('("hello ana",)', '("hi ana",)', "the example `hi ana` does not start with `hello`"),
         ("[<name>]", "[<who>]", "`hello`: the usage has <who>, but the function has no parameter `who`"),
         ("[<name>]", "<name", "`hello`: the usage `hello <name` cannot be read: write words, <parameters>, [optional "),
         (
             "import Card",
             "import policy, Card",
-            "imports deploybot.policy (line 6): a command uses only what `deploybot` itself offers",
+            "imports deploybot.policy (line 6): a command may only import what `deploybot` itself exports",
         ),
         (
             "from deploybot import Card",
             "import deploybot.store.database\nfrom deploybot import Card",
-            "imports deploybot.store.database (line 6): a command uses only what `deploybot` itself offers",
+            "imports deploybot.store.database (line 6): a command may only import what `deploybot` itself exports",
         ),
         (
             "from deploybot import Card",
             "from commands.help import page\nfrom deploybot import Card",
-            "imports commands.help (line 6): a command uses only what `deploybot` itself offers",
+            "imports commands.help (line 6): a command may only import what `deploybot` itself exports",
         ),
         (
             "@command(",
             "command(",
-            "has no command: mark an async function with @command, or begin the file's name with _",
+            "has no command: mark an async function with @command, or start the file's name with _",
         ),
         ("async def", "raise SystemExit(3)\nasync def", "cannot be imported (line 10): invalid syntax"),
     ],
@@ -150,13 +150,13 @@ def test_plain_import_of_the_api_is_fine(folder: Folder) -> None:
 
 def test_two_own_commands_of_one_name(folder: Folder) -> None:
     where = folder(a=GOOD, b=GOOD)
-    assert problems(where) == [f"b.py: there is a command `hello` already, in {where}/a.py: choose another name"]
+    assert problems(where) == [f"b.py: the command `hello` already exists in {where}/a.py: choose another name"]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "none")
-    sentence = "No such file or directory: make the folder, or take `plugins` out of [bot]"
+    sentence = "No such file or directory: create the folder, or remove `plugins` from [bot]"
     assert caught.value.problems == (f"{tmp_path / 'none'}: {sentence}",)
 
 
@@ -165,7 +165,7 @@ def test_what_everybody_could_have_written_is_not_run(folder: Folder) -> None:
     (where / "hello.py").chmod(0o664)
     (told,) = problems(where)
     assert told.startswith(f"hello.py: its group may write to {where}/hello.py (owner ")
-    assert told.endswith(f"run `chmod g-w {where}/hello.py`, or somebody else runs code as the bot")
+    assert told.endswith(f"run `chmod g-w {where}/hello.py`, or other users can run code as the bot")
     (where / "hello.py").chmod(0o644)
     where.chmod(0o777)
     with pytest.raises(ConfigError, match="its group and everybody may write to the folder"):

@@ -87,7 +87,7 @@ async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> li
             async for row in tries:
                 rows.append(row)  # noqa: PERF401  rows from before the timeout are kept
     except TimeoutError:
-        cure = "See what keeps it busy; a firewall that swallows packets looks like this, too."
+        cure = "Check whether it is overloaded. A firewall that drops packets also looks like this."
         rows.append(Row(subject, "answer", CheckState.FAILED, f"no answer within {show_duration(within)}", cure))
     except Exception as problem:  # noqa: BLE001  any failure of a check is its own row
         error = failure_of(subject, problem)
@@ -100,10 +100,10 @@ def _data(folder: Path) -> Row:
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return Row(
-            "bot", "data folder", CheckState.OK, f"{folder}" if there == folder else f"{folder}, made at the start"
+            "bot", "data folder", CheckState.OK, f"{folder}" if there == folder else f"{folder}, created at the start"
         )
-    cure = f"Make it for the user the bot runs as: `install -d -m 700 -o USER {folder}`."
-    return Row("bot", "data folder", CheckState.FAILED, f"{folder} cannot be written by this user", cure)
+    cure = f"Create it for the bot's user: `install -d -m 700 -o USER {folder}`."
+    return Row("bot", "data folder", CheckState.FAILED, f"this user cannot write to {folder}", cure)
 
 
 async def _files(settings: Settings) -> AsyncIterator[Row]:

@@ -25,10 +25,10 @@ async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
     try:
         release = await refs.resolve(app, "")
     except Unreachable as error:
-        cure = error.hint or "See that the address is right and that repo_key or repo_token opens it."
+        cure = error.hint or "Check the address, and that repo_key or repo_token gives access."
         yield Row(subject, what, CheckState.FAILED, f"{app.repo}: {error.why}", cure)
     except UserError as error:
-        yield Row(subject, what, CheckState.FAILED, error.sentence, error.hint or "See `branch` in bot.toml.")
+        yield Row(subject, what, CheckState.FAILED, error.sentence, error.hint or "Check `branch` in bot.toml.")
     else:
         yield Row(subject, what, CheckState.OK, f"{app.repo}: {release} {release.subject}".rstrip())
 
@@ -55,7 +55,7 @@ async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row
     try:
         (pin,) = await images.pins(app.model_copy(update={"images": {service: of}}))
     except Unreachable as error:
-        cure = error.hint or f"See that apps.{app.name}.images.{service}.image is right."
+        cure = error.hint or f"Check apps.{app.name}.images.{service}.image."
         yield Row(subject, what, CheckState.FAILED, str(error), cure)
     except UserError as error:
         yield Row(subject, what, CheckState.FAILED, error.sentence, error.hint)
@@ -72,7 +72,7 @@ async def _left_out(app: App, service: str, images: Images) -> str:
     except DeploybotError:
         return ""
     shown = "; ".join(f"{tag}: {why}" for tag, why in found[:_TAGS])
-    return f" (do not count: {shown}{' …' if len(found) > _TAGS else ''})" if shown else ""
+    return f" (ignored: {shown}{' …' if len(found) > _TAGS else ''})" if shown else ""
 
 
 async def try_auto(app: App, refs: RefSource) -> AsyncIterator[Row]:
@@ -86,7 +86,7 @@ async def try_auto(app: App, refs: RefSource) -> AsyncIterator[Row]:
     for name, auto in autos(app).items():
         found, missing = _found(auto, heads)
         if missing:
-            cure = f"Push one, or look at apps.{app.name}.environments.{name}.auto."
+            cure = f"Push one, or change apps.{app.name}.environments.{name}.auto."
             yield Row(
                 subject, f"auto {name}", CheckState.FAILED, f"the repository has no {' and no '.join(missing)}", cure
             )

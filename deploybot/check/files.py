@@ -19,8 +19,8 @@ def try_files(settings: Settings) -> list[Row]:
     rows = [row for path, private in listed if (row := _try(path, private=private))]
     if rows:
         return rows
-    what = f"the {len(listed)} files and folders" if len(listed) > 1 else str(settings.path)
-    return [Row("bot", "files", CheckState.OK, f"nobody but {_user()} can change {what} that it believes")]
+    what = f"the {len(listed)} files and folders that the bot trusts" if len(listed) > 1 else str(settings.path)
+    return [Row("bot", "files", CheckState.OK, f"only {_user()} can change {what}")]
 
 
 def _plugins(folder: Path | None) -> list[tuple[Path, bool]]:
@@ -36,7 +36,7 @@ def _try(path: Path, *, private: bool) -> Row | None:
         says, _, cure = str(problem).partition("; ")
         return Row("bot", "files", CheckState.FAILED, says, f"{cure[:1].upper()}{cure[1:]}.")
     except OSError as problem:
-        cure = "Put it there, or take it out of bot.toml."
+        cure = "Create it, or remove it from bot.toml."
         return Row("bot", "files", CheckState.FAILED, f"{path}: {problem.strerror}", cure)
     return None
 

@@ -25,8 +25,8 @@ _RETRIES = (0.1, 0.5)
 _ANY = Release("0" * 40)
 _INSTEAD_OF_GIT = frozenset({"tar", "gzip"})
 _KILLED = (
-    "Something there ends what a session leaves behind: `loginctl enable-linger USER`, or `KillUserProcesses=no` "
-    "in /etc/systemd/logind.conf."
+    "The server kills processes when their session ends. Run `loginctl enable-linger USER` there, or set "
+    "`KillUserProcesses=no` in /etc/systemd/logind.conf."
 )
 
 
@@ -61,7 +61,9 @@ async def try_server(server: Server, settings: Settings, links: ServerLinks) -> 
         yield Row(subject, "connection", CheckState.FAILED, error.why, _connection_cure(server, error))
         return
     took = show_duration(time.monotonic() - started)
-    yield Row(subject, "connection", CheckState.OK, f"{server.ssh} answers in {took}, its host key is the pinned one")
+    yield Row(
+        subject, "connection", CheckState.OK, f"{server.ssh} answers in {took}, its host key matches the pinned one"
+    )
     yield Row(subject, "user", CheckState.OK, f"{facts.user or server.user} (uid {facts.uid}) on {facts.system}")
     yield _tools(subject, facts)
     placed = _placed(server.name, settings)
@@ -78,10 +80,12 @@ async def try_server(server: Server, settings: Settings, links: ServerLinks) -> 
 def _connection_cure(server: Server, error: Unreachable) -> str:
     trust = f"`deploybot trust {server.name}`"
     if not server.host_key:
-        return f"No host key is pinned: {trust} shows the server's fingerprint and writes it."
+        return f"No host key is pinned. {trust} shows the server's fingerprint and pins it."
     if isinstance(error, HostKeyMismatch):
-        return f"If the server was reinstalled, {trust} shows the new fingerprint; if not, find out who answers there."
-    return error.hint or f"Try `ssh -p {server.port} {server.user}@{server.host}` from here, and look at its sshd."
+        return f"If the server was reinstalled, {trust} shows the new fingerprint. If not, find out who answers there."
+    return (
+        error.hint or f"Try `ssh -p {server.port} {server.user}@{server.host}` from here, and check the server's sshd."
+    )
 
 
 def _placed(name: str, settings: Settings) -> list[_Placed]:
@@ -98,7 +102,7 @@ def _tools(subject: str, facts: ServerFacts) -> Row:
     if missing:
         return Row(subject, "tools", CheckState.FAILED, f"missing: {', '.join(missing)}", "Install them on the server.")
     return Row(
-        subject, "tools", CheckState.OK, "all there" if facts.git else "all there, with tar and gzip in place of git"
+        subject, "tools", CheckState.OK, "all found" if facts.git else "all found, with tar and gzip instead of git"
     )
 
 
@@ -117,7 +121,7 @@ async def _place(subject: str, placed: _Placed, host: Host) -> Row:
     except UserError as error:
         return Row(subject, what, CheckState.FAILED, error.sentence, error.hint)
     runs = f", {short_id(facts.current)} runs there" if facts.current else ""
-    return Row(subject, what, CheckState.OK, f"{directory} can be written, {show_size(facts.disk_free)} free{runs}")
+    return Row(subject, what, CheckState.OK, f"{directory} is writable, {show_size(facts.disk_free)} free{runs}")
 
 
 def _room(subject: str, facts: ServerFacts) -> Row:
@@ -134,7 +138,7 @@ async def _engine(subject: str, engine: Engine | None, server: Server, facts: Se
     except Unreachable as error:
         cure = error.hint or (
             f"On the server: `systemctl start docker`, and `sudo usermod -aG docker {server.user}`, "
-            "which makes that user as mighty as root there."
+            "which gives that user root access there."
         )
         return Row(subject, "Docker", CheckState.FAILED, error.why, cure)
     except EngineError as error:
@@ -154,7 +158,7 @@ async def _survival(subject: str, server: Server, host: Host, links: ServerLinks
     try:
         started = await host.start(job, _SCRIPT, {}, deadline=_JOB_DEADLINE)
         if started.state is not JobState.RUNNING:
-            return Row(subject, what, CheckState.FAILED, f"a job that was just started is {started.state}", _KILLED)
+            return Row(subject, what, CheckState.FAILED, f"right after its start, the job is {started.state}", _KILLED)
         await links.drop(server.name)
         ended = await _wait(host, job)
         chunk = await host.poll(job, 0)
@@ -165,9 +169,12 @@ async def _survival(subject: str, server: Server, host: Host, links: ServerLinks
         return Row(subject, what, CheckState.FAILED, str(error), _KILLED)
     if ended.state is JobState.DONE and ended.code == 0 and chunk.data.endswith(b"survived\n"):
         return Row(
-            subject, what, CheckState.OK, "went on while the connection was cut, and its end and log were read after"
+            subject,
+            what,
+            CheckState.OK,
+            "continued while the connection was down; its result and log were read afterwards",
         )
-    return Row(subject, what, CheckState.FAILED, f"after the connection was cut it is {ended.state}", _KILLED)
+    return Row(subject, what, CheckState.FAILED, f"after the connection was cut, the job is {ended.state}", _KILLED)
 
 
 async def _wait(host: Host, job: str) -> JobStatus:

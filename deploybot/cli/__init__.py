@@ -36,7 +36,7 @@ COMMANDS = {
     cls=ErrorReportingGroup,
     modules=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 all went well; 1 something failed or was refused; 2 the command line or bot.toml is wrong.",
+    epilog="Exit codes: 0 success; 1 something failed or was refused; 2 the command line or bot.toml is wrong.",
 )
 @click.option(
     "-c",
@@ -44,17 +44,17 @@ COMMANDS = {
     type=click.Path(path_type=Path),
     envvar="DEPLOYBOT_CONFIG",
     metavar="PATH",
-    help="bot.toml. Left out: $DEPLOYBOT_CONFIG, ./bot.toml, /etc/deploybot/bot.toml, whichever is there first.",
+    help="bot.toml. Default: $DEPLOYBOT_CONFIG, else ./bot.toml, else /etc/deploybot/bot.toml.",
 )
 @click.pass_context
 def main(ctx: click.Context, config: Path | None) -> None:
     """Deploy, roll back, read logs and see status from chat.
 
     \b
-    To begin:
+    To start:
       deploybot init             write bot.toml
       deploybot trust web1       pin the server's host key
-      deploybot check            try everything in it
+      deploybot check            test everything in it
       deploybot allow ana admin  make the first administrator
       deploybot run              start the bot
       deploybot chat             talk to it

@@ -23,22 +23,22 @@ _ROLES = ("viewer", "deployer", "approver", "admin")
 @click.command(short_help="Give a person a role.")
 @click.argument("name")
 @click.argument("role", type=click.Choice(_ROLES, case_sensitive=False), required=False)
-@click.option("--on", "place", metavar="APP[/ENV]", default="", help="Only there. Left out: on everything.")
+@click.option("--on", "place", metavar="APP[/ENV]", default="", help="Limit the role to this. Default: everything.")
 @click.option(
     "--identity",
     metavar="PLATFORM:ID",
-    help="Who that is: console:1000, slack:T012/U345, telegram:123456, or github:583231 for who pushes there. "
-    "Left out for somebody new: you, here.",
+    help="The person's account: console:1000, slack:T012/U345, telegram:123456, or github:583231 for pushes there. "
+    "Default for a new person: your account on this machine.",
 )
-@click.option("--for", "lasts", metavar="TIME", default="", help="How long, such as 8h. Left out: without an end.")
+@click.option("--for", "lasts", metavar="TIME", default="", help="How long, such as 8h. Default: no end.")
 @click.pass_obj
 def allow(  # noqa: PLR0917  click gives each option a parameter
     options: Options, name: str, role: str | None, place: str, identity: str | None, lasts: str
 ) -> None:
-    """Give a person a role, and make the person if nobody has that name yet. Or, without a role, a further identity.
+    """Give a person a role. A new name creates the person. Without a role, add an account to the person.
 
-    A viewer reads, a deployer deploys and rolls back, an approver approves, an admin does everything. The
-    bot may run meanwhile; it sees the change at once.
+    A viewer reads, a deployer deploys and rolls back, an approver approves, an admin does everything. You can run this
+    while the bot runs; it sees the change at once.
 
     \b
     Examples:
@@ -52,16 +52,16 @@ def allow(  # noqa: PLR0917  click gives each option a parameter
         raise Failure(f"Which role should {name} have?", hint=f"One of {', '.join(_ROLES)}.")
     seconds = _seconds(lasts) if lasts else 0.0
     if seconds and role is None:
-        raise Failure("Only a role can end.", hint="Say which: deploybot allow NAME ROLE --for 8h")
+        raise Failure("--for needs a role.", hint="Write: deploybot allow NAME ROLE --for 8h")
     click.echo(asyncio.run(_allow(settings, name.removeprefix("@").lower(), role, where, identity, seconds=seconds)))
 
 
 @click.command(short_help="Take a person's roles away.")
 @click.argument("name")
-@click.option("--on", "place", metavar="APP[/ENV]", default="", help="Only there. Left out: everywhere.")
+@click.option("--on", "place", metavar="APP[/ENV]", default="", help="Only roles for this. Default: all roles.")
 @click.pass_obj
 def deny(options: Options, name: str, place: str) -> None:
-    """Take a person's roles away, at one place or everywhere. The last administrator stays.
+    """Take a person's roles away, on one target or everywhere. The last administrator cannot be removed.
 
     \b
     Examples:
@@ -79,7 +79,7 @@ def deny(options: Options, name: str, place: str) -> None:
 @click.argument("new")
 @click.pass_obj
 def rename(options: Options, old: str, new: str) -> None:
-    """Give a person another name. Roles and identities stay; what was done under the old name is kept under it.
+    """Give a person another name. Roles and accounts stay. Past actions stay recorded under the old name.
 
     \b
     Example:
@@ -88,11 +88,11 @@ def rename(options: Options, old: str, new: str) -> None:
     settings = options.settings(outside=False)
     old, new = old.removeprefix("@").lower(), new.removeprefix("@").lower()
     asyncio.run(_rename(settings, old, new))
-    click.echo(f"{old} is called {new} now.")
+    click.echo(f"{old} is now called {new}.")
     for app in settings.apps.values():
         for one in app.environments.values():
             if f"@{old}" in one.approvers:
-                click.echo(f'bot.toml: write "@{new}" in apps.{app.name}.environments.{one.name}.approvers, too.')
+                click.echo(f'Also write "@{new}" in bot.toml: apps.{app.name}.environments.{one.name}.approvers.')
 
 
 def _seconds(text: str) -> float:
@@ -150,7 +150,7 @@ async def _allow(
         for grant in grants
         if holds(grant, now)
     )
-    return f"{person.name} ({who}) is {may or 'nothing anywhere yet'}."
+    return f"{person.name} ({who}) is {may}." if may else f"{person.name} ({who}) has no role yet."
 
 
 def _announce(
@@ -179,7 +179,7 @@ def _account(tables: Tables, name: str, wanted: Identity | None) -> Identity | N
     holder = tables.people.of(here)
     if holder:
         raise Failure(
-            f"You, at the console, are {holder.name} already.",
+            f"Your console account already belongs to {holder.name}.",
             hint=f"Say who {name} is: --identity console:UID, slack:TEAM/USER or telegram:NUMBER.",
         )
     return here
@@ -203,7 +203,7 @@ async def _deny(settings: Settings, name: str, app: str | None, environment: str
 
     async with database(settings) as store:
         gone, detached = await store.write(work)
-    accounts = " and all accounts in chats" if detached else ""
+    accounts = " and all chat accounts" if detached else ""
     return f"{name} lost {_roles(gone)}{accounts}." if gone or detached else f"{name} had no such role."
 
 
@@ -227,7 +227,7 @@ def _named(tables: Tables, name: str) -> Person:
     person = tables.people.named(name)
     if person is None:
         names = [one.name for one in tables.people.everybody()]
-        raise Failure(f'there is no person named "{name}"{meant(name, names)}')
+        raise Failure(f'unknown person "{name}"{meant(name, names)}')
     return person
 
 

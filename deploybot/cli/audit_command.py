@@ -27,27 +27,27 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 def audit() -> None:
     """Check and read the record of who did what.
 
-    Every request, decision and result is a row that holds the hash of the row before it. Nothing in it can be
-    changed or left out without the rows after it telling.
+    Every request, decision and result is a row that contains the hash of the row before it. A changed or removed row
+    breaks this chain.
     """
 
 
 @audit.command(short_help="Check the whole chain.")
-@click.option("--head", metavar="NUMBER:HASH", help="A head that was posted or noted earlier; it must still be there.")
+@click.option("--head", metavar="NUMBER:HASH", help="A head that you noted earlier. It must still be in the chain.")
 @click.option(
     "--against",
     metavar="FILE",
     multiple=True,
     type=_FILE,
-    help="A file of rows that left the machine ([audit] in bot.toml); also gzipped, and several.",
+    help="A file of exported rows ([audit] in bot.toml), plain or gzipped. More files may follow.",
 )
 @click.argument("more", metavar="[FILE]...", nargs=-1, type=_FILE)
 @click.pass_obj
 def verify(options: Options, head: str | None, against: tuple[Path, ...], more: tuple[Path, ...]) -> None:
-    """Check the whole chain. The exit code is 1 when anything was changed, taken out or cut off.
+    """Check the whole chain. The exit code is 1 if a row was changed, removed or cut off.
 
-    With --against, also compare it with rows that left the machine: it says which rows were changed, removed or added
-    since, and which rows no file proves. The exit code is 1 when the files contradict the database.
+    With --against, also compare the chain with exported rows. This shows which rows were changed, removed or added
+    since, and which rows no file proves. The exit code is 1 if the files contradict the database.
 
     \b
     Examples:
@@ -56,7 +56,7 @@ def verify(options: Options, head: str | None, against: tuple[Path, ...], more: 
       deploybot audit verify --against /var/log/deploybot/audit.jsonl*
     """
     if more and not against:
-        raise Wrong(f"{more[0]}: files are given behind --against")
+        raise Wrong(f"{more[0]}: give files after --against")
     settings, files = options.settings(outside=False), (*against, *more)
     verdict = asyncio.run(_verify(settings, head))
     contradiction = _compare(settings, files) if files else ""
@@ -67,12 +67,12 @@ def verify(options: Options, head: str | None, against: tuple[Path, ...], more: 
         hint = "Copy the data folder and the files, and find out who wrote there."
         raise Failure(f"{contradiction}{broken}", hint=hint)
     if not verdict.ok:
-        whole = f"Rows 1 to {verdict.broken - 1} are whole. " if verdict.broken > 1 else ""
+        whole = f"Rows 1 to {verdict.broken - 1} are intact. " if verdict.broken > 1 else ""
         raise Failure(
             f"The audit is broken at row {verdict.broken}: {verdict.why}.",
             hint=f"{whole}Copy the data folder, and find out who wrote there.",
         )
-    click.echo(f"The audit is whole: {verdict.head.number} rows, head {verdict.head.number}:{verdict.head.hash}")
+    click.echo(f"The audit is intact: {verdict.head.number} rows, head {verdict.head.number}:{verdict.head.hash}")
 
 
 def _compare(settings: Settings, files: tuple[Path, ...]) -> str:
@@ -83,15 +83,15 @@ def _compare(settings: Settings, files: tuple[Path, ...]) -> str:
     if not found.rows and found.head:
         raise Failure(f"{names(files)} has no row of the audit: is it the right file?")
     if found.contradicted:
-        return f"The database is not what left the machine: {names(files)} contradicts it."
-    click.echo(f"{found.proven:,} of {found.head:,} rows are in {names(files)} as they are in the database.")
+        return f"The database does not match the exported rows in {names(files)}."
+    click.echo(f"{found.proven:,} of {found.head:,} rows of the database are unchanged in {names(files)}.")
     return ""
 
 
 @audit.command(short_help="Print all rows as JSON lines.")
 @click.pass_obj
 def export(options: Options) -> None:
-    """Print all rows, oldest first, each a line of JSON with its hash and the one before, as `[audit]` writes them.
+    """Print all rows as JSON lines, oldest first, as `[audit]` writes them. Each has its hash and the previous one.
 
     \b
     Example:

@@ -47,10 +47,10 @@ def findings(found: Comparison) -> Iterator[str]:
         yield f"{_rows(len(found.moved))} another number now: row {was} of the file is row {now} of the database."
     if found.relinked:
         count = sum(last - first + 1 for first, last in found.relinked)
-        text = "the same texts, but other hashes: a row before them differs, or they were chained anew"
+        text = "the same texts, but other hashes: a row before them differs, or the chain was rebuilt"
         yield f"{_rows(count)} {text} ({spans(found.relinked)})."
     for place in found.edited[:_SHOWN]:
-        yield f"{place}: the hash is not that of the row: the file itself was changed there."
+        yield f"{place}: the hash does not match the row: the file itself was changed there."
     if len(found.edited) > _SHOWN:
         yield f"… and {len(found.edited) - _SHOWN:,} more such lines."
 
@@ -60,7 +60,7 @@ def limits(found: Comparison) -> Iterator[str]:
     for unread in found.unread[:_SPANS]:
         yield f"{unread.place}: {unread.why}, and proves nothing."
     if len(found.unread) > _SPANS:
-        yield f"… and {len(found.unread) - _SPANS:,} more lines hold no row."
+        yield f"… and {len(found.unread) - _SPANS:,} more lines contain no row."
     if found.unproven:
         yield f"Unproven: {spans(found.unproven)} of the database, not in the file."
     if found.newer:

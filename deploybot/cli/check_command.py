@@ -52,7 +52,7 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
     elif rows:
         click.echo()
         show(rows)
-        click.echo(f"\n{len(rows) - len(failed)} of {len(rows)} are well.")
+        click.echo(f"\n{len(rows) - len(failed)} of {len(rows)} checks are OK.")
     sys.exit(FAILED if failed else 0)
 
 
@@ -125,14 +125,14 @@ def _of_server(server: Server) -> Iterator[str]:
     if server.jump:
         yield f"through {server.jump}"
     yield "host key pinned" if server.host_key else "no host key pinned"
-    yield f"Docker at {server.docker}" if server.docker else "Docker as it is found there"
+    yield f"Docker at {server.docker}" if server.docker else "Docker as found there"
 
 
 def _of_app(app: App) -> Iterator[str]:
     yield f"{app.strategy} from {app.repo}"
     if app.branch:
         yield f"branch {app.branch}"
-    yield f"the last {app.keep} good releases stay"
+    yield f"keeps the last {app.keep} good releases"
     if app.images:
         yield f"images {' '.join(f'{service} {of.image}, {of.tag}' for service, of in app.images.items())}"
     if app.forge:
@@ -151,15 +151,19 @@ def _of_environment(environment: Environment) -> Iterator[str]:
     else:
         yield "no health check"
     if environment.approvals:
-        yield f"{environment.approvals} approval{'' if environment.approvals == 1 else 's'} wanted"
+        yield f"{environment.approvals} approval{'' if environment.approvals == 1 else 's'} required"
     if environment.after:
         yield f"after {environment.after}"
     if environment.auto:
         from deploybot.deployments.auto_targets import auto_text
 
-        yield f"deployed by itself: {auto_text(environment)}" if not environment.auto.ask else "a card asks by itself"
+        yield (
+            f"deployed automatically: {auto_text(environment)}"
+            if not environment.auto.ask
+            else "a card asks automatically"
+        )
     if environment.on_failure == "leave":
-        yield "a failed release is left"
+        yield "a failed release stays"
     if environment.secrets:
         yield f"secrets {' '.join(environment.secrets)}"
 

@@ -119,11 +119,11 @@ def _no_command(ctx: click.Context, known: Iterable[str], args: list[str]) -> Wr
 
     if args[0] in load():
         line = shlex.quote(" ".join(args))
-        return Wrong(
-            f"`{args[0]}` is for the bot, and not for this shell.", hint=f"Say it so: deploybot chat -c {line}"
-        )
+        return Wrong(f"`{args[0]}` is a chat command.", hint=f"Run it with: deploybot chat -c {line}")
     near = meant(args[0], known)
-    return Wrong(f'There is no command "{args[0]}"{near or "."}', hint=f"`{ctx.command_path} --help` lists them.")
+    return Wrong(
+        f'There is no command "{args[0]}"{near or "."}', hint=f"`{ctx.command_path} --help` lists all commands."
+    )
 
 
 def problems_text(error: ConfigError) -> str:
@@ -153,9 +153,7 @@ async def database(settings: Settings, *, make: bool = False) -> AsyncIterator[D
         )
     path = folder / "deploybot.db"
     if not make and not path.exists():
-        raise Failure(
-            f"There is no database at {path} yet.", hint="`deploybot run` makes it, and `deploybot allow` too."
-        )
+        raise Failure(f"There is no database at {path} yet.", hint="`deploybot run` or `deploybot allow` creates it.")
     async with Database(path, Redactor(secrets_of(settings))) as store:
         yield store
 

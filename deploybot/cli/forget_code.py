@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.pass_obj
 def forget_code(options: Options, name: str) -> None:
-    """Forget what a person's one-time codes are made of, so that they can enrol another phone with `totp`.
+    """Delete the secret of a person's one-time codes, so that they can enrol another phone with `totp`.
 
-    Only on the bot's machine: who can do this in a chat would need no phone. Make sure that it is them who ask.
+    This works only on the bot's machine: in a chat, it would bypass the codes. First make sure that the person
+    really asked for it.
 
     \b
     Example:
@@ -40,7 +41,7 @@ async def _forget(settings: Settings, name: str) -> str:
         person = tables.people.named(name)
         if person is None:
             names = [one.name for one in tables.people.everybody()]
-            raise Failure(f'there is no person named "{name}"{meant(name, names)}')
+            raise Failure(f'unknown person "{name}"{meant(name, names)}')
         actor = f"console:{os.getuid()} (command line)"
         tables.audit.append(actor=actor, action="totp forgotten", subject=person.name, now=time.time())
         return person

@@ -36,7 +36,7 @@ _LOOK_EVERY = 0.01
 _LARGEST = 32 << 20
 _NO_LIMIT = 1_000_000
 _SERVER_ERROR = 500
-_COLUMNS = ("status", "file", "sender", "event", "app", "what was made of it")
+_COLUMNS = ("status", "file", "sender", "event", "app", "result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Nobody:
     async def hear(self, app: App, event: Event, delivery: str) -> str:
         """Say for whom it would have been."""
         del event, delivery
-        return f"heard for {app.name}"
+        return f"received for {app.name}"
 
 
 async def replay_dry(settings: Settings | None, files: Sequence[Payload]) -> list[Sent]:
@@ -126,12 +126,12 @@ class _Caller:
     async def send(self, payload: Payload) -> Sent:
         """Send one, and wait for what is made of it."""
         if payload.sender is None:
-            return Sent(0, payload.name, "?", "", "", "not sent: nothing says whose it is; name it with --sender")
+            return Sent(0, payload.name, "?", "", "", "not sent: unknown sender; name it with --sender")
         events, name = _events(payload), payload.sender.name
         told = ", ".join(dict.fromkeys(describe(event) for event in events)) or payload.kind
         address = self._fitting(name, events)
         if address is None:
-            return Sent(0, payload.name, name, told, "", "not sent: bot.toml opens no address for it")
+            return Sent(0, payload.name, name, told, "", "not sent: bot.toml has no webhook address for it")
         signed = payload.signed(address.secret.reveal(), time.time())
         answer = await call(self._session, self._base, address, signed, payload.body)
         made = await made_of(self._store, answer.delivery) if answer.delivery else _refused(answer)
@@ -146,7 +146,7 @@ class _Caller:
 
 
 def _refused(answer: HookAnswer) -> str:
-    return "the same was there before" if answer.result == "double" else answer.error or answer.result
+    return "duplicate, received before" if answer.result == "double" else answer.error or answer.result
 
 
 def _events(payload: Payload) -> tuple[Event, ...]:
@@ -177,12 +177,12 @@ async def made_of(store: Store, number: int) -> str:
     while time.monotonic() < until:
         found = await store.read(lambda tables: tables.deliveries.get(number))
         if found is None:
-            raise UserError(f"Delivery {number} is not in the database.", hint="Is it another bot that answered?")
+            raise UserError(f"Delivery {number} is not in the database.", hint="Did another bot answer?")
         if found.fate is not Fate.WAITING:
             return found.made
         # The bot that hears it is another process as a rule: there is nothing to wait for.
         await asyncio.sleep(_LOOK_EVERY)
-    return "not heard yet"
+    return "not processed yet"
 
 
 def table(sent: Sequence[Sent]) -> Iterator[str]:

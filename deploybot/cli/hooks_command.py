@@ -21,10 +21,10 @@ _ALL_APPS = "*"
 _PLACEHOLDER = "https://YOUR-BOT"
 
 
-@click.group(invoke_without_command=True, short_help="Where senders of webhooks call, and tries of it.")
+@click.group(invoke_without_command=True, short_help="Show, test and replay webhooks.")
 @click.pass_context
 def hooks(ctx: click.Context) -> None:
-    """List every address that bot.toml opens for webhooks, with what to click at the sender.
+    """List the webhook addresses of bot.toml, with what to set up at each sender.
 
     \b
     Examples:
@@ -42,12 +42,12 @@ def _listed(settings: Settings) -> Iterator[str]:
 
     found = [*addresses(settings)]
     if not found:
-        yield "bot.toml opens no address for webhooks. This opens one:\n"
+        yield "bot.toml has no webhook address. This adds one:\n"
         yield '  [apps.shop.hooks.github]\n  secret = { env = "SHOP_GITHUB_SECRET" }   # openssl rand -hex 32'
         return
     base = (settings.http.url if settings.http else None) or _PLACEHOLDER
     if base == _PLACEHOLDER:
-        yield f"[http] in bot.toml has no `url`: read the bot's own address for {_PLACEHOLDER}.\n"
+        yield f"[http] in bot.toml has no `url`: replace {_PLACEHOLDER} with the bot's address.\n"
     for address in found:
         url = base.rstrip("/") + address.path
         whose = f"app {address.app}" if address.app else "all apps, by repository or image"
@@ -61,10 +61,10 @@ def _listed(settings: Settings) -> Iterator[str]:
 @click.argument("sender")
 @click.pass_obj
 def test(options: Options, app: str, sender: str) -> None:
-    """Send a signed ping to the running bot, as SENDER would for APP, and say what came back.
+    """Send a signed ping to the running bot, as SENDER would for APP, and show the answer.
 
-    APP is `*` for the address of all apps. Nothing is told and nothing is deployed. The exit code is 1 when the bot
-    does not take it.
+    APP is `*` for the address of all apps. Nothing is posted or deployed. The exit code is 1 if the bot does not accept
+    it.
 
     \b
     Examples:
@@ -84,7 +84,7 @@ def _address(settings: Settings, app: str, sender: str) -> HookAddress:
         return address
     there = ", ".join(f"{at} {by}" for at, by in found) or "none"
     table = f"hooks.{sender}" if app == _ALL_APPS else f"apps.{app}.hooks.{sender}"
-    raise Failure(f"bot.toml has no [{table}].", hint=f"There are: {there}.")
+    raise Failure(f"bot.toml has no [{table}].", hint=f"It has: {there}.")
 
 
 async def _ping(settings: Settings, address: HookAddress) -> str:
@@ -105,28 +105,28 @@ async def _ping(settings: Settings, address: HookAddress) -> str:
         raise Failure(f"{address.path}: {answer.status}: {why}", hint="Was the bot restarted since bot.toml changed?")
     async with database(settings) as store:
         made = await made_of(store, answer.delivery)
-    return f"{address.path}: {answer.status}, kept as delivery {answer.delivery}: {made}"
+    return f"{address.path}: {answer.status}, stored as delivery {answer.delivery}: {made}"
 
 
 def base_of(settings: Settings) -> str:
     """Where the bot listens, as seen from this machine."""
     if settings.http is None:
-        raise Failure("bot.toml has no [http], so nothing listens.")
+        raise Failure("bot.toml has no [http], so the bot receives no webhooks.")
     host, _, port = settings.http.listen.rpartition(":")
     return f"http://{({'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}).get(host, host)}:{port}"  # noqa: S104  nothing binds
 
 
-@hooks.command(short_help="Sign and send payloads of a folder, and say what was made of each.")
+@hooks.command(short_help="Sign and send payloads of a folder, and show each result.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
-@click.option("--sender", "whose", default="", metavar="SENDER", help="Whose all of them are.")
-@click.option("--live", is_flag=True, help="To the running bot: it posts and deploys what they report.")
+@click.option("--sender", "whose", default="", metavar="SENDER", help="The sender of all files.")
+@click.option("--live", is_flag=True, help="Send to the running bot, which posts and deploys what they report.")
 @click.pass_obj
 def replay(options: Options, folder: Path, whose: str, *, live: bool) -> None:
     """Sign and send each file of DIR as its sender would, and print each result.
 
     Nothing is posted or deployed: the files go to a separate bot, with the apps of bot.toml and a temporary database.
     The sender of a file is found by its folder, by the start of its name, or by the content. A file of headers
-    beside it counts, too: `push.headers` for `push.json`.
+    next to it is also used: `push.headers` for `push.json`.
 
     \b
     Examples:
@@ -138,10 +138,12 @@ def replay(options: Options, folder: Path, whose: str, *, live: bool) -> None:
     from deploybot.webhooks.payload_files import payloads
 
     if whose and whose not in SENDERS:
-        raise Failure(f"There is no sender {whose}.", hint=f"There are: {', '.join(SENDERS)}.")
+        raise Failure(f"Unknown sender {whose}.", hint=f"Senders: {', '.join(SENDERS)}.")
     files = [*payloads(folder, whose)]
     if not files:
-        raise Failure(f"{folder} holds no payloads.", hint="They are files that end in .json, .payload or .body.")
+        raise Failure(
+            f"{folder} contains no payloads.", hint="Payloads are files that end in .json, .payload or .body."
+        )
     if live:
         settings = options.settings()
         sent = asyncio.run(replay_live(settings, base_of(settings), files))

@@ -46,18 +46,16 @@ class InitAnswers:
     project: RunningProject | None = None
 
 
-@click.command(short_help="Write a bot.toml to begin with.")
+@click.command(short_help="Write a first bot.toml.")
 @click.option("--server", metavar="USER@HOST", help="The server, as for ssh; USER@HOST:PORT for another port.")
 @click.option("--repo", metavar="URL", help="The repository of the app.")
 @click.option("--strategy", type=click.Choice([*_STRATEGIES]), help="How the app gets onto the server.")
-@click.option("--app", metavar="NAME", help="What the app is called. Left out: the repository's name.")
-@click.option("--directory", metavar="PATH", help="The app's directory on the server. Left out: /srv/NAME.")
-@click.option("--key", metavar="PATH", help="The SSH key to log in with. Left out: the usual one, or the agent.")
-@click.option(
-    "--data", metavar="PATH", help="The bot's own folder. Left out: /var/lib/deploybot for root, else ./data."
-)
+@click.option("--app", metavar="NAME", help="The app's name. Default: the repository's name.")
+@click.option("--directory", metavar="PATH", help="The app's directory on the server. Default: /srv/NAME.")
+@click.option("--key", metavar="PATH", help="The SSH key to log in with. Default: your usual key, or the agent.")
+@click.option("--data", metavar="PATH", help="The bot's own folder. Default: /var/lib/deploybot for root, else ./data.")
 @click.option("--offline", is_flag=True, help="Do not ask the server what runs there.")
-@click.option("--force", is_flag=True, help="Replace a bot.toml that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing bot.toml.")
 @click.pass_obj
 def init(
     options: Options,
@@ -72,9 +70,10 @@ def init(
     offline: bool,
     force: bool,
 ) -> None:
-    """Write a commented bot.toml to begin with. What is not given is asked; without a terminal it must be given.
+    """Write a first bot.toml with comments. Missing options are asked for; without a terminal they are required.
 
-    If your own `ssh` knows the server's host key, that key is pinned, and a Compose app that runs there is recognised.
+    If your own `ssh` knows the server's host key, that key is pinned. A Compose app that already runs there is
+    recognised.
 
     \b
     Examples:
@@ -84,7 +83,7 @@ def init(
     path = options.config or Path("bot.toml")
     if path.exists() and not force:
         raise Failure(
-            f"{path} is there already. Nothing was written.", hint="--force replaces it, --config writes another."
+            f"{path} already exists. Nothing was written.", hint="--force replaces it, --config writes another."
         )
     server, repo, strategy = _ask(server, repo, strategy)
     app = app or _name(repo)
@@ -104,7 +103,7 @@ def init(
     text = render(answers)
     settings = _understood(path, text)
     write(path, text)
-    click.echo(f"{path} is written. It says what the bot may do: read it, and change what is not right.\n")
+    click.echo(f"Wrote {path}. It defines what the bot may do. Read it, and correct what is wrong.\n")
     click.echo("\n".join(_next(options, settings)))
 
 
@@ -113,12 +112,12 @@ def _running(settings: Settings, answers: InitAnswers) -> RunningProject | None:
     try:
         projects = asyncio.run(running_projects(settings, _SERVER))
     except DeploybotError as problem:
-        click.echo(f"What runs on the server is not known yet: {problem}\n")
+        click.echo(f"Could not check what runs on the server: {problem}\n")
         return None
     found = same_app(projects, (answers.app, _name(answers.repo)))
     if found is not None:
         services = ", ".join(found.services)
-        click.echo(f"The app runs there already: project {found.name} has {services}. deploybot takes it over.\n")
+        click.echo(f"The app already runs there: project {found.name} has {services}. deploybot takes it over.\n")
     elif projects:
         names = ", ".join(one.name for one in projects)
         click.echo(f"Compose projects that run there: {names}. If one is this app, set compose.project to its name.\n")
@@ -130,7 +129,7 @@ def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[st
     given = {"--server": server, "--repo": repo, "--strategy": strategy}
     missing = [flag for flag, value in given.items() if not value]
     if missing and not sys.stdin.isatty():
-        raise click.UsageError(f"there is no terminal to ask at: give {', '.join(missing)}")
+        raise click.UsageError(f"no terminal to ask on: give {', '.join(missing)}")
     from deploybot.settings.address_values import Repository, SshTarget
 
     server = server or click.prompt("Which server? (user@host, as for ssh)", value_proc=_fitting(SshTarget))
@@ -192,14 +191,14 @@ def _next(options: Options, settings: Settings) -> list[str]:
     lines = ["Next:"]
     for server in settings.servers.values():
         if server.key and not server.key.file.exists():
-            lines.append(f"  make the key {server.key.file}, and put its public half on the server")
+            lines.append(f"  create the key {server.key.file}, and put its public half on the server")
         if server.host_key:
             shown = fingerprint_of(server.host_key[0])
             lines.append(f"  (pinned: the host key {shown}, which your own ssh trusts for {server.host})")
         else:
             lines.append(f"  deploybot{flag} trust {server.name:10} pin the server's host key")
     lines += [
-        f"  deploybot{flag} check            try everything",
+        f"  deploybot{flag} check            test everything",
         f"  deploybot{flag} allow NAME admin make yourself the first administrator",
         f"  deploybot{flag} run              start the bot, and in another terminal",
         f"  deploybot{flag} chat             talk to it: `deploy {next(iter(settings.apps))}`",
@@ -216,8 +215,8 @@ def render(answers: InitAnswers) -> str:
         else 'agent = true                   # the keys of the SSH agent; or key = { file = "PATH" }'
     )
     parts = [
-        "# bot.toml says everything that deploybot may do. Every key there is: bot.example.toml and",
-        "# docs/configuration.md. `deploybot check` tries everything and shows what is wrong.",
+        "# bot.toml defines everything that deploybot may do. All keys: bot.example.toml and",
+        "# docs/configuration.md. `deploybot check` tests everything and shows what is wrong.",
         '# Never write a secret here: { env = "NAME" } or { file = "PATH" }.',
         "",
         "[bot]",
@@ -260,7 +259,7 @@ def _shared(project: RunningProject | None) -> list[str]:
         return []
     paths = ", ".join(map(_text, dict.fromkeys((*project.mounted, ".env"))))
     return [
-        "# What of the app's folder is not in the repository stays where it is; see docs/taking-over.md:",
+        "# Files of the app's folder that are not in the repository stay there; see docs/taking-over.md:",
         f"# shared = {{ from = {_text(project.folder)}, paths = [{paths}] }}",
     ]
 
@@ -273,7 +272,7 @@ def _compose(answers: InitAnswers) -> list[str]:
     origin = f", started from {project.folder}" if project.folder else ""
     return [
         f"[apps.{answers.app}.compose]",
-        f"# It runs there already: {', '.join(project.services)}{origin}.",
+        f"# It already runs there: {', '.join(project.services)}{origin}.",
         f"project = {_text(project.name)}",
         "",
     ]

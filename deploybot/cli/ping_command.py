@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from deploybot.chat.console.console_protocol import Show, Welcome
 
 
-@click.command(short_help="Ask whether the bot answers.")
+@click.command(short_help="Check whether the bot answers.")
 @click.pass_obj
 def ping(options: Options) -> None:
-    """Ask whether the bot with this bot.toml answers; none is started. The exit code is 1 when none does.
+    """Check whether the bot with this bot.toml answers. This starts no bot. The exit code is 1 if none answers.
 
     \b
     Example:

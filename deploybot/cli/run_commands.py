@@ -11,14 +11,16 @@ from deploybot.cli.command_base import Options
 
 
 @click.command(short_help="Start the bot.")
-@click.option("--temporary", is_flag=True, help="Stop when no console is connected and what was begun has ended.")
+@click.option(
+    "--temporary", is_flag=True, help="Stop when no console is connected and everything that was started has ended."
+)
 @click.pass_obj
 def run(options: Options, *, temporary: bool) -> None:
-    """Start the bot, and go on until SIGTERM or Ctrl-C.
+    """Run the bot until SIGTERM or Ctrl-C.
 
-    Deployments that run then go on on their servers, and the next start takes them up again. `deploybot chat`
-    starts a temporary bot where none runs: its log is temporary.log in the data folder, and it makes room for
-    a bot that is started without --temporary.
+    Deployments that run then continue on their servers, and the next start resumes them. `deploybot chat` starts a
+    temporary bot if none runs. Its log is temporary.log in the data folder, and it makes way for a bot that is started
+    without --temporary.
 
     \b
     Example:
@@ -30,10 +32,10 @@ def run(options: Options, *, temporary: bool) -> None:
 
 
 @click.command(short_help="Talk to the bot from this terminal.")
-@click.option("-c", "--command", "line", metavar="LINE", help="Say this one line, print the answer, and end.")
+@click.option("-c", "--command", "line", metavar="LINE", help="Send this one line, print the answer, and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print every message as a line of JSON.")
-@click.option("--as", "as_name", metavar="NAME", help="Who speaks, where several people share this user.")
-@click.option("--no-wait", is_flag=True, help="With -c: do not wait for the end of a deployment.")
+@click.option("--as", "as_name", metavar="NAME", help="Your name, if several people share this user.")
+@click.option("--no-wait", is_flag=True, help="With -c: do not wait for a deployment to end.")
 @click.option("--listen", is_flag=True, help="Only show what the bot posts to everybody, until Ctrl-C.")
 @click.pass_obj
 def chat(

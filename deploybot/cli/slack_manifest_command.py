@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from deploybot.command import Command
 
 
-@click.command("slack-manifest", short_help="Print what makes the Slack app.")
-@click.option("--url", default="", metavar="URL", help="For HTTP mode: where Slack reaches the bot, with https://.")
+@click.command("slack-manifest", short_help="Print the manifest of the Slack app.")
+@click.option("--url", default="", metavar="URL", help="For HTTP mode: the https:// URL where Slack reaches the bot.")
 @click.option(
     "--commands",
     "wanted",
@@ -29,7 +29,7 @@ def slack_manifest(options: Options, *, url: str, wanted: str) -> None:
     """Print the manifest of the Slack app as YAML: its commands, scopes and events.
 
     Paste it at api.slack.com/apps, “Create New App”, “From a manifest”. It is for Socket Mode, unless --url is
-    given or bot.toml has signing_secret in [slack]. With a bot.toml, commands of your own are in it, too.
+    given or bot.toml has signing_secret in [slack]. With a bot.toml, it includes your own commands.
 
     If another app of your workspace already has /run, /link or /lock, use --commands: `/deploybot run shop migrate`
     always works.
@@ -46,7 +46,7 @@ def slack_manifest(options: Options, *, url: str, wanted: str) -> None:
     commands, configured = _commands_and_url(options)
     hook = url or configured
     if hook and not hook.startswith("https://"):
-        raise Wrong("Slack knocks only at addresses with https://.", hint="Put a proxy with TLS before the bot.")
+        raise Wrong("Slack calls only https:// URLs.", hint="Put a proxy with TLS in front of the bot.")
     click.echo(manifest(_chosen(commands, wanted), hook), nl=False)
 
 
@@ -58,7 +58,7 @@ def _chosen(commands: Mapping[str, Command], wanted: str) -> list[Command]:
     if unknown := [name for name in names if name not in commands]:
         raise Wrong(
             f"There is no command {' or '.join(f'`{name}`' for name in unknown)}.",
-            hint=f"Give all, one, or some of these, with commas: {', '.join(sorted(commands))}.",
+            hint=f"Give all, one, or some of these, separated by commas: {', '.join(sorted(commands))}.",
         )
     return [commands[name] for name in dict.fromkeys(names)]
 

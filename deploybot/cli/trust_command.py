@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Pin a server's host key.")
 @click.argument("name", metavar="SERVER")
-@click.option("--fingerprint", metavar="SHA256:…", help="Pin it if it has this fingerprint, and ask nothing.")
-@click.option("--yes", is_flag=True, help="Pin what the server shows, and ask nothing.")
+@click.option("--fingerprint", metavar="SHA256:…", help="Pin the key if it has this fingerprint, without asking.")
+@click.option("--yes", is_flag=True, help="Pin the key that the server shows, without asking.")
 @click.pass_obj
 def trust(options: Options, name: str, fingerprint: str | None, *, yes: bool) -> None:
     """Show a server's host key, ask, and write it into bot.toml.
 
     The bot connects to no server whose key is not pinned, and sends nothing to one that shows another key.
-    Compare the fingerprint with what the server itself says, at its own console or on its provider's page:
+    Compare the fingerprint with the one on the server's own console or on its provider's page:
     ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
 
     \b
@@ -41,11 +41,13 @@ def trust(options: Options, name: str, fingerprint: str | None, *, yes: bool) ->
     line, shown = asyncio.run(_shown(options.settings() if server.jump else settings, name))
     click.echo(f"{name} ({server.host}, port {server.port}) shows this host key:\n  {line.split()[0]}  {shown}")
     if line in server.host_key:
-        click.echo("It is pinned already.")
+        click.echo("It is already pinned.")
         return
     _warn(server)
     if fingerprint is not None and fingerprint != shown:
-        raise Failure(f"That is not {fingerprint}. Nothing was written.", hint="Find out who answers there.")
+        raise Failure(
+            f"The fingerprint is not {fingerprint}. Nothing was written.", hint="Find out which machine answers there."
+        )
     if not (yes or fingerprint):
         _ask()
     path = options.path.resolve()
@@ -75,18 +77,18 @@ def _server(settings: Settings, name: str) -> Server:
 
 def _warn(server: Server) -> None:
     if server.host_key:
-        click.echo("THIS IS NOT THE KEY THAT IS PINNED. Pinned until now:", err=True)
+        click.echo("SECURITY WARNING: this is not the pinned key. Pinned so far:", err=True)
         for old in server.host_key:
             click.echo(f"  {old.split()[0]}  {fingerprint_of(old)}", err=True)
-        click.echo("Either the server was reinstalled, or somebody intercepts the connection.", err=True)
+        click.echo("The server was reinstalled, or somebody is intercepting the connection.", err=True)
 
 
 def _ask() -> None:
     if not sys.stdin.isatty():
         raise Failure(
-            "Nothing was written: there is no terminal to ask at.", hint="Give --fingerprint SHA256:… or --yes."
+            "Nothing was written: there is no terminal to ask on.", hint="Give --fingerprint SHA256:… or --yes."
         )
-    if not click.confirm("Is this the fingerprint that the server itself says?", default=False):
+    if not click.confirm("Does the server itself show this fingerprint?", default=False):
         raise Failure("Nothing was written.")
 
 
@@ -120,7 +122,7 @@ def pinned(text: str, name: str, line: str) -> str:
         right = False
     if not right:
         raise Failure(
-            "bot.toml is written in a way that cannot be changed safely, so it was left alone.",
+            "bot.toml is written in a way that cannot be changed safely, so it was not changed.",
             hint=f'Put this line into [servers.{name}]:\nhost_key = "{line}"',
         )
     return new

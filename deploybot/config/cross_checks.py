@@ -208,7 +208,7 @@ def _defaults(path: Path, app: App) -> Iterator[Problem]:
     first, *more = [name for name, environment in app.environments.items() if environment.default] or [""]
     for name in more:
         yield Problem(
-            (*path, "environments", name, "default"), f"{first} is already the default; there can be only one"
+            (*path, "environments", name, "default"), f"{first} is already the default; keep one of them"
         )
 
 
@@ -222,7 +222,7 @@ def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
     if environment.default:
         yield Problem(
             (*path, "default"),
-            "is not allowed where approvals are required: people must always name that environment; remove it",
+            "is not allowed with `approvals`: such an environment must always be named; remove it",
         )
     names = [name for name in environment.approvers if name.startswith("@")]
     if names and len(names) < environment.approvals:

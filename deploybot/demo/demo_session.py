@@ -256,5 +256,5 @@ async def _record(stage: DemoTranscript) -> None:
     stage.title("What is left on record")
     await stage.say(ANA, "history shop", "v2 → v3", "failed, rolled back to v2", "v2 → v4", "succeeded")
     await stage.shell("audit", "tail", "24", holds=("ana  denied", "cem  approve", "deploy succeeded"))
-    await stage.shell("audit", "verify", holds=("The audit is whole",))
+    await stage.shell("audit", "verify", holds=("The audit is intact",))
     stage.kept_secret()

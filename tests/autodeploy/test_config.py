@@ -58,7 +58,7 @@ def test_builds_and_releases_need_somebody_who_tells_of_them(tmp_path: Path) -> 
     (builds,) = problems(tmp_path, '{ branch = "main", after = "ci" }')
     assert builds.startswith(f"{AUTO}.after: waits for builds, but no webhook reports them")
     (release,) = problems(tmp_path, "{ release = true }", hook="dockerhub")
-    assert release.startswith(f"{AUTO}.release: waits for releases, which a forge has to tell")
+    assert release.startswith(f"{AUTO}.release: waits for releases, but no forge's webhook reports them")
     assert problems(tmp_path, "{ release = true }", hook="gitea") == []
 
 

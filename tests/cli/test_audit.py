@@ -46,8 +46,8 @@ def test_a_whole_database_is_said_to_be_whole() -> None:
     result = _against("audit.jsonl")
     assert result.exit_code == 0
     first, second = result.output.splitlines()
-    assert first == "3 of 3 rows are in audit.jsonl as they are in the database."
-    assert second.startswith("The audit is whole: 3 rows, head 3:")
+    assert first == "3 of 3 rows of the database are unchanged in audit.jsonl."
+    assert second.startswith("The audit is intact: 3 rows, head 3:")
 
 
 def test_several_files_may_stand_behind_it_as_a_shell_writes_them() -> None:
@@ -57,10 +57,10 @@ def test_several_files_may_stand_behind_it_as_a_shell_writes_them() -> None:
     Path("audit.jsonl.2.gz").write_bytes(gzip.compress(lines[0]))
     result = _against("audit.jsonl", "audit.jsonl.1", "audit.jsonl.2.gz")
     assert result.exit_code == 0
-    assert "3 of 3 rows are in audit.jsonl, audit.jsonl.1, audit.jsonl.2.gz" in result.output
+    assert "3 of 3 rows of the database are unchanged in audit.jsonl, audit.jsonl.1, audit.jsonl.2.gz" in result.output
     result = _run("audit", "verify", "audit.jsonl")
     assert result.exit_code == 2
-    assert "files are given behind --against" in result.output
+    assert "give files after --against" in result.output
 
 
 def test_a_changed_row_is_told_with_its_time_and_what_differs() -> None:
@@ -69,7 +69,7 @@ def test_a_changed_row_is_told_with_its_time_and_what_differs() -> None:
     assert result.exit_code == 1
     assert "Row 2, 20" in result.output
     assert "UTC, was changed: subject was “ben”, is “eve”" in result.output
-    assert "The database is not what left the machine: audit.jsonl contradicts it." in result.output
+    assert "The database does not match the exported rows in audit.jsonl." in result.output
     assert "And the chain in the database is broken at row 2" in result.output
     assert "Copy the data folder and the files" in result.output
 
@@ -94,7 +94,7 @@ def test_what_the_file_lacks_is_unproven_and_exits_with_0() -> None:
         "audit.jsonl, line 2: it is cut off, and proves nothing.",
         "Unproven: row 1 of the database, not in the file.",
         "Unproven: row 3 of the database, after the last row of the file.",
-        "1 of 3 rows are in audit.jsonl as they are in the database.",
+        "1 of 3 rows of the database are unchanged in audit.jsonl.",
     ]
 
 

@@ -70,11 +70,11 @@ def test_what_was_understood_is_said_without_a_secret(tmp_path: Path) -> None:
     assert result.output == (
         f"{tmp_path}/bot.toml\n"
         f"  data in {tmp_path}/data\n"
-        "  server web1: deploy@203.0.113.10, by password or agent, no host key pinned, Docker as it is found there\n"
+        "  server web1: deploy@203.0.113.10, by password or agent, no host key pinned, Docker as found there\n"
         "  server web2: deploy@10.0.0.7, by agent, through web1, no host key pinned, Docker at /run/docker.sock\n"
-        "  app shop: compose from git@example.com:acme/shop.git, branch main, the last 5 good releases stay, "
+        "  app shop: compose from git@example.com:acme/shop.git, branch main, keeps the last 5 good releases, "
         "tasks migrate\n"
-        "    production: /srv/shop on web2, the default, health by Docker, a failed release is left, "
+        "    production: /srv/shop on web2, the default, health by Docker, a failed release stays, "
         "secrets DATABASE_URL\n"
     )
 
@@ -164,7 +164,7 @@ def test_a_real_server_and_repository_are_really_tried(sshd: Sshd, make_repo: Ca
     assert result.exit_code == 0, result.output
     rows = _rows(result)
     assert {row["state"] for row in rows.values()} == {"ok"}
-    assert "went on while the connection was cut" in rows["server web1", "detached job"]["says"]
+    assert "continued while the connection was down" in rows["server web1", "detached job"]["says"]
     assert "The first page" in rows["app site", "repository"]["says"]
     assert not [*(sshd.home / ".deploybot" / "jobs").glob("check-*")]
 
@@ -212,7 +212,7 @@ def test_a_real_server_that_hangs_or_shows_another_key_is_one_row(
     result = _check()
     assert result.exit_code == 1
     assert "-> If the server was reinstalled, `deploybot trust web1`" in result.output
-    assert result.output.endswith("\n2 of 4 are well.\n")
+    assert result.output.endswith("\n2 of 4 checks are OK.\n")
 
 
 def test_docker_and_compose_are_tried(engine: Engine, make_repo: Callable[[str], Repo]) -> None:

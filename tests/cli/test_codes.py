@@ -50,4 +50,4 @@ def test_nobody_of_that_name() -> None:
     _run("allow", "ana", "admin")
     result = _run("forget-code", "anna")
     assert result.exit_code == 1
-    assert 'there is no person named "anna", did you mean "ana"?' in result.output
+    assert 'unknown person "anna", did you mean "ana"?' in result.output

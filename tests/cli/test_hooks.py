@@ -63,7 +63,7 @@ def test_every_sender_can_be_tried(bot: Bot) -> None:
             for app, path in (("shop", f"/hooks/shop/{name}"), ("*", f"/hooks/{name}")):
                 result = hooks("test", app, name, bot=bot)
                 assert result.exit_code == 0, result.output
-                assert re.fullmatch(rf"{path}: 200, kept as delivery \d+: a ping\n", result.output), result.output
+                assert re.fullmatch(rf"{path}: 200, stored as delivery \d+: a ping\n", result.output), result.output
         assert hooks("test", "shop", "github", bot=bot).exit_code == 0
 
 
@@ -112,10 +112,10 @@ def test_whose_a_payload_is_is_told_by_its_name_its_looks_or_the_command_line(tm
     assert re.search(r"^200 +a.json +github +push main +- +about acme/shop, which is no app's here", lines[1])
     assert re.search(r"^200 +github-odd.json +github .* cannot be read: ", lines[2])
     assert re.search(r"^200 +github-push.json +github +push main ", lines[3])
-    assert re.search(r"^- +odd.json +\? .* nothing says whose it is; name it with --sender$", lines[4])
+    assert re.search(r"^- +odd.json +\? .* unknown sender; name it with --sender$", lines[4])
     assert lines[-1] == "4 payloads: 3 answered 200, 1 not sent; 0 errors 5xx."
     assert "4 answered 200" in hooks("replay", folder, "--sender", "github").output
-    assert "There is no sender nobody." in hooks("replay", folder, "--sender", "nobody").output
+    assert "Unknown sender nobody." in hooks("replay", folder, "--sender", "nobody").output
 
 
 def test_the_folder_itself_may_say_whose_its_payloads_are() -> None:
@@ -129,10 +129,10 @@ def test_the_apps_of_bot_toml_hear_of_it_and_the_running_bot_only_when_told(bot:
     folder = tmp_path / "payloads" / "github"
     folder.mkdir(parents=True)
     (folder / "push.json").write_bytes(pushed("shop", "1" * 40))
-    assert re.search(r"push main +shop +heard for shop\n", hooks("replay", folder.parent, bot=bot).output)
+    assert re.search(r"push main +shop +received for shop\n", hooks("replay", folder.parent, bot=bot).output)
     assert not (bot.folder / "data" / "console.sock").exists()
     with bot:
         live = hooks("replay", folder.parent, "--live", bot=bot)
         again = hooks("replay", folder.parent, "--live", bot=bot)
     assert "1 answered 200; 0 errors 5xx." in live.output
-    assert "the same was there before" in again.output
+    assert "duplicate, received before" in again.output

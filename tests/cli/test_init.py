@@ -81,7 +81,7 @@ def test_without_a_key_the_agent_is_asked_and_a_missing_key_is_told() -> None:
     assert load(Path("bot.toml"), {}).servers["web1"].agent
     result = _init(*FLAGS, "--strategy", "files", "--key", "none", "--force")
     assert result.exit_code == 0
-    assert f"make the key {Path.cwd() / 'none'}" in result.output
+    assert f"create the key {Path.cwd() / 'none'}" in result.output
 
 
 def test_a_file_that_is_there_is_left_alone() -> None:
@@ -97,7 +97,7 @@ def test_a_file_that_is_there_is_left_alone() -> None:
 def test_without_a_terminal_what_is_missing_is_named() -> None:
     result = _init("--server", "deploy@h")
     assert result.exit_code == 2
-    assert "there is no terminal to ask at: give --repo, --strategy" in result.output
+    assert "no terminal to ask on: give --repo, --strategy" in result.output
     assert not Path("bot.toml").exists()
 
 
@@ -190,7 +190,7 @@ def test_an_app_that_runs_already_is_recognised(engine: Engine) -> None:
     try:
         _trusts(f"{sshd.address} {sshd.host_key}")
         result = _init(*flags)
-        assert "The app runs there already: project old has web. deploybot takes it over." in result.output
+        assert "The app already runs there: project old has web. deploybot takes it over." in result.output
         assert load(Path("bot.toml"), {}).apps["shop"].compose.project == "old"
         text = Path("bot.toml").read_text()
         proposed = f'shared = {{ from = "{folder}", paths = ["data", ".env"] }}'
@@ -205,7 +205,7 @@ def test_an_app_that_runs_already_is_recognised(engine: Engine) -> None:
         engine.stop()
         down = _init(*flags, "--force")
         assert down.exit_code == 0
-        assert "What runs on the server is not known yet: " in down.output
+        assert "Could not check what runs on the server: " in down.output
     finally:
         engine.start()
         engine.docker("rm", "-f", "old-web-1")

@@ -58,11 +58,11 @@ def test_the_help_documents_the_exit_codes_and_lists_commands_in_order() -> None
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["chek"], 'There is no command "chek", did you mean "check"?\n`deploybot --help` lists them.\n'),
-        (["zzz"], 'There is no command "zzz".\n`deploybot --help` lists them.\n'),
+        (["chek"], 'There is no command "chek", did you mean "check"?\n`deploybot --help` lists all commands.\n'),
+        (["zzz"], 'There is no command "zzz".\n`deploybot --help` lists all commands.\n'),
         (
             ["deploy", "shop@v2", "because"],
-            "`deploy` is for the bot, and not for this shell.\nSay it so: deploybot chat -c 'deploy shop@v2 because'\n",
+            "`deploy` is a chat command.\nRun it with: deploybot chat -c 'deploy shop@v2 because'\n",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_roles_are_given_at_places_and_taken_away_again() -> None:
         "ben (slack:T012/U345, telegram:77) is deployer on every environment of shop, viewer on shop/production.\n"
     )
     assert _run("deny", "ben", "--on", "shop/production").output == "ben lost 1 role.\n"
-    assert _run("deny", "ben").output == "ben lost 1 role and all accounts in chats.\n"
+    assert _run("deny", "ben").output == "ben lost 1 role and all chat accounts.\n"
     assert _run("deny", "ben").output == "ben had no such role.\n"
     assert _grants() == (Grant(1, Role.ADMIN),)
 
@@ -78,14 +78,14 @@ def test_a_further_identity_without_a_role() -> None:
     result = _run("allow", "ana", "--identity", "github:583231")
     assert result.output == f"ana ({ME}, github:583231) is admin on every app.\n"
     result = _run("allow", "fay", "--identity", "gitlab:7")
-    assert result.output == "fay (gitlab:7) is nothing anywhere yet.\n"
+    assert result.output == "fay (gitlab:7) has no role yet.\n"
     assert _grants() == (Grant(1, Role.ADMIN),)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("allow", "ben", "viewer"), "You, at the console, are ana already."),
+        (("allow", "ben", "viewer"), "Your console account already belongs to ana."),
         (("allow", "ben", "viewer", "--on", "shpo"), 'unknown app "shpo", did you mean "shop"?'),
         (("allow", "ben", "viewer", "--on", "shop/prod"), 'shop has no environment "prod", did you mean "production"?'),
         (("allow", "ben", "viewer", "--on", "*/x"), "--on */x: an environment belongs to an app"),
@@ -98,7 +98,7 @@ def test_a_further_identity_without_a_role() -> None:
         (("allow", "ana", "--identity", "github:ana"), "`ana` is no number: on github people are numbers, not names."),
         (("allow", "ana", "viewer"), "that would take the last administrator of everything away"),
         (("deny", "ana"), "that would take the last administrator of everything away"),
-        (("deny", "anna"), 'there is no person named "anna", did you mean "ana"?'),
+        (("deny", "anna"), 'unknown person "anna", did you mean "ana"?'),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_changes_nothing(arguments: tuple[str, ...], sentence: str) -> None:
@@ -142,7 +142,7 @@ def test_the_audit_is_shown_exported_and_verified() -> None:
     assert rows[1]["previous"] == rows[0]["hash"]
     result = _run("audit", "verify")
     assert result.exit_code == 0
-    assert result.output == f"The audit is whole: 2 rows, head 2:{rows[1]['hash']}\n"
+    assert result.output == f"The audit is intact: 2 rows, head 2:{rows[1]['hash']}\n"
     assert _run("audit", "verify", "--head", f"1:{rows[0]['hash']}").exit_code == 0
 
 
@@ -157,7 +157,7 @@ def test_a_tampered_audit_is_found() -> None:
     result = _run("audit", "verify")
     assert result.exit_code == 1
     assert "The audit is broken at row 2: row 2 was changed." in result.output
-    assert "Rows 1 to 1 are whole." in result.output
+    assert "Rows 1 to 1 are intact." in result.output
 
 
 def test_a_head_that_is_not_there_is_found() -> None:
@@ -176,7 +176,7 @@ def test_a_person_gets_another_name_and_keeps_all_else() -> None:
     result = _run("rename", "@Anna", "ana")
     assert result.exit_code == 0, result.output
     assert result.output == (
-        'anna is called ana now.\nbot.toml: write "@ana" in apps.shop.environments.production.approvers, too.\n'
+        'anna is now called ana.\nAlso write "@ana" in bot.toml: apps.shop.environments.production.approvers.\n'
     )
     assert (
         _run("allow", "ana", "viewer", "--on", "shop").output
@@ -191,7 +191,7 @@ def test_a_person_gets_another_name_and_keeps_all_else() -> None:
         ("anna", "ben", "there is a person named ben already"),
         ("anna", "an na", "`an na` cannot be a person's name"),
         ("anna", "deploybot", "deploybot is the bot itself"),
-        ("ana", "cem", 'there is no person named "ana", did you mean "anna"?'),
+        ("ana", "cem", 'unknown person "ana", did you mean "anna"?'),
     ],
 )
 def test_a_name_that_cannot_be_given_is_refused(old: str, new: str, why: str) -> None:
@@ -231,7 +231,7 @@ def test_a_role_for_a_time_is_given_and_told() -> None:
     ("arguments", "sentence"),
     [
         (("allow", "ben", "viewer", "--for", "soon"), "--for soon: should be a time such as 90m or 8h"),
-        (("allow", "ben", "--identity", "telegram:5", "--for", "8h"), "Only a role can end."),
+        (("allow", "ben", "--identity", "telegram:5", "--for", "8h"), "--for needs a role."),
     ],
 )
 def test_a_time_that_cannot_be(arguments: tuple[str, ...], sentence: str) -> None:

@@ -107,7 +107,7 @@ def test_the_key_of_a_real_server_is_shown_and_pinned(sshd: Sshd) -> None:
     assert path.read_text().startswith("# mine\n[servers.web1]\n")
     assert "# here\n" in path.read_text()
     before = path.stat().st_mtime_ns
-    assert "It is pinned already." in _trust("web1").output
+    assert "It is already pinned." in _trust("web1").output
     assert path.stat().st_mtime_ns == before
 
 
@@ -115,9 +115,9 @@ def test_nothing_is_written_without_a_yes(sshd: Sshd) -> None:
     path = _bot(sshd)
     text = path.read_text()
     for arguments, sentence in (
-        ((), "there is no terminal to ask at"),
-        (("--fingerprint", "SHA256:other"), "That is not SHA256:other. Nothing was written."),
-        (("--fingerprint", "SHA256:other", "--yes"), "That is not SHA256:other. Nothing was written."),
+        ((), "there is no terminal to ask on"),
+        (("--fingerprint", "SHA256:other"), "The fingerprint is not SHA256:other. Nothing was written."),
+        (("--fingerprint", "SHA256:other", "--yes"), "The fingerprint is not SHA256:other. Nothing was written."),
     ):
         result = _trust("web1", *arguments)
         assert result.exit_code == 1
@@ -129,7 +129,7 @@ def test_a_changed_key_is_warned_of_with_both_fingerprints(sshd: Sshd) -> None:
     path = _bot(sshd, f'host_key = "{OLD}"  # since May')
     result = _trust("web1", "--yes")
     assert result.exit_code == 0, result.output
-    assert "THIS IS NOT THE KEY THAT IS PINNED" in result.output
+    assert "SECURITY WARNING: this is not the pinned key" in result.output
     assert fingerprint_of(OLD) in result.output
     assert fingerprint_of(sshd.host_key) in result.output
     assert OLD not in path.read_text()
@@ -153,7 +153,7 @@ def test_at_a_terminal_a_person_is_asked(sshd: Sshd) -> None:
         os.close(ours)
         os.close(theirs)
         assert done.returncode == code, done.stderr
-        assert "Is this the fingerprint that the server itself says?" in done.stdout
+        assert "Does the server itself show this fingerprint?" in done.stdout
         assert ("host_key" in path.read_text()) is (code == 0)
 
 

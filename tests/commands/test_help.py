@@ -25,8 +25,8 @@ async def test_one_command(world: World) -> None:
     assert card.text == (
         "Roll back to an app's last good release, or to the one you name.\n\n"
         "Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it. "
-        "`refs`, `signed` and `after` do not block a release that ran well there before. With `--break-glass`, an admin "
-        "bypasses approvals and locks; see `help deploy`."
+        "`refs`, `signed` and `after` do not block a release that ran well there before. With `--break-glass`, an "
+        "admin bypasses approvals and locks; see `help deploy`."
     )
     assert card.code[0] == "rollback shop from production"
     assert card.footer == "For deployers and up."

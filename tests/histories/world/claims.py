@@ -104,7 +104,7 @@ def _release_findings(line: Line, scene: Scene, told: str) -> Iterator[str]:
 def diff_findings(card: Card, scene: Scene) -> Iterator[str]:
     """What `diff app@ref` says of what is there that is not so: `A → B`, or that it has the ref already."""
     seen, title = scene.reality, card.title
-    match = re.search(r" has (?:\S+ \()?([0-9a-f]{10})\)?.* already", title) or re.search(
+    match = re.search(r" already has (?:\S+ \()?([0-9a-f]{10})\)?", title) or re.search(
         r": (?:\S+ \()?([0-9a-f]{10})\)?.* → ", title
     )
     if match and seen.serves and seen.answer not in scene.ledger.texts_of(match[1]):

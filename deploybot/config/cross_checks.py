@@ -207,9 +207,7 @@ def _names(path: Path, env: dict[str, str], secrets: dict[str, Secret]) -> Itera
 def _defaults(path: Path, app: App) -> Iterator[Problem]:
     first, *more = [name for name, environment in app.environments.items() if environment.default] or [""]
     for name in more:
-        yield Problem(
-            (*path, "environments", name, "default"), f"{first} is already the default; keep one of them"
-        )
+        yield Problem((*path, "environments", name, "default"), f"{first} is already the default; keep one of them")
 
 
 def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from deploybot.store.one_time_code_rows import CodeFiles
 from tests.approvals.conftest import Town, make_town
 from tests.deployments.conftest import settings_of
 
-WRONG = "This code is wrong, or was used already."
+WRONG = "This code is wrong or was already used."
 
 
 def code(town: Town, secret: str, steps: int = 0) -> str:
@@ -53,7 +53,7 @@ async def test_an_approval_takes_a_code(tmp_path: Path) -> None:
         button = (await town.card(number)).buttons[0]
         assert (button.asks, button.asks_code) == ("Your one-time code?", True)
         card = await town.say(f"approve #{number} code 123456", "ben")
-        assert card.title == "An approval takes a one-time code, and you have none yet."
+        assert card.title == "An approval needs a one-time code, and you have not set one up."
         secret = await enrol(town, "ben")
         card = await town.say(f"approve #{number}", "ben")
         assert card.hint == f"Like this: `approve #{number} code 123456`."

@@ -180,7 +180,7 @@ async def test_a_script_that_ends_badly_has_its_lines_shown(tmp_path: Path) -> N
     Failing.said = b"a line\n"
     card = await scene.show(server="web1")
     assert card.code == ("a line",)
-    assert card.lines[0].text == "what reads the log ended with code 66."
+    assert card.lines[0].text == "the command that reads the log exited with code 66."
 
 
 async def test_lines_of_a_file_from_before_are_left_out_where_their_time_is_known(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ async def test_a_log_that_breaks_off_is_told_in_its_file(scene: Scene) -> None:
 
 async def test_the_word_nothing_is_said_where_nothing_is(scene: Scene) -> None:
     scene.put("web1", container("one"), one=[])
-    assert (await scene.show(server="web1")).text == "Nothing was written yet."
+    assert (await scene.show(server="web1")).text == "The log is empty."
 
 
 def test_what_stands_in_the_help_is_true() -> None:
@@ -397,7 +397,7 @@ async def test_followed_scripts_that_end_end_the_following(tmp_path: Path) -> No
     scene.hosts["web1"].streams["logs_file"] = [b"one\n", b"two\n"]
     card = await scene.show(follow=True, server="web1")
     assert scene.lines[:2] == ["one", "two"]
-    assert scene.lines[-1] == "-- web1: has come to an end"
+    assert scene.lines[-1] == "-- web1: has ended"
     assert card.title == "log-1: ended following the log of shop in production on web1"
     assert scene.hosts["web1"].started[0].env["DEPLOYBOT_FOLLOW"] == "1"
 

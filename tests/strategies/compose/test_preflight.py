@@ -166,7 +166,7 @@ NAMES = {
 @pytest.mark.parametrize(("other", "whose"), NAMES.values(), ids=NAMES.keys())
 def test_names(other: Container, whose: str) -> None:
     found = told(known(service(container_name="pg"), others=(other,)))
-    assert found == ([f"web needs the container name pg, which {whose} has."] if whose else [])
+    assert found == ([f"web needs the container name pg, which {whose} already uses."] if whose else [])
 
 
 def test_a_name_may_pass_to_another_service_only_where_the_first_goes() -> None:
@@ -208,7 +208,7 @@ def test_ports(ours: dict[str, Any], theirs: dict[str, Any], taken: bool) -> Non
     port = ServicePort(**{"target": 8000, "first": 80, "last": 80, **ours})
     other = container("proxy", "edge", ports=(PublishedPort(**{"port": 80, **theirs}),))
     found = told(known(service(ports=(port,)), others=(other,)))
-    sentence = "web publishes port 80/tcp, which the service proxy of the project edge has."
+    sentence = "web publishes port 80/tcp, which the service proxy of the project edge already uses."
     assert found == ([sentence] if taken else [])
 
 
@@ -256,7 +256,7 @@ def test_a_port_that_a_program_outside_of_docker_uses(
 @pytest.mark.parametrize(
     ("free", "inodes", "need", "words"),
     [
-        (100, 20_000, 500, "Docker is short of disk: 100 B are free in /var/lib/docker, and 500 B are needed."),
+        (100, 20_000, 500, "Docker is low on disk space: 100 B free in /var/lib/docker, 500 B needed."),
         (500, 9_999, 500, "Docker can make only 9999 more files in /var/lib/docker"),
         (500, 10_000, 500, ""),
         (100, 20, 0, ""),

@@ -132,7 +132,7 @@ async def test_what_no_image_has_is_told(town: Town) -> None:
     assert "shop has no ref `1.4.2`" in told
     assert "It may be an image tag; that could not be checked: the registry cannot be reached" in told
     town.shop.settings.apps["shop"].images.clear()
-    assert "shop has no images that a digest could mean" in await read(town, f"deploy shop@{OLD} to staging")
+    assert "shop has no images, so a digest cannot be found" in await read(town, f"deploy shop@{OLD} to staging")
 
 
 async def test_going_back_to_a_ref_takes_the_image_it_ran_with(town: Town) -> None:

@@ -155,7 +155,7 @@ async def test_what_people_asked_for_is_never_replaced(yard: Yard) -> None:
 async def test_who_brought_it_about_may_not_approve_it(yard: Yard) -> None:
     await yard.push("main", by="cem")
     (one,) = await yard.deployments("production")
-    assert "You brought it about yourself" in (await yard.approve(one.number, "cem")).title
+    assert "You triggered it" in (await yard.approve(one.number, "cem")).title
     assert (await yard.approve(one.number, "ben")).ok
     assert await yard.end(one.number) is State.SUCCEEDED
 
@@ -519,7 +519,7 @@ async def test_an_automation_taken_out_of_bot_toml_deploys_nothing_more(yard: Ya
     await yard.approve(one.number)
     ended = await yard.town.end_of(one.number)
     assert ended.state is State.FAILED
-    assert "`auto` in bot.toml does not let me use `deploy` on shop/production" in ended.outcome
+    assert "`auto` in bot.toml does not allow `deploy` on shop/production" in ended.outcome
 
 
 async def test_an_event_that_comes_twice_is_kept_once(yard: Yard) -> None:

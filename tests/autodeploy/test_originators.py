@@ -77,7 +77,7 @@ async def test_a_late_webhook_of_an_approvers_takes_their_approval_back(yard: Ya
     one = await asked(yard)
     await yard.approve(one.number, "ben")
     await yard.hear(Push(sender="github", branch="main", after=commit, by=BEN))
-    assert (await yard.approve(one.number, "ben")).title.startswith("You brought it about yourself")
+    assert (await yard.approve(one.number, "ben")).title.startswith("You triggered it")
     assert (await yard.approve(one.number, "cem")).title == f"#{one.number} is approved."
 
 
@@ -121,7 +121,7 @@ async def test_a_tag_that_was_moved_unseen_is_unknown(tmp_path: Path) -> None:
         one = await asked(yard)
         assert await line(yard, one.number, "one more") == f"{NOBODY_TOLD}, so it needs 2 approvals"
         await yard.hear(Tagged(sender="github", tag="v1", commit=second, by=BEN))
-        assert (await yard.approve(one.number, "ben")).title.startswith("You brought it about yourself")
+        assert (await yard.approve(one.number, "ben")).title.startswith("You triggered it")
         assert (await yard.approve(one.number, "cem")).title == f"#{one.number} is approved."
 
 
@@ -133,7 +133,7 @@ async def test_who_published_a_release_has_to_be_known_too(tmp_path: Path) -> No
         await yard.hear(Published(sender="github", tag="v1", by=Author("Ghost", Identity("github", "99"))))
         await yard.look()
         one = await asked(yard)
-        assert (await line(yard, one.number, "one more")).startswith("Ghost, who brought it about, is no account")
+        assert (await line(yard, one.number, "one more")).startswith("Ghost triggered it from an unknown account")
 
 
 async def test_authors_may_not_be_the_only_ones(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ async def test_cancelling_twice_or_too_late_is_told(shop: Shop) -> None:
     await shop.ask(V1)
     await shop.started(1, "fetch")
     await shop.deployments.cancel(shop.ctx(), 1)
-    with pytest.raises(UserError, match="ana has cancelled #1 already"):
+    with pytest.raises(UserError, match="ana already cancelled #1"):
         await shop.deployments.cancel(shop.ctx(), 1)
     assert (await shop.end_of(1)).state is State.CANCELLED
     with pytest.raises(UserError, match="#1 has already ended: cancelled"):

@@ -112,7 +112,7 @@ async def test_requests_say_that_the_bot_was_started_anew(tmp_path: Path) -> Non
         await queue(shop).resume()
         request = await shop.store.read(lambda tables: tables.requests.get(1))
         assert request is not None
-        assert request.note.startswith("I was started anew")
+        assert request.note.startswith("deploybot restarted")
 
 
 async def test_who_listens_hears_of_every_end(shop: Shop) -> None:

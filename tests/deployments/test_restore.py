@@ -223,7 +223,7 @@ async def test_what_was_healthy_before_is_tried_again_beside_what_was_not(bench:
 
     bench.in_pause = heal
     restored = await bench.restore(replace(PART, before=Manifest(services=known)))
-    assert restored.words.endswith("as unhealthy as it was before: cache is unhealthy.")
+    assert restored.words.endswith("as unhealthy as before: cache is unhealthy.")
     assert len(bench.pauses) == 1
 
 

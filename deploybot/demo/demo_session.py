@@ -118,9 +118,9 @@ async def _by_hand(stage: DemoTranscript) -> None:
     stage.type("ln -sfn releases/… current && sh restart.sh")
     await asyncio.to_thread(stage.town.deploy_by_hand, "production", "v1")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "status", "1 needs attention", "but #6 put v2")
+    await stage.say(ANA, "status", "1 needs attention", "but #6 deployed v2")
     await stage.say(ANA, "diff shop@v2 production", "→ v2")
-    await stage.say(ANA, "deploy shop@v2 to production", "though #6 put v2", "· succeeded")
+    await stage.say(ANA, "deploy shop@v2 to production", "but #6 deployed v2", "· succeeded")
     await stage.serves("production", "v2")
 
 
@@ -202,7 +202,7 @@ async def _second_person(stage: DemoTranscript) -> None:
     tent, boat, _ = demo_repository.later()
     stage.town.push(tent)
     async with _request(stage, "deploy shop@main to production because people camp") as request:
-        await stage.say(ANA, "approve #11", "asked for it", code=1)
+        await stage.say(ANA, "approve #11", "your own request", code=1)
         await stage.serves("production", "v4")
         stage.tell("Before cem looks at it, somebody pushes to `main`.")
         stage.town.push(boat)

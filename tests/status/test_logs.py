@@ -63,7 +63,7 @@ async def test_one_service_is_shown_alone_where_bot_toml_says_so(tmp_path: Path)
 async def test_a_service_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     scene = Scene(settings(tmp_path, logs={"docker": "wep"}))
     scene.put("web1", container("one"), container("db", "db"))
-    with pytest.raises(UserError, match="web1 has no container of the service wep. It has: db, web"):
+    with pytest.raises(UserError, match=r"web1 has no container of the service wep\. It has: db, web"):
         await scene.show(server="web1")
 
 
@@ -130,7 +130,7 @@ async def test_an_app_without_a_known_log_is_told_how_to_name_one(tmp_path: Path
 
 async def test_a_server_without_docker_is_told_how_to_get_it(tmp_path: Path) -> None:
     scene = Scene(settings(tmp_path), engines={})
-    with pytest.raises(UserError, match="bot.toml sets no Docker for web1") as caught:
+    with pytest.raises(UserError, match=r"bot\.toml sets no Docker for web1") as caught:
         await scene.show(server="web1")
     assert "[servers.web1]" in caught.value.hint
 

@@ -94,7 +94,7 @@ def case(tmp_path: Path) -> Case:
         state=State.SUCCEEDED,
         requester=1,
         requester_name="ana",
-        outcome="All steps ended well.",
+        outcome="All steps succeeded.",
     )
     row = StepRow(
         deployment=7,
@@ -175,7 +175,7 @@ def test_the_judge_finds_what_is_untrue(case: Case) -> None:
 
 def test_the_judge_finds_an_end_that_cannot_be(case: Case) -> None:
     case.deployment = dataclasses.replace(case.deployment, state=State.RESTORED)
-    assert case.find().untrue[0].startswith("it is restored: 'All steps ended well.'")
+    assert case.find().untrue[0].startswith("it is restored: 'All steps succeeded.'")
 
 
 def test_the_judge_reads_what_the_card_says_is_there(case: Case) -> None:

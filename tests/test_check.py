@@ -191,11 +191,11 @@ async def test_a_server_without_a_pinned_key_is_told_to_be_trusted(settings: Set
     [
         ({"tools_missing": ("setsid", "sha256sum")}, "tools", ("missing: setsid, sha256sum", "Install")),
         ({"git": False, "tools_missing": ("tar",)}, "tools", ("missing: tar", "Install")),
-        ({"writable": False}, "shop/production", ("deploy may not write to /srv/shop on web1", "-o deploy /srv/shop")),
-        ({"disk_free": 10**8}, "shop/production", ("web1 is short of disk: 100 MB are free", "need_disk")),
-        ({"memory_available": 10**8}, "shop/production", ("web1 is short of memory", "need_memory")),
+        ({"writable": False}, "shop/production", ("deploy cannot write to /srv/shop on web1", "-o deploy /srv/shop")),
+        ({"disk_free": 10**8}, "shop/production", ("web1 is low on disk space: 100 MB free", "need_disk")),
+        ({"memory_available": 10**8}, "shop/production", ("web1 is low on memory", "need_memory")),
         ({"compose": ()}, "shop/production", ("web1 has no Docker Compose", "docker-compose-plugin")),
-        ({"docker": ""}, "shop/production", ("web1 has no Docker that deploy may use", "usermod -aG docker deploy")),
+        ({"docker": ""}, "shop/production", ("web1 has no Docker that deploy can use", "usermod -aG docker deploy")),
     ],
 )
 async def test_what_a_server_lacks_has_a_cure(

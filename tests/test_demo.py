@@ -99,7 +99,7 @@ def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.Completed
         "$ kill -9 ",
         "The bot has gone away. Waiting for it to come back.\n",
         "  => builds of v4: 1, 13 pages, 0 of them twice\n",
-        "✗ You asked for it yourself: somebody else has to approve it.\n",
+        "✗ You can't approve your own request: someone else has to approve it.\n",
         "! #11 is void, and was not deployed.\n",
         "✓ #12 is approved.\n",
         ": shop v6\n",
@@ -203,7 +203,7 @@ def test_at_a_terminal_it_leaves_one_at_the_prompt(tmp_path: Path) -> None:
     demo.expect_exact("puts everything away")
     demo.expect_exact("deploybot>")
     demo.sendline("status")
-    demo.expect_exact("2 places: all well")
+    demo.expect_exact("2 targets: all OK")
     assert len(living(tmp_path)) > 3
     demo.send("\x03")
     demo.sendline("exit")

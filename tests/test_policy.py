@@ -242,9 +242,9 @@ def test_no_role(app: str, environment: str | None, sentence: str) -> None:
 def test_what_is_deployed_by_itself_is_said_and_nothing_else_is_the_bots() -> None:
     auto = "a push to main"
     own = ask(itself=True, auto=auto)
-    assert own.reasons == ("`auto` in bot.toml deploys to shop/production by itself.",)
+    assert own.reasons == ("`auto` in bot.toml deploys to shop/production automatically.",)
     other = ask(itself=True, app="blog", environment="live")
-    assert other.reasons == ("`auto` in bot.toml does not let me use `deploy` on blog/live by myself.",)
+    assert other.reasons == ("`auto` in bot.toml does not allow `deploy` on blog/live.",)
     question = PolicyQuestion(
         person=ME, action=Action.DEPLOY, command="deploy", app="shop", environment="production", auto=auto
     )
@@ -256,9 +256,7 @@ def test_who_brought_it_about_may_not_approve() -> None:
     grants = (Grant(ME.id, Role.APPROVER),)
     asked = AskedBy(requester=9, brought=(ME.id,))
     decision = ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), asked=asked)
-    assert decision.reasons == (
-        "You brought it about yourself, which counts as asking: somebody else has to approve it.",
-    )
+    assert decision.reasons == ("You triggered it, which counts as your own request: someone else has to approve it.",)
 
 
 def test_too_low_a_role() -> None:
@@ -310,7 +308,7 @@ def test_unlocking() -> None:
     assert ask(Action.DEPLOY, "unlock", lock=LOCK, person=OTHER).allowed
     assert ask(Action.DEPLOY, "unlock").allowed
     decision = ask(Action.DEPLOY, "unlock", lock=LOCK)
-    assert decision.reasons == ("The lock is other's: other or an admin may release it.",)
+    assert decision.reasons == ("Only other, who holds the lock, or an admin can release it.",)
 
 
 def test_a_lock_does_not_keep_from_looking() -> None:
@@ -356,7 +354,7 @@ def test_every_rule_tells_what_it_says() -> None:
     assert told() == {
         "allowlist": "You are me, who is on the allowlist.",
         "role": "You are deployer on shop/production.",
-        "lock": "There is no lock on shop/production.",
+        "lock": "shop/production is not locked.",
         "approvals": "shop/production needs no approvals.",
         "after": "No other environment has to come first.",
     }
@@ -365,14 +363,16 @@ def test_every_rule_tells_what_it_says() -> None:
 
 def test_what_approvals_say() -> None:
     two = WantedAction(count=2, names=("ana", "ben", "cem"))
-    assert told(wanted=two)["approvals"] == ("It will wait for 2 approvals by @ana, @ben or @cem, other than who asks.")
-    assert told("restart", wanted=two)["approvals"] == "A restart needs no approval: what runs stays what it is."
+    assert told(wanted=two)["approvals"] == (
+        "It will wait for 2 approvals by @ana, @ben or @cem, other than the requester."
+    )
+    assert told("restart", wanted=two)["approvals"] == "A restart needs no approval: the release stays the same."
     one, asked = WantedAction(count=1), AskedBy(requester=1)
     assert told(wanted=one, begins=True)["approvals"] == (
-        "It was asked for before shop/production wanted 1 approval by an approver: ask for it again."
+        "It was requested before shop/production needed 1 approval by an approver: request it again."
     )
     assert told(wanted=one, asked=asked, begins=True)["approvals"] == (
-        "It needs 1 approval by an approver, other than who asked; none there."
+        "It needs 1 approval by an approver, other than the requester; it has none."
     )
     assert told(wanted=one, asked=replace(asked, approved=(3,)), begins=True)["approvals"] == (
         "It has 1 of 1 approval by an approver."
@@ -384,17 +384,17 @@ def test_what_approvals_say() -> None:
 def test_what_approvers_are_told() -> None:
     admin, asked = WantedAction(count=1, role=Role.ADMIN), AskedBy(requester=1, approved=(2,))
     assert told("approve", person=OTHER, wanted=admin)["approver"] == (
-        "shop/production wants 1 approval by an admin: you are none of them."
+        "shop/production needs 1 approval by an admin: yours does not count."
     )
     assert told("approve", person=THIRD, wanted=admin, asked=asked) == {
         "allowlist": "You are third, who is on the allowlist.",
         "role": "You are admin on shop/production.",
-        "approver": "shop/production wants 1 approval by an admin: you are one of them.",
-        "another person": "Somebody else asked for it.",
+        "approver": "shop/production needs 1 approval by an admin: yours counts.",
+        "another person": "Someone else requested it.",
     }
-    assert told("approve", person=OTHER, asked=asked)["another person"] == "You have approved it already."
+    assert told("approve", person=OTHER, asked=asked)["another person"] == "You already approved it."
     assert told("approve", asked=asked)["another person"] == (
-        "You asked for it yourself: somebody else has to approve it."
+        "You can't approve your own request: someone else has to approve it."
     )
     # Who has too low a role is told that, and not a second reason for the same.
     assert "approver" not in told("approve", wanted=admin)
@@ -412,7 +412,7 @@ def test_what_comes_before() -> None:
         "v2 (bbbb) is healthy in staging."
     )
     assert told("rollback", before=replace(before, been_here=True))["after"] == (
-        "v2 (bbbb) has run well here before, so staging is not asked."
+        "v2 (bbbb) has run well here before, so staging is not checked."
     )
     assert "after" not in told("run", before=before)
 

@@ -47,7 +47,7 @@ def test_what_is_deployed_by_itself_is_said_only_where_a_release_would_come() ->
 
 
 def test_the_holder_of_a_lock_deploys_and_releases_it() -> None:
-    assert told(replace(DEPLOY, lock=LOCK), "lock") == "The lock there is your own."
+    assert told(replace(DEPLOY, lock=LOCK), "lock") == "You hold the lock there."
     assert decide(replace(DEPLOY, lock=LOCK)).allowed
     assert decide(UNLOCK).allowed
 
@@ -83,7 +83,7 @@ def test_some_approvals_are_counted_for_who_waits() -> None:
     question = replace(
         DEPLOY, wanted=WantedAction(count=2), asked=AskedBy(requester=ANA.id, approved=(BEN.id,)), begins=True
     )
-    assert told(question, "approvals") == "It needs 2 approvals by an approver, other than who asked; 1 there."
+    assert told(question, "approvals") == "It needs 2 approvals by an approver, other than the requester; it has 1."
 
 
 def test_who_asked_does_not_count_however_high_their_role() -> None:

@@ -84,9 +84,9 @@ def test_a_grant_counts_for_what_is_asked_for_after_it(after: int, *, allowed: b
     assert decide(late).allowed is allowed
     assert (counting(with_grant(Grant(BEN.id, Role.APPROVER, after=after), approved_by(BEN))) == (BEN.id,)) is allowed
     assert explain(late)["in time"].reason == (
-        "You had the role before #7 was asked for."
+        "You had the role before #7 was requested."
         if allowed
-        else "You got your role after #7 was asked for, so it does not count for #7."
+        else "You got your role after #7 was requested, so it does not count for #7."
     )
 
 
@@ -117,7 +117,7 @@ def test_an_account_counts_for_what_is_asked_for_after_it(account: int, *, allow
     decision = decide(replace(APPROVE, account=account))
     assert decision.allowed is allowed
     if not allowed:
-        assert decision.reasons == ("You got this account after #7 was asked for: approve it from an older one.",)
+        assert decision.reasons == ("You got this account after #7 was requested: approve it from an older one.",)
     # What was approved before stays approved, whatever account the next person speaks by.
     assert counting(replace(approved_by(BEN), account=account)) == (BEN.id,)
 
@@ -129,7 +129,7 @@ def test_where_the_cause_is_not_known_one_approval_more_is_needed() -> None:
     assert (decision.allowed, decision.waits) == (False, True)
     assert " ".join(decision.reasons) == (
         "It needs 1 approval by an approver and one more (no webhook reported who triggered it), "
-        "other than who asked; 1 there."
+        "other than the requester; it has 1."
     )
     assert decide(approved_by(BEN, CEM, unknown="x")).allowed
     assert decide(approved_by(BEN)).allowed
@@ -156,9 +156,9 @@ def test_authors_may_approve_but_not_alone() -> None:
 def test_nobody_confirms_their_own_grant() -> None:
     confirm = replace(APPROVE, person=DIA, action=Action.ADMIN, command="confirm", asked=None, wanted=None)
     assert decide(replace(confirm, proposer=BEN.id)).allowed
-    assert explain(replace(confirm, proposer=BEN.id))["second admin"].reason == "Another admin asked for it."
+    assert explain(replace(confirm, proposer=BEN.id))["second admin"].reason == "Another admin requested it."
     decision = decide(replace(confirm, proposer=DIA.id))
-    assert decision.reasons == ("You asked for it yourself: a second admin has to confirm it.",)
+    assert decision.reasons == ("You can't confirm your own request: a second admin has to confirm it.",)
     assert "second admin" not in explain(confirm)
     assert "second admin" not in explain(replace(confirm, command="allow", proposer=DIA.id))
     assert "second admin" not in explain(replace(confirm, person=None, proposer=DIA.id))

@@ -102,7 +102,7 @@ class LogFollower:
                         trouble = self._tell(server, "is back", "") if trouble else ""
                     except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
                         found = []
-                        trouble = self._tell(server, f"{failure_of(server, problem)}; I go on trying", trouble)
+                        trouble = self._tell(server, f"{failure_of(server, problem)}; retrying", trouble)
                 self._begin(found, tasks, looked)
                 if found and all(source.stamps is not Stamps.DOCKER for source in found):
                     await asyncio.gather(*tasks.values())
@@ -151,7 +151,7 @@ class LogFollower:
             self._told[key] = self._tell(name, str(problem), self._told.get(key, ""))
         else:
             self._rests[key] = loop.time() + REST
-            self._told[key] = self._tell(name, "has come to an end", self._told.get(key, ""))
+            self._told[key] = self._tell(name, "has ended", self._told.get(key, ""))
 
     def _take(self, prefix: bytes, batch: list[Entry]) -> None:
         wanted = self._followed.wanted
@@ -181,7 +181,7 @@ class LogFollower:
         """Return the waiting lines, sorted by time."""
         lines = [text.decode("utf-8", errors="replace") for _, text in sorted(self._new, key=itemgetter(0))]
         if self._left_out:
-            lines.insert(0, f"-- {self._left_out:,} lines are left out here: they come faster than I can show them")
+            lines.insert(0, f"-- {self._left_out:,} lines left out here: they arrive faster than they can be shown")
         self._new.clear()
         self._left_out = 0
         self._news.clear()

@@ -247,10 +247,10 @@ def seconds_since(at: time, zone: ZoneInfo, now: float) -> float:
 
 def _nothing(query: LogQuery, zone: ZoneInfo) -> str:
     parts = [
-        f"holds “{query.grep}”" if query.grep else "",
+        f"contains “{query.grep}”" if query.grep else "",
         f"was written {_since(query, zone)}" if query.since else "",
     ]
-    return f"No line {' and '.join(filter(None, parts))}." if any(parts) else "Nothing was written yet."
+    return f"No line {' and '.join(filter(None, parts))}." if any(parts) else "The log is empty."
 
 
 def _since(query: LogQuery, zone: ZoneInfo) -> str:
@@ -263,7 +263,7 @@ def _footer(query: LogQuery, shown: int, zone: ZoneInfo) -> str:
     """Return what was searched, and how to see more."""
     parts = [
         _since(query, zone) if query.since_time else "",
-        f"searched the last {SEARCHED:,} lines of each log, upper and lower case alike" if query.grep else "",
+        f"searched the last {SEARCHED:,} lines of each log, ignoring case" if query.grep else "",
         f"the last {query.lines:,} lines of each server; add a number for more, `file` for all of them"
         if shown >= query.lines
         else "",
@@ -276,7 +276,9 @@ def _file_card(look: _Look, made: Export, troubles: Mapping[str, DeploybotError]
     return Card(
         title=f"{_sentence(look.name)}: {size}",
         tone=Tone.WARN if troubles or not made.whole else Tone.PLAIN,
-        text="" if made.whole else f"The file ends at {show_size(MOST_BYTES)}: ask for less with `since` or a number.",
+        text=""
+        if made.whole
+        else f"The file is cut at {show_size(MOST_BYTES)}. Ask for less with `since` or a number of lines.",
         lines=(*_told(troubles), *_doubted(doubts)),
         hint=advice(troubles.values()),
         files=(File(str(made.path), made.path.name),),

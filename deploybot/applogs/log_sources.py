@@ -114,7 +114,7 @@ async def containers_on(app: App, environment: Environment, server: str, servers
     engine = servers.engine(server)
     if engine is None:
         raise UserError(
-            f"The log of {app.name} is in containers, and no Docker is known of {server}.",
+            f"The log of {app.name} is in containers, but bot.toml sets no Docker for {server}.",
             hint=f"Set `docker` in [servers.{server}].",
         )
     project, service = project_name(app, environment), of_app(app).docker
@@ -133,7 +133,7 @@ def _nothing(server: str, project: str, service: str, found: Sequence[Container]
     if not found:
         return f"{server} has no container of {project}."
     others = ", ".join(sorted({one.service or one.name for one in found}))
-    return f"{server} has no container of the service {service}; there are: {others}."
+    return f"{server} has no container of the service {service}. It has: {others}."
 
 
 def _part(one: Container, mine: Sequence[Container]) -> str:
@@ -184,7 +184,7 @@ def _failed(server: str, code: int, refusal: bytes) -> str:
     """Return why a script printed no log, or only a part of it."""
     if refusal:
         return f"{server}: {refusal.removeprefix(_REFUSAL).decode(errors='replace').strip()}."
-    return f"{server}: what reads the log ended with code {code}."
+    return f"{server}: the command that reads the log exited with code {code}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Tail:
         except TimeoutError:
             self.trouble = Unreachable(
                 f"The log on {self.source.server}",
-                f"it did not come to its end within {show_duration(reading.timeout)}",
+                f"reading it took longer than {show_duration(reading.timeout)}",
             )
         self.doubt = timer.doubt if self.lines else ""
 

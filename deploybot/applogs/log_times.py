@@ -26,11 +26,11 @@ CONTINUED = 100
 """How many lines without a time belong to the line before them; after more, their time is unknown."""
 HELD = 1_000
 """How many lines before the first one with a time to hold until it is known whether they are new enough."""
-_NO_TIME = "its lines have no time that I can read, so I cannot tell since when they are: these are the last ones"
-_SOME = "some of its lines have no time that I can read, so I cannot tell since when they are, and show them, too"
+_NO_TIME = "its lines have no readable time, so `since` does not work here: these are the last ones"
+_SOME = "some of its lines have no readable time, so they are shown whatever their age"
 _NO_ZONE = (
-    "its lines name no time zone, and I do not know the server's, so I cannot tell since when they are: these are the "
-    "last ones; `timezone` in the app's `logs` helps"
+    "its lines name no time zone and the server's is unknown, so `since` does not work here: these are the last "
+    "ones. Set `timezone` in the app's `logs`"
 )
 _EXACT = 29
 """The position of the Z in the times that Docker writes."""

@@ -45,16 +45,16 @@ class Shares:
         """Hold a session of each server while the block runs; yield `name`. Raises UserError beyond the share."""
         mine = [one for one in self._held if one.person == person]
         if len(mine) >= FOLLOWED:
-            raise _too_many(f"You read {len(mine)} logs already, which is the limit.", mine)
+            raise _too_many(f"You are already reading {len(mine)} logs, which is the limit.", mine)
         for server in servers:
             here = [one for one in self._held if server in one.servers]
             if len(own := [one for one in here if one.person == person]) >= SHARE:
-                raise _too_many(f"You read a log on {server} already, and a person may read one there at a time.", own)
-            if len(here) >= LONG_SESSIONS - FREE:
-                hint = "Ask for the last lines, without `follow` and `file`, or wait until somebody has ended."
-                raise UserError(
-                    f"{len(here)} people read logs on {server} now, and it has no room for more.", hint=hint
+                raise _too_many(
+                    f"You are already reading a log on {server}. The limit is one per person and server.", own
                 )
+            if len(here) >= LONG_SESSIONS - FREE:
+                hint = "Ask for the last lines, without `follow` and `file`, or wait until someone else has finished."
+                raise UserError(f"{len(here)} people are reading logs on {server}, which is its limit.", hint=hint)
         held = _Held(person, tuple(servers), name)
         self._held.append(held)
         try:
@@ -73,7 +73,7 @@ class Shares:
             async with asyncio.timeout(TURN_WITHIN):
                 await turns.acquire()
         except TimeoutError:
-            raise UserError("You ask for more logs than can be read.", hint="Wait for the answers.") from None
+            raise UserError("You asked for too many logs at once.", hint="Wait for the answers.") from None
         try:
             yield
         finally:

@@ -218,7 +218,7 @@ class TriggerDetector:
             return await self._of_images(app, environment, found, there, state)
         commit = found.commit
         if state.is_there(environment.servers, commit) or state.on_its_way(commit):
-            log.info("%s/%s: %s is there already, or on its way", app.name, environment.name, found.words)
+            log.info("%s/%s: %s is already deployed or queued", app.name, environment.name, found.words)
             return None
         why = await self._why(app, found)
         wish = self._wish(environment, found, commit=commit, release=commit, ref=commit, why=why)
@@ -228,7 +228,7 @@ class TriggerDetector:
             return replace(wish, state=TriggerState.LEFT, problem=f"Its commit says {mark}")
         base = state.runs[0].release.commit if state.runs else found.commit_before
         if not await self._is_touched(app, environment, base, commit):
-            log.info("%s/%s: %s touches nothing that counts here", app.name, environment.name, found.words)
+            log.info("%s/%s: %s changes nothing that is watched here", app.name, environment.name, found.words)
             return None
         return wish
 
@@ -267,7 +267,10 @@ class TriggerDetector:
         newer = [
             (found.commit_before, f"{_place(found.where)} was moved back from {found.commit_before[:10]}"),
             *((row.release.commit, f"It is older than {row.release}, which runs there") for row in state.runs),
-            *((one, f"It is older than {one[:10]}, which waits to be deployed there") for one in (*waits, standing)),
+            *(
+                (one, f"It is older than {one[:10]}, which is waiting to be deployed there")
+                for one in (*waits, standing)
+            ),
         ]
         for other, problem in newer:
             if other not in {"", commit} and await self._refs.is_ancestor(app, commit, other):
@@ -333,7 +336,7 @@ class TriggerDetector:
 def _looking(hint: Hint | None) -> str:
     if hint is None or not hint.about:
         return ""
-    return f"looking whether {' and '.join(hint.about)} is to be deployed"
+    return f"checking whether to deploy {' and '.join(hint.about)}"
 
 
 def _place(where: str) -> str:

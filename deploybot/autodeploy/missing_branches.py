@@ -64,12 +64,12 @@ def _notice(app: App, environment: str, key: str, heads: Heads, seen: dict[str, 
             f"Its last commit {last[:10]} is the head of {' and '.join(heirs[:_SHOWN])} now: it may have been renamed."
         )
     else:
-        text = f"Branches that are there: {others}{' …' if len(heads.branches) > _SHOWN else ''}."
-    what = "no branch fits" if _GLOB & {*branch} else "the repository has no branch"
+        text = f"Branches found: {others}{' …' if len(heads.branches) > _SHOWN else ''}."
+    what = "no branch matches" if _GLOB & {*branch} else "the repository has no branch"
     return Notice(
         key=key,
         app=app.name,
         title=f"{app.name}/{environment} is not deployed automatically: {what} {branch}.",
         text=text,
-        fix=f"Correct `branch` in [apps.{app.name}.environments.{environment}.auto], or push that branch.",
+        fix=f"Fix `branch` in [apps.{app.name}.environments.{environment}.auto], or push that branch.",
     )

@@ -128,7 +128,7 @@ class TriggerRequests:
             if kept is not None and kept.shown:
                 await self._put(app, kept)
             return inf
-        why = " ".join(filter(None, (card.title, card.text))) if card else "Nobody answered."
+        why = " ".join(filter(None, (card.title, card.text))) if card else "The command got no answer."
         pause = min(FIRST_PAUSE * 2.0 ** min(wish.tries, 20), LONGEST_PAUSE)
         again = self._clock.now() + pause
         await self._put(app, replace(kept, problem=why, next_at=again), aloud=True)

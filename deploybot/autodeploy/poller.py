@@ -94,10 +94,10 @@ class Poller:
                 due = await look(one.app)
             await self._well(one)
         except (DeploybotError, TimeoutError) as problem:
-            log.warning("%s could not be looked at: %s", one.app.name, problem)
+            log.warning("%s could not be checked: %s", one.app.name, problem)
             return await self._ill(one, problem)
         except Exception as problem:
-            log.exception("looking at %s broke", one.app.name)
+            log.exception("checking %s failed", one.app.name)
             return await self._ill(one, problem)
         return min(one.app.poll * (1 + SPREAD * (2 * self._jitter() - 1)), due)
 
@@ -124,7 +124,9 @@ class Poller:
 
     async def _tell_ill(self, app: App, problem: Exception) -> None:
         ours = isinstance(problem, DeploybotError)
-        why = str(problem) if ours else "no answer in time" if isinstance(problem, TimeoutError) else "my log says why"
+        why = (
+            str(problem) if ours else "no answer in time" if isinstance(problem, TimeoutError) else "see the bot's log"
+        )
         cure = str(getattr(problem, "hint", ""))
 
         def tell(tables: Tables) -> None:
@@ -135,4 +137,4 @@ class Poller:
         try:
             await self._store.write(tell)
         except StoreError as trouble:
-            log.error("could not report that %s cannot be looked at: %s", app.name, trouble)  # noqa: TRY400  the message has all that is needed
+            log.error("could not report that %s cannot be checked: %s", app.name, trouble)  # noqa: TRY400  the message has all that is needed

@@ -13,8 +13,8 @@ _TITLES = {
     TriggerState.OPEN: "is not deployed yet",
     TriggerState.ASKED: "can be deployed",
     TriggerState.DEPLOYED: "is being deployed",
-    TriggerState.DONE: "is there",
-    TriggerState.OVERTAKEN: "is overtaken",
+    TriggerState.DONE: "is deployed",
+    TriggerState.OVERTAKEN: "was replaced by a newer one",
     TriggerState.LEFT: "is not deployed automatically",
 }
 _TONES = {TriggerState.OPEN: Tone.WARN, TriggerState.LEFT: Tone.WARN}
@@ -55,10 +55,10 @@ def shown(wish: Trigger) -> str:
 def trouble_card(app: str, why: str, cure: str = "") -> Card:
     """Return the card for an app that could not be checked for a long time. An empty `why` means it works again."""
     if not why:
-        return Card(key=trouble_key(app), title=f"I can check {app} for changes again.", tone=Tone.GOOD)
+        return Card(key=trouble_key(app), title=f"{app} can be checked for changes again.", tone=Tone.GOOD)
     return Card(
         key=trouble_key(app),
-        title=f"I cannot check {app} for changes.",
+        title=f"{app} cannot be checked for changes.",
         text=sentence(why),
         hint=cure,
         tone=Tone.BAD,

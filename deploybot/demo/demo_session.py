@@ -78,7 +78,7 @@ async def _first_release(stage: DemoTranscript) -> None:
     await stage.serves("staging", "v1")
     await stage.say(ANA, "deploy shop@v1 to production because we open today", "because we open today", "· succeeded")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "status", "2 places: all well", "shop/staging", "shop/production")
+    await stage.say(ANA, "status", "2 targets: all OK", "shop/staging", "shop/production")
 
 
 async def _next_release(stage: DemoTranscript) -> None:
@@ -95,7 +95,7 @@ async def _next_release(stage: DemoTranscript) -> None:
 
 
 async def _broken_release(stage: DemoTranscript) -> None:
-    stage.title("A broken release is taken back")
+    stage.title("A broken release is rolled back")
     stage.tell("v3 starts, but its migration is misspelt, and its health check answers 500.")
     await stage.say(ANA, "deploy shop@v3 to production", "answers 500", "failed, rolled back to v2", code=1)
     await stage.serves("production", "v2")
@@ -118,9 +118,9 @@ async def _by_hand(stage: DemoTranscript) -> None:
     stage.type("ln -sfn releases/… current && sh restart.sh")
     await asyncio.to_thread(stage.town.deploy_by_hand, "production", "v1")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "status", "1 needs a look", "but #6 put v2")
+    await stage.say(ANA, "status", "1 needs attention", "but #6 deployed v2")
     await stage.say(ANA, "diff shop@v2 production", "→ v2")
-    await stage.say(ANA, "deploy shop@v2 to production", "though #6 put v2", "· succeeded")
+    await stage.say(ANA, "deploy shop@v2 to production", "but #6 deployed v2", "· succeeded")
     await stage.serves("production", "v2")
 
 
@@ -132,7 +132,7 @@ async def _pruned(stage: DemoTranscript) -> None:
     await stage.serves("production", "v1")
     await stage.say(ANA, "deploy shop@v2 to production", "· succeeded")
     await stage.serves("production", "v2")
-    await stage.say(ANA, "status", "2 places: all well")
+    await stage.say(ANA, "status", "2 targets: all OK")
 
 
 async def _no_right(stage: DemoTranscript) -> None:
@@ -202,7 +202,7 @@ async def _second_person(stage: DemoTranscript) -> None:
     tent, boat, _ = demo_repository.later()
     stage.town.push(tent)
     async with _request(stage, "deploy shop@main to production because people camp") as request:
-        await stage.say(ANA, "approve #11", "asked for it", code=1)
+        await stage.say(ANA, "approve #11", "your own request", code=1)
         await stage.serves("production", "v4")
         stage.tell("Before cem looks at it, somebody pushes to `main`.")
         stage.town.push(boat)

@@ -22,7 +22,7 @@ _TRY = """
 v1 of the shop runs in staging ({staging}) and production ({production}). Try:
 
   deploy shop@v2 to production      with what it changes, and a look at its health
-  deploy shop@v3 to production      a broken release: it is taken back
+  deploy shop@v3 to production      a broken release: it is rolled back
   rollback shop from production     or history shop, logs shop follow, status, help
   deploy shop@v4 to production      takes some seconds. Kill the bot meanwhile, in another terminal:
                                       kill -9 $(cat {lock})

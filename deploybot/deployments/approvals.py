@@ -99,7 +99,7 @@ class Approvals:
         able = who_may(question)
         if len(able) < needed(question):
             names = ", ".join(able) or "nobody"
-            tables.requests.note(number, f"too few people could approve it now ({names}): `allow` gives the role")
+            tables.requests.note(number, f"too few people can approve it now ({names}): give the role with `allow`")
 
     async def refresh(self, deployments: Sequence[Deployment]) -> None:
         """After a start, require what bot.toml requires now, but never less than was required at first.
@@ -107,7 +107,7 @@ class Approvals:
         A button pressed while the bot died may be used up without effect, so the cards are posted again.
         """
         open_ones = [one for one in deployments if one.awaits_approval and not one.cancel_by]
-        note = f"I was restarted; press again what does not show here ({self._time()})"
+        note = f"deploybot restarted; press again if your answer is missing here ({self._time()})"
 
         def refresh(tables: Tables) -> None:
             for one in open_ones:
@@ -167,7 +167,7 @@ class Approvals:
             async with asyncio.timeout(LOOK_WITHIN):
                 return await self._bonds.changes(deployment, request)
         except TimeoutError:
-            why = f"no answer within {show_duration(LOOK_WITHIN)}, so it is not known whether anything has changed"
+            why = f"no answer within {show_duration(LOOK_WITHIN)}, so changes since the request are unknown"
             raise Unreachable("the repository or a server", why) from None
 
     def _give(self, tables: Tables, person: Person, account: Identity, number: int, step: int) -> ApprovalCount:
@@ -191,7 +191,7 @@ class Approvals:
         """Count the approvals that are valid now, and store since when they are enough."""
         question = self._questions.may_begin(tables, deployment)
         if question.wanted is None:
-            raise StoreError(f"the request of #{deployment.number} is not in the database any more")
+            raise StoreError(f"the request for #{deployment.number} is no longer in the database")
         counts = counting(question)
         changed = tables.requests.count_only(deployment.number, counts)
         lacking = missing(question)
@@ -292,7 +292,7 @@ class Approvals:
         again = await self._store.write(void)
         self._desk(number).bell.set()
         return Card(
-            title=f"#{number} is void, and was not deployed." if again else f"#{number} has ended already.",
+            title=f"#{number} is void, and was not deployed." if again else f"#{number} has already ended.",
             text="\n".join(changed) if again else "",
             tone=Tone.WARN,
             ok=False,

@@ -46,8 +46,8 @@ class BreakGlass:
         plan = deployment.plan
         names = ", ".join(one.name for one in others) or "none: there is no other admin"
         card = Card(
-            title=f"{deployment.requester_name} broke the glass: #{deployment.number} {headline(plan)}.",
-            text=f"because {deployment.reason}\nIt passes: {deployment.glass}.\nAdmins notified: {names}.",
+            title=f"{deployment.requester_name} used break glass: #{deployment.number} {headline(plan)}.",
+            text=f"because {deployment.reason}\nIt bypasses: {deployment.glass}.\nAdmins notified: {names}.",
             tone=Tone.BAD,
             hint=f"`cancel #{deployment.number}` stops it.",
             wakes=tuple(Mention(identity, one.name) for one, identity in identities),

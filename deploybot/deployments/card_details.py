@@ -129,7 +129,7 @@ def warnings_of(plan: Plan) -> list[str]:
     changes = plan.changes
     found = list(plan.warnings)
     if changes.removed:
-        found.append(f"takes back {counted(changes.removed, 'commit')}")
+        found.append(f"goes back {counted(changes.removed, 'commit')}")
     if changes.warnings:
         more = len(changes.warnings) - WARNINGS_SHOWN
         found.append(f"touches {', '.join(changes.warnings[:WARNINGS_SHOWN])}" + (f" and {more} more" * (more > 0)))
@@ -190,8 +190,8 @@ def step_words(row: StepRow) -> str:
 def _ending(row: StepRow) -> str:
     took = show_duration(max(row.finished - row.started, 0.0))
     return {
-        StepState.PENDING: f"… (not known to have begun: {row.detail}; trying again)" if row.detail else "…",
-        StepState.STARTED: f"… (out of sight: {row.detail}; trying again)" if row.detail else "…",
+        StepState.PENDING: f"… (may not have started: {row.detail}; retrying)" if row.detail else "…",
+        StepState.STARTED: f"… (no contact: {row.detail}; retrying)" if row.detail else "…",
         StepState.DONE: took,
         StepState.FAILED: f"failed (code {row.code}) after {took}",
         StepState.CANCELLED: f"stopped after {took}",

@@ -191,7 +191,7 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "", mask: Mask = str
     `begins` is when it would begin, if not now; `wants` is which approvals it would need.
     """
     plan = masked_plan(plan, mask)
-    when = [f"to begin at {begins}"] if begins else []
+    when = [f"starts at {begins}"] if begins else []
     when += [f"after {wants}"] if wants else []
     commits = (f"  {short(one.subject, COMMIT_LONGEST)}" for one in plan.changes.commits[:COMMITS_ON_CARD])
     return Card(
@@ -210,13 +210,14 @@ def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _
     yield from _asked(deployment, asked, room)
     if deployment.skipped:
         numbers = [f"#{number}" for number in deployment.skipped]
-        yield f"in place of {' and '.join(filter(None, (', '.join(numbers[:-1]), numbers[-1])))}, not deployed"
+        names = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
+        yield f"replaces {names}, which {'was' if len(numbers) == 1 else 'were'} not deployed"
     if deployment.state is State.WAITING and waits_for:
         yield f"Waits for {waits_for}."
     if deployment.not_before and asked:
-        yield f"begins not before {show_time(deployment.not_before)}"
+        yield f"starts no earlier than {show_time(deployment.not_before)}"
     if deployment.cancel_by and not over:
-        yield f"{deployment.cancel_by} asked to cancel it; it is being stopped."
+        yield f"{deployment.cancel_by} cancelled it; it is stopping."
     if not over:
         yield from _warnings(deployment.plan, asked, room)
 
@@ -289,7 +290,7 @@ def _lines(deployment: Deployment, steps: Sequence[StepRow], room: _Room) -> Ite
     """Yield what would happen on each server, later what happens; after an end only if there is something to show."""
     plan, state = deployment.plan, deployment.state
     if deployment.glass:
-        yield Line("break glass", f"by {deployment.requester_name}, passes: {deployment.glass}", Tone.BAD)
+        yield Line("break glass", f"by {deployment.requester_name}, bypasses: {deployment.glass}", Tone.BAD)
     if state is State.WAITING:
         whole = _merged(_planned(part, SERVER_LONGEST) for part in plan.servers)
         groups = [replace(one, text=short(one.text, room.server - len(one.name))) for one in whole]

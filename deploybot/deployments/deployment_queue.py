@@ -151,12 +151,12 @@ class Queue:
             return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word})"
         # The clean-up may be about to delete what a plan made now would rely on.
         busy = deployment.state is State.WAITING and self._turns[place_of(deployment.plan)].locked()
-        return "the clean-up after the one before" if busy else ""
+        return "the previous deployment's clean-up" if busy else ""
 
     def replace(self, tables: Tables, number: int, by: int) -> None:
         """End a waiting automatic deployment that a newer automatic one replaces."""
         tables.deployments.replaced(number, by)
-        outcome = f"#{by} came in its place, which is newer. Nothing was deployed."
+        outcome = f"Replaced by the newer #{by}. Nothing was deployed."
         self._end(tables, number, State.CANCELLED, outcome, self._clock.now())
 
     async def _insist(self, number: int, stop: CancellationWatch) -> None:
@@ -245,10 +245,10 @@ class Queue:
 
     def _too_late(self, deployment: Deployment, now: float) -> str:
         due, late = (show_moment(at, self._zone) for at in (deployment.not_before, now))
-        return f"It was to begin at {due}, and it is {late}: too late to start automatically. Nothing was done."
+        return f"Too late to start automatically: it was scheduled for {due}, and it is {late} now. Nothing was done."
 
     async def _end_cancelled(self, number: int, why: Exception) -> None:
-        await self._end_waiting(number, State.CANCELLED, f"{sentence(why)} It had not begun.")
+        await self._end_waiting(number, State.CANCELLED, f"{sentence(why)} It had not started.")
 
     async def _end_waiting(self, number: int, state: State, outcome: str) -> None:
         now = self._clock.now()
@@ -267,7 +267,7 @@ class Queue:
 
     async def _broke(self, number: int, mark: str) -> None:
         """End a deployment as unknown because the bot itself failed, and claim nothing else."""
-        outcome = f"Something broke on my side, id {mark}. What runs now: status."
+        outcome = f"Something broke on my side, id {mark}. `status` shows what runs now."
         await self._end_waiting(number, State.UNKNOWN, outcome)
 
 

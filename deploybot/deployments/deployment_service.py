@@ -100,7 +100,7 @@ class DeploymentEngine:
         """
         typed, release = release.typed, dataclasses.replace(release, typed=None)
         if break_glass and at:
-            raise UserError("Break glass is for now.", hint="Leave `--at` out.")
+            raise UserError("A break-glass deployment starts now, so it cannot be scheduled.", hint="Leave `--at` out.")
         origin = await self._planner.releases.origin(app, environment, release, back=rollback)
         kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
         first = Plan(kind=kind, app=app.name, environment=environment.name, release=release, servers=(), origin=origin)
@@ -158,11 +158,11 @@ class DeploymentEngine:
             if deployment is None:
                 raise UserError(f"There is no deployment #{number}.", hint="See them with: history APP")
             if deployment.state.ended:
-                raise UserError(f"#{number} has ended already: {deployment.word}.")
+                raise UserError(f"#{number} has already ended: {deployment.word}.")
             if deployment.state is State.RESTORING:
-                raise UserError(f"#{number} is putting the old release back; that is not interrupted.")
+                raise UserError(f"#{number} is restoring the old release, which cannot be interrupted.")
             if not tables.deployments.ask_cancel(number, by):
-                raise UserError(f"{deployment.cancel_by} has cancelled #{number} already; it is being stopped.")
+                raise UserError(f"{deployment.cancel_by} already cancelled #{number}; it is stopping.")
             tables.audit.append(actor=by, action="cancel", subject=f"#{number}", detail=ctx.reason, now=now)
             self._tell(tables, number)
             return deployment
@@ -270,7 +270,7 @@ class DeploymentEngine:
             actor=asked.person.name,
             action="break glass",
             subject=f"#{deployment.number} {question.place}",
-            detail=f"passed {deployment.glass}, because {asked.ctx.reason}; told {told}",
+            detail=f"bypassed {deployment.glass}, because {asked.ctx.reason}; notified {told}",
             now=asked.now,
         )
         self._tell.wake(tables, deployment, *self._glass.alarm(tables, deployment, question))

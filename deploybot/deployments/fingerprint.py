@@ -142,7 +142,7 @@ def differences(old: Binding, new: Binding) -> tuple[str, ...]:
     found = [*_release(old, new), *_origin(old, new), *_pairs("config", old.config, new.config)]
     found += _pairs("what it replaces", _shortened(old.replaces), _shortened(new.replaces))
     if not found and old.steps != new.steps:
-        found = [f"steps: {server} would do other things than those shown" for server, _ in new.steps]
+        found = [f"steps: {server} would run other steps than those shown" for server, _ in new.steps]
     return tuple(found)
 
 

@@ -46,7 +46,7 @@ class FingerprintCheck:
         old, plan = request.binding, deployment.plan
         known = replace(old, config=config_of(plan, self._settings))
         if not known.config:
-            return (f"config: bot.toml has no {plan.app} {plan.environment} any more",)
+            return (f"config: bot.toml no longer has {plan.app} {plan.environment}",)
         app = self._settings.apps[plan.app]
         meant = await self._meaning(app, plan, old)
         if meant is None:
@@ -80,7 +80,7 @@ class FingerprintCheck:
             except Unreachable as problem:
                 if self._clock.now() > last:
                     raise
-                log.info("#%s is not looked at yet: %s", deployment.number, problem)
+                log.info("#%s could not be checked yet: %s", deployment.number, problem)
             else:
                 if changed:
                     raise Voided(changed)

@@ -53,7 +53,7 @@ class HealthGate:
             return lambda: _tcp(host, gate)
         engine = self._servers.engine(server)
         if engine is None:
-            raise Unhealthy(server, f"bot.toml gives no Docker Engine for {server}, so its health cannot be asked")
+            raise Unhealthy(server, f"bot.toml sets no `docker` for {server}, so its health cannot be checked")
         return lambda: _docker(engine, gate, self._clock.now())
 
     async def last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class HealthGate:
             async with asyncio.timeout(LOG_WITHIN):
                 return await _words_of(engine, gate.target, self._clock.now())
         except TimeoutError:
-            return (f"(the containers' logs did not come to an end within {LOG_WITHIN:.0f} s)",)
+            return (f"(reading the containers' logs took longer than {LOG_WITHIN:.0f} s)",)
         except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
             return (f"(the containers' logs could not be read: {failure_of(f'Docker on {server}', problem)})",)
 

@@ -96,7 +96,9 @@ class Legacy:
         try:
             await self._take_over(site, sure, made)
         except StepFailed as problem:
-            log.warning("releases of the version before stay as they are: %s %s", problem, " ".join(problem.tail))
+            log.warning(
+                "releases from the previous version are left as they are: %s %s", problem, " ".join(problem.tail)
+            )
             return site
         return await self._inspector.site(site.app, site.environment, site.server, remove_orphans=site.remove_orphans)
 

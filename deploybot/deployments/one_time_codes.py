@@ -52,7 +52,7 @@ class CodeCheck:
         if secret is None:
             return None
         if not code:
-            raise UserError(f"{what} takes a one-time code of your phone.", hint=how)
+            raise UserError(f"{what} needs a one-time code from your phone.", hint=how)
         return step_of(secret, code, self._clock.now())
 
     async def approval_step(self, person: Person, request: Request, code: str) -> int:
@@ -60,7 +60,10 @@ class CodeCheck:
         how = f"Like this: `approve #{request.deployment} code 123456`."
         step = await self.step(person, code, what="An approval", how=how)
         if step is None:
-            raise UserError("An approval takes a one-time code, and you have none yet.", hint="Type `totp` in private.")
+            raise UserError(
+                "An approval needs a one-time code, and you have not set one up.",
+                hint="Send `totp` in a private chat to set it up.",
+            )
         return step
 
     async def insist(self, store: Store, person: Person, code: str, *, what: str, how: str, about: str) -> None:
@@ -81,9 +84,9 @@ class CodeCheck:
         """Use up a code; return why not, if it is wrong. Raises nothing, so that the count of wrong codes is stored."""
         until = tables.codes.paused(person.id, now)
         if until:
-            return f"Too many wrong codes: I take none of yours before {show_time(until)}."
+            return f"Too many wrong codes. Try again after {show_time(until)}."
         if step and tables.codes.use(person.id, step):
             return ""
         tables.codes.fail(person.id, now)
         tables.audit.append(actor=person.name, action="wrong code", subject=about, now=now)
-        return "This code is wrong, or was used already."
+        return "This code is wrong or was already used."

@@ -56,7 +56,7 @@ def unknown_cause(tables: Tables, deployment: Deployment) -> str:
     everybody = (*published, *(author for authors in told for author in authors))
     strangers = [author.name for author in everybody if _person(tables.people, author) is None]
     if strangers:
-        return f"{_listed(strangers)}, who brought it about, is no account that I know"
+        return f"{_listed(strangers)} triggered it from an unknown account"
     return "" if all(told) else "no webhook reported who triggered it"
 
 
@@ -65,11 +65,11 @@ def authors_of(tables: Tables, plan: Plan) -> tuple[tuple[int, ...], str]:
     if plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK} or not _is_new(plan.changes):
         return (), ""
     if plan.changes.authors is None or len({part.replaces for part in plan.servers}) > 1:
-        return (), "it is not known who wrote the change"
+        return (), "the authors of the change are unknown"
     found = [(one, _writer(tables.people, one)) for one in plan.changes.authors]
     strangers = [str(one) for one, number in found if number is None]
     persons = tuple(dict.fromkeys(number for _, number in found if number is not None))
-    return persons, f"{_listed(strangers)} wrote part of it, whom I do not know" if strangers else ""
+    return persons, f"{_listed(strangers)} wrote part of it from an unknown address" if strangers else ""
 
 
 def _is_new(changes: Changes) -> bool:

@@ -262,14 +262,14 @@ def _warnings(parts: Sequence[ServerPlan], sites: Mapping[str, Site], running: M
         name, site = part.server, sites[part.server]
         row = running.get(name)
         if site.facts.switching:
-            found.append(f"{name}: an earlier switch to {short_id(site.facts.switching)} did not end")
+            found.append(f"{name}: an earlier switch to {short_id(site.facts.switching)} did not finish")
         if row is not None and site.running != row.release.id:
             there = short_id(site.running) or ("something else" if part.before else "nothing")
-            found.append(f"{name} runs {there}, though #{row.deployment} put {row.release} there")
+            found.append(f"{name} runs {there}, but #{row.deployment} deployed {row.release}")
         elif row is None and part.before:
-            found.append(f"{name}: containers of this project run already, and are taken over")
+            found.append(f"{name}: this project already has containers; they are taken over")
         if part.replaces is not None and not part.restore:
-            why = "it does not serve now" if part.verify else "its files are gone"
-            found.append(f"{name}: {part.replaces} cannot be put back if this fails: {why}")
+            why = "it does not run now" if part.verify else "its files are gone"
+            found.append(f"{name}: {part.replaces} cannot be restored if this fails: {why}")
         found += [f"{name}: {warning}" for warning in part.warnings]
     return found

@@ -162,7 +162,7 @@ class PolicyQuestions:
             release=plan.release,
             number=number,
             begins=bool(number),
-            origin=plan.origin or Origin(found="nothing that was asked", unsigned="it was not asked for its signature"),
+            origin=plan.origin or Origin(found="no ref that was checked", unsigned="its signature was not checked"),
             glass=glass,
         )
 

@@ -70,7 +70,7 @@ class Releases:
         elif ref == ":previous":
             found = await self.last_good(app, environment, current)
         else:
-            raise UserError(f"{ref} is no ref.", hint="The two that begin with a colon are :current and :previous.")
+            raise UserError(f"{ref} is not a ref.", hint="Only :current and :previous start with a colon.")
         if found is None:
             raise UserError(f"{app.name} has no {ref[1:]} release in {environment.name} yet.")
         return found
@@ -84,14 +84,15 @@ class Releases:
         """
         if self._images is None or not app.images:
             raise UserError(
-                f"{app.name} has no images that a digest could mean.", hint=f"Name some in apps.{app.name}.images."
+                f"{app.name} has no images, so a digest cannot be found.",
+                hint=f"Add some under apps.{app.name}.images.",
             )
         try:
             named = await self._images.named(app, ref)
         except (NoImage, Unreachable) as problem:
             if instead is None:
                 raise
-            hint = f"{instead.hint} Whether it is a tag of an image is not known: {problem}".strip()
+            hint = f"{instead.hint} It may be an image tag; that could not be checked: {problem}".strip()
             raise UserError(instead.sentence, hint=hint) from problem
         if not named:
             raise instead or _no_such_image(app, ref)
@@ -173,10 +174,10 @@ def _service(pin: Pin) -> str:
 def _placed(app: App, environment: Environment | None, ref: str) -> Environment:
     """Return the environment to resolve a ref in. Raises UserError if there is none."""
     if environment is None:
-        raise UserError(f"{ref} needs an environment to look at.", hint=f"Say where: {app.name}@{ref} to …")
+        raise UserError(f"{ref} needs an environment.", hint=f"Say where: {app.name}@{ref} to …")
     return environment
 
 
 def _no_such_image(app: App, ref: str) -> UserError:
     where = ", ".join(sorted({one.image for one in app.images.values()}))
-    return UserError(f"No image of {app.name} has the digest {ref[:17]}….", hint=f"I looked in: {where}.")
+    return UserError(f"No image of {app.name} has the digest {ref[:17]}….", hint=f"Searched: {where}.")

@@ -36,11 +36,11 @@ def waiting(tables: Tables, number: int) -> tuple[Deployment, Request]:
         ended = f"It has ended: {deployment.word}." if deployment.state.ended else f"It is {deployment.word}."
         raise UserError(f"#{number} needs no approval.", hint=ended)
     if deployment.state.ended:
-        raise UserError(f"#{number} has ended already: {deployment.word}.", hint=deployment.outcome)
+        raise UserError(f"#{number} has already ended: {deployment.word}.", hint=deployment.outcome)
     if deployment.state is not State.WAITING:
-        raise UserError(f"#{number} has begun already.", hint=f"`cancel #{number}` stops it.")
+        raise UserError(f"#{number} has already started.", hint=f"`cancel #{number}` stops it.")
     if deployment.cancel_by:
-        raise UserError(f"{deployment.cancel_by} has cancelled #{number} already.")
+        raise UserError(f"{deployment.cancel_by} already cancelled #{number}.")
     return deployment, request
 
 
@@ -49,9 +49,9 @@ def wanting(tables: Tables, number: int, now: float) -> tuple[Deployment, Reques
     deployment, request = waiting(tables, number)
     if not deployment.awaits_approval:
         by = ", ".join(one.name for one in request.approvals if one.counts)
-        raise UserError(f"#{number} is approved already, by {by}.")
+        raise UserError(f"#{number} is already approved, by {by}.")
     if now >= request.expires:
-        raise UserError(f"#{number} has expired: its time was {show_time(request.expires)}.")
+        raise UserError(f"#{number} expired at {show_time(request.expires)}.")
     return deployment, request
 
 
@@ -60,6 +60,6 @@ def expired_text(deployment: Deployment, request: Request) -> str:
     there = sum(one.counts for one in request.approvals)
     had = f"{there or 'none'} of the {request.needs} approvals it needs"
     if deployment.not_before:
-        return f"It was to begin at {show_time(deployment.not_before)}, and had {had} by then. {NOTHING_DONE}"
+        return f"It was scheduled for {show_time(deployment.not_before)} and had {had} by then. {NOTHING_DONE}"
     within = show_duration(request.expires - deployment.created)
-    return f"It had {had} within {within}, and has expired. {NOTHING_DONE}"
+    return f"It expired after {within} with {had}. {NOTHING_DONE}"

@@ -57,7 +57,7 @@ class Restorer:
             return Restored(f"{part.server}: nothing ran before, so there is nothing to restore.", good=False)
         name = str(part.replaces) if part.replaces else "what ran before"
         if not part.restore:
-            why = "did not serve before" if part.verify else "is not on the server any more"
+            why = "did not serve before" if part.verify else "is no longer on the server"
             return Restored(f"{part.server}: {name} {why} and was not restored.", good=False)
         began, attempt = await self._progress(deployment, part)
         end = began + self._executor.target(deployment)[0].restore_within
@@ -69,7 +69,7 @@ class Restorer:
             if problem is None:
                 return Restored(f"{part.server}: {name} was restored{tries} and is healthy.", good=True)
             if isinstance(problem, Unhealthy) and await self._is_as_before(deployment, part):
-                words = f"{part.server}: {name} was restored, and is as unhealthy as it was before: {problem.why}."
+                words = f"{part.server}: {name} was restored and is as unhealthy as before: {problem.why}."
                 return Restored(words, good=False)
             if _is_final(problem, part) or self._clock.now() + pause > end:
                 return Restored(_failed(part.server, name, problem, attempt), good=False)

@@ -148,7 +148,7 @@ class DeploymentRunner:
                 await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
             except StepFailed as problem:
                 if step.name == HEALTH_STEP:
-                    raise Unhealthy(part.server, "the health command does not succeed", problem.tail) from problem
+                    raise Unhealthy(part.server, "the health command failed", problem.tail) from problem
                 raise
         await self._check(deployment, part, stop)
 
@@ -168,8 +168,8 @@ class DeploymentRunner:
         plan = deployment.plan
         if plan.kind is Kind.TASK:
             said = [self._journal.tail(row, TAIL_SHOWN) for row in await self._steps_of(deployment)]
-            return _End(State.SUCCEEDED, f"{plan.task} ended well.", said[-1] if said else ())
-        outcome = "Everything is healthy." if any(part.gate for part in plan.servers) else "All steps ended well."
+            return _End(State.SUCCEEDED, f"{plan.task} succeeded.", said[-1] if said else ())
+        outcome = "Everything is healthy." if any(part.gate for part in plan.servers) else "All steps succeeded."
         rows = tuple(self._row(deployment, part.server, plan.release) for part in plan.servers)
         return _End(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows)
 
@@ -188,7 +188,7 @@ class DeploymentRunner:
         if not touched:
             seen = await self._present.look(deployment)
             now = "" if all_well(seen) else f" {sentence_of(seen)}"
-            return _End(state, f"{why}\nThe release that runs was not touched.{now}", tail)
+            return _End(state, f"{why}\nThe running release was not touched.{now}", tail)
         if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
             return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:

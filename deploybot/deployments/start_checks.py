@@ -130,7 +130,7 @@ class Beginning:
         app = self._settings.apps.get(old.app)
         environment = app.environments.get(old.environment) if app else None
         if app is None or environment is None:
-            raise UserError(f"bot.toml has no {old.app} {old.environment} any more")
+            raise UserError(f"bot.toml no longer has {old.app} {old.environment}")
         return await self._answered(deployment, stop, lambda: self._planner.again(app, environment, old))
 
     async def _answered(
@@ -151,5 +151,5 @@ class Beginning:
             except Unreachable as problem:
                 if self._clock.now() > last:
                     raise
-                log.info("#%s is not planned yet: %s", deployment.number, problem)
+                log.info("#%s could not be planned yet: %s", deployment.number, problem)
             await stop.pause(PAUSE)

@@ -23,7 +23,7 @@ from deploybot.masking import Redactor, clean, settled
 LINE_LIMIT = 65_536
 _LONGEST_OPEN = 131_072
 TAIL_BYTES = 16_384
-_CUT = "\n[the log is longer than keep_logs in bot.toml allows: the rest is not kept]\n"
+_CUT = "\n[log cut here: it is longer than keep_logs in bot.toml allows]\n"
 
 
 class Journal:
@@ -133,7 +133,7 @@ class Journal:
         try:
             yield
         except OSError as problem:
-            words = f"a log in {self._folder} cannot be kept: {problem.strerror}"
+            words = f"a log cannot be saved in {self._folder}: {problem.strerror}"
             raise StoreError(f"{words}. Free some space there; the deployment then continues.") from problem
 
     def _parts(self, number: int) -> Iterator[Path]:

@@ -157,7 +157,7 @@ class StepRunner:
                 raise
             except Unreachable as problem:
                 if self._clock.now() > last:
-                    why = f"{problem}; whether it was started there is not known"
+                    why = f"{problem}; it may have started there"
                     raise await self._unknown(row, why) from problem
                 log.info("step %s of #%s waits: %s", row.name, row.deployment, problem)
                 if not row.detail:
@@ -202,7 +202,7 @@ class StepRunner:
             except Unreachable as problem:
                 if self._clock.now() > over + UNREACHABLE_START:
                     raise await self._unknown(row, str(problem)) from problem
-                log.info("lost sight of step %s of #%s: %s", row.name, row.deployment, problem)
+                log.info("lost contact with step %s of #%s: %s", row.name, row.deployment, problem)
                 if not row.detail:
                     row = await self._note(row, problem.why)
                 await stop.pause(pause)
@@ -292,7 +292,7 @@ class StepRunner:
         except TimeoutError as problem:
             said = last[-1] if last else f"no answer within {STOP_WITHIN:.0f} s"
             words = "; ".join((str(said), *getattr(said, "tail", ())))
-            raise await self._unknown(row, f"{words}, so it could not be stopped and may go on") from problem
+            raise await self._unknown(row, f"{words}, so it could not be stopped and may still run") from problem
         if status.state is JobState.RUNNING:
             raise await self._unknown(row, "it was asked to stop, but still runs on the server")
         return row, status
@@ -306,7 +306,7 @@ class StepRunner:
                 return await self._take(host, row, self._clock.now() + STOP_WITHIN, nothing)
             except (Unreachable, StepFailed) as problem:
                 problems[:] = [problem]
-                log.info("step %s of #%s is to stop: %s", row.name, row.deployment, problem)
+                log.info("step %s of #%s could not be stopped yet: %s", row.name, row.deployment, problem)
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_MOST)
 
@@ -329,5 +329,5 @@ class StepRunner:
 _WHY = {
     JobState.ORPHAN: "its runner on the server died and left processes behind",
     JobState.LOST: "the server was restarted, or the job's files are gone",
-    JobState.NEVER: "the server has no trace of it any more",
+    JobState.NEVER: "the server has no trace of it",
 }

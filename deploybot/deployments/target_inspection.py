@@ -136,7 +136,7 @@ class Inspector:
         for service, name in names.items():
             image = await engine.image(name) if engine else None
             if image is None:
-                raise UserError(f"{service} has no image {name} on {site.server}.", hint="Deploy again to make it.")
+                raise UserError(f"{service} has no image {name} on {site.server}.", hint="Deploy again to build it.")
             digest = next((one for one in image.digests), "")
             found[service] = (image.id, digest)
         return found
@@ -173,7 +173,7 @@ class Inspector:
                 chunk = await host.poll(job, max(0, status.size - 4096))
                 words = chunk.data.decode("utf-8", "replace").splitlines()[-_TAIL:]
                 why = words[-1] if words else f"exit code {status.code}"
-                raise UserError(f"The files of {release} cannot be brought to {site.server}: {why}")
+                raise UserError(f"The files of {release} cannot be copied to {site.server}: {why}")
         except TimeoutError:
             raise Unreachable(site.server, f"step `{step.name}` takes longer than {step.timeout:.0f} s") from None
         await host.forget([job])

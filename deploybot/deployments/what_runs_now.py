@@ -83,7 +83,7 @@ def present(site: Site) -> str:
         words = short_id(site.running)
     elif containers:
         half = facts.switching
-        words = f"{short_id(half)}, only partly" if half else "containers that the bot did not make"
+        words = f"{short_id(half)}, only partly" if half else "containers that deploybot did not create"
     else:
         words = "nothing"
     failing = _failing(site)

@@ -131,7 +131,7 @@ def _mood(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
     mood, word = _stand(commit, shown)
     if commit.counts:
         return mood, word
-    return Mood.PLAIN if mood.settled else mood, f"{word}, perhaps for a fork: does not count"
+    return Mood.PLAIN if mood.settled else mood, f"{word}, may be from a fork: does not count"
 
 
 def _stand(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:

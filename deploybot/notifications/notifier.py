@@ -258,7 +258,7 @@ class Notifier:
             for storm in batch.storms:
                 put_storm(tables, storm, batch.now)
         except StoreError:
-            log.exception("the messages about what #%s has deployed are not brought up to date", deployment.number)
+            log.exception("the notifications about what #%s deployed could not be updated", deployment.number)
 
     def say_due(self, tables: Tables) -> float | None:
         """Post notifications that waited for the end of quiet hours. Return when the next is due, or None."""

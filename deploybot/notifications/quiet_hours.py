@@ -39,7 +39,7 @@ def digest_card(told: Sequence[tuple[str, Card]]) -> Card:
     ]
     if len(told) > _SHOWN:
         lines.append(Line("…", f"and {len(told) - _SHOWN} more"))
-    return Card(title=f"While it was quiet: {len(told)} things, in their current state", lines=tuple(lines))
+    return Card(title=f"During quiet hours: {len(told)} notifications, in their current state", lines=tuple(lines))
 
 
 class Quiet:
@@ -61,7 +61,7 @@ class Quiet:
             try:
                 pause = await self._next()
             except StoreError as problem:
-                log.warning("what waits for the end of quiet hours is not posted yet: %s", problem)
+                log.warning("notifications from the quiet hours could not be posted yet: %s", problem)
                 pause = _STORE_PAUSE
             try:
                 async with asyncio.timeout(pause):

@@ -113,7 +113,7 @@ def _unrecorded(observed: Observed, health: tuple[Difference, ...]) -> Judgement
     serving = Serving.FOREIGN if observed.services or (current and not asked) else Serving.NOTHING
     differences = [*_half_switched(observed), *health]
     if current and asked and not observed.services:
-        says = f"the link leads to {short_id(current)}, but no container of it is there"
+        says = f"`current` points to {short_id(current)}, which has no containers"
         differences.insert(0, Difference(DifferenceKind.LINK, says))
     return Judgement(serving=serving, release=_linked(observed), differences=tuple(differences))
 
@@ -184,12 +184,12 @@ def _unlabelled(services: Mapping[str, Sequence[Container]], running: Running) -
 
 def _other_image(one: Container, wanted: str = "") -> Difference:
     by_hand = not one.label(RELEASE_LABEL) and not one.label(IMAGE_LABEL)
-    says = "by hand" if by_hand else f"runs another image{wanted}"
+    says = "by hand" if by_hand else f"runs a different image{wanted}"
     return Difference(DifferenceKind.IMAGE, f"{name_of(one)} {says} (image {_image_name(one)})", one.service)
 
 
 def _other_settings(one: Container) -> Difference:
-    says = "runs with other settings" if one.label(SETTINGS_LABEL) else "was made by hand, from the same image"
+    says = "runs with different settings" if one.label(SETTINGS_LABEL) else "was created by hand, from the same image"
     return Difference(DifferenceKind.SETTINGS, f"{name_of(one)} {says}", one.service)
 
 
@@ -207,10 +207,8 @@ def _places(observed: Observed, running: Running, *, told: bool) -> Iterator[Dif
     if facts.current_is_folder:
         yield Difference(DifferenceKind.LINK, "`current` is a folder and not a link")
     elif told and current != wanted:
-        leads = f"leads to {short_id(current)}" if current else "is gone"
-        yield Difference(
-            DifferenceKind.LINK, f"the link `current` {leads}, but the containers are those of the release"
-        )
+        leads = f"points to {short_id(current)}" if current else "is gone"
+        yield Difference(DifferenceKind.LINK, f"`current` {leads}, but the containers are those of the release")
     if current == wanted and wanted not in {*facts.releases, *facts.legacy}:
         yield Difference(DifferenceKind.FOLDER, "the release's folder is gone")
     yield from _half_switched(observed)
@@ -219,5 +217,5 @@ def _places(observed: Observed, running: Running, *, told: bool) -> Iterator[Dif
 def _half_switched(observed: Observed) -> Iterator[Difference]:
     current, half = observed.facts.current, observed.facts.switching
     if half and half != current:
-        says = f"half switched from {short_id(current) or 'nothing'} to {short_id(half)}"
+        says = f"partly switched from {short_id(current) or 'nothing'} to {short_id(half)}"
         yield Difference(DifferenceKind.SWITCHING, says)

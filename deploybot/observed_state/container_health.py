@@ -54,7 +54,7 @@ def ailments(observed: Observed) -> Iterator[Difference]:
 def ailment(one: Container, containers: Sequence[Container], *, now: float) -> tuple[DifferenceKind, str] | None:
     """Return what is wrong with a container among those of its project; None if it is healthy or ended as intended."""
     if _loops(one, now):
-        return DifferenceKind.LOOP, f"restarts again and again: {one.restarts} restarts"
+        return DifferenceKind.LOOP, f"keeps restarting: {one.restarts} restarts"
     if one.state == "running":
         return (DifferenceKind.UNWELL, "unhealthy") if one.health == "unhealthy" else None
     if one.state != "exited":

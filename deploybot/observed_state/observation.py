@@ -89,7 +89,7 @@ async def _engine_view(servers: Servers, app: App, environment: Environment, ser
         return _EngineView()
     engine, project = servers.engine(server), project_name(app, environment)
     if engine is None:
-        raise EngineError(f"{server} has no Docker Engine that is known")
+        raise EngineError(f"bot.toml sets no Docker Engine for {server}")
     (containers, images), everything, networks, volumes, info = await asyncio.gather(
         _with_images(engine, project), engine.all_containers(), engine.networks(), engine.volumes(), engine.info()
     )

@@ -20,7 +20,7 @@ PASSED_BY_GLASS = frozenset({"lock", "approvals", "after", "freeze"})
 A release that ran there before may come back without `refs` and `signed`. Any other commit could contain anything.
 """
 
-ONLY_AUTHORS = "All who approved it wrote part of it: somebody else has to approve it, too."
+ONLY_AUTHORS = "Everyone who approved it also wrote part of it: someone else has to approve it, too."
 
 Rule = Callable[[PolicyQuestion], RuleFinding | None]
 
@@ -72,8 +72,8 @@ def _role(question: PolicyQuestion) -> RuleFinding | None:
 def _by_itself(question: PolicyQuestion, *, may: bool) -> RuleFinding:
     """Allow the bot to do what `auto` in bot.toml says, and nothing else."""
     if may:
-        return RuleFinding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.place} by itself.")
-    return _refuses(f"`auto` in bot.toml does not let me use `{question.command}` on {question.place} by myself.")
+        return RuleFinding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.place} automatically.")
+    return _refuses(f"`auto` in bot.toml does not allow `{question.command}` on {question.place}.")
 
 
 def _auto(question: PolicyQuestion) -> RuleFinding | None:
@@ -89,9 +89,9 @@ def _lock(question: PolicyQuestion) -> RuleFinding | None:
     if not question.changes_release:
         return None
     if lock is None:
-        return _passes(f"There is no lock on {question.place}.")
+        return _passes(f"{question.place} is not locked.")
     if question.person is not None and lock.person == question.person.id:
-        return _passes("The lock there is your own.")
+        return _passes("You hold the lock there.")
     return RuleFinding(Voice.REFUSES, f"{lock.app}/{lock.environment} is locked by {lock.holder}.", held=True)
 
 
@@ -102,7 +102,7 @@ def _unlock(question: PolicyQuestion) -> RuleFinding | None:
         return None
     if _role_in(question, question.person) is Role.ADMIN:
         return None
-    return _refuses(f"The lock is {lock.holder}'s: {lock.holder} or an admin may release it.")
+    return _refuses(f"Only {lock.holder}, who holds the lock, or an admin can release it.")
 
 
 def _approvals(question: PolicyQuestion) -> RuleFinding | None:
@@ -113,23 +113,23 @@ def _approvals(question: PolicyQuestion) -> RuleFinding | None:
     if wanted is None:
         return _passes(f"{question.place} needs no approvals.")
     if question.command == Kind.RESTART:
-        return _passes("A restart needs no approval: what runs stays what it is.")
+        return _passes("A restart needs no approval: the release stays the same.")
     if question.glass:
-        return _refuses(f"It needs {wanted}, other than who asks.")
+        return _refuses(f"It needs {wanted}, other than the requester.")
     if not question.begins:
-        return _passes(f"It will wait for {wanted}, other than who asks.")
+        return _passes(f"It will wait for {wanted}, other than the requester.")
     return _enough(question, wanted)
 
 
 def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
     """Count the approvals of a deployment that is about to start."""
     if question.asked is None:
-        return _refuses(f"It was asked for before {question.place} wanted {wanted}: ask for it again.")
+        return _refuses(f"It was requested before {question.place} needed {wanted}: request it again.")
     there = len(counting(question))
     if not missing(question):
         return _passes(f"It has {there} of {wanted}.")
     more = f" and one more ({question.asked.unknown})" if question.asked.unknown else ""
-    why = f"It needs {wanted}{more}, other than who asked; {there or 'none'} there."
+    why = f"It needs {wanted}{more}, other than the requester; it has {there or 'none'}."
     if there >= needed(question):
         why = f"{why} {ONLY_AUTHORS}"
     return RuleFinding(Voice.REFUSES, why, waits=True)
@@ -144,8 +144,8 @@ def _approver(question: PolicyQuestion) -> RuleFinding | None:
         return None  # the rule `role` reports it
     named = not wanted.names or person.name in wanted.names
     if named and _has(person, wanted.role, question):
-        return _passes(f"{question.place} wants {wanted}: you are one of them.")
-    return _refuses(f"{question.place} wants {wanted}: you are none of them.")
+        return _passes(f"{question.place} needs {wanted}: yours counts.")
+    return _refuses(f"{question.place} needs {wanted}: yours does not count.")
 
 
 def _another(question: PolicyQuestion) -> RuleFinding | None:
@@ -154,12 +154,12 @@ def _another(question: PolicyQuestion) -> RuleFinding | None:
     if question.command != "approve" or person is None or asked is None:
         return None
     if asked.requester == person.id:
-        return _refuses("You asked for it yourself: somebody else has to approve it.")
+        return _refuses("You can't approve your own request: someone else has to approve it.")
     if person.id in asked.brought:
-        return _refuses("You brought it about yourself, which counts as asking: somebody else has to approve it.")
+        return _refuses("You triggered it, which counts as your own request: someone else has to approve it.")
     if person.id in asked.approved:
-        return _refuses("You have approved it already.")
-    return _passes("Somebody else asked for it.")
+        return _refuses("You already approved it.")
+    return _passes("Someone else requested it.")
 
 
 def _in_time(question: PolicyQuestion) -> RuleFinding | None:
@@ -171,12 +171,12 @@ def _in_time(question: PolicyQuestion) -> RuleFinding | None:
     older = replace(question, grants=tuple(one for one in question.grants if not asked.is_before(one.after)))
     if not _has(person, least, question):
         return None  # the rules `role` and `approver` report it
-    late = f"after #{asked.number} was asked for"
+    late = f"after #{asked.number} was requested"
     if not _has(person, least, older):
         return _refuses(f"You got your role {late}, so it does not count for #{asked.number}.")
     if asked.is_before(question.account):
         return _refuses(f"You got this account {late}: approve it from an older one.")
-    return _passes(f"You had the role before #{asked.number} was asked for.")
+    return _passes(f"You had the role before #{asked.number} was requested.")
 
 
 def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
@@ -184,8 +184,8 @@ def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
     if question.command != "confirm" or not question.proposer or question.person is None:
         return None
     if question.person.id == question.proposer:
-        return _refuses("You asked for it yourself: a second admin has to confirm it.")
-    return _passes("Another admin asked for it.")
+        return _refuses("You can't confirm your own request: a second admin has to confirm it.")
+    return _passes("Another admin requested it.")
 
 
 def _has(person: Person, least: Role, question: PolicyQuestion) -> bool:
@@ -203,7 +203,7 @@ def _after(question: PolicyQuestion) -> RuleFinding | None:
     if not before.id:
         return _passes(f"The same release has to be healthy in {before.environment} first.")
     if question.command == Kind.ROLLBACK and before.been_here:
-        return _passes(f"{before.release} has run well here before, so {before.environment} is not asked.")
+        return _passes(f"{before.release} has run well here before, so {before.environment} is not checked.")
     if before.there and all(found == before.id and healthy for _, _, found, healthy in before.there):
         return _passes(f"{before.release} is healthy in {before.environment}.")
     runs = "; ".join(
@@ -220,7 +220,7 @@ def _refs(question: PolicyQuestion) -> RuleFinding | None:
         return None
     only, origin = " or ".join(allowed.refs), allowed.origin
     if origin is None:
-        return _passes(f"Only commits on {only} may be deployed here; a commit is looked up when it is known.")
+        return _passes(f"Only commits on {only} may be deployed here; a commit is checked when it is known.")
     if question.command == Kind.ROLLBACK and origin.ran:
         return _passes("The commit has run well here before, so it may come back from any ref.")
     if origin.ref:
@@ -257,8 +257,8 @@ def _glass(question: PolicyQuestion) -> RuleFinding | None:
     if question.command not in {Kind.DEPLOY, Kind.ROLLBACK}:
         return _refuses(f"Break glass is for deploy and rollback, not for `{question.command}`.")
     if question.itself or role is not Role.ADMIN:
-        return _refuses(f"Only an admin of {question.place} may break the glass.")
-    return _passes("You break the glass: the lock, approvals and the order of environments do not stop it.")
+        return _refuses(f"Only an admin of {question.place} can use break glass.")
+    return _passes("You use break glass: it bypasses the lock, approvals and the order of environments.")
 
 
 RULES: Mapping[str, Rule] = {
@@ -318,7 +318,7 @@ def _through(question: PolicyQuestion, name: str, finding: RuleFinding) -> RuleF
     """Turn a refusal into a pass if break glass overrides it. The rule `break glass` decides who may break it."""
     if not question.glass or name not in PASSED_BY_GLASS or finding.voice is not Voice.REFUSES:
         return finding
-    return RuleFinding(Voice.PASSES, f"{finding.reason} Break glass passes that.", broken=True)
+    return RuleFinding(Voice.PASSES, f"{finding.reason} Break glass bypasses this.", broken=True)
 
 
 def broken_rules(question: PolicyQuestion) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def detail_card(app: App, sections: Sequence[Section], now: float) -> Card:
     tones = [line.tone for line in lines if not line.name.startswith("#")]
     names = ", ".join(section.environment.name for section in sections)
     return Card(
-        title=f"{app.name} in {names}" if names else f"There is nothing of {app.name} that you may see.",
+        title=f"{app.name} in {names}" if names else f"You have no permission to see {app.name}.",
         tone=worst(tones),
         lines=tuple(lines),
         table=_table(rows),

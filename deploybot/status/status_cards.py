@@ -46,7 +46,7 @@ class Entry:
 def board_card(entries: Sequence[Entry], now: float) -> Card:
     """Return one line per entry; the entries of a server that does not answer share one red line."""
     if not entries:
-        return Card(title="There is nothing here that you may see.")
+        return Card(title="You have no permission to see any app here.")
     silent = {entry.server for entry in entries if isinstance(entry.look.facts, DeploybotError)}
     lines = [_silent(server, [entry for entry in entries if entry.server == server]) for server in sorted(silent)]
     lines += [_line(entry, now) for entry in entries if entry.server not in silent]
@@ -70,10 +70,10 @@ def early_card(entries: Sequence[Entry], late: Sequence[str], now: float) -> Car
 def _title(count: int, silent: int, ill: int) -> str:
     parts = [
         f"{silent} server{'s do' if silent > 1 else ' does'} not answer" if silent else "",
-        f"{ill} need{'s' if ill == 1 else ''} a look" if ill else "",
+        f"{ill} need{'s' if ill == 1 else ''} attention" if ill else "",
     ]
     told = " and ".join(filter(None, parts))
-    return f"{count} place{'s' if count > 1 else ''}: {told or 'all well'}"
+    return f"{count} target{'s' if count > 1 else ''}: {told or 'all OK'}"
 
 
 def _silent(server: str, entries: Sequence[Entry]) -> Line:
@@ -81,7 +81,7 @@ def _silent(server: str, entries: Sequence[Entry]) -> Line:
     problem = entries[0].look.facts
     told = trouble(problem, server) if isinstance(problem, DeploybotError) else ""
     should = ", ".join(f"{entry.name} {entry.record.running.release}" for entry in entries if entry.record.running)
-    return Line(server, f"{told}; as far as I know it runs {should}" if should else told, Tone.BAD)
+    return Line(server, f"{told}; last known: {should}" if should else told, Tone.BAD)
 
 
 def _line(entry: Entry, now: float) -> Line:
@@ -107,7 +107,7 @@ def summary(entry: Entry, now: float) -> list[Word]:
 def servers_card(found: Mapping[str, ServerFacts | DeploybotError]) -> Card:
     """Return a table with one row per server."""
     if not found:
-        return Card(title="There is no server here that you may see.")
+        return Card(title="You have no permission to see any server here.")
     rows = {name: _row(facts) for name, facts in found.items()}
     silent = sum(isinstance(facts, DeploybotError) for facts in found.values())
     tones = tuple(tone for _, tone in rows.values())

@@ -69,7 +69,7 @@ def release(look: ServerLook, record: Record, judged: Judgement | None) -> list[
     """Return what runs, as observed; if that is not what the bot recorded, how it differs."""
     running = record.running
     if judged is None or isinstance(look.facts, DeploybotError):
-        return [Word(f"{running.release}, as far as I know" if running else "unknown", Tone.UNKNOWN)]
+        return [Word(f"{running.release} (last known)" if running else "unknown", Tone.UNKNOWN)]
     told = _runs(look.facts, running, judged) if running else _found(look, judged)
     named = () if judged.serving is Serving.RECORDED else _NAMED
     rest = [one for one in judged.differences if one not in judged.ailments and one.kind not in named]
@@ -82,12 +82,12 @@ def _runs(facts: ServerFacts, running: Running, judged: Judgement) -> Word:
     if judged.serving is Serving.FOREIGN:
         images = ", ".join(one.text for one in judged.of(DifferenceKind.IMAGE))
         if images:
-            return Word(f"runs something else than #{number} deployed: {images}", Tone.BAD)
-        return Word(f"runs {short_id(facts.current)}, but #{number} put {put} there", Tone.BAD)
+            return Word(f"runs something other than #{number} deployed: {images}", Tone.BAD)
+        return Word(f"runs {short_id(facts.current)}, but #{number} deployed {put}", Tone.BAD)
     if judged.serving is Serving.NOTHING:
         if judged.of(DifferenceKind.MISSING):
             return Word(f"#{number} deployed {put}, but nothing of it runs", Tone.BAD)
-        return Word(f"#{number} put {put} there, but nothing is in {facts.directory} now", Tone.BAD)
+        return Word(f"#{number} deployed {put}, but it is gone from {facts.directory}", Tone.BAD)
     return Word(str(put))
 
 
@@ -98,7 +98,7 @@ def _found(look: ServerLook, judged: Judgement) -> Word:
     current = look.facts.current if isinstance(look.facts, ServerFacts) else ""
     images = {f"{one.service or one.name} (image {one.image})" for one in _containers(look)}
     what = short_id(current) if current else ", ".join(sorted(images))
-    return Word(f"runs {what}, which I did not put there", Tone.WARN)
+    return Word(f"runs {what}, which deploybot did not deploy", Tone.WARN)
 
 
 def since(record: Record, now: float) -> list[Word]:
@@ -164,7 +164,7 @@ def state_of(one: Container, containers: Sequence[Container], now: float) -> Wor
         return Word(f"exited with {one.exit_code}", tone)
     if found:
         loops = found[0] is DifferenceKind.LOOP
-        return Word("restarts again and again" if loops else one.health or one.state, Tone.BAD)
+        return Word("keeps restarting" if loops else one.health or one.state, Tone.BAD)
     return Word(one.health or one.state, Tone.BUSY if one.health == "starting" else Tone.GOOD)
 
 
@@ -205,7 +205,7 @@ def going_on(record: Record, now: float) -> list[Word]:
 
 
 def _open(one: Deployment, now: float) -> str:
-    told = {State.WAITING: "waiting", State.RESTORING: "being taken back"}.get(one.state, "running")
+    told = {State.WAITING: "waiting", State.RESTORING: "being rolled back"}.get(one.state, "running")
     return f"#{one.number} {one.plan.release} {told} for {show_duration(now - (one.started or one.created))}"
 
 

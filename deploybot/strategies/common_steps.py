@@ -164,7 +164,7 @@ def standing(site: Site, release: Release) -> Move:
 def task_command(app: App, task: str) -> str:
     """Return the shell text of a task. If it is unknown, raise UserError with the known tasks."""
     if task not in app.tasks:
-        known = f"Its tasks: {', '.join(sorted(app.tasks))}." if app.tasks else f"Add some as apps.{app.name}.tasks."
+        known = f"Its tasks: {', '.join(sorted(app.tasks))}." if app.tasks else f"Add some under apps.{app.name}.tasks."
         raise UserError(f"{app.name} has no task `{task}`.", hint=known)
     return app.tasks[task]
 
@@ -172,7 +172,5 @@ def task_command(app: App, task: str) -> str:
 def restart_command(app: App) -> str:
     """Return the restart command. Raises UserError if bot.toml has none."""
     if not app.restart:
-        raise UserError(
-            f"How {app.name} is restarted is not known.", hint=f"Set apps.{app.name}.restart to a command in bot.toml."
-        )
+        raise UserError(f"{app.name} has no restart command.", hint=f"Set apps.{app.name}.restart in bot.toml.")
     return app.restart

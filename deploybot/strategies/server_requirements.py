@@ -21,12 +21,12 @@ def check_server(site: Site, release: Release) -> None:
     if not facts.writable:
         user = facts.user or "the user that the bot logs in as"
         raise UserError(
-            f"{user} may not write to {site.directory} on {site.server}.",
-            hint=f"Once, as root there: install -d -o {facts.user or 'USER'} {site.directory}",
+            f"{user} cannot write to {site.directory} on {site.server}.",
+            hint=f"Run once as root there: install -d -o {facts.user or 'USER'} {site.directory}",
         )
     if facts.current_is_folder:
         raise UserError(
-            f"{site.directory}/current on {site.server} is a folder, and the bot needs a link there.",
+            f"{site.directory}/current on {site.server} is a folder, but deploybot needs a link there.",
             hint=f"Move it away: mv {site.directory}/current {site.directory}/current.before",
         )
     if site.trusts(release):
@@ -39,14 +39,14 @@ def check_server(site: Site, release: Release) -> None:
         )
     if 0 <= facts.disk_free < app.need_disk:
         raise UserError(
-            f"{site.server} is short of disk: {show_size(facts.disk_free)} are free for {site.directory}, "
-            f"and {app.name} needs {show_size(app.need_disk)}.",
+            f"{site.server} is low on disk space: {show_size(facts.disk_free)} free for {site.directory}, "
+            f"but {app.name} needs {show_size(app.need_disk)}.",
             hint=f"Free some there (`df -h`, `docker system df`), or lower apps.{app.name}.need_disk.",
         )
     if 0 <= facts.memory_available < app.need_memory:
         raise UserError(
-            f"{site.server} is short of memory: {show_size(facts.memory_available)} are available, "
-            f"and {app.name} needs {show_size(app.need_memory)}.",
+            f"{site.server} is low on memory: {show_size(facts.memory_available)} available, "
+            f"but {app.name} needs {show_size(app.need_memory)}.",
             hint=f"Stop something there (`ps aux --sort=-rss`), or lower apps.{app.name}.need_memory.",
         )
 
@@ -57,19 +57,19 @@ def check_compose(site: Site) -> None:
     user = facts.user or "USER"
     if not facts.docker:
         raise UserError(
-            f"{site.server} has no Docker that {facts.user or 'the bot'} may use, and {site.app.name} needs it.",
+            f"{site.server} has no Docker that {facts.user or 'the bot'} can use, but {site.app.name} needs it.",
             hint=f"Does it run there (systemctl status docker)? May the user use it (usermod -aG docker {user})?"
             if facts.compose
             else f"Install Docker there, and let the user use it: usermod -aG docker {user}",
         )
     if not facts.compose:
         raise UserError(
-            f"{site.server} has no Docker Compose, and {site.app.name} needs it.",
+            f"{site.server} has no Docker Compose, but {site.app.name} needs it.",
             hint="Install docker-compose-plugin (Docker's packages) or docker-compose-v2 (the distribution's) there.",
         )
     if version(facts.compose_version) < OLDEST_COMPOSE:
         raise UserError(
-            f"{site.server} has Docker Compose {facts.compose_version}, and 1.27 is the oldest that will do.",
+            f"{site.server} has Docker Compose {facts.compose_version}, but at least 1.27 is required.",
             hint="Install docker-compose-plugin (Docker's packages) or docker-compose-v2 (the distribution's) there.",
         )
 

@@ -81,7 +81,7 @@ async def test_another_bot_toml_is_told_by_its_keys(bound: Bound) -> None:
 
 async def test_a_place_that_bot_toml_does_not_have_any_more_is_told(bound: Bound) -> None:
     del bound.town.shop.settings.apps["shop"]
-    assert await bound.changes() == ("config: bot.toml has no shop production any more",)
+    assert await bound.changes() == ("config: bot.toml no longer has shop production",)
 
 
 async def test_what_changed_is_why_where_it_could_not_be_done_any_more(bound: Bound) -> None:

@@ -15,7 +15,7 @@ from deploybot.store.one_time_code_rows import CodeFiles
 from tests.approvals.conftest import Town, make_town
 from tests.deployments.conftest import settings_of
 
-WRONG = "This code is wrong, or was used already."
+WRONG = "This code is wrong or was already used."
 
 
 def code(town: Town, secret: str, steps: int = 0) -> str:
@@ -53,7 +53,7 @@ async def test_an_approval_takes_a_code(tmp_path: Path) -> None:
         button = (await town.card(number)).buttons[0]
         assert (button.asks, button.asks_code) == ("Your one-time code?", True)
         card = await town.say(f"approve #{number} code 123456", "ben")
-        assert card.title == "An approval takes a one-time code, and you have none yet."
+        assert card.title == "An approval needs a one-time code, and you have not set one up."
         secret = await enrol(town, "ben")
         card = await town.say(f"approve #{number}", "ben")
         assert card.hint == f"Like this: `approve #{number} code 123456`."
@@ -89,7 +89,7 @@ async def test_the_fifth_wrong_one_stops_them_for_a_while(tmp_path: Path) -> Non
         for _ in range(5):
             assert (await town.say(f"approve #{number} code {bad}", "ben")).title == WRONG
         card = await town.say(f"approve #{number} code {code(town, secret)}", "ben")
-        assert card.title.startswith("Too many wrong codes: I take none of yours before 2027-01-15 08:")
+        assert card.title.startswith("Too many wrong codes. Try again after 2027-01-15 08:")
         card = await town.say(f"totp {code(town, secret)}", "ben", platform="telegram")
         assert card.title.startswith("Too many wrong codes")
         town.shop.clock.advance(901)
@@ -99,7 +99,7 @@ async def test_the_fifth_wrong_one_stops_them_for_a_while(tmp_path: Path) -> Non
 async def test_codes_that_are_asked_for_later_are_asked_for(town: Town) -> None:
     number = await town.ask()
     await town.restart(settings_of(town.shop.settings.bot.data, approvals=1, approval_code="totp"))
-    assert "you have none yet" in (await town.say(f"approve #{number}", "ben")).title
+    assert "you have not set one up" in (await town.say(f"approve #{number}", "ben")).title
 
 
 async def test_enrolment(town: Town) -> None:

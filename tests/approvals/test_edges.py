@@ -61,7 +61,7 @@ async def test_a_store_that_fails_is_no_reason_to_write_again(town: Town, monkey
 async def test_a_row_that_is_gone_is_told(town: Town) -> None:
     staging = await town.ask("deploy shop@v1 to staging")
     ended = await town.end_of(staging)
-    with pytest.raises(StoreError, match=f"the request of #{staging} is not in the database any more"):
+    with pytest.raises(StoreError, match=f"the request for #{staging} is no longer in the database"):
         await town.store.write(lambda tables: engine(town).send_back(tables, ended))
 
 
@@ -69,7 +69,7 @@ async def test_void_comes_too_late_for_what_has_ended(town: Town) -> None:
     number = await town.ask()
     await town.say(f"reject #{number} because no", "ben")
     card = await engine(town).void(number, ("release: it moved",))
-    assert (card.title, card.buttons) == (f"#{number} has ended already.", ())
+    assert (card.title, card.buttons) == (f"#{number} has already ended.", ())
     assert (await town.request(number)).verdict is RequestVerdict.REJECTED
 
 
@@ -138,7 +138,7 @@ async def test_cancelled_while_it_is_looked_at(town: Town) -> None:
     async with town.busy():
         await town.say(f"approve #{number}", "ben")
         await town.say(f"cancel #{number}")
-    assert (await town.end_of(number)).outcome == "Cancelled by ana. It had not begun."
+    assert (await town.end_of(number)).outcome == "Cancelled by ana. It had not started."
 
 
 async def test_cancelled_right_before_the_bot_died(town: Town) -> None:
@@ -146,7 +146,7 @@ async def test_cancelled_right_before_the_bot_died(town: Town) -> None:
     await town.shop.deployments.queue.close()
     await town.store.write(lambda tables: tables.deployments.ask_cancel(number, "ana"))
     card = await town.say(f"approve #{number}", "ben")
-    assert card.title == f"ana has cancelled #{number} already."
+    assert card.title == f"ana already cancelled #{number}."
     await town.restart()
     assert (await town.end_of(number)).state is State.CANCELLED
 

@@ -34,7 +34,7 @@ async def promote(town: Town, *names: str) -> None:
 async def said(town: Town) -> list[tuple[Place, Card]]:
     """All alarms that were queued."""
     rows = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now() + 1))
-    return [(row.place, row.card) for row in rows if "broke the glass" in row.card.title]
+    return [(row.place, row.card) for row in rows if "used break glass" in row.card.title]
 
 
 def counted() -> float:
@@ -53,10 +53,12 @@ async def test_it_passes_approvals_the_order_of_environments_and_locks(tmp_path:
         assert counted() == before + 1
         card = await town.card(number)
         assert "(break glass)" in card.title
-        assert ("break glass", "by dia, passes: lock, approvals, after") in [(one.name, one.text) for one in card.lines]
+        assert ("break glass", "by dia, bypasses: lock, approvals, after") in [
+            (one.name, one.text) for one in card.lines
+        ]
         (row,) = [one for one in await town.audit() if one.action == "break glass"]
         assert (row.actor, row.subject) == ("dia", f"#{number} shop/production")
-        assert row.detail == "passed lock, approvals, after, because the shop is down; told ben, cem"
+        assert row.detail == "bypassed lock, approvals, after, because the shop is down; notified ben, cem"
 
 
 @pytest.mark.parametrize(("seconds", "woken"), [(3600.0, {"ben"}), (-1.0, set())])
@@ -74,8 +76,8 @@ async def test_all_other_admins_of_the_place_are_woken(town: Town) -> None:
     alarms = await said(town)
     assert alarms
     for _, card in alarms:
-        assert card.title.startswith(f"dia broke the glass: #{number} shop/production: v2")
-        assert "because the shop is down\nIt passes: approvals.\nAdmins notified: ben." in card.text
+        assert card.title.startswith(f"dia used break glass: #{number} shop/production: v2")
+        assert "because the shop is down\nIt bypasses: approvals.\nAdmins notified: ben." in card.text
         assert card.hint == f"`cancel #{number}` stops it."
         assert {(one.name, identity_text(one.identity)) for one in card.wakes} == {
             ("ben", "console:1001"),
@@ -95,14 +97,16 @@ async def test_an_admin_who_is_alone_is_told_so(town: Town) -> None:
 async def test_only_admins_of_the_place_may(town: Town, who: str) -> None:
     card = await town.say(BREAK + DOWN, who)
     assert not card.ok
-    assert "Only an admin of shop/production may break the glass." in card.title
+    assert "Only an admin of shop/production can use break glass." in card.title
     assert card.hint == "Who may: dia."
     assert not await said(town)
 
 
 async def test_it_needs_a_reason_and_is_for_now(town: Town) -> None:
     assert (await town.say(BREAK, "dia")).title == "Break glass needs a reason."
-    assert (await town.say(f"{BREAK} --at 18:00{DOWN}", "dia")).title == "Break glass is for now."
+    assert (
+        await town.say(f"{BREAK} --at 18:00{DOWN}", "dia")
+    ).title == "A break-glass deployment starts now, so it cannot be scheduled."
     assert not await said(town)
 
 
@@ -110,7 +114,7 @@ async def test_who_has_enrolled_adds_a_code_that_works_once(town: Town) -> None:
     secret = await enrol(town, "dia")
     missing = await town.say(BREAK + DOWN, "dia")
     assert (missing.title, missing.hint) == (
-        "Break glass takes a one-time code of your phone.",
+        "Break glass needs a one-time code from your phone.",
         "Add `code 123456`.",
     )
     assert (await town.say(f"{BREAK} code {code(town, secret, 9)}{DOWN}", "dia")).title == WRONG
@@ -147,7 +151,7 @@ async def test_an_admin_who_is_none_any_more_when_it_begins_has_broken_nothing(t
         await town.store.write(lambda tables: tables.people.revoke(town.people["ben"].id, "shop", "production"))
     ended = await town.end_of(number)
     assert ended.state is State.FAILED
-    assert "Only an admin of shop/production may break the glass" in ended.outcome
+    assert "Only an admin of shop/production can use break glass" in ended.outcome
     assert town.running() == {""}
 
 

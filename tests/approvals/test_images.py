@@ -102,7 +102,7 @@ async def test_what_is_there_though_it_should_not_be_is_known_by_its_images(town
         host.server_facts = dataclasses.replace(host.server_facts, current=there)
         tried = await read(town, "deploy shop@#2 to staging --dry-run")
         assert f"change of web  {told} → 1.4.3 sha256:2222222222" in tried
-        assert f"web1 runs {short_id(there)}, though #2 put {second} there" in tried
+        assert f"web1 runs {short_id(there)}, but #2 deployed {second}" in tried
 
 
 async def test_an_image_by_its_digest_or_tag_changes_nothing_else(town: Town) -> None:
@@ -130,9 +130,9 @@ async def test_what_no_image_has_is_told(town: Town) -> None:
     town.shop.images.down = "it is being moved"
     told = await read(town, "deploy shop@1.4.2 to staging")
     assert "shop has no ref `1.4.2`" in told
-    assert "Whether it is a tag of an image is not known: the registry cannot be reached" in told
+    assert "It may be an image tag; that could not be checked: the registry cannot be reached" in told
     town.shop.settings.apps["shop"].images.clear()
-    assert "shop has no images that a digest could mean" in await read(town, f"deploy shop@{OLD} to staging")
+    assert "shop has no images, so a digest cannot be found" in await read(town, f"deploy shop@{OLD} to staging")
 
 
 async def test_going_back_to_a_ref_takes_the_image_it_ran_with(town: Town) -> None:

@@ -9,7 +9,7 @@ import pytest
 from deploybot.domain import State
 from tests.approvals.conftest import Town, make_town
 
-LATE = "You got your role after #1 was asked for, so it does not count for #1."
+LATE = "You got your role after #1 was requested, so it does not count for #1."
 
 
 async def test_a_puppet_that_is_allowed_after_the_request_cannot_approve_it(town: Town) -> None:
@@ -56,7 +56,7 @@ async def test_an_approvers_name_with_an_account_of_ones_own(town: Town) -> None
     number = await town.ask("deploy shop@v2 to production", "dia")
     assert (await town.say("allow telegram:4242:ben approver on shop", "dia")).ok
     card = await town.say(f"approve #{number}", "4242", platform="telegram")
-    assert card.title == "You got this account after #1 was asked for: approve it from an older one."
+    assert card.title == "You got this account after #1 was requested: approve it from an older one."
     assert (await town.say(f"approve #{number}", "ben", platform="telegram")).title == f"#{number} is approved."
 
 

@@ -95,7 +95,7 @@ async def test_nobody_approves_their_own_wish_from_any_account(town: Town) -> No
     number = await town.ask("deploy shop@v2 to production", "dia")
     for platform in ("console", "slack", "telegram"):
         card = await town.say(f"approve #{number}", "dia", platform=platform)
-        assert card.title == "You asked for it yourself: somebody else has to approve it."
+        assert card.title == "You can't approve your own request: someone else has to approve it."
         assert card.hint == "Who may: ben, cem."
     assert (await town.deployment(number)).awaits_approval
 
@@ -119,7 +119,7 @@ async def test_n_approvals_are_of_n_different_people(tmp_path: Path) -> None:
         number = await town.ask()
         assert (await town.say(f"approve #{number}", "ben")).title == f"#{number} has 1 of 3 approvals now."
         again = await town.say(f"approve #{number}", "ben", platform="telegram")
-        assert again.title == "You have approved it already."
+        assert again.title == "You already approved it."
         assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has 2 of 3 approvals now."
         assert (await town.deployment(number)).awaits_approval
         assert (await town.say(f"approve #{number}", "dia")).title == f"#{number} is approved."
@@ -131,7 +131,7 @@ async def test_only_those_who_are_named_can(tmp_path: Path) -> None:
         number = await town.ask()
         for who in ("ben", "dia"):
             card = await town.say(f"approve #{number}", who)
-            assert card.title == "shop/production wants 1 approval by @cem or @eve: you are none of them."
+            assert card.title == "shop/production needs 1 approval by @cem or @eve: yours does not count."
             assert card.hint == "Who may: cem."
         # A name in bot.toml is no role: that is the database's to say.
         card = await town.say(f"approve #{number}", "eve")
@@ -143,7 +143,7 @@ async def test_a_role_can_be_asked_for(tmp_path: Path) -> None:
     async with make_town(tmp_path, approvers="admin") as town:
         number = await town.ask()
         card = await town.say(f"approve #{number}", "ben")
-        assert card.title == "shop/production wants 1 approval by an admin: you are none of them."
+        assert card.title == "shop/production needs 1 approval by an admin: yours does not count."
         assert (await town.say(f"approve #{number}", "dia")).ok
 
 
@@ -163,7 +163,7 @@ async def test_it_waits_for_another_approval_where_one_does_not_count_any_more(t
     await town.until(number, lambda deployment: deployment.awaits_approval)
     card = await town.card(number)
     assert card.footer.startswith("approved 0 of 1 · ")
-    assert "! ben's approval does not count any more" in card.text
+    assert "! ben's approval no longer counts" in card.text
     assert "deploy lacks approvals" in [row.action for row in await town.audit()]
     await town.say(f"approve #{number}", "cem")
     assert (await town.end_of(number)).state is State.SUCCEEDED
@@ -202,8 +202,8 @@ async def test_a_branch_that_moved_makes_it_void(town: Town) -> None:
     shown = await town.card(number)
     assert shown.title.endswith("· void")
     assert shown.buttons == card.buttons
-    assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has ended already: void."
-    assert (await town.say(f"cancel #{number}", "cem")).title == f"#{number} has ended already: void."
+    assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has already ended: void."
+    assert (await town.say(f"cancel #{number}", "cem")).title == f"#{number} has already ended: void."
     table = (await town.say("history shop production", "cem")).table
     assert table
     assert next(row for row in table.rows if row[0] == str(number))[-2:] == ("void", "")
@@ -252,7 +252,7 @@ async def test_steps_are_part_of_it(town: Town) -> None:
     host = town.shop.hosts["web2"]
     host.server_facts = dataclasses.replace(host.server_facts, releases=())
     card = await town.say(f"approve #{number}", "ben")
-    assert card.text == "\n".join(f"steps: {name} would do other things than those shown" for name in ("web1", "web2"))
+    assert card.text == "\n".join(f"steps: {name} would run other steps than those shown" for name in ("web1", "web2"))
 
 
 async def test_bot_toml_is_part_of_it(town: Town) -> None:
@@ -270,7 +270,7 @@ async def test_a_place_that_bot_toml_has_no_more(town: Town) -> None:
     del settings.apps["shop"].environments["production"]
     await town.restart(settings)
     card = await town.say(f"approve #{number}", "ben")
-    assert card.text == "config: bot.toml has no shop production any more"
+    assert card.text == "config: bot.toml no longer has shop production"
 
 
 async def test_a_server_that_went_from_bot_toml_is_told_as_that(town: Town) -> None:
@@ -311,7 +311,7 @@ async def test_a_rejection_tells_why(town: Town) -> None:
     assert ended.outcome == "Rejected by ben: the migration is not reviewed. Nothing was deployed."
     shown = await town.card(number)
     assert (shown.title.endswith("· rejected"), shown.buttons) == (True, ())
-    assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has ended already: rejected."
+    assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} has already ended: rejected."
 
 
 async def test_what_is_approved_can_be_rejected_until_it_begins(town: Town) -> None:
@@ -327,8 +327,8 @@ async def test_what_is_approved_can_be_rejected_until_it_begins(town: Town) -> N
 async def test_it_is_cancelled_by_who_asked(town: Town) -> None:
     number = await town.ask()
     await town.say(f"cancel #{number}", "ana")
-    assert (await town.end_of(number)).outcome == "Cancelled by ana. It had not begun."
-    assert (await town.say(f"approve #{number}", "ben")).title == f"#{number} has ended already: cancelled."
+    assert (await town.end_of(number)).outcome == "Cancelled by ana. It had not started."
+    assert (await town.say(f"approve #{number}", "ben")).title == f"#{number} has already ended: cancelled."
 
 
 @pytest.mark.parametrize("word", ["approve #{}", "reject #{} because no"])
@@ -342,14 +342,14 @@ async def test_what_needs_none_and_what_has_begun(town: Town, word: str) -> None
     await town.say(f"approve #{number}", "ben")
     await town.shop.started(number, "fetch")
     card = await town.say(word.format(number), "cem")
-    assert (card.title, card.hint) == (f"#{number} has begun already.", f"`cancel #{number}` stops it.")
+    assert (card.title, card.hint) == (f"#{number} has already started.", f"`cancel #{number}` stops it.")
 
 
 async def test_the_second_of_two_is_told_that_it_is_approved(town: Town) -> None:
     async with town.busy():
         number = await town.ask()
         await town.say(f"approve #{number}", "ben")
-        assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} is approved already, by ben."
+        assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} is already approved, by ben."
 
 
 async def test_reminded_and_expired(town: Town) -> None:
@@ -364,7 +364,7 @@ async def test_reminded_and_expired(town: Town) -> None:
     assert [one.label for one in reminder.buttons] == ["Approve", "Reject"]
     town.shop.clock.advance(HOUR)
     ended = await town.end_of(number)
-    assert ended.outcome == "It had none of the 1 approvals it needs within 4 h, and has expired. Nothing was deployed."
+    assert ended.outcome == "It expired after 4 h with none of the 1 approvals it needs. Nothing was deployed."
     items = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now(), 100))
     reminder = next(item.card for item in items if item.key == f"reminder:{number}")
     assert (reminder.title.endswith("· expired"), reminder.final, reminder.buttons) == (True, True, ())
@@ -383,7 +383,7 @@ async def test_expired_in_the_moment_of_the_click(town: Town, monkeypatch: pytes
     monkeypatch.setattr(CancellationWatch, "outrun", once)
     await looked.wait()
     town.shop.clock.advance(5 * HOUR)
-    assert (await town.say(f"approve #{number}", "ben")).title.startswith(f"#{number} has expired: its time was 2027-")
+    assert (await town.say(f"approve #{number}", "ben")).title.startswith(f"#{number} expired at 2027-")
 
 
 async def test_a_time_of_day_is_when_the_approvals_have_to_be_there(town: Town) -> None:
@@ -392,7 +392,7 @@ async def test_a_time_of_day_is_when_the_approvals_have_to_be_there(town: Town) 
     assert request.expires == (await town.deployment(number)).not_before
     town.shop.clock.advance(2 * HOUR)
     ended = await town.end_of(number)
-    assert ended.outcome.startswith("It was to begin at 2027-01-15 09:00 UTC")
+    assert ended.outcome.startswith("It was scheduled for 2027-01-15 09:00 UTC")
 
 
 async def test_approved_before_its_time_it_begins_then(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -452,7 +452,7 @@ async def test_a_rollback_wants_approvals(town: Town) -> None:
 async def test_after_a_restart_it_waits_as_before(town: Town) -> None:
     number = await town.ask()
     await town.restart()
-    assert "! I was restarted; press again what does not show here (08:" in (await town.card(number)).text
+    assert "! deploybot restarted; press again if your answer is missing here (08:" in (await town.card(number)).text
     assert (await town.say(f"approve #{number}", "ben")).ok
     assert (await town.end_of(number)).state is State.SUCCEEDED
 
@@ -465,7 +465,7 @@ async def test_after_a_restart_more_can_be_asked_for_and_never_less(town: Town) 
     await town.restart(settings_of(data, approvals=1))
     assert (await town.request(number)).wanted == 2
     await town.restart(settings_of(data))
-    assert (await town.say(f"approve #{number}", "ben")).title == "You have approved it already."
+    assert (await town.say(f"approve #{number}", "ben")).title == "You already approved it."
     assert (await town.say(f"approve #{number}", "cem")).title == f"#{number} is approved."
     assert (await town.end_of(number)).state is State.SUCCEEDED
 
@@ -493,7 +493,7 @@ async def test_what_was_asked_for_before_approvals_were_wanted_has_to_be_asked_a
         town.shop.hosts["web1"].finish(await town.shop.started(first, "fetch"))
         ended = await town.end_of(second)
         assert ended.outcome == (
-            "It was asked for before shop/production wanted 1 approval by an approver: ask for it again. "
+            "It was requested before shop/production needed 1 approval by an approver: request it again. "
             "Nothing was done."
         )
 
@@ -520,7 +520,7 @@ async def test_one_that_had_begun_without_a_step_is_looked_at_again(town: Town, 
         assert (ended.state, (await town.request(number)).verdict) == (State.CANCELLED, RequestVerdict.VOID)
     else:
         assert ended.state is State.FAILED
-        assert ended.outcome.startswith("It needs 1 approval by an approver, other than who asked; none there.")
+        assert ended.outcome.startswith("It needs 1 approval by an approver, other than the requester; it has none.")
 
 
 async def test_after_staging(tmp_path: Path) -> None:
@@ -585,11 +585,11 @@ async def test_the_card_does_not_go_on_to_count_whose_role_is_gone(tmp_path: Pat
 
 async def test_a_request_that_too_few_could_approve_says_so(tmp_path: Path) -> None:
     async with make_town(tmp_path, approvals=3, approvers=["@ben", "@cem", "@eve"]) as town:
-        note = "too few people could approve it now (ben, cem): `allow` gives the role"
+        note = "too few people can approve it now (ben, cem): give the role with `allow`"
         assert f"! {note}" in (await town.card(await town.ask())).text
     (tmp_path / "other").mkdir()
     async with make_town(tmp_path / "other", approvers=["@zoe"]) as town:
-        note = "too few people could approve it now (nobody): `allow` gives the role"
+        note = "too few people can approve it now (nobody): give the role with `allow`"
         assert f"! {note}" in (await town.card(await town.ask())).text
 
 
@@ -602,7 +602,7 @@ async def test_a_dry_run_tells_what_it_would_want_and_asks_nobody(town: Town) ->
 async def test_the_card_tells_when_it_would_begin(town: Town) -> None:
     number = await town.ask("deploy shop@v2 to production --at 09:00")
     card = await town.card(number)
-    assert "begins not before 2027-01-15 09:00 UTC" in card.text
+    assert "starts no earlier than 2027-01-15 09:00 UTC" in card.text
     lines = {line.name: line.text for line in card.details}
     assert lines["begins"] == "not before 2027-01-15 09:00 UTC"
 
@@ -613,7 +613,7 @@ async def test_of_what_has_ended_it_is_said_how_and_not_who_may(town: Town) -> N
     await town.end_of(number)
     for who in ("ben", "cem"):
         card = await town.say(f"approve #{number}", who)
-        assert card.title == f"#{number} has ended already: succeeded."
+        assert card.title == f"#{number} has already ended: succeeded."
     assert (await town.say(f"approve #{number}", "eve")).private
 
 

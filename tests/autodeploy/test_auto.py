@@ -64,8 +64,8 @@ async def test_a_branch_that_is_not_there_is_reported_once_and_closed_when_it_is
         (card,) = await yard.cards("event:notice")
         told = "shop/staging is not deployed automatically: the repository has no branch devlop."
         assert card.title == told
-        assert card.text == "Branches that are there: develop, main."
-        assert card.hint == "Correct `branch` in [apps.shop.environments.staging.auto], or push that branch."
+        assert card.text == "Branches found: develop, main."
+        assert card.hint == "Fix `branch` in [apps.shop.environments.staging.auto], or push that branch."
         yard.commit("devlop")
         await yard.look()
         (card,) = await yard.cards("event:notice")
@@ -95,7 +95,7 @@ async def test_what_no_event_told_is_found_by_a_look_and_deployed_once(yard: Yar
 async def test_an_event_alone_deploys_nothing(yard: Yard) -> None:
     """What it says is not there: it is late, or made up."""
     said = await yard.hear(Push(sender="github", branch="develop", after="f" * 40, by=Author("Eve")))
-    assert said == "looking whether staging is to be deployed"
+    assert said == "checking whether to deploy staging"
     await yard.look()
     assert await yard.deployed() == []
 
@@ -118,7 +118,10 @@ async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(yard
     card = await yard.town.card(one.number)
     assert card.title.endswith(f"replaced by #{two.number}")
     assert card.buttons == ()
-    assert f"in place of #{one.number} and #{two.number}, not deployed" in (await yard.town.card(three.number)).text
+    assert (
+        f"replaces #{one.number} and #{two.number}, which were not deployed"
+        in (await yard.town.card(three.number)).text
+    )
     refused = await yard.approve(one.number)
     assert not refused.ok
     assert (await yard.approve(three.number)).ok
@@ -152,7 +155,7 @@ async def test_what_people_asked_for_is_never_replaced(yard: Yard) -> None:
 async def test_who_brought_it_about_may_not_approve_it(yard: Yard) -> None:
     await yard.push("main", by="cem")
     (one,) = await yard.deployments("production")
-    assert "You brought it about yourself" in (await yard.approve(one.number, "cem")).title
+    assert "You triggered it" in (await yard.approve(one.number, "cem")).title
     assert (await yard.approve(one.number, "ben")).ok
     assert await yard.end(one.number) is State.SUCCEEDED
 
@@ -325,11 +328,11 @@ async def test_ask_only_says_a_card_with_a_button(tmp_path: Path) -> None:
         second = await yard.push("develop")
         assert await yard.deployed() == []
         old, new = await yard.cards()
-        assert (old.title, old.buttons) == ("shop/staging: push to develop by ana is overtaken", ())
+        assert (old.title, old.buttons) == ("shop/staging: push to develop by ana was replaced by a newer one", ())
         assert [button.command for button in new.buttons] == [f"deploy shop@{second} to staging"]
         assert (await yard.town.say(new.buttons[0].command, "eve")).ok
         await yard.settle()
-        assert (await yard.cards())[1].title == "shop/staging: push to develop by ana is there"
+        assert (await yard.cards())[1].title == "shop/staging: push to develop by ana is deployed"
         await yard.push("develop")
         assert len(await yard.cards()) == 3
         refused = await yard.town.say("why deploy shop staging", "ana")
@@ -343,7 +346,7 @@ async def test_a_lock_is_told_once_and_its_release_lets_it_go_on(yard: Yard) -> 
     await yard.look()
     assert await yard.deployed() == []
     old, new = await yard.cards()
-    assert (old.title[-12:], old.text) == ("is overtaken", "Newer: push to develop by ana.")
+    assert (old.title[-27:], old.text) == ("was replaced by a newer one", "Newer: push to develop by ana.")
     assert new.text == "shop/staging is locked by eve. “I look at it” `unlock shop staging` releases it."
     assert [button.label for button in new.buttons] == ["Deploy to staging"]
     assert [row.action for row in await yard.town.audit()].count("denied") == 0
@@ -430,7 +433,7 @@ async def test_who_deploys_it_by_hand_ends_the_wish(yard: Yard) -> None:
     assert await yard.deployed() == [made]
     assert [wish.state for wish in await yard.wishes()] == [TriggerState.DONE]
     (card,) = await yard.cards()
-    assert (card.title, card.buttons) == ("shop/staging: push to develop by ana is there", ())
+    assert (card.title, card.buttons) == ("shop/staging: push to develop by ana is deployed", ())
 
 
 async def test_the_newest_tag_is_deployed_and_an_older_or_early_one_is_not(tmp_path: Path) -> None:
@@ -516,7 +519,7 @@ async def test_an_automation_taken_out_of_bot_toml_deploys_nothing_more(yard: Ya
     await yard.approve(one.number)
     ended = await yard.town.end_of(one.number)
     assert ended.state is State.FAILED
-    assert "`auto` in bot.toml does not let me use `deploy` on shop/production" in ended.outcome
+    assert "`auto` in bot.toml does not allow `deploy` on shop/production" in ended.outcome
 
 
 async def test_an_event_that_comes_twice_is_kept_once(yard: Yard) -> None:

@@ -68,7 +68,7 @@ async def test_one_new_image_is_deployed_by_its_digest(yard: Yard) -> None:
     await see(yard, WEB, WORKER)
     newer = pin("web", "3")
     event = ImagePushed(sender="harbor", image="acme/shop", tag="latest", digest=newer.digest, by=Author("ci"))
-    assert await yard.hear(event) == "looking whether staging is to be deployed"
+    assert await yard.hear(event) == "checking whether to deploy staging"
     await see(yard, newer, WORKER)
     await yard.look()
     (card,) = await yard.cards()

@@ -54,7 +54,7 @@ async def test_found_by_looking_it_takes_one_approval_more_and_says_so(yard: Yar
     one = await asked(yard)
     card = await yard.town.card(one.number)
     assert card.title.endswith("· waiting for 2 approvals")
-    assert await line(yard, one.number, "one more") == f"{NOBODY_TOLD}, so it takes 2 approvals"
+    assert await line(yard, one.number, "one more") == f"{NOBODY_TOLD}, so it needs 2 approvals"
     assert "approved 0 of 2 · " in card.footer
     assert (await yard.approve(one.number, "ben")).title == f"#{one.number} has 1 of 2 approvals now."
     assert (await yard.town.deployment(one.number)).awaits_approval
@@ -77,7 +77,7 @@ async def test_a_late_webhook_of_an_approvers_takes_their_approval_back(yard: Ya
     one = await asked(yard)
     await yard.approve(one.number, "ben")
     await yard.hear(Push(sender="github", branch="main", after=commit, by=BEN))
-    assert (await yard.approve(one.number, "ben")).title.startswith("You brought it about yourself")
+    assert (await yard.approve(one.number, "ben")).title.startswith("You triggered it")
     assert (await yard.approve(one.number, "cem")).title == f"#{one.number} is approved."
 
 
@@ -88,7 +88,7 @@ async def test_an_account_that_is_not_linked_is_unknown(yard: Yard, author: Auth
     await yard.look()
     one = await asked(yard)
     assert await line(yard, one.number, "one more") == (
-        f"{author.name}, who brought it about, is no account that I know, so it takes 2 approvals"
+        f"{author.name} triggered it from an unknown account, so it needs 2 approvals"
     )
     assert not (await yard.approve(one.number, "ben")).title.endswith("is approved.")
 
@@ -109,7 +109,7 @@ async def test_who_pushed_the_commit_elsewhere_did_not_bring_it_here(yard: Yard)
     yard.refs.branches["main"] = commit
     await yard.look()
     one = await asked(yard)
-    assert await line(yard, one.number, "one more") == f"{NOBODY_TOLD}, so it takes 2 approvals"
+    assert await line(yard, one.number, "one more") == f"{NOBODY_TOLD}, so it needs 2 approvals"
 
 
 async def test_a_tag_that_was_moved_unseen_is_unknown(tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ async def test_a_tag_that_was_moved_unseen_is_unknown(tmp_path: Path) -> None:
         yard.refs.tags["v1"] = second
         await yard.look()
         one = await asked(yard)
-        assert await line(yard, one.number, "one more") == f"{NOBODY_TOLD}, so it takes 2 approvals"
+        assert await line(yard, one.number, "one more") == f"{NOBODY_TOLD}, so it needs 2 approvals"
         await yard.hear(Tagged(sender="github", tag="v1", commit=second, by=BEN))
-        assert (await yard.approve(one.number, "ben")).title.startswith("You brought it about yourself")
+        assert (await yard.approve(one.number, "ben")).title.startswith("You triggered it")
         assert (await yard.approve(one.number, "cem")).title == f"#{one.number} is approved."
 
 
@@ -133,7 +133,7 @@ async def test_who_published_a_release_has_to_be_known_too(tmp_path: Path) -> No
         await yard.hear(Published(sender="github", tag="v1", by=Author("Ghost", Identity("github", "99"))))
         await yard.look()
         one = await asked(yard)
-        assert (await line(yard, one.number, "one more")).startswith("Ghost, who brought it about, is no account")
+        assert (await line(yard, one.number, "one more")).startswith("Ghost triggered it from an unknown account")
 
 
 async def test_authors_may_not_be_the_only_ones(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ async def test_authors_may_not_be_the_only_ones(tmp_path: Path) -> None:
         first = await yard.push("main", by="eve")
         one = await asked(yard)
         assert await line(yard, one.number, "one more") == (
-            "it is not known who wrote the change, so it takes 2 approvals"
+            "the authors of the change are unknown, so it needs 2 approvals"
         ), "of a first deployment everything is new"
         for who in ("ben", "cem"):
             await yard.approve(one.number, who)
@@ -158,7 +158,7 @@ async def test_authors_may_not_be_the_only_ones(tmp_path: Path) -> None:
         one = await asked(yard)
         card = await yard.approve(one.number, "ben")
         assert card.title == f"#{one.number} has 1 of 1 approvals now."
-        assert card.text == "All who approved it wrote part of it: somebody else has to approve it, too."
+        assert card.text == "Everyone who approved it also wrote part of it: someone else has to approve it, too."
         assert (await yard.town.card(one.number)).title.endswith("· waiting for 1 approval")
         assert await line(yard, one.number, "still needed") == card.text
         assert (await yard.approve(one.number, "cem")).title == f"#{one.number} is approved."

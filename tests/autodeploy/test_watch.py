@@ -151,7 +151,7 @@ async def test_what_does_not_answer_is_told_once_and_so_is_its_return(tmp_path: 
             await later.looks.until(1)
             await eventually(lambda: later.watch._watched["shop0"].known)
             (card,) = await later.cards()
-            assert card.title == "I can check shop0 for changes again."
+            assert card.title == "shop0 can be checked for changes again."
 
 
 async def eventually(true: Callable[[], bool]) -> None:

@@ -214,7 +214,7 @@ async def test_with_two_a_second_admin_confirms(two: World) -> None:
     assert (in_slack.buttons, in_slack.hint) == ((), "Type `confirm grant-1`, or `confirm grant-1 no`.")
     assert (await cards(two, SHOP))[0].buttons == (), "a channel is no place for an admin's button"
     own = await two.say("confirm grant-1", "dia")
-    assert own.title == "You asked for it yourself: a second admin has to confirm it."
+    assert own.title == "You can't confirm your own request: a second admin has to confirm it."
     assert not await role(two, "eve")
     two.clock.advance(HOUR)
     card = await two.say("confirm grant-1")
@@ -287,12 +287,12 @@ async def test_revocations_take_one_admin(two: World) -> None:
 @pytest.mark.parametrize("text", ["allow @eve viewer", "deny @ben", "unlink console:1001"])
 async def test_admin_acts_take_a_code_of_who_has_enrolled(coded: World, text: str) -> None:
     card = await coded.say(text)
-    assert card.title == "This takes a one-time code of your phone."
-    assert (await coded.say(f"{text} code 000000")).title == "This code is wrong, or was used already."
+    assert card.title == "This needs a one-time code from your phone."
+    assert (await coded.say(f"{text} code 000000")).title == "This code is wrong or was already used."
     code = pyotp.TOTP(SECRET).at(coded.clock.now())
     assert (await coded.say(f"{text} code {code}")).ok
     again = await coded.say(f"allow @cem viewer code {code}")
-    assert again.title == "This code is wrong, or was used already."
+    assert again.title == "This code is wrong or was already used."
     assert not any(code in row.detail for row in await coded.audit())
 
 
@@ -306,7 +306,7 @@ async def test_confirming_takes_a_code() -> None:
         await world.say("allow @eve viewer on shop", "dia")
         (question,) = await cards(world, CONSOLE)
         assert [button.asks_code for button in question.buttons] == [True, True]
-        assert (await world.say("confirm grant-1")).title == "This takes a one-time code of your phone."
+        assert (await world.say("confirm grant-1")).title == "This needs a one-time code from your phone."
         code = pyotp.TOTP(SECRET).at(world.clock.now())
         assert (await world.say(f"confirm grant-1 code {code}")).ok
 

@@ -20,7 +20,7 @@ async def test_an_admin_may_end_anybodys(world: World) -> None:
 async def test_nobody_else_may(world: World) -> None:
     await world.say("lock shop production because we measure")
     card = await world.say("unlock shop production", "ben")
-    assert card.title == "The lock is ana's: ana or an admin may release it."
+    assert card.title == "Only ana, who holds the lock, or an admin can release it."
     assert card.hint == "Who may: ana, dia."
     assert not (await world.say("deploy shop to production", "ben")).ok
 

@@ -9,7 +9,7 @@ async def test_a_yes_with_its_reasons(world: World) -> None:
     assert [(line.name, line.text) for line in card.lines] == [
         ("allowlist", "You are ben, who is on the allowlist."),
         ("role", "You are deployer on shop/production."),
-        ("lock", "There is no lock on shop/production."),
+        ("lock", "shop/production is not locked."),
         ("approvals", "shop/production needs no approvals."),
         ("after", "No other environment has to come first."),
     ]

@@ -140,7 +140,7 @@ async def test_a_place_that_is_gone_is_named(turn: Turn, gone: str) -> None:
         del apps["shop"].environments["production"]
     with pytest.raises(UserError) as caught:
         await turn.begin()
-    assert caught.value.sentence == "bot.toml has no shop production any more"
+    assert caught.value.sentence == "bot.toml no longer has shop production"
 
 
 async def test_what_ended_while_it_was_looked_at_does_not_begin(turn: Turn) -> None:

@@ -61,7 +61,7 @@ def test_every_part_is_told() -> None:
     ],
 )
 def test_steps_are_bound_with_all_their_values(part: ServerPlan) -> None:
-    assert changed(replace(PLAN, servers=(part,))) == ("steps: web1 would do other things than those shown",)
+    assert changed(replace(PLAN, servers=(part,))) == ("steps: web1 would run other steps than those shown",)
 
 
 def test_the_rules_about_approvals_and_secrets_values_are_no_part_of_it() -> None:

@@ -263,7 +263,7 @@ async def test_what_a_person_started_is_restored_where_the_first_deployment_fail
     ended = await composed.deploy(V1)
     assert ended.state is State.RESTORED, ended.outcome
     assert "what ran before was restored and is healthy" in ended.outcome
-    assert "Now running: web1 containers that the bot did not make." in ended.outcome
+    assert "Now running: web1 containers that deploybot did not create." in ended.outcome
 
 
 async def test_a_build_that_makes_no_image_is_no_release(composed: Shop, server: ComposedServer) -> None:
@@ -285,10 +285,10 @@ async def test_an_answer_without_end_is_cut_off(
 
 async def test_files_that_cannot_be_fetched_are_said_by_the_plan(composed: Shop, server: ComposedServer) -> None:
     server.host.script("fetch", Outcome(code=1, log=b"one\nNo space left on device\n"))
-    with pytest.raises(UserError, match="cannot be brought to web1: No space left on device"):
+    with pytest.raises(UserError, match="cannot be copied to web1: No space left on device"):
         await composed.ask(V1)
     server.host.script("fetch", Outcome(code=7))
-    with pytest.raises(UserError, match="cannot be brought to web1: exit code 7"):
+    with pytest.raises(UserError, match="cannot be copied to web1: exit code 7"):
         await composed.ask(V1)
     assert [one.script for one in server.host.started] == ["fetch", "fetch"]
 

@@ -67,7 +67,7 @@ async def test_a_step_that_fails_before_the_switch_leaves_what_runs_alone(shop: 
     ended = await shop.deploy(V2)
     assert ended.state is State.FAILED
     assert "Step `fetch` failed on web1: no space left on device (exit code 3)." in ended.outcome
-    assert "The release that runs was not touched." in ended.outcome
+    assert "The running release was not touched." in ended.outcome
     assert ended.tail == ("fatal: no space left on device",)
     assert [one.label for one in (await shop.card(2)).buttons] == ["Try again", "What runs now"]
     assert not [one for one in shop.hosts["web2"].started if one.script == "switch" and one.job.startswith("2-")]
@@ -140,10 +140,10 @@ async def test_cancelling_twice_or_too_late_is_told(shop: Shop) -> None:
     await shop.ask(V1)
     await shop.started(1, "fetch")
     await shop.deployments.cancel(shop.ctx(), 1)
-    with pytest.raises(UserError, match="ana has cancelled #1 already"):
+    with pytest.raises(UserError, match="ana already cancelled #1"):
         await shop.deployments.cancel(shop.ctx(), 1)
     assert (await shop.end_of(1)).state is State.CANCELLED
-    with pytest.raises(UserError, match="#1 has ended already: cancelled"):
+    with pytest.raises(UserError, match="#1 has already ended: cancelled"):
         await shop.deployments.cancel(shop.ctx(), 1)
     with pytest.raises(UserError, match="There is no deployment #9"):
         await shop.deployments.cancel(shop.ctx(), 9)
@@ -175,7 +175,7 @@ async def test_a_waiting_one_can_be_cancelled(shop: Shop) -> None:
     await shop.ask(V2)
     await shop.deployments.cancel(shop.ctx(), 2)
     ended = await shop.end_of(2)
-    assert (ended.state, ended.outcome) == (State.CANCELLED, "Cancelled by ana. It had not begun.")
+    assert (ended.state, ended.outcome) == (State.CANCELLED, "Cancelled by ana. It had not started.")
     shop.hosts["web1"].finish(job)
     assert (await shop.end_of(1)).state is State.SUCCEEDED
 
@@ -285,7 +285,7 @@ async def test_a_server_that_forgot_a_job_that_was_seen_running_makes_it_unknown
     await shop.deployments.queue.resume()
     ended = await shop.end_of(2)
     assert ended.state is State.UNKNOWN
-    assert "the server has no trace of it any more" in ended.outcome
+    assert "the server has no trace of it" in ended.outcome
 
 
 async def test_restart_and_task_are_deployments_too(shop: Shop) -> None:
@@ -297,7 +297,7 @@ async def test_restart_and_task_are_deployments_too(shop: Shop) -> None:
     assert (restarted.plan.kind, restarted.state) == (Kind.RESTART, State.SUCCEEDED)
     await shop.deployments.task(shop.ctx(), shop.app, shop.production, "migrate")
     done = await shop.end_of(3)
-    assert (done.plan.kind, done.outcome) == (Kind.TASK, "migrate ended well.")
+    assert (done.plan.kind, done.outcome) == (Kind.TASK, "migrate succeeded.")
     assert [part.server for part in done.plan.servers] == ["web1"]
 
 

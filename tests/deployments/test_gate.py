@@ -158,7 +158,7 @@ async def test_a_project_without_containers_is_not_healthy(server: GatedServer) 
 async def test_a_docker_gate_without_an_engine_says_what_is_missing(server: GatedServer) -> None:
     server.gate = HealthGate(FakeServers([server.host]), server.clock)
     why = (await server.refusal(DOCKER)).why
-    assert why == "bot.toml gives no Docker Engine for web1, so its health cannot be asked"
+    assert why == "bot.toml sets no `docker` for web1, so its health cannot be checked"
 
 
 async def test_the_last_words_are_those_of_containers_that_are_not_well(server: GatedServer) -> None:

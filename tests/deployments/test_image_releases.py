@@ -110,7 +110,7 @@ async def test_a_tag_that_only_an_image_has_means_that_image(shop: Shop, app: Ap
     await ran(shop, of(V2, web=OLD, side=OLD))
     found = await releases(shop).resolve(app, shop.production, "1.5")
     assert (found.commit, digests(found)) == (V2.commit, {"web": NEW, "side": OLD})
-    with pytest.raises(UserError, match=r"^1\.5 needs an environment to look at\.$"):
+    with pytest.raises(UserError, match=r"^1\.5 needs an environment\.$"):
         await releases(shop).resolve(app, None, "1.5")
 
 
@@ -121,11 +121,11 @@ async def test_a_repository_that_does_not_answer_is_said_where_nothing_runs(shop
 
 
 async def test_an_image_needs_an_environment_to_look_at(shop: Shop, app: App) -> None:
-    with pytest.raises(UserError, match=r"^:current needs an environment to look at\.$"):
+    with pytest.raises(UserError, match=r"^:current needs an environment\.$"):
         await releases(shop).resolve(app, None, ":current")
     with pytest.raises(UserError) as caught:
         await releases(shop).resolve(app, None, NEW)
-    assert caught.value.sentence == f"{NEW} needs an environment to look at."
+    assert caught.value.sentence == f"{NEW} needs an environment."
     assert caught.value.hint == f"Say where: shop@{NEW} to …"
 
 
@@ -134,7 +134,7 @@ async def test_a_digest_that_no_image_has_names_where_it_was_looked_for(shop: Sh
     with pytest.raises(UserError) as caught:
         await releases(shop).resolve(app, shop.production, f"sha256:{'9' * 64}")
     assert caught.value.sentence == "No image of shop has the digest sha256:9999999999…."
-    assert caught.value.hint == f"I looked in: {SIDE}, {THIRD}, {WEB}."
+    assert caught.value.hint == f"Searched: {SIDE}, {THIRD}, {WEB}."
 
 
 @pytest.mark.parametrize("images", [None, FakeImages()])
@@ -143,8 +143,8 @@ async def test_a_digest_means_nothing_without_images(shop: Shop, app: App, image
         app.images.clear()
     with pytest.raises(UserError) as caught:
         await releases_with(shop, images).resolve(app, shop.production, NEW)
-    assert caught.value.sentence == "shop has no images that a digest could mean."
-    assert caught.value.hint == "Name some in apps.shop.images."
+    assert caught.value.sentence == "shop has no images, so a digest cannot be found."
+    assert caught.value.hint == "Add some under apps.shop.images."
 
 
 async def test_a_registry_that_does_not_answer_is_said_as_it_is(shop: Shop, app: App) -> None:
@@ -154,7 +154,7 @@ async def test_a_registry_that_does_not_answer_is_said_as_it_is(shop: Shop, app:
     with pytest.raises(UserError) as caught:
         await releases(shop).resolve(app, shop.production, "1.5")
     assert caught.value.sentence == "shop has no ref `1.5`"
-    assert caught.value.hint.startswith("Near: none Whether it is a tag of an image is not known: ")
+    assert caught.value.hint.startswith("Near: none It may be an image tag; that could not be checked: ")
 
 
 async def test_a_tag_that_neither_has_is_the_repositorys_answer(shop: Shop, app: App) -> None:
@@ -200,8 +200,8 @@ async def test_changes_are_those_between_two_commits(shop: Shop) -> None:
 async def test_a_word_with_a_colon_that_is_no_ref_names_those_that_are(shop: Shop) -> None:
     with pytest.raises(UserError) as caught:
         await releases(shop).resolve(shop.app, shop.production, ":next")
-    assert caught.value.sentence == ":next is no ref."
-    assert caught.value.hint == "The two that begin with a colon are :current and :previous."
+    assert caught.value.sentence == ":next is not a ref."
+    assert caught.value.hint == "Only :current and :previous start with a colon."
 
 
 async def test_going_back_takes_the_images_it_ran_with_last_in_that_environment(shop: Shop, app: App) -> None:

@@ -109,10 +109,10 @@ async def test_files_that_a_deployment_uses_are_not_fetched_again(
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        (Outcome(code=3, log=b"one\nfatal: no room\n"), "cannot be brought to web1: fatal: no room"),
-        (Outcome(code=3, log=b"\xff\n"), "cannot be brought to web1: \ufffd"),
-        (Outcome(code=3), "cannot be brought to web1: exit code 3"),
-        (Outcome(code=3, log=b"x" * 9000 + b"\nlast\n"), "cannot be brought to web1: last"),
+        (Outcome(code=3, log=b"one\nfatal: no room\n"), "cannot be copied to web1: fatal: no room"),
+        (Outcome(code=3, log=b"\xff\n"), "cannot be copied to web1: \ufffd"),
+        (Outcome(code=3), "cannot be copied to web1: exit code 3"),
+        (Outcome(code=3, log=b"x" * 9000 + b"\nlast\n"), "cannot be copied to web1: last"),
     ],
 )
 async def test_files_that_cannot_be_brought_there_say_why(shop: Shop, outcome: Outcome, words: str) -> None:
@@ -246,7 +246,7 @@ async def test_images_are_told_by_id_and_digest(shop: Shop) -> None:
     assert found == {"web": ("sha256:1", "a@sha256:d"), "db": ("sha256:2", "")}
     with pytest.raises(UserError, match="web has no image c:1 on web1") as caught:
         await inspector.images(site, {"web": "c:1"})
-    assert caught.value.hint == "Deploy again to make it."
+    assert caught.value.hint == "Deploy again to build it."
 
 
 def test_secrets_are_given_to_a_step_that_names_them(shop: Shop) -> None:

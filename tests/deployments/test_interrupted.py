@@ -84,7 +84,7 @@ async def test_a_card_says_that_a_step_is_out_of_sight_until_it_is_seen_again(sh
     await shop.ask(V1)
     job = await shop.started(1, "fetch")
     web1.cut("the connection broke")
-    assert (await line_of(shop, "fetch … (out of sight: the connection broke; trying again)")).tone is Tone.UNKNOWN
+    assert (await line_of(shop, "fetch … (no contact: the connection broke; retrying)")).tone is Tone.UNKNOWN
     web1.down = ""
     assert (await line_of(shop, "fetch …")).tone is Tone.BUSY
     web1.finish(job)
@@ -103,7 +103,7 @@ async def test_a_card_says_that_a_step_cannot_be_started_yet(shop: Shop, monkeyp
     monkeypatch.setattr(FakeHost, "start", slow)
     shop.hosts["web1"].script("fetch", Outcome(hold=True))
     await shop.ask(V1)
-    words = "fetch … (not known to have begun: no answer in 10 s; trying again)"
+    words = "fetch … (may not have started: no answer in 10 s; retrying)"
     assert (await line_of(shop, words)).tone is Tone.UNKNOWN
     answers.set()
     assert (await line_of(shop, "fetch …")).tone is Tone.BUSY
@@ -131,7 +131,7 @@ async def test_who_cancelled_is_told_the_same_after_a_restart(shop: Shop) -> Non
     ended = await killed(shop, stopped, cancel_by="ana")
     assert (ended.state, ended.outcome) == (
         State.CANCELLED,
-        "Cancelled by ana.\nThe release that runs was not touched.",
+        "Cancelled by ana.\nThe running release was not touched.",
     )
 
 
@@ -147,7 +147,7 @@ async def test_cancelled_between_two_steps_the_next_one_is_not_begun(shop: Shop)
     await shop.deploy(V1)
     done = (fetch(server, StepState.DONE, code=0) for server in ("web1", "web2"))
     ended = await killed(shop, *done, cancel_by="ana")
-    assert ended.outcome == "Cancelled by ana.\nThe release that runs was not touched."
+    assert ended.outcome == "Cancelled by ana.\nThe running release was not touched."
     rows = await shop.store.read(lambda tables: tables.deployments.steps(ended.number))
     assert {row.name for row in rows} == {"fetch"}
 
@@ -159,7 +159,7 @@ async def test_what_comes_during_a_clean_up_is_planned_after_it(shop: Shop) -> N
     await shop.ask(V1)
     prune = await shop.started(1, "prune")
     card = await shop.ask(V2)
-    assert "Waits for the clean-up after the one before." in card.text
+    assert "Waits for the previous deployment's clean-up." in card.text
     web1.finish(prune)
     assert (await shop.end_of(2)).state is State.SUCCEEDED
 

@@ -106,7 +106,7 @@ def test_the_middle_of_a_flood_is_left_out_and_its_end_is_kept(journal: Journal)
 
 def test_a_full_disk_is_a_store_error_that_says_what_to_do(full_disk: FullDisk) -> None:
     journal = Journal(full_disk.path / "logs", Redactor(), limit=50_000)
-    with pytest.raises(StoreError, match=r"cannot be kept: No space left on device\. Free some space there"):
+    with pytest.raises(StoreError, match=r"cannot be saved in .*: No space left on device\. Free some space there"):
         journal.append(ROW, b"one\n" * 1000, last=True)
     full_disk.empty()
     assert journal.append(journal.mend(ROW), b"one\n", last=True).offset == 4

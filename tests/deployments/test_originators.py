@@ -74,7 +74,7 @@ async def test_who_pushed_each_new_image_under_its_tag_is_known() -> None:
             assert unknown_cause(tables, one) == "", "what stays was brought by nobody now"
             assert brought_by(tables, one) == (ana.id,)
             tables.wishes.bring("shop", image_key("ghcr.io/acme/web", "1", NEW), Author("", CI), 2.0)
-            assert unknown_cause(tables, one) == "somebody, who brought it about, is no account that I know"
+            assert unknown_cause(tables, one) == "somebody triggered it from an unknown account"
 
         await store.write(look)
 
@@ -120,7 +120,7 @@ async def test_whose_a_commits_address_is(email: str, person: str) -> None:
             author = CommitAuthor("Ana", email)
             found, unknown = authors_of(tables, plan(changes=changes(author)))
             assert found == ((ana.id,) if person else ())
-            assert unknown == ("" if person else f"Ana <{email}> wrote part of it, whom I do not know")
+            assert unknown == ("" if person else f"Ana <{email}> wrote part of it from an unknown address")
 
         await store.write(look)
 
@@ -129,7 +129,7 @@ async def test_what_is_not_known_of_the_authors() -> None:
     async with memory_store() as store:
 
         def look(tables: Tables) -> None:
-            not_known = ((), "it is not known who wrote the change")
+            not_known = ((), "the authors of the change are unknown")
             assert authors_of(tables, plan(changes=Changes(total=3))) == not_known
             assert authors_of(tables, plan(changes=Changes(known=False))) == not_known
             assert authors_of(tables, plan(changes=Changes())) == ((), "")
@@ -141,6 +141,6 @@ async def test_what_is_not_known_of_the_authors() -> None:
             assert authors_of(tables, plan(changes=changes(ADA), servers=several)) == not_known
             many = [CommitAuthor(f"P{number}", f"p{number}@example.com") for number in range(5)]
             _, unknown = authors_of(tables, plan(changes=changes(*many)))
-            assert unknown.endswith("P2 <p2@example.com> and 2 more wrote part of it, whom I do not know")
+            assert unknown.endswith("P2 <p2@example.com> and 2 more wrote part of it from an unknown address")
 
         await store.write(look)

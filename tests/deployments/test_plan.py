@@ -111,16 +111,16 @@ async def test_a_health_command_without_a_way_back_and_other_gates(shop: Shop) -
     ("runs", "row", "part", "warning"),
     [
         (V1, V1, {}, ()),
-        (V1, V2, {}, ("web1 runs 1111111111, though #1 put v2 (2222222222) there",)),
-        (None, V2, {}, ("web1 runs nothing, though #1 put v2 (2222222222) there",)),
-        (None, V2, {"before": Manifest()}, ("web1 runs something else, though #1 put v2 (2222222222) there",)),
-        (None, None, {"before": Manifest()}, ("web1: containers of this project run already, and are taken over",)),
-        (V1, V1, {"restore": ()}, ("web1: 1111111111 cannot be put back if this fails: its files are gone",)),
+        (V1, V2, {}, ("web1 runs 1111111111, but #1 deployed v2 (2222222222)",)),
+        (None, V2, {}, ("web1 runs nothing, but #1 deployed v2 (2222222222)",)),
+        (None, V2, {"before": Manifest()}, ("web1 runs something else, but #1 deployed v2 (2222222222)",)),
+        (None, None, {"before": Manifest()}, ("web1: this project already has containers; they are taken over",)),
+        (V1, V1, {"restore": ()}, ("web1: 1111111111 cannot be restored if this fails: its files are gone",)),
         (
             V1,
             V1,
             {"restore": (), "verify": True},
-            ("web1: 1111111111 cannot be put back if this fails: it does not serve now",),
+            ("web1: 1111111111 cannot be restored if this fails: it does not run now",),
         ),
         (V1, V1, {"warnings": ("A is blank.",)}, ("web1: A is blank.",)),
     ],
@@ -141,7 +141,7 @@ async def test_what_people_should_know_before(
 async def test_a_switch_that_did_not_end_is_named(shop: Shop) -> None:
     shop.hosts["web2"].server_facts = replace(shop.hosts["web2"].server_facts, switching=V3.id)
     plan = await planner_of(shop, PlainStrategy()).deploy(shop.app, shop.production, V1)
-    assert plan.warnings == ("web2: an earlier switch to 3333333333 did not end",)
+    assert plan.warnings == ("web2: an earlier switch to 3333333333 did not finish",)
 
 
 class PickyStrategy(PlainStrategy):

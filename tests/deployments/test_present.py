@@ -48,10 +48,10 @@ def test_servers_are_well_when_they_answer_and_nothing_failed(there: Site | str,
         (replace(site(container(health="unhealthy")), running=V1.id), "1111111111 (web is unhealthy)"),
         (site(), "nothing"),
         (site(container(oneoff=True)), "nothing"),
-        (site(container()), "containers that the bot did not make"),
+        (site(container()), "containers that deploybot did not create"),
         (
             site(container(state="exited", exit_code=3)),
-            "containers that the bot did not make (web exited with code 3)",
+            "containers that deploybot did not create (web exited with code 3)",
         ),
     ],
 )

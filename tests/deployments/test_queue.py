@@ -75,7 +75,8 @@ async def test_ten_minutes_late_is_late_enough_to_be_told(still: Shop, seconds: 
     assert ended.state is state
     if state is State.FAILED:
         words = (
-            "It was to begin at 2027-01-15 07:49 UTC, and it is 2027-01-15 08:00 UTC: too late to begin by itself. "
+            "Too late to start automatically: "
+            "it was scheduled for 2027-01-15 07:49 UTC, and it is 2027-01-15 08:00 UTC now. "
             "Nothing was done."
         )
         assert ended.outcome == words
@@ -97,7 +98,7 @@ async def test_a_cancel_that_came_before_the_bot_died_counts_after_it(still: Sho
     await still.store.write(lambda tables: tables.deployments.ask_cancel(one.number, "ben"))
     await queue(still).resume()
     ended = await still.end_of(one.number)
-    words = "Cancelled by ben. It had not begun."
+    words = "Cancelled by ben. It had not started."
     assert (ended.state, ended.outcome) == (State.CANCELLED, words)
     assert (await audited(still))[-1] == ("deploybot", "deploy cancelled", "#1 shop/production", words)
     assert (await still.card(one.number)).final
@@ -111,7 +112,7 @@ async def test_requests_say_that_the_bot_was_started_anew(tmp_path: Path) -> Non
         await queue(shop).resume()
         request = await shop.store.read(lambda tables: tables.requests.get(1))
         assert request is not None
-        assert request.note.startswith("I was started anew")
+        assert request.note.startswith("deploybot restarted")
 
 
 async def test_who_listens_hears_of_every_end(shop: Shop) -> None:
@@ -153,7 +154,7 @@ async def test_one_that_waits_can_be_stopped_for_any_reason(shop: Shop) -> None:
     job = await shop.started(1, "fetch")
     await shop.ask(V2)
     queue(shop).stop(2, Cancelled("the machine"))
-    assert (await shop.end_of(2)).outcome == "Cancelled by the machine. It had not begun."
+    assert (await shop.end_of(2)).outcome == "Cancelled by the machine. It had not started."
     shop.hosts["web1"].script("fetch", Outcome())
     shop.hosts["web1"].finish(job)
     await shop.end_of(1)
@@ -164,7 +165,7 @@ async def test_a_newer_one_comes_in_the_place_of_one_that_waits(still: Shop) -> 
     await still.store.write(lambda tables: queue(still).replace(tables, one.number, two.number))
     ended = await still.deployments.get(one.number)
     assert ended is not None
-    words = "#2 came in its place, which is newer. Nothing was deployed."
+    words = "Replaced by the newer #2. Nothing was deployed."
     assert (ended.state, ended.outcome, ended.replaced_by) == (State.CANCELLED, words, 2)
     assert ended.finished == still.clock.now()
     assert (await audited(still))[-1] == ("deploybot", "deploy replaced", "#1 shop/production", words)
@@ -180,7 +181,7 @@ async def test_one_that_was_replaced_while_it_waited_for_its_turn_does_not_begin
                 await asyncio.sleep(0)
         await still.store.write(lambda tables: queue(still).replace(tables, one.number, two.number))
     ended = await still.end_of(one.number)
-    assert ended.outcome == "#2 came in its place, which is newer. Nothing was deployed."
+    assert ended.outcome == "Replaced by the newer #2. Nothing was deployed."
     assert not still.hosts["web1"].started
 
 
@@ -192,7 +193,7 @@ async def test_what_comes_before_is_named_with_who_asked_and_where_it_stands(sti
     scheduled = await kept(still, V3, not_before=still.clock.now() + HOUR)
     assert queue(still).waits_for(scheduled, [first, second, scheduled]) == "2027-01-15 09:00 UTC"
     async with queue(still)._turns["shop", "production"]:
-        assert queue(still).waits_for(first, [first]) == "the clean-up after the one before"
+        assert queue(still).waits_for(first, [first]) == "the previous deployment's clean-up"
         begun = await still.store.write(lambda tables: tables.deployments.move(1, State.RUNNING, now=1.0))
         assert queue(still).waits_for(begun, [begun]) == ""
 
@@ -220,7 +221,7 @@ async def test_what_breaks_inside_is_told_with_its_mark_and_in_the_audit(
 ) -> None:
     shop.refs._folder = Path("/nonexistent")
     ended = await shop.deploy(V1)
-    mark = ended.outcome.removeprefix("Something broke on my side, id ").removesuffix(". What runs now: status.")
+    mark = ended.outcome.removeprefix("Something broke on my side, id ").removesuffix(". `status` shows what runs now.")
     assert len(mark) == 4
     assert f"#1 broke, id {mark}" in caplog.text
     assert (await audited(shop))[-1] == ("deploybot", "deploy unknown", "#1 shop/production", ended.outcome)

@@ -57,7 +57,7 @@ async def test_colon_refs(shop: Shop) -> None:
     assert await releases.resolve(shop.app, shop.production, ":current") == V2
     assert await releases.resolve(shop.app, shop.production, ":previous") == V1
     assert (await releases.resolve(shop.app, shop.production, "v3")).commit == V3.commit
-    with pytest.raises(UserError, match=":next is no ref"):
+    with pytest.raises(UserError, match=":next is not a ref"):
         await releases.resolve(shop.app, shop.production, ":next")
     with pytest.raises(UserError, match="needs an environment"):
         await releases.resolve(shop.app, None, ":current")

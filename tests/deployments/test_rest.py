@@ -69,5 +69,5 @@ async def test_the_log_tells_of_each_deployment(shop: Shop, caplog: pytest.LogCa
     assert told[1].endswith(f": {one}, asked by ana: Everything is healthy.")
     assert told[2] == f"#2 begins: {two}, asked by ana"
     assert told[3].endswith("asked by ana: Step `fetch` failed on web1: no space left on device (exit code 3).")
-    assert told[4] == f"#3 ended: cancelled: {one}, asked by ana: Cancelled by ana. It had not begun."
+    assert told[4] == f"#3 ended: cancelled: {one}, asked by ana: Cancelled by ana. It had not started."
     assert len(told) == 5

@@ -209,7 +209,7 @@ async def test_what_was_unhealthy_before_is_not_tried_again(bench: RestoreBench,
     bench.engine.all[PROJECT] = [replace(WEB, **ill)]
     before = Manifest(services=(replace(BEFORE.services[0], unwell=True),))
     restored = await bench.restore(replace(PART, before=before))
-    assert "v1 (1111111111) was restored, and is as unhealthy as it was before: web " in restored.words
+    assert "v1 (1111111111) was restored and is as unhealthy as before: web " in restored.words
     assert (restored.good, bench.pauses) == (False, [])
 
 
@@ -223,7 +223,7 @@ async def test_what_was_healthy_before_is_tried_again_beside_what_was_not(bench:
 
     bench.in_pause = heal
     restored = await bench.restore(replace(PART, before=Manifest(services=known)))
-    assert restored.words.endswith("as unhealthy as it was before: cache is unhealthy.")
+    assert restored.words.endswith("as unhealthy as before: cache is unhealthy.")
     assert len(bench.pauses) == 1
 
 
@@ -308,7 +308,7 @@ async def test_where_nothing_can_be_restored_nothing_is_tried(bench: RestoreBenc
     )
     idle = replace(PART, restore=())
     gone = replace(idle, verify=False)
-    for part, why in ((idle, "did not serve before"), (gone, "is not on the server any more")):
+    for part, why in ((idle, "did not serve before"), (gone, "is no longer on the server")):
         restored = await bench.restorer().restore(await bench.failed(part), part)
         assert restored == Restored(f"web1: v1 (1111111111) {why} and was not restored.", good=False)
     assert (bench.host.started, is_restorable(gone), is_restorable(nothing)) == ([], False, False)

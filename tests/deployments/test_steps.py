@@ -116,7 +116,7 @@ async def test_a_step_that_fails_says_its_code_and_its_last_words(bench: Bench) 
         (JobState.ORPHAN, "", "its runner on the server died and left processes behind"),
         (JobState.LOST, "", "the server was restarted, or the job's files are gone"),
         (JobState.LOST, "boot id differs", "boot id differs"),
-        (JobState.NEVER, "", "the server has no trace of it any more"),
+        (JobState.NEVER, "", "the server has no trace of it"),
     ],
 )
 async def test_an_end_that_the_server_does_not_know_is_unknown(
@@ -149,7 +149,7 @@ async def test_a_start_without_an_answer_is_tried_for_a_minute(bench: Bench) -> 
     said = await bench.unknown()
     assert bench.host.calls == ["start"] * 3
     assert bench.stop.pauses == [0.5, 1.0]
-    assert said.why == f"{NO_ANSWER}; whether it was started there is not known"
+    assert said.why == f"{NO_ANSWER}; it may have started there"
     # The card says why it waits, once: when the row was made, when that is not known, when it is given up.
     assert bench.told == [StepState.PENDING, StepState.PENDING, StepState.UNKNOWN]
 

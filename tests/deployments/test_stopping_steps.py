@@ -97,7 +97,7 @@ async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, mo
     await bench.keep(StepState.STARTED)
     while_down(bench, 30)
     bench.stop.set(Cancelled("ana"))
-    assert (await bench.unknown()).why == f"{NO_ANSWER}, so it could not be stopped and may go on"
+    assert (await bench.unknown()).why == f"{NO_ANSWER}, so it could not be stopped and may still run"
     assert len(bench.host.calls) > 3
     assert {*bench.host.calls} == {"cancel"}
 
@@ -110,7 +110,7 @@ async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkey
     bench.stop.set(Cancelled("ana"))
     assert (await bench.unknown()).why == (
         "step `cancel` failed on web1: at all (exit code 126); no room; at all, "
-        "so it could not be stopped and may go on"
+        "so it could not be stopped and may still run"
     )
 
 

@@ -68,7 +68,7 @@ async def test_it_is_cancelled_while_it_waits(shop: Shop) -> None:
     await shop.ask(V1, at=NINE)
     await shop.deployments.cancel(shop.ctx(), 1)
     ended = await shop.end_of(1)
-    assert (ended.state, ended.outcome) == (State.CANCELLED, "Cancelled by ana. It had not begun.")
+    assert (ended.state, ended.outcome) == (State.CANCELLED, "Cancelled by ana. It had not started.")
 
 
 async def test_a_right_that_was_taken_away_meanwhile_counts(shop: Shop) -> None:
@@ -124,7 +124,8 @@ async def test_a_time_that_passed_while_the_bot_was_down_is_told(shop: Shop) -> 
     ended = await shop.end_of(1)
     assert ended.state is State.FAILED
     assert ended.outcome == (
-        "It was to begin at 2027-01-15 09:00 UTC, and it is 2027-01-15 13:00 UTC: too late to begin by itself. "
+        "Too late to start automatically: "
+        "it was scheduled for 2027-01-15 09:00 UTC, and it is 2027-01-15 13:00 UTC now. "
         "Nothing was done."
     )
     assert (await shop.card(1)).final
@@ -133,5 +134,5 @@ async def test_a_time_that_passed_while_the_bot_was_down_is_told(shop: Shop) -> 
 
 async def test_a_dry_run_says_when(shop: Shop) -> None:
     card = await shop.ask(V1, at=NINE, dry_run=True)
-    assert card.footer.endswith(", to begin at 2027-01-15 09:00 UTC, nothing was done")
+    assert card.footer.endswith(", starts at 2027-01-15 09:00 UTC, nothing was done")
     assert await shop.deployments.get(1) is None

@@ -29,8 +29,7 @@ async def test_a_release_that_does_not_build_changes_nothing(office: Office, fil
     await office.deploy("deploy shop@v1")
     failed = await office.deploy("deploy shop@v3")
     assert ended(failed, State.FAILED) == (
-        "Step `build` failed on web1: main.c:3: error: expected ; (exit code 2).\n"
-        "The release that runs was not touched."
+        "Step `build` failed on web1: main.c:3: error: expected ; (exit code 2).\nThe running release was not touched."
     )
     assert failed.tail == ("compiling", "main.c:3: error: expected ;")
     assert served(files_shop.servers[0].address) == "v1"
@@ -89,7 +88,7 @@ async def test_a_wrong_host_key_is_told_with_both_and_nothing_is_sent(files_shop
 async def test_too_little_disk_is_found_before_anything_is_done(files_shop: FilesShop) -> None:
     async with open_office(files_shop.write(need_disk="900GB")) as office:
         answer = await office.read("deploy shop@v1")
-    assert "web1 is short of disk" in answer
+    assert "web1 is low on disk" in answer
     assert "need_disk" in answer
     assert not (files_shop.servers[0].home / "shop").exists()
 
@@ -167,7 +166,7 @@ async def test_a_server_that_is_rebooted_in_mid_step_is_called_unknown_and_left_
     await asyncio.to_thread(files_shop.servers[0].reboot)
     done = await office.end_of(number)
     assert ended(done, State.FAILED).startswith("How step `build` on web1 ended is unknown: the server was restarted")
-    assert "The release that runs was not touched." in done.outcome
+    assert "The running release was not touched." in done.outcome
 
 
 async def test_a_cancelled_build_is_stopped_on_the_server(office: Office, files_shop: FilesShop) -> None:
@@ -177,7 +176,7 @@ async def test_a_cancelled_build_is_stopped_on_the_server(office: Office, files_
     await office.step(number, "build")
     await office.say(f"cancel #{number}")
     done = await office.end_of(number)
-    assert ended(done, State.CANCELLED) == "Cancelled by ana.\nThe release that runs was not touched."
+    assert ended(done, State.CANCELLED) == "Cancelled by ana.\nThe running release was not touched."
     assert "sleep" not in {program(pid) for pid in files_shop.servers[0].processes()}
     assert served(files_shop.servers[0].address) == "v1"
 
@@ -208,6 +207,6 @@ async def test_a_disk_that_fills_up_on_the_way_changes_nothing(lab: Lab, files_s
         ended(await office.deploy("deploy shop@v1"), State.SUCCEEDED)
         disk.fill(leave=8192)
         failed = await office.deploy("deploy shop@v2")
-    assert "The release that runs was not touched." in ended(failed, State.FAILED)
+    assert "The running release was not touched." in ended(failed, State.FAILED)
     assert "disk" in "\n".join((failed.outcome, *failed.tail)) or "space" in "\n".join(failed.tail)
     assert served(server.address) == "v1"

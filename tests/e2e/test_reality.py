@@ -179,7 +179,7 @@ async def test_deployed_by_hand_is_said(engine: Engine, shop: Repo, tmp_path: Pa
         engine.docker("compose", "-p", world.project, "up", "-d", "--build", cwd=release)
         assert world.page() == "by hand"
         board = await world.office.read("status")
-        assert "all well" not in board
+        assert "all OK" not in board
         assert "web" in board
         ended(await world.office.deploy("rollback shop to v2"), State.SUCCEEDED)
         assert world.page() == "v2"

@@ -63,7 +63,7 @@ async def test_production_waits_for_a_second_person(double: SlackDouble, files_s
         await double.say("UANA", ROOM, "/deploy shop@v1 to live")
         card = await double.scene.until(lambda post: "Approve" in {press.label for press in post.buttons}, within=30)
         await double.press("UANA", card, "Approve")
-        await double.scene.until(says("You asked for it yourself"), within=30)
+        await double.scene.until(says("approve your own request"), within=30)
         assert served(files_shop.servers[0].address).startswith("nothing")
         await double.press("UDIA", card, "Approve")
         ended(await office.end_of(1), State.SUCCEEDED)

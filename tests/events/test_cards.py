@@ -179,7 +179,7 @@ async def test_what_counts_of_another_branch_is_a_line_and_brings_every_card_up_
 async def test_what_may_be_for_a_fork_is_told_and_never_green(channel: Channel) -> None:
     await channel.hear(replace(build(PASSED, branch=""), fork=True))
     card = await channel.message()
-    assert card.title.endswith("— green after 2 min, perhaps for a fork: does not count")
+    assert card.title.endswith("— green after 2 min, may be from a fork: does not count")
     assert (card.tone, card.buttons) == (Tone.PLAIN, ())
 
 
@@ -478,7 +478,7 @@ async def test_a_row_that_cannot_be_read_does_not_stop_a_deployment(
     await channel.hear(push())
     await channel.store.write(lambda tables: tables.told._run("UPDATE told_parts SET kind = 'Comet'"))  # type: ignore[attr-defined]
     await channel.runs("staging", sha(2))
-    assert "are not brought up to date" in caplog.text
+    assert "could not be updated" in caplog.text
     assert await channel.store.read(lambda tables: len(tables.running.get("shop", "staging"))) == 1
 
 

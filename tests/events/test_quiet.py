@@ -81,7 +81,7 @@ async def test_many_things_are_one_message_in_the_morning() -> None:
         await channel.hear(*(push(number) for number in range(2, 32)), build(PASSED))
         await until_morning(channel)
         card = await channel.message()
-        assert card.title == "While it was quiet: 31 things, in their current state"
+        assert card.title == "During quiet hours: 31 notifications, in their current state"
         assert len(card.lines) == 15
         assert card.lines[0].text == "1 commit to develop by Ana Ruiz (@ana)"
         assert card.lines[0].url == "https://git.example.com/compare/1...2"

@@ -93,7 +93,7 @@ async def test_the_longest_messages_are_whole() -> None:
         channel.clock.advance(11 * 3600.0)
         await channel.store.write(channel.telling.say_due)
         cards = await channel.messages()
-    assert cards[-1].title.startswith("While it was quiet")
+    assert cards[-1].title.startswith("During quiet hours")
     assert [what for card in cards for what in (*on_slack(card), *on_telegram(card)) if what != "page"] == []
 
 

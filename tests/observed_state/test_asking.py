@@ -63,7 +63,7 @@ async def test_a_server_or_an_engine_that_does_not_answer_is_an_error(
     engine.down = "the daemon is stopped"
     with pytest.raises(Unreachable, match="the daemon is stopped"):
         await observe(FakeServers([host], {"web1": engine}), app, environment, "web1")
-    with pytest.raises(EngineError, match="web1 has no Docker Engine"):
+    with pytest.raises(EngineError, match=r"bot\.toml sets no Docker Engine for web1"):
         await observe(FakeServers([host]), app, environment, "web1")
     engine.down, host.down = "", "no route to host"
     with pytest.raises(Unreachable, match="no route to host"):

@@ -76,7 +76,7 @@ def test_an_image_by_hand_is_something_else() -> None:
 def test_an_image_that_the_bot_brought_but_did_not_record() -> None:
     found = judged(replace(WEB, image_id=THREE, image=THREE), DATABASE)
     assert found.serving is Serving.FOREIGN
-    assert texts(found) == [f"web runs another image (image {THREE[:19]})"]
+    assert texts(found) == [f"web runs a different image (image {THREE[:19]})"]
 
 
 def test_one_of_two_replicas_by_hand_is_found() -> None:
@@ -87,8 +87,8 @@ def test_one_of_two_replicas_by_hand_is_found() -> None:
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        ((), "web was made by hand, from the same image"),
-        ((("deploybot.settings", "s1"),), "web runs with other settings"),
+        ((), "web was created by hand, from the same image"),
+        ((("deploybot.settings", "s1"),), "web runs with different settings"),
     ],
 )
 def test_the_same_image_with_other_settings(labels: tuple[tuple[str, str], ...], says: str) -> None:
@@ -126,13 +126,13 @@ def test_no_containers_at_all() -> None:
         (
             {"state": "restarting", "restarts": 12},
             DifferenceKind.LOOP,
-            "db restarts again and again: 12 restarts",
+            "db keeps restarting: 12 restarts",
             False,
         ),
         (
             {"restarts": 3, "started": NOW - 20},
             DifferenceKind.LOOP,
-            "db restarts again and again: 3 restarts",
+            "db keeps restarting: 3 restarts",
             False,
         ),
     ],
@@ -176,8 +176,8 @@ def test_a_service_may_end_where_another_waits_for_its_end(condition: str, code:
     ("facts", "says"),
     [
         ({"releases": (V1.id,)}, "the release's folder is gone"),
-        ({"current": V1.id}, "the link `current` leads to 1111111111, but the containers are those of the release"),
-        ({"current": ""}, "the link `current` is gone, but the containers are those of the release"),
+        ({"current": V1.id}, "`current` points to 1111111111, but the containers are those of the release"),
+        ({"current": ""}, "`current` is gone, but the containers are those of the release"),
         ({"current": "", "current_is_folder": True}, "`current` is a folder and not a link"),
     ],
 )
@@ -193,7 +193,7 @@ def test_a_release_of_the_layout_before_has_its_folder() -> None:
 def test_half_switched_is_partly() -> None:
     found = judged(WEB, DATABASE, current=V1.id, switching=V2.id)
     assert (found.serving, found.exact) == (Serving.PARTLY, False)
-    assert texts(found)[-1] == "half switched from 1111111111 to 2222222222"
+    assert texts(found)[-1] == "partly switched from 1111111111 to 2222222222"
     done = judged(WEB, DATABASE, switching=V2.id)
     assert (done.serving, done.exact) == (Serving.RECORDED, True)
 
@@ -206,7 +206,7 @@ def test_a_pin_is_compared_where_no_images_were_recorded() -> None:
     assert judge(seen(web, facts=facts), running, None).differences == ()
     other = judge(seen(WEB, facts=facts), running, None)
     assert other.serving is Serving.FOREIGN
-    assert texts(other) == ["web runs another image than 1.4.3 sha256:3333333333 (image lab/web:v2)"]
+    assert texts(other) == ["web runs a different image than 1.4.3 sha256:3333333333 (image lab/web:v2)"]
 
 
 def test_a_container_without_our_labels_beside_some_with_them_was_made_by_hand() -> None:
@@ -251,7 +251,7 @@ def test_nothing_was_ever_recorded() -> None:
     assert (link.serving, link.release) == (Serving.FOREIGN, V2.id)
     left = judge(seen(), None, None)
     assert (left.serving, left.release) == (Serving.NOTHING, "")
-    assert texts(left) == ["the link leads to 2222222222, but no container of it is there"]
+    assert texts(left) == ["`current` points to 2222222222, which has no containers"]
 
 
 def manifest(settings: str = "", **images: str) -> Manifest:
@@ -319,4 +319,4 @@ def test_an_extra_container_names_its_service() -> None:
 
 def test_half_switched_from_nothing() -> None:
     found = texts(judged(WEB, DATABASE, current="", switching=V2.id))
-    assert "half switched from nothing to 2222222222" in found
+    assert "partly switched from nothing to 2222222222" in found

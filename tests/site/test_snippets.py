@@ -59,7 +59,7 @@ def test_messages_are_quoted() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    ["nothing in the code says this", "is short of disk: … are taken", "Everything deploybot raises on purpose."],
+    ["nothing in the code says this", "is low on disk space: … are taken", "Everything deploybot raises on purpose."],
 )
 def test_a_message_that_is_not_in_the_code_is_found(message: str) -> None:
     assert not quoted(message)

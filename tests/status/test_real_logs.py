@@ -121,7 +121,7 @@ async def test_a_command_of_bot_toml_is_a_log_too(sshd: Sshd, tmp_path: Path) ->
     async with reader(tmp_path, sshd, logs={"command": command}) as (person, _):
         card = await person.show(lines=7)
     assert card.code == ("lines 7", "oops", "\ufffdjunk")
-    assert card.lines[0].text == "what reads the log ended with code 3."
+    assert card.lines[0].text == "the command that reads the log exited with code 3."
 
 
 async def test_containers_are_read_through_ssh(engine: Engine, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ async def test_a_flood_is_survived(engine: Engine, tmp_path: Path) -> None:
         person.logs.stop("log-1")
         await task
     engine.docker("kill", "web")
-    assert any("lines are left out" in line for line in person.lines)
+    assert any("lines left out" in line for line in person.lines)
     assert len(person.lines) < 2_000
     assert worst < 0.5
     assert resident() - before < 40e6
@@ -271,7 +271,7 @@ async def test_a_person_does_not_take_all_sessions_of_a_server(sshd: Sshd, tmp_p
         refused = [task.exception() for task in tasks if task.done()]
         assert len(refused) == 29
         assert {str(problem) for problem in refused} == {
-            "You read a log on web1 already, and a person may read one there at a time."
+            "You are already reading a log on web1. The limit is one per person and server."
         }
         assert {getattr(problem, "hint", "") for problem in refused} == {"`cancel log-1` ends one."}
         for name in ("log-1", "log-31"):

@@ -59,7 +59,7 @@ async def test_twenty_servers_are_asked_at_once_and_one_that_hangs_is_one_line(
     assert warm < 4
     assert hung < 8
     assert [line.name for line in card.lines if line.tone is Tone.BAD] == ["web8"]
-    assert card.title == "20 places: 1 server does not answer"
+    assert card.title == "20 targets: 1 server does not answer"
 
 
 async def test_a_server_that_refuses_is_told_at_once(sshd: Sshd, store: Database, tmp_path: Path) -> None:
@@ -94,7 +94,8 @@ async def test_directory_facts_and_containers_are_really_read(engine: Engine, st
         assert memory.endswith("B")
         (line,) = [one for one in card.lines if one.name == "web1"]
         assert line.text.startswith(
-            "runs 1111111111, which I did not put there · half switched from 1111111111 to 2222222222 · healthy · "
+            "runs 1111111111, which deploybot did not deploy · "
+            "partly switched from 1111111111 to 2222222222 · healthy · "
         )
         engine.stop()
         (line,) = (await show(on, made)).lines
@@ -183,9 +184,9 @@ async def shop(engine: Engine, store: Database, tmp_path: Path) -> AsyncIterator
 async def test_somebody_deploys_by_hand_and_status_says_so(shop: Shop) -> None:
     shop.compose("up", "-d", "web", text=COMPOSE.replace("web:v1", "web:v2"))
     line = await shop.until("healthy")
-    assert line.text.startswith("runs something else than #1 deployed: web by hand (image lab/web:v2) · ")
+    assert line.text.startswith("runs something other than #1 deployed: web by hand (image lab/web:v2) · ")
     assert line.tone is Tone.BAD
-    assert "1 needs a look" in (await show(shop.board, shop.made)).title
+    assert "1 needs attention" in (await show(shop.board, shop.made)).title
 
 
 async def test_the_same_image_under_another_name_is_the_same(shop: Shop) -> None:
@@ -195,7 +196,7 @@ async def test_the_same_image_under_another_name_is_the_same(shop: Shop) -> None
     assert line.tone is Tone.GOOD
     shop.compose("up", "-d", "--force-recreate", "web")
     assert (await shop.line()).text.startswith(
-        "runs something else than #1 deployed: web by hand (image lab/web:v1) · "
+        "runs something other than #1 deployed: web by hand (image lab/web:v1) · "
     )
 
 
@@ -226,7 +227,7 @@ async def test_a_crash_loop_is_told_as_one(shop: Shop) -> None:
     text = COMPOSE.replace("command: sleep 1000", "restart: always, command: 'sh -c \"exit 1\"'")
     shop.compose("up", "-d", "db", text=text)
     line = await shop.until("again and again")
-    assert re.search(r" · db restarts again and again: \d+ restarts · ", line.text)
+    assert re.search(r" · db keeps restarting: \d+ restarts · ", line.text)
     assert line.tone is Tone.BAD
 
 

@@ -17,7 +17,7 @@ def test_one_session_stays_free_whoever_reads() -> None:
         for person in ("ana", "ben", "cem"):
             stack.enter_context(shares.lasting(person, ["web1"], "log-1"))
         with (
-            pytest.raises(UserError, match="3 people read logs on web1 now") as caught,
+            pytest.raises(UserError, match="3 people are reading logs on web1") as caught,
             shares.lasting("dia", ["web1"], ""),
         ):
             pass
@@ -33,7 +33,7 @@ def test_a_person_reads_so_many_logs_of_containers() -> None:
     with ExitStack() as stack:
         for at in range(FOLLOWED):
             stack.enter_context(shares.lasting("ana", [], f"log-{at}"))
-        with pytest.raises(UserError, match="You read 5 logs already") as caught, shares.lasting("ana", [], ""):
+        with pytest.raises(UserError, match="You are already reading 5 logs") as caught, shares.lasting("ana", [], ""):
             pass
         assert caught.value.hint == "`cancel log-0` ends one."
         with shares.lasting("ben", [], ""):

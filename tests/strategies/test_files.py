@@ -155,7 +155,7 @@ def test_restart_and_tasks() -> None:
     assert caught.value.hint == "Its tasks: clear."
     with pytest.raises(UserError, match="Nothing of shop is deployed"):
         FILES.task(site_of(app, FACTS), OLD, "clear")
-    with pytest.raises(UserError, match="is not known"):
+    with pytest.raises(UserError, match="has no restart command"):
         FILES.restart(site_of(make_app("files"), RUNS_OLD), OLD)
 
 
@@ -337,7 +337,7 @@ def test_current_that_is_a_folder_is_left_alone(make_server: MakeServer, repo: R
     plan = server.plan("v1")
     (server.directory / "current").mkdir()
     (server.directory / "current/index.html").write_text("by hand")
-    with pytest.raises(UserError, match="current on web1 is a folder, and the bot needs a link there"):
+    with pytest.raises(UserError, match="current on web1 is a folder, but deploybot needs a link there"):
         server.plan("v1")
     with pytest.raises(StepEnded, match="is a folder and has to become a link"):
         server.run(plan.steps)

@@ -45,14 +45,14 @@ def test_a_good_server_is_taken(strategy: str) -> None:
 
 def test_disk() -> None:
     error = refusal(replace(GOOD, disk_free=200_000_000))
-    assert error.sentence == "web1 is short of disk: 200 MB are free for /srv/shop, and shop needs 500 MB."
+    assert error.sentence == "web1 is low on disk space: 200 MB free for /srv/shop, but shop needs 500 MB."
     assert "docker system df" in error.hint
     assert "apps.shop.need_disk" in error.hint
 
 
 def test_memory() -> None:
     error = refusal(replace(GOOD, memory_available=100_000_000), need_memory="256MB")
-    assert error.sentence == "web1 is short of memory: 100 MB are available, and shop needs 256 MB."
+    assert error.sentence == "web1 is low on memory: 100 MB available, but shop needs 256 MB."
 
 
 def test_what_is_unknown_does_not_refuse() -> None:
@@ -65,13 +65,13 @@ def test_going_back_needs_no_room() -> None:
     app = make_app("files", need_memory="1GB")
     full = replace(GOOD, disk_free=0, memory_available=0, releases=(NEW.commit,))
     assert STRATEGIES["files"].deploy(site_of(app, full, NEW), NEW, None).steps
-    assert "short of disk" in refusal(full, need_memory="1GB").sentence
+    assert "low on disk" in refusal(full, need_memory="1GB").sentence
 
 
 def test_rights() -> None:
     error = refusal(replace(GOOD, writable=False))
-    assert error.sentence == "deploy may not write to /srv/shop on web1."
-    assert error.hint == "Once, as root there: install -d -o deploy /srv/shop"
+    assert error.sentence == "deploy cannot write to /srv/shop on web1."
+    assert error.hint == "Run once as root there: install -d -o deploy /srv/shop"
 
 
 def test_tools() -> None:
@@ -84,15 +84,15 @@ def test_tools() -> None:
 
 def test_docker_and_compose() -> None:
     error = no_compose(replace(GOOD, docker=""))
-    assert error.sentence == "web1 has no Docker that deploy may use, and shop needs it."
+    assert error.sentence == "web1 has no Docker that deploy can use, but shop needs it."
     assert "systemctl status docker" in error.hint
     error = no_compose(replace(GOOD, docker="", compose=()))
-    assert error.sentence == "web1 has no Docker that deploy may use, and shop needs it."
+    assert error.sentence == "web1 has no Docker that deploy can use, but shop needs it."
     assert error.hint == "Install Docker there, and let the user use it: usermod -aG docker deploy"
     error = no_compose(replace(GOOD, compose=()))
-    assert error.sentence == "web1 has no Docker Compose, and shop needs it."
+    assert error.sentence == "web1 has no Docker Compose, but shop needs it."
     error = no_compose(replace(GOOD, compose=("docker-compose",), compose_version="1.25.0"))
-    assert error.sentence == "web1 has Docker Compose 1.25.0, and 1.27 is the oldest that will do."
+    assert error.sentence == "web1 has Docker Compose 1.25.0, but at least 1.27 is required."
     check_compose(site_of(make_app("compose"), GOOD))
 
 

@@ -118,7 +118,7 @@ def _answer(folder: str, given: Mapping[str, str]) -> ConfigAnswer:
 
 
 def _unread() -> ComposeUnreadable:
-    return ComposeUnreadable("The server's answer about its Compose files is cut off or is no such answer.")
+    return ComposeUnreadable("The server's answer about its Compose files is cut off or malformed.")
 
 
 def _env(lines: str) -> dict[str, str]:

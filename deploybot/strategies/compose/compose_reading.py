@@ -49,7 +49,7 @@ class _Walk:
         if self._left < 0:
             refuse(f"it has more than {MOST_NODES} values")
         if depth > DEEPEST:
-            refuse(f"it nests deeper than {DEEPEST} levels")
+            refuse(f"it is nested deeper than {DEEPEST} levels")
         if isinstance(value, Mapping):
             return {_unescaped(str(key)): self.plain(one, depth + 1) for key, one in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
@@ -69,7 +69,7 @@ def load(text: str) -> tuple[dict[str, Plain], bool]:
     is_json = text.lstrip()[:1] == "{"
     value = _Walk().plain(_from_json(text) if is_json else _from_yaml(text))
     if not isinstance(value, dict):
-        refuse("it is no mapping")
+        refuse("it is not a mapping")
     return value, is_json
 
 
@@ -78,7 +78,7 @@ def mapping(value: object, where: str) -> dict[str, Plain]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        refuse(f"{where} is no mapping")
+        refuse(f"{where} is not a mapping")
     return value
 
 
@@ -87,7 +87,7 @@ def sequence(value: object, where: str) -> list[Plain]:
     if value is None:
         return []
     if not isinstance(value, list):
-        refuse(f"{where} is no list")
+        refuse(f"{where} is not a list")
     return value
 
 
@@ -96,10 +96,10 @@ def string(value: object, where: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool | list | dict) or not isinstance(value, str | int | float):
-        refuse(f"{where} is no string")
+        refuse(f"{where} is not a string")
     text = str(value)
     if "\0" in text:
-        refuse(f"{where} holds a zero byte")
+        refuse(f"{where} contains a zero byte")
     return text
 
 
@@ -111,7 +111,7 @@ def number(value: object, where: str, highest: int = 65535) -> int:
         return int(value)
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= len(str(highest)):
         return number(int(value), where, highest)
-    refuse(f"{where} is no whole number up to {highest}")
+    refuse(f"{where} is not a whole number from 0 to {highest}")
 
 
 def truth(value: object) -> bool:
@@ -130,7 +130,7 @@ def _from_json(text: str) -> object:
     try:
         return json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        refuse("it is no JSON")
+        refuse("it is not JSON")
 
 
 def _no_constant(_: str) -> NoReturn:

@@ -205,7 +205,7 @@ def _fact(path: str, kind: str, real: str, digest: str) -> PathFact:
 
 
 def _unread() -> ComposeUnreadable:
-    return ComposeUnreadable("The server's answer about the mounted paths is cut off or is no such answer.")
+    return ComposeUnreadable("The server's answer about the mounted paths is cut off or malformed.")
 
 
 def _base(path: str) -> str:

@@ -90,7 +90,7 @@ def unresolved(answers: ConfigAnswers, facts: PathFacts) -> tuple[ComposeProblem
         if (fact := facts.of(path)) and fact.kind in _GONE
     ]
     words = own_words(answers.release.errors)
-    told = ComposeProblem(f"Compose cannot read the release's files: {words}", "Correct that in the repository.")
+    told = ComposeProblem(f"Compose cannot read the release's files: {words}", "Fix that in the repository.")
     return (told, *missing)
 
 
@@ -131,7 +131,7 @@ def _mounts(known: Preflight) -> Iterator[ComposeProblem]:
             elif not known.facts.within(fact.real):
                 if fact.kind in _GONE:
                     yield ComposeProblem(
-                        f"{service.name} mounts ./{name}, which leads to {fact.real}, and nothing is there.",
+                        f"{service.name} mounts ./{name}, which points to {fact.real}, and nothing is there.",
                         f"Create {fact.real} on the server.",
                     )
             elif fact.kind in _GONE or fact.kind is PathKind.HOLLOW:
@@ -163,8 +163,8 @@ def _lost(known: Preflight) -> Iterator[ComposeProblem]:
                     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
                     name = known.named(source)
                     yield ComposeProblem(
-                        f"{service.name} mounts {now} now, and what it has there is not in the repository and would be "
-                        f"lost: {', '.join(names[:_SHOWN])}{more}.",
+                        f"{service.name} mounts {now} now. These files exist only there and "
+                        f"would be lost: {', '.join(names[:_SHOWN])}{more}.",
                         f"Put it into {known.shared}/{name}, which is linked into every release. "
                         f"Or name an existing folder with `shared` in bot.toml, or use a named volume.",
                     )
@@ -189,7 +189,7 @@ def _names(known: Preflight) -> Iterator[ComposeProblem]:
                 mine = known.is_ours(one) and (one.service == service.name or known.kind_of(one.service) not in _STAYS)
                 if one.name == name and not mine:
                     yield ComposeProblem(
-                        f"{service.name} needs the container name {name}, which {_whose(one)} has.",
+                        f"{service.name} needs the container name {name}, which {_whose(one)} already uses.",
                         f"Change container_name in the Compose file, or remove that one: docker rm -f {one.name}",
                     )
 
@@ -227,14 +227,14 @@ def _port(service: ComposeService, port: ServicePort, known: Preflight) -> Itera
     if program := _program_on(service, port, known):
         yield ComposeProblem(
             f"{service.name} publishes port {port.first}/{port.protocol}, "
-            "which a program outside of Docker uses on the server.",
+            "which a program outside of Docker already uses on the server.",
             f"Change the port in the Compose file, or stop the program: sudo ss -lntup 'sport = :{program.port}'",
         )
     takers = [_taker(number, port, service, known) for number in range(port.first, port.last + 1)]
     if all(takers) and takers[0]:
         shown = str(port.first) if port.first == port.last else f"{port.first}-{port.last}"
         yield ComposeProblem(
-            f"{service.name} publishes port {shown}/{port.protocol}, which {_whose(takers[0])} has.",
+            f"{service.name} publishes port {shown}/{port.protocol}, which {_whose(takers[0])} already uses.",
             f"Change the port in the Compose file, or stop that one: docker stop {takers[0].name}",
         )
 
@@ -328,11 +328,11 @@ def _room(known: Preflight) -> Iterator[ComposeProblem]:
     if 0 <= facts.docker_free < known.need_disk:
         need = show_size(known.need_disk)
         yield ComposeProblem(
-            f"Docker is short of disk: {show_size(facts.docker_free)} are free in {where}, and {need} are needed.",
+            f"Docker is low on disk space: {show_size(facts.docker_free)} free in {where}, {need} needed.",
             f"{advice}. Or lower need_disk in bot.toml.",
         )
     if 0 <= facts.docker_inodes < _LEAST_INODES:
         yield ComposeProblem(
-            f"Docker can make only {facts.docker_inodes} more files in {where}: its disk is short of inodes.",
+            f"Docker is low on inodes: it can create only {facts.docker_inodes} more files in {where}.",
             f"{advice}.",
         )

@@ -14,9 +14,9 @@ def load(text: str, *, most_events: int, deepest: int) -> object:
         # The loader is a SafeLoader.
         value: object = yaml.load(text, Loader=_Loader) if bounded else None  # noqa: S506
     except _PROBLEMS as problem:
-        raise ValueError("it is no YAML") from problem
+        raise ValueError("it is not YAML") from problem
     if not bounded:
-        raise ValueError("it is too large or nests too deep")
+        raise ValueError("it is too large or nested too deeply")
     return value
 
 

@@ -44,7 +44,7 @@ def work_of(config: ComposeConfig, *, source: str, pins: Sequence[Pin], below: s
     """
     services = [one for one in config.services if not one.provided]
     if not services:
-        raise UserError("The Compose files have no service that would run.", hint="Are their profiles active?")
+        raise UserError("The Compose files have no service to run.", hint="Are their profiles active?")
     _check_pins(services, pins)
     pinned = {pin.service: pin.reference for pin in pins}
     free = [one for one in services if one.name not in pinned]

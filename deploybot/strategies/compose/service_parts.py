@@ -150,7 +150,7 @@ def _range(text: str, where: str) -> tuple[int, int]:
     low = number(first, where)
     high = number(last, where) if dash else low
     if high < low:
-        refuse(f"{where} ends before it begins")
+        refuse(f"{where} ends before it starts")
     return low, high
 
 

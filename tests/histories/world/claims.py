@@ -94,7 +94,7 @@ def _word_findings(line: Line, seen: Reality, told: str) -> Iterator[str]:
 def _release_findings(line: Line, scene: Scene, told: str) -> Iterator[str]:
     """A line that begins with a release says that this is what runs: what answers has to be its version."""
     match, seen = _NAMED.match(line.text), scene.reality
-    differs = "by hand" in line.text or "runs another image" in line.text or "half switched" in line.text
+    differs = "by hand" in line.text or "runs a different image" in line.text or "partly switched" in line.text
     if match and seen.serves and not differs and seen.answer not in scene.ledger.texts_of(match[1]):
         yield f"{told}, but {_describe(seen)}"
     if match and not seen.containers and "no containers" not in line.text and line.tone not in _ALARMED:

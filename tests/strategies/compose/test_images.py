@@ -69,7 +69,7 @@ def test_what_is_built_without_a_name_gets_one() -> None:
 def test_nothing_to_pull_nothing_to_run_and_pins_of_nobody_are_refused() -> None:
     for given, pins, words in (
         (config(one(image="")), (), "no image to pull"),
-        (config(), (), "no service that would run"),
+        (config(), (), "no service to run"),
         (config(one("db")), (PIN,), "image for the service web"),
     ):
         with pytest.raises(UserError, match=words):

@@ -112,7 +112,7 @@ MOUNTS = {
     "not to be looked at": (at(IN, PathKind.HIDDEN, "/srv/shared/data"), ""),
     "gone from shared": (
         at(IN, PathKind.LINK, "/srv/shared/data"),
-        "web mounts ./data, which leads to /srv/shared/data",
+        "web mounts ./data, which points to /srv/shared/data",
     ),
     "the whole release": (at(FOLDER, PathKind.HOLLOW), ""),
     "elsewhere, empty": (at("/data", PathKind.HOLLOW), ""),
@@ -145,7 +145,7 @@ def losing() -> Preflight:
 def test_files_that_the_release_would_lose() -> None:
     (found,) = problems_of(losing())
     assert found.sentence == (
-        "web mounts /old/ssl now, and what it has there is not in the repository and would be lost: "
+        "web mounts /old/ssl now. These files exist only there and would be lost: "
         "cert, ca (changed there), a, b, c and 3 more."
     )
     assert "/srv/shared/ssl" in found.advice
@@ -166,7 +166,7 @@ NAMES = {
 @pytest.mark.parametrize(("other", "whose"), NAMES.values(), ids=NAMES.keys())
 def test_names(other: Container, whose: str) -> None:
     found = told(known(service(container_name="pg"), others=(other,)))
-    assert found == ([f"web needs the container name pg, which {whose} has."] if whose else [])
+    assert found == ([f"web needs the container name pg, which {whose} already uses."] if whose else [])
 
 
 def test_a_name_may_pass_to_another_service_only_where_the_first_goes() -> None:
@@ -208,7 +208,7 @@ def test_ports(ours: dict[str, Any], theirs: dict[str, Any], taken: bool) -> Non
     port = ServicePort(**{"target": 8000, "first": 80, "last": 80, **ours})
     other = container("proxy", "edge", ports=(PublishedPort(**{"port": 80, **theirs}),))
     found = told(known(service(ports=(port,)), others=(other,)))
-    sentence = "web publishes port 80/tcp, which the service proxy of the project edge has."
+    sentence = "web publishes port 80/tcp, which the service proxy of the project edge already uses."
     assert found == ([sentence] if taken else [])
 
 
@@ -249,15 +249,15 @@ def test_a_port_that_a_program_outside_of_docker_uses(
     found = problems_of(replace(made, observed=replace(made.observed, facts=facts)))
     assert bool(found) is taken
     if taken:
-        assert "a program outside of Docker uses" in found[0].sentence
+        assert "a program outside of Docker already uses" in found[0].sentence
         assert "sudo ss -lntup 'sport = :80'" in found[0].advice
 
 
 @pytest.mark.parametrize(
     ("free", "inodes", "need", "words"),
     [
-        (100, 20_000, 500, "Docker is short of disk: 100 B are free in /var/lib/docker, and 500 B are needed."),
-        (500, 9_999, 500, "Docker can make only 9999 more files in /var/lib/docker"),
+        (100, 20_000, 500, "Docker is low on disk space: 100 B free in /var/lib/docker, 500 B needed."),
+        (500, 9_999, 500, "Docker is low on inodes: it can create only 9999 more files in /var/lib/docker."),
         (500, 10_000, 500, ""),
         (100, 20, 0, ""),
         (-1, -1, 500, ""),
@@ -363,7 +363,7 @@ def test_a_second_copy_is_refused(others: tuple[Container, ...], names: tuple[st
     web = service(image="ghcr.io/me/notes:2", ports=(ServicePort(target=80, first=80, last=80),))
     db = service("db", image="bitnami/postgresql:16" if "bitnami" in others[0].image else "postgres:16")
     found = [one for one in problems_of(known(web, db, others=others, names=names))
-             if "already" in one.sentence]  # fmt: skip
+             if "runs here already" in one.sentence]  # fmt: skip
     assert len(found) == is_copy
     assert all('compose.project = "notes"' in one.advice and "/home/me/notes" in one.sentence for one in found)
 

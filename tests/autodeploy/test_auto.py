@@ -383,7 +383,7 @@ class Thorny(FakeRefs):
 
     async def message(self, app: App, commit: str) -> str:
         if commit == self.thorn:
-            raise UserError("it names no commit but a tree")
+            raise UserError("it is a tree, not a commit")
         return await super().message(app, commit)
 
 

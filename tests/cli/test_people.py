@@ -90,14 +90,17 @@ def test_a_further_identity_without_a_role() -> None:
         (("allow", "ben", "viewer", "--on", "shop/prod"), 'shop has no environment "prod", did you mean "production"?'),
         (("allow", "ben", "viewer", "--on", "*/x"), "--on */x: an environment belongs to an app"),
         (("allow", "ben", "viewer", "--identity", "ben"), "--identity ben: should be PLATFORM:ID"),
-        (("allow", "ben", "viewer", "--identity", "slack:ben"), "`ben` is no Slack id such as T012/U345"),
+        (("allow", "ben", "viewer", "--identity", "slack:ben"), "`ben` is not a Slack id such as T012/U345"),
         (("allow", "ben", "viewer", "--identity", ME), f"console:{os.getuid()} is @ana already"),
         (("allow", "be n", "viewer", "--identity", "console:7"), "`be n` cannot be a person's name"),
         (("allow", "ana"), "Which role should ana have?"),
         (("allow", "ana", "--on", "shop", "--identity", "github:5"), "Which role should ana have?"),
-        (("allow", "ana", "--identity", "github:ana"), "`ana` is no number: on github people are numbers, not names."),
-        (("allow", "ana", "viewer"), "that would take the last administrator of everything away"),
-        (("deny", "ana"), "that would take the last administrator of everything away"),
+        (
+            ("allow", "ana", "--identity", "github:ana"),
+            "`ana` is not a number. On github, people are identified by number, not by name.",
+        ),
+        (("allow", "ana", "viewer"), "that would remove the last administrator of everything"),
+        (("deny", "ana"), "that would remove the last administrator of everything"),
         (("deny", "anna"), 'there is no person named "anna", did you mean "ana"?'),
     ],
 )
@@ -188,7 +191,7 @@ def test_a_person_gets_another_name_and_keeps_all_else() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("anna", "ben", "there is a person named ben already"),
+        ("anna", "ben", "a person named ben already exists"),
         ("anna", "an na", "`an na` cannot be a person's name"),
         ("anna", "deploybot", "deploybot is the bot itself"),
         ("ana", "cem", 'there is no person named "ana", did you mean "anna"?'),
@@ -231,7 +234,7 @@ def test_a_role_for_a_time_is_given_and_told() -> None:
     ("arguments", "sentence"),
     [
         (("allow", "ben", "viewer", "--for", "soon"), "--for soon: should be a time such as 90m or 8h"),
-        (("allow", "ben", "--identity", "telegram:5", "--for", "8h"), "Only a role can end."),
+        (("allow", "ben", "--identity", "telegram:5", "--for", "8h"), "Only a role can have an end time."),
     ],
 )
 def test_a_time_that_cannot_be(arguments: tuple[str, ...], sentence: str) -> None:

@@ -167,7 +167,7 @@ async def test_nobody_there(caller: Caller) -> None:
         port = free.getsockname()[1]
     with pytest.raises(Unreachable, match="other cannot be reached: connection refused") as caught:
         await post(caller, f"http://127.0.0.1:{port}/")
-    assert caught.value.hint == "See that its address in bot.toml is right, and that this machine reaches it."
+    assert caught.value.hint == "Check its address in bot.toml and that this machine can reach it."
 
 
 async def test_an_endless_answer_is_cut(caller: Caller, gitea: Gitea) -> None:

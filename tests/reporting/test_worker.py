@@ -143,7 +143,7 @@ async def test_whom_bot_toml_does_not_have_any_more_is_not_waited_for(store: Dat
     await Scene(store, settings_of(outgoing=f"{receiver.url}/hook")).deploy()
     scene = Scene(store, settings_of())
     await scene.told()
-    assert {fate for _, fate in await scene.fates()} == {"dead bot.toml does not have it any more"}
+    assert {fate for _, fate in await scene.fates()} == {"dead it is no longer in bot.toml"}
 
 
 async def test_a_token_that_somebody_sends_back_is_in_no_log_and_not_in_the_database(

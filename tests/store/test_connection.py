@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_a_database_that_is_a_folder_is_told(path: Path) -> None:
     path.mkdir(parents=True, mode=0o700)
     path.parent.chmod(0o700)
-    with pytest.raises(StoreError, match="cannot be opened: see that"):
+    with pytest.raises(StoreError, match="cannot be opened: check that"):
         open_database(path, WAY)
 
 

@@ -117,7 +117,7 @@ class Run:
                 for number in self._numbers:
                     await person.follow(key(number))
         except TimeoutError:
-            self._found.lost.append(f"it did not finish within {END_WITHIN:.0f} s: {self._world.bot.last_words()}")
+            self._found.lost.append(f"no end within {END_WITHIN:.0f} s: {self._world.bot.last_words()}")
         for timer in self._timers:
             timer.cancel()
         self._over = True

@@ -77,8 +77,10 @@ async def test_somebody_new(world: World, who: str, identity: Identity) -> None:
         ("@xyzzy", "There is no person called `@xyzzy`.", ""),
         (
             "@@eve",
-            "`@eve` is not a person's name: use up to 40 of a-z, 0-9, `.`, `_` and `-`, "
-            "starting with a letter or digit.",
+            (
+                "`@eve` is not a person's name: use up to 40 of a-z, 0-9, `.`, `_` and `-`, "
+                "starting with a letter or digit."
+            ),
             HINT,
         ),
         ("irc:1:fay", "Unknown platform `irc`.", f"{PLATFORMS} {HINT}"),

@@ -264,10 +264,10 @@ class TelegramConnection:
 
 
 _REFUSED = (
-    "Telegram rejected the bot's token: it is wrong or was revoked. Ask @BotFather for it (/token), "
-    "write it where `token` in [telegram] of bot.toml points, and restart the bot."
+    "Telegram rejected the bot's token: it is wrong or was revoked. Get it from @BotFather (/token), "
+    "put it where `token` in [telegram] of bot.toml points, and restart the bot."
 )
 _RIVAL = (
-    "Another program polls Telegram with the same token, and each takes updates from the other: "
-    "stop it, or give it a bot of its own (@BotFather, /newbot)."
+    "Another program polls Telegram with the same token, so both miss updates. "
+    "Stop it, or create a separate bot for it (@BotFather, /newbot)."
 )

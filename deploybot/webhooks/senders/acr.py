@@ -33,7 +33,7 @@ class Acr(BaseSender):
         host = next(iter(received.query.get("registry", ())), "") or f"registry.{region}.aliyuncs.com"
         found = image(f"{host}/{tree.needs('repository', 'repo_full_name')}")
         if not found:
-            raise MalformedError("repository is no name of an image.")
+            raise MalformedError("repository is not an image name.")
         tag = tree.text("push_data", "tag")
         if not tag:
             return ()

@@ -32,7 +32,7 @@ class DockerHub(BaseSender):
         name, tag = tree.needs("repository", "repo_name"), tree.text("push_data", "tag")
         found = image(f"{DOCKER_HUB}/{name}")
         if not found:
-            raise MalformedError("repository.repo_name is no name of an image.")
+            raise MalformedError("repository.repo_name is not an image name.")
         if not tag:
             return ()
         return (

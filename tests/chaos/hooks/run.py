@@ -83,7 +83,7 @@ class HookRun:
                 await self._push()
                 await self._settle()
         except TimeoutError:
-            report.findings.lost.append(f"it did not finish within {END_WITHIN:.0f} s: {world.bot.last_words()}")
+            report.findings.lost.append(f"no end within {END_WITHIN:.0f} s: {world.bot.last_words()}")
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)

@@ -87,7 +87,12 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
         "not granted: app_mentions:read, files:write, groups:read, users:read",
         "deploybot slack-manifest",
     ),
-    "app token": (lambda double: setattr(double.web, "dead_app", "invalid_auth"), "Socket Mode", "not known", "copied"),
+    "app token": (
+        lambda double: setattr(double.web, "dead_app", "invalid_auth"),
+        "Socket Mode",
+        "unknown to",
+        "copied",
+    ),
     "switched off": (
         lambda double: setattr(double.wire, "disabled", True),
         "Socket Mode",
@@ -104,7 +109,7 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
         lambda double: double.state.channels.clear(),
         f"channel {ROOM}",
         "channel_not_found",
-        "id is right",
+        "Check the id",
     ),
     "away": (lambda double: setattr(double.unkind, "broken", 1), "bot token", "status 503", "Try again"),
 }

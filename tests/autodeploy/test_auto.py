@@ -478,7 +478,7 @@ async def test_somebody_of_that_name_from_before_is_a_clear_error(yard: Yard) ->
         run("DELETE FROM identities WHERE platform = 'auto'")
 
     await yard.town.store.write(rename)
-    with pytest.raises(UserError, match="There is a person named deploybot") as caught:
+    with pytest.raises(UserError, match="The allowlist has a person named deploybot") as caught:
         await yard.restart()
     assert "`deploybot rename deploybot NAME`" in caught.value.hint
 

@@ -95,7 +95,7 @@ async def test_one_that_is_down_for_a_day_is_given_up_with_a_line_and_is_told_wh
     clock.advance(GIVE_UP)
     with caplog.at_level(logging.INFO):
         await scene.told()
-    lines = [record.getMessage() for record in caplog.records if "given up" in record.getMessage()]
+    lines = [record.getMessage() for record in caplog.records if "gave up" in record.getMessage()]
     assert len(lines) == 3
     assert "503" in lines[0]
     receiver.fault = lambda _method, _path: None

@@ -421,7 +421,7 @@ async def test_bundle_of_an_unknown_commit(source: GitSource, app: App, repo: Re
     repo.commit({"a": "1"})
     with pytest.raises(UserError, match="no commit 0000000000 in shop"):
         await source.bundle(app, "0" * 40, ())
-    with pytest.raises(UserError, match="no full commit"):
+    with pytest.raises(UserError, match="not a full commit"):
         await source.bundle(app, "main", ())
 
 

@@ -64,8 +64,8 @@ class Post:
                 "the Telegram group %s became the supergroup %s: replace %s by %s in bot.toml",
                 old,
                 new,
-                new,
                 old,
+                new,
             )
         self._moves[old] = new
 
@@ -212,7 +212,7 @@ class Post:
                 return
             else:
                 return
-        log.warning("Telegram rejected %s: it did not answer", name)
+        log.warning("Telegram did not accept %s: it did not answer", name)
 
     async def _sorry(self, place: Place, number: int, sentence: str) -> None:
         try:

@@ -126,7 +126,7 @@ async def test_what_was_asked_of_one_person_is_answered_by_them_alone(town: Town
     (choice,) = typo.buttons
     pressed = await town.double.send_press(ANA, typo, choice.value)
     await answered([pressed])
-    assert "somebody else" in pressed.text
+    assert "someone else" in pressed.text
     assert pressed.alert
     assert town.world.deployments.asked == []
     await town.double.press(BEN, typo, choice.label)
@@ -146,7 +146,7 @@ async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(town
     (asked,) = town.world.deployments.asked
     assert asked.reason == "the numbers are wrong, /deploy blog"
     await town.say(BEN, "once more", reply_to=question.id)
-    await until(lambda: sum("that question is closed" in text.lower() for text in town.said()) == 2)
+    await until(lambda: sum("that question has expired" in text.lower() for text in town.said()) == 2)
     assert len(town.world.deployments.asked) == 1
 
 

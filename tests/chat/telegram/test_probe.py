@@ -61,9 +61,7 @@ async def test_privacy_mode_is_explained(double: TelegramDouble, tmp_path: Path,
     assert (await tried(double, tmp_path))["privacy mode"].says.startswith(says)
 
 
-@pytest.mark.parametrize(
-    ("token", "says"), [("1:no", "does not look like"), (f"123456789:{'A' * 35}", "does not accept it")]
-)
+@pytest.mark.parametrize(("token", "says"), [("1:no", "does not look like"), (f"123456789:{'A' * 35}", "rejected it")])
 async def test_a_wrong_token_ends_it(double: TelegramDouble, tmp_path: Path, token: str, says: str) -> None:
     telegram = settings_of(double)
     telegram.token.fill(token)
@@ -152,13 +150,13 @@ async def test_a_bot_that_runs_is_not_disturbed(double: TelegramDouble, tmp_path
     with socket.socket(socket.AF_UNIX) as console:
         console.bind(f"{tmp_path}/console.sock")
         console.listen()
-        assert "the bot runs here" in (await tried(double, tmp_path))["long polling"].says
+        assert "the bot is running here" in (await tried(double, tmp_path))["long polling"].says
     assert double.inbox.polls == 0
 
 
 async def test_what_waits_for_the_bot_is_left_to_it(double: TelegramDouble, tmp_path: Path) -> None:
     await double.say("1000", GROUP, "/status")
-    assert "left there" in (await tried(double, tmp_path))["long polling"].says
+    assert "leaves them there" in (await tried(double, tmp_path))["long polling"].says
     assert double.inbox.pending == 1
 
 

@@ -88,7 +88,7 @@ def _cure(path: Path) -> str:
     name, copy = shlex.quote(path.name), backup_of(path)
     command = _swept(path, f"mv {name} {name}.damaged && ")
     if not copy.exists():
-        return f"No copy exists yet. Stop the bot and start with an empty one: {command}"
+        return f"No copy exists yet. Stop the bot and start empty with: {command}"
     restore = f"cp -p {shlex.quote(copy.name)} {name}"
     return f"Stop the bot and restore the last good copy with: {command} && {restore}"
 

@@ -234,7 +234,7 @@ def test_a_role_for_a_time_is_given_and_told() -> None:
     ("arguments", "sentence"),
     [
         (("allow", "ben", "viewer", "--for", "soon"), "--for soon: should be a time such as 90m or 8h"),
-        (("allow", "ben", "--identity", "telegram:5", "--for", "8h"), "Only a role can have an end time."),
+        (("allow", "ben", "--identity", "telegram:5", "--for", "8h"), "Only a role can end."),
     ],
 )
 def test_a_time_that_cannot_be(arguments: tuple[str, ...], sentence: str) -> None:

@@ -38,4 +38,4 @@ async def test_a_followed_log_that_one_may_not_read(world: World) -> None:
 
 
 async def test_neither(world: World) -> None:
-    assert (await world.say("cancel it")).title == "`it` is no deployment or followed log."
+    assert (await world.say("cancel it")).title == "`it` is not a deployment or followed log."

@@ -135,7 +135,7 @@ class Bot:
                 await self._web.start()
             resumed = await self.deployments.queue.resume()
             if resumed:
-                log.info("taking up %s", ", ".join(f"#{one.number}" for one in resumed))
+                log.info("resuming %s", ", ".join(f"#{one.number}" for one in resumed))
             if self.by_itself is not None:
                 work.append(self.by_itself.start())
                 work[-1].add_done_callback(_tell_break)
@@ -145,7 +145,7 @@ class Bot:
                 work[-1].add_done_callback(_tell_break)
             await self._stop.wait()
         finally:
-            log.info("stopping; what runs on servers goes on there")
+            log.info("stopping; deployments continue on the servers")
             await self._close(work)
 
     def _parts(self) -> Iterator[tuple[str, Coroutine[None, None, None]]]:

@@ -117,7 +117,9 @@ class StepFailed(DeploybotError):
     def __init__(self, server: str, step: str, code: int, tail: tuple[str, ...] = ()) -> None:
         """Take the server, the step, the exit code, and the last lines, which may show the cause."""
         cause = cause_of(tail)
-        why = f"failed on {server}: {cause} (exit code {code})" if cause else f"on {server} ended with code {code}"
+        why = (
+            f"failed on {server}: {cause} (exit code {code})" if cause else f"failed on {server} with exit code {code}"
+        )
         super().__init__(f"step `{step}` {why}")
         self.server = server
         self.step = step
@@ -130,7 +132,7 @@ class StepUnknown(DeploybotError):
 
     def __init__(self, server: str, step: str, why: str) -> None:
         """Take the server, the step, and what was found instead of an end."""
-        super().__init__(f"how step `{step}` on {server} ended is unknown: {why}")
+        super().__init__(f"the result of step `{step}` on {server} is unknown: {why}")
         self.server = server
         self.step = step
         self.why = why

@@ -66,4 +66,4 @@ def test_no_line_takes_long() -> None:
 def test_the_headline_names_step_server_cause_and_code() -> None:
     problem = StepFailed("web1", "up", 1, ("migrating", "no such table: users"))
     assert sentence(problem) == "Step `up` failed on web1: no such table: users (exit code 1)."
-    assert sentence(StepFailed("web1", "up", 1)) == "Step `up` on web1 ended with code 1."
+    assert sentence(StepFailed("web1", "up", 1)) == "Step `up` failed on web1 with exit code 1."

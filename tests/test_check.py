@@ -156,7 +156,7 @@ async def test_a_server_that_hangs_costs_only_its_own_row(settings: Settings, re
         (Unreachable("web1", "connection refused"), "connection refused", "Try `ssh -p 22 deploy@203.0.113.10`"),
         (Unreachable("web1", "no route", hint="Look there."), "no route", "Look there."),
         (HostKeyMismatch("web1", "another key"), "another key", "`deploybot trust web1` shows the new fingerprint"),
-        (StepFailed("web1", "probe", 3), "step `probe` on web1 ended with code 3", ""),
+        (StepFailed("web1", "probe", 3), "step `probe` failed on web1 with exit code 3", ""),
     ],
 )
 async def test_a_server_that_cannot_be_reached_has_a_cure(

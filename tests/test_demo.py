@@ -97,7 +97,7 @@ def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.Completed
         "did you mean `shop`?\n",
         "✗ `deploy` needs the role deployer on shop/production; you are viewer there.\n",
         "$ kill -9 ",
-        "The bot has gone away. Waiting for it to come back.\n",
+        "The connection to the bot was lost. Waiting for it to come back.\n",
         "  => builds of v4: 1, 13 pages, 0 of them twice\n",
         "✗ You can't approve your own request: someone else has to approve it.\n",
         "! #11 is void, and was not deployed.\n",

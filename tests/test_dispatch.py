@@ -14,7 +14,7 @@ import pytest
 from deploybot import App, Card, Context, Environment, Line, Release, Table, Tone
 from deploybot.card import Button
 from deploybot.command import Command, Follow, Handler, command
-from deploybot.dispatch import error_card
+from deploybot.dispatch import dispatcher, error_card
 from deploybot.dispatch.argument_lookup import Subject, arguments_of
 from deploybot.dispatch.recent_messages import Allowance, Recent
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
@@ -143,7 +143,7 @@ async def test_what_is_not_understood_is_said_privately(world: World) -> None:
         private=True,
         ok=False,
     )
-    assert (await world.say("deploy \u202eshop")).title.startswith("Your message holds a character")
+    assert (await world.say("deploy \u202eshop")).title.startswith("Your message has an invisible character")
 
 
 async def test_suggestions_name_only_what_one_may_see(world: World) -> None:
@@ -306,15 +306,15 @@ async def test_what_is_cancelled_has_to_exist(world: World) -> None:
     assert (card.title, card.hint) == ("There is no deployment #4.", "`history APP` lists them.")
     card = await world.say("cancel log-4")
     assert (card.title, card.hint) == (
-        "No one follows a log called log-4 now.",
-        "It has been stopped, or its hour is over.",
+        "No followed log log-4 is running.",
+        "It was stopped, or ended after an hour.",
     )
 
 
 async def test_a_ref_without_an_app(world: World) -> None:
     call = Call(command=world.services.commands["diff"], text="", arguments={}, app=None, environment=None)
     subject = Subject(Action.VIEW, None, None, {})
-    with pytest.raises(UserError, match=r"^`v1` needs an app to be looked up in\.$"):
+    with pytest.raises(UserError, match=r"^Say which app `v1` belongs to\.$"):
         await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, world.services, lambda _, __: True)
 
 
@@ -409,7 +409,7 @@ async def test_surprises_are_not_told(world: World, caplog: pytest.LogCaptureFix
         card = await world.say("deploy shop")
     match = re.fullmatch(r"Something broke on my side, id ([0-9a-f]{4})\.", card.title)
     assert match
-    assert card.hint == "The bot's log says more under this id."
+    assert card.hint == "Search the bot's log for this id."
     assert f"id {match[1]}" in caplog.text
     assert "RuntimeError: boom with" in caplog.text
     assert SECRET not in caplog.text
@@ -427,9 +427,9 @@ async def test_a_command_has_a_deadline() -> None:
     commands = made("wait", wait, within=0.01), made("change", _copy(wait), needs="admin", within=0.01)
     async with make_world(*commands, made("clock", time_out)) as other:
         card = await other.say("wait")
-        assert (card.title, card.hint) == ("`wait` did not come to an end within 0.0 s.", "Try again in a while.")
+        assert (card.title, card.hint) == ("`wait` did not finish within 0.0 s.", "Try again in a while.")
         card = await other.say("change")
-        assert card.hint == "Look at `status` before you try again."
+        assert card.hint == "Check `status` before you try again."
         assert (await other.say("clock")).title.startswith("Something broke on my side")
 
 
@@ -487,7 +487,7 @@ async def test_who_cannot_be_told_apart_is_not_told_why(world: World, caplog: py
     world.store.gone = "the database at /var/lib/deploybot is damaged"
     card = await world.say("deploy shop")
     assert card.title == "I cannot identify you: my database does not answer."
-    assert card.hint == "The bot's log says why."
+    assert card.hint == "See the bot's log."
     assert "the sender of a message cannot be identified: the database at /var/lib/deploybot is damaged" in caplog.text
 
 
@@ -590,8 +590,9 @@ PROBES = {
 }
 
 
-async def test_matrix_through_the_front_door(figure: Callable[[str], None]) -> None:
+async def test_matrix_through_the_front_door(figure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Every role, app, environment and action, typed, mentioned and pressed, in a channel and in private."""
+    monkeypatch.setattr(dispatcher, "ALIKE_AFTER", 0.0)
     ran: list[str] = []
 
     async def probe(_: Context, app: App, env: Environment) -> Card | None:

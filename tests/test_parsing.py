@@ -218,7 +218,7 @@ USAGE_LOGS = (
         (
             "run blog x",
             "There is no task `x` of blog.",
-            "It has none: name some in [apps.blog.tasks] of bot.toml.",
+            "It has no tasks: add some to [apps.blog.tasks] of bot.toml.",
             "",
         ),
         (
@@ -237,12 +237,12 @@ USAGE_LOGS = (
         (
             "deploy wiki --dry-run because x",
             "Which environment of wiki do you mean: test, live?",
-            "Say it like this: deploy wiki --dry-run to test because x",
+            "For example: deploy wiki --dry-run to test because x",
             "deploy wiki --dry-run to test because x",
         ),
-        ("deploy", "An app should follow `deploy`: shop, blog, wiki.", USAGE_DEPLOY, ""),
-        ("claim", "`<code>` should follow `claim`.", "Usage: claim <code>\nFor example: claim 7KQ2-M9XD", ""),
-        ("deploy shop to", "An environment should follow `to`: staging, production.", USAGE_DEPLOY, ""),
+        ("deploy", "Add an app after `deploy`: shop, blog, wiki.", USAGE_DEPLOY, ""),
+        ("claim", "Add `<code>` after `claim`.", "Usage: claim <code>\nFor example: claim 7KQ2-M9XD", ""),
+        ("deploy shop to", "Add an environment after `to`: staging, production.", USAGE_DEPLOY, ""),
         (
             "deploy shop production",
             "I do not understand `production` there, did you mean `deploy shop to production`?",
@@ -288,11 +288,11 @@ USAGE_LOGS = (
         ('deploy ""', "An app is missing in ``.", USAGE_DEPLOY, ""),
         (
             "deploy shop@-rf",
-            "`-rf` is no ref: refs are letters, digits and . _ / + - and begin with none of . / + -",
+            "`-rf` is not a ref: use letters, digits and . _ / + -, and do not begin with . / + -",
             USAGE_DEPLOY,
             "",
         ),
-        ("deploy shop because", "The reason should follow `because`.", USAGE_DEPLOY, ""),
+        ("deploy shop because", "Add a reason after `because`.", USAGE_DEPLOY, ""),
         (
             "status shop in production",
             "I do not understand `in` there, did you mean `status shop production`?",
@@ -301,13 +301,13 @@ USAGE_LOGS = (
         ),
         (
             "lock shop production",
-            "`lock` wants to know why: add `because …`.",
+            "`lock` needs a reason: add `because …`.",
             USAGE_LOCK,
             "",
         ),
         (
             "logs shop since 5",
-            "`5` is no duration such as 90s, 15m, 2h or 1h30m and no time of day such as 18:00.",
+            "`5` is not a duration such as 90s, 15m, 2h or 1h30m or time of day such as 18:00.",
             USAGE_LOGS,
             "",
         ),
@@ -325,21 +325,21 @@ USAGE_LOGS = (
         ),
         (
             "logs shop grep x 5y",
-            "`5y` is no whole number.",
+            "`5y` is not a whole number.",
             USAGE_LOGS,
             "",
         ),
         (
             "cancel it",
-            "`it` is no deployment or followed log.",
+            "`it` is not a deployment or followed log.",
             "Usage: cancel <what>\nFor example: cancel #42",
             "",
         ),
         ("apps please", "I do not understand `please` there.", "Usage: apps", ""),
         (
             "logs shop grep “two words",
-            "The quote that begins at `“two words` does not end.",
-            "Close it, or leave it out: only text with blanks in it needs quotes.",
+            "The quote that starts at `“two words` is not closed.",
+            "Close it, or remove it: only text with spaces needs quotes.",
             "",
         ),
     ],
@@ -418,9 +418,7 @@ def test_another_bots_command() -> None:
 def test_what_cannot_be_seen(sign: str) -> None:
     with pytest.raises(UserError) as caught:
         clean(f"deploy {sign}shop")
-    assert caught.value.sentence == (
-        f"Your message holds a character that cannot be seen (U+{ord(sign):04X}), so I did not read it."
-    )
+    assert caught.value.sentence == (f"Your message has an invisible character (U+{ord(sign):04X}), so I ignored it.")
     assert caught.value.hint == "Type it again by hand, or paste it as plain text."
 
 
@@ -528,9 +526,9 @@ def test_required_glue_and_words() -> None:
     call = parse(forms, "go now shop/production 1,2,1", SETTINGS, EVERYTHING)
     assert call.arguments == {"app": SHOP, "env": PRODUCTION, "many": (1, 2)}
     for text, sentence in {
-        "go now shop": "`/` and an environment should follow `shop`.",
-        "go shop": "`now` should follow `go`.",
-        "go": "`now` should follow `go`.",
+        "go now shop": "Add `/` and an environment after `shop`.",
+        "go shop": "Add `now` after `go`.",
+        "go": "Add `now` after `go`.",
     }.items():
         with pytest.raises(UsageError) as caught:
             parse(forms, text, SETTINGS, EVERYTHING)
@@ -563,7 +561,7 @@ def test_what_leans_on_something_that_was_not_said() -> None:
     for text, sentence in {
         "go web1": "There is no app `web1`.",
         "go shop web1": "There is no environment `web1` of shop.",
-        "be": "An app should follow `be`.",
+        "be": "Add an app after `be`.",
     }.items():
         with pytest.raises(UserError) as caught:
             parse(forms, text, SETTINGS, EVERYTHING)

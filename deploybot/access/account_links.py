@@ -23,7 +23,7 @@ from deploybot.units import show_duration
 LIFE = 600.0
 CONSOLE = "console"
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-_ASK_FIRST = "Ask for one first: `link`, in the chat where I know you."
+_ASK_FIRST = "Get one first: type `link` in the chat where I know you."
 
 
 def new_code() -> str:
@@ -56,7 +56,7 @@ class Linking:
     async def _begin(self, ctx: Context) -> Card:
         """Issue a code to a known person in a private chat."""
         if ctx.person is None:
-            raise UserError("I do not know you here, so begin in the chat where I do: type `link` there.")
+            raise UserError("I do not know you here. Start in a chat where I do: type `link` there.")
         require_private(ctx.incoming, "a code")
         code = new_code()
         incoming, until = ctx.incoming, self._clock.now() + LIFE
@@ -72,7 +72,7 @@ class Linking:
         await self._store.write(issue)
         return Card(
             title=f"Type this in the other chat, within {show_duration(LIFE)}: link {code}",
-            text="Then I ask you here to confirm. Do not give the code to anyone.",
+            text="I will then ask you here to confirm. Do not share the code.",
             private=True,
         )
 
@@ -82,12 +82,12 @@ class Linking:
 
         def take(tables: Tables) -> tuple[Person, AccountLink, Person | None] | str:
             if tables.links.paused(identity, now):
-                return "Too many wrong codes: I take none of yours for a quarter of an hour."
+                return "Too many wrong codes. I accept none from you for 15 minutes."
             link = tables.links.take(code, identity, now)
             holder = None if link is None else _by_id(tables, link.person)
             if link is None or holder is None:
                 tables.links.fail(identity, now)
-                return "This code is wrong, used, or too old."
+                return "This code is wrong, already used or expired."
             other = tables.people.of(identity)
             if refused := _detached(tables, identity) or _roleless(tables, other, now):
                 tables.links.end(holder.id)
@@ -140,7 +140,7 @@ class Linking:
             if other not in {None, person} and not link.agreed:
                 raise UserError(
                     f"{identity_text(link.other)} is already a person and has not confirmed yet.",
-                    hint="Say `link yes` there first.",
+                    hint="Type `link yes` there first.",
                 )
             if other is None:
                 tables.people.link(person.id, link.other, by=person.name, now=now)
@@ -183,7 +183,7 @@ class Linking:
         person = tables.people.of(incoming.identity)
         link = None if person is None else tables.links.get(person.id, self._clock.now())
         if person is None or link is None or link.identity != incoming.identity:
-            raise UserError("There is nothing of yours to link here, or it took too long.", hint=_ASK_FIRST)
+            raise UserError("You have no link to confirm here, or it has expired.", hint=_ASK_FIRST)
         return person, link
 
 
@@ -198,14 +198,14 @@ def _detached(tables: Tables, identity: Identity) -> str:
     account = tables.people.account(identity)
     if account is None or not account.detached:
         return ""
-    return f"An admin took {identity_text(identity)} away: only an admin of everything can let it in again."
+    return f"An admin removed {identity_text(identity)}. Only an admin of everything can add it again."
 
 
 def _roleless(tables: Tables, person: Person | None, now: float) -> str:
     """Return why a person without any role can't be linked; empty for strangers and people with a role."""
     if person is None or role_of(person, tables.people.grants(), None, None, now) is not None:
         return ""
-    return "Who has no role cannot link accounts: ask an administrator for one first."
+    return "You need a role to link accounts: ask an administrator for one first."
 
 
 def _insist_on_role(tables: Tables, person: Person, now: float) -> None:
@@ -215,8 +215,8 @@ def _insist_on_role(tables: Tables, person: Person, now: float) -> None:
 
 def _nearly(holder: Person, link: AccountLink) -> Card:
     return Card(
-        title=f"Nearly: now say `link yes` in {link.identity.platform}, where the code came from.",
-        text=f"From then on you are {holder.name} here, too.",
+        title=f"Almost done: now type `link yes` in {link.identity.platform}, where the code came from.",
+        text=f"After that, you are {holder.name} here too.",
         private=True,
     )
 
@@ -224,9 +224,9 @@ def _nearly(holder: Person, link: AccountLink) -> Card:
 def _first_question(other: Person, holder: Person, link: AccountLink) -> Card:
     """Return the question for a sender who typed a code and is already a person."""
     return Card(
-        title=f"This is a code of {holder.name}'s, from {identity_text(link.identity)}. Are you {holder.name}, too?",
-        text=f"If you say yes, {holder.name} may do all that you may do here as {other.name}. "
-        "If somebody else gave you the code, say no: they want your roles.",
+        title=f"This code belongs to {holder.name}, from {identity_text(link.identity)}. Are you {holder.name} too?",
+        text=f"If you say yes, {holder.name} may do everything here that you may do as {other.name}. "
+        "If someone else gave you the code, say no: they want your roles.",
         tone=Tone.WARN,
         buttons=(Button("Yes, that is me", "link yes"), Button("No", "link no", danger=True)),
         private=True,

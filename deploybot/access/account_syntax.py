@@ -27,7 +27,7 @@ _SLACK = re.compile(r"(?P<team>[A-Z0-9][A-Z0-9.-]{0,63})/(?P<user>[A-Z0-9]{2,32}
 _UUID = re.compile(r"\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?")
 _EMAIL = re.compile(r"[^\s:@<>/]{1,64}@[^\s:@<>/]{1,190}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
-_HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new, as `whoami` shows it to them."
+_HINT = "Write @NAME for a known person, or PLATFORM:ID:NAME for a new one, as `whoami` shows it to them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ def read_who(text: str) -> Who:
     if not colon:
         return Who(None, _name(text.removeprefix("@")))
     if platform.lower() not in PLATFORMS:
-        there = f"There are {', '.join(CHATS)}, and for who does things there {', '.join(FORGES)}."
-        raise UserError(f"I know no platform `{platform[:40]}`.", hint=f"{there} {_HINT}")
+        there = f"Chats: {', '.join(CHATS)}. Git accounts: {', '.join(FORGES)}."
+        raise UserError(f"Unknown platform `{platform[:40]}`.", hint=f"{there} {_HINT}")
     user, _, name = rest.partition(":")
     return Who(_identity(platform.lower(), user), _name(name.removeprefix("@")) if name else "")
 
@@ -65,26 +65,31 @@ def _identity(platform: str, user: str) -> Identity:
     if platform == "slack":
         match = _SLACK.fullmatch(user)
         if match is None:
-            raise UserError(f"`{user[:40]}` is no Slack id such as T012/U345: names are not identities.", hint=_HINT)
+            raise UserError(f"`{user[:40]}` is not a Slack id such as T012/U345. Names are not accepted.", hint=_HINT)
         return Identity(platform, match["user"], match["team"])
     if platform == "bitbucket":
         match = _UUID.fullmatch(user.lower())
         if match is None:
-            raise UserError(f"`{user[:40]}` is no UUID: on bitbucket people are UUIDs, not names.", hint=_HINT)
+            raise UserError(
+                f"`{user[:40]}` is not a UUID. On bitbucket, people are identified by UUID, not by name.", hint=_HINT
+            )
         return Identity(platform, f"{{{match[1]}}}")
     if platform == "git":
         if not _EMAIL.fullmatch(user):
-            raise UserError(f"`{user[:40]}` is no address as commits have it, such as ana@example.com.", hint=_HINT)
+            raise UserError(f"`{user[:40]}` is not a commit's email address such as ana@example.com.", hint=_HINT)
         return Identity(platform, user.lower())
     if not (_CONSOLE if platform == "console" else _NUMBER).fullmatch(user):
-        raise UserError(f"`{user[:40]}` is no number: on {platform} people are numbers, not names.", hint=_HINT)
+        raise UserError(
+            f"`{user[:40]}` is not a number. On {platform}, people are identified by number, not by name.", hint=_HINT
+        )
     return Identity(platform, user)
 
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text.lower()):
         raise UserError(
-            f"`{text[:40]}` is no person's name: up to 40 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first.",
+            f"`{text[:40]}` is not a person's name: use up to 40 of a-z, 0-9, `.`, `_` and `-`, "
+            "starting with a letter or digit.",
             hint=_HINT,
         )
     return text.lower()

@@ -244,7 +244,7 @@ class Access:
         return Card(
             title=f"You are {known.person.name}.",
             lines=tuple(Line(place_name(one.app, one.environment), f"{one.role}{end_text(one.until)}") for one in mine),
-            text="" if mine else "You have no role anywhere now: ask an administrator for one.",
+            text="" if mine else "You have no role any more: ask an administrator for one.",
             footer=identity_text(identity),
             private=True,
         )
@@ -272,8 +272,8 @@ class Access:
         person = await self._store.write(claim)
         if person is None:
             raise UserError(
-                "This code is wrong, used, or too old, or you tried too often.",
-                hint="After five wrong codes of yours I take none for a quarter of an hour. "
+                "This code is wrong, already used or expired, or you tried too often.",
+                hint="After five wrong codes I accept none from you for 15 minutes. "
                 "The bot prints a new code when it starts while there is no administrator.",
             )
         return Card(

@@ -20,7 +20,7 @@ def _make(tables: Tables) -> None:
         return
     if tables.people.named(BOT_NAME) is not None:
         raise UserError(
-            f"There is a person named {BOT_NAME} on the allowlist, and `auto` in bot.toml needs that name for me.",
+            f"The allowlist has a person named {BOT_NAME}, but `auto` in bot.toml needs that name for me.",
             hint=f"Give that person another name: `deploybot rename {BOT_NAME} NAME`.",
         )
     tables.people.add(BOT_NAME, AUTO)

@@ -31,7 +31,7 @@ class GrantEnds:
             try:
                 due = await self.look()
             except StoreError as problem:
-                log.warning("grants that have ended are not removed yet: %s", problem)
+                log.warning("expired grants could not be removed yet: %s", problem)
             await asyncio.sleep(min(max(due, 0.0), LOOK_EVERY))
 
     async def look(self) -> float:
@@ -51,5 +51,5 @@ class GrantEnds:
         place = place_name(grant.app, grant.environment)
         detail = f"{grant.role} on {place}"
         tables.audit.append(actor="deploybot", action="grant ended", subject=name, detail=detail, now=now)
-        text = f"The time is over for which {name} was {detail}, given by {grant.by}."
+        text = f"{name} is no longer {detail}: the grant by {grant.by} has expired."
         self._announcer.tell(tables, text, app=grant.app, environment=grant.environment, now=now)

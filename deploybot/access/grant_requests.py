@@ -35,7 +35,9 @@ class Granting:
         """Give a role, an account or both, or store it for a second admin to confirm. Raise UserError on bad input."""
         wanted, actor = read_who(who), self._actor(ctx)
         if role is None and seconds:
-            raise UserError("Only a role can end.", hint="Like this: `allow @ben deployer on shop for 8h`.")
+            raise UserError(
+                "Only a role can have an end time.", hint="Like this: `allow @ben deployer on shop for 8h`."
+            )
         until = actor.now + seconds if seconds else 0.0
         given = Given(who=wanted, role=role, app=place[0], environment=place[1], until=until)
 
@@ -70,11 +72,11 @@ class Granting:
         others = who_may(self._question(tables, None, change, "confirm", actor.now))
         if not others:
             raise UserError(
-                f"You are the only admin on {place_name(change.app, change.environment)}, and it takes two.",
-                hint="`deploybot allow` on the bot's machine makes a second one.",
+                f"You are the only admin on {place_name(change.app, change.environment)}, and this change needs two.",
+                hint="`deploybot allow` on the bot's machine adds a second one.",
             )
         names = " or ".join(others)
-        text = f"{actor.name} asks for {change.name}: {who} becomes {describe(change)}. {names} has to confirm it."
+        text = f"{actor.name} requests {change.name}: {who} becomes {describe(change)}. {names} has to confirm it."
         asks = "Your one-time code?" if self._coded else ""
         buttons = (
             Button("Confirm", f"confirm {change.name}", asks=asks, asks_code=self._coded),
@@ -101,7 +103,7 @@ class Granting:
         def confirm(tables: Tables) -> str:
             kept = tables.grant_changes.get(change.number, actor.now)
             if kept is None:
-                raise UserError(f"{change.name} does not wait any more.", hint="`who` lists who has which role.")
+                raise UserError(f"{change.name} is no longer waiting.", hint="`who` lists who has which role.")
             tables.grant_changes.remove(kept.number)
             return self._refuse(tables, kept, actor) if refuse else self._confirm(tables, kept, actor)
 
@@ -166,7 +168,7 @@ class Granting:
             before = self._announcer.admins(tables, *place, actor.now)
             taken = take(tables, person, app, environment, actor)
             if taken.grants or taken.accounts:
-                text = f"{actor.name} took {_lost(taken)} from {person.name} on {place_name(*place)}."
+                text = f"{actor.name} removed {_lost(taken)} from {person.name} on {place_name(*place)}."
                 self._announcer.tell(
                     tables,
                     text,
@@ -188,13 +190,13 @@ class Granting:
         identity, actor = read_who(account).identity, self._actor(ctx)
         if identity is None:
             raise UserError(
-                f"`{account[:60]}` is no account.", hint="Accounts are PLATFORM:ID, such as slack:T012/U345."
+                f"`{account[:60]}` is not an account.", hint="Accounts are PLATFORM:ID, such as slack:T012/U345."
             )
 
         def cut(tables: Tables) -> Person:
             before = self._announcer.admins(tables, EVERY, EVERY, actor.now)
             person = unlink(tables, identity, actor)
-            text = f"{actor.name} took the account {identity_text(identity)} from {person.name}."
+            text = f"{actor.name} removed the account {identity_text(identity)} from {person.name}."
             self._announcer.tell(
                 tables, text, app=EVERY, environment=EVERY, now=actor.now, actor=actor.number, admins=before
             )
@@ -213,9 +215,9 @@ class Granting:
 
 
 def describe(change: GrantChange) -> str:
-    """Describe a change: `deployer on shop for 8 h`, or `a further account`."""
+    """Describe a change: `deployer on shop for 8 h`, or `another account`."""
     if change.role is None:
-        return "a further account"
+        return "another account"
     end = f" for {show_duration(change.seconds)}" if change.seconds else ""
     return f"{change.role} on {place_name(change.app, change.environment)}{end}"
 

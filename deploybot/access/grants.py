@@ -84,11 +84,11 @@ def check(tables: Tables, wanted: Who, actor: Actor) -> Person | None:
         )
     namesake = people.named(wanted.name)
     if namesake is not None:
-        there = f"There is a @{namesake.name} already"
-        why = f"{there}, and to give somebody a further identity one has to be admin of all."
+        there = f"@{namesake.name} already exists"
+        why = f"{there}. Only an admin of everything can give a person another account."
         _insist_on_admin(people, actor, why)
     elif people.account(wanted.identity) is not None:
-        why = f"{identity_text(wanted.identity)} was taken away, and to let it in again one has to be admin of all."
+        why = f"{identity_text(wanted.identity)} was removed. Only an admin of everything can add it again."
         _insist_on_admin(people, actor, why)
     return namesake
 
@@ -127,7 +127,9 @@ def unlink(tables: Tables, identity: Identity, actor: Actor) -> Person:
     """Unlink one account and return its person. Raise UserError if no person has it."""
     person = tables.people.of(identity)
     if person is None or not tables.people.detach(identity):
-        raise UserError(f"{identity_text(identity)} is not linked to anybody.", hint="`who` lists people with theirs.")
+        raise UserError(
+            f"{identity_text(identity)} is not linked to anyone.", hint="`who` lists people and their accounts."
+        )
     detail = identity_text(identity)
     tables.audit.append(actor=actor.name, action="unlink", subject=person.name, detail=detail, now=actor.now)
     return person
@@ -163,7 +165,7 @@ def no_role(people: People, wanted: Who, who: str) -> UserError:
     person = find(people, wanted)
     return UserError(
         f"Which role should `{f'@{person.name}' if person and wanted.identity else who[:60]}` have?",
-        hint=f"{', '.join(Role)}. Without one PLATFORM:ID:NAME gives somebody a further identity.",
+        hint=f"{', '.join(Role)}. Without a role, PLATFORM:ID:NAME gives a person another account.",
     )
 
 
@@ -173,5 +175,5 @@ def unknown_person(who: str, people: People, *, listed: bool = False) -> UserErr
     near = nearest(who.removeprefix("@"), names)
     guess = f", did you mean @{near}?" if near else "."
     there = f"I know {', '.join(f'@{name}' for name in names[:_FEW])}{' and more' if len(names) > _FEW else ''}."
-    new = "Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them."
+    new = "Write a new person as PLATFORM:ID:NAME, as `whoami` shows it to them."
     return UserError(f"There is no person called `{who[:60]}`{guess}", hint=there if listed else new)

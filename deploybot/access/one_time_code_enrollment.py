@@ -32,8 +32,8 @@ class Enrolment:
             return await self._take(person, code, secret)
         if secret is not None:
             raise UserError(
-                "Your phone makes your codes already.",
-                hint="To change phones, type a code of the old one: `totp CODE`.",
+                "Your phone already generates your codes.",
+                hint="To change phones, type a code from the old one: `totp CODE`.",
             )
         return await self._offer(person)
 
@@ -47,8 +47,8 @@ class Enrolment:
         await self._codes.offer(person.id, secret)
         await self._audit(person, "totp offered")
         return Card(
-            title="Give this to the app on your phone that makes one-time codes:",
-            lines=(Line("secret", secret), Line("or all in one", enrolment(secret, person.name))),
+            title="Add this to the authenticator app on your phone:",
+            lines=(Line("secret", secret), Line("or as a link", enrolment(secret, person.name))),
             text="Then type the first code that it shows: `totp CODE`. Delete this message afterwards.",
             tone=Tone.WARN,
             private=True,
@@ -58,7 +58,7 @@ class Enrolment:
         """Put the offered secret into effect with its first code, or offer a new one for a code of the current one."""
         offered = await self._codes.offered(person.id)
         if offered is None and secret is None:
-            raise UserError("You have no secret yet that could make codes.", hint="Type `totp` first.")
+            raise UserError("You have not set up one-time codes yet.", hint="Type `totp` first.")
         now = self._clock.now()
         new_step = step_of(offered, code, now) if offered else 0
         old_step = step_of(secret, code, now) if secret else 0
@@ -67,7 +67,9 @@ class Enrolment:
             return await self._offer(person)
         await self._codes.confirm(person.id)
         await self._audit(person, "totp")
-        return Card(title="From now on your phone makes your codes.", tone=Tone.GOOD, private=True)
+        return Card(
+            title="One-time codes are set up: your phone generates them from now on.", tone=Tone.GOOD, private=True
+        )
 
     async def _audit(self, person: Person, action: str) -> None:
         now = self._clock.now()

@@ -58,7 +58,7 @@ class AuditHeadPosts:
             notification=True,
             title=f"The audit has {head.number:,} rows.",
             code=(mark,),
-            hint=f"`deploybot audit verify --head {mark}` tells whether one of them was changed after today.",
+            hint=f"`deploybot audit verify --head {mark}` shows whether one of them was changed after today.",
         )
         for place in self._places:
             tables.outbox.put(place, card, now)

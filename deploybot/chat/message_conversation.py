@@ -79,7 +79,7 @@ class Talk:
         except DeploybotError as error:
             log.warning("%s: an answer did not arrive: %s", self._room.platform, error)
         except Exception:
-            log.exception("%s: answering a message broke", self._room.platform)
+            log.exception("%s: answering a message failed", self._room.platform)
         finally:
             await self._finish()
 
@@ -121,9 +121,9 @@ class Talk:
             try:
                 await self._insist(lambda: self._show(message))
             except DeploybotError as error:
-                log.warning("%s: a state of a message was given up: %s", self._room.platform, error)
+                log.warning("%s: gave up on an update of a message: %s", self._room.platform, error)
             except Exception:
-                log.exception("%s: saying a message broke", self._room.platform)
+                log.exception("%s: posting a message failed", self._room.platform)
             if self._over and not message.changed.is_set():
                 return
             with contextlib.suppress(TimeoutError):

@@ -67,7 +67,7 @@ class OutboxWorker(Courier[OutboxItem]):
         """Send a card. Raises Unreachable while the chat wants a pause, which applies to all lanes of the channel."""
         channel, now = (item.place.platform, item.place.channel), time.monotonic()
         if (left := self._quiet.get(channel, 0.0) - now) > 0:
-            raise Unreachable(item.place.platform, "it asked for a pause", retry_after=left)
+            raise Unreachable(item.place.platform, "it asked the bot to slow down", retry_after=left)
         self._quiet.pop(channel, None)
         try:
             return await self._say(item)
@@ -80,7 +80,7 @@ class OutboxWorker(Courier[OutboxItem]):
         """Edit the existing message. If there is none or it is gone for good, post the card as a new one."""
         chat = self._chats.get(item.place.platform)
         if chat is None:
-            raise UserError(f"there is no chat {item.place.platform} in bot.toml")
+            raise UserError(f"bot.toml has no [{item.place.platform}]")
         if item.message:
             try:
                 await chat.edit(item.place, item.message, item.card)

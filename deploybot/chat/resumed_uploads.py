@@ -55,7 +55,7 @@ class Uploads:
         try:
             return await self._store.write(begin)
         except StoreError as error:
-            log.warning("%s: %s is not taken up again by a restart: %s", self._platform, upload.name, error)
+            log.warning("%s: the upload of %s will not resume after a restart: %s", self._platform, upload.name, error)
             return True
 
     async def share(self, upload: ResumedUpload) -> None:
@@ -74,7 +74,9 @@ class Uploads:
         try:
             await self._store.write(move)
         except StoreError as error:
-            log.warning("%s: how far the upload of %s is could not be kept: %s", self._platform, upload.name, error)
+            log.warning(
+                "%s: the progress of the upload of %s could not be saved: %s", self._platform, upload.name, error
+            )
 
     async def left(self) -> tuple[ResumedUpload, ...]:
         """Return the uploads that were started and not shared. Raises StoreError."""

@@ -12,7 +12,7 @@ from deploybot.setup_notices import Notice, NoticeBoard
 
 _FIXES = {
     "slack": "Invite the bot there (`/invite @deploybot`)",
-    "telegram": "Add the bot to that chat, and let it write there",
+    "telegram": "Add the bot to that chat and let it post there",
 }
 _PREFIX = "channel "
 
@@ -42,11 +42,11 @@ class MissingChannels:
             return
         key = _key(place)
         self._known(tables).add(key)
-        way_in = _FIXES.get(place.platform, "Let the bot write there")
+        way_in = _FIXES.get(place.platform, "Let the bot post there")
         notice = Notice(
             key=key,
             title=f"I cannot write in {place.channel} on {place.platform}, which {keys} of bot.toml names.",
-            text=f"{why} What belongs there is not posted.",
+            text=f"{why} Messages for this channel are not posted.",
             fix=f"{way_in}, or correct {keys}.",
             besides=place,
         )

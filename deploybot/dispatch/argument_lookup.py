@@ -97,7 +97,7 @@ def _follow(name: str, services: Services, sees: Sees) -> Follow:
     found = services.logs.following(name)
     if found is None or not sees(found.app, found.environment):
         problem = Unseen if found else UserError
-        raise problem(f"No one follows a log called {name} now.", hint="It has been stopped, or its hour is over.")
+        raise problem(f"No followed log {name} is running.", hint="It was stopped, or ended after an hour.")
     return found
 
 
@@ -105,14 +105,14 @@ async def _change(number: int, services: Services, sees: Sees) -> GrantChange:
     found = await services.people.change(number)
     if found is None or not sees(found.app, found.environment):
         raise (Unseen if found else UserError)(
-            f"There is no grant-{number} that waits.", hint="It was confirmed or refused, or its day is over."
+            f"No grant-{number} is waiting.", hint="It was confirmed or refused, or expired after a day."
         )
     return found
 
 
 async def _release(ref: Ref, call: Call, services: Services, sees: Sees) -> Release:
     if call.app is None:
-        raise UserError(f"`{ref.text}` needs an app to be looked up in.")
+        raise UserError(f"Say which app `{ref.text}` belongs to.")
     if not ref.number:
         back = call.command.name == Kind.ROLLBACK
         found = await services.releases.resolve(call.app, call.environment, ref.text, back=back)

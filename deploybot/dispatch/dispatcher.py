@@ -33,7 +33,7 @@ _CHANGES_NOTHING = frozenset({Action.ANYONE, Action.VIEW})
 _TAKES_CODES = frozenset({"claim", "link"})
 _GREETINGS = frozenset({"", "?"})
 _CONSOLE = "console"
-_SEE_LOG = "The bot's log says why."
+_SEE_LOG = "See the bot's log."
 _LOOK_SECONDS = 5.0
 ALIKE_AFTER = 0.05
 """Minimum seconds until a sender learns that something does not exist. The wait hides the audit row
@@ -241,8 +241,8 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - becomes the answer, and the result in the audit
             if isinstance(error, TimeoutError) and deadline.expired():
                 error = UserError(
-                    f"`{command.name}` did not come to an end within {show_duration(command.within)}.",
-                    hint="Look at `status` before you try again." if request.changes else "Try again in a while.",
+                    f"`{command.name}` did not finish within {show_duration(command.within)}.",
+                    hint="Check `status` before you try again." if request.changes else "Try again in a while.",
                 )
             return error_card(error, self._redactor, now_runs=await self._now_runs(error, subject))
 

@@ -81,7 +81,7 @@ def _broke(error: Exception, redactor: TextRedactor) -> Card:
     log.error("something broke, id %s\n%s", mark, redactor.text("".join(traceback.format_exception(error)).rstrip()))
     return Card(
         title=f"Something broke on my side, id {mark}.",
-        hint="The bot's log says more under this id.",
+        hint="Search the bot's log for this id.",
         tone=Tone.BAD,
         ok=False,
     )

@@ -55,7 +55,7 @@ class _Budget:
         if self._left < 0:
             raise Unreadable(f"its answer is longer than {self._most:,} bytes")
         if (left := self._end - time.monotonic()) <= 0:
-            raise TimeoutError("the answer did not come to its end in time")
+            raise TimeoutError("the answer did not finish in time")
         return left
 
     def spend(self, count: int) -> int:
@@ -172,7 +172,7 @@ class BoundedAdapter(HTTPAdapter):
         if resp.status in _REDIRECTS:
             raise Unreadable("it redirects, which an Engine never does")
         if resp.headers.get("content-encoding", "identity").lower() != "identity":
-            raise Unreadable("its answer is compressed, which was not asked for")
+            raise Unreadable("its answer is compressed, which the bot did not ask for")
         response = super().build_response(req, resp)
         # Without this, requests would guess the encoding, which takes seconds for a long answer.
         response.encoding = "utf-8"

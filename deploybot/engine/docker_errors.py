@@ -11,7 +11,7 @@ from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
 from deploybot.ssh.ssh_errors import plain
 from deploybot.trusted_files import UnsafeFileError
 
-_START_IT = "Look at it on the server with `systemctl status docker`, and start it with `systemctl start docker`."
+_START_IT = "Check it on the server with `systemctl status docker`, and start it with `systemctl start docker`."
 _GROUP = "Add the user to the group docker there (`usermod -aG docker USER`) and log in again."
 _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
     (
@@ -19,9 +19,9 @@ _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
         "there is no socket at {place}",
         "Is Docker installed there, and does `docker` in bot.toml name the right path?",
     ),
-    (PermissionError, "the socket {place} may not be used by this user", _GROUP),
+    (PermissionError, "this user has no permission for the socket {place}", _GROUP),
     (ConnectionRefusedError, "nothing listens at {place}", "The Docker daemon seems to be stopped. " + _START_IT),
-    (socket.gaierror, "the name in {place} is not known", "Check `docker` in bot.toml."),
+    (socket.gaierror, "the host name in {place} is unknown", "Check `docker` in bot.toml."),
     (
         ssl.SSLError,
         "TLS failed at {place}: {problem}",
@@ -51,9 +51,11 @@ def explain(what: str, place: str, problem: BaseException) -> DeploybotError:
         cause, sentence, hint = known
         return Unreachable(what, sentence.format(place=place, problem=cause), hint=hint)
     if unsafe := next((cause for cause in _causes(problem) if isinstance(cause, UnsafeFileError)), None):
-        return Unreachable(what, str(unsafe), hint="Nobody else may be able to change the files in `docker_tls`.")
+        return Unreachable(
+            what, str(unsafe), hint="Make sure that only this user can change the files in `docker_tls`."
+        )
     if _is(problem, ValueError):
-        return BadAnswer(what, f"at {place} something answers that is not Docker's API ({plain(str(problem))})")
+        return BadAnswer(what, f"the service at {place} is not Docker's API ({plain(str(problem))})")
     if _is(problem, OSError):
         return Unreachable(what, _CLOSED.format(place=place), hint=_CLOSED_HINT)
     return EngineError(f"{what}: {plain(str(problem))}")

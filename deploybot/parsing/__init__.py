@@ -129,9 +129,9 @@ def _read(reader: Reader, words: Words) -> None:
     if reader.token is not None:
         raise leftover(reader, reader.token)
     if words.reason == "":
-        raise Unfit("The reason should follow `because`.")
+        raise Unfit("Add a reason after `because`.")
     if reader.form.grammar.wants_reason and not words.reason:
-        raise Unfit(f"`{reader.form.grammar.name}` wants to know why: add `because …`.")
+        raise Unfit(f"`{reader.form.grammar.name}` needs a reason: add `because …`.")
     reader.find_out()
 
 

@@ -92,7 +92,7 @@ class Reader:
         elif self.is_word(part):
             self.at += 1
         else:
-            sentence = f"`{part}` should follow `{shown(self.words.tokens[self.at - 1].text)}`."
+            sentence = f"Add `{part}` after `{shown(self.words.tokens[self.at - 1].text)}`."
             raise Unfit(sentence) if self.token else Missing(sentence, part)
 
     def _cell(self, cell: Cell) -> None:
@@ -109,7 +109,7 @@ class Reader:
                 name, rest = glued.name, tail
             elif not glued.optional:
                 noun = self.form.parameters[glued.name].noun
-                raise Unfit(f"`{glued.sign}` and {with_article(noun)} should follow `{shown(token.text)}`.")
+                raise Unfit(f"Add `{glued.sign}` and {with_article(noun)} after `{shown(token.text)}`.")
         self._piece(name, rest, token)
         self.at += 1
 
@@ -132,8 +132,8 @@ class Reader:
         if problem is not None and len(parameter.types) == 1:
             raise problem
         kinds = [KINDS[kind] for kind in parameter.types]
-        what = " and no ".join(f"{kind.noun} such as {kind.such}" for kind in kinds if kind.such)
-        raise Unfit(f"`{shown(text)}` is no {what or parameter.noun}.")
+        what = " or ".join(f"{kind.noun} such as {kind.such}" for kind in kinds if kind.such)
+        raise Unfit(f"`{shown(text)}` is not {with_article(what or parameter.noun)}.")
 
     def _missing(self, cell: Cell) -> Missing:
         parameter = self.form.parameters[cell.name]
@@ -141,8 +141,8 @@ class Reader:
         names = KINDS[parameter.types[0]].names(self.scope)
         which = f": {', '.join(names)}" if names else ""
         text = parameter.types == (str,)
-        what = f"`<{cell.name}>`" if text else with_article(parameter.noun).capitalize()
-        return Missing(f"{what} should follow `{before}`{which}.", cell)
+        what = f"`<{cell.name}>`" if text else with_article(parameter.noun)
+        return Missing(f"Add {what} after `{before}`{which}.", cell)
 
     def find_out(self) -> None:
         """Fill in values that were not typed: the app's default environment, the newest release."""
@@ -154,13 +154,13 @@ class Reader:
     def _default_environment(self, parameter: Parameter) -> Environment:
         app = self.scope.app
         if app is None:
-            raise Unfit(f"An app should follow `{self.form.grammar.name}`.")
+            raise Unfit(f"Add an app after `{self.form.grammar.name}`.")
         names = self.scope.environments()
         found = default_environment(app, changes=self.form.command.needs is not Action.VIEW, visible=names)
         if found is None or found.name not in names:
             raise UserError(
                 f"Which environment of {app.name} do you mean" + (f": {', '.join(names)}?" if names else "?"),
-                hint=f"Say it like this: {self._completed(parameter.name, names[0] if names else 'ENVIRONMENT')}",
+                hint=f"For example: {self._completed(parameter.name, names[0] if names else 'ENVIRONMENT')}",
                 choices=tuple((name, self._completed(parameter.name, name)) for name in names),
             )
         self.scope.environment = found

@@ -66,7 +66,7 @@ def clean(text: str) -> str:
     for sign in text:
         if sign not in _SPACE and sign not in _JOINERS and unicodedata.category(sign) in {"Cc", "Cf", "Cs"}:
             raise UserError(
-                f"Your message holds a character that cannot be seen (U+{ord(sign):04X}), so I did not read it.",
+                f"Your message has an invisible character (U+{ord(sign):04X}), so I ignored it.",
                 hint="Type it again by hand, or paste it as plain text.",
             )
     return text
@@ -99,8 +99,8 @@ def _quoted(text: str, start: int) -> Token:
     end = next((at for at in range(start + 1, len(text)) if text[at] in closing), -1)
     if end < 0:
         raise UserError(
-            f"The quote that begins at `{text[start : start + 20]}` does not end.",
-            hint="Close it, or leave it out: only text with blanks in it needs quotes.",
+            f"The quote that starts at `{text[start : start + 20]}` is not closed.",
+            hint="Close it, or remove it: only text with spaces needs quotes.",
         )
     return Token(text[start + 1 : end], start, end + 1, quoted=True)
 
@@ -112,7 +112,7 @@ def _bare(text: str, start: int) -> Token:
 
 
 def split(text: str) -> Words:
-    """Split a message into words. Raise UserError for a quote that does not end."""
+    """Split a message into words. Raise UserError for a quote that is not closed."""
     tokens: list[Token] = []
     at = 0
     while at < len(text):

@@ -162,7 +162,7 @@ def _task(text: str, scope: Scope) -> Task:
     if text.lower() not in scope.app.tasks:
         problem = NoSuch("task", text, scope.tasks(), where=f" of {scope.app.name}")
         if not scope.app.tasks:
-            problem.hint = f"It has none: name some in [apps.{scope.app.name}.tasks] of bot.toml."
+            problem.hint = f"It has no tasks: add some to [apps.{scope.app.name}.tasks] of bot.toml."
         raise problem
     return Task(text.lower())
 
@@ -175,7 +175,7 @@ def _role(text: str, _: Scope) -> Role:
 
 def _whole(text: str, _: Scope) -> int:
     if not _WHOLE.fullmatch(text):
-        raise Unfit(f"`{shown(text)}` is no whole number.")
+        raise Unfit(f"`{shown(text)}` is not a whole number.")
     return int(text)
 
 
@@ -183,13 +183,13 @@ def _duration(text: str, _: Scope) -> Duration:
     with contextlib.suppress(ValueError):
         if seconds := duration(text.lower()):
             return Duration(seconds)
-    raise Unfit(f"`{shown(text)}` is no duration such as 90s, 15m, 2h or 1h30m.")
+    raise Unfit(f"`{shown(text)}` is not a duration such as 90s, 15m, 2h or 1h30m.")
 
 
 def _time(text: str, _: Scope) -> time:
     match = _TIME.fullmatch(text)
     if match is None:
-        raise Unfit(f"`{shown(text)}` is no time of day such as 18:00.")
+        raise Unfit(f"`{shown(text)}` is not a time of day such as 18:00.")
     return time(int(match[1]), int(match[2]))
 
 
@@ -208,30 +208,30 @@ def _ref(text: str, _: Scope) -> Ref:
         return Ref(text, int(text[1:]))
     if text.startswith("sha256:"):
         if not _DIGEST.fullmatch(text):
-            raise Unfit(f"`{shown(text)}` is no digest of an image: that is sha256: and 64 digits of 0-9 and a-f.")
+            raise Unfit(f"`{shown(text)}` is not an image digest: sha256: and 64 digits of 0-9 and a-f.")
         return Ref(text)
     if not _REF.fullmatch(text) or ".." in text or "//" in text or text.endswith(("/", ".", ".lock")):
-        raise Unfit(f"`{shown(text)}` is no ref: refs are letters, digits and . _ / + - and begin with none of . / + -")
+        raise Unfit(f"`{shown(text)}` is not a ref: use letters, digits and . _ / + -, and do not begin with . / + -")
     return Ref(text)
 
 
 def _number(text: str, _: Scope) -> Number:
     match = _NUMBER.fullmatch(text)
     if match is None:
-        raise Unfit(f"`{shown(text)}` is no deployment's number such as #42.")
+        raise Unfit(f"`{shown(text)}` is not a deployment number such as #42.")
     return Number(int(match[1]))
 
 
 def _follow(text: str, _: Scope) -> FollowName:
     if not _FOLLOW.fullmatch(text.lower()):
-        raise Unfit(f"`{shown(text)}` is no followed log such as log-3.")
+        raise Unfit(f"`{shown(text)}` is not a followed log such as log-3.")
     return FollowName(text.lower())
 
 
 def _change(text: str, _: Scope) -> ChangeNumber:
     match = _CHANGE.fullmatch(text.lower())
     if match is None:
-        raise Unfit(f"`{shown(text)}` is no change of grants such as grant-3.")
+        raise Unfit(f"`{shown(text)}` is not a change of grants such as grant-3.")
     return ChangeNumber(int(match[1]))
 
 

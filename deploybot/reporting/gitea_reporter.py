@@ -38,7 +38,7 @@ class GiteaReporter:
         found = await self._api.get(self._place)
         rights = found.get("permissions") if isinstance(found, dict) else None
         if isinstance(rights, dict) and not rights.get("push"):
-            cure = "Give its owner the right to write, and the token the scope write:repository."
-            yield ChatFinding("token", f"it may read {self._repository} and not write to it", cure)
+            cure = "Give its owner write permission, and the token the scope write:repository."
+            yield ChatFinding("token", f"it can read {self._repository} but not write to it", cure)
         else:
             yield ChatFinding("token", f"{self._api.what} shows {self._repository}, and lets the token write")

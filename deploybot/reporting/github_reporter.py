@@ -59,7 +59,7 @@ class GitHubReporter:
     async def check(self) -> AsyncIterator[ChatFinding]:
         """Check that the token can read the repository's deployments. Nothing is written."""
         await self._api.get(f"{self._place}/deployments?per_page=1")
-        says = f"GitHub shows the deployments of {self._repository}; whether the token may write is seen at the first"
+        says = f"GitHub shows the deployments of {self._repository}; the first report shows whether the token may write"
         yield ChatFinding("token", says)
 
     async def _found(self, item: ReportItem) -> str:

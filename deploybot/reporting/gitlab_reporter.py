@@ -60,7 +60,7 @@ class GitLabReporter:
         await self._api.get(f"{self._place}/deployments?per_page=1")
         yield ChatFinding(
             "token",
-            f"GitLab shows the deployments of {self._project}; whether the token may write is seen at the first",
+            f"GitLab shows the deployments of {self._project}; the first report shows whether the token may write",
         )
 
     async def _move(self, place: str, state: str) -> None:

@@ -27,7 +27,7 @@ try:
     from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 except ImportError:
     raise ConfigError(
-        ("otel: needs what is not installed: pip install 'deploybot[otel]', where the bot is installed",)
+        ("otel: a required package is missing; where the bot is installed, run: pip install 'deploybot[otel]'",)
     ) from None
 
 _TYPE = "application/x-protobuf"

@@ -28,7 +28,7 @@ from deploybot.untrusted_input import Unreadable, json_of
 
 WITHIN = 15.0
 _LONGEST_ANSWER = 1 << 20
-_WAY = "See that its address in bot.toml is right, and that this machine reaches it."
+_WAY = "Check its address in bot.toml and that this machine can reach it."
 _LONGEST_WAIT = 86_400.0
 _SHOWN = 200
 _REFUSED = frozenset({400, 410, 413, 422})
@@ -60,7 +60,7 @@ class _Guarded(AbstractResolver):
 
 def _look_at(address: str) -> None:
     if not may_be_called(address):
-        raise _Forbidden(f"it leads to {address}, a link-local or metadata address, which is never called")
+        raise _Forbidden(f"it resolves to {address}, a link-local or metadata address, which the bot never calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +184,9 @@ def accepted(answer: ReportAnswer, what: str) -> ReportAnswer:
 
 def _cure(answer: ReportAnswer) -> str:
     if 300 <= answer.status < 400:  # noqa: PLR2004  any 3xx
-        return "No redirect is followed: write the address that it leads to into bot.toml."
+        return "Redirects are not followed: set the final address in bot.toml."
     if answer.status in _NOT_ALLOWED:
-        return "See that the address is right, that the token is valid, and what it may do."
+        return "Check the address, the token and its permissions."
     return ""
 
 
@@ -243,4 +243,4 @@ class Api:
         try:
             return json_of(accepted(answer, self.what).body)
         except Unreadable:
-            raise Unreachable(self.what, "it answers something that is not JSON: is the address its API's?") from None
+            raise Unreachable(self.what, "its answer is not JSON: is this the address of its API?") from None

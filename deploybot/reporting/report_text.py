@@ -9,15 +9,15 @@ LONGEST = 140
 """Maximum length, set by GitHub (REST API, "Create a deployment status"). The other forges accept it too."""
 
 _SAYS = {
-    REQUESTED: "waits for approval",
-    State.WAITING: "waits for its turn",
+    REQUESTED: "waiting for approval",
+    State.WAITING: "queued",
     State.RUNNING: "runs",
-    State.RESTORING: "puts the release before back",
+    State.RESTORING: "rolling back",
     State.SUCCEEDED: "succeeded",
     State.FAILED: "failed",
     State.RESTORED: "failed, rolled back",
     State.CANCELLED: "cancelled",
-    State.UNKNOWN: "end unknown",
+    State.UNKNOWN: "result unknown",
 }
 
 

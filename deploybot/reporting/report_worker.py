@@ -50,7 +50,12 @@ class ReportWorker(Courier[ReportItem]):
     ) -> None:
         """Take the ports. `close` closes what the targets share. See `Courier` for the pauses."""
         super().__init__(
-            "what is told to others", store, clock, first_pause=first_pause, longest_pause=_LONGEST_PAUSE, jitter=jitter
+            "reports to other services",
+            store,
+            clock,
+            first_pause=first_pause,
+            longest_pause=_LONGEST_PAUSE,
+            jitter=jitter,
         )
         self._targets = targets
         self._close = close
@@ -83,7 +88,7 @@ class ReportWorker(Courier[ReportItem]):
     async def _send(self, item: ReportItem) -> str:
         target = self._targets.get(item.target)
         if target is None:
-            raise UserError("bot.toml does not have it any more")
+            raise UserError("it is no longer in bot.toml")
         return await target.tell(item)
 
     def _tell_failure(self, item: ReportItem, wait: float, error: Exception) -> None:
@@ -100,7 +105,7 @@ class ReportWorker(Courier[ReportItem]):
         elif result.given_up:
             tables.reports.dead(item.id, error)
         elif now + result.wait > item.made + GIVE_UP:
-            log.warning("%s is given up after a day: %s", self._where(item), error)
+            log.warning("gave up on %s after a day: %s", self._where(item), error)
             tables.reports.dead(item.id, error)
         else:
             tables.reports.retry(item.id, now + result.wait, error)

@@ -154,13 +154,13 @@ class Signatures:
         if words.strip() in _UNSIGNED:
             return "has no signature"
         if _TAMPERED.search(words):
-            return "has a signature of something else: it was changed, or copied from another one"
+            return "has a signature that does not match: it was changed, or the signature was copied"
         key = _SSH_KEY.search(words) or _GPG_KEY.search(words)
         if key is None:
-            return f"has no good signature: {_last_line(words)}"
+            return f"has no valid signature: {_last_line(words)}"
         for name, signer in self._signers.items():
             if key[1] in map(fingerprint, signer.ssh):
-                return f"is signed by {name}, whose key does not count {_when(signer)}"
+                return f"is signed by {name}, whose key is not valid {_when(signer)}"
         return f"is signed with a key that bot.toml does not list, {key[1]}"
 
 
@@ -169,9 +169,9 @@ def _keys_in(file: Path) -> bytes:
     try:
         return trusted_files.read(file)
     except trusted_files.UnsafeFileError as problem:
-        raise UserError(f"No signature counts: {problem}.") from None
+        raise UserError(f"Signatures cannot be checked: {problem}.") from None
     except OSError as problem:
-        raise UserError(f"No signature counts: {file} cannot be read: {problem.strerror}.") from None
+        raise UserError(f"Signatures cannot be checked: {file} cannot be read: {problem.strerror}.") from None
 
 
 def ssh_signer(words: str) -> str:

@@ -31,33 +31,33 @@ _CAUSES = (
     ),
     _cause(
         r"Permission denied \([^()\n]{0,200}publickey|no such identity|Load key",
-        "it does not accept the deploy key",
+        "it rejected the deploy key",
         "Add the public half of apps.{app}.repo_key to the repository's deploy keys (reading is enough).",
     ),
     _cause(
         r"Authentication failed|could not read (?:Username|Password)|returned error: 40[13]|Access denied",
-        "it does not accept the token",
-        "Look whether the token of apps.{app}.repo_token is still valid and may read the repository.",
+        "it rejected the token",
+        "Check that the token of apps.{app}.repo_token is still valid and may read the repository.",
     ),
     _cause(
         r"dubious ownership|Permission denied$",
-        "the user that the bot runs as may not read it",
+        "the bot's user has no permission to read it",
         "Let that user read apps.{app}.repo.",
     ),
     _cause(
         r"Could not resolve host|Name or service not known|Temporary failure in name resolution",
-        "its host name is not known",
-        "Look at apps.{app}.repo and at the name servers of the bot's machine.",
+        "its host name is unknown",
+        "Check apps.{app}.repo and the name servers of the bot's machine.",
     ),
     _cause(
         r"Connection refused|Could(?:n't| not) connect to server",
         "nothing listens there",
-        "Look at the address in apps.{app}.repo.",
+        "Check the address in apps.{app}.repo.",
     ),
     _cause(
         r"timed out|No route to host|Network is unreachable|did not end in time",
         "no answer in time",
-        "Look at the network between the bot and the repository, then try again.",
+        "Check the network between the bot and the repository, then try again.",
     ),
     _cause(
         r"SSL certificate|certificate verify|server certificate|self.signed",
@@ -67,18 +67,18 @@ _CAUSES = (
     _cause(
         r"No space left on device|Disk quota exceeded",
         "the disk of the bot itself is full",
-        "Make room in the bot's data folder, then try again.",
+        "Free space in the bot's data folder, then try again.",
     ),
     _cause(
         # git does not always give the reason.
         r"couldn't write|could not write|unable to (?:write|create|append)|Read-only file system",
         "the bot's own copy of it cannot be written",
-        "See that the disk of the bot's data folder has room and may be written to, then try again.",
+        "Check that the disk of the bot's data folder has space and is writable, then try again.",
     ),
     _cause(
         r"Repository not found|not found|does not appear to be a git repository|No such file or directory",
-        "there is no repository at that address, or the bot may not see it",
-        "Look at apps.{app}.repo, and at the rights of its key or token.",
+        "the repository was not found there, or the bot has no permission to read it",
+        "Check apps.{app}.repo and the permissions of its key or token.",
     ),
     _cause(
         r"transport '[^'\n]{0,100}' not allowed",
@@ -100,12 +100,12 @@ def explained(app: App, problem: GitFailed, redactor: TextRedactor) -> Deploybot
         return Unreachable(
             what,
             f"no answer within {problem.seconds:.0f} s",
-            hint="Look at the network between the bot and the repository, then try again.",
+            hint="Check the network between the bot and the repository, then try again.",
         )
     if _HOST_KEY.search(words):
         return HostKeyMismatch(
             what,
-            "it shows another host key than the pinned one, so nothing was sent to it",
+            "its host key is not the pinned one, so nothing was sent to it",
             hint=f"Find out why it changed before you change apps.{app.name}.repo_host_key.",
         )
     for cause in _CAUSES:

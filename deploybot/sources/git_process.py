@@ -41,7 +41,7 @@ class GitTimeout(GitFailed):
 
     def __init__(self, seconds: float) -> None:
         """Keep the timeout."""
-        super().__init__(-1, f"no end within {seconds:.0f} s")
+        super().__init__(-1, f"it did not finish within {seconds:.0f} s")
         self.seconds = seconds
 
 
@@ -120,7 +120,7 @@ async def _read(pipe: asyncio.StreamReader | None, limit: int) -> bytes:
     while pipe is not None and (chunk := await pipe.read(_CHUNK)):
         size += len(chunk)
         if size > limit:
-            raise GitFailed(-1, f"it gave more than {limit} bytes")
+            raise GitFailed(-1, f"it sent more than {limit} bytes")
         parts.append(chunk)
     return b"".join(parts)
 

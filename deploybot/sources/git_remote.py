@@ -123,8 +123,8 @@ def _web(app: App, folder: Path) -> GitRemote:
         return GitRemote(app.repo, environment(folder))
     if parts.scheme == "http" and host not in _LOOPBACK:
         raise UserError(
-            f"The token of {app.name}'s repository would travel in the clear.",
-            hint=f"Write https:// in apps.{app.name}.repo.",
+            f"The token of {app.name}'s repository would be sent unencrypted.",
+            hint=f"Use https:// in apps.{app.name}.repo.",
         )
     user, _, token = app.repo_token.reveal().rpartition(":")
     # The helper is for this address only: git does not use it after a redirect elsewhere.
@@ -162,7 +162,7 @@ def _ssh(app: App, folder: Path) -> GitRemote:
             trusted_files.verify(key, private=True)
         except OSError:
             raise UserError(
-                f"The key of {app.name}'s repository, {key}, is not there.",
+                f"The key of {app.name}'s repository, {key}, was not found.",
                 hint=f"Put the deploy key there, or change apps.{app.name}.repo_key.",
             ) from None
         except trusted_files.UnsafeFileError as problem:

@@ -258,14 +258,14 @@ async def _ambiguous(app: App, mirror: Mirror, ref: str, named: str, found: Sequ
 async def _present(app: App, mirror: Mirror, remote: GitRemote, commit: str) -> None:
     """Ensure that the mirror has a commit. Ask the remote only if it does not."""
     if not _FULL.fullmatch(commit):
-        raise UserError(f"`{commit[:64]}` is no full commit.")
+        raise UserError(f"`{commit[:64]}` is not a full commit.")
     if commit in await mirror.mending(remote, lambda: mirror.types([commit])):
         return
     await mirror.refresh(remote)
     if commit not in await mirror.types([commit]):
         raise UserError(
             f"There is no commit {commit[:10]} in {app.name}.",
-            hint="Has it been pushed? Commits of forks and of pull requests are not taken.",
+            hint="Was it pushed? Commits of forks and pull requests are not used.",
         )
 
 
@@ -289,7 +289,7 @@ async def _described(mirror: Mirror, commit: str, ref: str) -> Release:
         if kind not in {"blob", "tree"}:
             raise
         raise UserError(
-            f"`{ref}` names no commit but a {kind}.", hint="Name a branch, a tag of a commit, or a commit."
+            f"`{ref}` is a {kind}, not a commit.", hint="Name a branch, a tag of a commit, or a commit."
         ) from None
     sha, author, at, subject = fields(said.rstrip(b"\n"), 4)[0]
     return Release(commit=sha, ref=ref, subject=_plain(subject), author=_plain(author), committed=float(at))

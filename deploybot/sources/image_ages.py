@@ -33,7 +33,7 @@ class Ages:
         new = [tag for tag in tags if (repository, tag) not in self._known]
         if len(new) > MOST:
             raise NoImage(
-                f"{len(new)} tags fit the pattern, and I ask about {MOST} at most when order is time.",
+                f"{len(new)} tags match the pattern, but by `time` I check at most {MOST}.",
                 hint='Narrow the pattern, or order by a number in the tags: order = "number".',
             )
         turns = asyncio.Semaphore(_AT_ONCE)

@@ -141,7 +141,7 @@ async def _tags(connection: RegistryConnection, repository: str, spot: _ImageSpo
     """Return all tags. Raises NoImage if the image does not exist."""
     tags = await connection.tags(repository)
     if tags is None:
-        raise NoImage(f"There is no image {spot.image}.", hint="Look at its name in bot.toml. Has it been pushed?")
+        raise NoImage(f"There is no image {spot.image}.", hint="Check its name in bot.toml. Was it pushed?")
     return tags
 
 
@@ -150,13 +150,13 @@ def _no_tag(spot: _ImageSpot, tags: tuple[str, ...]) -> NoImage:
     if not near:
         near = sorted(tags)[-_SHOWN:]
     return NoImage(
-        f"{spot.image} has no tag `{spot.tag}`.", hint=f"Near: {', '.join(near)}." if near else "It has none."
+        f"{spot.image} has no tag `{spot.tag}`.", hint=f"Near: {', '.join(near)}." if near else "It has no tags."
     )
 
 
 def _no_version(spot: _ImageSpot, rule: TagRule, tags: tuple[str, ...]) -> NoImage:
     """Explain that no tag matches, why the most likely tags do not, and how to include them."""
-    what = "no version in" if rule.range else "no tag that fits"
+    what = "no version in" if rule.range else "no tag that matches"
     likely = reasons(rule, tags)[:_SHOWN]
     versions = sorted((found.order, tag) for tag in tags if (found := ImageVersion.read(tag))) if rule.range else []
     newest = ", ".join(tag for _, tag in reversed(versions[-_SHOWN:]))
@@ -165,7 +165,7 @@ def _no_version(spot: _ImageSpot, rule: TagRule, tags: tuple[str, ...]) -> NoIma
         hint = "" if likely else f"None of its {len(tags)} tags looks like a release."
     if likely:
         why = "; ".join(f"{tag}: {reason}" for tag, reason in likely)
-        hint = f"{hint} Do not count: {why}. {advice_for(likely[0][0])}".strip()
+        hint = f"{hint} Not used: {why}. {advice_for(likely[0][0])}".strip()
     return NoImage(f"{spot.image} has {what} `{spot.tag}`.", hint=hint)
 
 

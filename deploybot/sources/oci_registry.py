@@ -141,7 +141,7 @@ class RegistryConnection:
     async def _digest_by_body(self, url: URL, repository: str) -> tuple[RegistryAnswer, str]:
         """Compute the SHA-256 of the manifest, for registries that send no digest. This counts as a pull."""
         if self._registry.peer.left == 0:
-            raise self._registry.peer.unreachable("it allows no more pulls for now", retry_after=_REST)
+            raise self._registry.peer.unreachable("its pull limit is reached for now", retry_after=_REST)
         answer = await self._ask("GET", url, repository)
         return answer, f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
 
@@ -161,7 +161,7 @@ class RegistryConnection:
                     # Some registries refuse pages of this size.
                     url = first
                     continue
-                why = f"its list of tags of {repository} breaks off: the next page answers {answer.status}"
+                why = f"its list of tags of {repository} is incomplete: the next page answered {answer.status}"
                 raise self._registry.peer.unreachable(why)
             if answer.status == _NOT_FOUND:
                 return None
@@ -192,7 +192,9 @@ class RegistryConnection:
         except ValueError:
             found = URL()
         if not found.absolute or found.origin() != self._registry.peer.base.origin():
-            raise self._registry.peer.unreachable("its list of tags goes on where the bot does not ask")
+            raise self._registry.peer.unreachable(
+                "its list of tags continues at another address, which the bot does not call"
+            )
         return found
 
     def _url(self, repository: str, *parts: str) -> URL:
@@ -239,7 +241,7 @@ class RegistryConnection:
         registry, login = self._registry, self._registry.login
         realm = _address(challenge.get("realm", ""))
         if not registry.peer.allows(realm):
-            raise registry.peer.unreachable("it sends the bot to an address for tokens that is not asked")
+            raise registry.peer.unreachable("its address for tokens is one that the bot does not call")
         query = {"scope": f"repository:{repository}:pull"}
         if service := challenge.get("service"):
             query["service"] = service
@@ -261,12 +263,12 @@ class RegistryConnection:
         host, login = self._registry.peer.host, self._registry.login
         if login.user:
             return NoImage(
-                f"{host} does not show {repository} to {login.user}.",
-                hint=f"Look at `user` and `password` in [registries.{login.name}], and at what they may read.",
+                f"{login.user} has no permission for {repository} on {host}.",
+                hint=f"Check `user` and `password` in [registries.{login.name}] and what they may read.",
             )
         table = login.name or "NAME"
         return NoImage(
-            f"{host} shows {repository} to nobody without a login, or does not have it.",
+            f"{repository} was not found on {host}, or needs a login.",
             hint=f'Set `host = "{host}"`, `user` and `password` in [registries.{table}].',
         )
 

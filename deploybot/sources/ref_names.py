@@ -67,5 +67,5 @@ def nearest(ref: str, refs: Refs) -> tuple[str, ...]:
 
 def no_such_ref(ref: str, app: str, close: tuple[str, ...]) -> UserError:
     """Return the error for a name that the remote does not have."""
-    hint = f"Nearest: {', '.join(close)}." if close else "It has no branch and no tag that looks like it."
+    hint = f"Nearest: {', '.join(close)}." if close else "It has no branch or tag with a similar name."
     return UserError(f"There is no ref `{ref}` in {app}.", hint=hint)

@@ -48,7 +48,7 @@ class Careful(AbstractResolver):
         found = await aiohttp.ThreadedResolver().resolve(host, port, family)
         if safe := [one for one in found if not leads_astray(one["host"].partition("%")[0])]:
             return safe
-        raise OSError(None, "it leads to a link-local or metadata address")
+        raise OSError(None, "it resolves to a link-local or metadata address")
 
     async def close(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -90,7 +90,7 @@ class Peer:
 
     def strange(self, answer: RegistryAnswer) -> Unreachable:
         """Return the error for an answer that makes no sense."""
-        return self.unreachable(f"it answers {answer.status} where that makes no sense ({answer.url.path})")
+        return self.unreachable(f"it answered {answer.status}, which the bot did not expect ({answer.url.path})")
 
     def allows(self, url: URL) -> bool:
         """Return whether the bot may call an address that the registry names: a TLS registry requires TLS."""
@@ -104,7 +104,7 @@ class Peer:
         While a rate limit of the registry lasts, this raises Unreachable with the seconds left.
         """
         if (rest := self._rests_until - self._clock.now()) > 0:
-            raise self.unreachable(f"it has asked to be left alone for {show_duration(rest)}", retry_after=rest)
+            raise self.unreachable(f"it asked the bot to wait {show_duration(rest)}", retry_after=rest)
         origin, headers = url.origin(), dict(headers)
         for _ in range(_MOST_HOPS + 1):
             if not self.allows(url):
@@ -115,7 +115,7 @@ class Peer:
             url = _moved(answer)
             if not url.absolute or url.origin() != origin:
                 headers.pop("Authorization", None)
-        raise self.unreachable("it leads where the bot does not follow")
+        raise self.unreachable("it redirects to an address that the bot does not call")
 
     async def _once(
         self, session: aiohttp.ClientSession, method: str, url: URL, headers: Mapping[str, str]
@@ -128,7 +128,7 @@ class Peer:
             raise self.unreachable(f"no answer within {self._ask_within:.0f} s") from problem
         except aiohttp.ClientSSLError as problem:
             hint = "Is it without TLS? Then set `plain = true` in its [registries.NAME]."
-            raise self.unreachable("there is no TLS connection that can be trusted", hint=hint) from problem
+            raise self.unreachable("no trusted TLS connection is possible", hint=hint) from problem
         except (aiohttp.ClientError, OSError, ValueError) as problem:
             raise self.unreachable(_words(problem)) from problem
         self._count(answer)
@@ -139,7 +139,7 @@ class Peer:
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > _MOST_BYTES:
-                raise self.unreachable("its answer is larger than any of its kind should be")
+                raise self.unreachable("its answer is too large")
         return bytes(body)
 
     def _count(self, answer: RegistryAnswer) -> None:
@@ -151,8 +151,8 @@ class Peer:
             return
         rest = _seconds(answer.headers.get("Retry-After", ""), self._clock.now())
         self._rests_until = self._clock.now() + rest
-        hint = "With a login in [registries.NAME], more may be asked."
-        why = f"it has been asked too often, and wants to be left alone for {show_duration(rest)}"
+        hint = "A login in [registries.NAME] raises the limit."
+        why = f"its rate limit is reached; it asked the bot to wait {show_duration(rest)}"
         raise self.unreachable(why, hint=hint, retry_after=rest)
 
 

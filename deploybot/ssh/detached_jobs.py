@@ -166,7 +166,7 @@ class Jobs:
         link = await self._connect()
         answer = await link.ask("poll", valid(job), offset, limit)
         if len(answer.data) > limit:
-            raise Unreadable(f"{len(answer.data):,} bytes of log came where {limit:,} were asked for")
+            raise Unreadable(f"{len(answer.data):,} bytes of log came, but only {limit:,} were requested")
         return answer
 
     def _refused(self, script: str, words: str) -> StepFailed:
@@ -176,5 +176,5 @@ class Jobs:
 def valid(job: str) -> str:
     """Return a job id if it is safe in a path and an argument. Raises ValueError otherwise."""
     if not _JOB.fullmatch(job):
-        raise ValueError(f"{job!r} is no id of a job")
+        raise ValueError(f"{job!r} is not a job id")
     return job

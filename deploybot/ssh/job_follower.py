@@ -73,7 +73,7 @@ class JobFollower:
             output += data
             if len(output) > LONGEST_WORD and not has_started(output):
                 said = ssh_errors.plain_bytes(output)
-                raise Flooded(f"it says more than {LONGEST_WORD:,} bytes before it begins: `{said}`")
+                raise Flooded(f"it printed more than {LONGEST_WORD:,} bytes before the job started: `{said}`")
         if has_started(output):
             self._begun.set()
         return bytes(output)

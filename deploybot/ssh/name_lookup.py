@@ -28,11 +28,13 @@ async def addresses(link: SshConnection, host: str) -> tuple[str, ...]:
     if not found and host.lower().rstrip(".") == "localhost":
         found = _LOOPBACK
     if not found:
-        raise Unreachable(f"{host} on {link.server}", "the name is not known there")
+        raise Unreachable(f"{host} on {link.server}", "the name is unknown there")
     for address in found:
         if is_metadata(ipaddress.ip_address(address.partition("%")[0])):
-            why = "a link-local or metadata address, which is never asked"
-            raise Unreachable(f"{host} on {link.server}", why if address == host else f"it leads to {address}, {why}")
+            why = "a link-local or metadata address, which the bot never calls"
+            raise Unreachable(
+                f"{host} on {link.server}", why if address == host else f"it resolves to {address}, {why}"
+            )
     return found
 
 

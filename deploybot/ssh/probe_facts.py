@@ -58,7 +58,7 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
         return None
     if "command" in told:
         raise Unreadable(
-            "its login shell does not run what it is asked to: is there an exec in its .bashrc or .profile?"
+            "its login shell does not run the bot's commands: is there an exec in its .bashrc or .profile?"
         )
     return ServerFacts(
         home=_one(told, "home") or "/",

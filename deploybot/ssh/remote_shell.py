@@ -96,7 +96,7 @@ def _exports(env: Mapping[str, str]) -> str:
 
 def _name(name: str) -> str:
     if not _NAME.fullmatch(name) or name in _KEPT_BY_SHELLS:
-        raise UserError(f"{name!r} cannot be the name of a value for a server's shell.", hint="Choose another name.")
+        raise UserError(f"{name!r} cannot be the name of a variable in a server's shell.", hint="Choose another name.")
     return name
 
 
@@ -107,7 +107,7 @@ def _value(name: str, value: str) -> str:
     except UnicodeEncodeError as problem:
         raise UserError(f"The value of {name} holds half of a surrogate pair, which is no character.") from problem
     except ValueError as problem:
-        raise UserError(f"The value of {name} holds a NUL byte, which no environment can.") from problem
+        raise UserError(f"The value of {name} holds a NUL byte, which environment variables cannot.") from problem
 
 
 def _bytes(text: str) -> bytes:

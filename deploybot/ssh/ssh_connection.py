@@ -43,7 +43,7 @@ class SshConnection:
         """
         self.server = server
         self.connection = connection
-        self._refusal = "the runner was not put there yet"
+        self._refusal = "the runner is not installed there yet"
         self._sockets = sockets
         self._sessions = asyncio.Semaphore(SESSIONS)
         self._following = asyncio.Semaphore(FOLLOWERS)
@@ -113,7 +113,7 @@ class SshConnection:
                 METRICS.ssh_commands.add(self.server, "ok")
         except Broken as problem:
             METRICS.ssh_commands.add(self.server, "failed")
-            hint = "What runs there goes on; the next call connects again."
+            hint = "Running jobs continue there; the next call reconnects."
             raise Unreachable(self.server, ssh_errors.BROKE, hint=hint) from problem
         except Flooded as problem:
             METRICS.ssh_commands.add(self.server, "failed")

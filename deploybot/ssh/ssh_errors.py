@@ -18,7 +18,7 @@ CANNOT_CREATE = 73
 """The exit code reported when a server ran nothing and so has no code; the name is from sysexits.h."""
 _LONGEST = 200
 _ERRNO = re.compile(r"\[Errno (\d{1,3})\]")
-_OVERLOADED = "Look at sshd's log there: is it overloaded, or does it ban the bot's address?"
+_OVERLOADED = "Check sshd's log there: is it overloaded, or does it ban the bot's address?"
 _NO_WAY = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
 _FORBIDDEN = 1
 """RFC 4254, 5.1: administratively prohibited."""
@@ -49,7 +49,7 @@ def opening(what: str, problem: asyncssh.ChannelOpenError) -> Unreachable:
 def silent(name: str, seconds: float) -> Unreachable:
     """Return the error for a server that accepted the login but whose shell never ran the first command."""
     why = f"logged in, but its shell gave no answer within {seconds:g} s"
-    return Unreachable(name, why, hint="What do its .bashrc and .profile do?")
+    return Unreachable(name, why, hint="Check its .bashrc and .profile.")
 
 
 def plain(text: str, most: int = _LONGEST) -> str:
@@ -64,7 +64,7 @@ def plain_bytes(output: bytes | bytearray) -> str:
 
 def no_answer(output: bytes, errors: str) -> str:
     """Report that a login shell did not run the command, with what it printed to stderr or stdout instead."""
-    return f"its shell gives no answer: {plain(errors) or plain_bytes(output.lstrip()) or 'it says nothing'}"
+    return f"its shell gives no answer: {plain(errors) or plain_bytes(output.lstrip()) or 'it printed nothing'}"
 
 
 def _network(server: Server, problem: Exception) -> tuple[str, str] | None:
@@ -87,10 +87,10 @@ _NETWORK: tuple[tuple[type[Exception], str, str], ...] = (
         "Is the machine up, and does a firewall let the bot through?",
     ),
     (ConnectionRefusedError, "{place} refuses connections", "Does sshd run there, and on that port?"),
-    (socket.gaierror, "the name {host} is not known", "Is it spelled right in bot.toml, and does DNS answer here?"),
+    (socket.gaierror, "the host name {host} is unknown", "Is it spelled right in bot.toml, and does DNS answer here?"),
     (ConnectionError, "{place} closed the connection before the login", _OVERLOADED),
     (asyncssh.ConnectionLost, "{place} closed the connection before the login", _OVERLOADED),
-    (asyncssh.ProtocolError, "{place} does not speak SSH as it should", "Is it really sshd that answers there?"),
+    (asyncssh.ProtocolError, "{place} does not speak SSH correctly", "Check that sshd listens there."),
 )
 
 
@@ -102,13 +102,16 @@ def _login(server: Server, problem: Exception) -> tuple[str, str]:
     if isinstance(problem, asyncssh.KeyImportError):
         return (
             "its key or certificate file cannot be read",
-            "Is it as ssh-keygen writes it, or does it need a passphrase?",
+            "Is it in ssh-keygen's format? Does it need a passphrase?",
         )
     if isinstance(problem, OSError):
         words = problem.strerror or type(problem).__name__
         return (f"{problem.filename}: {words}" if problem.filename else words), ""
     if isinstance(problem, asyncssh.KeyExchangeFailed):
-        return "no way to encrypt is known to both sides", "Is its sshd very old? OpenSSH 7 and later work."
+        return (
+            "the bot and the server have no encryption method in common",
+            "Is its sshd very old? OpenSSH 7 and later work.",
+        )
     reason = problem.reason if isinstance(problem, asyncssh.Error) else str(problem)
     return f"SSH failed: {plain(reason)}", ""
 

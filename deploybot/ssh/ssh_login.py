@@ -103,7 +103,7 @@ async def fetch_host_key(server: Server, *, tunnel: asyncssh.SSHClientConnection
     except ssh_errors.Failure as problem:
         raise ssh_errors.connecting(server, problem) from problem
     if key is None:
-        raise Unreachable(server.name, "it shows no host key")
+        raise Unreachable(server.name, "it sent no host key")
     return _line(key), key.get_fingerprint()
 
 
@@ -127,8 +127,8 @@ def _pinned(server: Server) -> list[asyncssh.SSHKey]:
     try:
         return [asyncssh.import_public_key(line) for line in server.host_key]
     except asyncssh.KeyImportError as problem:
-        hint = f"`deploybot trust {server.name}` writes a right one."
-        raise Unreachable(server.name, "the pinned host_key is no public key", hint=hint) from problem
+        hint = f"`deploybot trust {server.name}` writes a correct one."
+        raise Unreachable(server.name, "the pinned host_key is not a public key", hint=hint) from problem
 
 
 def _preferred(pinned: list[asyncssh.SSHKey]) -> list[str]:
@@ -176,11 +176,11 @@ async def _agent(server: Server) -> asyncssh.SSHAgentClient:
 
 def _mismatch(server: Server, pinned: list[asyncssh.SSHKey], shown: asyncssh.SSHKey | None) -> HostKeyMismatch:
     expected = " or ".join(key.get_fingerprint() for key in pinned)
-    seen = shown.get_fingerprint() if shown else "none that is known"
+    seen = shown.get_fingerprint() if shown else "of an unknown type"
     return HostKeyMismatch(
         server.name,
-        f"it shows the host key {seen}, and bot.toml pins {expected}; nothing was sent",
-        hint=f"Was it reinstalled? Then `deploybot trust {server.name}`. If not, somebody may intercept it.",
+        f"its host key is {seen}, but bot.toml pins {expected}; nothing was sent",
+        hint=f"If it was reinstalled, run `deploybot trust {server.name}`. If not, it may be an attack.",
     )
 
 

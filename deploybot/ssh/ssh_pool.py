@@ -187,7 +187,7 @@ def _told(problem: BaseException) -> tuple[str, str]:
     """Return why a server could not be reached, and a hint."""
     if isinstance(problem, Unreachable):
         return problem.why, problem.hint
-    return "connecting to it broke", "See the bot's log."
+    return "connecting to it failed", "See the bot's log."
 
 
 def _made(given: Path | None) -> Path:

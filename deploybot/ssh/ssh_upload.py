@@ -40,7 +40,7 @@ async def upload(link: SshConnection, source: Path, target: str) -> None:
         return
     words = tuple(ssh_errors.plain(line) for line in f"{said}\n{exchange.errors}".splitlines() if line.strip())
     if not words:
-        raise Unreachable(link.server, "it did not say whether it took the file")
+        raise Unreachable(link.server, "it did not confirm the upload")
     raise StepFailed(link.server, f"upload of {target}", code or ssh_errors.CANNOT_CREATE, words)
 
 

@@ -78,12 +78,12 @@ class PeopleRows:
         if not _NAME.fullmatch(name):
             raise UserError(
                 f"`{name}` cannot be a person's name",
-                hint="A name has up to 40 of the characters a-z, 0-9, `.`, `_` and `-`, a letter or digit first.",
+                hint="Use up to 40 of the characters a-z, 0-9, `.`, `_` and `-`, starting with a letter or digit.",
             )
         if name == BOT_NAME and not own:
             raise _own()
         if self.named(name):
-            raise UserError(f"there is a person named {name} already", hint="Choose another name.")
+            raise UserError(f"a person named {name} already exists", hint="Choose another name.")
         return name
 
     def link(self, person: int, identity: Identity, *, by: str = "", now: float = 0.0) -> None:
@@ -91,7 +91,7 @@ class PeopleRows:
         holder = self.of(identity)
         if holder:
             raise UserError(
-                f"the {identity.platform} user {identity.user} is {holder.name} already",
+                f"the {identity.platform} user {identity.user} is already {holder.name}",
                 hint=f"Use the name {holder.name}.",
             )
         if identity != AUTO and self._is_itself(person):
@@ -129,8 +129,8 @@ class PeopleRows:
         self._run(sql, (identity.platform, identity.team, identity.user))
         if reached and not self._reached():
             raise UserError(
-                "that would take the last account from the last administrator of everything",
-                hint="Make somebody else admin first, or give another account: `allow PLATFORM:ID:NAME`.",
+                "that would remove the last account of the last administrator of everything",
+                hint="Make someone else admin first, or give another account: `allow PLATFORM:ID:NAME`.",
             )
         return True
 
@@ -179,7 +179,7 @@ class PeopleRows:
         here = [one for one in self.grants(new.person) if (one.app, one.environment) == place]
         enough = [one for one in here if _RANK[one.role] >= _RANK[new.role]]
         if new.until and any(not one.until for one in enough):
-            raise UserError("that role is there already, without an end", hint="`deny` takes it away.")
+            raise UserError("that role already exists, without an end time", hint="`deny` removes it.")
         return next((one for one in enough if not one.until or now < one.until), None)
 
     def end_grants(self, now: float) -> tuple[Grant, ...]:
@@ -241,8 +241,8 @@ class PeopleRows:
         """Raise UserError if no admin of everything is left. This undoes the change in the caller's savepoint."""
         if governed and not self._admins():
             raise UserError(
-                "that would take the last administrator of everything away",
-                hint="Make somebody else admin first: `allow @name admin`.",
+                "that would remove the last administrator of everything",
+                hint="Make someone else admin first: `allow @name admin`.",
             )
 
 

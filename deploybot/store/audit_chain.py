@@ -78,7 +78,7 @@ class ChainCheck:
             return ChainVerdict(self._head, self._head.number + 1, why)
         if not self._broken and self._gap:
             return ChainVerdict(
-                self._head, self._gap.number, f"rows before it were lost, as a start found: {self._gap.detail}"
+                self._head, self._gap.number, f"rows before it were lost, as found at a start: {self._gap.detail}"
             )
         return ChainVerdict(self._head, self._broken, self._why)
 
@@ -90,7 +90,7 @@ class ChainCheck:
         if not _right(row):
             return f"row {row.number} was changed"
         if self._expected and self._expected.number == row.number and self._expected.hash != row.hash:
-            return f"row {row.number} is another one than was recorded as written"
+            return f"row {row.number} differs from the one that was recorded as written"
         return ""
 
 

@@ -36,8 +36,8 @@ def _shut_folder(folder: Path, mode: int) -> None:
     names = {entry.name for entry in folder.iterdir()}
     if names - _BEFORE_US and not names & _OURS:
         raise StoreError(
-            f"the data folder {folder} can be read by others (mode {mode:04o}) and holds other things: "
-            f"run `chmod 700 {shlex.quote(str(folder))}`, or name a folder of the bot's own as `data` in bot.toml"
+            f"the data folder {folder} can be read by others (mode {mode:04o}) and has other contents: "
+            f"run `chmod 700 {shlex.quote(str(folder))}`, or set `data` in bot.toml to a separate folder"
         )
     folder.chmod(0o700)
     _log.warning("The data folder %s could be read by others (mode %04o); it is 0700 now.", folder, mode)

@@ -139,8 +139,8 @@ class Database:
             if not deadline.expired():
                 raise  # raised by the work
             raise StoreDown(
-                f"the database {self.path} did not answer within {self._answer_within:.0f} s, so whether this was "
-                "kept is unknown: see what the disk of this machine does"
+                f"the database {self.path} did not answer within {self._answer_within:.0f} s, so it is unknown "
+                "whether this was saved: check this machine's disk"
             ) from error
 
     def _main(self, opened: asyncio.Future[None], ended: asyncio.Future[None]) -> None:

@@ -120,7 +120,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) 
     if unknown := [name for name in applied if name not in names]:
         raise StoreError(
             f"the database {path} was made by a newer deploybot (it has {unknown[-1]}): run that version again, "
-            f"or put back the copy it made before, {_before(path, unknown[0])}"
+            f"or restore the copy it made before, {_before(path, unknown[0])}"
         )
     for place, name in enumerate(names[len(applied) :], len(applied) + 1):
         if applied:
@@ -138,7 +138,7 @@ def _copy_before(connection: sqlite3.Connection, path: Path, name: str) -> None:
         back_up(connection, path, copy)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
-            f"the database {path} is to be brought up to date, but the copy {copy} cannot be made first: {error}"
+            f"the database {path} cannot be upgraded, because its copy {copy} cannot be made first: {error}"
         ) from error
 
 
@@ -148,9 +148,7 @@ def _apply(
     try:
         migrations.apply(database, stop_before=later)
     except sqlite3.Error as error:
-        raise StoreError(
-            f"the database {path} could not be brought up to date ({name}): {error}; it is as it was"
-        ) from error
+        raise StoreError(f"the database {path} could not be upgraded ({name}): {error}; it is unchanged") from error
 
 
 def back_up(connection: sqlite3.Connection, path: Path, copy: Path) -> None:

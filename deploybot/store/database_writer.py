@@ -212,7 +212,7 @@ class Writer:
         self._broken, self._full = True, is_full(error)
         sentence = str(error if isinstance(error, StoreError) else explain(error, self._path))
         if not self.problem:
-            _log.error("Nothing can be kept: %s", sentence)
+            _log.error("The database cannot be written: %s", sentence)
         self.problem = sentence
 
     def _well(self) -> None:
@@ -251,5 +251,5 @@ def _gap(rows: Rows, recorded: Head | None) -> str:
     if last < recorded.number:
         return f"row {recorded.number} was recorded as written, but row {last} is the last here"
     if recorded.number and rows.audit.page(recorded.number - 1, 1)[0].hash != recorded.hash:
-        return f"row {recorded.number} is another one than was recorded as written"
+        return f"row {recorded.number} differs from the one that was recorded as written"
     return ""

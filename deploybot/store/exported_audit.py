@@ -81,7 +81,7 @@ def read(path: Path) -> Iterator[ExportedRow | Unread]:
             try:
                 yield from _lines(file, path.name)  # type: ignore[arg-type]
             except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                yield Unread(path.name, f"it ends before its end: {error}")
+                yield Unread(path.name, f"it is incomplete: {error}")
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[ExportedRow | Unread]:

@@ -91,7 +91,7 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except trusted_files.UnsafeFileError as error:
-        raise StoreError(f"{error}, and enrol anew: it holds a secret of one-time codes") from None
+        raise StoreError(f"{error}, and set up one-time codes again: it holds a secret for them") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{path} cannot be read: {error}; it should belong to the bot's user") from error
 

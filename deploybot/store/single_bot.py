@@ -111,10 +111,10 @@ def _taken(data: Path, file: FileIO) -> UserError:
     process = f"process {number}" if number else "another process"
     if temporary:
         return UserError(
-            f"a temporary bot runs with the data folder {data} already: {process}. `deploybot chat` has started it",
+            f"a temporary bot already uses the data folder {data}: {process}. `deploybot chat` started it",
             hint=f"It stops when running deployments have ended. To stop it now: kill {number}",
         )
     return UserError(
-        f"a deploybot runs with the data folder {data} already: {process}",
-        hint="Talk to that one with `deploybot chat`, stop it first, or give this one a `data` folder of its own.",
+        f"a deploybot already uses the data folder {data}: {process}",
+        hint="Use it with `deploybot chat`, stop it first, or give this one a separate `data` folder.",
     )

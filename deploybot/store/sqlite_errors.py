@@ -16,13 +16,13 @@ _SENTENCES = {
     sqlite3.SQLITE_FULL: "the disk with the database {path} is full: free some space there",
     sqlite3.SQLITE_BUSY: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
     sqlite3.SQLITE_LOCKED: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
-    sqlite3.SQLITE_READONLY: "the database {path} cannot be written: see that it belongs to the bot's user, "
+    sqlite3.SQLITE_READONLY: "the database {path} cannot be written: check that it belongs to the bot's user "
     "and that its disk is not mounted read-only",
-    sqlite3.SQLITE_CANTOPEN: "the database {path} cannot be opened: see that its folder exists and belongs to "
+    sqlite3.SQLITE_CANTOPEN: "the database {path} cannot be opened: check that its folder exists and belongs to "
     "the bot's user",
-    sqlite3.SQLITE_IOERR: "the disk with the database {path} does not read or write ({code}): see that it has "
-    "space, and what the system's log says of it",
-    sqlite3.SQLITE_NOMEM: "there is no memory left for the database {path}: see what else runs on this machine",
+    sqlite3.SQLITE_IOERR: "the disk with the database {path} has read or write errors ({code}): check its free "
+    "space and the system's log",
+    sqlite3.SQLITE_NOMEM: "no memory is left for the database {path}: check what else runs on this machine",
     sqlite3.SQLITE_PROTOCOL: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
 }
 
@@ -58,7 +58,7 @@ def explain(error: Exception, path: Path) -> StoreError:
         return damaged(path, str(error))
     if isinstance(error, OSError):
         return StoreError(
-            f"{error.filename or path} cannot be used ({error.strerror}): see that there is space on its disk, "
+            f"{error.filename or path} cannot be used ({error.strerror}): check that its disk has space "
             "and that it belongs to the bot's user"
         )
     if primary in _SENTENCES:
@@ -78,9 +78,9 @@ def vanished(path: Path) -> StoreError | None:
         return None
     name, old = shlex.quote(path.name), shlex.quote(copy.name)
     return StoreError(
-        f"the database {path} is {'empty' if path.exists() else 'gone'}, and there is a copy of it: see that the right "
-        f"disk is mounted. Put the copy back with: {_swept(path)} && cp -p {old} {name}; or, to begin anew without "
-        f"people and history, put the copy away: mv {old} {old}.old"
+        f"the database {path} is {'empty' if path.exists() else 'gone'}, but a copy of it exists: check that the right "
+        f"disk is mounted. Restore the copy with: {_swept(path)} && cp -p {old} {name}; or, to start without "
+        f"people and history, move the copy away: mv {old} {old}.old"
     )
 
 
@@ -88,9 +88,9 @@ def _cure(path: Path) -> str:
     name, copy = shlex.quote(path.name), backup_of(path)
     command = _swept(path, f"mv {name} {name}.damaged && ")
     if not copy.exists():
-        return f"There is no copy of it yet. Stop the bot and start again with: {command}"
+        return f"No copy exists yet. Stop the bot and start empty with: {command}"
     restore = f"cp -p {shlex.quote(copy.name)} {name}"
-    return f"Stop the bot and put the last good copy back with: {command} && {restore}"
+    return f"Stop the bot and restore the last good copy with: {command} && {restore}"
 
 
 def _swept(path: Path, first: str = "") -> str:

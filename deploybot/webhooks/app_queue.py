@@ -134,7 +134,7 @@ class Ears:
                 log.warning("delivery %d for %s waits: %s", delivery.number, app.name, problem)
             except Exception as error:
                 problem, patience, pause = f"something broke: {type(error).__name__}", _BROKEN_TRIES, 0.0
-                log.exception("delivery %d for %s broke what hears of it", delivery.number, app.name)
+                log.exception("handling delivery %d for %s failed", delivery.number, app.name)
             tries += 1
             METRICS.webhooks.add(delivery.sender, "retried")
             if tries >= patience:
@@ -180,7 +180,7 @@ class Ears:
         try:
             await self._store.write(lambda tables: tables.deliveries.tried(number, tries))
         except StoreError as error:
-            log.warning("the tries of delivery %d could not be kept: %s", number, error)
+            log.warning("the retry count of delivery %d could not be saved: %s", number, error)
 
     def _pause(self, tries: int) -> float:
         """Return a pause that doubles with each try, up to a limit, and is shortened by up to half at random."""

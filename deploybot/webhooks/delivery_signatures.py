@@ -42,7 +42,7 @@ class Proof(Protocol):
 def needed(secret: str) -> bytes:
     """Return the secret's bytes. Raises ForgedError if it is empty: an empty secret proves nothing."""
     if not secret:
-        raise ForgedError("there is no secret to compare with")
+        raise ForgedError("no secret is set")
     return secret.encode("utf-8", "surrogateescape")
 
 
@@ -53,12 +53,12 @@ def same(given: str, wanted: str) -> bool:
 
 def _believe(believed: bool, what: str) -> None:  # noqa: FBT001 - one check, used everywhere in this module
     if not believed:
-        raise ForgedError(f"{what} does not fit the secret")
+        raise ForgedError(f"{what} does not match the secret")
 
 
 def _fresh(seconds: float, at: float, header: str) -> None:
     if abs(at - seconds) > TOLERANCE:
-        raise ForgedError(f"{header} is more than {TOLERANCE / 60:.0f} minutes from the time here")
+        raise ForgedError(f"{header} is more than {TOLERANCE / 60:.0f} minutes off this machine's clock")
 
 
 def _digits(text: str, header: str) -> int:
@@ -136,7 +136,7 @@ class QueryToken:
         needed(secret)
         found = received.query.get(self.parameter, ())
         if len(found) != 1:
-            raise ForgedError(f"?{self.parameter}= is {'missing' if not found else 'there more than once'}")
+            raise ForgedError(f"?{self.parameter}= is {'missing' if not found else 'sent more than once'}")
         _believe(same(found[0], secret), f"?{self.parameter}=")
 
     def sign(self, body: bytes, secret: str, *, delivery: str, at: float) -> Signed:  # noqa: ARG002 - see Proof
@@ -176,7 +176,7 @@ class Standard:
         _fresh(_digits(stamp, "webhook-timestamp"), received.at, "webhook-timestamp")
         offered = given.split(" ")
         if len(offered) > _MOST_SIGNATURES:
-            raise ForgedError("webhook-signature holds too many signatures")
+            raise ForgedError("webhook-signature has too many signatures")
         wanted = self._written(key, ident, stamp, received.body)
         # A sum, not any(): all of them are compared, whichever one matches.
         _believe(sum(same(one, wanted) for one in offered) > 0, "webhook-signature")
@@ -194,9 +194,9 @@ class Standard:
         try:
             key = base64.b64decode(plain[len(STANDARD_PREFIX) :], validate=True)
         except binascii.Error:
-            raise ForgedError("the secret here begins with whsec_, but what follows is not base64") from None
+            raise ForgedError("the secret in bot.toml begins with whsec_, but the rest is not base64") from None
         if not key:
-            raise ForgedError("there is no secret to compare with")
+            raise ForgedError("no secret is set")
         return key
 
     def _written(self, key: bytes, ident: str, stamp: str, body: bytes) -> str:

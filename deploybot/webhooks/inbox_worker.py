@@ -169,7 +169,7 @@ class Inbox:
             log.warning("delivery %d of %s cannot be read: %s", delivery.number, delivery.sender, error)
             return End(Fate.FAILED, "malformed", f"cannot be read: {error}")
         except Exception as error:
-            log.exception("delivery %d of %s broke its reading", delivery.number, delivery.sender)
+            log.exception("reading delivery %d of %s failed", delivery.number, delivery.sender)
             return End(Fate.FAILED, "broken", f"broke its reading: {type(error).__name__}")
 
     def _mine(self, app: str, delivery: Delivery, events: Sequence[Event]) -> Sequence[Event] | End:

@@ -110,17 +110,17 @@ class Receiver:
             endpoint.sender.verify(received, endpoint.secret)
         except ForgedError as error:
             log.info("%s: refused: %s", endpoint.path, error)
-            return endpoint.refuse("forged", 403, "The proof is missing or wrong.")
+            return endpoint.refuse("forged", 403, "The signature or secret is missing or wrong.")
         wait = endpoint.bucket.take(now)
         if wait:
             return endpoint.refuse("limited", 429, "Too many at once.", retry_after=wait)
         if not self._shelf.room(len(received.body)):
-            return endpoint.refuse("full", 503, "Too much waits here already.", retry_after=_RETRY_STORE)
+            return endpoint.refuse("full", 503, "Too many deliveries are waiting.", retry_after=_RETRY_STORE)
         try:
             number = await self._keeper.keep(endpoint.new(received))
         except StoreError:
             # The store itself reports the cause, in the log and at /healthz.
-            return endpoint.refuse("unkept", 503, "Nothing can be kept here now.", retry_after=_RETRY_STORE)
+            return endpoint.refuse("unkept", 503, "The delivery cannot be stored now.", retry_after=_RETRY_STORE)
         if not number:
             return endpoint.answer("double", b'{"result":"double"}\n')
         self._shelf.put(len(received.body))

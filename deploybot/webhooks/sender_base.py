@@ -44,7 +44,7 @@ class BaseSender(ABC):
         if self.kind_header:
             received.one(self.kind_header)
         if len(received.headers.get(self.id_header, ())) > 1:
-            raise ForgedError(f"{self.id_header} is there more than once")
+            raise ForgedError(f"{self.id_header} is sent more than once")
 
     def delivery(self, received: Received) -> str:
         """See Sender."""

@@ -29,8 +29,8 @@ def too_large_notice(path: str, app: str, size: str, most: str) -> Notice:
         key=f"too large {path} {most}",
         app=app,
         title=f"A webhook to {path} was refused: its body has {size}, and `max_body` is {most}.",
-        text="I did not read it, so I do not know whether its sender is authentic. Its content is missing.",
-        fix="Raise `max_body` in [http] of bot.toml, and the limit of the reverse proxy before the bot.",
+        text="I did not read it, so I cannot say whether its sender is authentic. Its content is lost.",
+        fix="Raise `max_body` in [http] of bot.toml, and the limit of the reverse proxy in front of the bot.",
     )
 
 
@@ -39,7 +39,7 @@ def renamed_notice(app: str, own: str, sender: str, named: str) -> Notice:
     return Notice(
         key=f"renamed {app} {sender} {own}",
         app=app,
-        title=f"{sender} calls {app}'s webhook about {named}, and bot.toml says {own}.",
+        title=f"{sender} sends events about {named} to {app}'s webhook, but bot.toml has {own}.",
         text="Such events are accepted and ignored: nothing is posted or deployed because of them.",
         fix=f"If it was renamed, set `repo` in [apps.{app}], or `repository` in [apps.{app}.forge]; "
         f"`image` in [apps.{app}.images]. If not, send this webhook to another app.",
@@ -54,8 +54,8 @@ def ignored_notice(app: str, sender: str, made: str) -> Notice:
         app=app,
         title=f"All events that {sender} sends to {path} are ignored.",
         text=f"The last was {made}.",
-        fix="Choose events at the sender that `deploybot hooks` names, or add the app to bot.toml, "
-        "or delete the webhook there.",
+        fix="Select the events that `deploybot hooks` lists, add the app to bot.toml, "
+        "or delete the webhook at the sender.",
     )
 
 

@@ -28,7 +28,7 @@ async def enrol(town: Town, who: str) -> str:
     card = await town.say("totp", who, platform="telegram")
     secret = card.lines[0].text
     said = await town.say(f"totp {code(town, secret)}", who, platform="telegram")
-    assert said.title == "From now on your phone makes your codes."
+    assert said.title == "One-time codes are set up: your phone generates them from now on."
     town.shop.clock.advance(60)
     return secret
 
@@ -111,14 +111,14 @@ async def test_enrolment(town: Town) -> None:
         "Type it to me in a direct message.",
     )
     assert (await town.say("totp 123456", "cem", platform="telegram")).title == (
-        "You have no secret yet that could make codes."
+        "You have not set up one-time codes yet."
     )
     assert (await town.say("totp 12345", "ben", platform="telegram")).title == "A one-time code is six digits."
     secret = card.lines[0].text
     assert (await town.say("totp 000000", "ben", platform="telegram")).title == WRONG
     assert (await town.say(f"totp {code(town, secret)}", "ben", platform="slack")).ok
     card = await town.say("totp", "ben", platform="slack")
-    assert card.title == "Your phone makes your codes already."
+    assert card.title == "Your phone already generates your codes."
 
 
 async def test_another_phone_takes_a_code_of_the_old_one(town: Town) -> None:
@@ -175,7 +175,8 @@ async def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     await files.confirm(7)
     (tmp_path / "codes" / "7").chmod(0o640)
     with pytest.raises(
-        StoreError, match=r"others can read .*codes/7 .*; run `chmod 600 .*`, and enrol again: it holds a secret"
+        StoreError,
+        match=r"others can read .*codes/7 .*; run `chmod 600 .*`, and set up one-time codes again: it holds a secret",
     ):
         await files.get(7)
     (tmp_path / "codes" / "8").write_bytes(b"\xff")

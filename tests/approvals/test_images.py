@@ -126,7 +126,7 @@ async def test_what_no_image_has_is_told(town: Town) -> None:
         await read(town, f"deploy shop@{nothing} to staging")
     ).replace("\n", " ")
     assert "shop has no ref `9.9.9`" in await read(town, "deploy shop@9.9.9 to staging")
-    assert "is no digest of an image" in await read(town, "deploy shop@sha256:123 to staging")
+    assert "is not an image digest" in await read(town, "deploy shop@sha256:123 to staging")
     town.shop.images.down = "it is being moved"
     told = await read(town, "deploy shop@1.4.2 to staging")
     assert "shop has no ref `1.4.2`" in told

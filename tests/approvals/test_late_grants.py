@@ -52,7 +52,7 @@ async def test_a_lower_role_is_no_new_one(town: Town) -> None:
 
 
 async def test_an_approvers_name_with_an_account_of_ones_own(town: Town) -> None:
-    """An admin asks, gives ben a further account that is theirs, and approves from it."""
+    """An admin asks, gives ben another account that is theirs, and approves from it."""
     number = await town.ask("deploy shop@v2 to production", "dia")
     assert (await town.say("allow telegram:4242:ben approver on shop", "dia")).ok
     card = await town.say(f"approve #{number}", "4242", platform="telegram")

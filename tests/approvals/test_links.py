@@ -13,7 +13,7 @@ from deploybot.ports import Tables
 from tests.approvals.conftest import Town, make_town
 
 NEW = "777"
-ASK_FIRST = "Ask for one first: `link`, in the chat where I know you."
+ASK_FIRST = "Get one first: type `link` in the chat where I know you."
 
 
 async def code_of(town: Town, who: str = "ben", platform: str = "slack") -> str:
@@ -29,7 +29,7 @@ async def link(town: Town, who: str, other: str) -> Card:
     """All four messages, of two persons."""
     code = await code_of(town, who)
     await town.say(f"link {code}", other, platform="telegram")
-    assert (await town.say("link yes", other, platform="telegram")).title.startswith("Nearly")
+    assert (await town.say("link yes", other, platform="telegram")).title.startswith("Almost done")
     return await town.say("link yes", who, platform="slack")
 
 
@@ -41,7 +41,7 @@ async def questions(town: Town) -> list[Card]:
 async def test_a_stranger_becomes_somebody_known(town: Town) -> None:
     code = await code_of(town)
     card = await town.say(f"link {code.lower()}", NEW, platform="telegram")
-    assert (card.title, card.private) == ("Nearly: now say `link yes` in slack, where the code came from.", True)
+    assert (card.title, card.private) == ("Almost done: now type `link yes` in slack, where the code came from.", True)
     (question,) = await questions(town)
     assert question.title == "telegram:777 (“777”) typed your code. Is that you?"
     assert [one.command for one in question.buttons] == ["link yes", "link no"]
@@ -134,7 +134,7 @@ async def test_yes_counts_only_where_the_code_came_from(town: Town) -> None:
     await town.say(f"link {code}", NEW, platform="telegram")
     for who, platform in ((NEW, "telegram"), ("ben", "console"), ("cem", "slack")):
         card = await town.say("link yes", who, platform=platform)
-        assert card.title == "There is nothing of yours to link here, or it took too long."
+        assert card.title == "You have no link to confirm here, or it has expired."
     assert (await town.say("link yes", "ben", platform="slack")).ok
 
 
@@ -142,7 +142,7 @@ async def test_a_code_is_used_once_and_not_for_long(town: Town) -> None:
     code = await code_of(town)
     await town.say(f"link {code}", NEW, platform="telegram")
     card = await town.say(f"link {code}", "778", platform="telegram")
-    assert (card.title, card.hint) == ("This code is wrong, used, or too old.", ASK_FIRST)
+    assert (card.title, card.hint) == ("This code is wrong, already used or expired.", ASK_FIRST)
     late = await code_of(town)
     town.shop.clock.advance(601)
     assert not (await town.say(f"link {late}", "779", platform="telegram")).ok
@@ -157,7 +157,7 @@ async def test_guessing_is_stopped(town: Town) -> None:
     for number in range(5):
         assert "wrong" in (await town.say(f"link {number:04}-AAAA", "fay", platform="telegram")).title
     card = await town.say(f"link {code}", "fay", platform="telegram")
-    assert card.title == "Too many wrong codes: I take none of yours for a quarter of an hour."
+    assert card.title == "Too many wrong codes. I accept none from you for 15 minutes."
     town.shop.clock.advance(901)
     fresh = await code_of(town)
     assert (await town.say(f"link {fresh}", "fay", platform="telegram")).ok
@@ -165,7 +165,7 @@ async def test_guessing_is_stopped(town: Town) -> None:
 
 async def test_codes_are_given_in_private_and_to_people_one_knows(town: Town) -> None:
     card = await town.say("link", NEW, platform="telegram")
-    assert card.title == "I do not know you here, so begin in the chat where I do: type `link` there."
+    assert card.title == "I do not know you here. Start in a chat where I do: type `link` there."
     card = await town.say("link", "ben", platform="slack", private=False)
     assert (card.title, card.hint) == ("Others would see a code here.", "Type it to me in a direct message.")
 
@@ -205,9 +205,9 @@ async def test_who_types_the_code_of_another_gives_nothing_away(town: Town) -> N
     """Eve, who may deploy the shop, talks dia, who may do everything, into typing eve's code."""
     code = await code_of(town, "eve")
     card = await town.say(f"link {code}", "dia", platform="telegram")
-    assert card.title == "This is a code of eve's, from slack:T1/U1004. Are you eve, too?"
+    assert card.title == "This code belongs to eve, from slack:T1/U1004. Are you eve too?"
     assert card.private
-    assert "eve may do all that you may do here as dia" in card.text
+    assert "eve may do everything here that you may do as dia" in card.text
     assert [one.command for one in card.buttons] == ["link yes", "link no"]
     assert not await questions(town)
     early = await town.say("link yes", "eve", platform="slack")
@@ -244,7 +244,7 @@ async def test_who_became_somebody_meanwhile_is_asked(town: Town) -> None:
     card = await town.say("link yes", "eve", platform="slack")
     assert (card.title, card.hint) == (
         "telegram:777 is already a person and has not confirmed yet.",
-        "Say `link yes` there first.",
+        "Type `link yes` there first.",
     )
     assert (await town.say("link yes", NEW, platform="telegram")).ok
     assert (await town.say("link yes", "eve", platform="slack")).ok
@@ -254,4 +254,4 @@ async def test_who_became_somebody_meanwhile_is_asked(town: Town) -> None:
 async def test_nothing_to_confirm(town: Town, word: str) -> None:
     for who in ("ben", NEW):
         card = await town.say(f"link {word}", who, platform="telegram")
-        assert card.title == "There is nothing of yours to link here, or it took too long."
+        assert card.title == "You have no link to confirm here, or it has expired."

@@ -304,7 +304,7 @@ async def test_what_changes_while_it_waits_for_its_turn_makes_it_void(town: Town
 async def test_a_rejection_tells_why(town: Town) -> None:
     number = await town.ask()
     usage = await town.say(f"reject #{number}", "ben")
-    assert usage.title == "`reject` wants to know why: add `because …`."
+    assert usage.title == "`reject` needs a reason: add `because …`."
     card = await town.say(f"reject #{number} because the migration is not reviewed", "ben")
     assert card.title == f"#{number} (shop/production: v2 · first deployment) is rejected."
     ended = await town.end_of(number)

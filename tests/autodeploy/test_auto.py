@@ -386,7 +386,7 @@ class Thorny(FakeRefs):
 
     async def message(self, app: App, commit: str) -> str:
         if commit == self.thorn:
-            raise UserError("it names no commit but a tree")
+            raise UserError("it is a tree, not a commit")
         return await super().message(app, commit)
 
 
@@ -481,7 +481,7 @@ async def test_somebody_of_that_name_from_before_is_a_clear_error(yard: Yard) ->
         run("DELETE FROM identities WHERE platform = 'auto'")
 
     await yard.town.store.write(rename)
-    with pytest.raises(UserError, match="There is a person named deploybot") as caught:
+    with pytest.raises(UserError, match="The allowlist has a person named deploybot") as caught:
         await yard.restart()
     assert "`deploybot rename deploybot NAME`" in caught.value.hint
 

@@ -167,7 +167,7 @@ async def test_ctrl_c_leaves_a_deployment_alone(bot: Bot, data: Path) -> None:
     process.send_signal(signal.SIGINT)
     ended = await end(process)
     assert ended.code == 3
-    assert ended.err == "Left before the end. What was started continues: see `status` and `history`.\n"
+    assert ended.err == "Stopped waiting. Running deployments continue: see `status` and `history`.\n"
     await asyncio.gather(*bot.tasks)
     assert bot.cards["deployment:1"].ok
 
@@ -235,7 +235,7 @@ async def test_ctrl_c_promises_nothing_of_a_bot_that_ended_without_a_word(data: 
     process.send_signal(signal.SIGINT)
     ended = await end(process)
     assert ended.code == 3
-    assert ended.err.splitlines()[1:] == ["Left before the end. See it with: deploybot chat -c 'status'"]
+    assert ended.err.splitlines()[1:] == ["Stopped waiting. See it with: deploybot chat -c 'status'"]
 
 
 async def test_a_bot_of_its_own_lives_as_long_as_the_command(data: Path) -> None:
@@ -303,7 +303,7 @@ async def test_a_deployment_is_followed_over_a_restart_of_the_bot(data: Path) ->
     finally:
         second.terminate()
         await second.wait()
-    assert ended.err == "The bot has gone away. Waiting for it to come back.\n"
+    assert ended.err == "The connection to the bot was lost. Waiting for it to come back.\n"
     assert ended.code == 0
     assert "— done" in ended.out
 
@@ -329,7 +329,7 @@ async def test_a_bot_that_dies_before_it_answers(bot: Bot, data: Path) -> None:
     await bot.console.close()
     ended = await end(process)
     assert ended.code == 3
-    assert "Whether the command was run is not known" in ended.err
+    assert "It is unknown whether the command ran" in ended.err
 
 
 async def test_nothing_of_the_client_is_loaded_by_the_server() -> None:

@@ -280,7 +280,7 @@ async def test_too_many_commands_at_once(bot: Bot) -> None:
         ([b'{"type":"say","id":"1","text":"echo x"}\n'], "it has to begin with `hello` in version 1"),
         ([b'{"type":"hello","version":2}\n'], "it has to begin with `hello` in version 1"),
         ([b"GET / HTTP/1.1\r\n"], "a line is not JSON"),
-        ([b'{"type":"hello","version":1}\n'] * 2, "`hello` comes once"),
+        ([b'{"type":"hello","version":1}\n'] * 2, "`hello` was sent twice"),
         ([b'{"type":"hello","version":1,"name":"../x"}\n'], "a `hello` message is wrong"),
         ([b'{"type":"hello","version":1}\n', b"x" * 9000 + b"\n"], "a line is longer than 8192 bytes"),
         ([b'{"type":"hello","version":1}\n', b"x" * 100_000], "a line is longer than 8192 bytes"),
@@ -364,7 +364,7 @@ async def test_another_user_is_refused_even_where_the_files_would_let_him(bot: B
 async def test_stopping_tells_clients_and_takes_the_socket_away(bot: Bot) -> None:
     async with client(bot) as me:
         await bot.console.close()
-        assert await me.link.closed == "The bot stops."
+        assert await me.link.closed == "The bot is stopping."
         with pytest.raises(Lost):
             await me.link.say("echo x")
     assert not bot.path.exists()

@@ -15,27 +15,27 @@ from deploybot.chat.console.client_exit import Parting, read_parting
         (
             Parting(stays=True, begun=(5,), waiting=(7,)),
             (
-                "#5 goes on in the background: a temporary bot follows it until it ends. "
+                "#5 continues in the background: a temporary bot follows it until it ends. "
                 "See it with: deploybot chat -c 'status'"
             ),
         ),
         (
             Parting(stays=True, begun=(5, 6)),
             (
-                "#5 and #6 go on in the background: a temporary bot follows them until they end. "
+                "#5 and #6 continue in the background: a temporary bot follows them until they end. "
                 "See it with: deploybot chat -c 'status'"
             ),
         ),
         (
             Parting(stays=True, asked=True),
-            "What was asked goes on in the background. See it with: deploybot chat -c 'status'",
+            "Your commands continue in the background. See it with: deploybot chat -c 'status'",
         ),
-        (Parting(waiting=(7,)), "#7 waits in the database and goes on with the next bot: deploybot run"),
+        (Parting(waiting=(7,)), "#7 waits in the database and continues when a bot runs again: deploybot run"),
         (
             Parting(waiting=tuple(range(1, 14))),
             (
-                "#1, #2, #3, #4, #5, #6, #7, #8, #9, #10 and 3 more wait in the database and go on with the next bot: "
-                "deploybot run"
+                "#1, #2, #3, #4, #5, #6, #7, #8, #9, #10 and 3 more wait in the database and continue "
+                "when a bot runs again: deploybot run"
             ),
         ),
     ],

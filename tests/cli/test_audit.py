@@ -131,7 +131,7 @@ call = {{ url = "http://127.0.0.1:9/hook", secret = {{ file = "secret" }} }}
     assert "no such file or directory" in said["audit file"]
     assert "no such file or directory" in said["audit syslog"]
     assert "connection refused" in said["audit call"]
-    assert "Make its folder for the user the bot runs as" in result.output
+    assert "Create its folder for the bot's user" in result.output
     assert f"the audit to {tmp_path}/missing/audit.jsonl" in result.output
     os.mkdir("missing")  # noqa: PTH102  as one would in a shell
     said = {line[:12].strip(): line for line in _run("check").output.splitlines() if line.startswith("audit")}

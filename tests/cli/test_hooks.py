@@ -80,7 +80,7 @@ def test_a_try_says_what_is_wrong(bot: Bot, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text(SECRET[::-1])
         wrong = hooks("test", "shop", "github", bot=bot)
     assert wrong.exit_code == 1
-    assert "/hooks/shop/github: 403: The proof is missing or wrong." in wrong.output
+    assert "/hooks/shop/github: 403: The signature or secret is missing or wrong." in wrong.output
 
 
 def test_payloads_of_every_sender_are_sent_and_nothing_is_done(figure: Callable[[str], None]) -> None:

@@ -90,14 +90,17 @@ def test_a_further_identity_without_a_role() -> None:
         (("allow", "ben", "viewer", "--on", "shop/prod"), 'shop has no environment "prod", did you mean "production"?'),
         (("allow", "ben", "viewer", "--on", "*/x"), "--on */x: an environment belongs to an app"),
         (("allow", "ben", "viewer", "--identity", "ben"), "--identity ben: should be PLATFORM:ID"),
-        (("allow", "ben", "viewer", "--identity", "slack:ben"), "`ben` is no Slack id such as T012/U345"),
+        (("allow", "ben", "viewer", "--identity", "slack:ben"), "`ben` is not a Slack id such as T012/U345"),
         (("allow", "ben", "viewer", "--identity", ME), f"console:{os.getuid()} is @ana already"),
         (("allow", "be n", "viewer", "--identity", "console:7"), "`be n` cannot be a person's name"),
         (("allow", "ana"), "Which role should ana have?"),
         (("allow", "ana", "--on", "shop", "--identity", "github:5"), "Which role should ana have?"),
-        (("allow", "ana", "--identity", "github:ana"), "`ana` is no number: on github people are numbers, not names."),
-        (("allow", "ana", "viewer"), "that would take the last administrator of everything away"),
-        (("deny", "ana"), "that would take the last administrator of everything away"),
+        (
+            ("allow", "ana", "--identity", "github:ana"),
+            "`ana` is not a number. On github, people are identified by number, not by name.",
+        ),
+        (("allow", "ana", "viewer"), "that would remove the last administrator of everything"),
+        (("deny", "ana"), "that would remove the last administrator of everything"),
         (("deny", "anna"), 'unknown person "anna", did you mean "ana"?'),
     ],
 )
@@ -188,7 +191,7 @@ def test_a_person_gets_another_name_and_keeps_all_else() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("anna", "ben", "there is a person named ben already"),
+        ("anna", "ben", "a person named ben already exists"),
         ("anna", "an na", "`an na` cannot be a person's name"),
         ("anna", "deploybot", "deploybot is the bot itself"),
         ("ana", "cem", 'unknown person "ana", did you mean "anna"?'),

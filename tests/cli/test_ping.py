@@ -87,7 +87,7 @@ def test_something_else_at_the_socket_is_1() -> None:
         stranger.join(10)
     assert result.exit_code == 1
     assert result.output.splitlines()[0] in {
-        "The bot has gone away.",
-        "The bot does not answer as it should.",
-        "The bot is just stopping.",
+        "The connection to the bot was lost.",
+        "The bot sent an unexpected answer.",
+        "The bot is stopping.",
     }

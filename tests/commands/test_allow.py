@@ -6,12 +6,9 @@ from deploybot.domain import Grant, Identity, Role
 from deploybot.ports import Tables
 from tests.world import World
 
-HINT = "Write @NAME for somebody I know, and PLATFORM:ID:NAME for somebody new, as `whoami` shows it to them."
+HINT = "Write @NAME for a known person, or PLATFORM:ID:NAME for a new one, as `whoami` shows it to them."
 
-PLATFORMS = (
-    "There are console, slack, telegram, and for who does things there "
-    "github, gitlab, gitea, forgejo, gitee, bitbucket, git."
-)
+PLATFORMS = "Chats: console, slack, telegram. Git accounts: github, gitlab, gitea, forgejo, gitee, bitbucket, git."
 
 
 async def grants(world: World, name: str) -> set[Grant]:
@@ -78,11 +75,18 @@ async def test_somebody_new(world: World, who: str, identity: Identity) -> None:
     [
         ("@evve", "There is no person called `@evve`, did you mean @eve?", ""),
         ("@xyzzy", "There is no person called `@xyzzy`.", ""),
-        ("@@eve", "`@eve` is no person's name: up to 40 of a-z, 0-9, `.`, `_` and `-`, a letter or digit first.", HINT),
-        ("irc:1:fay", "I know no platform `irc`.", f"{PLATFORMS} {HINT}"),
-        ("console:ana:fay", "`ana` is no number: on console people are numbers, not names.", HINT),
-        ("slack:@fay:fay", "`@fay` is no Slack id such as T012/U345: names are not identities.", HINT),
-        ("slack:U345:fay", "`U345` is no Slack id such as T012/U345: names are not identities.", HINT),
+        (
+            "@@eve",
+            (
+                "`@eve` is not a person's name: use up to 40 of a-z, 0-9, `.`, `_` and `-`, "
+                "starting with a letter or digit."
+            ),
+            HINT,
+        ),
+        ("irc:1:fay", "Unknown platform `irc`.", f"{PLATFORMS} {HINT}"),
+        ("console:ana:fay", "`ana` is not a number. On console, people are identified by number, not by name.", HINT),
+        ("slack:@fay:fay", "`@fay` is not a Slack id such as T012/U345. Names are not accepted.", HINT),
+        ("slack:U345:fay", "`U345` is not a Slack id such as T012/U345. Names are not accepted.", HINT),
         ("console:77", "console:77 is new to me and has no name yet.", "Give one: console:77:NAME"),
         ("console:1004:fay", "console:1004 is @eve already.", "Use @eve."),
     ],
@@ -90,7 +94,7 @@ async def test_somebody_new(world: World, who: str, identity: Identity) -> None:
 async def test_what_is_wrong(world: World, who: str, title: str, hint: str) -> None:
     card = await world.say(f"allow {who} viewer")
     assert (card.title, card.ok) == (title, False)
-    assert card.hint == (hint or "Somebody new is written PLATFORM:ID:NAME, as `whoami` shows it to them.")
+    assert card.hint == (hint or "Write a new person as PLATFORM:ID:NAME, as `whoami` shows it to them.")
     assert await grants(world, "fay") == set()
 
 
@@ -109,7 +113,7 @@ async def test_a_further_identity_is_a_matter_for_admins_of_all(world: World) ->
     """With an identity come all rights of the person: an admin of shop must not become ana."""
     card = await world.say("allow console:5:ana viewer on shop", "dia")
     assert card.title == (
-        "There is a @ana already, and to give somebody a further identity one has to be admin of all. "
+        "@ana already exists. Only an admin of everything can give a person another account. "
         "`allow` needs the role admin on every app; you have no role there."
     )
     assert card.hint == "Who may: ana."
@@ -164,5 +168,5 @@ async def test_on_forges_names_are_no_identities_either(world: World, who: str) 
 
 async def test_the_last_admin_stays(world: World) -> None:
     card = await world.say("allow @ana viewer")
-    assert card.title == "That would take the last administrator of everything away."
-    assert card.hint == "Make somebody else admin first: `allow @name admin`."
+    assert card.title == "That would remove the last administrator of everything."
+    assert card.hint == "Make someone else admin first: `allow @name admin`."

@@ -33,9 +33,9 @@ async def test_a_followed_log(world: World) -> None:
 async def test_a_followed_log_that_one_may_not_read(world: World) -> None:
     world.logs.open["log-3"] = Follow("log-3", "shop", "production")
     card = await world.say("cancel log-3", "cem")
-    assert card.title == "No one follows a log called log-3 now."
+    assert card.title == "No followed log log-3 is running."
     assert "log-3" in world.logs.open
 
 
 async def test_neither(world: World) -> None:
-    assert (await world.say("cancel it")).title == "`it` is no deployment or followed log."
+    assert (await world.say("cancel it")).title == "`it` is not a deployment or followed log."

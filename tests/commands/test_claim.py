@@ -5,7 +5,7 @@ from dataclasses import replace
 from deploybot.domain import Grant, Identity, Role
 from tests.world import STRANGER, World
 
-WRONG = "This code is wrong, used, or too old, or you tried too often."
+WRONG = "This code is wrong, already used or expired, or you tried too often."
 
 
 async def issue(world: World, code: str = "7KQ2-M9XD") -> None:
@@ -51,7 +51,7 @@ async def test_wrong_codes_are_counted(world: World) -> None:
         card = await world.say("claim nonsense", STRANGER)
         assert card.title == WRONG
         assert card.hint == (
-            "After five wrong codes of yours I take none for a quarter of an hour. "
+            "After five wrong codes I accept none from you for 15 minutes. "
             "The bot prints a new code when it starts while there is no administrator."
         )
     assert (await world.say("claim 7KQ2-M9XD", STRANGER)).title == WRONG

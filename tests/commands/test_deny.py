@@ -47,5 +47,5 @@ async def test_an_admin_of_one_app(world: World) -> None:
 async def test_nobody_and_the_last(world: World) -> None:
     assert (await world.say("deny @bne")).title == "There is no person called `@bne`, did you mean @ben?"
     assert (await world.say("deny @bne")).hint.startswith("I know @ana, @ben, ")
-    assert (await world.say("deny @ana")).title == "That would take the last administrator of everything away."
+    assert (await world.say("deny @ana")).title == "That would remove the last administrator of everything."
     assert (await world.say("deny console:999")).title == "There is no person called `console:999`."

@@ -35,7 +35,7 @@ async def test_everything_said(world: World) -> None:
 async def test_which_environment(world: World) -> None:
     card = await world.say("deploy wiki@v1.4 because x")
     assert card.title == "Which environment of wiki do you mean: test, live?"
-    assert card.hint == "Say it like this: deploy wiki@v1.4 to test because x"
+    assert card.hint == "For example: deploy wiki@v1.4 to test because x"
     assert [(button.label, button.command) for button in card.buttons] == [
         ("test", "deploy wiki@v1.4 to test because x"),
         ("live", "deploy wiki@v1.4 to live because x"),

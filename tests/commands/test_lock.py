@@ -34,7 +34,7 @@ async def test_ones_own_again(world: World) -> None:
 
 async def test_a_reason_is_wanted(world: World) -> None:
     card = await world.say("lock shop production for 2h")
-    assert card.title == "`lock` wants to know why: add `because …`."
+    assert card.title == "`lock` needs a reason: add `because …`."
 
 
 async def test_the_audit_keeps_it(world: World) -> None:

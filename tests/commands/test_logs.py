@@ -33,7 +33,7 @@ async def test_no_lines(world: World) -> None:
     card = await world.say("logs shop tail 0")
     assert (card.title, card.hint) == ("`tail 0` shows no lines.", "Give a number of lines, as in `logs shop tail 50`.")
     assert (await world.say("logs shop since 0m")).title == (
-        "`0m` is no duration such as 90s, 15m, 2h or 1h30m and no time of day such as 18:00."
+        "`0m` is not a duration such as 90s, 15m, 2h or 1h30m or time of day such as 18:00."
     )
 
 

@@ -11,7 +11,7 @@ async def test_with_its_reason(world: World) -> None:
 
 async def test_a_reason_is_wanted(world: World) -> None:
     world.deployments.put(42, "shop", "production", V1)
-    assert (await world.say("reject #42", "dia")).title == "`reject` wants to know why: add `because …`."
+    assert (await world.say("reject #42", "dia")).title == "`reject` needs a reason: add `because …`."
 
 
 async def test_who_may_not(world: World) -> None:

@@ -13,7 +13,7 @@ async def test_somebody_with_roles(world: World) -> None:
 
 async def test_somebody_without_a_role(world: World) -> None:
     card = await world.say("whoami", "eve")
-    assert card.text == "You have no role anywhere now: ask an administrator for one."
+    assert card.text == "You have no role any more: ask an administrator for one."
 
 
 async def test_a_stranger(world: World) -> None:

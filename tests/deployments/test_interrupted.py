@@ -137,10 +137,10 @@ async def test_who_cancelled_is_told_the_same_after_a_restart(shop: Shop) -> Non
 
 async def test_a_step_that_another_one_stopped_is_no_cancelled_deployment(shop: Shop) -> None:
     await shop.deploy(V1)
-    stopped = fetch("web1", StepState.CANCELLED, detail="step `fetch` on web2 ended with code 3")
+    stopped = fetch("web1", StepState.CANCELLED, detail="step `fetch` failed on web2 with exit code 3")
     ended = await killed(shop, stopped, fetch("web2", StepState.FAILED, code=3))
     assert ended.state is State.FAILED
-    assert ended.outcome.startswith("Step `fetch` on web2 ended with code 3.")
+    assert ended.outcome.startswith("Step `fetch` failed on web2 with exit code 3.")
 
 
 async def test_cancelled_between_two_steps_the_next_one_is_not_begun(shop: Shop) -> None:

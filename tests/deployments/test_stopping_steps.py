@@ -135,7 +135,7 @@ async def test_a_step_that_has_ended_says_the_same_again_and_starts_nothing(benc
 @pytest.mark.parametrize(
     ("state", "detail", "said"),
     [
-        (StepState.UNKNOWN, "nobody knows", "how step `build` on web1 ended is unknown: nobody knows"),
+        (StepState.UNKNOWN, "nobody knows", "the result of step `build` on web1 is unknown: nobody knows"),
         (StepState.FAILED, "", "step `build` failed on web1: two (exit code 3)"),
         (StepState.CANCELLED, "ben", "cancelled by ben"),
         (StepState.CANCELLED, "", "cancelled by a person"),

@@ -165,7 +165,9 @@ async def test_a_server_that_is_rebooted_in_mid_step_is_called_unknown_and_left_
     await office.step(number, "build")
     await asyncio.to_thread(files_shop.servers[0].reboot)
     done = await office.end_of(number)
-    assert ended(done, State.FAILED).startswith("How step `build` on web1 ended is unknown: the server was restarted")
+    assert ended(done, State.FAILED).startswith(
+        "The result of step `build` on web1 is unknown: the server was restarted"
+    )
     assert "The running release was not touched." in done.outcome
 
 
@@ -193,7 +195,7 @@ async def test_one_of_two_servers_fails_and_the_other_is_taken_back(
         ended(await office.deploy("deploy shop@v1"), State.SUCCEEDED)
         second.box.run("sh", "-c", "echo v2 >/run/shop/refused")
         outcome = ended(await office.deploy("deploy shop@v2"), State.RESTORED)
-    assert outcome.startswith("Step `switch` on web2 ended with code 7.")
+    assert outcome.startswith("Step `switch` failed on web2 with exit code 7.")
     assert outcome.count("was restored and is healthy.") == 2
     assert (served(first.address), served(second.address)) == ("v1", "v1")
 

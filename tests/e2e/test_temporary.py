@@ -130,7 +130,7 @@ async def test_after_ctrl_c_the_deployment_goes_on_to_its_end(scene: Scene) -> N
         assert code == 3
         assert said.splitlines()[1:] == [
             (
-                "#1 goes on in the background: a temporary bot follows it until it ends. "
+                "#1 continues in the background: a temporary bot follows it until it ends. "
                 "See it with: deploybot chat -c 'status'"
             )
         ]
@@ -165,7 +165,7 @@ async def test_a_reading_command_takes_up_what_a_killed_bot_has_left(scene: Scen
     await end(client)
     code, said = await type_in(scene.path, "chat", "-c", "status")
     assert code == 0
-    assert "#1 goes on in the background" in said
+    assert "#1 continues in the background" in said
     with ending(scene.bot()):
         scene.gate.open()
     assert served(scene.shop.servers[0].address) == "v6"
@@ -175,7 +175,7 @@ async def test_a_reading_command_takes_up_what_a_killed_bot_has_left(scene: Scen
 async def test_without_waiting_the_client_leaves_at_once(scene: Scene) -> None:
     code, said = await type_in(scene.path, "chat", "--no-wait", "-c", "deploy shop@v6 to live")
     assert code == 0
-    assert "#1 goes on in the background" in said
+    assert "#1 continues in the background" in said
     with ending(scene.bot()):
         await scene.gate.begun()
         scene.gate.open()
@@ -202,7 +202,7 @@ async def test_what_waits_for_approvals_keeps_no_bot(scene: Scene) -> None:
     path = guarded(scene.shop)
     code, said = await type_in(path, "chat", "--no-wait", "-c", "deploy shop@v1 to live")
     assert code == 0
-    assert "#1 waits in the database and goes on with the next bot: deploybot run" in said
+    assert "#1 waits in the database and continues when a bot runs again: deploybot run" in said
     async with process(path):
         code, said = await type_in(path, "chat", "-c", "history shop")
     assert (code, "waiting" in said) == (0, True), said

@@ -87,7 +87,7 @@ async def test_it_answers_and_logs_and_ends(tmp_path: Path) -> None:
         _, errors = await asyncio.wait_for(process.communicate(), 15)
         assert process.returncode == 0
         lines = [json.loads(line) for line in errors.decode().splitlines() if line.startswith("{")]
-        assert {"ready", "stopping; what runs on servers goes on there"} <= {line["text"] for line in lines}
+        assert {"ready", "stopping; deployments continue on the servers"} <= {line["text"] for line in lines}
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

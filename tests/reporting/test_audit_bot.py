@@ -187,6 +187,6 @@ async def test_a_sink_that_cannot_be_written_degrades_the_bot_and_stops_no_comma
         assert process.returncode is None
     assert health["status"] == "degraded"
     assert "no such file or directory" in health["audit"]["file"]["problem"]
-    assert "Make its folder" in health["audit"]["file"]["fix"]
+    assert "Create its folder" in health["audit"]["file"]["fix"]
     assert "its certificate is not trusted" in health["audit"]["call"]["problem"]
     assert health["audit"]["syslog"]["waiting"] >= 1

@@ -216,7 +216,7 @@ async def test_a_rewritten_database_is_reported_and_leaves_again_whole(
     if way == "rewritten":
         assert [row["detail"] for row in found if row["number"] == 3] == ["because", "nothing to see"]
     (title,) = await notices(store)
-    assert title.startswith("Security warning: row 10 of the audit left the machine")
+    assert title.startswith("Security warning: row 10 of the audit was exported")
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ async def test_one_that_is_down_for_a_day_is_given_up_with_a_line_and_is_told_wh
     clock.advance(GIVE_UP)
     with caplog.at_level(logging.INFO):
         await scene.told()
-    lines = [record.getMessage() for record in caplog.records if "given up" in record.getMessage()]
+    lines = [record.getMessage() for record in caplog.records if "gave up" in record.getMessage()]
     assert len(lines) == 3
     assert "503" in lines[0]
     receiver.fault = lambda _method, _path: None
@@ -143,7 +143,7 @@ async def test_whom_bot_toml_does_not_have_any_more_is_not_waited_for(store: Dat
     await Scene(store, settings_of(outgoing=f"{receiver.url}/hook")).deploy()
     scene = Scene(store, settings_of())
     await scene.told()
-    assert {fate for _, fate in await scene.fates()} == {"dead bot.toml does not have it any more"}
+    assert {fate for _, fate in await scene.fates()} == {"dead it is no longer in bot.toml"}
 
 
 async def test_a_token_that_somebody_sends_back_is_in_no_log_and_not_in_the_database(

@@ -184,7 +184,7 @@ async def test_a_tag_of_a_file_is_refused(source: GitSource, app: App, repo: Rep
     repo.commit({"a": "1"})
     blob = repo.git("rev-parse", "main:a").strip()
     repo.git("update-ref", "refs/tags/file", blob)
-    with pytest.raises(UserError, match="names no commit"):
+    with pytest.raises(UserError, match="not a commit"):
         await source.resolve(app, "file")
 
 
@@ -206,7 +206,7 @@ async def test_full_commit_in_the_mirror_needs_no_network(
     shutil.move(repo.path, f"{repo.path}.away")
     assert (await source.resolve(app, commit)).commit == commit
     assert (watched.count("ls-remote"), watched.count("fetch")) == (1, 1)
-    with pytest.raises(Unreachable, match="no repository at that address"):
+    with pytest.raises(Unreachable, match="the repository was not found there"):
         await source.resolve(app, "main")
 
 
@@ -421,7 +421,7 @@ async def test_bundle_of_an_unknown_commit(source: GitSource, app: App, repo: Re
     repo.commit({"a": "1"})
     with pytest.raises(UserError, match="no commit 0000000000 in shop"):
         await source.bundle(app, "0" * 40, ())
-    with pytest.raises(UserError, match="no full commit"):
+    with pytest.raises(UserError, match="not a full commit"):
         await source.bundle(app, "main", ())
 
 

@@ -48,7 +48,7 @@ async def test_an_empty_repository_has_no_heads(source: GitSource, app: App) -> 
 
 
 async def test_a_repository_that_is_gone_is_unreachable(source: GitSource, make_app: MakeApp) -> None:
-    with pytest.raises(Unreachable, match="no repository at that address"):
+    with pytest.raises(Unreachable, match="the repository was not found there"):
         await source.heads(make_app("/nowhere/shop.git"))
 
 
@@ -57,7 +57,7 @@ async def test_the_whole_message_is_read(source: GitSource, app: App, repo: Repo
     assert await source.message(app, commit) == "Begin\n\nWith a body. [skip deploy]"
     with pytest.raises(UserError, match="There is no commit"):
         await source.message(app, "f" * 40)
-    with pytest.raises(UserError, match="is no full commit"):
+    with pytest.raises(UserError, match="is not a full commit"):
         await source.message(app, "--all")
 
 

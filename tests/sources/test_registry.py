@@ -202,10 +202,10 @@ async def test_basic_login(shelves: Callable[..., Shelf]) -> None:
     digest = closed.push("acme/shop", "1.0.0")
     app = app_of(web=f"{closed.address}/acme/shop:^1")
     assert [pin.digest for pin in await asking(closed.address, user=USER, password=PASSWORD).pins(app)] == [digest]
-    with pytest.raises(NoImage, match="without a login") as caught:
+    with pytest.raises(NoImage, match="or needs a login") as caught:
         await asking(closed.address).pins(app)
     assert caught.value.hint == f'Set `host = "{closed.address}"`, `user` and `password` in [registries.house].'
-    with pytest.raises(NoImage, match=f"does not show acme/shop to {USER}") as caught:
+    with pytest.raises(NoImage, match=f"{USER} has no permission for acme/shop") as caught:
         await asking(closed.address, user=USER, password="wrong").pins(app)
     assert "[registries.house]" in caught.value.hint
 
@@ -224,11 +224,11 @@ async def test_login_by_token(shelves: Callable[..., Shelf], serve: Serve, tmp_p
     before = tokens.given
     await anonymous.pins(public)
     assert tokens.given == before
-    with pytest.raises(NoImage, match="without a login"):
+    with pytest.raises(NoImage, match="or needs a login"):
         await anonymous.pins(private)
     known = asking(shut.address, user=USER, password=PASSWORD)
     assert [pin.digest for pin in await known.pins(private)] == [digests["acme/shop"]]
-    with pytest.raises(NoImage, match="does not show"):
+    with pytest.raises(NoImage, match="has no permission for"):
         await asking(shut.address, user=USER, password="wrong").pins(private)
 
 
@@ -298,7 +298,7 @@ async def test_a_registry_that_tells_no_digest(serve: Serve, *, refuses: bool) -
         assert [pin.digest for pin in await registries.pins(app)] == [f"sha256:{hashlib.sha256(body).hexdigest()}"]
     left = "0;w=21600"
     asked.clear()
-    with pytest.raises(Unreachable, match="no more pulls"):
+    with pytest.raises(Unreachable, match="pull limit"):
         await asking(address).pins(app)
     assert asked == ["HEAD"]
 
@@ -390,7 +390,7 @@ async def test_a_registry_that_is_slow_or_gone(serve: Serve) -> None:
     with pytest.raises(Unreachable, match="no answer within"):
         await asking(address, within=0.2).pins(app_of(web=f"{address}/shop:^1"))
     address = await serve(endless)
-    with pytest.raises(Unreachable, match="larger than"):
+    with pytest.raises(Unreachable, match="too large"):
         await asking(address).pins(app_of(web=f"{address}/shop:^1"))
     with pytest.raises(Unreachable, match="refused"):
         await asking("127.0.0.1:1").pins(app_of(web="127.0.0.1:1/shop:^1"))
@@ -464,6 +464,6 @@ async def test_a_next_page_that_is_refused_ends_the_look_at_once(serve: Serve) -
         return web.json_response({"tags": ["1.0.0"]}, headers={"Link": '</v2/shop/tags/list?last=b>; rel="next"'})
 
     address = await serve(answer)
-    with pytest.raises(Unreachable, match="its list of tags of shop breaks off: the next page answers 400"):
+    with pytest.raises(Unreachable, match="its list of tags of shop is incomplete: the next page answered 400"):
         await asking(address).pins(app_of(web=f"{address}/shop:^1"))
     assert len(asked) == 2

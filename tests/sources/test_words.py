@@ -28,12 +28,12 @@ def test_words_that_begin_many_known_sentences_are_read_once(make_app: MakeApp, 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("git@x: Permission denied (publickey,password).", "it does not accept the deploy key"),
+        ("git@x: Permission denied (publickey,password).", "it rejected the deploy key"),
         ("fatal: transport 'ext' not allowed", "allowed"),
         ("Failed to connect to 127.0.0.1 port 1: Connection refused", "nothing listens there"),
         ("Failed to connect to 127.0.0.1 port 1 after 0 ms: Couldn't connect to server", "nothing listens there"),
         ("Failed to connect to 127.0.0.1 port 1 after 0 ms: Could not connect to server", "nothing listens there"),
-        ("No ED25519 host key is known for deploybot", "it shows another host key"),
+        ("No ED25519 host key is known for deploybot", "its host key is not the pinned one"),
     ],
 )
 def test_sentences_are_known(make_app: MakeApp, tmp_path: Path, words: str, told: str) -> None:

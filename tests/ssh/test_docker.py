@@ -423,7 +423,7 @@ async def test_through_ssh_a_stream_can_be_cancelled_at_any_moment(engine: Engin
     ("word", "says"),
     [
         ("missing", "there is no socket at /nope.sock"),
-        ("denied", "may not be used by this user"),
+        ("denied", "no permission for the socket"),
         ("stopped", "nothing listens at /nope.sock"),
         ("", "was closed without a whole answer"),
         ("anything", "was closed without a whole answer"),
@@ -548,7 +548,7 @@ def test_docker_py_is_imported_only_when_an_engine_is_used() -> None:
     ("problem", "kind", "says", "hint"),
     [
         (FileNotFoundError(2, "no"), Unreachable, "there is no socket at /s", "installed"),
-        (PermissionError(13, "no"), Unreachable, "/s may not be used by this user", "group docker"),
+        (PermissionError(13, "no"), Unreachable, "no permission for the socket /s", "group docker"),
         (ConnectionRefusedError(111, "no"), Unreachable, "nothing listens at /s", "daemon seems to be stopped"),
         (TimeoutError(), Unreachable, "no answer at /s in time", "hangs"),
         (ConnectionResetError(104, "no"), Unreachable, "the connection to /s was closed", "group docker"),

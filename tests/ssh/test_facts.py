@@ -265,7 +265,7 @@ async def test_a_server_without_a_tool_says_which(sshd: Sshd, make_sshd: MakeSsh
 
 async def test_a_shell_that_does_not_work_is_told(make_sshd: MakeSshd, reach: Reach) -> None:
     server = make_sshd(shell="/bin/false")  # noqa: S604  a login shell
-    with pytest.raises(Unreachable, match="its shell gives no answer: it says nothing"):
+    with pytest.raises(Unreachable, match="its shell gives no answer: it printed nothing"):
         await reach(server_of(server)).facts()
 
 

@@ -387,7 +387,7 @@ async def test_a_health_check_by_name_asks_what_the_server_finds(
         port = at.rpartition(":")[2]
         assert await host.http_status(f"http://shop.lan:{port}/", timeout=10) == (200, "hello")
         await host.tcp_open("two", int(port), timeout=10)
-        with pytest.raises(Unreachable, match="both on web1 cannot be reached: the name is not known there"):
+        with pytest.raises(Unreachable, match="both on web1 cannot be reached: the name is unknown there"):
             await host.http_status(f"http://both:{port}/", timeout=10)
     assert heard[0].split(b"\r\n")[1] == f"Host: shop.lan:{port}".encode()
 
@@ -423,7 +423,7 @@ async def test_a_name_that_leads_to_a_metadata_service_is_not_asked(
             with pytest.raises(Unreachable, match=r"it leads to .*169\.254\.169\.254, a link-local or metadata"):
                 await host.tcp_open(name, 80, timeout=10)
         for address in ("169.254.169.254", "[::ffff:a9fe:a9fe]"):
-            with pytest.raises(Unreachable, match="a link-local or metadata address, which is never asked"):
+            with pytest.raises(Unreachable, match="a link-local or metadata address, which the bot never calls"):
                 await host.http_status(f"http://{address}/", timeout=10)
     finally:
         service.stop()

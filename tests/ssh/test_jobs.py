@@ -476,9 +476,9 @@ async def test_what_lies_on_the_server_is_nobody_elses_to_read(make_sshd: MakeSs
 
 async def test_only_ids_are_ids(host: SshHost) -> None:
     for bad in ("", ".", "..", "../x", "a/b", "-rf", "a b", "A", "a\n", "a;id", "$(id)", "x" * 81):
-        with pytest.raises(ValueError, match="is no id of a job"):
+        with pytest.raises(ValueError, match="is not a job id"):
             await host.poll(bad, 0)
-        with pytest.raises(ValueError, match="is no id of a job"):
+        with pytest.raises(ValueError, match="is not a job id"):
             await host.start(bad, RUN, command("true"), deadline=60)
 
 

@@ -266,7 +266,7 @@ async def test_plain_words_for_what_goes_wrong(sshd: Sshd, reach: Reach, tmp_pat
     at = f"{sshd.address} port 9"
     assert (await refused(reach, server_of(sshd, ssh=f"deploy@{sshd.address}:9"))).why == f"{at} refuses connections"
     name = await refused(reach, server_of(sshd, ssh="deploy@no-such-host.invalid"))
-    assert name.why == "the name no-such-host.invalid is not known"
+    assert name.why == "the host name no-such-host.invalid is unknown"
     nobody = await refused(reach, server_of(sshd, ssh=f"nobody@{sshd.address}"))
     assert nobody.why == "the login as nobody was refused"
     missing = await refused(reach, server_of(sshd, key=FileRef(file=tmp_path / "missing")))

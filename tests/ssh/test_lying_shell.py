@@ -91,7 +91,7 @@ async def test_a_state_or_number_that_is_none_is_one_error(
 
 async def test_more_log_than_was_asked_for_is_one_error(make_sshd: MakeSshd, reach: Reach, job: str) -> None:
     server = shimmed(make_sshd, poll="printf 'deploybot/1 running -1 9 9\\n123456789\\ndeploybot/1 end\\n'; exit")
-    with pytest.raises(BadAnswer, match="9 bytes of log came where 3 were asked for"):
+    with pytest.raises(BadAnswer, match="9 bytes of log came, but only 3 were requested"):
         await reach(server_of(server)).poll(job, 0, limit=3)
 
 

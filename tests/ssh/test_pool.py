@@ -87,7 +87,7 @@ async def test_a_call_in_the_middle_of_a_cut_says_that_the_connection_broke(sshd
         proxy.cut()
         with pytest.raises(Unreachable, match="the connection broke") as caught:
             await anext(stream)
-        assert caught.value.hint == "What runs there goes on; the next call connects again."
+        assert caught.value.hint == "Running jobs continue there; the next call reconnects."
 
 
 async def test_sessions_that_are_killed_on_the_server_break_the_connection_and_no_more(

@@ -42,7 +42,7 @@ def test_a_frame_is_assignments_that_hold_everything(env: dict[str, str], text: 
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "Ä", "A\n", "UID", "PPID", "SHELLOPTS"])
 def test_names_that_no_shell_can_set_are_refused(name: str) -> None:
-    with pytest.raises(UserError, match="cannot be the name of a value"):
+    with pytest.raises(UserError, match="cannot be the name of a variable"):
         remote_shell.frame("true", {name: "x"})
 
 

@@ -217,7 +217,7 @@ async def test_a_gzip_that_is_cut_off_proves_what_can_be_read(store: Database, f
     found = await _compare(store, file)
     assert not found.contradicted
     assert 0 < found.proven < 2000
-    assert "it ends before its end" in found.unread[-1].why
+    assert "it is incomplete" in found.unread[-1].why
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ async def test_a_head_that_lags_behind_is_brought_up_to_date(store: Database, pa
     ("attack", "gap"),
     [
         ("DELETE FROM audit WHERE number > 20", "row 30 was recorded as written, but row 20 is the last here"),
-        ("UPDATE audit SET hash = 'x' WHERE number = 30", "row 30 is another one than was recorded as written"),
+        ("UPDATE audit SET hash = 'x' WHERE number = 30", "row 30 differs from the one that was recorded as written"),
     ],
 )
 async def test_a_gap_found_at_the_start_is_written_down(store: Database, path: Path, attack: str, gap: str) -> None:
@@ -265,7 +265,7 @@ async def test_a_gap_is_told_by_every_later_check(store: Database, path: Path) -
             verdict = await verify(again, HeadFile(path.with_name("audit.head")).read())
         assert (verdict.ok, verdict.broken) == (False, 21)
         assert verdict.why == (
-            "rows before it were lost, as a start found: row 30 was recorded as written, but row 20 is the last here"
+            "rows before it were lost, as found at a start: row 30 was recorded as written, but row 20 is the last here"
         )
 
 

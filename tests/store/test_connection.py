@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_a_database_that_is_a_folder_is_told(path: Path) -> None:
     path.mkdir(parents=True, mode=0o700)
     path.parent.chmod(0o700)
-    with pytest.raises(StoreError, match="cannot be opened: see that"):
+    with pytest.raises(StoreError, match="cannot be opened: check that"):
         open_database(path, WAY)
 
 
@@ -128,7 +128,7 @@ def test_a_new_database_needs_no_copy(path: Path) -> None:
 def test_a_migration_that_fails_leaves_everything_as_it_was(path: Path) -> None:
     with _opened(path, m002_colours):
         pass
-    with pytest.raises(StoreError, match=r"m003_broken.*no such table: void; it is as it was"):
+    with pytest.raises(StoreError, match=r"m003_broken.*no such table: void; it is unchanged"):
         open_database(path, WAY, steps=(*STEPS, m002_colours, m003_broken))
     with _opened(path, m002_colours) as connection:
         assert connection.execute("SELECT count(*) FROM colours").fetchone() == (0,)

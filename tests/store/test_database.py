@@ -127,7 +127,7 @@ async def test_a_caller_waits_no_longer_than_the_deadline(path: Path) -> None:
         release = threading.Event()
         with pytest.raises(StoreError, match="did not answer within"):
             await store.read(lambda _: release.wait(20))
-        with pytest.raises(StoreError, match="whether this was kept is unknown"):
+        with pytest.raises(StoreError, match="it is unknown whether this was saved"):
             await _add(store, "late")
         release.set()
 

@@ -129,7 +129,7 @@ async def test_an_admin_for_a_time_is_not_the_last_one(store: Database) -> None:
         tables.people.grant(ann.id, Role.ADMIN, now=NOW, until=NOW + 60)
 
     await store.write(make)
-    with pytest.raises(UserError, match="last administrator of everything away"):
+    with pytest.raises(UserError, match="would remove the last administrator of everything"):
         await store.write(lambda tables: tables.people.revoke(1))
     with pytest.raises(UserError, match="last account"):
         await store.write(lambda tables: tables.people.detach(SLACK))

@@ -35,14 +35,14 @@ async def test_a_person_has_several_identities_and_each_has_one_person(store: Da
     console = Identity("console", "0")
     await store.write(lambda tables: tables.people.link(ann.id, console))
     assert await store.read(lambda tables: tables.people.identities(ann.id)) == (console, SLACK)
-    with pytest.raises(UserError, match="is ann already"):
+    with pytest.raises(UserError, match="is already ann"):
         await store.write(lambda tables: tables.people.link(bob.id, console))
     assert await store.read(lambda tables: tables.people.identities(bob.id)) == ()
 
 
 async def test_names_are_unique_in_any_case(store: Database) -> None:
     await store.write(lambda tables: tables.people.add("ann"))
-    with pytest.raises(UserError, match="named ann already"):
+    with pytest.raises(UserError, match="named ann already exists"):
         await store.write(lambda tables: tables.people.add("ANN"))
 
 

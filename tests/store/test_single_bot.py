@@ -36,7 +36,7 @@ def test_the_second_is_told_at_once_who_holds_it(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"process {other.pid}") as raised, single_bot(tmp_path / "data"):
             pass
         assert time.monotonic() - begun < 5
-        assert "`data` folder of its own" in raised.value.hint
+        assert "a separate `data` folder" in raised.value.hint
 
 
 def test_the_second_process_ends_within_a_second(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_process_that_an_old_lock_file_names_is_left_alone(tmp_path: Path) -> 
 
 def test_a_second_one_is_told_of_a_temporary_one(tmp_path: Path) -> None:
     with _other(tmp_path / "data", "temporary") as other:
-        with pytest.raises(UserError, match="a temporary bot runs") as raised, single_bot(tmp_path / "data"):
+        with pytest.raises(UserError, match="a temporary bot already uses") as raised, single_bot(tmp_path / "data"):
             pass
         assert f"kill {other.pid}" in raised.value.hint
 

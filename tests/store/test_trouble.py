@@ -95,7 +95,7 @@ async def test_without_a_copy_the_command_begins_anew(path: Path) -> None:
         await store.write(ann)
     path.with_name("deploybot.db.bak").unlink()
     _wreck_all(path)
-    with pytest.raises(StoreError, match="no copy of it yet") as raised:
+    with pytest.raises(StoreError, match="No copy exists yet") as raised:
         await Database(path).open()
     _restore(str(raised.value))
     async with Database(path, durable=False) as again:
@@ -110,9 +110,9 @@ async def test_a_lost_file_does_not_take_its_copy_with_it(tmp_path: Path, lose: 
     async with Database(path, durable=False):
         pass  # each start keeps a copy
     lose(path)
-    with pytest.raises(StoreError, match=r"is (gone|empty), and there is a copy of it") as raised:
+    with pytest.raises(StoreError, match=r"is (gone|empty), but a copy of it exists") as raised:
         await Database(path).open()
-    command, _, anew = str(raised.value).partition("; or, to begin anew")
+    command, _, anew = str(raised.value).partition("; or, to start")
     _restore(command)
     async with Database(path, durable=False) as again:
         assert await _names(again) == ["ann"]
@@ -128,7 +128,7 @@ async def test_damage_while_it_runs_is_told_and_over_once_restored(store: Databa
     _wreck_all(path)
     with pytest.raises(StoreError, match="is damaged"):
         await store.write(lambda tables: tables.people.add("bob"))
-    assert "put the last good copy back" in store.problem
+    assert "restore the last good copy" in store.problem
     with pytest.raises(StoreError, match="is damaged"):
         await _names(store)
     _restore(store.problem)
@@ -265,7 +265,7 @@ def test_a_limit_on_files_is_told_and_over_when_it_is_raised(path: Path) -> None
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
     kept, sentence, after = ended.stdout.splitlines()
-    assert "does not read or write" in sentence
+    assert "has read or write errors" in sentence
     assert int(after) == int(kept) + 1
 
 

@@ -70,7 +70,7 @@ async def test_one_deployment_comes_of_a_release(store: Database) -> None:
     with pytest.raises(UserError, match="no longer wanted"):
         await store.write(lambda tables: deploy(tables, 1))
     await store.write(lambda tables: tables.wishes.add(wish()))
-    with pytest.raises(UserError, match="deployed by itself already, as #1"):
+    with pytest.raises(UserError, match="already deployed automatically, as #1"):
         await store.write(lambda tables: deploy(tables, 2))
     assert await store.read(lambda tables: len(tables.deployments.recent("shop"))) == 1
     assert await store.read(lambda tables: tables.wishes.once("shop", "staging", "1" * 40)) == 1

@@ -32,7 +32,7 @@ async def test_a_repository_that_was_renamed_is_reported_once(tmp_path: Path) ->
     async with serving(tmp_path, listener) as bot:
         await post(bot, "store", count=3)
         (notice,) = await bot.notices()
-        assert notice.title == "github calls shop's webhook about acme/store, and bot.toml says acme/shop."
+        assert notice.title == "github sends events about acme/store to shop's webhook, but bot.toml has acme/shop."
         assert "repo" in notice.hint
         assert notice.tone is Tone.WARN
         assert notice.notification
@@ -79,7 +79,7 @@ async def test_a_body_that_is_too_large_is_logged_counted_and_reported_once(
     (notice,) = {*notices}
     assert notice.title == "A webhook to /hooks/shop/github was refused: its body has 200 kB, and `max_body` is 100 kB."
     assert "max_body" in notice.hint
-    assert "cannot tell whether its sender is authentic" in notice.text
+    assert "cannot say whether its sender is authentic" in notice.text
     lines = [one.message for one in caplog.records if "413" in one.message]
     assert len(lines) == 6
     assert "200 kB from 127.0.0.1" in lines[0]

@@ -95,7 +95,7 @@ class ClientConnection:
 
     async def _greet(self, name: str, *, room: bool) -> None:
         """Send `hello` and start to listen. Raises NoBot if the bot closes the connection without an answer."""
-        stopping = NoBot("The bot is just stopping.", hint="Try again.")
+        stopping = NoBot("The bot is stopping.", hint="Try again.")
         try:
             await self._send(Hello(VERSION, name, room))
         except Lost:
@@ -103,7 +103,7 @@ class ClientConnection:
         async with asyncio.timeout(_WELCOME_WITHIN):
             answer = await self._receive(end=stopping)
         if not isinstance(answer, Welcome):
-            raise Lost("The bot does not answer as it should.", hint="Are bot and client of the same version?")
+            raise Lost("The bot sent an unexpected answer.", hint="Do the bot and this client have the same version?")
         self.welcome = answer
         self._task = asyncio.create_task(self._listen())
 
@@ -134,11 +134,11 @@ class ClientConnection:
                 self._writer.write(encode(request))
                 await self._writer.drain()
         except OSError:
-            raise Lost("The bot has gone away.") from None
+            raise Lost("The connection to the bot was lost.") from None
 
     async def _listen(self) -> None:
         """Pass on answers until the connection ends. Then all waiting requests fail with the reason."""
-        reason = "The bot has gone away."
+        reason = "The connection to the bot was lost."
         try:
             while True:
                 answer = await self._receive()
@@ -158,14 +158,14 @@ class ClientConnection:
 
     async def _receive(self, end: UserError | None = None) -> Welcome | Show | Done | Candidates:
         """Read the next message. Raises `end`, or Lost by default, if the connection has ended."""
-        end = end or Lost("The bot has gone away.")
+        end = end or Lost("The connection to the bot was lost.")
         try:
             line = await self._reader.readline()
             answer = decode_answer(line) if line else None
         except OSError:
             raise end from None
         except (ValueError, ProtocolError) as error:
-            raise Lost(f"The bot does not answer as it should: {error}.") from None
+            raise Lost(f"The bot sent an unexpected answer: {error}.") from None
         if answer is None:
             raise end
         if isinstance(answer, ConsoleRefused):

@@ -22,14 +22,14 @@ class Parting:
     def words(self) -> str:
         """Return a sentence for the person who leaves, or "" if nothing continues."""
         if self.begun:
-            go, them, end = ("goes", "it", "it ends") if len(self.begun) == 1 else ("go", "them", "they end")
-            told = f"{_named(self.begun)} {go} on in the background: a temporary bot follows {them} until {end}."
+            go, them, end = ("continues", "it", "it ends") if len(self.begun) == 1 else ("continue", "them", "they end")
+            told = f"{_named(self.begun)} {go} in the background: a temporary bot follows {them} until {end}."
             return f"{told} {LOOK}"
         if self.asked:
-            return f"What was asked goes on in the background. {LOOK}"
+            return f"Your commands continue in the background. {LOOK}"
         if self.waiting and not self.stays:
-            wait, go = ("waits", "goes") if len(self.waiting) == 1 else ("wait", "go")
-            return f"{_named(self.waiting)} {wait} in the database and {go} on with the next bot: deploybot run"
+            wait, go = ("waits", "continues") if len(self.waiting) == 1 else ("wait", "continue")
+            return f"{_named(self.waiting)} {wait} in the database and {go} when a bot runs again: deploybot run"
         return ""
 
     def line(self) -> bytes:

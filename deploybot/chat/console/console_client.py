@@ -66,7 +66,7 @@ def _check_words(line: str | None, as_name: str | None, *, listen: bool) -> None
     if line is not None and (not line.strip() or "\n" in line.strip()):
         raise UserError("-c takes one command.", hint="As in: deploybot chat -c 'status'")
     if line is not None and listen:
-        raise UserError("--listen takes no command.", hint="Leave out one of --listen and -c.")
+        raise UserError("--listen takes no command.", hint="Use either --listen or -c.")
 
 
 def _own_bot(settings: Settings) -> tuple[str, ...]:

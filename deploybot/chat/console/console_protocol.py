@@ -179,7 +179,7 @@ def _decode(line: bytes, kinds: dict[str, TypeAdapter[object]]) -> object:
     kind = body.pop("type", None) if isinstance(body, dict) else None
     adapter = kinds.get(kind) if isinstance(kind, str) else None
     if adapter is None:
-        raise ProtocolError("a line has no `type` that is known here")
+        raise ProtocolError("a line has an unknown `type`")
     try:
         return adapter.validate_json(json.dumps(body), strict=True)
     except (ValidationError, ValueError, RecursionError) as error:

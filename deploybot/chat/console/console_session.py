@@ -103,7 +103,7 @@ class Session:
         except* ProtocolError as errors:
             self._last_words = f"This client does not speak the bot's protocol: {errors.exceptions[0]}."
         except* (OSError, Gone) as errors:
-            log.debug("a console client is gone: %r", errors.exceptions)
+            log.debug("a console client disconnected: %r", errors.exceptions)
         finally:
             self._mailbox.close()
             for active in self._active.values():
@@ -124,7 +124,7 @@ class Session:
 
     def close(self) -> None:
         """End the connection with a message to the client."""
-        self._last_words = "The bot stops."
+        self._last_words = "The bot is stopping."
         self._mailbox.close()
 
     async def _greet(self) -> None:
@@ -152,14 +152,14 @@ class Session:
         while line := await self._line():
             request = decode_request(line)
             if isinstance(request, Hello):
-                raise ProtocolError("`hello` comes once")
+                raise ProtocolError("`hello` was sent twice")
             if isinstance(request, StopRequest):
                 if active := self._active.get(request.id):
                     self._stop(active)
             elif request.id in self._active:
                 raise ProtocolError("an id is used twice")
             elif len(self._active) >= IN_FLIGHT:
-                busy = Card(title="Too many commands at once.", tone=Tone.BAD, ok=False, hint="Wait for one to end.")
+                busy = Card(title="Too many commands at once.", tone=Tone.BAD, ok=False, hint="Wait for one to finish.")
                 await self._put(Show(self._name(busy), busy, request.id))
                 await self._put(Done(request.id, ok=False, tone=Tone.BAD))
             else:
@@ -192,7 +192,7 @@ class Session:
 
     async def _broke(self, request: str) -> None:
         """Answer a request that failed because of a bug in the bot."""
-        card = Card(title="Something broke on my side.", tone=Tone.BAD, ok=False, hint="The bot's log says what.")
+        card = Card(title="Something broke on my side.", tone=Tone.BAD, ok=False, hint="See the bot's log.")
         with contextlib.suppress(Gone):
             await self._put(Show(self._name(card), card, request))
             await self._put(Done(request, ok=False, tone=Tone.BAD))

@@ -12,7 +12,7 @@ from deploybot.chat.console.terminal_cards import log_rows, rows, title_rows
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _LEAST = 3
-_LOST = "So it was when the bot went away. What was begun goes on on the servers."
+_LOST = "As of the lost connection. Running deployments continue on the servers."
 _REMEMBERED = 50
 
 

@@ -88,7 +88,9 @@ class ScriptClient:
         if parting is not None and parting.words:
             self._printer.note(parting.words)
         elif self._interrupted.is_set() and self._gateway.own and not self._streams:
-            self._printer.note(f"Left before the end. {LOOK}" if parting is None else "Left; nothing goes on.")
+            self._printer.note(
+                f"Stopped waiting. {LOOK}" if parting is None else "Stopped waiting. Nothing is still running."
+            )
 
     async def _command(self, text: str) -> int:
         """Run one command to its end. Return its exit code."""
@@ -99,11 +101,11 @@ class ScriptClient:
             done = await self._unless_interrupted(self._say(text))
             done = await self._to_the_end(done) if done.follows else done
         except Lost as error:
-            self._printer.note(f"{error.sentence} Whether the command was run is not known: look at `history`.")
+            self._printer.note(f"{error.sentence} It is unknown whether the command ran: see `history`.")
             return UNKNOWN
         except Interrupted:
             if not self._gateway.own:
-                self._printer.note("Left before the end. What was started continues: see `status` and `history`.")
+                self._printer.note("Stopped waiting. Running deployments continue: see `status` and `history`.")
             return UNKNOWN
         code = SUCCESS if done.ok else UNKNOWN if done.tone is Tone.UNKNOWN else FAILED
         self._printer.done(done, code)
@@ -131,7 +133,7 @@ class ScriptClient:
             try:
                 self._link = await self._unless_interrupted(self._gateway.reopen(_BACK_WITHIN))
             except UserError as error:
-                self._printer.note(f"{error.sentence} How the deployment ended is not known.")
+                self._printer.note(f"{error.sentence} The result of the deployment is unknown.")
                 return Done(done.request, ok=False, tone=Tone.UNKNOWN)
 
     async def _show(self, show: Show) -> None:

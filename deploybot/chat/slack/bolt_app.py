@@ -81,7 +81,7 @@ class BoltListener:
         try:
             response = await answer
         except Exception:
-            log.exception("Slack: something that was handed over could not be read")
+            log.exception("Slack: a request could not be read")
             return BoltResponse(status=_OK)
         return response if response.status == _OK else BoltResponse(status=_OK)
 

@@ -8,14 +8,14 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 DEAD_TOKENS: Final = {
-    "invalid_auth": ("is not known to Slack", "see that it was copied whole"),
+    "invalid_auth": ("is unknown to Slack", "check that you copied all of it"),
     "not_authed": ("is empty", "give it"),
     "token_revoked": ("was revoked", "install the app again and give its new token"),
     "token_expired": ("has expired", "install the app again and give its new token"),
     "account_inactive": ("belongs to an app that was removed", "install it again and give its new token"),
     "not_allowed_token_type": ("is of the wrong kind", "bot_token begins with xoxb-, app_token with xapp-"),
-    "org_login_required": ("cannot be used while the organisation is being moved", "wait for the end of that"),
-    "team_access_not_granted": ("has no access to this workspace", "an administrator of the organisation grants it"),
+    "org_login_required": ("cannot be used while the organisation is being moved", "wait until the move has ended"),
+    "team_access_not_granted": ("has no access to this workspace", "ask an administrator of the organisation for it"),
 }
 """Slack's errors for a token that will never work again: the problem and its fix."""
 
@@ -49,4 +49,4 @@ class SlackProblems:
         """Clear the problems of these sources."""
         gone = [self._problems.pop(source) for source in sources if source in self._problems]
         if gone and self._tell and not self._problems:
-            log.info("Slack: all is well again")
+            log.info("Slack: all problems are fixed")

@@ -44,8 +44,8 @@ _RATES: Final = {
 _CROWD: Final = 5
 _CURES: Final = {
     "not_in_channel": "Invite the bot there: `/invite @deploybot`.",
-    "channel_not_found": "See that the channel is right, and invite the bot there: `/invite @deploybot`.",
-    "is_archived": "The channel is archived: open it again, or name another one.",
+    "channel_not_found": "Check the channel, and invite the bot there: `/invite @deploybot`.",
+    "is_archived": "The channel is archived: unarchive it, or set another one.",
 }
 
 
@@ -172,7 +172,7 @@ class SlackApi:
         """Raise Unreachable while Slack's requested pause lasts."""
         left = self._quiet.get(key, 0.0) - asyncio.get_running_loop().time()
         if left > 0:
-            raise Unreachable("Slack", "it asked to be left alone for a while", retry_after=left)
+            raise Unreachable("Slack", "it asked the bot to slow down", retry_after=left)
         self._quiet.pop(key, None)
 
     def _refusal(self, method: str, key: str, error: SlackApiError, token: str) -> Unreachable | SlackRefused:

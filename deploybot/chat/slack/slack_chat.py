@@ -169,7 +169,7 @@ class SlackChat:
             except NotInChannel as error:
                 await self._closed(channel, error.sentence)
             except DeploybotError as problem:
-                log.info("Slack: the channel %s was not looked at: %s", channel, problem)
+                log.info("Slack: the channel %s was not checked: %s", channel, problem)
             else:
                 if not found.get("is_member"):
                     await self._closed(channel, f"The bot is not in #{found.get('name', channel)}.")
@@ -198,7 +198,7 @@ class SlackChat:
         """Run a coroutine that outlives its caller. Its errors are logged."""
         if len(self._tasks) >= _MOST_TASKS:
             work.close()
-            log.error("Slack: a message was dropped, %d are being worked on", _MOST_TASKS)
+            log.error("Slack: dropped a message; already handling %d", _MOST_TASKS)
             return
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -207,7 +207,7 @@ class SlackChat:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("something that came from Slack broke", exc_info=error)
+            log.error("handling a request from Slack failed", exc_info=error)
 
     def revoked(self) -> None:
         """Check the token at once: Slack reports that the app or its token was removed."""
@@ -270,7 +270,7 @@ class SlackChat:
                 if refused.error not in _TOO_MUCH:
                     raise
                 log.warning(
-                    "Slack does not take the blocks of a message (%s): it is said in another way", refused.error
+                    "Slack rejected the blocks of a message (%s); it is posted in a simpler form", refused.error
                 )
             else:
                 self._folds &= folds or not card.details

@@ -23,7 +23,7 @@ _KINDS: Final = {
     _BOT: "a bot's token",
     _APP: "an app-level token",
     "xoxp-": "a person's token",
-    "xoxe": "a token that is rotated, which the bot cannot do",
+    "xoxe": "a rotated token, which the bot does not support",
 }
 _WHERE: Final = {
     _BOT: "bot_token is the “Bot User OAuth Token” at api.slack.com/apps, “OAuth & Permissions”: it begins with xoxb-.",
@@ -81,7 +81,7 @@ def _wrong_kind(what: str, token: str, begins: str) -> ChatFinding | None:
     """Return a finding if a token is of the wrong kind. The token itself is never shown."""
     if token.startswith(begins):
         return None
-    kind = next((name for start, name in _KINDS.items() if token.startswith(start)), "no token of Slack's")
+    kind = next((name for start, name in _KINDS.items() if token.startswith(start)), "not a Slack token")
     return ChatFinding(what, f"it is {kind}", _WHERE[begins])
 
 
@@ -99,7 +99,7 @@ async def _socket_mode(token: str, api: SlackApi) -> ChatFinding:
         return ChatFinding(what, "it is switched off for the app", _SWITCH_ON)
     if reason:
         return ChatFinding(what, f"Slack closed the socket: {reason}", "Try again in a minute.")
-    return ChatFinding(what, "on, a socket was opened and greeted")
+    return ChatFinding(what, "on; a test connection worked")
 
 
 async def _greeting(url: str) -> str:
@@ -124,7 +124,7 @@ def _http_mode(settings: Settings, slack: SlackSettings) -> ChatFinding:
         cure = "signing_secret is at api.slack.com/apps, “Basic Information”: 32 of 0-9 and a-f."
         return ChatFinding(what, "signing_secret does not look like one", cure)
     url = (settings.http.url if settings.http else None) or ""
-    return ChatFinding(what, f"Slack has to reach {url}{HOOK}; its first request will show")
+    return ChatFinding(what, f"Slack must reach {url}{HOOK}; its first request shows whether it can")
 
 
 async def _channel(channel: str, api: SlackApi) -> ChatFinding:
@@ -133,15 +133,15 @@ async def _channel(channel: str, api: SlackApi) -> ChatFinding:
     try:
         found = (await api.call("conversations.info", channel=channel))["channel"]
     except SlackRefused as refused:
-        return ChatFinding(what, refused.sentence, f"See that the id is right. In a private channel: {_INVITE}")
+        return ChatFinding(what, refused.sentence, f"Check the id. If the channel is private: {_INVITE}")
     except DeploybotError as problem:
         return ChatFinding(what, _why(problem), _cure(problem, "Try again."))
     name = f"#{found.get('name', channel)}"
     if found.get("is_archived"):
-        return ChatFinding(what, f"{name} is archived", "Open it again, or name another one in bot.toml.")
+        return ChatFinding(what, f"{name} is archived", "Unarchive it, or set another channel in bot.toml.")
     if not found.get("is_member"):
         return ChatFinding(what, f"the bot is not in {name}", _INVITE)
-    shared = ", which other organisations read, too" if found.get("is_ext_shared") else ""
+    shared = ", which is shared with other organisations" if found.get("is_ext_shared") else ""
     return ChatFinding(what, f"the bot is in {name}{shared}")
 
 

@@ -48,7 +48,7 @@ PLATFORM: Final = "slack"
 _TOLD_AGAIN: Final = 3600.0
 _REMEMBERED: Final = 1_000
 _RECEIVED: Final = 10_000
-_UNKNOWN: Final = "Slack does not say who you are at the moment, so I did nothing."
+_UNKNOWN: Final = "I cannot look you up in Slack right now, so I did nothing."
 
 
 class SlackHandler:
@@ -90,7 +90,7 @@ class SlackHandler:
                 case Revoked():
                     self._slack.revoked()
         except DeploybotError as problem:
-            log.warning("Slack: something could not be answered: %s", problem)
+            log.warning("Slack: a request could not be answered: %s", problem)
 
     def _first_time(self, heard: Heard) -> bool:
         """Return whether an event is new. The dispatcher detects repeated changes after a restart, too."""
@@ -159,7 +159,7 @@ class SlackHandler:
         except SlackRefused as refused:
             if refused.error not in {"expired_trigger_id", "trigger_expired"}:
                 raise
-            late = _sentence("Slack was too slow to ask you.", "Press the button again.")
+            late = _sentence("Slack took too long to open the question.", "Press the button again.")
             await self._tell(incoming, pressed.answer_url, late)
         except UserError as error:
             await self._tell(incoming, pressed.answer_url, _sentence(error.sentence, error.hint))
@@ -276,8 +276,8 @@ def _place(channel: str, thread: str) -> Place:
 
 def _again(since: float, left: float) -> Card:
     """Return the answer to a repeated command."""
-    hint = f"If you mean it a second time, send it again in {left:.0f} s."
-    return _sentence(f"I got this {max(since, 1):.0f} s ago, and run it once.", hint)
+    hint = f"To run it twice, send it again in {left:.0f} s."
+    return _sentence(f"I got this {max(since, 1):.0f} s ago and run it only once.", hint)
 
 
 def _sentence(title: str, hint: str = "") -> Card:

@@ -41,7 +41,7 @@ _FOLDED: Final = "Details"
 _FOLD_COSTS, _SECTION_COSTS = 220, 100
 _SECTION, _ESCAPED, _CONTAINED = 2_800, 200, 9
 _BUTTONS_ROOM: Final = 5_000
-_CUT: Final = "Too long for one message: the whole is in the thread."
+_CUT: Final = "Too long for one message. The full text is in the thread."
 _MARKS: Final = {
     Tone.PLAIN: " ",
     Tone.ASK: "◆",

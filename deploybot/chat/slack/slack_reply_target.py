@@ -28,8 +28,8 @@ ELSEWHERE: Final = "elsewhere"
 OUTSIDE: Final = frozenset({"not_in_channel", "channel_not_found"})
 """Slack's errors if the bot is not in a channel."""
 
-_CROWDED: Final = "Only you see this: there is a lot going on in this channel."
-_INVITE: Final = "Only you see this: I am not in this channel. `/invite @deploybot` lets me in."
+_CROWDED: Final = "Only you see this: this channel gets too many messages right now."
+_INVITE: Final = "Only you see this: I am not in this channel. Add me with `/invite @deploybot`."
 
 
 class SlackReplyTarget:

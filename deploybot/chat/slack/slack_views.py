@@ -84,6 +84,6 @@ def completed(command: str, answer: str, *, code: bool) -> str:
 def home(card: Card) -> Json:
     """Return the home tab: the person's `status`, and a button to refresh it."""
     again = {"type": "button", "text": words("Look again"), "action_id": f"{REFRESH}:0:"}
-    hint = "Type /deploybot help in a channel, or write to me here: everything works in both."
+    hint = "Type /deploybot help in a channel, or message me here. Both work the same."
     blocks = [*render(card, folds=False).blocks, {"type": "actions", "elements": [again]}, said(hint)]
     return {"type": "home", "blocks": blocks}

@@ -76,7 +76,7 @@ class Presses:
         """Look up what the button does, and do it. Raises UserError if the button no longer works."""
         data = read_data(query.data or "")
         if data.owner not in {"", str(query.from_user.id)}:
-            raise UserError("This asks somebody else.", hint="Type the command yourself, and I ask you.")
+            raise UserError("This question is for someone else.", hint="Type the command yourself.")
         press = await self._desk.press(data.token, place.channel, str(message.message_id))
         if data.asks:
             question = PromptQuestion(
@@ -120,9 +120,9 @@ class Presses:
 
     async def _stale(self, query: CallbackQuery, place: Place, message: int) -> None:
         """Report a press that was ignored because it was made while the bot was not running."""
-        log.info("a button that was pressed while I was away was not obeyed")
+        log.info("ignored a button that was pressed while the bot was offline")
         name = name_of(query.from_user)
-        title = f"A button was pressed here while I was away, so I did not do what it says ({name})."
+        title = f"A button was pressed here while I was offline, so I ignored it ({name})."
         card = Card(title=title, hint="Press it again if you still want it.")
         await self._post.send(place, card, reply_to=message)
 

@@ -233,7 +233,7 @@ class Calls:
             async with asyncio.timeout(_TURN_WITHIN):
                 await self._pace.turn(chat, *rates, urgency=urgency)
         except TimeoutError:
-            raise Unreachable(WHAT, "there is more to say in that chat than it takes", retry_after=1.0) from None
+            raise Unreachable(WHAT, "too many messages for that chat", retry_after=1.0) from None
         self._keep_quiet(chat)
         try:
             return await self._tried(chat, work, within)
@@ -244,7 +244,7 @@ class Calls:
         """Raise Unreachable while the pause that Telegram requested for this chat lasts."""
         left = self._quiet.get(chat, 0.0) - time.monotonic()
         if left > 0:
-            raise Unreachable(WHAT, "it asked for a pause", retry_after=left)
+            raise Unreachable(WHAT, "it asked the bot to slow down", retry_after=left)
         self._quiet.pop(chat, None)
 
     async def _tried(self, chat: str, work: Callable[[], Awaitable[T]], within: float) -> T:
@@ -255,11 +255,11 @@ class Calls:
         except RetryAfter as error:
             seconds = seconds_of(error)
             self._quiet[chat] = time.monotonic() + seconds
-            raise Unreachable(WHAT, "it asked for a pause", retry_after=seconds) from None
+            raise Unreachable(WHAT, "it asked the bot to slow down", retry_after=seconds) from None
         except ChatMigrated as error:
             raise ChatMoved(str(error.new_chat_id)) from None
         except InvalidToken:
-            raise Unreachable(WHAT, "it does not accept the bot's token", retry_after=_TOKEN_PAUSE) from None
+            raise Unreachable(WHAT, "it rejected the bot's token", retry_after=_TOKEN_PAUSE) from None
         except Forbidden as error:
             raise Closed(f"Telegram: {told(error)}.") from None
         except BadRequest as error:

@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 _STOP_WITHIN = 2.0
 _LET_GO_WITHIN = 1.0
 _PAUSES = (1.0, 5.0, 30.0, 120.0)
-_NOT_YOURS = "That question is closed, or was for somebody else: press the button again."
+_NOT_YOURS = "That question has expired or was for someone else. Press the button again."
 _HIDDEN = (
-    "You write as the group, so I cannot identify you, and did nothing. "
+    "You post as the group, so I cannot identify you and did nothing. "
     "Switch off “Remain anonymous” in your rights as an administrator here, or write to me in private."
 )
 _LIMITS = Limits()
@@ -174,7 +174,7 @@ class TelegramChat:
         if isinstance(error, DeploybotError):
             log.warning("%s", error)
         elif error is not None:
-            log.error("a message from Telegram broke something", exc_info=error)
+            log.error("handling a message from Telegram failed", exc_info=error)
 
     def _take(self, update: Update, late: bool) -> asyncio.Task[None] | None:  # noqa: FBT001  the signature of `Take`
         """Start to handle an update. Return its task, or None if the update is ignored."""
@@ -216,7 +216,7 @@ class TelegramChat:
         try:
             await self._calls.delete(place_of(message), message.message_id)
         except DeploybotError as error:
-            log.info("a one-time code could not be taken out of a chat: %s", error)
+            log.info("a one-time code could not be deleted from a chat: %s", error)
 
     async def _answered(self, message: Message, question: PromptQuestion | None) -> None:
         """Run the command that an answer completes. Its result is posted where the button was."""
@@ -276,4 +276,4 @@ async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
             return
         else:
             return
-    log.warning("Telegram: a chat was not looked at, or a menu not set, since it does not answer")
+    log.warning("Telegram: a chat was not checked or a menu not set, because Telegram did not answer")

@@ -27,11 +27,11 @@ _RECENT: Final = 600.0
 _TOKEN: Final = re.compile(r"[0-9]{5,20}:[A-Za-z0-9_-]{20,}")
 _OFFICIAL: Final = "https://api.telegram.org"
 _REACHABLE: Final = re.compile(r"https://[^/:]+(?::(?:443|80|88|8443))?(?:/.*)?")
-_BOT_FATHER: Final = "Ask @BotFather for it (/token), and write it where `token` in [telegram] of bot.toml points."
+_BOT_FATHER: Final = "Get it from @BotFather (/token) and put it where `token` in [telegram] of bot.toml points."
 _ADD: Final = "Open the group, “Add members”, and add @{me}; or correct its number in bot.toml."
-_NETWORK: Final = "Check that this machine can reach it: a firewall or a proxy may be in between."
-_NO_FILES: Final = ("the bot may not send files", "Give it the right to send files: long logs come as one.")
-_RIVAL: Final = "Stop the other program, or give it a bot of its own (@BotFather, /newbot)."
+_NETWORK: Final = "Check that this machine can reach it; a firewall or proxy may block it."
+_NO_FILES: Final = ("the bot may not send files", "Allow it to send files: long logs are sent as files.")
+_RIVAL: Final = "Stop the other program, or create a separate bot for it (@BotFather, /newbot)."
 
 
 async def probe(settings: Settings, *, listen: int = LISTEN) -> AsyncIterator[ChatFinding]:
@@ -54,11 +54,11 @@ async def _token(telegram: Telegram, bot: Bot) -> tuple[ChatFinding, User | None
     """Check the token. Return the finding and the bot's account."""
     what = "token"
     if not _TOKEN.fullmatch(telegram.token.reveal()):
-        return ChatFinding(what, "it does not look like a bot's token: 123456789:AAF…", _BOT_FATHER), None
+        return ChatFinding(what, "it does not look like a bot token (123456789:AAF…)", _BOT_FATHER), None
     try:
         await bot.initialize()
     except InvalidToken:
-        return ChatFinding(what, "Telegram does not accept it: it is wrong or was revoked", _BOT_FATHER), None
+        return ChatFinding(what, "Telegram rejected it: it is wrong or was revoked", _BOT_FATHER), None
     except TelegramError as error:
         return ChatFinding(what, f"Telegram cannot be reached: {told(error)}", _NETWORK), None
     return ChatFinding(what, f"@{bot.username}"), bot.bot
@@ -69,7 +69,7 @@ async def _bot(settings: Settings, telegram: Telegram, bot: Bot, me: User, liste
     yield _privacy(me)
     places = [place for place in places_named(settings) if place.platform == "telegram"]
     if not me.can_join_groups and any(place.channel.startswith("-") for place in places):
-        yield ChatFinding("groups", "the bot may not join groups", "Tell @BotFather: /setjoingroups, Enable.")
+        yield ChatFinding("groups", "the bot may not join groups", "Send @BotFather /setjoingroups and choose Enable.")
     try:
         info = await bot.get_webhook_info()
         yield _webhook(settings, info) if telegram.webhook_secret else await _polls(settings, bot, info, listen)
@@ -82,10 +82,11 @@ async def _bot(settings: Settings, telegram: Telegram, bot: Bot, me: User, liste
 def _privacy(me: User) -> ChatFinding:
     """Report the privacy mode. Both settings work; people must know different things."""
     if me.can_read_all_group_messages:
-        return ChatFinding("privacy mode", "off: in groups it is sent everything, and passes over what is not for it")
+        return ChatFinding("privacy mode", "off: in groups the bot receives every message and ignores those for others")
     return ChatFinding(
         "privacy mode",
-        f"on: in groups it hears commands, replies and @{me.username}; beside other bots type /status@{me.username}",
+        f"on: in groups the bot receives commands, replies and @{me.username}; next to other bots, "
+        f"type /status@{me.username}",
     )
 
 
@@ -94,17 +95,17 @@ def _webhook(settings: Settings, info: WebhookInfo) -> ChatFinding:
     what, url = "webhook", (settings.http.url if settings.http else None) or ""
     telegram = settings.telegram
     if telegram is not None and telegram.api_url == _OFFICIAL and not _REACHABLE.fullmatch(url):
-        cure = "Put a proxy with TLS before the bot, and its address into `url` in [http]."
+        cure = "Put a TLS proxy in front of the bot and set `url` in [http] to its address."
         return ChatFinding(
             what, f"Telegram delivers to https:// on ports 443, 80, 88 and 8443 only, not to {url}", cure
         )
     if info.url and info.url != f"{url}{PATH}":
-        cure = f"The bot sets its own when it starts; see who else has the token. {_RIVAL}"
-        return ChatFinding(what, f"another one is set: {info.url}", cure)
+        cure = f"The bot sets its own when it starts; find out who else has the token. {_RIVAL}"
+        return ChatFinding(what, f"a different webhook is set: {info.url}", cure)
     failed = info.last_error_date
     if failed is not None and time.time() - failed.timestamp() < _RECENT:
-        cure = f"See that the proxy before the bot passes {PATH} on, with all headers."
-        return ChatFinding(what, f"Telegram could not deliver lately: {info.last_error_message}", cure)
+        cure = f"Check that the proxy in front of the bot forwards {PATH} with all headers."
+        return ChatFinding(what, f"Telegram's last delivery failed: {info.last_error_message}", cure)
     return ChatFinding(what, f"{url}{PATH}" if info.url else f"{url}{PATH}, set when the bot starts")
 
 
@@ -112,16 +113,16 @@ async def _polls(settings: Settings, bot: Bot, info: WebhookInfo, listen: int) -
     """Check whether updates can be polled, and that no other program polls."""
     what = "long polling"
     if info.url:
-        cure = f"The bot takes it away when it starts; see who else has the token. {_RIVAL}"
-        return ChatFinding(what, f"a webhook is set, to which Telegram delivers instead: {info.url}", cure)
+        cure = f"The bot removes it when it starts; find out who else has the token. {_RIVAL}"
+        return ChatFinding(what, f"a webhook is set, and Telegram delivers to it instead: {info.url}", cure)
     if _runs(settings):
-        return ChatFinding(what, "the bot runs here, and its log reports when another program polls, too")
+        return ChatFinding(what, "the bot is running here; its log reports when another program polls too")
     try:
         waiting = await bot.get_updates(limit=1, timeout=listen)
     except Conflict:
-        return ChatFinding(what, "another program polls with the same token, and each takes from the other", _RIVAL)
+        return ChatFinding(what, "another program polls with the same token, so both miss updates", _RIVAL)
     if waiting:
-        return ChatFinding(what, "updates wait for the bot, and are left there")
+        return ChatFinding(what, "updates are waiting for the bot; this check leaves them there")
     return ChatFinding(what, f"no other program has polled for {listen} s")
 
 
@@ -145,11 +146,11 @@ async def _place(place: Place, bot: Bot) -> ChatFinding:
         if place.thread:
             await bot.send_chat_action(chat.id, "typing", message_thread_id=int(place.thread))
     except ChatMigrated as move:
-        return ChatFinding(what, "the group is a supergroup now", f"Write {move.new_chat_id} in its place in bot.toml.")
+        return ChatFinding(what, "the group is a supergroup now", f"Write {move.new_chat_id} instead in bot.toml.")
     except (BadRequest, Forbidden) as error:
         if "thread not found" in error.message.lower():
-            cure = "The number of a topic is the last but one in a link to one of its messages."
-            return ChatFinding(what, "there is no such topic", cure)
+            cure = "A link to one of the topic's messages ends with the topic's number and the message's number."
+            return ChatFinding(what, "topic not found", cure)
         return ChatFinding(what, error.message, _ADD.format(me=bot.username))
     return ChatFinding(what, f"the bot may write in “{chat.title or chat.full_name}”")
 
@@ -159,7 +160,7 @@ def _missing(chat: ChatFullInfo, member: ChatMember | None) -> tuple[str, str] |
     if member is None:
         return None
     if member.status in {ChatMember.LEFT, ChatMember.BANNED}:
-        return "the bot is no member", "Open the group, “Add members”, and add it."
+        return "the bot is not a member", "Open the group, “Add members”, and add it."
     leader = isinstance(member, ChatMemberAdministrator)
     if chat.type == chat.CHANNEL:
         may_post = isinstance(member, ChatMemberAdministrator) and member.can_post_messages
@@ -168,5 +169,5 @@ def _missing(chat: ChatFullInfo, member: ChatMember | None) -> tuple[str, str] |
     if leader or held is None:
         return None
     if not held.can_send_messages:
-        return "the bot may not write", "Give it the right to send messages, or make it an administrator."
+        return "the bot may not write", "Allow it to send messages, or make it an administrator."
     return None if held.can_send_documents else _NO_FILES

@@ -121,7 +121,7 @@ class TelegramConnection:
             except (TelegramError, TimeoutError) as error:
                 pause = self._trouble(error)
             except Exception as error:
-                log.exception("listening to Telegram broke")
+                log.exception("receiving from Telegram failed")
                 pause = self._trouble(error)
             else:
                 pause = 0.0
@@ -190,13 +190,13 @@ class TelegramConnection:
             await asyncio.sleep(self._patience.look)
             info = await self._bot.get_webhook_info()
             if info.url != self._url:
-                log.warning("somebody set another webhook for @%s: I set mine again", self.me.name)
+                log.warning("someone set another webhook for @%s; the bot set its own again", self.me.name)
                 return
             error = info.last_error_date
             if error is not None and info.pending_update_count and time.time() - error.timestamp() < _OLD_ERROR:
                 self._ill(
                     f"Telegram cannot deliver to {self._url}: {info.last_error_message}. "
-                    "Look at the reverse proxy before the bot, and at `url` in [http]."
+                    "Check the reverse proxy in front of the bot and `url` in [http]."
                 )
             else:
                 self._well()
@@ -247,27 +247,27 @@ class TelegramConnection:
                 self._ill(_REFUSED, logging.ERROR)
                 return patience.token
             case Conflict() if "webhook" in error.message.lower():
-                self._ill("Somebody set a webhook for my bot in Telegram, so I could not poll: I take it away.")
+                self._ill("Someone set a webhook for my bot in Telegram, so I could not poll. I am removing it.")
                 return patience.first
             case Conflict():
                 self._ill(_RIVAL, logging.ERROR)
                 self._rival_until = asyncio.get_running_loop().time() + 2 * patience.poll
                 return patience.rival
             case RetryAfter():
-                self._ill("Telegram asked for a pause.")
+                self._ill("Telegram asked the bot to slow down.")
                 return seconds_of(error)
             case TelegramError() | TimeoutError():
-                self._ill(f"Telegram cannot be reached: {told(error)}. I go on trying.")
+                self._ill(f"Telegram cannot be reached: {told(error)}. I keep trying.")
             case _:
-                self._ill("Listening to Telegram broke: the log says how. I go on trying.")
+                self._ill("Receiving from Telegram failed; see the log. I keep trying.")
         return min(patience.first * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
 
 
 _REFUSED = (
-    "Telegram does not accept the bot's token: it is wrong or was revoked. Ask @BotFather for it (/token), "
-    "write it where `token` in [telegram] of bot.toml points, and restart the bot."
+    "Telegram rejected the bot's token: it is wrong or was revoked. Get it from @BotFather (/token), "
+    "put it where `token` in [telegram] of bot.toml points, and restart the bot."
 )
 _RIVAL = (
-    "Another program polls Telegram with the same token, and each takes updates from the other: "
-    "stop it, or give it a bot of its own (@BotFather, /newbot)."
+    "Another program polls Telegram with the same token, so both miss updates. "
+    "Stop it, or create a separate bot for it (@BotFather, /newbot)."
 )

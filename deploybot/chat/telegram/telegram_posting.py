@@ -64,8 +64,8 @@ class Post:
                 "the Telegram group %s became the supergroup %s: replace %s by %s in bot.toml",
                 old,
                 new,
-                new,
                 old,
+                new,
             )
         self._moves[old] = new
 
@@ -91,7 +91,7 @@ class Post:
         except ChatMoved as move:
             self.moved(chat, move.chat)
         except UserError as error:
-            log.warning("the chat %s of bot.toml: %s Add me to it, or correct its number.", chat, error)
+            log.warning("cannot use the chat %s in bot.toml: %s Add the bot to it, or correct its number.", chat, error)
             await self._closed(chat, str(error))
 
     @asynccontextmanager
@@ -185,11 +185,11 @@ class Post:
                 await self._file(place, number, upload.name, Path(upload.path), upload)
                 return
         except OSError as error:
-            log.warning("%s cannot be handed over: %s", upload.name, error.strerror)
+            log.warning("%s cannot be uploaded: %s", upload.name, error.strerror)
             sentence = f"{upload.name} cannot be read here."
         else:
-            too_big = f"{upload.name} has {show_size(size)}, more than Telegram takes from a bot"
-            sentence = f"{too_big}. The bot's machine has it: {upload.path}" if size else ""
+            too_big = f"{upload.name} has {show_size(size)}, more than bots may send on Telegram"
+            sentence = f"{too_big}. It is on the bot's machine: {upload.path}" if size else ""
         await self._uploads.share(upload)
         if sentence:
             await self._sorry(place, number, sentence)
@@ -208,11 +208,11 @@ class Post:
                     await self._uploads.fail(upload)
                 await asyncio.sleep(error.retry_after or _AGAIN)
             except DeploybotError as error:
-                log.warning("Telegram did not take %s: %s", name, error)
+                log.warning("Telegram rejected %s: %s", name, error)
                 return
             else:
                 return
-        log.warning("Telegram did not take %s: it did not answer", name)
+        log.warning("Telegram did not accept %s: it did not answer", name)
 
     async def _sorry(self, place: Place, number: int, sentence: str) -> None:
         try:

@@ -27,7 +27,7 @@ NOTE = 200
 """The maximum number of characters in the answer to a press."""
 _SOON = 0.5
 _AT_MOST = 5.0
-_FOR_YOU = "This is for you alone. Open a chat with me, press Start, and ask again there."
+_FOR_YOU = "I can show you this only in private. Open a chat with me, press Start, and ask again there."
 _THERE = "I answered in our private chat."
 log = logging.getLogger(__name__)
 

@@ -75,21 +75,21 @@ class FileSink:
         """Do nothing: no file stays open."""
 
 
-_DISK = "See what the disk of this machine does."
+_DISK = "Check this machine's disk."
 
 
 def _hint(error: OSError, path: Path) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
-            return f"Make room where {path} is: rows wait meanwhile, and none is lost."
+            return f"Free space on the disk of {path}. Rows wait until then, and none is lost."
         case errno.ENOENT | errno.ENOTDIR:
-            return f"Make its folder for the user the bot runs as: `install -d -m 700 -o USER {path.parent}`."
+            return f"Create its folder for the bot's user: `install -d -m 700 -o USER {path.parent}`."
         case errno.EACCES | errno.EPERM:
-            return "See that the user the bot runs as may read and append to it."
+            return "Check that the bot's user may read it and append to it."
         case errno.ELOOP:
-            return "It is a link: give the path that it leads to."
+            return "It is a link: set the path of its target."
         case errno.ENXIO | errno.EINVAL:
-            return "Give the path of a file: for anything else there is syslog, or a call."
+            return "Set the path of a file. For other destinations, use syslog or a call."
         case _:
             return _DISK
 
@@ -106,7 +106,7 @@ def _look(path: Path) -> ChatFinding:
     state = os.statvfs(path.parent)
     if state.f_bavail * state.f_frsize < LEAST_FREE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    return ChatFinding("writable", f"{path}" if path.exists() else f"{path}, made with the first row")
+    return ChatFinding("writable", f"{path}" if path.exists() else f"{path}, created with the first row")
 
 
 def _open(path: Path, more: int = 0) -> int:

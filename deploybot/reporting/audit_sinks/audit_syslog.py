@@ -79,7 +79,7 @@ class SyslogSink:
                 (await self._open()).close()
         except OSError as error:
             raise self._unreachable(error) from error
-        says = f"{self._address} can be sent to; UDP does not tell whether anybody listens"
+        says = f"{self._address} can be sent to; UDP does not show whether anything listens"
         yield ChatFinding("receiver", says if self._kind == "udp" else f"{self._address} takes connections")
 
     async def close(self) -> None:
@@ -117,7 +117,7 @@ class SyslogSink:
                 raise
             else:
                 return made
-        raise problem or OSError("its name leads nowhere")
+        raise problem or OSError("its name does not resolve")
 
     async def _addresses(self) -> list[tuple[int, int, str | tuple[object, ...]]]:
         if self._kind == "unix":
@@ -126,7 +126,9 @@ class SyslogSink:
         found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=kind)
         for *_, address in found:
             if not may_be_called(str(address[0])):
-                raise OSError(f"it leads to {address[0]}, a link-local or metadata address, which is never called")
+                raise OSError(
+                    f"it resolves to {address[0]}, a link-local or metadata address, which the bot never calls"
+                )
         return [(family, kind, address) for family, _, _, _, address in found]
 
     async def _arrived(self, line: socket.socket) -> None:
@@ -147,8 +149,8 @@ class SyslogSink:
 
 def _hint(kind: str, path: str) -> str:
     if kind == "unix":
-        return f"See that a syslog service listens at {path} (rsyslog, syslog-ng, systemd-journald)."
-    return "See that its address in bot.toml is right, and that this machine reaches it."
+        return f"Check that a syslog service listens at {path} (rsyslog, syslog-ng, systemd-journald)."
+    return "Check its address in bot.toml and that this machine can reach it."
 
 
 def _own_name() -> str:

@@ -168,7 +168,7 @@ class AuditExporter(Courier[AuditBatch]):
         name = item.sink.name
         if item.rewritten:
             self._board.report(tables, _rewritten(item))
-            log.error("%s: row %d that left is not in the audit any more", self._where(item), item.state.number)
+            log.error("%s: row %d was exported, but is no longer in the audit", self._where(item), item.state.number)
         tables.audit_sinks.reached(name, reached.number, _hash_at(tables, reached.number), reached.mark)
         self._board.close(tables, f"{_FAILS}{name}")
 
@@ -177,8 +177,8 @@ class AuditExporter(Courier[AuditBatch]):
         return Notice(
             key=f"{_FAILS}{name}",
             title=f"The audit has not reached its {name} for {show_duration(REPORT_AFTER)}.",
-            text=f"{self._mask(error)}\n{waiting:,} rows wait, and none is lost. Deployments go on.",
-            fix=self._sights[self._kind(item)].cure or "`deploybot check` tries it.",
+            text=f"{self._mask(error)}\n{waiting:,} rows wait, and none is lost. Deployments continue.",
+            fix=self._sights[self._kind(item)].cure or "Test it with `deploybot check`.",
         )
 
     def _seen(self, item: AuditBatch, result: Result, seconds: float) -> None:
@@ -203,7 +203,8 @@ def _hash_at(tables: Tables, number: int) -> str:
 def _rewritten(item: AuditBatch) -> Notice:
     return Notice(
         key=f"{_REWRITTEN}{item.sink.name}:{item.state.number}:{item.state.hash[:12]}",
-        title=f"Security warning: row {item.state.number} of the audit left the machine, and is not in it any more.",
-        text=f"The database was rewritten, or an old copy was put back. All rows go to the {item.sink.name} again.",
+        title=f"Security warning: row {item.state.number} of the audit was exported, but is no longer in it.",
+        text=f"The database was rewritten, or an old copy was restored. "
+        f"All rows are sent to the {item.sink.name} again.",
         fix="`deploybot audit verify --against FILE` says which rows differ.",
     )

@@ -14,9 +14,9 @@ from deploybot.webhooks.sender_port import MalformedError, Received
 _SETUP = """\
 In Alibaba Cloud's console: Container Registry, the instance, Repositories, the repository, Triggers (触发器), Create.
 Trigger URL: {url}?secret=SECRET&registry=HOST
-SECRET is the secret of bot.toml (letters and digits). HOST is the registry as bot.toml's image has it, such as
-registry.cn-hangzhou.aliyuncs.com, because Alibaba does not tell it; it may be left out where it is like that one.
-Trigger: All. OK. Alibaba calls ports 80, 443 and above 1024, and no certificates that are self-signed."""
+SECRET is the secret in bot.toml (letters and digits). HOST is the registry in bot.toml's image, such as
+registry.cn-hangzhou.aliyuncs.com, because Alibaba does not send it. It is optional if it has that form.
+Trigger: All. OK. Alibaba calls only ports 80, 443 and above 1024, and rejects self-signed certificates."""
 
 
 class Acr(BaseSender):
@@ -33,7 +33,7 @@ class Acr(BaseSender):
         host = next(iter(received.query.get("registry", ())), "") or f"registry.{region}.aliyuncs.com"
         found = image(f"{host}/{tree.needs('repository', 'repo_full_name')}")
         if not found:
-            raise MalformedError("repository is no name of an image.")
+            raise MalformedError("repository is not an image name.")
         tag = tree.text("push_data", "tag")
         if not tag:
             return ()

@@ -26,12 +26,12 @@ _PIPELINE = re.compile(r"(?P<name>.*?) #(?P<number>\d{1,9})(?: for .*)?", re.ASC
 _MOST_CHANGES = 50
 
 _SETUP = """\
-At Bitbucket, in the repository: Repository settings, Webhooks, Add webhook. (Bitbucket Data Center is not understood.)
+At Bitbucket, in the repository: Repository settings, Webhooks, Add webhook. (Bitbucket Data Center is not supported.)
 Title: deploybot. URL: {url}
 Secret: the same as in bot.toml
 Status: Active. Triggers: Choose from a full list of triggers. Tick Repository Push, Build status created and updated,
 and of Pull Request: Created, Updated, Merged, Declined.
-Save. View requests, Enable History shows what was answered."""
+Save. To see the bot's answers: View requests, Enable History."""
 
 
 class Bitbucket(BaseSender):

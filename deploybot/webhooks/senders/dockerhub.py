@@ -14,9 +14,9 @@ from deploybot.webhooks.sender_port import MalformedError, Received
 _SETUP = """\
 At Docker Hub, in the repository: Webhooks.
 Webhook name: deploybot. Webhook URL: {url}/SECRET
-SECRET is the secret of bot.toml: who knows the address may call, so make it of letters and digits, long, and of chance
-(openssl rand -hex 32). Create.
-Docker Hub does not say which digest was pushed; the bot asks for it."""
+SECRET is the secret in bot.toml. Anyone who knows the address can call it, so use a long random one (letters and
+digits: openssl rand -hex 32). Create.
+Docker Hub does not send the pushed digest; the bot looks it up."""
 
 
 class DockerHub(BaseSender):
@@ -32,7 +32,7 @@ class DockerHub(BaseSender):
         name, tag = tree.needs("repository", "repo_name"), tree.text("push_data", "tag")
         found = image(f"{DOCKER_HUB}/{name}")
         if not found:
-            raise MalformedError("repository.repo_name is no name of an image.")
+            raise MalformedError("repository.repo_name is not an image name.")
         if not tag:
             return ()
         return (

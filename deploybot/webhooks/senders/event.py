@@ -28,8 +28,8 @@ _SETUP = """\
 At the end of any script, with SECRET in the environment:
 curl -fsS {url} -H "Authorization: Bearer $SECRET" -H 'Content-Type: application/json' \\
   -d '{{"title": "The nightly backup is done", "tone": "good"}}'
-Or let it sign by the Standard Webhooks scheme, which every library for that does; the secret then begins with whsec_.
-What else the JSON may hold (builds, images) is in docs/webhooks.md."""
+Or sign the call with any Standard Webhooks library; the secret then begins with whsec_.
+docs/webhooks.md lists what else the JSON may contain (builds, images)."""
 
 
 class ScriptSender(BaseSender):
@@ -74,7 +74,7 @@ def _known(tree: Tree, keys: tuple[str, ...], where: str) -> None:
 def _single(tree: Tree, keys: tuple[str, ...], where: str = "") -> None:
     for key in keys:
         if tree.has(key) and not tree.single(key):
-            raise MalformedError(f"{where}{key} should be a text or a number.")
+            raise MalformedError(f"{where}{key} should be a string or a number.")
 
 
 def _commit(tree: Tree) -> str:

@@ -17,7 +17,7 @@ Payload URL: {url}
 Content type: application/json
 Secret: the same as in bot.toml
 Which events: Let me select individual events. Tick Packages and Registry packages, and no other.
-The package has to be connected to the repository, by its own page or by the label org.opencontainers.image.source."""
+Connect the package to the repository, on the package's page or with the label org.opencontainers.image.source."""
 
 
 class Ghcr(BaseSender):

@@ -13,7 +13,7 @@ Target URL: {url}
 HTTP method: POST. POST content type: application/json
 Secret: the same as in bot.toml
 Trigger on: Custom events. Tick Push, Pull request, Pull request synchronized, Release, Workflow Runs.
-Where other CI than Gitea Actions reports: also Status. For images in Gitea's registry: Package.
+If a CI other than Gitea Actions reports: also Status. For images in Gitea's registry: Package.
 Leave Branch filter at *. Active: ticked. Add Webhook, then Test Delivery at the end of its page."""
 
 

@@ -25,8 +25,8 @@ _DONE: Mapping[str, Done] = {
 _SETUP = """\
 At Gitee, in the repository: 管理 (Manage), WebHooks 管理 (WebHooks), 添加 WebHook (New).
 URL: {url}
-WebHook 密码/签名密钥: 签名密钥 (signing key), the same as in bot.toml. 密码 (password) would do, too, but then the
-secret itself is in every call.
+WebHook 密码/签名密钥: 签名密钥 (signing key), the same as in bot.toml. 密码 (password) works too, but sends the
+secret itself in every call.
 Tick Push, Tag Push and Pull Request. 激活 (active): ticked. 添加 (Add), then 测试 (Test)."""
 
 

@@ -36,9 +36,9 @@ Payload URL: {url}
 Content type: application/json
 Secret: the same as in bot.toml
 Which events: Let me select individual events. Tick Pushes, Pull requests, Releases, Workflow runs, Workflow jobs.
-Where other CI than GitHub Actions reports: also Statuses, or Check runs. For deployments of others: Deployments and
+If a CI other than GitHub Actions reports: also Statuses, or Check runs. For deployments by others: Deployments and
 Deployment statuses. For images in ghcr.io: Packages and Registry packages.
-Add webhook. GitHub sends a ping at once, which is under Recent Deliveries with a green tick."""
+Add webhook. GitHub sends a ping at once; Recent Deliveries shows it with a green tick."""
 
 
 class GitHubSender(BaseSender):

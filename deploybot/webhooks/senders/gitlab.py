@@ -24,11 +24,11 @@ _DONE: Mapping[str, Done] = {
 _SETUP = """\
 At GitLab, in the project (or, with a paid plan, in the group): Settings, Webhooks, Add new webhook.
 URL: {url}
-Signing token: let GitLab make one and put it into bot.toml; it begins with whsec_. Where your GitLab has no such field:
+Signing token: generate one in GitLab and copy it to bot.toml; it begins with whsec_. If your GitLab has no such field:
 Secret token, the same as in bot.toml.
 Trigger: Push events (All branches), Tag push events, Merge request events, Pipeline events, Releases events. Job events
-only where auto names jobs in checks. Deployment events for deployments of others: leave them out where bot.toml has a
-[apps.APP.forge] for this project, because GitLab does not tell the bot's own from them.
+only if auto lists jobs in checks. Deployment events for deployments by others: leave them out if bot.toml has a
+[apps.APP.forge] for this project, because GitLab does not mark which are the bot's own.
 Enable SSL verification: ticked. Add webhook, then Test, Push events."""
 
 

@@ -17,7 +17,7 @@ _MOST = 100
 
 _SETUP = """\
 At Harbor, in the project: Webhooks, New Webhook.
-Name: deploybot. Notify type: http. Payload format: Default (CloudEvents is understood, too).
+Name: deploybot. Notify type: http. Payload format: Default (CloudEvents works too).
 Event type: Artifact pushed
 Endpoint URL: {url}
 Auth Header: Bearer SECRET, where SECRET is the secret of bot.toml

@@ -17,7 +17,7 @@ _GROUP = 500
 _MOST_LABELS = 50
 
 _SETUP = """\
-In alertmanager.yml, with the secret of bot.toml for SECRET (or credentials_file: PATH), and then reload it:
+Add this to alertmanager.yml, with the secret in bot.toml as SECRET (or credentials_file: PATH), and reload it:
 receivers:
   - name: deploybot
     webhook_configs:
@@ -30,7 +30,7 @@ receivers:
             credentials: SECRET
 route:
   receiver: deploybot
-Grafana's alerts have the same form: Alerting, Contact points, Add contact point, Webhook; URL as above, HTTP method
+Grafana's alerts have the same format: Alerting, Contact points, Add contact point, Webhook; URL as above, HTTP method
 POST, Authorization Header: scheme Bearer, credentials SECRET."""
 
 

@@ -26,7 +26,7 @@ _MANIFESTS = frozenset(
 _MOST = 500
 
 _SETUP = """\
-In the registry's config.yml, with the secret of bot.toml for SECRET, and then start it anew:
+Add this to the registry's config.yml, with the secret in bot.toml as SECRET, and restart it:
 notifications:
   endpoints:
     - name: deploybot
@@ -38,7 +38,7 @@ notifications:
       backoff: 10s
       ignore:
         actions: [pull]
-The registry tells its name as it was called by; let everybody call it as bot.toml does."""
+The registry reports the name it was called by, so everyone must push to the name in bot.toml."""
 
 
 class RegistrySender(BaseSender):

@@ -148,7 +148,9 @@ async def test_a_bot_token_that_never_worked_does_not_keep_the_bot_from_starting
 
     async with open_workspace(ready=False, prepare=dead) as workspace:
         await until(lambda: workspace.slack.problem)
-        assert workspace.slack.problem == "bot_token is not known to Slack: see that it was copied whole (invalid_auth)"
+        assert (
+            workspace.slack.problem == "bot_token is unknown to Slack: check that you copied all of it (invalid_auth)"
+        )
         assert workspace.double.wire.opened == 0
 
 

@@ -112,7 +112,7 @@ def test_however_long_a_card_is_it_fits(sign: str, size: int) -> None:
         payload = as_payload(more)
         assert [*check_message(payload)] == []
         assert render(more).was_cut is True
-        assert "whole is in the thread" in read_blocks(render(more).blocks).text
+        assert "full text is in the thread" in read_blocks(render(more).blocks).text
     assert whole(card).count(sign) >= 35 * size
 
 

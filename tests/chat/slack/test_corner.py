@@ -110,4 +110,4 @@ async def test_in_a_busy_channel_nobody_waits_for_others_and_neither_does_the_ou
         answers = [post for post in workspace.posts if "board" in post.text]
         assert len(answers) == 30
         assert {post.only_for for post in answers} == {"", "UANA"}
-        assert all(("a lot going on" in post.text) == bool(post.only_for) for post in answers)
+        assert all(("too many messages" in post.text) == bool(post.only_for) for post in answers)

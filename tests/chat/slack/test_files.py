@@ -27,7 +27,7 @@ async def test_what_does_not_fit_comes_whole_as_a_file(workspace: Workspace) -> 
     told = await workspace.double.scene.until(lambda one: bool(one.files))
     assert told.thread == post.id
     assert told.files == ((WHOLE, whole(LONG).encode()),)
-    assert "the whole is in the thread" in post.text
+    assert "full text is in the thread" in post.text
 
 
 async def test_in_a_thread_the_file_is_in_that_thread(workspace: Workspace) -> None:

@@ -104,7 +104,7 @@ def _without_the_app_token(double: SlackDouble) -> None:
 async def test_an_app_token_that_does_not_work_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     async with open_workspace(ready=False, prepare=_without_the_app_token) as workspace:
         await until(lambda: workspace.slack.problem)
-        assert workspace.slack.problem.startswith("app_token is not known to Slack: ")
+        assert workspace.slack.problem.startswith("app_token is unknown to Slack: ")
     assert len([one for one in caplog.records if one.levelno >= logging.WARNING]) == 1
 
 

@@ -126,7 +126,7 @@ async def test_a_command_that_waited_for_slack_is_told_and_not_run() -> None:
 
 async def test_where_slack_does_not_say_who_it_is_nothing_is_done(workspace: Workspace) -> None:
     workspace.double.web.scopes = "commands,chat:write"
-    post = await workspace.ask("/deploy shop@v1.4", "Slack does not tell me who you are")
+    post = await workspace.ask("/deploy shop@v1.4", "I cannot look you up in Slack")
     assert post.only_for == "UANA"
     workspace.double.web.scopes = "commands,chat:write,users:read"
     await workspace.ask("/deploy shop@v1.4", "#1 deploy shop")

@@ -47,7 +47,7 @@ async def test_where_all_is_well(double: SlackDouble) -> None:
     assert {name: (one.says, one.cure) for name, one in found.items()} == {
         "bot token": ("deploybot in acme", ""),
         "scopes": ("all granted", ""),
-        "Socket Mode": ("on, a socket was opened and greeted", ""),
+        "Socket Mode": ("on; a test connection worked", ""),
         f"channel {ROOM}": ("the bot is in #ops", ""),
     }
     assert double.wire.sockets == []
@@ -66,7 +66,7 @@ async def test_http_mode(double: SlackDouble) -> None:
         ("xapp-1-A-1-abc", "an app-level token"),
         ("xoxp-1-2", "a person's token"),
         ("xoxe.xoxb-1", "rotated"),
-        ("", "no token of Slack's"),
+        ("", "not a Slack token"),
     ],
 )
 async def test_a_token_of_the_wrong_kind(double: SlackDouble, token: str, says: str) -> None:
@@ -80,14 +80,19 @@ async def test_a_token_of_the_wrong_kind(double: SlackDouble, token: str, says: 
 Break = Callable[[SlackDouble], None]
 BROKEN: dict[str, tuple[Break, str, str, str]] = {
     "revoked": (lambda double: setattr(double.web, "dead", "token_revoked"), "bot token", "was revoked", "new token"),
-    "unknown": (lambda double: setattr(double.web, "dead", "invalid_auth"), "bot token", "not known", "copied whole"),
+    "unknown": (lambda double: setattr(double.web, "dead", "invalid_auth"), "bot token", "unknown to", "copied all"),
     "scopes": (
         lambda double: setattr(double.web, "scopes", "chat:write,commands,channels:read,im:history"),
         "scopes",
         "not granted: app_mentions:read, files:write, groups:read, users:read",
         "deploybot slack-manifest",
     ),
-    "app token": (lambda double: setattr(double.web, "dead_app", "invalid_auth"), "Socket Mode", "not known", "copied"),
+    "app token": (
+        lambda double: setattr(double.web, "dead_app", "invalid_auth"),
+        "Socket Mode",
+        "unknown to",
+        "copied",
+    ),
     "switched off": (
         lambda double: setattr(double.wire, "disabled", True),
         "Socket Mode",
@@ -104,7 +109,7 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
         lambda double: double.state.channels.clear(),
         f"channel {ROOM}",
         "channel_not_found",
-        "id is right",
+        "Check the id",
     ),
     "away": (lambda double: setattr(double.unkind, "broken", 1), "bot token", "status 503", "Try again"),
 }

@@ -139,14 +139,14 @@ async def test_a_revoked_token_is_told_by_healthz_and_the_console_goes_on(
     settings = config(tmp_path, double)
     double.token, token = "1:revoked", double.token
     async with running(settings) as bot:
-        await until(lambda: "does not accept the bot's token" in caplog.text)
+        await until(lambda: "rejected the bot's token" in caplog.text)
         assert await health(settings) == (503, ["telegram"])
         place = Place("console", "console")
         incoming = Incoming(identity=Identity("console", "0"), place=place, text="help", id="1", at=0.0)
         card = await bot.dispatcher.handle(incoming, _silence)
         assert card is not None
         assert card.ok
-    assert caplog.text.count("does not accept the bot's token") == 1
+    assert caplog.text.count("rejected the bot's token") == 1
     assert token not in caplog.text
 
 

@@ -126,7 +126,7 @@ async def test_what_was_asked_of_one_person_is_answered_by_them_alone(town: Town
     (choice,) = typo.buttons
     pressed = await town.double.send_press(ANA, typo, choice.value)
     await answered([pressed])
-    assert "somebody else" in pressed.text
+    assert "someone else" in pressed.text
     assert pressed.alert
     assert town.world.deployments.asked == []
     await town.double.press(BEN, typo, choice.label)
@@ -139,14 +139,14 @@ async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(town
     await town.double.press(BEN, card, "Reject")
     question = await town.sees("Why do you reject it?", GROUP)
     await town.say(ANA, "because I say so", reply_to=question.id)
-    await town.sees("was for somebody else", GROUP)
+    await town.sees("was for someone else", GROUP)
     assert town.world.deployments.asked == []
     await town.say(BEN, "the numbers are wrong, /deploy blog", reply_to=question.id)
     await town.sees("#1 deploy shop in staging", GROUP)
     (asked,) = town.world.deployments.asked
     assert asked.reason == "the numbers are wrong, /deploy blog"
     await town.say(BEN, "once more", reply_to=question.id)
-    await until(lambda: sum("that question is closed" in text.lower() for text in town.said()) == 2)
+    await until(lambda: sum("that question has expired" in text.lower() for text in town.said()) == 2)
     assert len(town.world.deployments.asked) == 1
 
 
@@ -188,7 +188,7 @@ async def test_a_question_nobody_answers_is_closed() -> None:
         question = await town.sees("Why do you reject it?", GROUP)
         await town.sees("No answer came", GROUP)
         await town.say(BEN, "too late", reply_to=question.id)
-        await town.sees("That question is closed", GROUP)
+        await town.sees("That question has expired", GROUP)
         assert town.world.deployments.asked == []
 
 
@@ -240,7 +240,7 @@ async def test_a_press_from_while_the_bot_was_away_is_told_and_not_obeyed(too_la
         town.double.press_life = 0.0 if too_late else 15.0
         pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
         await town.chat.start()
-        await town.sees("while I was away" if too_late else "#1 deploy", GROUP)
+        await town.sees("while I was offline" if too_late else "#1 deploy", GROUP)
         await town.settled()
         assert len(town.world.deployments.asked) == (not too_late)
         assert pressed.answered is not too_late
@@ -274,7 +274,7 @@ async def test_forged_presses_do_nothing(town: Town, capsys: pytest.CaptureFixtu
         if len(presses) % 100 == 0:
             await answered(presses[-100:])
     await answered(presses)
-    refusals = ("does not work any more", "asks somebody else")
+    refusals = ("does not work any more", "question is for someone else")
     accepted = sum(not any(refusal in pressed.text for refusal in refusals) for pressed in presses)
     with capsys.disabled():
         print(f" seed {seed}: {accepted} of {len(presses)} forged presses were accepted", end="")  # noqa: T201  it is told to whoever runs it

@@ -200,7 +200,7 @@ async def test_a_file_that_is_gone_or_too_big_is_told(town: Town, tmp_path: Path
     with big.open("wb") as file:
         file.truncate(60_000_000)
     await say(town, Card(title="shop", files=(File(str(big), "big.gz"),)))
-    said = await town.sees("more than Telegram takes")
+    said = await town.sees("more than bots may send")
     assert str(big) in said.text.replace("\u2060", "")
 
 
@@ -334,7 +334,7 @@ async def test_a_move_that_nobody_told_is_learnt_from_the_refusal(town: Town, ca
     with caplog.at_level(logging.WARNING):
         number = await town.chat.send(place(OLD), RUNNING)
     assert number.endswith(f"@{NEW}")
-    assert f"write {NEW} in bot.toml" in caplog.text
+    assert f"by {NEW} in bot.toml" in caplog.text
 
 
 async def test_the_chats_of_bot_toml_are_looked_at_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
@@ -344,8 +344,8 @@ async def test_the_chats_of_bot_toml_are_looked_at_when_it_starts(caplog: pytest
     with caplog.at_level(logging.WARNING):
         async with open_town(double=double, homes=(OLD, "-1005555555555")):
             await until(lambda: len(double.menus) == 3)
-    assert f"write {NEW} in bot.toml" in caplog.text
-    assert "-1005555555555 of bot.toml" in caplog.text
+    assert f"by {NEW} in bot.toml" in caplog.text
+    assert "-1005555555555 in bot.toml" in caplog.text
 
 
 async def test_what_is_for_one_reader_goes_to_the_private_chat(town: Town) -> None:
@@ -354,7 +354,7 @@ async def test_what_is_for_one_reader_goes_to_the_private_chat(town: Town) -> No
     await town.sees("You are ana", ANA)
     await town.sees("I answered in our private chat", GROUP)
     await town.say(BEN, "/whoami")
-    said = await town.sees("This is for you alone", GROUP)
+    said = await town.sees("I can show you this only in private", GROUP)
     assert [one.label for one in said.buttons] == ["Open a chat with me"]
     assert "You are" not in "".join(town.said(GROUP))
 

@@ -88,10 +88,10 @@ async def test_a_revoked_token_is_one_clear_line(town: Town, caplog: pytest.LogC
     token = town.double.token
     with caplog.at_level(logging.INFO):
         town.double.token = "1:revoked"
-        await ill(town, "does not accept the bot's token")
+        await ill(town, "rejected the bot's token")
         polls = town.double.calls.count("deleteWebhook")
         await until(lambda: town.double.calls.count("deleteWebhook") > polls + 1)
-    assert caplog.text.count("does not accept the bot's token") == 1
+    assert caplog.text.count("rejected the bot's token") == 1
     assert "@BotFather" in town.chat.problem
     assert token not in caplog.text + town.chat.problem
     town.double.token = token
@@ -103,7 +103,7 @@ async def test_a_token_that_was_never_right_is_told() -> None:
     async with open_town(started=False) as town:
         town.double.token, right = "1:another", town.double.token
         await town.chat.start()
-        await ill(town, "does not accept the bot's token")
+        await ill(town, "rejected the bot's token")
         town.double.token = right
         await town.ask(ANA, "/status", "board")
 

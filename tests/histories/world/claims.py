@@ -31,6 +31,8 @@ _WORDS: tuple[tuple[str, Callable[[Reality, str], bool]], ...] = (
     (r"^healthy$", lambda seen, _: bool(seen.containers) and all(one.well for one in seen.containers)),
 )
 """What status may say in a part of its line, and when that is true; the first group is a service."""
+_ENDS = {State.RESTORED: "failed, rolled back", State.UNKNOWN: "end unknown"}
+"""How `history` calls an end, where that is not the state's own word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,8 @@ def history_findings(card: Card, ledger: Ledger) -> Iterator[str]:
         if row is None:
             yield f"history has no #{number}"
             continue
-        if row[6] != past.state.value:
+        ended = row[6].partition(" to ")[0] if past.state is State.RESTORED else row[6]
+        if ended != _ENDS.get(past.state, past.state.value):
             yield f"history calls #{number} {row[6]}, but it ended as {past.state.value}"
         old, arrow, _ = row[5].partition(" → ")
         if arrow and old == "nothing" and past.before:

@@ -418,9 +418,9 @@ async def test_a_name_that_leads_to_a_metadata_service_is_not_asked(
     host = reach(server_of(server))
     try:
         for name in ("sly", "mapped"):
-            with pytest.raises(Unreachable, match=r"it leads to .*169\.254\.169\.254, a link-local or metadata"):
+            with pytest.raises(Unreachable, match=r"it resolves to .*169\.254\.169\.254, a link-local or metadata"):
                 await host.http_status(f"http://{name}/latest/meta-data/", timeout=10)
-            with pytest.raises(Unreachable, match=r"it leads to .*169\.254\.169\.254, a link-local or metadata"):
+            with pytest.raises(Unreachable, match=r"it resolves to .*169\.254\.169\.254, a link-local or metadata"):
                 await host.tcp_open(name, 80, timeout=10)
         for address in ("169.254.169.254", "[::ffff:a9fe:a9fe]"):
             with pytest.raises(Unreachable, match="a link-local or metadata address, which the bot never calls"):
@@ -459,7 +459,7 @@ async def test_a_name_that_changes_leads_to_the_address_that_was_looked_at(
         async with answering(lab, HEAD + b"hello") as at:
             url = f"http://shop.example:{at.rpartition(':')[2]}/"
             assert await host.http_status(url, timeout=10) == (200, "hello")
-            with pytest.raises(Unreachable, match=r"it leads to 169\.254\.169\.254, a link-local or metadata"):
+            with pytest.raises(Unreachable, match=r"it resolves to 169\.254\.169\.254, a link-local or metadata"):
                 await host.http_status(url, timeout=10)
     finally:
         service.stop()

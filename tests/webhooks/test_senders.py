@@ -207,7 +207,7 @@ def test_alibabas_host_may_be_told_in_the_address() -> None:
     [
         ({}, "There is nothing in it"),
         ({"titel": "x"}, "did you mean title"),
-        ({"title": ["x"]}, "title should be a text"),
+        ({"title": ["x"]}, "title should be a string"),
         ({"title": "x", "tone": "loud"}, "tone should be one of"),
         ({"title": "x", "commit": "abc"}, "full commit"),
         ({"title": "x", "url": "javascript:alert(1)"}, "url should be an address"),

@@ -47,12 +47,17 @@ def named_files(settings: Settings) -> Iterator[tuple[Path, bool]]:
 
 
 def _keys(settings: Settings) -> Iterator[tuple[Where, Path, bool]]:
-    """Yield keys and certificates: where bot.toml names them, and whether each is private."""
+    """Yield keys and certificates: where bot.toml names them, and whether each is private.
+
+    A table with mistakes is reported elsewhere: what it lacks is no path here.
+    """
     for path, part in within(settings):
+        found: tuple[tuple[Where, object, bool], ...] = ()
         if isinstance(part, FileRef):
-            yield path, part.file, path[-1] not in _PUBLIC
+            found = ((path, getattr(part, "file", None), path[-1] not in _PUBLIC),)
         elif isinstance(part, DockerTls):
-            yield from (((*path, key), getattr(part, key), key == "key") for key in ("ca", "cert", "key"))
+            found = tuple(((*path, key), getattr(part, key, None), key == "key") for key in ("ca", "cert", "key"))
+        yield from ((where, file, private) for where, file, private in found if isinstance(file, Path))
 
 
 def _guessable(settings: Settings) -> Iterator[Problem]:

@@ -395,7 +395,7 @@ async def test_what_cannot_be_read_for_one_environment_stops_no_other(tmp_path: 
     async with make_yard(tmp_path, STAGING, {"auto": {"branch": "main"}}, refs=refs) as yard:
         refs.thorn = yard.commit("develop")
         made = yard.commit("main")
-        with pytest.raises(UserError, match="but a tree"):
+        with pytest.raises(UserError, match="a tree, not a commit"):
             await yard.look()
         assert (await yard.deployed(), await yard.deployed("production")) == ([], [made])
 

@@ -226,7 +226,7 @@ async def test_a_release_whose_folder_is_deleted(shop: Shop) -> None:
 async def test_a_crash_loop_is_told_as_one(shop: Shop) -> None:
     text = COMPOSE.replace("command: sleep 1000", "restart: always, command: 'sh -c \"exit 1\"'")
     shop.compose("up", "-d", "db", text=text)
-    line = await shop.until("again and again")
+    line = await shop.until("keeps restarting")
     assert re.search(r" · db keeps restarting: \d+ restarts · ", line.text)
     assert line.tone is Tone.BAD
 

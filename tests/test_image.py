@@ -146,7 +146,7 @@ def test_it_deploys_to_a_server(compose: Compose, place: Path, builder: Engine) 
     run(*git, "clone", "--quiet", "--bare", sources, place / "etc/site.git")
     compose("run", "--rm", "-T", "bot", "allow", "ana", "admin")
     builder.docker("run", "--rm", "--volume", f"{place / 'etc'}:/etc/deploybot", "deploybot", "trust", "web1", "--yes")
-    assert "went on" in compose("run", "--rm", "-T", "bot", "check")
+    assert "continued" in compose("run", "--rm", "-T", "bot", "check")
     compose("up", "--detach", "--wait", "--wait-timeout", "60")
     said = compose("exec", "-T", "bot", "deploybot", "chat", "-c", "deploy site@main")
     assert "✓" in said

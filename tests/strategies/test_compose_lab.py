@@ -150,7 +150,9 @@ async def test_broken_files_fail_before_the_switch(make_shop: MakeShop, engine: 
 async def test_a_busy_port_is_found_by_the_plan(make_shop: MakeShop, engine: Engine, repo: Repo) -> None:
     engine.docker("run", "-d", "--name", "squatter", "-p", "8000:1", "lab/busybox", "sleep", "1000")
     shop = await make_shop(repo)
-    with pytest.raises(UserError, match="web publishes port 8000/tcp, which the container squatter already uses") as caught:
+    with pytest.raises(
+        UserError, match="web publishes port 8000/tcp, which the container squatter already uses"
+    ) as caught:
         await shop.deploy("v1")
     assert "docker stop squatter" in caught.value.hint
     assert not engine.docker("ps", "-aq", "--filter", "label=com.docker.compose.project=shop-production")

@@ -56,7 +56,7 @@ async def test_work_that_broke_makes_it_ill_and_what_has_just_ended_does_not(
         task.add_done_callback(_tell_break)
     await asyncio.wait(tasks)
     problems = bot._problems()
-    assert (problems["ends"], "has stopped" in problems["breaks"]) == ("", True)
+    assert (problems["ends"], "it stopped" in problems["breaks"]) == ("", True)
     assert [record.getMessage() for record in caplog.records] == ["breaks broke"]
 
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import os
 
-from deploybot.failure_cause import cause_of
+from deploybot.failure_cause import advice_of, cause_of
 
 
 class DeploybotError(Exception):
@@ -125,6 +125,7 @@ class StepFailed(DeploybotError):
         self.step = step
         self.code = code
         self.tail = tail
+        self.advice = advice_of(cause, server)
 
 
 class StepUnknown(DeploybotError):

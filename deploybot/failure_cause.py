@@ -17,6 +17,8 @@ _BEFORE = re.compile(
         | (?:error|fatal|critical|panic):\s+               # a level
         | npm\s+(?:err!|error)\s+
         | \[(?:error|fatal)\]\s+
+        | Error\ response\ from\ daemon:\s+
+        | driver\ failed\ programming\ external\ connectivity\ on\ endpoint\ \S+\ \([0-9a-f]+\):\s+
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -35,6 +37,23 @@ _SAYS_NOTHING = re.compile(
     )$""",
     re.IGNORECASE | re.VERBOSE,
 )
+
+
+_PORT_TAKEN = "port is already allocated"
+
+
+def advice_of(cause: str, server: str) -> str:
+    """Return what to do about a cause on a server, if its text does not say so; empty for most causes.
+
+    Docker Engines that are killed while they start a container keep its port reserved, also once the container is gone
+    (seen with 20.10): only a restart of the Engine frees it.
+    """
+    if _PORT_TAKEN not in cause:
+        return ""
+    return (
+        f"If no container uses that port, Docker on {server} lost track of it when it was interrupted: "
+        f"restart Docker there (sudo systemctl restart docker) and try again."
+    )
 
 
 def cause_of(lines: Sequence[str]) -> str:

@@ -29,13 +29,23 @@ npm ERR!     /srv/.npm/_logs/2026-11-28T23_00_00_000Z-debug.log
 """
 
 
+CONNECTIVITY = f"driver failed programming external connectivity on endpoint shop-web-1 ({'3' * 64})"
+
+
 @pytest.mark.parametrize(
     ("log", "cause"),
     [
         ("", ""),
         ("\n  \n", ""),
         ("migrating\nno such table: users\n", "no such table: users"),
-        ("Error response from daemon: driver failed: port is already allocated", None),
+        (
+            "Error response from daemon: driver failed: port is already allocated",
+            "driver failed: port is already allocated",
+        ),
+        (
+            f"Error response from daemon: {CONNECTIVITY}: Bind for 0.0.0.0:8001 failed: port is already allocated",
+            "Bind for 0.0.0.0:8001 failed: port is already allocated",
+        ),
         ("fatal: no space left on device\n", "no space left on device"),
         ("\x1b[31;1mERROR:\x1b[0m \x1b]0;title\x07no such service: web\n", "no such service: web"),
         ("2026-11-28T23:00:00.123Z ERROR: broken pipe\n", "broken pipe"),

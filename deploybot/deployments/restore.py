@@ -120,7 +120,8 @@ def _failed(server: str, name: str, problem: DeploybotError, attempts: int) -> s
     why = problem.why if isinstance(problem, Unhealthy) else str(problem)
     if isinstance(problem, Unhealthy):
         return f"{server}: {name} was restored but is not healthy{tried}: {why}."
-    return f"{server}: {name} could not be restored{tried}: {why}."
+    advice = f" {problem.advice}" if isinstance(problem, StepFailed) and problem.advice else ""
+    return f"{server}: {name} could not be restored{tried}: {why}.{advice}"
 
 
 def is_restorable(part: ServerPlan) -> bool:

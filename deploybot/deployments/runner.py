@@ -189,15 +189,16 @@ class DeploymentRunner:
             seen = await self._present.look(deployment)
             now = "" if all_well(seen) else f" {sentence_of(seen)}"
             return _End(state, f"{why}\nThe running release was not touched.{now}", tail)
+        advice = [problem.advice] if isinstance(problem, StepFailed) and problem.advice else []
         if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
             return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
             return await self._left(deployment, state, (why,), tail)
         if self._executor.target(deployment)[1].on_failure == "leave" and not cancelled:
-            return await self._left(deployment, state, (why, 'Left as it is (on_failure = "leave").'), tail)
+            return await self._left(deployment, state, (why, 'Left as it is (on_failure = "leave").', *advice), tail)
         if not any(part.replaces or part.before for part in touched):
             words = "Nothing ran before, so there is nothing to restore."
-            return await self._left(deployment, state, (why, words), tail)
+            return await self._left(deployment, state, (why, words, *advice), tail)
         return await self._put_back(deployment, touched, why, tail, cancelled=cancelled)
 
     async def _left(self, deployment: Deployment, state: State, words: Sequence[str], tail: tuple[str, ...]) -> _End:

@@ -172,6 +172,14 @@ async def test_attempts_end_with_the_stated_time(bench: RestoreBench) -> None:
     assert "no space left on device" in restored.words
 
 
+async def test_a_port_that_docker_lost_track_of_is_named_with_the_way_out(bench: RestoreBench) -> None:
+    log = b"Error response from daemon: Bind for 0.0.0.0:8001 failed: port is already allocated\n"
+    bench.host.script("compose_up", Outcome(code=1, log=log))
+    restored = await bench.restore()
+    assert "failed on web1: Bind for 0.0.0.0:8001 failed: port is already allocated" in restored.words
+    assert restored.words.endswith("restart Docker there (sudo systemctl restart docker) and try again.")
+
+
 async def test_images_that_are_gone_for_good_are_not_asked_for_again(bench: RestoreBench) -> None:
     bench.host.script("compose_images", Outcome(code=GONE, log=b"The images of web are not here any more\n"))
     restored = await bench.restore()

@@ -17,7 +17,7 @@ from tests.histories.office import Ended, last_card, order
 from tests.histories.reality import Reality
 from tests.histories.server import ComposeVersion, HandServer
 from tests.histories.turns import EngineTurns
-from tests.lab import Repo
+from tests.lab import LabError, Repo
 
 AWAY_SECONDS = 6.0
 _LOOKS = 40
@@ -72,12 +72,17 @@ class BrokenCase:
 
 @dataclass(slots=True)
 class BrokenReport:
-    """What came of a case. `end` is how the deployment that broke off ended; `gap` is in seconds."""
+    """What came of a case. `end` is how the deployment that broke off ended; `gap` is in seconds.
+
+    `port_lost` says that the Engine died in mid-start and reserved the port of a container that is gone, which only its
+    restart mends: then the card has to say so, and following it has to help.
+    """
 
     case: BrokenCase
     end: str = ""
     gap: float = 0.0
     silent: bool = False
+    port_lost: bool = False
     findings: list[str] = field(default_factory=list)
 
 
@@ -139,7 +144,31 @@ class BrokenRun:
         self.report.end = str(ended.state or f"refused: {refusal}")
         if before.serves:
             self.report.gap = heartbeat.longest
+        if self._case.alone and not after.serves and await asyncio.to_thread(self._port_is_lost):
+            self.report.port_lost = True
+            await self._follow_advice(ended)
+            return
         self._judge(ended, before, after, text)
+
+    def _port_is_lost(self) -> bool:
+        """Whether no container has the port, and the Engine gives it to none."""
+        docker, port = self._server.engine.docker, str(self._port)
+        if docker("ps", "-q", "--filter", f"publish={port}").strip():
+            return False
+        try:
+            docker("run", "--name", "port-probe", "-p", f"{port}:80", "lab/busybox:latest", "true")
+        except LabError as refused:
+            return "port is already allocated" in str(refused)
+        finally:
+            docker("rm", "-f", "port-probe")
+        return False
+
+    async def _follow_advice(self, ended: Ended) -> None:
+        """Do what the card says; the corrected release shows whether it helps."""
+        outcome = ended.deployment.outcome if ended.deployment else ""
+        if not self._late and "restart Docker there" not in outcome:
+            self.report.findings.append(f"the card does not say that Docker has to be restarted: {_words(ended)}")
+        await asyncio.to_thread(self._server.engine.restart)
 
     async def _ordered(self, office: Office, command: str) -> Ended:
         """Deploy, while something happens to the Engine."""

@@ -8,7 +8,7 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.domain import Container, Gate, Manifest, Observed, ServiceImage
 from deploybot.errors import EngineError, Unhealthy, Unreachable
-from deploybot.observed_state import has_ended, is_hopeless, not_up, observe
+from deploybot.observed_state import has_ended, has_stopped, is_hopeless, not_up, observe
 from deploybot.ports import Clock, Servers
 from deploybot.settings import App, Environment, project_name
 
@@ -125,7 +125,7 @@ def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[
                 hopeless.append(
                     f"{expected.service} runs image {_short(container.image_id)} instead of {_short(expected.image)}"
                 )
-            elif container.state == "exited" and not container.exit_code and not expected.ends:
+            elif has_stopped(container, expected):
                 waiting.append(f"{expected.service} has stopped")
             elif words := not_up(container, now=observed.at):
                 (hopeless if is_hopeless(container, now=observed.at) else waiting).append(f"{expected.service} {words}")
@@ -147,6 +147,8 @@ def changes_between(first: Observed, now: Observed, manifest: Manifest) -> list[
                 found.append(f"{expected.service} was replaced by another container meanwhile")
             elif container.restarts > old.restarts or (container.started != old.started and old.started):
                 found.append(f"{expected.service} restarted{_exit(container)}")
+            elif old.state == "running" and has_stopped(container, expected):
+                found.append(f"{expected.service} has stopped")
             elif old.state == "running" and (words := not_up(container, now=now.at)):
                 found.append(f"{expected.service} {words}")
     return list(dict.fromkeys(found))

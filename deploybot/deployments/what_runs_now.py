@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from deploybot.deployments.target_inspection import Inspector
-from deploybot.domain import Deployment, Observed, short_id
+from deploybot.domain import Deployment, Manifest, Observed, short_id
 from deploybot.errors import EngineError, Unreachable
-from deploybot.observed_state import name_of, not_up
+from deploybot.observed_state import has_stopped, name_of, not_up
 from deploybot.ports import Site, Strategy
 from deploybot.settings import Settings
 from deploybot.untrusted_input import of_one
@@ -93,5 +93,13 @@ def present(site: Site) -> str:
 def _failing(site: Site) -> list[str]:
     if site.observed is None:
         return []
-    containers = [one for one in site.observed.containers if not one.oneoff]
-    return [f"{name_of(one)} {words}" for one in containers if (words := not_up(one, now=site.observed.at))]
+    manifest = site.manifests.get(site.running, Manifest())
+    found = []
+    for one in site.observed.containers:
+        expected = manifest.of(one.service)
+        words = not_up(one, now=site.observed.at)
+        if not words and expected is not None and has_stopped(one, expected):
+            words = "has stopped"
+        if words and not one.oneoff:
+            found.append(f"{name_of(one)} {words}")
+    return found

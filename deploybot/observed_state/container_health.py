@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from deploybot.domain import Container, Observed
+from deploybot.domain import Container, Observed, ServiceImage
 
 _DEPENDS_ON = "com.docker.compose.depends_on"
 """Compose writes `service:condition:restart` there, separated by commas."""
@@ -89,6 +89,11 @@ def is_hopeless(one: Container, *, now: float) -> bool:
 def has_ended(containers: Sequence[Container]) -> bool:
     """Return whether all containers of a service have ended with code 0, as those of a job do."""
     return bool(containers) and all(one.state == "exited" and one.exit_code == 0 for one in containers)
+
+
+def has_stopped(one: Container, expected: ServiceImage) -> bool:
+    """Return whether a container ended with code 0 though its service is not a job."""
+    return one.state == "exited" and not one.exit_code and not expected.ends
 
 
 def is_unwell(containers: Sequence[Container], *, now: float) -> bool:

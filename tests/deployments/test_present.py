@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 
 from deploybot.deployments.what_runs_now import Present, all_well, present, runs_release, sentence_of, serves
-from deploybot.domain import Container, Deployment, Kind, Observed, Plan, ServerFacts, ServerPlan, State
+from deploybot.domain import (
+    Container,
+    Deployment,
+    Kind,
+    Manifest,
+    Observed,
+    Plan,
+    ServerFacts,
+    ServerPlan,
+    ServiceImage,
+    State,
+)
 from deploybot.errors import EngineError
 from deploybot.ports import Site, Tables
 from tests.deployments.conftest import V1, V2, Shop
@@ -58,6 +69,15 @@ def test_servers_are_well_when_they_answer_and_nothing_failed(there: Site | str,
 def test_what_runs_in_a_few_words(there: Site, words: str) -> None:
     assert present(there) == words
     assert sentence_of({"web1": there, "web2": "it is off"}) == f"Now running: web1 {words}; web2 unknown (it is off)."
+
+
+def test_a_service_that_serves_is_named_when_it_has_stopped() -> None:
+    there = replace(site(container(state="exited", exit_code=0)), running=V1.id)
+    for ends, words in ((True, "1111111111"), (False, "1111111111 (web has stopped)")):
+        manifest = Manifest(services=(ServiceImage(service="web", image="sha256:1", ends=ends),))
+        known = replace(there, manifests={V1.id: manifest})
+        assert present(known) == words
+        assert all_well({"web1": known}) is ends
 
 
 def test_a_release_that_came_up_in_part_is_named() -> None:

@@ -236,6 +236,7 @@ def test_a_service_that_serves_is_not_well_when_it_has_ended() -> None:
     serving = Manifest(services=(ServiceImage(service="web", image=ONE, ends=False),))
     assert shortfalls(stopped, serving) == ([], ["web has stopped"])
     assert shortfalls(seen(WEB), serving) == ([], [])
+    assert changes_between(seen(WEB), stopped, serving) == ["web has stopped"]
 
 
 def test_what_had_ended_is_kept_with_the_record() -> None:

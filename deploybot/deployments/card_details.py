@@ -16,6 +16,7 @@ from deploybot.domain import (
     Plan,
     Request,
     ServerPlan,
+    StageKind,
     StepRow,
     StepState,
     image_changes,
@@ -184,6 +185,8 @@ def effects_tone(effects: Sequence[Effect]) -> Tone:
 def step_words(row: StepRow) -> str:
     """Return `switch 0.4 s`, `switch failed (code 3) after 2 s`, or `switch …` while it runs."""
     back = "back: " if row.phase is Phase.RESTORE else ""
+    if row.kind is not StageKind.RUN and row.state is StepState.STARTED:
+        return f"{back}checking health"
     return f"{back}{row.name} {_ending(row)}"
 
 
@@ -193,7 +196,7 @@ def _ending(row: StepRow) -> str:
         StepState.PENDING: f"… (may not have started: {row.detail}; retrying)" if row.detail else "…",
         StepState.STARTED: f"… (no contact: {row.detail}; retrying)" if row.detail else "…",
         StepState.DONE: took,
-        StepState.FAILED: f"failed (code {row.code}) after {took}",
+        StepState.FAILED: f"failed{f' (code {row.code})' if row.kind is StageKind.RUN else ''} after {took}",
         StepState.CANCELLED: f"stopped after {took}",
         StepState.UNKNOWN: "unknown",
     }[row.state]

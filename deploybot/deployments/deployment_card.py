@@ -40,6 +40,7 @@ from deploybot.domain import (
     Plan,
     Request,
     ServerPlan,
+    StageKind,
     State,
     StepRow,
     StepState,
@@ -326,12 +327,12 @@ def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
         return Line(part.server, "healthy" if part.gate or part.verify else "done", Tone.GOOD)
     if not mine:
         return Line(part.server, "nothing done" if state.ended else "not started")
-    words = list(map(step_words, mine))
+    words = [step_words(row) for row in mine if row.kind is StageKind.RUN or row.state is not StepState.DONE]
     lost = mine[-1].state in {StepState.PENDING, StepState.STARTED} and mine[-1].detail
     tone = Tone.UNKNOWN if lost else _STEP_TONES[mine[-1].state]
     forward = [row for row in mine if row.phase is Phase.FORWARD]
     if tone is Tone.GOOD and not state.ended:
-        checks = len(forward) == len(part.steps) and len(mine) == len(forward) and (part.gate or part.verify)
+        checks = len(forward) >= len(part.steps) and len(mine) == len(forward) and (part.gate or part.verify)
         words.append("checking health" if checks else "…")
         tone = Tone.BUSY
     elif tone is Tone.GOOD and len(mine) > len(forward):

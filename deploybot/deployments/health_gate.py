@@ -28,10 +28,13 @@ class HealthGate:
         self._servers = servers
         self._clock = clock
 
-    async def pass_through(self, server: str, gate: Gate, stop: CancellationWatch) -> None:
-        """Return once the release is healthy; raise Unhealthy with the last reason after `within` seconds."""
+    async def pass_through(self, server: str, gate: Gate, stop: CancellationWatch, *, since: float) -> None:
+        """Return once the release is healthy; raise Unhealthy with the last reason `within` seconds after `since`.
+
+        It is asked once at least, even if that time is over.
+        """
         check = self._check(server, gate)
-        end = self._clock.now() + gate.within
+        end = since + gate.within
         pause = PAUSE_FIRST
         while True:
             why = await stop.before(_ask(check, server))

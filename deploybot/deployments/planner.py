@@ -21,6 +21,7 @@ from deploybot.untrusted_input import of_one
 T = TypeVar("T")
 
 HEALTH_STEP = "health"
+HEALTH_SCRIPT = "health_command"
 DryPlan = Callable[[App, Environment], Awaitable[Plan]]
 """A function that plans a deployment of the newest commit of an app's branch, to show what it would change."""
 
@@ -247,7 +248,7 @@ def _health_step(like: Step, gate: Gate) -> Step:
     env = (*like.env, ("DEPLOYBOT_HEALTH", gate.target), ("DEPLOYBOT_WITHIN", f"{gate.within:.0f}"))
     return Step(
         name=HEALTH_STEP,
-        script="health_command",
+        script=HEALTH_SCRIPT,
         env=env,
         secrets=like.secrets,
         timeout=gate.within + 30,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.health_gate import HealthGate
-from deploybot.domain import Container, Gate, Manifest, Observed, ServiceImage
+from deploybot.domain import Container, Gate, Manifest, Observed, ServiceImage, WatchBaseline
 from deploybot.errors import EngineError, Unhealthy, Unreachable
 from deploybot.observed_state import has_ended, has_stopped, is_hopeless, not_up, observe
 from deploybot.ports import Clock, Servers
@@ -27,13 +27,20 @@ class Verifier:
         self._clock = clock
 
     async def settle(
-        self, app: App, environment: Environment, server: str, manifest: Manifest, stop: CancellationWatch
+        self,
+        app: App,
+        environment: Environment,
+        server: str,
+        manifest: Manifest,
+        stop: CancellationWatch,
+        *,
+        since: float,
     ) -> Observed:
         """Return what runs once every service runs exactly its image and is healthy.
 
-        Raises Unhealthy for what cannot recover, or after `compose.wait` seconds; or the reason in `stop`.
+        Raises Unhealthy for what cannot recover, or `compose.wait` seconds after `since`; or the reason in `stop`.
         """
-        end = self._clock.now() + app.compose.wait
+        end = since + app.compose.wait
         pause = PAUSE_FIRST
         while True:
             observed, hopeless, waiting = await self._shortfalls(app, environment, server, manifest)
@@ -46,25 +53,40 @@ class Verifier:
             await stop.pause(pause)
             pause = min(pause * 1.6, PAUSE_MOST)
 
-    async def stay(
-        self, app: App, environment: Environment, server: str, manifest: Manifest, stop: CancellationWatch
-    ) -> Observed | None:
-        """Return what runs if everything is still up `stable` seconds later and nothing restarted.
+    def watches(self, app: App, manifest: Manifest) -> bool:
+        """Return whether there is anything to watch."""
+        return bool(app.stable and manifest.services)
 
-        None if there was nothing to watch. Raises as `settle` does.
-        """
-        if not app.stable or not manifest.services:
-            return None
+    async def baseline(self, app: App, environment: Environment, server: str, stop: CancellationWatch) -> WatchBaseline:
+        """Return what a watch that begins now compares with. Raises as `settle` does."""
         first = await self._observed(app, environment, server, self._clock.now() + OBSERVE_WITHIN, stop)
-        end, now = self._clock.now() + app.stable, first
-        while (left := end - self._clock.now()) > 0:
-            await stop.pause(min(left, PAUSE_MOST))
+        return WatchBaseline.of(first, self._clock.now())
+
+    async def stay(
+        self,
+        app: App,
+        environment: Environment,
+        server: str,
+        manifest: Manifest,
+        stop: CancellationWatch,
+        *,
+        first: WatchBaseline,
+    ) -> Observed:
+        """Return what runs if everything is still up `stable` seconds after `first`, and nothing restarted since.
+
+        It observes once at least, even if that time is over. Raises as `settle` does.
+        """
+        end = first.at + app.stable
+        while True:
+            if (left := end - self._clock.now()) > 0:
+                await stop.pause(min(left, PAUSE_MOST))
             if stop.why is not None:
                 raise stop.why
-            now = await self._observed(app, environment, server, end + OBSERVE_WITHIN, stop)
+            now = await self._observed(app, environment, server, max(end, self._clock.now()) + OBSERVE_WITHIN, stop)
             if unstable := changes_between(first, now, manifest):
                 await self._fail(app, environment, server, unstable)
-        return now
+            if self._clock.now() >= end:
+                return now
 
     async def is_as_before(self, app: App, environment: Environment, server: str, manifest: Manifest) -> bool:
         """Return whether all that is wrong was recorded as unhealthy before: a retry would not change that."""
@@ -132,8 +154,8 @@ def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[
     return hopeless, waiting
 
 
-def changes_between(first: Observed, now: Observed, manifest: Manifest) -> list[str]:
-    """Return which containers did not stay up between two observations."""
+def changes_between(first: WatchBaseline, now: Observed, manifest: Manifest) -> list[str]:
+    """Return which containers did not stay up since the watch began."""
     before = {one.id: one for one in first.containers}
     found: list[str] = [*shortfalls(now, manifest)[0]]
     services = now.services

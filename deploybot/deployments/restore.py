@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from deploybot.deployments.cancellation import CancellationWatch
-from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.release_verification import Verifier
+from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.step_execution import Executor
 from deploybot.domain import Deployment, Manifest, Phase, ServerPlan
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable
@@ -38,7 +38,7 @@ class Restorer:
         *,
         store: Store,
         executor: Executor,
-        gate: HealthGate,
+        stages: StageRunner,
         verifier: Verifier,
         clock: Clock,
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -46,7 +46,7 @@ class Restorer:
         """Take the ports and parts; `pause` waits for the given seconds between two attempts."""
         self._store = store
         self._executor = executor
-        self._gate = gate
+        self._stages = stages
         self._verifier = verifier
         self._clock = clock
         self._pause = pause
@@ -88,21 +88,13 @@ class Restorer:
         return began, max((row.position // ROOM for row in mine), default=0)
 
     async def _attempt(self, deployment: Deployment, part: ServerPlan, attempt: int) -> DeploybotError | None:
-        """Run the restore steps once and verify; return what went wrong, or None."""
+        """Run the restore stages once; return what went wrong, or None."""
         never = CancellationWatch()
-        app, environment = self._executor.target(deployment)
-        manifest = part.before or Manifest()
         try:
-            for at, step in enumerate(part.restore):
-                named = replace(step, name=f"{step.name} ({attempt + 1})") if attempt else step
+            for at, stage in enumerate(part.restore_stages):
+                named = replace(stage, name=f"{stage.name} ({attempt + 1})") if attempt else stage
                 numbered = (attempt * ROOM + at, named)
-                await self._executor.run(deployment, Phase.RESTORE, part, numbered, never)
-            if part.verify:
-                await self._verifier.settle(app, environment, part.server, manifest, never)
-            if part.gate is not None:
-                await self._gate.pass_through(part.server, part.gate, never)
-            if part.verify:
-                await self._verifier.stay(app, environment, part.server, manifest, never)
+                await self._stages.run(deployment, Phase.RESTORE, part, numbered, never)
         except (StepFailed, StepUnknown, Unreachable, Cancelled, Unhealthy) as problem:
             return problem
         return None

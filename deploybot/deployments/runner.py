@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import what
-from deploybot.deployments.health_gate import HealthGate
-from deploybot.deployments.planner import HEALTH_STEP
-from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.restore import Restorer, is_restorable
+from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
@@ -30,6 +28,7 @@ from deploybot.domain import (
     Release,
     Running,
     ServerPlan,
+    StageKind,
     State,
     Step,
     StepRow,
@@ -43,6 +42,7 @@ log = logging.getLogger(__name__)
 TAIL_SHOWN = 20
 CLEANUP_WITHIN = 300.0
 FORGET_BACK = 5
+_PartWork = Callable[[Deployment, ServerPlan, CancellationWatch], Awaitable[None]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,8 +64,7 @@ class DeploymentRunner:
         store: Store,
         servers: Servers,
         executor: Executor,
-        gate: HealthGate,
-        verifier: Verifier,
+        stages: StageRunner,
         restorer: Restorer,
         present: Present,
         journal: Journal,
@@ -77,8 +76,7 @@ class DeploymentRunner:
         self._store = store
         self._servers = servers
         self._executor = executor
-        self._gate = gate
-        self._verifier = verifier
+        self._stages = stages
         self._restorer = restorer
         self._present = present
         self._clock = clock
@@ -96,9 +94,9 @@ class DeploymentRunner:
         if deployment.state is State.RESTORING:
             return await self._go_on_restoring(deployment)
         try:
-            await self._prepare(deployment, stop)
-            for part in deployment.plan.servers:
-                await self._switch(deployment, part, stop)
+            await self._side_by_side(self._prepare, deployment, deployment.plan.servers, stop)
+            for batch in deployment.plan.batches:
+                await self._side_by_side(self._switch, deployment, batch, stop)
         except (StepFailed, StepUnknown, Unhealthy, Unreachable, Cancelled) as problem:
             return await self._bad_end(deployment, problem)
         return await self._good_end(deployment)
@@ -113,63 +111,54 @@ class DeploymentRunner:
     async def _steps_of(self, deployment: Deployment) -> tuple[StepRow, ...]:
         return await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
 
-    async def _prepare(self, deployment: Deployment, stop: CancellationWatch) -> None:
-        """Run all steps that do not affect what serves, on all servers at once; the first failure stops the others."""
+    async def _side_by_side(
+        self, work: _PartWork, deployment: Deployment, parts: Sequence[ServerPlan], stop: CancellationWatch
+    ) -> None:
+        """Do the work on several servers at once; the first failure stops the others."""
         inner = CancellationWatch()
+        if stop.why is not None:
+            inner.set(stop.why)
         wish = asyncio.ensure_future(stop.pass_on(inner))
-        parts = [self._prepare_one(deployment, part, inner) for part in deployment.plan.servers]
+        parts_of_work = [self._one(work, deployment, part, inner) for part in parts]
         try:
-            results = await asyncio.gather(*parts, return_exceptions=True)
+            results = await asyncio.gather(*parts_of_work, return_exceptions=True)
         finally:
             wish.cancel()
             await asyncio.gather(wish, return_exceptions=True)
         for problem in _worst_first(results, inner.why):
             raise problem
 
-    async def _prepare_one(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
-        for position, step in enumerate(part.steps):
-            if _is_felt(deployment.plan, step):
-                return
-            try:
-                await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
-            except DeploybotError as problem:
-                # After a restart, a step that was stopped because another one failed only raises Cancelled.
-                if not isinstance(problem, Cancelled):
-                    stop.set(problem)
-                raise
+    @staticmethod
+    async def _one(work: _PartWork, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+        try:
+            await work(deployment, part, stop)
+        except DeploybotError as problem:
+            # After a restart, a stage that was stopped because another one failed only raises Cancelled.
+            if not isinstance(problem, Cancelled):
+                stop.set(problem)
+            raise
+
+    async def _prepare(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+        """Run the stages of a server that do not affect what serves."""
+        await self._run(deployment, part, range(_first_felt(deployment.plan, part)), stop)
 
     async def _switch(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
-        """Run the steps from the first switching one on, then check the server."""
-        plan = deployment.plan
-        first = next((at for at, step in enumerate(part.steps) if _is_felt(plan, step)), len(part.steps))
-        for position in range(first, len(part.steps)):
-            step = part.steps[position]
-            try:
-                await self._executor.run(deployment, Phase.FORWARD, part, (position, step), stop)
-            except StepFailed as problem:
-                if step.name == HEALTH_STEP:
-                    raise Unhealthy(part.server, "the health command failed", problem.tail) from problem
-                raise
-        await self._check(deployment, part, stop)
+        """Run the stages of a server from the first switching one on, its checks included."""
+        await self._run(deployment, part, range(_first_felt(deployment.plan, part), len(part.stages)), stop)
 
-    async def _check(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
-        """Compare what runs with the release, pass the health gate, and check that everything stays up."""
-        app, environment = self._executor.target(deployment)
-        manifest = await self._executor.manifest(deployment, part)
-        seen = await self._verifier.settle(app, environment, part.server, manifest, stop) if part.verify else None
-        if part.gate is not None:
-            await self._gate.pass_through(part.server, part.gate, stop)
-        if part.verify:
-            seen = await self._verifier.stay(app, environment, part.server, manifest, stop) or seen
-        if seen is not None:
-            await self._executor.note_verified(deployment, part, seen)
+    async def _run(
+        self, deployment: Deployment, part: ServerPlan, positions: Iterable[int], stop: CancellationWatch
+    ) -> None:
+        for position in positions:
+            await self._stages.run(deployment, Phase.FORWARD, part, (position, part.stages[position]), stop)
 
     async def _good_end(self, deployment: Deployment) -> _End:
         plan = deployment.plan
         if plan.kind is Kind.TASK:
-            said = [self._journal.tail(row, TAIL_SHOWN) for row in await self._steps_of(deployment)]
-            return _End(State.SUCCEEDED, f"{plan.task} succeeded.", said[-1] if said else ())
-        outcome = "Everything is healthy." if any(part.gate for part in plan.servers) else "All steps succeeded."
+            *_, last = await self._steps_of(deployment)
+            return _End(State.SUCCEEDED, f"{plan.task} succeeded.", self._journal.tail(last, TAIL_SHOWN))
+        checked = any(part.gate or part.verify for part in plan.servers)
+        outcome = "Everything is healthy." if checked else "All steps succeeded."
         rows = tuple(self._row(deployment, part.server, plan.release) for part in plan.servers)
         return _End(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows)
 
@@ -190,7 +179,7 @@ class DeploymentRunner:
             now = "" if all_well(seen) else f" {sentence_of(seen)}"
             return _End(state, f"{why}\nThe running release was not touched.{now}", tail)
         advice = [problem.advice] if isinstance(problem, StepFailed) and problem.advice else []
-        if isinstance(problem, StepUnknown) and problem.server in {part.server for part in touched}:
+        if isinstance(problem, StepUnknown):
             return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
             return await self._left(deployment, state, (why,), tail)
@@ -220,8 +209,7 @@ class DeploymentRunner:
         cancelled: bool,
     ) -> _End:
         """Restore every touched server, the last switched one first."""
-        if deployment.state is not State.RESTORING:
-            deployment = await self._move(deployment, State.RESTORING, why, tail)
+        deployment = await self._begin_restore(deployment, why, tail)
         told, released, all_back = [], [], True
         for part in reversed(touched):
             restored = await self._restorer.restore(deployment, part)
@@ -236,13 +224,12 @@ class DeploymentRunner:
         outcome = "\n".join(line for line in (*first, why, *told, sentence_of(seen)) if line)
         return _End(ended if all_back else State.FAILED, outcome, tail, tuple(released))
 
-    async def _move(
-        self, deployment: Deployment, state: State, outcome: str = "", tail: Sequence[str] = ()
-    ) -> Deployment:
+    async def _begin_restore(self, deployment: Deployment, why: str, tail: Sequence[str]) -> Deployment:
+        """Store that what ran before is restored, and why; that changes nothing if it was stored before a crash."""
         now = self._clock.now()
 
         def move(tables: Tables) -> Deployment:
-            moved = tables.deployments.move(deployment.number, state, now=now, outcome=outcome, tail=tail)
+            moved = tables.deployments.move(deployment.number, State.RESTORING, now=now, outcome=why, tail=tail)
             self._tell(tables, deployment.number)
             return moved
 
@@ -281,7 +268,8 @@ class DeploymentRunner:
                 log.warning("clean-up after #%s on %s: %s", deployment.number, part.server, problem)
         rows = await self._store.read(lambda tables: _left_behind(tables, deployment))
         for server in {row.server for row in rows}:
-            jobs = [row.job for row in rows if row.server == server and row.state is not StepState.UNKNOWN]
+            mine = (row for row in rows if row.server == server and row.kind is StageKind.RUN)
+            jobs = [row.job for row in mine if row.state is not StepState.UNKNOWN]
             try:
                 await self._servers.host(server).forget(jobs)
             except (DeploybotError, TimeoutError) as problem:
@@ -332,6 +320,11 @@ def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseE
 def _is_felt(plan: Plan, step: Step) -> bool:
     """Return whether a step may change what serves; restarts and tasks do, although they switch nothing."""
     return step.switches or plan.kind in {Kind.RESTART, Kind.TASK}
+
+
+def _first_felt(plan: Plan, part: ServerPlan) -> int:
+    """Return the position of the first stage that may change what serves, or of the first check if none does."""
+    return next((at for at, step in enumerate(part.steps) if _is_felt(plan, step)), len(part.steps))
 
 
 def _switched(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:

@@ -55,19 +55,22 @@ class Work:
     values: Callable[[], Awaitable[Mapping[str, str]]]
 
     def first_row(self, now: float) -> StepRow:
-        """Return the row to store before anything happens, with a job id that cannot be guessed."""
-        phase = self.phase.value[0]
-        name = f"{self.deployment.number}-{phase}-{self.server}-{self.position}-{secrets.token_hex(5)}"
+        """Return the row to store before anything happens."""
         return StepRow(
             deployment=self.deployment.number,
             phase=self.phase,
             server=self.server,
             position=self.position,
             name=self.step.name,
-            job=_UNSAFE.sub("_", name),
+            job=job_id(self.deployment.number, self.phase, self.server, self.position),
             state=StepState.PENDING,
             started=now,
         )
+
+
+def job_id(deployment: int, phase: Phase, server: str, position: int) -> str:
+    """Return a new id for a stage, which cannot be guessed and is a safe name for a file."""
+    return _UNSAFE.sub("_", f"{deployment}-{phase.value[0]}-{server}-{position}-{secrets.token_hex(5)}")
 
 
 class StepRunner:

@@ -38,7 +38,15 @@ from deploybot.domain.events import (
     ToldCommit,
 )
 from deploybot.domain.image_names import DOCKER_HUB, canonical_image
-from deploybot.domain.observed_target import EngineFacts, Manifest, ManifestRow, Observed, ServiceImage
+from deploybot.domain.observed_target import (
+    ContainerMark,
+    EngineFacts,
+    Manifest,
+    ManifestRow,
+    Observed,
+    ServiceImage,
+    WatchBaseline,
+)
 from deploybot.domain.person import (
     EVERY,
     Account,
@@ -53,7 +61,7 @@ from deploybot.domain.person import (
     Role,
     place_name,
 )
-from deploybot.domain.plan import Effect, EffectKind, Gate, Kind, Plan, ServerPlan, Step
+from deploybot.domain.plan import Effect, EffectKind, Gate, Kind, Plan, ServerPlan, Stage, StageKind, Step
 from deploybot.domain.release import Changes, Commit, CommitAuthor, Pin, Release, image_changes, short_digest, short_id
 from deploybot.domain.server_facts import (
     Container,
@@ -97,6 +105,7 @@ __all__ = [
     "Commit",
     "CommitAuthor",
     "Container",
+    "ContainerMark",
     "Counted",
     "Deployed",
     "Deployment",
@@ -151,6 +160,8 @@ __all__ = [
     "Signature",
     "SinkSight",
     "SinkState",
+    "Stage",
+    "StageKind",
     "State",
     "Step",
     "StepRow",
@@ -163,6 +174,7 @@ __all__ = [
     "Unfinished",
     "UploadKind",
     "Usage",
+    "WatchBaseline",
     "Window",
     "allowed_by",
     "canonical_image",

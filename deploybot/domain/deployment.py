@@ -6,8 +6,9 @@ import enum
 from dataclasses import dataclass
 
 from deploybot.domain.approval_request import RequestVerdict
+from deploybot.domain.observed_target import WatchBaseline
 from deploybot.domain.person import Place
-from deploybot.domain.plan import Kind, Plan
+from deploybot.domain.plan import Kind, Plan, StageKind
 from deploybot.domain.release import Release
 
 
@@ -120,10 +121,11 @@ class StepState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRow:
-    """A step of a deployment as stored in the database. It is written before its job is started.
+    """A stage of a deployment as stored in the database. It is written before the stage begins.
 
-    `code` is the exit code once done. `offset` counts the bytes of the remote log that are stored, `size` is the size
-    of the local log file in bytes. Both change in one transaction.
+    `job` is its unique id; for a RUN stage also that of its job on the server. `code` is the exit code once done.
+    `baseline` is what a WATCH stage compares with. `offset` counts the bytes of the remote log that are stored, `size`
+    is the size of the local log file in bytes. Both change in one transaction.
     """
 
     deployment: int
@@ -139,6 +141,8 @@ class StepRow:
     started: float = 0.0
     finished: float = 0.0
     detail: str = ""
+    kind: StageKind = StageKind.RUN
+    baseline: WatchBaseline | None = None
 
 
 @dataclass(frozen=True, slots=True)

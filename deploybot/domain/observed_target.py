@@ -96,3 +96,27 @@ class Observed:
             if not one.oneoff:
                 found[one.service] = (*found.get(one.service, ()), one)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerMark:
+    """What tells whether a container restarted since: its Engine id, state, restarts and start (as in `Container`)."""
+
+    id: str
+    state: str
+    restarts: int
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class WatchBaseline:
+    """The containers as they were when a watch began, at `at` (seconds since the epoch)."""
+
+    at: float
+    containers: tuple[ContainerMark, ...]
+
+    @classmethod
+    def of(cls, observed: Observed, at: float) -> WatchBaseline:
+        """Return the baseline of an observation that was made at `at`."""
+        marks = (ContainerMark(one.id, one.state, one.restarts, one.started) for one in observed.containers)
+        return cls(at, tuple(marks))

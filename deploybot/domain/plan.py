@@ -47,6 +47,28 @@ class Gate:
     status: int = 0
 
 
+class StageKind(enum.StrEnum):
+    """What a stage does: run a job, compare what runs with the release, ask for its health, watch that it stays up."""
+
+    RUN = "run"
+    VERIFY = "verify"
+    GATE = "gate"
+    WATCH = "watch"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of a server's plan that is stored as a row before it begins, and resumed from that row after a crash.
+
+    A RUN stage has a `step`, a GATE stage a `gate`. `name` is for people and logs.
+    """
+
+    kind: StageKind
+    name: str
+    step: Step | None = None
+    gate: Gate | None = None
+
+
 class EffectKind(enum.StrEnum):
     """What happens to a service. LEFT: it is in no Compose file, but its containers stay."""
 
@@ -71,6 +93,8 @@ class Effect:
 class ServerPlan:
     """Everything that would happen on one server: the steps, the gate, and the steps that restore `replaces`.
 
+    `stages` and `restore_stages` are the same in the order in which it happens. A stage's index is its position in the
+    database, and that of a step is its index in `steps`.
     `effects` has the effect on each service, if the strategy runs services. With `verify`, the observed state is
     compared with the release's manifest afterwards. `before` is exactly what ran there before, even if the bot did not
     deploy it; it is restored on failure. `made` is True if the images are built now instead of taken from the release's
@@ -88,6 +112,23 @@ class ServerPlan:
     verify: bool = False
     before: Manifest | None = None
     made: bool = False
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages that put the release there."""
+        return self._checked(self.steps)
+
+    @property
+    def restore_stages(self) -> tuple[Stage, ...]:
+        """The stages that restore what ran before; empty if that cannot be restored."""
+        return self._checked(self.restore) if self.restore else ()
+
+    def _checked(self, steps: tuple[Step, ...]) -> tuple[Stage, ...]:
+        run = [Stage(StageKind.RUN, step.name, step=step) for step in steps]
+        verify = [Stage(StageKind.VERIFY, "verify")] if self.verify else []
+        gate = [Stage(StageKind.GATE, "health", gate=self.gate)] if self.gate else []
+        watch = [Stage(StageKind.WATCH, "watch")] if self.verify else []
+        return (*run, *verify, *gate, *watch)
 
 
 class Kind(enum.StrEnum):
@@ -117,6 +158,11 @@ class Plan:
     remove_orphans: bool = False
     digest: str = ""
     origin: Origin | None = None
+
+    @property
+    def batches(self) -> tuple[tuple[ServerPlan, ...], ...]:
+        """The servers that are switched side by side, batch after batch. Today a batch is one server."""
+        return tuple((part,) for part in self.servers)
 
     @property
     def replaced(self) -> tuple[Release, ...]:

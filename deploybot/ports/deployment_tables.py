@@ -22,6 +22,7 @@ from deploybot.domain import (
     State,
     StepRow,
     StepState,
+    WatchBaseline,
 )
 
 
@@ -83,6 +84,12 @@ class DeploymentTable(Protocol):
 
         A step is identified by deployment, phase, server and position.
         """
+
+    def step(self, row: StepRow) -> StepRow | None:
+        """Return the stored step of the same deployment, phase, server and position; None if there is none yet."""
+
+    def keep_baseline(self, job: str, baseline: WatchBaseline) -> None:
+        """Store what the containers of a WATCH step are compared with."""
 
     def progress(self, job: str, *, offset: int, size: int, anew: bool = False, detail: str = "") -> None:
         """Record how much of a step's log is stored. The step was seen running, so a PENDING one becomes STARTED.

@@ -20,9 +20,11 @@ from deploybot.domain import (
     Place,
     Plan,
     RequestVerdict,
+    StageKind,
     State,
     StepRow,
     StepState,
+    WatchBaseline,
 )
 from deploybot.errors import StoreError
 from deploybot.store.codec import decode, encode
@@ -35,13 +37,14 @@ _SELECT = """
     FROM deployments
     """
 _SELECT_STEP = """
-    SELECT deployment, phase, server, position, name, job, state, code, offset, size, started, finished, detail
+    SELECT deployment, phase, server, position, name, job, state, code, offset, size, started, finished, detail,
+           kind, baseline
     FROM steps
     """
 _INSERT_STEP = """
     INSERT INTO steps (
-        deployment, phase, server, position, name, job, state, code, offset, size, started, finished, detail)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        deployment, phase, server, position, name, job, state, code, offset, size, started, finished, detail, kind)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (deployment, phase, server, position) DO NOTHING
     """
 _RANK = {State.WAITING: 0, State.RUNNING: 1, State.RESTORING: 2}
@@ -84,7 +87,8 @@ def _deployment(row: sqlite3.Row) -> Deployment:
 
 
 def _step(row: sqlite3.Row) -> StepRow:
-    deployment, phase, server, position, name, job, state, code, offset, size, started, finished, detail = row
+    deployment, phase, server, position, name, job, state, code, offset, size, started, finished, *rest = row
+    detail, kind, baseline = rest
     return StepRow(
         deployment=deployment,
         phase=Phase(phase),
@@ -99,7 +103,13 @@ def _step(row: sqlite3.Row) -> StepRow:
         started=started,
         finished=finished,
         detail=detail,
+        kind=StageKind(kind),
+        baseline=decode(WatchBaseline, baseline) if baseline else None,
     )
+
+
+def _where(row: StepRow) -> tuple[int, str, str, int]:
+    return row.deployment, row.phase.value, row.server, row.position
 
 
 class DeploymentRows:
@@ -243,13 +253,21 @@ class DeploymentRows:
 
     def begin(self, row: StepRow) -> StepRow:
         """Store a step before its job starts. If the step exists, return the stored one with its job."""
-        where = (row.deployment, row.phase.value, row.server, row.position)
         what = (row.name, row.job, row.state.value, row.code, row.offset, row.size)
-        end = (row.started, row.finished, clean(row.detail))
-        if self._run(_INSERT_STEP, (*where, *what, *end)).rowcount == 1:
+        end = (row.started, row.finished, clean(row.detail), row.kind.value)
+        if self._run(_INSERT_STEP, (*_where(row), *what, *end)).rowcount == 1:
             return row
+        return self.step(row) or row
+
+    def step(self, row: StepRow) -> StepRow | None:
+        """Return the stored step of the same deployment, phase, server and position; None if there is none yet."""
         same = "WHERE deployment = ? AND phase = ? AND server = ? AND position = ?"
-        return _step(self._run(_SELECT_STEP + same, where).fetchone())
+        found = self._run(_SELECT_STEP + same, _where(row)).fetchone()
+        return _step(found) if found else None
+
+    def keep_baseline(self, job: str, baseline: WatchBaseline) -> None:
+        """Store what a watch compares with."""
+        self._run("UPDATE steps SET baseline = ? WHERE job = ?", (encode(baseline), job))
 
     def progress(self, job: str, *, offset: int, size: int, anew: bool = False, detail: str = "") -> None:
         """Store how far the log of a running step was saved. Raises StoreError if that moves back without `anew`."""

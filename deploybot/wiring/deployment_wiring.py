@@ -21,6 +21,7 @@ from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.restore import Restorer
 from deploybot.deployments.runner import DeploymentRunner
+from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.start_checks import Beginning
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
@@ -114,13 +115,21 @@ def _runner(
     )
     gate = HealthGate(world.servers, world.clock)
     verifier = Verifier(world.servers, gate, world.clock)
-    restorer = Restorer(store=world.store, executor=executor, gate=gate, verifier=verifier, clock=world.clock)
+    stages = StageRunner(
+        store=world.store,
+        executor=executor,
+        gate=gate,
+        verifier=verifier,
+        journal=journal,
+        clock=world.clock,
+        tell=tell,
+    )
+    restorer = Restorer(store=world.store, executor=executor, stages=stages, verifier=verifier, clock=world.clock)
     return DeploymentRunner(
         store=world.store,
         servers=world.servers,
         executor=executor,
-        gate=gate,
-        verifier=verifier,
+        stages=stages,
         restorer=restorer,
         present=Present(settings, inspector, STRATEGIES),
         journal=journal,

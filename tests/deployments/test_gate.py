@@ -69,7 +69,7 @@ class GatedServer:
     async def open(self, gate: Gate) -> None:
         """Go through it, or raise what it raises; ten seconds at most."""
         async with asyncio.timeout(10):
-            await self.gate.pass_through("web1", gate, self.stop)
+            await self.gate.pass_through("web1", gate, self.stop, since=self.clock.now())
 
     async def refusal(self, gate: Gate) -> Unhealthy:
         """What it says of a release that does not come up."""

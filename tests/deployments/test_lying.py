@@ -84,7 +84,7 @@ async def test_the_last_words_of_a_container_are_bounded() -> None:
     engine.chunks["1"] = [b"x" * LOG_BYTES] * 50 + [b"\n2026-01-01T00:00:00Z the end\n"]
     gate = HealthGate(FakeServers([FakeHost()], {"web1": engine}), FakeClock())
     with pytest.raises(Unhealthy) as caught:
-        await gate.pass_through("web1", Gate(kind="docker", target="shop", within=-1.0), CancellationWatch())
+        await gate.pass_through("web1", Gate(kind="docker", target="shop", within=-1.0), CancellationWatch(), since=0.0)
     assert caught.value.tail[-1] == "web | the end"
     assert sum(map(len, caught.value.tail)) < 1000
 
@@ -96,4 +96,4 @@ async def test_whatever_a_health_check_breaks_is_the_reason() -> None:
 
     gate = HealthGate(FakeServers([FakeHost()], {"web1": Odd()}), FakeClock())
     with pytest.raises(Unhealthy, match=r"web1 gave no usable answer: it cannot be read \(RecursionError\)"):
-        await gate.pass_through("web1", Gate(kind="docker", target="shop", within=-1.0), CancellationWatch())
+        await gate.pass_through("web1", Gate(kind="docker", target="shop", within=-1.0), CancellationWatch(), since=0.0)

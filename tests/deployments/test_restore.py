@@ -13,6 +13,7 @@ import pytest
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.restore import Restored, Restorer, is_restorable
+from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import StepRunner
@@ -88,7 +89,18 @@ class RestoreBench:
         )
         gate = HealthGate(servers, clock)
         verifier = Verifier(servers, gate, clock)
-        return Restorer(store=store, executor=executor, gate=gate, verifier=verifier, clock=clock, pause=self._pause)
+        stages = StageRunner(
+            store=store,
+            executor=executor,
+            gate=gate,
+            verifier=verifier,
+            journal=journal,
+            clock=clock,
+            tell=_silence,
+        )
+        return Restorer(
+            store=store, executor=executor, stages=stages, verifier=verifier, clock=clock, pause=self._pause
+        )
 
     async def _pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -147,7 +159,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[RestoreBench]:
 async def test_what_holds_at_once_is_one_attempt(bench: RestoreBench) -> None:
     restored = await bench.restore()
     assert restored == Restored("web1: v1 (1111111111) was restored and is healthy.", good=True)
-    assert (await bench.names(), bench.pauses) == (["find images", "restore"], [])
+    assert (await bench.names(), bench.pauses) == (["find images", "restore", "verify"], [])
     assert [one.script for one in bench.host.started] == ["compose_images", "compose_up"]
 
 
@@ -159,7 +171,7 @@ async def test_attempts_go_on_with_longer_pauses_until_one_holds(bench: RestoreB
     assert await bench.names() == [
         *("find images", "restore"),
         *("find images (2)", "restore (2)"),
-        *("find images (3)", "restore (3)"),
+        *("find images (3)", "restore (3)", "verify (3)"),
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.release_verification import Verifier, as_verified, changes_between, shortfalls
-from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage
+from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage, WatchBaseline
 from deploybot.errors import Cancelled, Unhealthy
 from deploybot.settings import App
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
@@ -101,13 +101,18 @@ def test_all_replicas_have_to_be_there() -> None:
     ],
 )
 def test_what_changed_between_two_looks(now: list[Container], words: list[str]) -> None:
-    assert changes_between(seen(WEB), seen(*now), MANIFEST) == words
+    assert changes_since(seen(WEB), seen(*now), MANIFEST) == words
 
 
 def test_what_was_not_up_at_first_is_no_change() -> None:
     starting = replace(WEB, state="exited", started=0.0)
-    assert changes_between(seen(starting), seen(replace(WEB, started=20.0)), MANIFEST) == []
-    assert changes_between(seen(starting), seen(replace(starting, state="created")), MANIFEST) == []
+    assert changes_since(seen(starting), seen(replace(WEB, started=20.0)), MANIFEST) == []
+    assert changes_since(seen(starting), seen(replace(starting, state="created")), MANIFEST) == []
+
+
+def changes_since(first: Observed, now: Observed, manifest: Manifest) -> list[str]:
+    """What changed since an observation with which a watch began."""
+    return changes_between(WatchBaseline.of(first, 0.0), now, manifest)
 
 
 class VerifiedServer:
@@ -126,11 +131,16 @@ class VerifiedServer:
         self.app: App = make_app("compose", **app)
         self.stop = FollowingStop(self, then or [])
 
-    async def settle(self, manifest: Manifest = MANIFEST) -> None:
-        await self.verifier.settle(self.app, only(self.app), "web1", manifest, self.stop)
+    async def settle(self, manifest: Manifest = MANIFEST) -> Observed:
+        where = (self.app, only(self.app), "web1")
+        return await self.verifier.settle(*where, manifest, self.stop, since=self.clock.now())
 
-    async def stay(self, manifest: Manifest = MANIFEST) -> None:
-        await self.verifier.stay(self.app, only(self.app), "web1", manifest, self.stop)
+    async def stay(self, manifest: Manifest = MANIFEST) -> Observed | None:
+        where = (self.app, only(self.app), "web1")
+        if not self.verifier.watches(self.app, manifest):
+            return None
+        first = await self.verifier.baseline(*where, self.stop)
+        return await self.verifier.stay(*where, manifest, self.stop, first=first)
 
 
 class FollowingStop(PausingStop):
@@ -236,7 +246,7 @@ def test_a_service_that_serves_is_not_well_when_it_has_ended() -> None:
     serving = Manifest(services=(ServiceImage(service="web", image=ONE, ends=False),))
     assert shortfalls(stopped, serving) == ([], ["web has stopped"])
     assert shortfalls(seen(WEB), serving) == ([], [])
-    assert changes_between(seen(WEB), stopped, serving) == ["web has stopped"]
+    assert changes_since(seen(WEB), stopped, serving) == ["web has stopped"]
 
 
 def test_what_had_ended_is_kept_with_the_record() -> None:
@@ -248,9 +258,9 @@ def test_what_had_ended_is_kept_with_the_record() -> None:
 
 async def test_what_is_seen_is_given_back() -> None:
     server = VerifiedServer(WEB, stable=1.0)
-    settled = await server.verifier.settle(server.app, only(server.app), "web1", MANIFEST, server.stop)
-    stayed = await server.verifier.stay(server.app, only(server.app), "web1", MANIFEST, server.stop)
-    assert stayed
+    settled = await server.settle()
+    stayed = await server.stay()
+    assert stayed is not None
     assert settled.containers == stayed.containers == (WEB,)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
-import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import closing
@@ -148,7 +148,7 @@ def answer_of(address: str, port: int, *, within: float = ANSWERS_WITHIN) -> str
     try:
         with urllib.request.urlopen(f"http://{address}:{port}/", timeout=within) as answer:
             return str(answer.read().decode().strip())
-    except (OSError, urllib.error.HTTPError):
+    except (OSError, http.client.HTTPException):
         return ""
 
 

@@ -1,4 +1,4 @@
-"""Create the table of what releases were seen to run."""
+"""Create the table of what releases were seen to run, and add to the rows of deployments."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def m011_manifests(db: Database) -> None:
 def m013_glass(db: Database) -> None:
     """Add the rules that a deployment bypassed with break glass."""
     db.execute("ALTER TABLE deployments ADD COLUMN glass TEXT NOT NULL DEFAULT ''")
+
+
+def m017_stages(db: Database) -> None:
+    """Store the kind of each stage, and what a watch compares with."""
+    db.execute("ALTER TABLE steps ADD COLUMN kind TEXT NOT NULL DEFAULT 'run'")
+    db.execute("ALTER TABLE steps ADD COLUMN baseline TEXT NOT NULL DEFAULT ''")

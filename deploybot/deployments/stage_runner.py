@@ -1,0 +1,201 @@
+"""Run one stage of a server's plan exactly once and record how it ended; resume it after a crash.
+
+A run stage is a detached job (`step_runner`). The others are checks by the bot. Their rows store when they began and
+what they compare with, so a restart of the bot gives a release no more time, and no restart of a container is missed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.health_gate import HealthGate
+from deploybot.deployments.planner import HEALTH_SCRIPT
+from deploybot.deployments.release_verification import Verifier
+from deploybot.deployments.step_execution import Executor
+from deploybot.deployments.step_logs import Journal
+from deploybot.deployments.step_runner import job_id
+from deploybot.domain import (
+    Deployment,
+    Manifest,
+    Observed,
+    Phase,
+    ServerPlan,
+    Stage,
+    StageKind,
+    Step,
+    StepRow,
+    StepState,
+    WatchBaseline,
+)
+from deploybot.errors import Cancelled, DeploybotError, StepFailed, Unhealthy
+from deploybot.ports import Clock, Store, Tables
+
+TAIL = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Check:
+    """A stage that the bot itself does, with its row, and what has to run there."""
+
+    deployment: Deployment
+    part: ServerPlan
+    stage: Stage
+    row: StepRow
+    manifest: Manifest
+
+
+class StageRunner:
+    """Runs stages, each to its end."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        executor: Executor,
+        gate: HealthGate,
+        verifier: Verifier,
+        journal: Journal,
+        clock: Clock,
+        tell: Callable[[Tables, int], None],
+    ) -> None:
+        """Take the ports and parts; `tell(tables, number)` queues the deployment's card in the same transaction."""
+        self._store = store
+        self._executor = executor
+        self._gate = gate
+        self._verifier = verifier
+        self._journal = journal
+        self._clock = clock
+        self._tell = tell
+
+    async def run(
+        self,
+        deployment: Deployment,
+        phase: Phase,
+        part: ServerPlan,
+        numbered: tuple[int, Stage],
+        stop: CancellationWatch,
+    ) -> None:
+        """Run a stage to its end, whatever state it is in.
+
+        Raises Unhealthy for a failed check, otherwise what `StepRunner.run` raises.
+        """
+        position, stage = numbered
+        if stage.step is not None:
+            await self._job(deployment, phase, part, (position, dataclasses.replace(stage.step, name=stage.name)), stop)
+            return
+        manifest = await self._manifest(deployment, phase, part)
+        if stage.kind is StageKind.WATCH and not self._verifier.watches(self._executor.target(deployment)[0], manifest):
+            return
+        row = await self._begin(deployment, phase, part, numbered, stop)
+        if row.state is StepState.STARTED:
+            check = _Check(deployment=deployment, part=part, stage=stage, row=row, manifest=manifest)
+            await self._to_its_end(check, stop)
+        elif row.state is StepState.CANCELLED:
+            raise stop.why or Cancelled(row.detail or "a person")
+        elif row.state is StepState.FAILED:
+            raise Unhealthy(row.server, row.detail, self._journal.tail(row, TAIL))
+
+    async def _job(
+        self,
+        deployment: Deployment,
+        phase: Phase,
+        part: ServerPlan,
+        numbered: tuple[int, Step],
+        stop: CancellationWatch,
+    ) -> None:
+        """Run a step. A health command that fails is a release that is not healthy."""
+        try:
+            await self._executor.run(deployment, phase, part, numbered, stop)
+        except StepFailed as problem:
+            if numbered[1].script == HEALTH_SCRIPT:
+                raise Unhealthy(part.server, "the health command failed", problem.tail) from problem
+            raise
+
+    async def _manifest(self, deployment: Deployment, phase: Phase, part: ServerPlan) -> Manifest:
+        """Return what has to run on a server: the new release, or what ran before it."""
+        if phase is Phase.RESTORE:
+            return part.before or Manifest()
+        return await self._executor.manifest(deployment, part)
+
+    async def _begin(
+        self,
+        deployment: Deployment,
+        phase: Phase,
+        part: ServerPlan,
+        numbered: tuple[int, Stage],
+        stop: CancellationWatch,
+    ) -> StepRow:
+        """Store the row of a check, or return the stored one. Raises the reason in `stop` instead of beginning."""
+        position, stage = numbered
+        fresh = StepRow(
+            deployment=deployment.number,
+            phase=phase,
+            server=part.server,
+            position=position,
+            name=stage.name,
+            job=job_id(deployment.number, phase, part.server, position),
+            state=StepState.STARTED,
+            started=self._clock.now(),
+            kind=stage.kind,
+        )
+
+        def begin(tables: Tables) -> StepRow | None:
+            found = tables.deployments.step(fresh)
+            if found is not None or stop.why is not None:
+                return found
+            row = tables.deployments.begin(fresh)
+            self._tell(tables, deployment.number)
+            return row
+
+        row = await self._store.write(begin)
+        if row is None:
+            assert stop.why is not None  # noqa: S101  nothing else keeps it from beginning
+            raise stop.why
+        return row
+
+    async def _to_its_end(self, check: _Check, stop: CancellationWatch) -> None:
+        """Make a check that has begun, and record its end."""
+        row = self._journal.mend(check.row)
+        try:
+            seen = await self._check(check, stop)
+        except Unhealthy as problem:
+            row = self._journal.append(row, "\n".join(problem.tail).encode(), last=True)
+            await self._end(row, StepState.FAILED, problem.why)
+            raise
+        except DeploybotError as problem:
+            await self._end(row, StepState.CANCELLED if problem is stop.why else StepState.FAILED, str(problem))
+            raise
+        if seen is not None and row.phase is Phase.FORWARD:
+            await self._executor.note_verified(check.deployment, check.part, seen)
+        await self._end(row, StepState.DONE)
+
+    async def _check(self, check: _Check, stop: CancellationWatch) -> Observed | None:
+        """Return what runs once it is as it should be; None if a gate let it pass without looking at that."""
+        app, environment = self._executor.target(check.deployment)
+        row = check.row
+        if check.stage.gate is not None:
+            await self._gate.pass_through(row.server, check.stage.gate, stop, since=row.started)
+            return None
+        if row.kind is StageKind.VERIFY:
+            return await self._verifier.settle(app, environment, row.server, check.manifest, stop, since=row.started)
+        first = row.baseline
+        if first is None:
+            first = await self._verifier.baseline(app, environment, row.server, stop)
+            await self._keep(row, first)
+        return await self._verifier.stay(app, environment, row.server, check.manifest, stop, first=first)
+
+    async def _keep(self, row: StepRow, first: WatchBaseline) -> None:
+        await self._store.write(lambda tables: tables.deployments.keep_baseline(row.job, first))
+
+    async def _end(self, row: StepRow, state: StepState, detail: str = "") -> None:
+        now = self._clock.now()
+
+        def end(tables: Tables) -> None:
+            tables.deployments.progress(row.job, offset=row.offset, size=row.size)
+            tables.deployments.end(row.job, state, code=0 if state is StepState.DONE else 1, now=now, detail=detail)
+            self._tell(tables, row.deployment)
+
+        await self._store.write(end)

@@ -1,0 +1,220 @@
+"""How deployments end: the state, every line of the outcome, and what is recorded to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import Deployment, Kind, ManifestRow, Phase, Release, State, StepRow, StepState
+from deploybot.errors import Cancelled, sentence
+from deploybot.ports import Tables
+from deploybot.testing import FakeHost, Outcome
+from tests.deployments.conftest import GOOD_SWITCH, HEALTH, V1, V2, Shop, make_shop
+from tests.deployments.test_containers import ComposedServer, composed, good, server
+
+__all__ = ["composed", "server"]
+
+BROKEN = Outcome(code=1, effect=GOOD_SWITCH.effect, log=b"broken\n")
+WHY = "Step `switch` failed on web1: broken (exit code 1)."
+
+
+async def left_restoring(shop: Shop, outcome: str, *, cancel_by: str) -> Deployment:
+    """V2 as a bot leaves it that is killed right after it began to restore web1; a new bot takes it up."""
+    plan = await shop.deployments._planner.deploy(shop.app, shop.production, V2)
+    switch = next(at for at, step in enumerate(plan.servers[0].steps) if step.switches)
+
+    def leave(tables: Tables) -> Deployment:
+        made = tables.deployments.add(plan, requester=shop.person, reason="", place=None, now=1.0)
+        tables.deployments.move(made.number, State.RUNNING, now=1.0)
+        row = StepRow(
+            deployment=made.number,
+            phase=Phase.FORWARD,
+            server="web1",
+            position=switch,
+            name="switch",
+            job="job-1",
+            state=StepState.FAILED,
+            code=1,
+        )
+        tables.deployments.begin(row)
+        tables.deployments.ask_cancel(made.number, cancel_by)
+        return tables.deployments.move(made.number, State.RESTORING, now=1.0, outcome=outcome)
+
+    made = await shop.store.write(leave)
+    shop.start_bot()
+    await shop.deployments.queue.resume()
+    return await shop.end_of(made.number)
+
+
+async def test_what_a_cancellation_restores_ends_as_cancelled_also_after_a_crash(shop: Shop) -> None:
+    await shop.deploy(V1)
+    ended = await left_restoring(shop, sentence(Cancelled("ana")), cancel_by="ana")
+    assert ended.state is State.CANCELLED
+    assert ended.outcome.splitlines()[0] == "Cancelled by ana."
+
+
+async def test_a_cancellation_during_a_restore_does_not_change_why_it_failed(shop: Shop) -> None:
+    await shop.deploy(V1)
+    ended = await left_restoring(shop, WHY, cancel_by="ana")
+    assert (ended.state, ended.outcome.splitlines()[0]) == (State.RESTORED, WHY)
+
+
+async def test_a_release_without_any_check_is_not_called_healthy(tmp_path: Path) -> None:
+    async with make_shop(tmp_path) as shop:
+        shop.settings.apps["shop"] = shop.app.model_copy(update={"health": None})
+        assert (await shop.deploy(V1)).outcome == "All steps succeeded."
+
+
+async def test_what_is_compared_with_its_release_is_called_healthy(composed: Shop) -> None:
+    assert (await composed.deploy(V1)).outcome == "Everything is healthy."
+
+
+async def test_a_restart_does_not_change_since_when_a_release_runs(shop: Shop) -> None:
+    await shop.deploy(V1)
+    await shop.deployments.restart(shop.ctx(), shop.app, shop.production)
+    assert (await shop.end_of(2)).state is State.SUCCEEDED
+    assert {row.deployment for row in (await shop.running()).values()} == {1}
+
+
+async def test_before_the_switch_nothing_is_restored(shop: Shop) -> None:
+    await shop.deploy(V1)
+    shop.hosts["web1"].script("fetch", Outcome(code=3, log=b"no route to host\n"))
+    ended = await shop.deploy(V2)
+    assert ended.outcome == (
+        "Step `fetch` failed on web1: no route to host (exit code 3).\nThe running release was not touched."
+    )
+
+
+async def test_before_the_switch_what_is_not_well_is_named(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1)
+    server.engine.all["shop-production"] = [
+        replace(one, health="unhealthy") for one in server.engine.all["shop-production"]
+    ]
+    server.host.script("compose_build", Outcome(code=3))
+    ended = await composed.deploy(V2)
+    assert ended.outcome.splitlines()[1:] == [
+        "The running release was not touched. Now running: web1 1111111111 (web is unhealthy)."
+    ]
+
+
+async def test_a_restart_that_fails_is_left_and_changes_no_record(shop: Shop) -> None:
+    await shop.deploy(V1)
+    shop.hosts["web1"].script("command", Outcome(code=1, log=b"no such unit\n"))
+    await shop.deployments.restart(shop.ctx(), shop.app, shop.production)
+    ended = await shop.end_of(2)
+    assert (ended.plan.kind, ended.state) == (Kind.RESTART, State.FAILED)
+    assert ended.outcome.splitlines()[1:] == ["Now running: web1 1111111111; web2 1111111111."]
+    assert {(row.deployment, row.healthy) for row in (await shop.running()).values()} == {(1, True)}
+
+
+async def test_what_is_left_is_recorded_as_what_runs(tmp_path: Path) -> None:
+    async with make_shop(tmp_path, on_failure="leave") as shop:
+        await shop.deploy(V1)
+        shop.hosts["web1"].script("switch", BROKEN)
+        ended = await shop.deploy(V2)
+        rows = await shop.running()
+    left = 'Left as it is (on_failure = "leave"). Now running: web1 2222222222; web2 1111111111.'
+    assert ended.outcome.splitlines() == [WHY, left]
+    assert {name: (row.release.id, row.healthy) for name, row in rows.items()} == {
+        "web1": (V2.id, False),
+        "web2": (V1.id, True),
+    }
+
+
+async def test_a_person_who_cancels_gets_the_old_release_also_where_failures_are_left(tmp_path: Path) -> None:
+    async with make_shop(tmp_path, on_failure="leave") as shop:
+        await shop.deploy(V1)
+        shop.hosts["web1"].script("switch", Outcome(hold=True), GOOD_SWITCH)
+        await shop.ask(V2)
+        await shop.started(2, "switch")
+        await shop.deployments.cancel(shop.ctx(), 2)
+        ended = await shop.end_of(2)
+    assert ended.state is State.CANCELLED
+    assert "web1: v1 (1111111111) was restored and is healthy." in ended.outcome
+
+
+async def test_the_first_deployment_that_fails_says_that_nothing_ran_before(shop: Shop) -> None:
+    shop.hosts["web1"].script("switch", Outcome(code=1, log=b"broken\n"))
+    ended = await shop.deploy(V1)
+    nothing = "Nothing ran before, so there is nothing to restore. Now running: web1 nothing; web2 nothing."
+    assert ended.outcome.splitlines() == [WHY, nothing]
+
+
+@pytest.mark.parametrize("on_failure", ["leave", "restore"])
+async def test_the_way_out_of_a_lost_port_is_named_where_nothing_is_restored(tmp_path: Path, on_failure: str) -> None:
+    log = b"Error response from daemon: Bind for 0.0.0.0:80 failed: port is already allocated\n"
+    async with make_shop(tmp_path, on_failure=on_failure) as shop:
+        shop.hosts["web1"].script("switch", Outcome(code=1, log=log))
+        ended = await shop.deploy(V1)
+    assert "restart Docker there (sudo systemctl restart docker) and try again." in ended.outcome.splitlines()[1]
+
+
+async def test_that_nothing_serves_is_the_first_line_if_a_restore_fails(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1)
+
+    def gone(host: FakeHost, env: Mapping[str, str]) -> None:
+        del host, env
+        server.engine.all["shop-production"] = []
+
+    server.host.script("compose_up", Outcome(code=1, effect=gone, log=b"broken\n"))
+    ended = await composed.deploy(V2)
+    assert ended.state is State.FAILED
+    why = "step `restore` failed on web1: broken (exit code 1)"
+    assert ended.outcome.splitlines() == [
+        "Nothing serves shop/production on web1.",
+        "Step `up` failed on web1: broken (exit code 1).",
+        f"web1: v1 (1111111111) could not be restored: {why}.",
+        "Now running: web1 nothing.",
+    ]
+
+
+async def test_each_server_says_how_its_restore_went(shop: Shop) -> None:
+    await shop.deploy(V1)
+    shop.hosts["web2"].http[HEALTH] = (500, "no database")
+    ended = await shop.deploy(V2)
+    assert ended.state is State.FAILED
+    assert ended.outcome.splitlines() == [
+        f"Not healthy on web2: {HEALTH} answers 500: no database.",
+        f"web2: v1 (1111111111) was restored but is not healthy: {HEALTH} answers 500: no database.",
+        "web1: v1 (1111111111) was restored and is healthy.",
+        "Now running: web1 1111111111; web2 1111111111.",
+    ]
+    assert {name: row.healthy for name, row in (await shop.running()).items()} == {"web1": True, "web2": False}
+
+
+async def test_what_cannot_be_restored_is_not_recorded_as_restored(shop: Shop) -> None:
+    await shop.deploy(V1)
+    for name in ("web1", "web2"):
+        shop.hosts[name].server_facts = replace(shop.hosts[name].server_facts, releases=())
+    shop.hosts["web1"].script("switch", BROKEN)
+    ended = await shop.deploy(V2)
+    assert ended.state is State.FAILED
+    assert "web1: v1 (1111111111) is no longer on the server and was not restored." in ended.outcome
+    assert {name: row.deployment for name, row in (await shop.running()).items()} == {"web1": 1, "web2": 1}
+
+
+async def test_what_was_restored_is_recorded_as_it_ran_before(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1)
+    await forget_manifest(composed, V1)
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
+    ended = await composed.deploy(V2)
+    assert ended.state is State.RESTORED, ended.outcome
+    kept = await composed.store.read(lambda tables: tables.manifests.get("shop", "production", "web1", V1.id))
+    assert kept is not None
+    assert kept.verified
+    assert [one.service for one in kept.manifest.services] == ["web"]
+    assert kept.manifest.services[0].image == "sha256:" + "1" * 64
+
+
+async def forget_manifest(shop: Shop, release: Release) -> None:
+    """What the bot recorded is overwritten by less: only what ran before is known exactly."""
+
+    def forget(tables: Tables) -> None:
+        found = tables.manifests.get("shop", "production", "web1", release.id)
+        assert isinstance(found, ManifestRow)
+        tables.manifests.put(replace(found, verified=False))
+
+    await shop.store.write(forget)

@@ -215,7 +215,9 @@ class BrokenRun:
         await asyncio.to_thread(engine.start)
 
     def _judge(self, ended: Ended, before: Reality, after: Reality, text: str) -> None:
-        report, said = self.report, f"{_words(ended)}, {after.answer!r} answers"
+        running = ", ".join(f"{one.name} {one.state} since {one.started}" for one in after.containers)
+        late = ", the trouble came after its end" if self._late else ""
+        report, said = self.report, f"{_words(ended)}{late}, {after.answer!r} answers; {running}"
         if ended.hung:
             report.findings.append(f"it does not end: {said}")
         if before.serves and not after.serves:

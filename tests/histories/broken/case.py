@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploybot.card import Tone
 from deploybot.domain import State
 from tests.e2e.conftest import Office
 from tests.histories.broken.compose_file import Position, files_of
@@ -75,7 +77,8 @@ class BrokenReport:
     """What came of a case. `end` is how the deployment that broke off ended; `gap` is in seconds.
 
     `port_lost` says that the Engine died in mid-start and reserved the port of a container that is gone, which only its
-    restart mends: then the card has to say so, and following it has to help.
+    restart mends: then the card has to say so, and following it has to help. `left_stopped` says that the Engine was
+    restarted after the deployment had ended, and did not start a container again: then `status` has to say so.
     """
 
     case: BrokenCase
@@ -83,6 +86,7 @@ class BrokenReport:
     gap: float = 0.0
     silent: bool = False
     port_lost: bool = False
+    left_stopped: bool = False
     findings: list[str] = field(default_factory=list)
 
 
@@ -148,7 +152,16 @@ class BrokenRun:
             self.report.port_lost = True
             await self._follow_advice(ended)
             return
+        if self._late and not after.serves and any(one.state == "exited" for one in after.containers):
+            self.report.left_stopped = True
+            await self._ask_status(office)
+            return
         self._judge(ended, before, after, text)
+
+    async def _ask_status(self, office: Office) -> None:
+        card = await office.say(f"status {self._case.name}")
+        if card.tone is Tone.GOOD:
+            self.report.findings.append(f"status does not say that a container has stopped: {card.title} {card.text}")
 
     def _port_is_lost(self) -> bool:
         """Whether no container has the port, and the Engine gives it to none."""
@@ -248,9 +261,10 @@ class BrokenRun:
     async def _settled(self) -> Reality:
         """What runs once Docker has started everything again: the trouble came after the deployment's end."""
         for _ in range(_LOOKS):
-            seen = await self._look()
-            if seen.serves and all(one.well for one in seen.containers):
-                return seen
+            with contextlib.suppress(OSError):  # the Engine that was just started does not answer yet
+                seen = await self._look()
+                if seen.serves and all(one.well for one in seen.containers):
+                    return seen
             await asyncio.sleep(_LOOK_PAUSE)
         return await self._look()
 

@@ -29,6 +29,7 @@ class BrokenFigures:
     cases: int = 0
     silent: int = 0
     ports_lost: int = 0
+    left_stopped: int = 0
     found: int = 0
     refused: int = 0
     longest: float = 0.0
@@ -38,6 +39,7 @@ class BrokenFigures:
         self.cases += 1
         self.silent += report.silent
         self.ports_lost += report.port_lost
+        self.left_stopped += report.left_stopped
         self.found += len(report.findings)
         self.refused += report.end.startswith("refused")
         self.longest = max(self.longest, report.gap)
@@ -49,8 +51,9 @@ class BrokenFigures:
 
     def __str__(self) -> str:
         return (
-            f"broken: cases={self.cases} nothing_serves={self.silent} ports_lost={self.ports_lost} found={self.found} "
-            f"refused={self.refused} longest_gap={self.longest:.1f}s seed={self.seed}"
+            f"broken: cases={self.cases} nothing_serves={self.silent} ports_lost={self.ports_lost} "
+            f"left_stopped={self.left_stopped} found={self.found} refused={self.refused} "
+            f"longest_gap={self.longest:.1f}s seed={self.seed}"
         )
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
 from types import TracebackType
 from typing import NoReturn, TypeVar
 
+from deploybot.bounded_memory import SeenKeys
 from deploybot.errors import BadAnswer, DeploybotError, Unreachable
 
 T = TypeVar("T")
@@ -25,8 +25,7 @@ LONGEST_TEXT = 16_384
 _SIGNS = (b",", b"[", b"{")
 _MOST_DIGITS = 18
 _LARGEST = 1 << 62
-_LOGGED: OrderedDict[tuple[str, str, str], None] = OrderedDict()
-_MOST_LOGGED = 200
+_LOGGED = SeenKeys(200)
 
 
 class Unreadable(ValueError):
@@ -136,11 +135,7 @@ def failure_of(what: str, problem: Exception) -> DeploybotError:
 
 def unforeseen(what: str, problem: Exception) -> str:
     """Log an unexpected exception with its traceback, once for each place in the code. Return a text for people."""
-    place = (what, type(problem).__name__, _line_of(problem.__traceback__))
-    if place not in _LOGGED:
-        _LOGGED[place] = None
-        while len(_LOGGED) > _MOST_LOGGED:
-            _LOGGED.popitem(last=False)
+    if _LOGGED.first_time((what, type(problem).__name__, _line_of(problem.__traceback__))):
         log.error("%s gave an unexpected answer", what, exc_info=problem)
     return f"it cannot be read ({type(problem).__name__})"
 

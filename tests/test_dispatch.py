@@ -16,7 +16,7 @@ from deploybot.card import Button
 from deploybot.command import Command, Follow, Handler, command
 from deploybot.dispatch import dispatcher, error_card
 from deploybot.dispatch.argument_lookup import Subject, arguments_of
-from deploybot.dispatch.recent_messages import Allowance, Recent
+from deploybot.dispatch.recent_messages import Allowance
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
 from deploybot.errors import Denied, EngineError, Locked, StepFailed, StoreError, Unhealthy, Unreachable, UserError
 from deploybot.masking import MASK, Redactor
@@ -335,9 +335,7 @@ async def test_a_repeated_message_runs_once_across_a_restart(world: World) -> No
     assert await world.maybe("deploy shop", ident="two") is not None
 
 
-def test_memories_are_bounded() -> None:
-    recent = Recent(limit=2)
-    assert [recent.first(key) for key in "abbca"] == [True, True, False, True, True]
+def test_allowances_are_kept_for_a_bounded_number_of_people() -> None:
     allowance = Allowance(FakeClock(), answers=1, seconds=60.0, limit=2)
     assert [allowance.allows(key) for key in "aabca"] == [True, False, True, True, True]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.card import Button
 from deploybot.domain import Place
 from deploybot.errors import UserError
@@ -38,8 +38,7 @@ class ButtonTokens:
         self._store = store
         self._clock = clock
         self._platform = platform
-        self._remember = remember
-        self._shown: OrderedDict[tuple[str, str], dict[str, str]] = OrderedDict()
+        self._shown: BoundedDict[tuple[str, str], dict[str, str]] = BoundedDict(remember)
 
     async def lay_out(self, place: Place, buttons: Sequence[Button], message: str = "") -> tuple[str, ...]:
         """Return a token (24 characters of A-Z, a-z, 0-9, - and _) for each button, in the same order.
@@ -54,13 +53,13 @@ class ButtonTokens:
             new = {command: token for command, token in tokens.items() if fresh.get(command) != token}
             await self._keep(place.channel, message, tokens, new)
         if message:
-            self._show(place.channel, message, tokens)
+            self._shown[place.channel, message] = tokens
         return tuple(tokens[button.command] for button in buttons)
 
     async def sent(self, place: Place, buttons: Sequence[Button], tokens: Sequence[str], message: str) -> None:
         """Bind the tokens of a new message to its id, which is known only after sending."""
         pairs = zip(buttons, tokens, strict=True)
-        self._show(place.channel, message, {button.command: token for button, token in pairs})
+        self._shown[place.channel, message] = {button.command: token for button, token in pairs}
         if tokens:
             await self._store.write(lambda tables: [tables.buttons.bind(_hash(token), message) for token in tokens])
 
@@ -115,13 +114,6 @@ class ButtonTokens:
                 tables.buttons.add(row)
 
         await self._store.write(keep)
-
-    def _show(self, channel: str, message: str, tokens: dict[str, str]) -> None:
-        """Remember the tokens that a message shows."""
-        self._shown[channel, message] = tokens
-        self._shown.move_to_end((channel, message))
-        if len(self._shown) > self._remember:
-            self._shown.popitem(last=False)
 
 
 def _hash(token: str) -> str:

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from deploybot.access import Access, Known, stranger_card
+from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card, Line
 from deploybot.command import Code, Context, Incoming, Services
 from deploybot.dispatch.argument_lookup import Sees, Subject, Unseen, arguments_of, nameable, subject_of
 from deploybot.dispatch.error_replies import error_card
-from deploybot.dispatch.recent_messages import Allowance, Recent
+from deploybot.dispatch.recent_messages import Allowance
 from deploybot.dispatch.request_audit import RequestAudit
 from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
@@ -35,6 +36,7 @@ _GREETINGS = frozenset({"", "?"})
 _CONSOLE = "console"
 _SEE_LOG = "See the bot's log."
 _LOOK_SECONDS = 5.0
+_REMEMBERED = 10_000
 ALIKE_AFTER = 0.05
 """Minimum seconds until a sender learns that something does not exist. The wait hides the audit row
 that the bot writes if it exists but the sender may not see it.
@@ -96,7 +98,7 @@ class Dispatcher:
         self._forms: Mapping[str, Form] = {name: read_command(made) for name, made in services.commands.items()}
         apps = services.settings.apps.values()
         self._everything = frozenset((app.name, name) for app in apps for name in app.environments)
-        self._taken = Recent()
+        self._taken = SeenKeys(_REMEMBERED)
         self._allowance = Allowance(clock, answers=3, seconds=60.0)
         self._allowance_of_all = Allowance(clock, answers=30, seconds=60.0)
 
@@ -106,7 +108,7 @@ class Dispatcher:
         The returned card goes to the channel of the message. `reply` sends further cards along the way.
         """
         key = (incoming.identity.platform, incoming.place.channel, incoming.id)
-        if incoming.id and not self._taken.first(key):
+        if incoming.id and not self._taken.first_time(key):
             return None
         try:
             card = await self._answer(incoming, reply)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Usage
 from deploybot.engine.docker_errors import explain, unexplained
 from deploybot.engine.docker_json import UsageSample, event
@@ -108,7 +109,7 @@ class DockerEngine:
         self._address = EngineAddress("")
         self._client: Client | None = None
         self._calls: Counter[Client] = Counter()
-        self._samples: OrderedDict[str, UsageSample] = OrderedDict()
+        self._samples: BoundedDict[str, UsageSample] = BoundedDict(_REMEMBERED)
 
     async def close(self) -> None:
         """Drop the connection. Waiting threads end at their own deadline."""
@@ -179,11 +180,7 @@ class DockerEngine:
         return now.usage(before)
 
     async def _sample(self, container: str) -> UsageSample:
-        sample = await self._call(lambda client: client.sample(container))
-        self._samples[container] = sample
-        self._samples.move_to_end(container)
-        if len(self._samples) > _REMEMBERED:
-            self._samples.popitem(last=False)
+        sample = self._samples[container] = await self._call(lambda client: client.sample(container))
         return sample
 
     async def logs(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.errors import NoImage
 from deploybot.sources.oci_registry import RegistryConnection
 
@@ -26,7 +27,7 @@ class Ages:
 
     def __init__(self) -> None:
         """Start with an empty cache."""
-        self._known: dict[tuple[str, str], float] = {}
+        self._known: BoundedDict[tuple[str, str], float] = BoundedDict(_REMEMBERED)
 
     async def newest(self, connection: RegistryConnection, repository: str, tags: Sequence[str]) -> str:
         """Return the tag of the newest image; empty if there is none. Raises NoImage if too many tags are new."""
@@ -43,8 +44,6 @@ class Ages:
                 self._known[repository, tag] = await _made(connection, repository, tag)
 
         await asyncio.gather(*map(ask, new))
-        while len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
         return max(tags, key=lambda tag: (self._known.get((repository, tag), 0.0), tag), default="")
 
 

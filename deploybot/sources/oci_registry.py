@@ -19,6 +19,7 @@ from typing import NamedTuple
 import aiohttp
 from yarl import URL
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.errors import NoImage
 from deploybot.ports import Clock
 from deploybot.sources.registry_http import ASK_WITHIN, Peer, RegistryAnswer
@@ -97,7 +98,7 @@ class OciRegistry:
         self.clock = clock
         self.page = page
         self.tokens: dict[str, _Token] = {}
-        self.kept: dict[URL, _Kept] = {}
+        self.kept: BoundedDict[URL, _Kept] = BoundedDict(_KEPT)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[RegistryConnection]:
@@ -108,10 +109,9 @@ class OciRegistry:
     def keep(self, url: URL, headers: Mapping[str, str], answer: str) -> str:
         """Cache an answer that has an ETag. Return the answer."""
         if etag := headers.get("ETag", ""):
-            self.kept.pop(url, None)
             self.kept[url] = _Kept(etag, answer)
-            while len(self.kept) > _KEPT or sum(len(one.answer) for one in self.kept.values()) > _KEPT_CHARACTERS:
-                del self.kept[next(iter(self.kept))]
+            while sum(len(one.answer) for one in self.kept.values()) > _KEPT_CHARACTERS:
+                self.kept.popitem(last=False)
         return answer
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.domain import JobChunk, JobState, JobStatus
 from deploybot.errors import StepFailed, Unreachable
 from deploybot.ssh import remote_shell, ssh_errors
@@ -41,7 +41,7 @@ class Jobs:
         self._connect = connect
         self._log_cap = log_cap
         self._followers: dict[str, JobFollower] = {}
-        self._ended: OrderedDict[str, RunnerAnswer] = OrderedDict()
+        self._ended: BoundedDict[str, RunnerAnswer] = BoundedDict(_REMEMBERED)
 
     async def start(self, job: str, script: str, env: Mapping[str, str], *, deadline: float) -> JobStatus:
         """Start a job, or return its status if it was already started. A short job has ended when this returns.
@@ -154,8 +154,6 @@ class Jobs:
             return
         if len(answer.data) == answer.size < FIRST_LOG:
             self._ended[job] = answer
-            while len(self._ended) > _REMEMBERED:
-                self._ended.popitem(last=False)
 
     async def _told(self, job: str, answer: RunnerAnswer) -> JobStatus:
         """Return an answer's status. Ask the server for the log size when the log is incomplete."""

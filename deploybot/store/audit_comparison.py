@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.domain import AuditRow
 from deploybot.ports import Store
 from deploybot.store.codec import encode
@@ -98,7 +99,7 @@ class Comparer:
     def __init__(self, store: Store) -> None:
         """Take the database, which may be in use."""
         self._store = store
-        self._pages: dict[int, dict[int, AuditRow]] = {}
+        self._pages: BoundedDict[int, dict[int, AuditRow]] = BoundedDict(_PAGES)
         self._seen = _Numbers()
         self._proven = _Numbers()
         self._relinked = _Numbers()
@@ -146,8 +147,6 @@ class Comparer:
             read = await self._store.read(lambda tables: tables.audit.page(start, _PAGE))
             rows = {row.number: row for row in read if row.number <= start + _PAGE}
             self._pages[page] = rows
-            if len(self._pages) > _PAGES:
-                del self._pages[next(iter(self._pages))]
         return rows.get(number)
 
     async def _sort_out(self, found: Comparison) -> None:

@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.card import Card, Tone
 from deploybot.chat.console.console_protocol import Answer, Show, bounded
 
@@ -75,7 +76,7 @@ class Mailbox:
         self._limits = (replies, cards)
         self._cards: OrderedDict[str, None] = OrderedDict()
         self._replies: deque[Answer] = deque()
-        self._sent: OrderedDict[str, Card] = OrderedDict()
+        self._sent: BoundedDict[str, Card] = BoundedDict(_SENT_KEPT)
         self._ready = asyncio.Event()
         self._free = asyncio.Event()
         self._free.set()
@@ -135,7 +136,4 @@ class Mailbox:
         card = show.card if show.card.stream else self._current(show.message) or show.card
         edit = show.message in self._sent
         self._sent[show.message] = card
-        self._sent.move_to_end(show.message)
-        if len(self._sent) > _SENT_KEPT:
-            self._sent.popitem(last=False)
         return replace(show, card=card, edit=edit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.card import Card, Tone
 from deploybot.chat.console.console_protocol import Show
 from deploybot.chat.console.styled_text import Row, Span, SpanStyle, Symbols, cut_row
@@ -30,7 +31,7 @@ class OpenCards:
     def __init__(self, symbols: Symbols) -> None:
         self._symbols = symbols
         self._open: dict[str, _OpenCard] = {}
-        self._ended: dict[str, Card] = {}
+        self._ended: BoundedDict[str, Card] = BoundedDict(_REMEMBERED)
 
     @property
     def titles(self) -> list[str]:
@@ -65,10 +66,8 @@ class OpenCards:
 
         After a restart, a bot sends it both to the room and to the client that requested it.
         """
-        before = self._ended.pop(show.message, None)
+        before = self._ended.get(show.message)
         self._ended[show.message] = show.card
-        if len(self._ended) > _REMEMBERED:
-            del self._ended[next(iter(self._ended))]
         return before == show.card
 
     def answered(self, request: str, width: int | None) -> list[Row]:

@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from deploybot.bounded_memory import SeenKeys
 from deploybot.chat.slack.slack_sdk_setup import quiet_logger
 from deploybot.ports import Clock
 
@@ -98,7 +98,7 @@ class HttpDoor:
         self._secret = secret.encode()
         self._hearing = hearing
         self._clock = clock
-        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._seen = SeenKeys(_REMEMBERED, forget_after=2 * _FRESH)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Handle a request. Return 401 if Slack did not sign it, 408 if it takes too long."""
@@ -110,7 +110,7 @@ class HttpDoor:
         signature = self._signature(request, body)
         if not signature:
             return web.Response(status=401)
-        if not self._first(signature):
+        if not self._seen.first_time(signature, self._clock.now()):
             return web.Response(status=200)
         headers: dict[str, str | Sequence[str]] = {
             name: value
@@ -134,15 +134,3 @@ class HttpDoor:
             return ""
         right = hmac.new(self._secret, b"v0:%s:%s" % (times[0].encode(), body), hashlib.sha256).hexdigest()
         return given[0] if hmac.compare_digest(f"v0={right}", given[0]) else ""
-
-    def _first(self, signature: str) -> bool:
-        """Return whether this signed request is new. Requests older than five minutes are refused anyway."""
-        now = self._clock.now()
-        while self._seen and next(iter(self._seen.values())) < now - 2 * _FRESH:
-            self._seen.popitem(last=False)
-        if signature in self._seen:
-            return False
-        self._seen[signature] = now
-        while len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
-        return True

@@ -8,10 +8,10 @@ words in the same channel and thread within half a minute, unless the first one 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.chat.slack.slash_command_names import EVERYTHING
 from deploybot.command import Command
 from deploybot.domain import Action
@@ -38,7 +38,7 @@ class Repeats:
         """Take the commands. Commands that only read are never repeats."""
         self.window = window
         self._commands = commands
-        self._taken: OrderedDict[Key, float] = OrderedDict()
+        self._taken: BoundedDict[Key, float] = BoundedDict(_REMEMBERED)
 
     def key(self, user: str, channel: str, thread: str, text: str) -> Key | None:
         """Return the key of a command that changes something, or None for other commands."""
@@ -49,10 +49,9 @@ class Repeats:
     def seconds_since(self, key: Key) -> float | None:
         """Return the seconds since the same command was sent, or None if it is new. A new one is remembered."""
         now = asyncio.get_running_loop().time()
-        while self._taken and (len(self._taken) > _REMEMBERED or now - next(iter(self._taken.values())) > self.window):
-            self._taken.popitem(last=False)
-        if key in self._taken:
-            return now - self._taken[key]
+        taken = self._taken.get(key)
+        if taken is not None and now - taken <= self.window:
+            return now - taken
         self._taken[key] = now
         return None
 

@@ -6,10 +6,10 @@ docs.slack.dev/interactivity/handling-user-interaction: five posts within half a
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.command import Incoming
 
 _USES: Final = 5
@@ -30,17 +30,14 @@ class ResponseUrls:
     """Remembers response URLs."""
 
     def __init__(self) -> None:
-        self._used: OrderedDict[str, int] = OrderedDict()
-        self._askers: OrderedDict[str, asyncio.Future[AskedUrl]] = OrderedDict()
+        self._used: BoundedDict[str, int] = BoundedDict(_REMEMBERED)
+        self._askers: BoundedDict[str, asyncio.Future[AskedUrl]] = BoundedDict(_REMEMBERED)
 
     def take(self, url: str) -> bool:
         """Count one more use of a URL. Return whether it is still allowed."""
         if not url:
             return False
         used = self._used[url] = self._used.get(url, 0) + 1
-        self._used.move_to_end(url)
-        while len(self._used) > _REMEMBERED:
-            self._used.popitem(last=False)
         return used <= _USES
 
     def belongs(self, key: str, asked: AskedUrl) -> None:
@@ -61,7 +58,4 @@ class ResponseUrls:
             return None
 
     def _asker(self, key: str) -> asyncio.Future[AskedUrl]:
-        future = self._askers.setdefault(key, asyncio.get_running_loop().create_future())
-        while len(self._askers) > _REMEMBERED:
-            self._askers.popitem(last=False)
-        return future
+        return self._askers.setdefault(key, asyncio.get_running_loop().create_future())

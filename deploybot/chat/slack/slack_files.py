@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Final, Protocol
 
+from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card
 from deploybot.chat.resumed_uploads import ResumedUpload, Uploads
 from deploybot.chat.slack.slack_rendering import whole
@@ -51,12 +51,12 @@ class SlackFiles:
         self._uploader = uploader
         self._spawn = spawn
         self._uploads = uploads
-        self._done: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._done = SeenKeys(_REMEMBERED)
 
     async def resume(self) -> None:
         """Resume the unfinished uploads of an earlier run. Raises StoreError."""
         for upload in await self._uploads.left() if self._uploads else ():
-            if self._first(upload.channel, upload.message, upload.path):
+            if self._done.first_time((upload.channel, upload.message, upload.path)):
                 self._spawn(self._from_disk(upload))
 
     async def follow(self, place: Place, message: str, card: Card, *, was_cut: bool) -> None:
@@ -64,22 +64,13 @@ class SlackFiles:
         thread = place.thread or message
         for file in card.files:
             upload = ResumedUpload(place.channel, message, thread, file.name, file.path)
-            if self._first(place.channel, message, file.path) and await self._begin(upload):
+            if self._done.first_time((place.channel, message, file.path)) and await self._begin(upload):
                 self._spawn(self._from_disk(upload))
-        if was_cut and card.final and self._first(place.channel, message, WHOLE):
+        if was_cut and card.final and self._done.first_time((place.channel, message, WHOLE)):
             self._spawn(self._whole(card, ResumedUpload(place.channel, message, thread, WHOLE, "")))
 
     async def _begin(self, upload: ResumedUpload) -> bool:
         return self._uploads is None or await self._uploads.begin(upload)
-
-    def _first(self, channel: str, message: str, what: str) -> bool:
-        key = (channel, message, what)
-        if key in self._done:
-            return False
-        self._done[key] = None
-        while len(self._done) > _REMEMBERED:
-            self._done.popitem(last=False)
-        return True
 
     async def _whole(self, card: Card, upload: ResumedUpload) -> None:
         text = await asyncio.to_thread(whole, card)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card, Tone
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts, Reply
@@ -61,9 +61,9 @@ class SlackHandler:
         self._answers = ResponseUrls()
         self._team = ""
         self._directory: Directory | None = None
-        self._told: OrderedDict[str, float] = OrderedDict()
+        self._told = SeenKeys(_REMEMBERED, forget_after=_TOLD_AGAIN)
         self._repeats = Repeats(parts.commands, times.again)
-        self._received: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._received = SeenKeys(_RECEIVED)
 
     def open(self, team: str, directory: Directory) -> None:
         """Set the team for people's identities, and the directory that looks them up."""
@@ -94,15 +94,7 @@ class SlackHandler:
 
     def _first_time(self, heard: Heard) -> bool:
         """Return whether an event is new. The dispatcher detects repeated changes after a restart, too."""
-        if isinstance(heard, Revoked):
-            return True
-        key = (heard.user, heard.id)
-        if key in self._received:
-            return False
-        self._received[key] = None
-        if len(self._received) > _RECEIVED:
-            self._received.popitem(last=False)
-        return True
+        return isinstance(heard, Revoked) or self._received.first_time((heard.user, heard.id))
 
     async def say_aside(self, place: Place, card: Card) -> bool:
         """Show a card of the outbox to the person who requested it, in a channel that the bot is not in.
@@ -237,14 +229,7 @@ class SlackHandler:
 
     def _not_told(self, user: str) -> bool:
         """Return True at most once an hour for each person."""
-        now = asyncio.get_running_loop().time()
-        if now - self._told.get(user, -_TOLD_AGAIN) < _TOLD_AGAIN:
-            return False
-        self._told[user] = now
-        self._told.move_to_end(user)
-        while len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
-        return True
+        return self._told.first_time(user, asyncio.get_running_loop().time())
 
     async def _tell(self, incoming: Incoming, url: str, card: Card) -> None:
         """Send the sender alone a message that is not from a command."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
 from deploybot.errors import Unreachable
 
@@ -47,7 +47,7 @@ class Directory:
         self._api = api
         self._team = team
         self._enterprise = enterprise
-        self._known: OrderedDict[str, tuple[float, Member]] = OrderedDict()
+        self._known: BoundedDict[str, tuple[float, Member]] = BoundedDict(_MOST)
 
     async def look_up(self, user: str) -> Member:
         """Look up a person. Raises Unreachable if Slack does not answer within twenty seconds."""
@@ -57,9 +57,6 @@ class Directory:
             return kept[1]
         member = await self._ask(user, now + _PATIENCE)
         self._known[user] = (now, member)
-        self._known.move_to_end(user)
-        while len(self._known) > _MOST:
-            self._known.popitem(last=False)
         return member
 
     async def _ask(self, user: str, until: float) -> Member:

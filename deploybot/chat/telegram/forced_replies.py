@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from telegram import ForceReply, Message, User
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.chat.button_tokens import Press
 from deploybot.chat.telegram.telegram_api import Calls, Closed
 from deploybot.chat.telegram.telegram_escaping import literal
@@ -54,8 +54,8 @@ class Prompts:
         self._calls = calls
         self._spawn = spawn
         self._within = within
-        self._open: OrderedDict[tuple[str, int], tuple[PromptQuestion, asyncio.TimerHandle]] = OrderedDict()
-        self._tickets: OrderedDict[str, PromptQuestion] = OrderedDict()
+        self._open: BoundedDict[tuple[str, int], tuple[PromptQuestion, asyncio.TimerHandle]] = BoundedDict(_MOST)
+        self._tickets: BoundedDict[str, PromptQuestion] = BoundedDict(_MOST)
 
     async def ask(self, question: PromptQuestion, user: User) -> bool:
         """Ask a question. Return False if it needs a private chat that the person never opened; keep a ticket then."""
@@ -66,8 +66,6 @@ class Prompts:
             if not question.aside:
                 raise
             self._tickets[question.ticket] = question
-            while len(self._tickets) > _MOST:
-                self._tickets.popitem(last=False)
             return False
         return True
 
@@ -107,14 +105,11 @@ class Prompts:
         key = (place.channel, number)
         timer = asyncio.get_running_loop().call_later(self._within, self._give_up, key, place)
         self._open[key] = question, timer
-        while len(self._open) > _MOST:
-            _, (_, oldest) = self._open.popitem(last=False)
-            oldest.cancel()
 
     def _give_up(self, key: tuple[str, int], place: Place) -> None:
-        """Close a question that got no answer."""
-        question, _ = self._open.pop(key)
-        self._spawn(self._tell_closed(place, key[1], question))
+        """Close a question that got no answer, unless it was dropped for newer ones."""
+        if (dropped := self._open.pop(key, None)) is not None:
+            self._spawn(self._tell_closed(place, key[1], dropped[0]))
 
     async def _tell_closed(self, place: Place, number: int, question: PromptQuestion) -> None:
         try:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 from telegram import Bot, Update
 from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
+from deploybot.bounded_memory import SeenKeys
 from deploybot.chat.telegram.telegram_api import seconds_of, told
 from deploybot.chat.telegram.telegram_incoming import Me
-from deploybot.dispatch.recent_messages import Recent
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -38,6 +38,7 @@ _CONNECT_WITHIN = 30.0
 _READ_WITHIN = 10.0
 _BATCH = 100
 _OLD_ERROR = 120.0
+_REMEMBERED = 10_000
 log = logging.getLogger(__name__)
 
 Take = Callable[[Update, bool], "asyncio.Task[None] | None"]
@@ -91,7 +92,7 @@ class TelegramConnection:
         self._late = True
         self._late_until = 0.0
         self._rival_until = 0.0
-        self._taken = Recent()
+        self._taken = SeenKeys(_REMEMBERED)
         self._met = False
         self._run: asyncio.Task[None] | None = None
         self.me = Me(0, "")
@@ -182,7 +183,7 @@ class TelegramConnection:
 
     def _once(self, update: Update, *, late: bool) -> asyncio.Task[None] | None:
         """Start to handle an update, unless it was handled before."""
-        return self._take(update, late) if self._taken.first(update.update_id) else None
+        return self._take(update, late) if self._taken.first_time(update.update_id) else None
 
     async def _watch(self) -> None:
         """Check regularly whether Telegram still delivers to this bot, and whether it can."""

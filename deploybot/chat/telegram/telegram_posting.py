@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from telegram import InlineKeyboardMarkup
 
+from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.rate_limits import urgency_of
@@ -55,7 +55,7 @@ class Post:
         self._spawn = spawn
         self._moves: dict[str, str] = {}
         self._answering: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._handed: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._handed = SeenKeys(_REMEMBERED)
 
     def moved(self, old: str, new: str) -> None:
         """Note a group's new number. The old one in bot.toml and the database continues to work."""
@@ -157,16 +157,14 @@ class Post:
         """Resume the uploads of an earlier run. Raises StoreError."""
         for upload in await self._uploads.left():
             place, number = Place("telegram", upload.channel, thread=upload.thread), int(upload.message)
-            self._handed[place.channel, number] = None
+            self._handed.first_time((place.channel, number))
             self._spawn(self._log(place, number, upload))
 
     async def _hand_over(self, place: Place, number: int, card: Card, page: Page) -> None:
         """Send the files of a final message once, in the background."""
-        if not card.final or not (card.files or page.whole) or (place.channel, number) in self._handed:
+        has_files = card.final and (card.files or page.whole)
+        if not has_files or not self._handed.first_time((place.channel, number)):
             return
-        self._handed[place.channel, number] = None
-        while len(self._handed) > _REMEMBERED:
-            self._handed.popitem(last=False)
         wanted = [ResumedUpload(place.channel, str(number), place.thread, file.name, file.path) for file in card.files]
         begun = [one for one in wanted if await self._uploads.begin(one)]
         self._spawn(self._files(place, number, page.name(card) if page.whole else "", page, begun))

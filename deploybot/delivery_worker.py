@@ -11,12 +11,12 @@ import abc
 import asyncio
 import logging
 import math
-import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from deploybot.backoff import Backoff, requested_pause
 from deploybot.errors import ChannelClosed, DeploybotError, StoreError, Unreachable
 from deploybot.ports import Clock, Store, Tables
 
@@ -78,27 +78,15 @@ class Result:
 class Courier(abc.ABC, Generic[T]):
     """A worker that delivers one queue. `name` describes the queue in the log.
 
-    `first_pause` is the pause in seconds after a first failure. It doubles with each further failure up to
-    `longest_pause`. `jitter` returns numbers from 0 to 1 that spread the pauses.
+    `retry` are the pauses of a lane after failures in a row, and of an item after failures of our own.
     """
 
-    def __init__(
-        self,
-        name: str,
-        store: Store,
-        clock: Clock,
-        *,
-        first_pause: float,
-        longest_pause: float,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, name: str, store: Store, clock: Clock, *, retry: Backoff) -> None:
         """Take the ports. Nothing is read before `run`."""
         self._name = name
         self._store = store
         self._clock = clock
-        self._first_pause = first_pause
-        self._longest_pause = longest_pause
-        self._jitter = jitter
+        self._retry = retry
         self._lanes: dict[LaneName, DeliveryLane] = {}
         self._arrived: dict[int, tuple[T, Result]] = {}
         self._changed = asyncio.Event()
@@ -208,7 +196,7 @@ class Courier(abc.ABC, Generic[T]):
 
     def _asked(self, seconds: float) -> float:
         """Return a row's waiting time in seconds; 0 if it is implausibly long because the clock was set back."""
-        return 0.0 if seconds > max(_BELIEVED, self._longest_pause) else seconds
+        return 0.0 if seconds > max(_BELIEVED, self._retry.longest) else seconds
 
     async def _carry(self, lane: DeliveryLane, item: T) -> None:
         """Handle one item's turn in its lane: try to send it, and store the result."""
@@ -247,7 +235,7 @@ class Courier(abc.ABC, Generic[T]):
         except Exception as error:
             log.exception("sending to %s broke", self._where(item))
             attempts = item.attempts + 1
-            result = Result(error=repr(error), wait=self._pause(attempts), given_up=attempts >= _BROKEN_TRIES)
+            result = Result(error=repr(error), wait=self._retry.after(attempts), given_up=attempts >= _BROKEN_TRIES)
         else:
             lane.failures = 0
             lane.free_at = time.monotonic() + self._interval(item)
@@ -257,8 +245,7 @@ class Courier(abc.ABC, Generic[T]):
     def _later(self, lane: DeliveryLane, item: T, error: Exception) -> Result:
         """Pause the lane for as long as the receiver asked, or longer after each failure."""
         lane.failures += 1
-        asked = error.retry_after if isinstance(error, Unreachable) else 0.0
-        wait = asked or self._pause(lane.failures)
+        wait = requested_pause(error) or self._retry.after(lane.failures)
         lane.free_at = time.monotonic() + wait
         self._tell_failure(item, wait, error)
         return Result(error=str(error) or "no answer in time", wait=wait)
@@ -266,11 +253,6 @@ class Courier(abc.ABC, Generic[T]):
     def _tell_failure(self, item: T, wait: float, error: Exception) -> None:
         """Log a message that has to wait."""
         log.warning("%s: a message waits %.1f s: %s", self._where(item), wait, str(error) or "no answer in time")
-
-    def _pause(self, failures: int) -> float:
-        """Return the pause in seconds after this many failures in a row: doubled, bounded, and spread by half."""
-        longest = min(self._longest_pause, self._first_pause * 2.0 ** min(failures - 1, 20))
-        return longest * (0.5 + self._jitter() / 2)
 
     async def _finish(self) -> None:
         """Give deliveries in progress a moment to finish, then cancel them."""

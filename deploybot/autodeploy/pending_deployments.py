@@ -13,6 +13,7 @@ from math import inf
 
 from deploybot.autodeploy.trigger_records import TriggerBook
 from deploybot.autodeploy.watched_sources import IMAGES, images_text
+from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.command import Incoming
 from deploybot.domain import AUTO, Place, Trigger, TriggerState
@@ -24,8 +25,7 @@ from deploybot.settings.build_senders import forge_named
 log = logging.getLogger(__name__)
 
 NO_BUILD_KNOWN = 900.0
-FIRST_PAUSE = 30.0
-LONGEST_PAUSE = 3600.0
+_RETRY = Backoff(30.0, 3600.0)
 Handle = Callable[[Incoming, Callable[[Card], Awaitable[None]]], Awaitable[Card | None]]
 
 
@@ -94,7 +94,7 @@ class TriggerRequests:
                 await self._put(app, replace(wish, problem=hold.why), aloud=hold.aloud)
             return hold.until
         # More than the longest pause can remain only if the clock was set back since.
-        waits = 0 < wish.next_at - self._clock.now() <= LONGEST_PAUSE
+        waits = 0 < wish.next_at - self._clock.now() <= _RETRY.longest
         return wish.next_at if waits else await self._ask_for(app, wish)
 
     async def _put(self, app: App, wish: Trigger, *, aloud: bool = False) -> None:
@@ -129,8 +129,7 @@ class TriggerRequests:
                 await self._put(app, kept)
             return inf
         why = " ".join(filter(None, (card.title, card.text))) if card else "The command got no answer."
-        pause = min(FIRST_PAUSE * 2.0 ** min(wish.tries, 20), LONGEST_PAUSE)
-        again = self._clock.now() + pause
+        again = self._clock.now() + _RETRY.after(tried.tries)
         await self._put(app, replace(kept, problem=why, next_at=again), aloud=True)
         return again
 

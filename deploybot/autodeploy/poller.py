@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from deploybot.autodeploy.trigger_cards import trouble_card
 from deploybot.autodeploy.trigger_records import TriggerBook
-from deploybot.errors import DeploybotError, StoreError, Unreachable
+from deploybot.backoff import Backoff, requested_pause
+from deploybot.errors import DeploybotError, StoreError
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App
 
@@ -23,8 +24,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 4
 SPREAD = 0.1
 LOOK_WITHIN = 1800.0
-FIRST_PAUSE = 10.0
-LONGEST_PAUSE = 3600.0
+RETRY = Backoff(10.0, 3600.0)
 REST = 0.5
 LONG = 900.0
 _TOLD = "trouble told"
@@ -99,7 +99,7 @@ class Poller:
         except Exception as problem:
             log.exception("checking %s failed", one.app.name)
             return await self._ill(one, problem)
-        return min(one.app.poll * (1 + SPREAD * (2 * self._jitter() - 1)), due)
+        return min(self._spread(one.app.poll), due)
 
     async def _well(self, one: _Watched) -> None:
         """Record a successful check. If the failure was reported, perhaps before a restart, report that it is over."""
@@ -118,9 +118,11 @@ class Poller:
         one.failures, one.since = one.failures + 1, one.since or now
         if now - one.since >= LONG:
             await self._tell_ill(one.app, problem)
-        pause = min(FIRST_PAUSE * 2.0 ** min(one.failures - 1, 20), LONGEST_PAUSE)
-        asked = problem.retry_after if isinstance(problem, Unreachable) else 0.0
-        return max(pause * (1 + SPREAD * (2 * self._jitter() - 1)), asked)
+        return max(self._spread(RETRY.after(one.failures)), requested_pause(problem))
+
+    def _spread(self, seconds: float) -> float:
+        """Return a pause that is longer or shorter by up to a tenth, so that apps are not checked at the same time."""
+        return seconds * (1 + SPREAD * (2 * self._jitter() - 1))
 
     async def _tell_ill(self, app: App, problem: Exception) -> None:
         ours = isinstance(problem, DeploybotError)

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
+from deploybot.backoff import Backoff, requested_pause
 from deploybot.card import Card
 from deploybot.chat.chat_dependencies import Parts
 from deploybot.command import Incoming
@@ -25,8 +26,7 @@ T = TypeVar("T")
 LINES = 40
 INSIST = 120.0
 _PARTING = 3.0
-_FIRST_PAUSE = 0.5
-_LONGEST_PAUSE = 20.0
+_RETRY = Backoff(0.5, 20.0)
 log = logging.getLogger(__name__)
 
 
@@ -166,14 +166,12 @@ class Talk:
     async def _insist(self, say: Callable[[], Awaitable[T]]) -> T:
         """Call `say` and retry while the chat (or the database, for its buttons) is unreachable."""
         loop = asyncio.get_running_loop()
-        end, pause = loop.time() + INSIST, _FIRST_PAUSE
+        end, pauses = loop.time() + INSIST, iter(_RETRY)
         while True:
             try:
                 return await say()
             except (Unreachable, StoreError) as problem:
-                asked = problem.retry_after if isinstance(problem, Unreachable) else 0.0
-                wait = asked or pause
+                wait = requested_pause(problem) or next(pauses)
                 if loop.time() + wait > end:
                     raise
                 await asyncio.sleep(wait)
-                pause = min(pause * 2, _LONGEST_PAUSE)

@@ -11,15 +11,16 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from deploybot.backoff import Backoff
 from deploybot.chat.unwritable_channels import MissingChannels
 from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.metrics import METRICS
 from deploybot.ports import Chat, Clock, OutboxItem, Store, Tables
 
-_LONGEST_PAUSE = 60.0
+_RETRY = Backoff(0.5, 60.0, jitter=random.random)
 log = logging.getLogger(__name__)
 
 
@@ -33,13 +34,10 @@ class OutboxWorker(Courier[OutboxItem]):
         clock: Clock,
         *,
         missing: MissingChannels | None = None,
-        first_pause: float = 0.5,
-        jitter: Callable[[], float] = random.random,
+        retry: Backoff = _RETRY,
     ) -> None:
-        """Take the ports, and `missing`, which reports closed channels. `Courier` explains the pauses."""
-        super().__init__(
-            "the outbox", store, clock, first_pause=first_pause, longest_pause=_LONGEST_PAUSE, jitter=jitter
-        )
+        """Take the ports, and `missing`, which reports closed channels. `Courier` explains `retry`."""
+        super().__init__("the outbox", store, clock, retry=retry)
         self._chats = chats
         self._quiet: dict[tuple[str, str], float] = {}
         self._missing = missing

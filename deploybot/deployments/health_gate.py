@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from deploybot.backoff import Backoff
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.domain import Gate
 from deploybot.errors import Unhealthy
@@ -13,8 +14,7 @@ from deploybot.ports import Clock, Engine, Host, Servers
 from deploybot.untrusted_input import failure_of
 
 ASK_WITHIN = 5.0
-PAUSE_FIRST = 0.1
-PAUSE_MOST = 2.0
+_PAUSES = Backoff(0.1, 2.0, factor=1.6)
 TAIL = 15
 LOG_WITHIN = 10.0
 LOG_BYTES = 65_536
@@ -35,7 +35,7 @@ class HealthGate:
         """
         check = self._check(server, gate)
         end = since + gate.within
-        pause = PAUSE_FIRST
+        pauses = iter(_PAUSES)
         while True:
             why = await stop.before(_ask(check, server))
             if why == "":
@@ -43,10 +43,10 @@ class HealthGate:
             if why is None or stop.why is not None:
                 assert stop.why is not None  # noqa: S101  only a cancellation comes before an answer
                 raise stop.why
+            pause = next(pauses)
             if self._clock.now() + pause > end:
                 raise Unhealthy(server, why, await self.last_words(server, gate))
             await stop.pause(pause)
-            pause = min(pause * 1.6, PAUSE_MOST)
 
     def _check(self, server: str, gate: Gate) -> Callable[[], Awaitable[str]]:
         host = self._servers.host(server)

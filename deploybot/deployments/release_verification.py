@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from deploybot.backoff import Backoff
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.domain import Container, Gate, Manifest, Observed, ServiceImage, WatchBaseline
@@ -12,8 +13,7 @@ from deploybot.observed_state import has_ended, has_stopped, is_hopeless, not_up
 from deploybot.ports import Clock, Servers
 from deploybot.settings import App, Environment, project_name
 
-PAUSE_FIRST = 0.2
-PAUSE_MOST = 2.0
+_PAUSES = Backoff(0.2, 2.0, factor=1.6)
 OBSERVE_WITHIN = 10.0
 
 
@@ -41,17 +41,17 @@ class Verifier:
         Raises Unhealthy for what cannot recover, or `compose.wait` seconds after `since`; or the reason in `stop`.
         """
         end = since + app.compose.wait
-        pause = PAUSE_FIRST
+        pauses = iter(_PAUSES)
         while True:
             observed, hopeless, waiting = await self._shortfalls(app, environment, server, manifest)
             if observed is not None and not hopeless and not waiting:
                 return observed
             if stop.why is not None:
                 raise stop.why
+            pause = next(pauses)
             if hopeless or self._clock.now() + pause > end:
                 await self._fail(app, environment, server, hopeless or waiting)
             await stop.pause(pause)
-            pause = min(pause * 1.6, PAUSE_MOST)
 
     def watches(self, app: App, manifest: Manifest) -> bool:
         """Return whether there is anything to watch."""
@@ -79,7 +79,7 @@ class Verifier:
         end = first.at + app.stable
         while True:
             if (left := end - self._clock.now()) > 0:
-                await stop.pause(min(left, PAUSE_MOST))
+                await stop.pause(min(left, _PAUSES.longest))
             if stop.why is not None:
                 raise stop.why
             now = await self._observed(app, environment, server, max(end, self._clock.now()) + OBSERVE_WITHIN, stop)
@@ -115,7 +115,7 @@ class Verifier:
             except (Unreachable, EngineError) as problem:
                 if self._clock.now() > end:
                     raise Unhealthy(server, str(problem)) from problem
-            await stop.pause(PAUSE_FIRST)
+            await stop.pause(_PAUSES.first)
             if stop.why is not None:
                 raise stop.why
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from deploybot.backoff import Backoff
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.stage_runner import StageRunner
@@ -16,8 +17,7 @@ from deploybot.ports import Clock, Store
 
 ROOM = 100
 """Positions per attempt: attempt 2 of step 0 is step 100."""
-PAUSE_FIRST = 2.0
-PAUSE_MOST = 60.0
+_PAUSES = Backoff(2.0, 60.0)
 IMAGES_GONE = 3
 """Exit code of `compose_images.sh` if an image is neither there nor in a registry: a retry cannot help."""
 
@@ -61,7 +61,7 @@ class Restorer:
             return Restored(f"{part.server}: {name} {why} and was not restored.", good=False)
         began, attempt = await self._progress(deployment, part)
         end = began + self._executor.target(deployment)[0].restore_within
-        pause = PAUSE_FIRST
+        pauses = iter(_PAUSES)
         while True:
             problem = await self._attempt(deployment, part, attempt)
             attempt += 1
@@ -71,10 +71,10 @@ class Restorer:
             if isinstance(problem, Unhealthy) and await self._is_as_before(deployment, part):
                 words = f"{part.server}: {name} was restored and is as unhealthy as before: {problem.why}."
                 return Restored(words, good=False)
+            pause = next(pauses)
             if _is_final(problem, part) or self._clock.now() + pause > end:
                 return Restored(_failed(part.server, name, problem, attempt), good=False)
             await self._pause(pause)
-            pause = min(pause * 2, PAUSE_MOST)
 
     async def _is_as_before(self, deployment: Deployment, part: ServerPlan) -> bool:
         app, environment = self._executor.target(deployment)

@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
+from deploybot.backoff import Backoff
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.file_uploads import send_uploads
 from deploybot.deployments.step_logs import Journal
@@ -31,8 +32,7 @@ LOG_WITHIN = 300.0
 """Seconds to fetch the rest of a log after the end."""
 LOG_MOST = 134_217_728
 """The most bytes of one log to fetch: twice what the runner writes."""
-RETRY_FIRST = 0.5
-RETRY_MOST = 10.0
+RETRY = Backoff(0.5, 10.0)
 UNREACHABLE_START = 60.0
 LATE = 124
 """The exit code that the runner gives to a job that timed out, as timeout(1) does."""
@@ -144,7 +144,7 @@ class StepRunner:
     async def _insist(self, work: Work, host: Host, row: StepRow, stop: CancellationWatch) -> JobStatus:
         """Start the job, or find it as an earlier bot left it; retry while the server does not answer."""
         last = self._clock.now() + UNREACHABLE_START
-        pause = RETRY_FIRST
+        pauses = iter(RETRY)
         while True:
             if stop.why is not None:
                 raise await self._stopped(host, row, stop.why)
@@ -165,8 +165,7 @@ class StepRunner:
                 log.info("step %s of #%s waits: %s", row.name, row.deployment, problem)
                 if not row.detail:
                     row = await self._doubt(row, problem.why)
-                await stop.pause(pause)
-                pause = min(pause * 2, RETRY_MOST)
+                await stop.pause(next(pauses))
 
     async def _start(self, work: Work, host: Host, row: StepRow) -> JobStatus:
         if row.state is StepState.STARTED:
@@ -188,7 +187,7 @@ class StepRunner:
         This ends soon after the step's timeout or a cancellation, whatever the server answers.
         """
         over = self._clock.now() + work.step.timeout
-        pause = RETRY_FIRST
+        pauses = iter(RETRY)
         while stop.why is None:
             try:
                 taken = await stop.before(self._take(host, row, over + OVERDUE, stop))
@@ -199,7 +198,7 @@ class StepRunner:
                     return await self._ended(row, status)
                 row = await self._note(row)
                 await self._wait(host, row, stop)
-                pause = RETRY_FIRST
+                pauses = iter(RETRY)
                 if self._clock.now() > over + OVERDUE:
                     return await self._overdue(host, row)
             except Unreachable as problem:
@@ -208,8 +207,7 @@ class StepRunner:
                 log.info("lost contact with step %s of #%s: %s", row.name, row.deployment, problem)
                 if not row.detail:
                     row = await self._note(row, problem.why)
-                await stop.pause(pause)
-                pause = min(pause * 2, RETRY_MOST)
+                await stop.pause(next(pauses))
         assert stop.why is not None  # noqa: S101  the loop ends in no other way
         raise await self._stopped(host, row, stop.why)
 
@@ -302,7 +300,7 @@ class StepRunner:
 
     async def _insist_on_stop(self, host: Host, row: StepRow, problems: list[Exception]) -> tuple[StepRow, JobStatus]:
         """Retry until the server answers; store in `problems` the last reason why it does not."""
-        pause, nothing = RETRY_FIRST, CancellationWatch()
+        pauses, nothing = iter(RETRY), CancellationWatch()
         while True:
             try:
                 await of_one(row.server, host.cancel(row.job, grace=GRACE))
@@ -310,8 +308,7 @@ class StepRunner:
             except (Unreachable, StepFailed) as problem:
                 problems[:] = [problem]
                 log.info("step %s of #%s could not be stopped yet: %s", row.name, row.deployment, problem)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, RETRY_MOST)
+            await asyncio.sleep(next(pauses))
 
     async def _unknown(self, row: StepRow, why: str) -> StepUnknown:
         await self._end(row, StepState.UNKNOWN, -1, why)

@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from deploybot.backoff import Backoff
 from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
 from deploybot.domain import ReportItem
 from deploybot.errors import Unreachable, UserError
@@ -17,7 +18,7 @@ from deploybot.metrics import METRICS
 from deploybot.ports import ChatFinding, Clock, Store, Tables
 
 GIVE_UP = 86_400.0
-_LONGEST_PAUSE = 900.0
+_RETRY = Backoff(1.0, 900.0, jitter=random.random)
 log = logging.getLogger(__name__)
 
 
@@ -45,18 +46,10 @@ class ReportWorker(Courier[ReportItem]):
         clock: Clock,
         *,
         close: Callable[[], Awaitable[None]],
-        first_pause: float = 1.0,
-        jitter: Callable[[], float] = random.random,
+        retry: Backoff = _RETRY,
     ) -> None:
-        """Take the ports. `close` closes what the targets share. See `Courier` for the pauses."""
-        super().__init__(
-            "reports to other services",
-            store,
-            clock,
-            first_pause=first_pause,
-            longest_pause=_LONGEST_PAUSE,
-            jitter=jitter,
-        )
+        """Take the ports. `close` closes what the targets share. `Courier` explains `retry`."""
+        super().__init__("reports to other services", store, clock, retry=retry)
         self._targets = targets
         self._close = close
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import asyncssh
 
+from deploybot.backoff import Backoff
 from deploybot.errors import BadAnswer, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.ports import LONG_SESSIONS
@@ -26,8 +27,7 @@ FOLLOWERS = 2
 LONGEST_ANSWER = 4_194_304
 LONGEST_WORD = 262_144
 """Maximum bytes of an answer without a log, and of login shell output before an answer."""
-_PAUSE = 0.02
-_LONGEST_PAUSE = 0.5
+_BUSY_PAUSES = Backoff(0.02, 0.5)
 _BUSY = {2, 4}
 """RFC 4254, 5.1: connect failed, which sshd reports beyond MaxSessions, and resource shortage."""
 _numbers = itertools.count(1)
@@ -170,11 +170,11 @@ class SshConnection:
     @asynccontextmanager
     async def _exchange(self, command: str) -> AsyncIterator[Exchange]:
         async with AsyncExitStack() as stack:
-            pause = _PAUSE
-            while (exchange := await self._try(stack, command)) is None:
+            for pause in _BUSY_PAUSES:
+                if (exchange := await self._try(stack, command)) is not None:
+                    yield exchange
+                    return
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            yield exchange
 
     async def _try(self, stack: AsyncExitStack, command: str) -> Exchange | None:
         """Open a session. Return None if the server has none free now."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from deploybot.backoff import Backoff, requested_pause
 from deploybot.domain import Event, Ping
 from deploybot.errors import StoreDown, StoreError, Unreachable
 from deploybot.metrics import METRICS
@@ -26,7 +27,7 @@ _HEAR_WITHIN = 120.0
 _SOON = 1.0
 _PATIENCE = 12
 _BROKEN_TRIES = 3
-_LONGEST_PAUSE = 60.0
+RETRY = Backoff(1.0, 60.0, jitter=random.random)
 _STORE_PAUSE = 2.0
 log = logging.getLogger(__name__)
 
@@ -108,13 +109,13 @@ def _load(numbers: Sequence[int], tables: Tables) -> tuple[Delivery, ...]:
 
 
 class Ears:
-    """All listeners of events, in their order. `first_pause` is the pause after a first failure, in seconds."""
+    """All listeners of events, in their order. `retry` are the pauses after failures of one delivery."""
 
-    def __init__(self, store: Store, listeners: Sequence[EventListener], *, first_pause: float = 1.0) -> None:
+    def __init__(self, store: Store, listeners: Sequence[EventListener], *, retry: Backoff = RETRY) -> None:
         self._store = store
         self._listeners = tuple(listeners)
         self._groups = tuple(one for one in self._listeners if isinstance(one, GroupListener))
-        self._first_pause = first_pause
+        self._retry = retry
 
     async def tell(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
         """Give events to all listeners. Retry failures with growing pauses, and finally give up."""
@@ -126,11 +127,11 @@ class Ears:
                 # A problem of the bot itself is no reason to drop a delivery answered with 2xx, however long it lasts.
                 log.log(logging.DEBUG if told else logging.WARNING, "deliveries for %s wait: %s", app.name, error)
                 told = True
-                await asyncio.sleep(self._first_pause * _STORE_PAUSE)
+                await asyncio.sleep(self._retry.first * _STORE_PAUSE)
                 continue
             except (Unreachable, StoreError, TimeoutError) as error:
                 problem, patience = str(error) or "no answer in time", _PATIENCE
-                pause = getattr(error, "retry_after", 0.0)
+                pause = requested_pause(error)
                 log.warning("delivery %d for %s waits: %s", delivery.number, app.name, problem)
             except Exception as error:
                 problem, patience, pause = f"something broke: {type(error).__name__}", _BROKEN_TRIES, 0.0
@@ -140,7 +141,7 @@ class Ears:
             if tries >= patience:
                 return End(Fate.FAILED, "given_up", f"given up after {tries} tries: {problem}")
             await self._note(delivery.number, tries)
-            await asyncio.sleep(max(pause, self._pause(tries)))
+            await asyncio.sleep(max(pause, self._retry.after(tries)))
 
     async def tell_all(self, app: App, told: Sequence[tuple[Delivery, Sequence[Event]]]) -> Sequence[End] | None:
         """Give the events of several deliveries to all listeners. Each listener gets all of them at once.
@@ -181,11 +182,6 @@ class Ears:
             await self._store.write(lambda tables: tables.deliveries.tried(number, tries))
         except StoreError as error:
             log.warning("the retry count of delivery %d could not be saved: %s", number, error)
-
-    def _pause(self, tries: int) -> float:
-        """Return a pause that doubles with each try, up to a limit, and is shortened by up to half at random."""
-        longest = min(_LONGEST_PAUSE, self._first_pause * 2.0 ** min(tries - 1, 20))
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311  guessing it gains nothing
 
 
 async def _tell_some(listener: EventListener, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
+from deploybot.backoff import Backoff
 from deploybot.bot_log import about_delivery
 from deploybot.domain import Event, Ping
 from deploybot.events.app_matching import Routes
@@ -21,7 +22,7 @@ from deploybot.metrics import METRICS
 from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
 from deploybot.settings import Settings
 from deploybot.setup_notices import NoticeBoard
-from deploybot.webhooks.app_queue import AppLane, Ears, End, until_kept
+from deploybot.webhooks.app_queue import RETRY, AppLane, Ears, End, until_kept
 from deploybot.webhooks.burst_detector import BurstDetector
 from deploybot.webhooks.large_bodies import LARGE, events_of
 from deploybot.webhooks.sender_notices import ABOUT, NO_APP, NO_INTEREST, look_at_ends, named_by, renamed_notice
@@ -51,7 +52,7 @@ class Inbox:
         clock: Clock,
         listeners: Sequence[EventListener],
         *,
-        first_pause: float = 1.0,
+        retry: Backoff = RETRY,
         board: NoticeBoard | None = None,
     ) -> None:
         """Take bot.toml, the ports and the listeners. `board` reports events that don't fit bot.toml."""
@@ -59,7 +60,7 @@ class Inbox:
         self._routes = Routes(settings)
         self._store = store
         self._clock = clock
-        self._ears = Ears(store, listeners, first_pause=first_pause)
+        self._ears = Ears(store, listeners, retry=retry)
         self._lanes: dict[str, AppLane] = {}
         self._open: dict[int, _OpenDelivery] = {}
         self._rush = BurstDetector()

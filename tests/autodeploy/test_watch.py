@@ -13,6 +13,7 @@ import pytest
 from deploybot.autodeploy import poller as watching
 from deploybot.autodeploy.poller import Poller
 from deploybot.autodeploy.trigger_records import TriggerBook
+from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.errors import StoreError, Unreachable
 from deploybot.settings import App
@@ -86,7 +87,7 @@ async def scene(made: list[App], store: Database | None = None) -> AsyncIterator
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "REST", 0.0)
-    monkeypatch.setattr(watching, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(watching, "RETRY", Backoff(0.001, 3600.0))
 
 
 async def test_it_looks_at_once_and_when_it_rings(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ async def test_nothing_ends_the_watch(tmp_path: Path, problem: Exception) -> Non
 async def test_pauses_double_up_to_an_hour_and_keep_to_what_was_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(watching, "FIRST_PAUSE", 10.0)
+    monkeypatch.setattr(watching, "RETRY", Backoff(10.0, 3600.0))
     async with memory_store() as store:
         there = Scene(store, apps(tmp_path))
         one = there.watch._watched["shop0"]

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import pytest
 
+from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.delivery_worker import LaneName
@@ -87,7 +88,7 @@ def state(key: str, number: int, last: int = STATES - 1) -> Card:
 async def running(
     store: Database, *chats: Chat, pause: float = 0.001, worker: type[OutboxWorker] = OutboxWorker
 ) -> AsyncIterator[OutboxWorker]:
-    running = worker(store, {chat.platform: chat for chat in chats}, SystemClock(), first_pause=pause)
+    running = worker(store, {chat.platform: chat for chat in chats}, SystemClock(), retry=Backoff(pause, 60.0))
     store.on_outbox = running.wake
     task = asyncio.create_task(running.run())
     try:
@@ -364,7 +365,7 @@ class Storm:
         feeding = asyncio.create_task(self.feed())
         while not feeding.done() or await waiting(self.store) is not None:
             chats = {chat.platform: chat for chat in self.chats}
-            worker = OutboxWorker(self.store, chats, SystemClock(), first_pause=0.002)
+            worker = OutboxWorker(self.store, chats, SystemClock(), retry=Backoff(0.002, 60.0))
             self.store.on_outbox = worker.wake
             task = asyncio.create_task(worker.run())
             await asyncio.sleep(self.dice.uniform(0.01, 0.15))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from deploybot.backoff import Backoff
 from deploybot.deployments import step_runner
 from deploybot.domain import JobState, ServerUpload, StepState, UploadKind
 from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
@@ -92,7 +93,7 @@ async def test_a_job_that_does_not_stop_is_unknown(bench: Bench) -> None:
 
 
 async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_runner, "RETRY_FIRST", 0.001)
+    monkeypatch.setattr(step_runner, "RETRY", Backoff(0.001, 10.0))
     monkeypatch.setattr(step_runner, "STOP_WITHIN", 0.5)
     await bench.keep(StepState.STARTED)
     while_down(bench, 30)
@@ -103,7 +104,7 @@ async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, mo
 
 
 async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_runner, "RETRY_FIRST", 0.001)
+    monkeypatch.setattr(step_runner, "RETRY", Backoff(0.001, 10.0))
     monkeypatch.setattr(step_runner, "STOP_WITHIN", 0.5)
     await bench.keep(StepState.STARTED)
     bench.host.refuses, bench.host.seconds = True, 61

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from deploybot.backoff import Backoff
 from deploybot.domain import AuditRow, Place, SinkState
 from deploybot.masking import Redactor
 from deploybot.ports import Clock, Store, Tables
@@ -59,7 +60,7 @@ async def exporting(
     """The worker, at work while the block lasts."""
     redactor = Redactor()
     board = NoticeBoard(clock, lambda _: (ADMINS,))
-    worker = AuditExporter(store, sinks, clock, redactor, board, first_pause=0.01, longest_pause=0.05, looks=looks)
+    worker = AuditExporter(store, sinks, clock, redactor, board, retry=Backoff(0.01, 0.05), looks=looks)
     store.on_outbox = worker.wake
     task = asyncio.create_task(worker.run())
     try:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from deploybot.backoff import Backoff
 from deploybot.domain import Deployment, Kind, State
 from deploybot.events.deployment_reports import Reporter, targets_of
 from deploybot.ports import Tables
@@ -126,7 +127,7 @@ class Scene:
             targets(self.settings, caller, self.store),
             self.clock,
             close=caller.close,
-            first_pause=pause,
+            retry=Backoff(pause, 900.0),
         )
         self.store.on_outbox = worker.wake
         task = asyncio.create_task(worker.run())

@@ -14,6 +14,7 @@ from contextlib import suppress
 import pytest
 from aiohttp import web
 
+from deploybot.backoff import Backoff
 from deploybot.reporting.report_http import Caller
 from deploybot.reporting.report_targets import targets
 from deploybot.reporting.report_worker import GIVE_UP, ReportWorker
@@ -185,7 +186,7 @@ class Storm:
                 targets(self.scene.settings, caller, self.scene.store),
                 self.scene.clock,
                 close=caller.close,
-                first_pause=0.002,
+                retry=Backoff(0.002, 900.0),
             )
             self.scene.store.on_outbox = worker.wake
             task = asyncio.create_task(worker.run())

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
+from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.domain import Event, Place, Push
 from deploybot.http_limits import ConnectionGate
@@ -168,7 +169,7 @@ async def serving(
     async with Database(folder / "data" / "deploybot.db", Redactor((SECRET,)), durable=False) as database:
         store = wrap(database)
         board = NoticeBoard(clock, lambda _app: (CHANNEL,))
-        inbox = Inbox(made, store, clock, listeners, first_pause=0.001, board=board)
+        inbox = Inbox(made, store, clock, listeners, retry=Backoff(0.001, 60.0), board=board)
         server = WebServer("127.0.0.1:0", dict, gate=gate)
         receiver = Receiver(store, clock, inbox, rate=rate, report=NoticeWriter(store, board))
         for address in addresses(made):

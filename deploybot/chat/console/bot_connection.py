@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploybot.backoff import Backoff
 from deploybot.chat.console import unix_sockets
 from deploybot.chat.console.child_bot import OwnBot
 from deploybot.chat.console.client_connection import ClientConnection, Lost, NoBot, OnShow, open_link
@@ -20,7 +21,7 @@ _LOCK = "deploybot.lock"
 _START_WITHIN = 20.0
 _PAUSE = 0.2
 _MOMENT = 1.0
-_LONGEST_PAUSE = 2.0
+_RETRY = Backoff(_PAUSE, 2.0, factor=1.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +109,15 @@ class Gateway:
 
     async def _retry(self, within: float) -> ClientConnection:
         """Retry until connected: there is no event for a socket that appears."""
-        end, pause = time.monotonic() + within, _PAUSE
+        end, pauses = time.monotonic() + within, iter(_RETRY)
         while True:
+            pause = next(pauses)
             try:
                 return await self._connect()
             except (NoBot, Lost):
                 if time.monotonic() + pause > end:
                     raise
             await asyncio.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
 def _check_owner(folder: Path) -> None:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final
 
+from deploybot.backoff import requested_pause
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
@@ -131,17 +132,16 @@ class SlackChat:
 
     async def _watch(self) -> None:
         """Look up the bot's own user id, then check regularly whether its token still works."""
-        pause = self._times.first_pause
+        pauses = iter(self._times.retry)
         while True:
             wait = _LOOK_AGAIN
             try:
                 self._introduce(await self.api.call("auth.test"))
-                pause = self._times.first_pause
+                pauses = iter(self._times.retry)
             except DeploybotError as problem:
                 if not self._health.is_ill("bot_token"):
                     self._health.ill("api", f"{problem}")
-                wait = max(pause, getattr(problem, "retry_after", 0.0))
-                pause = min(pause * 2, self._times.longest_pause)
+                wait = max(next(pauses), requested_pause(problem))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._doubted.wait()

@@ -18,6 +18,7 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from deploybot.backoff import requested_pause
 from deploybot.chat.slack.connection_problems import SlackProblems
 from deploybot.chat.slack.slack_sdk_setup import quiet_logger
 from deploybot.chat.slack.slack_timeouts import Times
@@ -104,7 +105,7 @@ class SlackConnection:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        pause = self._times.first_pause
+        pauses = iter(self._times.retry)
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -113,17 +114,15 @@ class SlackConnection:
                 except DeploybotError as problem:
                     if not self._health.is_ill("app_token"):
                         self._health.ill("link", f"no connection: {problem}")
-                    await asyncio.sleep(max(pause, getattr(problem, "retry_after", 0.0)))
-                    pause = min(pause * 2, self._times.longest_pause)
+                    await asyncio.sleep(max(next(pauses), requested_pause(problem)))
                     continue
                 self._health.well("link")
                 since = loop.time()
                 await self._until_it_ends()
                 if loop.time() - since < _SHORT_LIFE:
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, self._times.longest_pause)
+                    await asyncio.sleep(next(pauses))
                 else:
-                    pause = self._times.first_pause
+                    pauses = iter(self._times.retry)
         finally:
             for task in self._leaving:
                 task.cancel()

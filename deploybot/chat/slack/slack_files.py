@@ -95,7 +95,7 @@ class SlackFiles:
     async def _insist(self, upload: ResumedUpload, data: bytes) -> None:
         """Upload, and retry for some minutes while Slack does not answer."""
         loop = asyncio.get_running_loop()
-        end, pause = loop.time() + _INSIST, self._times.first_pause
+        end, pauses = loop.time() + _INSIST, iter(self._times.retry)
         while True:
             try:
                 await self._uploader.upload(
@@ -104,12 +104,11 @@ class SlackFiles:
             except Unreachable as problem:
                 if self._uploads is not None and upload.path:
                     await self._uploads.fail(upload)
-                wait = problem.retry_after or pause
+                wait = problem.retry_after or next(pauses)
                 if loop.time() + wait > end:
                     log.warning("Slack: %s was not uploaded: %s", upload.name, problem)
                     return
                 await asyncio.sleep(wait)
-                pause = min(pause * 2, self._times.longest_pause)
             except DeploybotError as problem:
                 log.warning("Slack: %s was not uploaded: %s", upload.name, problem)
                 await self._share(upload)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from telegram import Bot, Update
 from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
+from deploybot.backoff import Backoff
 from deploybot.bounded_memory import SeenKeys
 from deploybot.chat.telegram.telegram_api import seconds_of, told
 from deploybot.chat.telegram.telegram_incoming import Me
@@ -261,7 +262,7 @@ class TelegramConnection:
                 self._ill(f"Telegram cannot be reached: {told(error)}. I keep trying.")
             case _:
                 self._ill("Receiving from Telegram failed; see the log. I keep trying.")
-        return min(patience.first * 2.0 ** min(self._failures - 1, 10), _LONGEST_PAUSE)
+        return Backoff(patience.first, _LONGEST_PAUSE).after(self._failures)
 
 
 _REFUSED = (

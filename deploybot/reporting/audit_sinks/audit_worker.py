@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from deploybot.backoff import Backoff
 from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
 from deploybot.domain import AuditRow, SinkSight, SinkState
 from deploybot.errors import DeploybotError, Unreachable
@@ -22,7 +23,7 @@ from deploybot.units import show_duration
 
 REPORT_AFTER = 600.0
 BATCH = 64
-_LONGEST_PAUSE = 60.0
+_RETRY = Backoff(1.0, 60.0, jitter=random.random)
 _LONGEST_ASKED = 900.0
 _LOOKS = 5.0
 _GATHER = 0.25
@@ -57,7 +58,7 @@ class AuditBatch:
 
 
 class AuditExporter(Courier[AuditBatch]):
-    """Exports the audit to sinks, by kind: `file`, `syslog`, `call`. See `Courier` for the pauses."""
+    """Exports the audit to sinks, by kind: `file`, `syslog`, `call`. `Courier` explains `retry`."""
 
     def __init__(
         self,
@@ -67,13 +68,11 @@ class AuditExporter(Courier[AuditBatch]):
         redactor: TextRedactor,
         board: NoticeBoard,
         *,
-        first_pause: float = 1.0,
-        longest_pause: float = _LONGEST_PAUSE,
-        jitter: Callable[[], float] = random.random,
+        retry: Backoff = _RETRY,
         looks: float = _LOOKS,
     ) -> None:
         """Take the ports. Look every `looks` seconds for rows that another program added."""
-        super().__init__("the audit", store, clock, first_pause=first_pause, longest_pause=longest_pause, jitter=jitter)
+        super().__init__("the audit", store, clock, retry=retry)
         self._sinks = sinks
         self._mask = redactor.text
         self._board = board
@@ -160,7 +159,7 @@ class AuditExporter(Courier[AuditBatch]):
             return
         now = self._clock.now()
         # A result without a wait gets the longest pause.
-        since = tables.audit_sinks.failed(item.sink.name, now, now + (result.wait or self._longest_pause))
+        since = tables.audit_sinks.failed(item.sink.name, now, now + (result.wait or self._retry.longest))
         if now - since >= REPORT_AFTER:
             self._board.report(tables, self._failing(item, result.error))
 

@@ -56,7 +56,7 @@ async def test_a_dead_socket_is_noticed_and_replaced() -> None:
 
 def test_the_usual_times_replace_a_dead_socket_within_a_minute() -> None:
     # Four pings without an answer, a look, and a connection that takes as long as it may.
-    assert USUAL.ping * 4 + USUAL.look + USUAL.first_pause + 10 < 60
+    assert USUAL.ping * 4 + USUAL.look + USUAL.retry.first + 10 < 60
 
 
 async def test_what_is_handed_over_again_after_a_cut_runs_once(workspace: Workspace) -> None:

@@ -11,6 +11,7 @@ import time
 from functools import partial
 
 from deploybot import Card, Tone
+from deploybot.backoff import Backoff
 from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.domain import Place
 from deploybot.ports import Tables
@@ -70,7 +71,7 @@ async def test_acknowledged_and_delivered_whatever_goes_wrong() -> None:
         store, clock, gauge = workspace.world.store, WallClock(), Gauge()
         for person in range(PEOPLE):
             workspace.double.user(f"U{person:05d}")
-        worker = OutboxWorker(store, {"slack": workspace.slack}, clock, first_pause=0.05)
+        worker = OutboxWorker(store, {"slack": workspace.slack}, clock, retry=Backoff(0.05, 60.0))
         work = [asyncio.create_task(one) for one in (worker.run(), gauge.run(), _trouble(workspace, rolls))]
         talking = asyncio.create_task(_chatter(workspace, rolls))
         for state in range(STATES):

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from deploybot import Card
+from deploybot.backoff import Backoff
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
 from deploybot.chat.slack.oauth_scopes import HOOK
@@ -31,7 +32,7 @@ SEED = int(os.environ.get("SEED", secrets.randbits(32)))
 ROOM = "C0OPS00"
 PEOPLE = {"UANA": "ana", "UBEN": "ben", "UCEM": "cem"}
 SIGNING_SECRET = "0123456789abcdef0123456789abcdef"
-QUICK = Times(ping=0.5, look=0.1, linger=0.3, first_pause=0.02, longest_pause=0.2, hurry=25.0)
+QUICK = Times(ping=0.5, look=0.1, linger=0.3, retry=Backoff(0.02, 0.2), hurry=25.0)
 
 
 def dice() -> random.Random:

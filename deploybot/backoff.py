@@ -1,15 +1,18 @@
-"""Pauses between retries: they grow after each failure in a row, up to a limit."""
+"""Pauses between retries: those that grow after each failure in a row, and those that the other side asks for."""
 
 from __future__ import annotations
 
+import email.utils
 import itertools
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 from deploybot.errors import Unreachable
 
 _MOST_STEPS = 60
 """Growth stops after this many failures, so that the number does not overflow."""
+_LONGEST_REQUESTED = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,36 @@ class Backoff:
 def requested_pause(problem: BaseException) -> float:
     """Return how many seconds the other side asked the bot to wait; 0.0 if it did not say."""
     return problem.retry_after if isinstance(problem, Unreachable) else 0.0
+
+
+def requested_seconds(retry_after: str, now: float) -> float | None:
+    """Parse the value of a Retry-After header (RFC 9110, 10.2.3), a number or a date, into seconds from 0 to a day.
+
+    Return None if it is neither. `now` is in seconds since the epoch.
+    """
+    text = retry_after.strip()
+    try:
+        is_number = text.isascii() and text.isdigit()
+        seconds = float(text) if is_number else email.utils.parsedate_to_datetime(text).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST_REQUESTED)
+
+
+class RequestedPauses:
+    """Pauses that the other side asked for, each in one channel or for one kind of call."""
+
+    def __init__(self) -> None:
+        """Start without pauses."""
+        self._ends: dict[Hashable, float] = {}
+
+    def note(self, key: Hashable, seconds: float) -> None:
+        """Begin a pause for a key."""
+        self._ends[key] = time.monotonic() + seconds
+
+    def check(self, what: str, key: Hashable) -> None:
+        """Raise Unreachable while the pause of a key lasts."""
+        left = self._ends.get(key, 0.0) - time.monotonic()
+        if left > 0:
+            raise Unreachable(what, "it asked the bot to slow down", retry_after=left)
+        self._ends.pop(key, None)

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from deploybot.backoff import Backoff, requested_pause
+from deploybot.backoff import Backoff, RequestedPauses, requested_pause, requested_seconds
 from deploybot.errors import StoreError, Unreachable
 
 
@@ -41,3 +41,39 @@ def test_every_row_of_failures_begins_with_the_first_pause() -> None:
 def test_only_the_other_side_asks_for_a_pause() -> None:
     problems = (Unreachable("x", "slow", retry_after=7.0), Unreachable("x", "down"), StoreError("full"), TimeoutError())
     assert [requested_pause(one) for one in problems] == [7.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 40.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("9" * 400, 86400.0),
+        ("Thu, 01 Jan 2170 00:00:00 GMT", 86400.0),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("٣", None),
+        ("Thu, 99 Jan 2000 00:00:00 GMT", None),
+    ],
+)
+def test_requested_seconds(header: str, seconds: float | None) -> None:
+    assert requested_seconds(header, now=60.0) == seconds
+
+
+def test_a_requested_pause_holds_for_its_key_alone() -> None:
+    pauses = RequestedPauses()
+    pauses.note("chat", 60.0)
+    pauses.check("Slack", "another chat")
+    with pytest.raises(Unreachable, match="Slack") as caught:
+        pauses.check("Slack", "chat")
+    assert 59.0 < caught.value.retry_after <= 60.0
+
+
+def test_a_requested_pause_ends() -> None:
+    pauses = RequestedPauses()
+    pauses.note("chat", 0.0)
+    pauses.check("Slack", "chat")

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Collection, Mapping, Sequence
 
-from deploybot.backoff import Backoff
+from deploybot.backoff import Backoff, RequestedPauses
 from deploybot.chat.unwritable_channels import MissingChannels
 from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
@@ -39,7 +39,7 @@ class OutboxWorker(Courier[OutboxItem]):
         """Take the ports, and `missing`, which reports closed channels. `Courier` explains `retry`."""
         super().__init__("the outbox", store, clock, retry=retry)
         self._chats = chats
-        self._quiet: dict[tuple[str, str], float] = {}
+        self._pauses = RequestedPauses()
         self._missing = missing
 
     def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[OutboxItem]:
@@ -63,15 +63,13 @@ class OutboxWorker(Courier[OutboxItem]):
 
     async def _send(self, item: OutboxItem) -> str:
         """Send a card. Raises Unreachable while the chat wants a pause, which applies to all lanes of the channel."""
-        channel, now = (item.place.platform, item.place.channel), time.monotonic()
-        if (left := self._quiet.get(channel, 0.0) - now) > 0:
-            raise Unreachable(item.place.platform, "it asked the bot to slow down", retry_after=left)
-        self._quiet.pop(channel, None)
+        channel = (item.place.platform, item.place.channel)
+        self._pauses.check(item.place.platform, channel)
         try:
             return await self._say(item)
         except Unreachable as error:
             if error.retry_after:
-                self._quiet[channel] = time.monotonic() + error.retry_after
+                self._pauses.note(channel, error.retry_after)
             raise
 
     async def _say(self, item: OutboxItem) -> str:

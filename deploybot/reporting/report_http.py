@@ -7,7 +7,6 @@ lead elsewhere. Failed calls and answers become deploybot's errors here: `Unreac
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import ipaddress
 import json
 import socket
@@ -22,6 +21,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from deploybot import __version__
+from deploybot.backoff import requested_seconds
 from deploybot.errors import Unreachable, UserError, system_words
 from deploybot.net.address_guard import may_be_called
 from deploybot.untrusted_input import Unreadable, json_of
@@ -197,21 +197,11 @@ def retry_after(answer: ReportAnswer, now: float) -> float:
     document.
     """
     fields = {name.lower(): value for name, value in answer.headers.items()}
-    asked = _seconds(fields.get("retry-after", ""), now)
+    asked = requested_seconds(fields.get("retry-after", ""), now) or 0.0
     for prefix in ("x-ratelimit-", "ratelimit-"):
         if not asked and fields.get(prefix + "remaining") == "0":
             asked = _number(fields.get(prefix + "reset", "")) - now
     return min(max(asked, 0.0), _LONGEST_WAIT)
-
-
-def _seconds(text: str, now: float) -> float:
-    """Return the seconds until a `Retry-After` value, a number or a date; 0.0 for anything else."""
-    if number := _number(text):
-        return number
-    try:
-        return email.utils.parsedate_to_datetime(text).timestamp() - now
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _number(text: str) -> float:

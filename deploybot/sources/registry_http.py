@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from deploybot.backoff import requested_seconds
 from deploybot.domain import DOCKER_HUB
 from deploybot.errors import Unreachable, system_words
 from deploybot.ports import Clock
@@ -24,7 +24,7 @@ _HUB_API = "registry-1.docker.io"
 _MOST_BYTES = 4 << 20
 _MOST_HOPS = 3
 _REST = 60.0
-_LONGEST_REST = 86400.0
+_SHORTEST_REST = 1.0
 _MANY = 429
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -149,7 +149,8 @@ class Peer:
             self.left = int(left[:9])
         if answer.status != _MANY:
             return
-        rest = _seconds(answer.headers.get("Retry-After", ""), self._clock.now())
+        asked = requested_seconds(answer.headers.get("Retry-After", ""), self._clock.now())
+        rest = _REST if asked is None else max(asked, _SHORTEST_REST)
         self._rests_until = self._clock.now() + rest
         hint = "A login in [registries.NAME] raises the limit."
         why = f"its rate limit is reached; it asked the bot to wait {show_duration(rest)}"
@@ -162,18 +163,6 @@ def _moved(answer: RegistryAnswer) -> URL:
         return answer.url.join(URL(answer.headers.get("Location", "")))
     except ValueError:
         return URL()
-
-
-def _seconds(text: str, now: float) -> float:
-    """Parse a Retry-After (RFC 9110, 10.2.3), in seconds or as a date, into seconds."""
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return min(max(float(text), 1.0), _LONGEST_REST)
-    try:
-        then = email.utils.parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return _REST
-    return min(max(then - now, 1.0), _LONGEST_REST)
 
 
 def _words(problem: Exception) -> str:

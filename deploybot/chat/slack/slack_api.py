@@ -7,6 +7,7 @@ Nothing is retried here: only the caller knows whether a retry is safe.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -15,6 +16,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from deploybot.backoff import RequestedPauses, requested_seconds
 from deploybot.chat.rate_limits import Pace, Rate, Urgency
 from deploybot.chat.slack.connection_problems import DEAD_TOKENS, GRANT, SlackProblems
 from deploybot.chat.slack.oauth_scopes import SCOPES
@@ -71,7 +73,7 @@ class SlackApi:
         self._app_token = app_token
         self._health = health
         self._pace = Pace(())
-        self._quiet: dict[str, float] = {}
+        self._pauses = RequestedPauses()
         self._waiting: Counter[str] = Counter()
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._times.answer))
         self._client = AsyncWebClient(
@@ -96,7 +98,7 @@ class SlackApi:
         channel = str(args.get("channel", "")) if method == "chat.postMessage" else ""
         key = f"{method} {channel}".rstrip()
         await self._turn(method, key, urgency)
-        self._heed(key)
+        self._pauses.check("Slack", key)
         given = {name: value for name, value in args.items() if value is not None and value != ""}
         is_app = SCOPES[method] == ("connections:write",)
         # The library moves the token from these into the header.
@@ -168,13 +170,6 @@ class SlackApi:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unreachable("Slack", str(error) or type(error).__name__) from None
 
-    def _heed(self, key: str) -> None:
-        """Raise Unreachable while Slack's requested pause lasts."""
-        left = self._quiet.get(key, 0.0) - asyncio.get_running_loop().time()
-        if left > 0:
-            raise Unreachable("Slack", "it asked the bot to slow down", retry_after=left)
-        self._quiet.pop(key, None)
-
     def _refusal(self, method: str, key: str, error: SlackApiError, token: str) -> Unreachable | SlackRefused:
         """Return our own error for Slack's error."""
         response = error.response
@@ -183,7 +178,7 @@ class SlackApi:
         why = str(body.get("error", "")) if isinstance(body, dict) else ""
         if status == _TOO_MANY:
             wait = _retry_after(response.headers) or 1.0
-            self._quiet[key] = asyncio.get_running_loop().time() + wait
+            self._pauses.note(key, wait)
             return Unreachable("Slack", "too many messages", retry_after=wait)
         if why in DEAD_TOKENS:
             wrong, cure = DEAD_TOKENS[why]
@@ -200,8 +195,7 @@ class SlackApi:
 
 def _retry_after(headers: Mapping[str, str]) -> float:
     """Return the seconds of Retry-After, or 0.0 without a valid header."""
-    text = str(headers.get("Retry-After", ""))
-    return float(text) if text.isascii() and text.isdigit() else 0.0
+    return requested_seconds(str(headers.get("Retry-After", "")), time.time()) or 0.0
 
 
 def _scopes(headers: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import asyncio
 import io
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,6 +31,7 @@ from telegram import (
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter, TelegramError
 from telegram.request import HTTPXRequest
 
+from deploybot.backoff import RequestedPauses
 from deploybot.chat.rate_limits import Pace, Rate, Urgency
 from deploybot.domain import Place
 from deploybot.errors import ChannelClosed, Unreachable, UserError
@@ -119,7 +119,7 @@ class Calls:
         self._bot = bot
         self._limits = limits
         self._pace = Pace([limits.overall])
-        self._quiet: dict[str, float] = {}
+        self._pauses = RequestedPauses()
 
     async def send(
         self,
@@ -227,25 +227,18 @@ class Calls:
         self, chat: str, work: Callable[[], Awaitable[T]], within: float = _WITHIN, *, urgency: Urgency
     ) -> T:
         """Make a call that counts as a message. It waits for the rate limits, and fails during a requested pause."""
-        self._keep_quiet(chat)
+        self._pauses.check(WHAT, chat)
         rates = (self._limits.chat, self._limits.group) if chat.startswith("-") else (self._limits.chat,)
         try:
             async with asyncio.timeout(_TURN_WITHIN):
                 await self._pace.turn(chat, *rates, urgency=urgency)
         except TimeoutError:
             raise Unreachable(WHAT, "too many messages for that chat", retry_after=1.0) from None
-        self._keep_quiet(chat)
+        self._pauses.check(WHAT, chat)
         try:
             return await self._tried(chat, work, within)
         finally:
             self._pace.answered(chat, *rates)
-
-    def _keep_quiet(self, chat: str) -> None:
-        """Raise Unreachable while the pause that Telegram requested for this chat lasts."""
-        left = self._quiet.get(chat, 0.0) - time.monotonic()
-        if left > 0:
-            raise Unreachable(WHAT, "it asked the bot to slow down", retry_after=left)
-        self._quiet.pop(chat, None)
 
     async def _tried(self, chat: str, work: Callable[[], Awaitable[T]], within: float) -> T:
         """Make a call, and turn its errors into our own."""
@@ -254,7 +247,7 @@ class Calls:
                 return await work()
         except RetryAfter as error:
             seconds = seconds_of(error)
-            self._quiet[chat] = time.monotonic() + seconds
+            self._pauses.note(chat, seconds)
             raise Unreachable(WHAT, "it asked the bot to slow down", retry_after=seconds) from None
         except ChatMigrated as error:
             raise ChatMoved(str(error.new_chat_id)) from None

@@ -16,13 +16,12 @@ from deploybot.card import Button
 from deploybot.command import Command, Follow, Handler, command
 from deploybot.dispatch import dispatcher, error_card
 from deploybot.dispatch.argument_lookup import Subject, arguments_of
-from deploybot.dispatch.recent_messages import Allowance
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
 from deploybot.errors import Denied, EngineError, Locked, StepFailed, StoreError, Unhealthy, Unreachable, UserError
 from deploybot.masking import MASK, Redactor
 from deploybot.parsing import Call, Ref
 from deploybot.ports import Tables
-from deploybot.testing import FakeClock, FakeReleases
+from deploybot.testing import FakeReleases
 from tests.world import SETTINGS, STRANGER, TEAM, V1, V2, World, make_world
 
 SECRET = "correct-horse-battery"
@@ -333,11 +332,6 @@ async def test_a_repeated_message_runs_once_across_a_restart(world: World) -> No
     assert await world.maybe("deploy shop", ident="one") is None
     assert len(world.deployments.asked) == 1
     assert await world.maybe("deploy shop", ident="two") is not None
-
-
-def test_allowances_are_kept_for_a_bounded_number_of_people() -> None:
-    allowance = Allowance(FakeClock(), answers=1, seconds=60.0, limit=2)
-    assert [allowance.allows(key) for key in "aabca"] == [True, False, True, True, True]
 
 
 async def test_messages_without_an_id_are_all_taken(world: World) -> None:

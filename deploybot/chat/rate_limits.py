@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from deploybot.card import Card
+from deploybot.token_bucket import TokenBucket
 
 _SLACK = 1.1
 """How much slower than allowed to send: calls sent at the right distance can arrive closer together."""
@@ -46,35 +47,15 @@ class Rate:
     seconds: float
 
 
-class _Bucket:
-    """A leaky bucket that never exceeds its rate in any window: half of it is available at once, half drips in."""
+def _bucket(rate: Rate) -> TokenBucket:
+    """Return a bucket that never exceeds a rate in any window: half of it is available at once, half drips in."""
+    size = max(rate.count // 2, 1)
+    return TokenBucket(max(rate.count - size, 1) / (rate.seconds * _SLACK), size)
 
-    def __init__(self, rate: Rate) -> None:
-        self._room = max(rate.count // 2, 1)
-        self._drip = max(rate.count - self._room, 1) / (rate.seconds * _SLACK)
-        self._level = 0.0
-        self._at = 0.0
 
-    def wait(self, now: float, urgency: Urgency) -> float:
-        """Return the seconds until one more call fits. Notifications leave half of the burst free, cards a quarter."""
-        room = self._room - self._room * urgency // _QUARTERS
-        return max((self._left(now) + 1 - room) / self._drip, 0.0)
-
-    def take(self, now: float) -> None:
-        """Count a call."""
-        self._level, self._at = self._left(now) + 1, now
-
-    def arrived(self, now: float) -> None:
-        """Count from now if only one call fits at a time: the last one may have been delayed on its way."""
-        if self._room == 1 and self._level:
-            self._level, self._at = 1.0, now
-
-    def empty(self, now: float) -> bool:
-        """Return whether all calls have drained."""
-        return not self._left(now)
-
-    def _left(self, now: float) -> float:
-        return max(self._level - (now - self._at) * self._drip, 0.0)
+def _wait(bucket: TokenBucket, now: float, urgency: Urgency) -> float:
+    """Return the seconds until one more call fits. Notifications leave half of the burst free, cards a quarter."""
+    return bucket.wait(now, reserve=bucket.size * urgency // _QUARTERS)
 
 
 @dataclass(slots=True, eq=False)
@@ -94,7 +75,7 @@ def _order(call: _Call) -> tuple[int, int]:
 class _Line:
     """The calls that wait for one channel, in sending order. `since` numbers when the first got to the front."""
 
-    buckets: tuple[_Bucket, ...]
+    buckets: tuple[TokenBucket, ...]
     waiting: list[_Call] = field(default_factory=list)
     since: int = 0
 
@@ -107,7 +88,7 @@ class Pace:
 
     def __init__(self, overall: Sequence[Rate], *, remember: int = 2_000) -> None:
         """Take the overall rates, and how many idle channels to remember."""
-        self._overall = tuple(map(_Bucket, overall))
+        self._overall = tuple(map(_bucket, overall))
         self._remember = remember
         self._lines: OrderedDict[tuple[str, tuple[Rate, ...]], _Line] = OrderedDict()
         self._busy: dict[_Line, None] = {}
@@ -135,11 +116,15 @@ class Pace:
             raise
 
     def answered(self, channel: str, *rates: Rate) -> None:
-        """Note that a call was answered. Only now has it surely arrived, and the next one keeps its distance."""
+        """Note that a call was answered. Only now has it surely arrived: it may have been delayed on its way.
+
+        So if only one call fits at a time, the next one keeps its distance from now on.
+        """
         if line := self._lines.get((channel, rates)):
             now = asyncio.get_running_loop().time()
             for bucket in line.buckets:
-                bucket.arrived(now)
+                if bucket.size == 1:
+                    bucket.restart(now)
 
     def _grant(self) -> None:
         """Release all calls that may go out now, and set a timer for the next one."""
@@ -154,7 +139,7 @@ class Pace:
                 if call.go.done():  # it is cancelled, but its task has not run yet
                     self._leave(line, call)
                     break
-                wait = max((one.wait(now, call.urgency) for one in (*line.buckets, *self._overall)), default=0.0)
+                wait = max((_wait(one, now, call.urgency) for one in (*line.buckets, *self._overall)), default=0.0)
                 if not wait:
                     self._let_go(line, call, now)
                     break
@@ -183,12 +168,12 @@ class Pace:
     def _line(self, channel: str, rates: tuple[Rate, ...]) -> _Line:
         """Return the channel's line. Forget old lines that are empty and whose calls have drained."""
         key = (channel, rates)
-        line = self._lines.setdefault(key, _Line(tuple(map(_Bucket, rates))))
+        line = self._lines.setdefault(key, _Line(tuple(map(_bucket, rates))))
         self._lines.move_to_end(key)
         now = asyncio.get_running_loop().time()
         while len(self._lines) > self._remember:
             oldest = next(iter(self._lines.values()))
-            if oldest.waiting or not all(bucket.empty(now) for bucket in oldest.buckets):
+            if oldest.waiting or not all(bucket.is_full(now) for bucket in oldest.buckets):
                 break
             self._lines.popitem(last=False)
         return line

@@ -17,13 +17,13 @@ from deploybot.card import Card, Line
 from deploybot.command import Code, Context, Incoming, Services
 from deploybot.dispatch.argument_lookup import Sees, Subject, Unseen, arguments_of, nameable, subject_of
 from deploybot.dispatch.error_replies import error_card
-from deploybot.dispatch.recent_messages import Allowance
 from deploybot.dispatch.request_audit import RequestAudit
 from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
 from deploybot.parsing import LONGEST, Addressed, Call, Form, clean, complete, find, hear, parse, read_command
 from deploybot.policy import OPEN_COMMANDS
 from deploybot.ports import Clock, Store, TextRedactor
+from deploybot.token_bucket import Allowances
 from deploybot.units import show_duration
 
 log = logging.getLogger(__name__)
@@ -99,8 +99,8 @@ class Dispatcher:
         apps = services.settings.apps.values()
         self._everything = frozenset((app.name, name) for app in apps for name in app.environments)
         self._taken = SeenKeys(_REMEMBERED)
-        self._allowance = Allowance(clock, answers=3, seconds=60.0)
-        self._allowance_of_all = Allowance(clock, answers=30, seconds=60.0)
+        self._allowance = Allowances(3, 60.0)
+        self._allowance_of_all = Allowances(30, 60.0)
 
     async def handle(self, incoming: Incoming, reply: Reply) -> Card | None:
         """Answer one message; None if there is nothing to answer. Only cancellation raises.
@@ -166,10 +166,10 @@ class Dispatcher:
 
         Senders of codes count `alone`: other strangers can't keep the right code from being read.
         """
-        identity = incoming.identity
+        identity, now = incoming.identity, self._clock.now()
         if identity.platform == _CONSOLE:
             return True
-        return self._allowance.allows(identity) and (alone or self._allowance_of_all.allows(identity.platform))
+        return self._allowance.takes(identity, now) and (alone or self._allowance_of_all.takes(identity.platform, now))
 
     async def _turn_away(self, incoming: Incoming) -> Card:
         """Show a stranger how to get access."""

@@ -20,6 +20,7 @@ from deploybot.http_server import WebServer
 from deploybot.metrics import METRICS
 from deploybot.ports import Clock, NewDelivery, Store
 from deploybot.setup_notices import Notice
+from deploybot.token_bucket import TokenBucket
 from deploybot.units import show_size
 from deploybot.webhooks.body_reading import plain
 from deploybot.webhooks.delivery_writer import DeliveryWriter
@@ -27,7 +28,6 @@ from deploybot.webhooks.hook_addresses import HookAddress
 from deploybot.webhooks.sender_notices import nobody_reads, too_large_notice
 from deploybot.webhooks.sender_port import ForgedError, Received, Sender
 from deploybot.webhooks.senders import sender
-from deploybot.webhooks.token_bucket import Bucket
 
 _BURST_SECONDS = 10
 _AGAIN = 60.0
@@ -77,7 +77,7 @@ class Receiver:
 
         Call this before the server starts.
         """
-        endpoint = _Endpoint(address, sender(address.sender), Bucket(self._rate, self._rate * _BURST_SECONDS))
+        endpoint = _Endpoint(address, sender(address.sender), TokenBucket(self._rate, self._rate * _BURST_SECONDS))
         handler = functools.partial(self._take, endpoint)
         refused = functools.partial(self._too_large, endpoint)
         server.add_post(address.path, handler, refused)
@@ -87,7 +87,7 @@ class Receiver:
         """Log a body that is too large, and report the first one. It is unknown whether it was authentic."""
         METRICS.webhooks.add(endpoint.name, "too_large")
         size = show_size(request.content_length) if request.content_length else f"more than {show_size(most)}"
-        if not endpoint.refusals.take(time.monotonic()):
+        if not endpoint.refusals.take_if_free(time.monotonic()):
             log.warning(
                 "%s: a body of %s from %s (%s) was refused with 413: raise max_body in [http] of bot.toml, now %s",
                 endpoint.path,
@@ -111,7 +111,7 @@ class Receiver:
         except ForgedError as error:
             log.info("%s: refused: %s", endpoint.path, error)
             return endpoint.refuse("forged", 403, "The signature or secret is missing or wrong.")
-        wait = endpoint.bucket.take(now)
+        wait = endpoint.bucket.take_if_free(now)
         if wait:
             return endpoint.refuse("limited", 429, "Too many at once.", retry_after=wait)
         if not self._shelf.room(len(received.body)):
@@ -132,14 +132,14 @@ class _Endpoint:
 
     __slots__ = ("address", "bucket", "name", "path", "refusals", "secret", "sender")
 
-    def __init__(self, address: HookAddress, caller: Sender, bucket: Bucket) -> None:
+    def __init__(self, address: HookAddress, caller: Sender, bucket: TokenBucket) -> None:
         self.address = address
         self.name = address.sender
         self.path = address.path
         self.secret = address.secret.reveal()
         self.sender = caller
         self.bucket = bucket
-        self.refusals = Bucket(_REFUSALS / _AGAIN, _REFUSALS)
+        self.refusals = TokenBucket(_REFUSALS / _AGAIN, _REFUSALS)
 
     def answer(self, result: str, body: bytes) -> web.Response:
         """Return a 2xx response, and count it."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from telegram import Message, Update
 from telegram.error import TelegramError
 
+from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
@@ -37,7 +38,6 @@ from deploybot.chat.telegram.telegram_posting import Post
 from deploybot.chat.telegram.telegram_reply_target import INTERVAL, SeenUpdate
 from deploybot.chat.unwritable_channels import Closed, nobody_hears
 from deploybot.command import Incoming
-from deploybot.dispatch.recent_messages import Allowance
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable
 from deploybot.ports import Store
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 _STOP_WITHIN = 2.0
 _LET_GO_WITHIN = 1.0
+_REMEMBERED = 1_000
 _PAUSES = (1.0, 5.0, 30.0, 120.0)
 _NOT_YOURS = "That question has expired or was for someone else. Press the button again."
 _HIDDEN = (
@@ -87,7 +88,7 @@ class TelegramChat:
         """Create the parts without connecting."""
         self._parts = parts
         self._homes = homes
-        self._hidden = Allowance(parts.clock, answers=1, seconds=300.0)
+        self._hidden = SeenKeys(_REMEMBERED, forget_after=300.0)
         self._bot = make_bot(settings, poll=patience.poll, grace=patience.grace)
         self._calls = Calls(self._bot, limits)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -208,7 +209,7 @@ class TelegramChat:
     async def _turn_away(self, message: Message) -> None:
         """Explain to an anonymous administrator why a command was ignored, at most every five minutes per chat."""
         asked = is_hidden(message) and (message.text or "").startswith("/") and meant(message, self._line.me)
-        if asked and self._hidden.allows(message.chat.id):
+        if asked and self._hidden.first_time(message.chat.id, self._parts.clock.now()):
             await self._post.note(place_of(message), literal(_HIDDEN), reply_to=message.message_id)
 
     async def _hide(self, message: Message) -> None:

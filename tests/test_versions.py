@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.domain.version_ranges import ImageVersion, Range
+from deploybot.domain.version_ranges import Range
+from deploybot.domain.versions import Version, image_version, major_minor
 
 OLD = ("0.0.3", "0.0.4", "0.3.0", "0.3.9", "0.4.0", "1.0.0", "1.3.9", "1.4.0", "1.4.2", "v1.4.10", "1.4", "v1")
 NEW = ("1.5.0-rc.1", "1.5.0-rc.2", "1.5.0", "1.9.9", "2.0.0-rc.1", "2.0.0", "2.1.0", "2026.11.21")
@@ -41,7 +42,7 @@ TAGS = (*OLD, *NEW, *ODD)
 def test_ranges(text: str, there: str, not_there: str, newest: str) -> None:
     wanted = Range.read(text)
     assert wanted is not None
-    found = {tag for tag in TAGS if (version := ImageVersion.read(tag)) and wanted.holds(version)}
+    found = {tag for tag in TAGS if (version := image_version(tag)) and wanted.holds(version)}
     assert set(there.split()) <= found
     assert not set(not_there.split()) & found
     assert wanted.newest(TAGS) == newest
@@ -54,7 +55,7 @@ def test_what_is_no_range(text: str) -> None:
 
 @pytest.mark.parametrize("tag", ["1.4", "v1", "latest", "01.2.3", "1.2.3.4", "1.4.2_1", "V1.2.3", "1.2.3-", ""])
 def test_what_is_no_version(tag: str) -> None:
-    assert ImageVersion.read(tag) is None
+    assert image_version(tag) is None
 
 
 def test_the_order_of_the_specification() -> None:
@@ -62,8 +63,8 @@ def test_the_order_of_the_specification() -> None:
     text = (
         "1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0 2.0.0 2.1.0"
     )
-    versions = [ImageVersion.read(tag) for tag in [*text.split(), "2.1.1"]]
-    orders = [version.order for version in versions if version]
+    versions = [image_version(tag) for tag in [*text.split(), "2.1.1"]]
+    orders = [version for version in versions if version]
     assert len(orders) == 11
     assert all(one < other for one, other in itertools.pairwise(orders))
 
@@ -76,9 +77,32 @@ def test_carets_and_tildes_are_pairs_of_bounds(low: tuple[int, int, int], one: t
     major, minor, patch = low
     below = f"{major + 1}" if major else f"0.{minor + 1}" if minor else f"0.0.{patch + 1}"
     text = ".".join(map(str, low))
-    version = ImageVersion(one)
+    version = Version(one)
     for short, long in ((f"^{text}", f">={text} <{below}"), (f"~{text}", f">={text} <{major}.{minor + 1}")):
         first, second = Range.read(short), Range.read(long)
         assert first is not None
         assert second is not None
         assert first.holds(version) is second.holds(version)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("2.26.1", (2, 26)),
+        ("v2.24.5-desktop.1", (2, 24)),
+        ("2.40-rc1", (2, 40)),
+        ("1.41", (1, 41)),
+        ("5.0.0\n", (5, 0)),
+        ("", None),
+        ("dev", None),
+        ("2", None),
+        ("2.", None),
+        (".5", None),
+        ("vv2.1", None),
+        ("٢.٣", None),
+        ("9" * 5_000 + ".1", None),
+        ("1." + "9" * 5_000, None),
+    ],
+)
+def test_versions_of_programs(text: str, numbers: tuple[int, int] | None) -> None:
+    assert major_minor(text) == numbers

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from deploybot.autodeploy.tag_order import version_of
 from deploybot.domain import Heads, Pin
+from deploybot.domain.versions import tag_version
 from deploybot.events.watched_refs import fits
 from deploybot.settings import Auto
 
@@ -110,7 +110,7 @@ def _newest(
 
 
 def _is_later(name: str, old: str, tags: Mapping[str, str], dates: Mapping[str, float]) -> bool:
-    new_version, old_version = version_of(name), version_of(old)
+    new_version, old_version = tag_version(name), tag_version(old)
     if new_version and old_version:
         return new_version > old_version
     return old not in tags or dates.get(tags[name], 0.0) > dates.get(tags[old], 0.0)
@@ -121,9 +121,9 @@ def newest_tag(tags: Mapping[str, str], dates: Mapping[str, float], *, early: bo
 
     Pre-releases (`v2.0.0-rc.1`) count only if `early` is set. Return an empty text if there is none.
     """
-    versions = {name: version for name in tags if (version := version_of(name)) is not None}
+    versions = {name: version for name in tags if (version := tag_version(name)) is not None}
     if versions:
-        fit = {name: version for name, version in versions.items() if early or version.whole}
+        fit = {name: version for name, version in versions.items() if early or version.is_release}
         return max(sorted(fit), key=fit.__getitem__, default="")
     return max(sorted(tags), key=lambda name: dates.get(tags[name], 0.0), default="")
 
@@ -135,7 +135,7 @@ def undated(auto: Auto, there: There) -> tuple[str, ...]:
         groups.append([name for name in there.heads.tags if fits(auto.tag, name)])
     if auto.release:
         groups.append([name for name in there.published if name in there.heads.tags])
-    plain = (names for names in groups if not any(map(version_of, names)))
+    plain = (names for names in groups if not any(map(tag_version, names)))
     return tuple(dict.fromkeys(there.heads.tags[name] for names in plain for name in names))
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from deploybot.domain.safe_regex import LinearMatch, LinearPattern, compiled
-from deploybot.domain.version_ranges import ImageVersion, Range
+from deploybot.domain.version_ranges import Range
+from deploybot.domain.versions import image_version
 
 Order = Literal["number", "time"]
 _NUMBERS: Final = re.compile(r"[0-9]+")
@@ -85,8 +86,8 @@ def is_release_like(tag: str) -> bool:
 
 def is_of_another_form(rule: TagRule, tag: str) -> bool:
     """Return whether a tag can never count, however new it is. A version outside a range may be left out on purpose."""
-    version = ImageVersion.read(tag) if rule.range is not None else None
-    return bool(rule.why_not(tag)) and (version is None or bool(version.pre))
+    version = image_version(tag) if rule.range is not None else None
+    return bool(rule.why_not(tag)) and (version is None or not version.is_release)
 
 
 def pattern_for(tag: str) -> str:
@@ -113,12 +114,13 @@ def _numbers(match: LinearMatch) -> tuple[int, ...]:
 
 
 def _why_not_in(wanted: Range, text: str, tag: str) -> str:
-    version = ImageVersion.read(tag)
+    version = image_version(tag)
     if version is not None:
         if wanted.holds(version):
             return ""
-        if version.pre and version.numbers not in wanted.early:
-            return f"`-{'.'.join(version.pre)}` makes it a pre-release, and `{text}` names none of that version"
+        if not version.is_release and version.numbers not in wanted.early:
+            pre = tag.partition("+")[0].partition("-")[2]
+            return f"`-{pre}` makes it a pre-release, and `{text}` names none of that version"
         return f"it is not in `{text}`"
     numbers = tag.removeprefix("v").partition("-")[0].split(".")
     if not all(part.isdecimal() and part.isascii() for part in numbers):

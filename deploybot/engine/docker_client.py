@@ -17,11 +17,12 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from deploybot.domain import Container, EngineFacts, Image
+from deploybot.domain.versions import major_minor
 from deploybot.engine import docker_json
 from deploybot.engine.bounded_transport import BoundedAdapter, limited
 from deploybot.engine.stream_connection import EngineAddress
 from deploybot.engine.stream_request import EngineRefused, words_of
-from deploybot.untrusted_input import Unreadable, digits_of, json_of, object_of, objects_of, text_of, unforeseen
+from deploybot.untrusted_input import Unreadable, json_of, object_of, objects_of, text_of, unforeseen
 
 T = TypeVar("T")
 
@@ -166,5 +167,6 @@ def _client(address: EngineAddress, timeout: float, version: str) -> APIClient:
 
 
 def _number(version: object) -> tuple[int, int]:
-    major, _, minor = text_of(version, "ApiVersion").partition(".")
-    return digits_of(major, "ApiVersion"), digits_of(minor, "ApiVersion")
+    if (found := major_minor(text_of(version, "ApiVersion"))) is None:
+        raise Unreadable("ApiVersion is not a version")
+    return found

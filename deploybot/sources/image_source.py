@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from deploybot.domain import Pin, canonical_image
 from deploybot.domain.image_tags import TagPattern, TagRule, advice_for, reasons
-from deploybot.domain.version_ranges import ImageVersion
+from deploybot.domain.versions import image_version
 from deploybot.errors import NoImage, Unreachable
 from deploybot.ports import Clock
 from deploybot.settings import App, RegistryLogin
@@ -158,7 +158,7 @@ def _no_version(spot: _ImageSpot, rule: TagRule, tags: tuple[str, ...]) -> NoIma
     """Explain that no tag matches, why the most likely tags do not, and how to include them."""
     what = "no version in" if rule.range else "no tag that matches"
     likely = reasons(rule, tags)[:_SHOWN]
-    versions = sorted((found.order, tag) for tag in tags if (found := ImageVersion.read(tag))) if rule.range else []
+    versions = sorted((found, tag) for tag in tags if (found := image_version(tag))) if rule.range else []
     newest = ", ".join(tag for _, tag in reversed(versions[-_SHOWN:]))
     hint = f"Its newest versions: {newest}." if newest else f"None of its {len(tags)} tags is a version such as 1.4.2."
     if not rule.range:

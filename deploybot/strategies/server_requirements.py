@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deploybot.domain import Release
+from deploybot.domain.versions import major_minor
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.units import show_size
@@ -67,16 +68,13 @@ def check_compose(site: Site) -> None:
             f"{site.server} has no Docker Compose, but {site.app.name} needs it.",
             hint="Install docker-compose-plugin (Docker's packages) or docker-compose-v2 (the distribution's) there.",
         )
-    if version(facts.compose_version) < OLDEST_COMPOSE:
+    if compose_version(site) < OLDEST_COMPOSE:
         raise UserError(
             f"{site.server} has Docker Compose {facts.compose_version}, but at least 1.27 is required.",
             hint="Install docker-compose-plugin (Docker's packages) or docker-compose-v2 (the distribution's) there.",
         )
 
 
-def version(text: str) -> tuple[int, int]:
-    """Return major and minor of versions such as `2.26.1` or `v2.24.5-desktop.1`; 2.0 if the text cannot be parsed."""
-    parts = text.lstrip("v").split(".")
-    if len(parts) > 1 and parts[0].isdecimal() and parts[1].isdecimal():
-        return int(parts[0]), int(parts[1])
-    return 2, 0
+def compose_version(site: Site) -> tuple[int, int]:
+    """Return major and minor of the server's Compose; 2.0 if they are unknown."""
+    return major_minor(site.facts.compose_version) or (2, 0)

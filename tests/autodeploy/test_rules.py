@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from deploybot.autodeploy.tag_order import version_of
 from deploybot.autodeploy.watched_sources import There, newest_tag, news, undated
 from deploybot.domain import Build, BuildState, Heads, Pin
+from deploybot.domain.versions import tag_version
 from deploybot.events.build_verdicts import Light, judge
 from deploybot.settings import Auto
 from tests.store.examples import seeded
@@ -37,18 +37,18 @@ ORDER = (
 def test_versions_have_their_order() -> None:
     dice = seeded()
     for one, later in itertools.combinations(ORDER, 2):
-        assert version_of(one) < version_of(later), (one, later)  # type: ignore[operator]
+        assert tag_version(one) < tag_version(later), (one, later)  # type: ignore[operator]
     tags = dict.fromkeys(dice.sample(ORDER, len(ORDER)), "")
     assert newest_tag(tags, {}, early=True) == "v10"
 
 
 @pytest.mark.parametrize("tag", ["", "v", "latest", "v1.x", "v1..2", "nightly-abc", "v1.2.3.4.5", "1.2-"])
 def test_what_is_no_version(tag: str) -> None:
-    assert version_of(tag) is None
+    assert tag_version(tag) is None
 
 
 def test_build_metadata_has_no_order() -> None:
-    assert version_of("1.0.0+a") == version_of("1.0.0+b")
+    assert tag_version("1.0.0+a") == tag_version("1.0.0+b")
 
 
 def test_a_new_branch_of_a_pattern_is_new_and_the_first_ones_are_not() -> None:

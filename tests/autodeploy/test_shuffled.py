@@ -16,11 +16,11 @@ import pytest
 
 from deploybot.autodeploy.detector import TriggerDetector
 from deploybot.autodeploy.pending_deployments import Refusal, TriggerRequests
-from deploybot.autodeploy.tag_order import SemanticVersion, version_of
 from deploybot.autodeploy.trigger_records import TriggerBook
 from deploybot.card import Card
 from deploybot.command import Incoming
 from deploybot.domain import Event, Kind, Plan, Push, Release, Running, State, Tagged, Trigger
+from deploybot.domain.versions import Version, tag_version
 from deploybot.ports import Tables
 from deploybot.settings import App
 from deploybot.store.database import Database
@@ -132,8 +132,8 @@ async def tags(shuffle: Shuffle, dice: random.Random) -> tuple[bool, bool]:
     return backwards, refs.tags[max(names, key=version)] not in shuffle.deployed
 
 
-def version(tag: str) -> SemanticVersion:
-    found = version_of(tag)
+def version(tag: str) -> Version:
+    found = tag_version(tag)
     assert found is not None
     return found
 

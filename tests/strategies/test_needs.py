@@ -7,7 +7,7 @@ import pytest
 from deploybot.domain import Release, ServerFacts
 from deploybot.errors import UserError
 from deploybot.strategies import STRATEGIES
-from deploybot.strategies.server_requirements import check_compose, version
+from deploybot.strategies.server_requirements import check_compose, compose_version
 from tests.strategies.conftest import make_app, site_of
 
 NEW = Release(commit="b" * 40, ref="v2")
@@ -97,6 +97,8 @@ def test_docker_and_compose() -> None:
 
 
 def test_versions() -> None:
-    assert [version(text) for text in ("2.26.1", "v2.24.5-desktop.1", "1.29.2", "5.0.0", "", "dev")] == [
+    texts = ("2.26.1", "v2.24.5-desktop.1", "1.29.2", "5.0.0", "", "dev")
+    sites = [site_of(make_app("compose"), replace(GOOD, compose_version=text)) for text in texts]
+    assert [compose_version(site) for site in sites] == [
         *((2, 26), (2, 24), (1, 29), (5, 0), (2, 0), (2, 0)),
     ]

@@ -39,7 +39,7 @@ from deploybot.strategies.compose.step_values import (
     restore_values,
     up_values,
 )
-from deploybot.strategies.server_requirements import check_compose, check_server, version
+from deploybot.strategies.server_requirements import check_compose, check_server, compose_version
 
 _SPARE = 60.0
 
@@ -238,7 +238,7 @@ def _compose(site: Site) -> dict[str, str]:
     return {
         **_project(site),
         "DEPLOYBOT_COMPOSE": " ".join(site.facts.compose),
-        "DEPLOYBOT_COMPOSE_MAJOR": str(version(site.facts.compose_version)[0]),
+        "DEPLOYBOT_COMPOSE_MAJOR": str(compose_version(site)[0]),
         "DEPLOYBOT_COMPOSE_FILES": "\n".join(site.files or compose.files),
         "DEPLOYBOT_COMPOSE_ORDER": "\n".join(compose.order),
         "DEPLOYBOT_COMPOSE_WAIT": f"{compose.wait:.0f}",

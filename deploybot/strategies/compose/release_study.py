@@ -23,7 +23,7 @@ from deploybot.strategies.compose.release_record import WORKING_FOLDER
 from deploybot.strategies.compose.service_effects import WantedService, effects_of
 from deploybot.strategies.compose.service_images import work_of
 from deploybot.strategies.compose.step_values import ReleaseStudy, below, observed_of
-from deploybot.strategies.server_requirements import version
+from deploybot.strategies.server_requirements import compose_version
 
 CONFIG = "compose_config"
 PATHS = "compose_paths"
@@ -100,7 +100,7 @@ def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, make
         facts=study.facts,
         effects=effects,
         answers=study.answers,
-        version=version(site.facts.compose_version),
+        version=compose_version(site),
         names=(site.app.name, _repository_name(site)),
         need_disk=site.app.need_disk if makes else 0,
     )

@@ -23,7 +23,7 @@ from deploybot.strategies.compose.compose_override import override_of, write_ove
 from deploybot.strategies.compose.mounted_paths import PathFacts, sources_of
 from deploybot.strategies.compose.service_images import full_name, images_below, repositories_of, tag_of, work_of
 from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL
-from deploybot.strategies.server_requirements import version
+from deploybot.strategies.server_requirements import compose_version
 
 _NOT_STARTED = frozenset({"created", "dead"})
 
@@ -57,7 +57,7 @@ def nothing() -> dict[str, str]:
 
 def major(site: Site) -> int:
     """Return Compose's major version."""
-    return version(site.facts.compose_version)[0]
+    return compose_version(site)[0]
 
 
 def next_tags(site: Site, config: ComposeConfig) -> dict[str, str]:

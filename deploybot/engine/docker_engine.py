@@ -26,11 +26,11 @@ from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Usage
 from deploybot.engine.docker_errors import explain, unexplained
 from deploybot.engine.docker_json import UsageSample, event
 from deploybot.engine.docker_socket import EngineSocket, Ssh
+from deploybot.engine.log_frames import Frames
 from deploybot.engine.stream_connection import EngineAddress, SocketWire, Wire
 from deploybot.engine.stream_request import Dial, EngineRefused, get
 from deploybot.errors import DeploybotError, EngineError
 from deploybot.metrics import METRICS
-from deploybot.net.stream_frames import Frames
 from deploybot.ports import Host
 from deploybot.settings import DockerTls, Server
 from deploybot.untrusted_input import Unreadable, json_of, object_of
@@ -237,7 +237,8 @@ class DockerEngine:
             async with get(self._dialled, f"/v{client.api}{target}", timeout=self._timeout) as answer:
                 while (left := deadline - loop.time()) > 0:
                     try:
-                        piece = await answer.read(min(left, self._timeout))
+                        async with asyncio.timeout(min(left, self._timeout)):
+                            piece = await answer.body()
                     except TimeoutError:
                         if not endless:
                             raise

@@ -6,8 +6,9 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from deploybot.engine.stream_request import LONGEST_WORDS, CutShort, EngineRefused
+from deploybot.engine.stream_request import LONGEST_WORDS, EngineRefused
 from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
+from deploybot.net.http1 import CutShort
 from deploybot.ssh.ssh_errors import plain
 from deploybot.trusted_files import UnsafeFileError
 

@@ -1,1 +1,1 @@
-"""Check which addresses may be called, and read streamed HTTP bodies, for all connections."""
+"""Check which addresses may be called, and read HTTP/1.1, for all connections."""

@@ -1,8 +1,7 @@
-"""Decode the Docker Engine's streams: chunked HTTP bodies, and frames of stdout and stderr. No I/O.
+"""Decode the frames of stdout and stderr in a container's log. No I/O.
 
-Chunked transfer coding is RFC 9112, section 7.1. Frames are described in the Engine API under "Attach to a container":
-eight bytes (stream, three zeros, length as big-endian 32 bits), then the payload. A container with a terminal has no
-frames. Both classes buffer only the piece that is still incomplete.
+They are described in the Engine API under "Attach to a container": eight bytes (stream, three zeros, length as
+big-endian 32 bits), then the payload. A container with a terminal has no frames.
 """
 
 from __future__ import annotations
@@ -10,65 +9,19 @@ from __future__ import annotations
 import re
 import struct
 
-_LINE_END = b"\r\n"
 _NEWLINE = 10
-_LONGEST_SIZE_LINE = 1024
-_SIZE = re.compile(rb" *+([0-9A-Fa-f]{1,16}) *+(?:;.*)?", re.DOTALL)
 _HEADER = struct.Struct(">BxxxL")
 _TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) ")
 _LONGEST_TIME = 36
 """The length of a match, including the blank after it."""
 
 
-class BadStream(ValueError):
-    """The bytes violate the protocol."""
-
-
-class Chunked:
-    """Decode a body with chunked transfer coding. `done` is True only after the end was received."""
-
-    def __init__(self) -> None:
-        self.done = False
-        self._buffer = b""
-        self._left = 0
-        self._gap = 0
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the part of the body in `data`. Raises BadStream if a chunk size is missing or invalid."""
-        buffer = self._buffer + data
-        position, end, pieces = 0, len(buffer), list[bytes]()
-        while position < end and not self.done:
-            if not self._left:
-                line_end = buffer.find(_LINE_END, position + self._gap)
-                if line_end < 0:
-                    break
-                self._left = _chunk_size(buffer[position + self._gap : line_end])
-                self.done = not self._left
-                # From now on the previous chunk's line end comes before every size.
-                self._gap, position = 2, line_end + 2
-            piece = buffer[position : position + self._left]
-            pieces.append(piece)
-            position += len(piece)
-            self._left -= len(piece)
-        self._buffer = buffer[position:]
-        if len(self._buffer) > _LONGEST_SIZE_LINE:
-            raise BadStream("no chunk size where one should be")
-        return b"".join(pieces)
-
-
-def _chunk_size(line: bytes) -> int:
-    """Return a chunk's size (RFC 9112, 7.1). Accept only digits: a negative size would never end."""
-    size = _SIZE.fullmatch(line)
-    if size is None:
-        raise BadStream("no chunk size where one should be")
-    return int(size[1], 16)
-
-
 class Frames:
     """Join a container log's stdout and stderr into one stream of whole lines.
 
     The Engine splits lines at 16 KiB and puts a time before every part. This joins them again. If the other stream
-    starts in the middle of a line, the line is ended first, so nothing is mixed or delayed.
+    starts in the middle of a line, the line is ended first, so nothing is mixed or delayed. Only an incomplete frame is
+    buffered.
     """
 
     def __init__(self, *, framed: bool | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from deploybot.config.report_rules import check_others
 from deploybot.config.route_rules import check_routes
 from deploybot.config.signing_rules import check_signing
 from deploybot.domain import canonical_image
+from deploybot.net.address_guard import is_loopback
 from deploybot.settings import App, Environment, HealthSettings, Hook, Logs, Secret, Server, Settings, project_name
 
 _ONE_OF: dict[type, tuple[str, ...]] = {
@@ -138,11 +138,7 @@ def _server(path: Path, server: Server, settings: Settings) -> Iterator[Problem]
 
 def _loopback(url: str) -> bool:
     """Return whether a URL that was found valid before points to this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def _no_server(name: str, settings: Settings) -> str:

@@ -7,23 +7,21 @@ lead elsewhere. Failed calls and answers become deploybot's errors here: `Unreac
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
-import socket
 import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from deploybot import __version__
 from deploybot.backoff import requested_seconds
 from deploybot.errors import Unreachable, UserError, system_words
-from deploybot.net.address_guard import may_be_called
+from deploybot.net.address_guard import check_resolved
+from deploybot.net.guarded_resolver import GuardedResolver
 from deploybot.untrusted_input import Unreadable, json_of
 
 WITHIN = 15.0
@@ -34,33 +32,6 @@ _SHOWN = 200
 _REFUSED = frozenset({400, 410, 413, 422})
 """Statuses of a request that the other side understood and will never accept."""
 _NOT_ALLOWED = frozenset({401, 403, 404})
-
-
-class _Forbidden(OSError):
-    """A name leads to an address that the bot never calls."""
-
-
-class _Guarded(AbstractResolver):
-    """Resolves names. Refuses a name if any of its addresses is link-local or a metadata address."""
-
-    def __init__(self, inner: AbstractResolver) -> None:
-        self._inner = inner
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        for one in found:
-            _look_at(one["host"])
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def _look_at(address: str) -> None:
-    if not may_be_called(address):
-        raise _Forbidden(f"it resolves to {address}, a link-local or metadata address, which the bot never calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +82,7 @@ class Caller:
         """
         try:
             parsed = URL(url, encoded=True)
-            _look_at_literal(parsed.host or "")
+            check_resolved(parsed.host or "")
             async with (
                 asyncio.timeout(self._within),
                 self._opened().request(method, parsed, headers=headers, data=body, allow_redirects=False) as response,
@@ -126,23 +97,12 @@ class Caller:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    resolver=_Guarded(self._resolver or ThreadedResolver()), limit_per_host=4
-                ),
+                connector=aiohttp.TCPConnector(resolver=GuardedResolver(self._resolver), limit_per_host=4),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"deploybot/{__version__}"},
                 auto_decompress=False,
             )
         return self._session
-
-
-def _look_at_literal(host: str) -> None:
-    """Check a host that is an IP address: the resolver does not see it."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return
-    _look_at(host)
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:

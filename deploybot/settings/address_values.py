@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from deploybot.net.address_guard import IpAddress, is_metadata, is_metadata_name
+from deploybot.net.address_guard import UNSPECIFIED, refusal
 
 _SSH = re.compile(r"([a-z_A-Z][\w.-]*\$?)@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(\d{1,5}))?", re.ASCII)
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
@@ -56,7 +56,7 @@ def ssh_target(text: str) -> tuple[str, str, int]:
         raise ValueError('should be "user@host" or "user@host:port"')
     host = match[2].strip("[]")
     if match[2].startswith("["):
-        _address(match[2])
+        _check_form(match[2])
     return match[1], host, _port(match[3] or "22")
 
 
@@ -65,36 +65,35 @@ def _ssh(text: str) -> str:
     return text
 
 
-def _address(host: str) -> IpAddress | None:
-    """Return the IP address of a URL's host; None for a name.
+def _check_form(host: str) -> None:
+    """Raise ValueError for an address that is not written in the usual form.
 
     Every HTTP client takes a host whose last label is a number for an address (WHATWG URL, host parsing), such as
     0x7f.1 or 2130706433. Only the usual four decimal numbers are accepted.
     """
     if host.startswith("["):
         try:
-            return ipaddress.IPv6Address(host.strip("[]"))
+            ipaddress.IPv6Address(host.strip("[]"))
         except ValueError:
             raise ValueError("should have a valid IPv6 address in its brackets") from None
-    if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]):
+    elif _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]):
         try:
-            return ipaddress.IPv4Address(host)
+            ipaddress.IPv4Address(host)
         except ValueError:
             raise ValueError("should have its address as four decimal numbers, such as 127.0.0.1") from None
-    return None
 
 
 def _reachable(host: str) -> None:
-    """Raise ValueError for hosts of a cloud's metadata service: reading it gives control of the machine."""
+    """Raise ValueError for a host that is invalid, or that the bot never calls."""
     if not _HOST.fullmatch(host):
         raise ValueError("should have a host name or address")
-    address = _address(host)
-    if is_metadata_name(host) or (address and is_metadata(address)):
-        raise ValueError("should not be a link-local or metadata address")
+    _check_form(host)
+    if why := refusal(host.strip("[]")):
+        raise ValueError(f"should not be {why}{': use 127.0.0.1 or [::1]' if why == UNSPECIFIED else ''}")
 
 
 def leads_astray(host: str) -> bool:
-    """Return whether a host is invalid, or is a link-local or metadata address (name or address)."""
+    """Return whether a host is invalid, or one that the bot never calls (name or address)."""
     try:
         _reachable(f"[{host}]" if ":" in host else host)
     except ValueError:

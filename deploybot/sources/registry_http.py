@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from deploybot.backoff import requested_seconds
 from deploybot.domain import DOCKER_HUB
 from deploybot.errors import Unreachable, system_words
+from deploybot.net.guarded_resolver import GuardedResolver
 from deploybot.ports import Clock
 from deploybot.settings.address_values import leads_astray
 from deploybot.units import show_duration
@@ -36,22 +35,6 @@ class RegistryAnswer(NamedTuple):
     headers: CIMultiDictProxy[str]
     body: bytes
     url: URL
-
-
-class Careful(AbstractResolver):
-    """Resolve names with the system, but refuse link-local and metadata addresses."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the allowed addresses of a name. Raises OSError if there are none."""
-        found = await aiohttp.ThreadedResolver().resolve(host, port, family)
-        if safe := [one for one in found if not leads_astray(one["host"].partition("%")[0])]:
-            return safe
-        raise OSError(None, "it resolves to a link-local or metadata address")
-
-    async def close(self) -> None:
-        """Do nothing: there is nothing to close."""
 
 
 class Peer:
@@ -77,7 +60,7 @@ class Peer:
         """Open a session for a few requests."""
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=self._ask_within),
-            connector=aiohttp.TCPConnector(resolver=Careful(), limit=4),
+            connector=aiohttp.TCPConnector(resolver=GuardedResolver(), limit=4),
             headers={"User-Agent": "deploybot", "Accept-Encoding": "identity"},
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -6,10 +6,8 @@ address that it checked. A second lookup can't lead elsewhere.
 
 from __future__ import annotations
 
-import ipaddress
-
 from deploybot.errors import Unreachable
-from deploybot.net.address_guard import is_metadata
+from deploybot.net.address_guard import address_of, refusal
 from deploybot.ssh import remote_shell
 from deploybot.ssh.ssh_connection import SshConnection
 
@@ -22,7 +20,7 @@ _MOST = 16
 async def addresses(link: SshConnection, host: str) -> tuple[str, ...]:
     """Return the addresses to connect to for a name or an address, in the server's order; at most 16.
 
-    Raises Unreachable if there are none, or if any of them is a link-local or metadata address.
+    Raises Unreachable if there are none, or if any of them may not be called.
     """
     found = (host,) if _is_address(host) else await _looked_up(link, host)
     if not found and host.lower().rstrip(".") == "localhost":
@@ -30,11 +28,9 @@ async def addresses(link: SshConnection, host: str) -> tuple[str, ...]:
     if not found:
         raise Unreachable(f"{host} on {link.server}", "the name is unknown there")
     for address in found:
-        if is_metadata(ipaddress.ip_address(address.partition("%")[0])):
-            why = "a link-local or metadata address, which the bot never calls"
-            raise Unreachable(
-                f"{host} on {link.server}", why if address == host else f"it resolves to {address}, {why}"
-            )
+        if why := refusal(address):
+            what = why if address == host else f"it resolves to {address}, {why}"
+            raise Unreachable(f"{host} on {link.server}", f"{what}, which the bot never calls")
     return found
 
 
@@ -47,8 +43,4 @@ async def _looked_up(link: SshConnection, name: str) -> tuple[str, ...]:
 
 
 def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    return address_of(text) is not None

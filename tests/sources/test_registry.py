@@ -21,9 +21,9 @@ from aiohttp.test_utils import TestServer
 from deploybot.domain import Pin
 from deploybot.domain.image_tags import Order, TagPattern
 from deploybot.errors import NoImage, Unreachable
+from deploybot.net.guarded_resolver import GuardedResolver
 from deploybot.settings import App, ImageOf, RegistryLogin
 from deploybot.sources.image_source import Registries
-from deploybot.sources.registry_http import Careful
 from deploybot.testing import FakeClock
 from tests.lab import Lab
 from tests.sources.shelf import BASIC, PASSWORD, USER, Shelf, Tokens, htpasswd, shelf
@@ -361,9 +361,9 @@ async def test_where_the_bot_does_not_follow(serve: Serve, place: str) -> None:
 
 
 async def test_names_that_lead_to_metadata_are_not_followed() -> None:
-    assert await Careful().resolve("127.0.0.1", 80, socket.AF_UNSPEC)
+    assert await GuardedResolver().resolve("127.0.0.1", 80, socket.AF_UNSPEC)
     with pytest.raises(OSError, match="link-local"):
-        await Careful().resolve("169.254.169.254", 80, socket.AF_UNSPEC)
+        await GuardedResolver().resolve("169.254.169.254", 80, socket.AF_UNSPEC)
 
 
 async def test_without_tls_nothing_is_said_unless_it_is_plain(open_shelf: Shelf) -> None:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from deploybot.domain import AuditRow
 from deploybot.errors import Unreachable, system_words
-from deploybot.net.address_guard import may_be_called
+from deploybot.net.address_guard import check_resolved
 from deploybot.ports import ChatFinding
 from deploybot.reporting.audit_sinks.audit_sink import Reached, rfc3339
 from deploybot.settings.address_values import syslog_target
@@ -125,10 +125,7 @@ class SyslogSink:
         kind = socket.SOCK_DGRAM if self._kind == "udp" else socket.SOCK_STREAM
         found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port, type=kind)
         for *_, address in found:
-            if not may_be_called(str(address[0])):
-                raise OSError(
-                    f"it resolves to {address[0]}, a link-local or metadata address, which the bot never calls"
-                )
+            check_resolved(str(address[0]))
         return [(family, kind, address) for family, _, _, _, address in found]
 
     async def _arrived(self, line: socket.socket) -> None:

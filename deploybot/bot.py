@@ -62,14 +62,18 @@ _NOISY = ("asyncssh", "docker", "urllib3", "asyncio", "httpx", "httpcore", "tele
 class Bot:
     """The bot, built from settings and adapters. `serve` runs it until `stop` is called."""
 
-    def __init__(self, settings: Settings, world: Adapters) -> None:
-        """Build the bot without starting, opening or connecting anything. Raise ConfigError for a bad plug-in."""
+    def __init__(self, settings: Settings, world: Adapters, *, on_quiet: Callable[[], None] = lambda: None) -> None:
+        """Build the bot without starting, opening or connecting anything. Raise ConfigError for a bad plug-in.
+
+        `on_quiet` is called when a deployment, a console client or a command has ended.
+        """
         self._settings = settings
         self._world = world
+        self._on_quiet = on_quiet
         codes = CodeFiles(settings.bot.data / "codes")
         self._access = Access(settings, world.store, world.clock, codes, event_places(settings))
         self.telling = telling(settings, world)
-        self.deployments = deployments(settings, world, codes, self.telling)
+        self.deployments = deployments(settings, world, codes, self.telling, on_end=self._ended)
         services = Services(
             settings=settings,
             deployments=self.deployments,
@@ -85,8 +89,6 @@ class Bot:
         )
         board = notice_board(settings, world)
         self.by_itself = by_itself(settings, world, self._access, self.dispatcher)
-        self.on_end: Callable[[], None] = _nothing
-        self.deployments.queue.on_end = self._ended
         parts = Parts(
             handle=self.dispatcher.handle,
             complete=self.dispatcher.complete,
@@ -95,7 +97,7 @@ class Bot:
             bot=__version__,
             commands=services.commands,
         )
-        self.console = Console(settings.bot.data / "console.sock", parts)
+        self.console = Console(settings.bot.data / "console.sock", parts, on_quiet=on_quiet)
         self._web = web_server(settings, self._problems)
         self._inbox = webhooks(settings, world, self._web, self._listeners(), board)
         missing = MissingChannels(board, keys_of_channels(settings))
@@ -104,7 +106,7 @@ class Bot:
         self._outbox = OutboxWorker(world.store, by_platform, world.clock, missing=missing)
         self._reports = reports(settings, world)
         self._audit = audit_export(settings, world, board)
-        world.database.on_outbox = self._wake
+        world.database.connect_workers(self._wake)
         self._work: Sequence[asyncio.Task[None]] = ()
         self._stop = asyncio.Event()
 
@@ -205,7 +207,7 @@ class Bot:
     def _ended(self, app: str) -> None:
         """Check what waits for the end of a deployment."""
         self._unlocked(app)
-        self.on_end()
+        self._on_quiet()
 
     def _unlocked(self, app: str) -> None:
         """Check which automatic deployments wait for an environment of this app."""
@@ -257,10 +259,6 @@ def _tell_break(task: asyncio.Task[None]) -> None:
         log.error("%s broke", task.get_name(), exc_info=task.exception())
 
 
-def _nothing() -> None:
-    """Do nothing at the end of a deployment."""
-
-
 async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapters, *, temporary: bool = False) -> None:
     """Run the bot until SIGTERM, SIGINT, or the end of the client that started it; a `temporary` one longer.
 
@@ -290,9 +288,9 @@ async def _run_temporary(settings: Settings, world: Adapters, starter: Starter) 
 
     file = PrivateLog(settings.bot.data / LOG)
     _log_to(file, settings.bot, world.redactor)
-    bot = Bot(settings, world)
-    life = TemporaryLife(bot.deployments.queue, bot.console)
-    bot.on_end = life.look
+    changed = asyncio.Event()
+    bot = Bot(settings, world, on_quiet=changed.set)
+    life = TemporaryLife(bot.deployments.queue, bot.console, changed)
 
     def ready() -> None:
         _say_ready(starter, done=False)

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 class WebServer:
     """The HTTP server. `problems` returns each part's problem by name (`database`, `slack`), empty for none.
 
-    `health` answers `/healthz`. Callers that know more than `problems` may replace it before `start`.
+    `/healthz` answers with their status. Callers that know more add their own handler for it.
     """
 
     def __init__(
@@ -56,8 +56,7 @@ class WebServer:
         self._gate = gate or ConnectionGate(max_body=max_body)
         self._routes: dict[str, dict[str, Handler]] = {}
         self._refused: dict[str, Refused] = {}
-        self.health: Handler = self._health
-        self.add_get("/healthz", self._answer_health)
+        self.add_get("/healthz", self._health)
         self._runner: web.ServerRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -69,7 +68,7 @@ class WebServer:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def add_get(self, path: str, handler: Handler) -> None:
-        """Add a route for GET (and HEAD) requests. Call it before `start`."""
+        """Add a route for GET (and HEAD) requests, or replace it. Call it before `start`."""
         self._routes.setdefault(path, {}).update({hdrs.METH_GET: handler, hdrs.METH_HEAD: handler})
 
     def add_post(self, path: str, handler: Handler, refused: Refused | None = None) -> None:
@@ -177,9 +176,6 @@ class WebServer:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # The bytes written so far are not part of the answer.
         request.writer.output_size = 0
-
-    async def _answer_health(self, request: web.Request) -> web.StreamResponse:
-        return await self.health(request)
 
     async def _health(self, _: web.Request) -> web.Response:
         """Answer 200 if the bot works and 503 if it is down, with only the status."""

@@ -46,6 +46,7 @@ class Queue:
         beginning: Beginning,
         runner: DeploymentRunner,
         tell: CardPublisher,
+        on_end: Callable[[str], object],
     ) -> None:
         """Take the ports and parts; `zone` is the bot's time zone, for times on cards."""
         self._store = store
@@ -55,7 +56,7 @@ class Queue:
         self._beginning = beginning
         self._runner = runner
         self._tell = tell
-        self.on_end: Callable[[str], None] = _nobody
+        self._on_end = on_end
         self._stops: dict[int, CancellationWatch] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -126,7 +127,7 @@ class Queue:
         def forget(_: asyncio.Task[None]) -> None:
             self._tasks.pop(number, None)
             self._stops.pop(number, None)
-            self.on_end(deployment.plan.app)
+            self._on_end(deployment.plan.app)
 
         task.add_done_callback(forget)
 
@@ -269,7 +270,3 @@ class Queue:
         """End a deployment as unknown because the bot itself failed, and claim nothing else."""
         outcome = f"Something broke on my side, id {mark}. `status` shows what runs now."
         await self._end_waiting(number, State.UNKNOWN, outcome)
-
-
-def _nobody(app: str) -> None:
-    """Ignore the end of a deployment: the default of `on_end`."""

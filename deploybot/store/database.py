@@ -31,11 +31,7 @@ _PROBE_SECONDS = 1.0
 
 
 class Database:
-    """A database file, opened by `open` or `async with`. Use it in the event loop that opened it.
-
-    `on_outbox`, if set, is called in that loop after each commit that queued a message or a report, or added to the
-    audit.
-    """
+    """A database file, opened by `open` or `async with`. Use it in the event loop that opened it."""
 
     def __init__(
         self,
@@ -54,7 +50,7 @@ class Database:
         without one, only secrets with a known form are masked.
         """
         self.path = path
-        self.on_outbox: Callable[[], None] | None = None
+        self._wake: Callable[[], None] | None = None
         self.redactor = redactor or Redactor()
         self._writer = Writer(path, way or Way(durable=durable), self.redactor)
         self._answer_within = answer_within
@@ -77,6 +73,13 @@ class Database:
     def commits(self) -> int:
         """Return the number of commits, which is lower than the number of writes if writes shared one."""
         return self._writer.commits
+
+    def connect_workers(self, wake: Callable[[], None] | None) -> None:
+        """Call `wake` after each commit that queued a message or a report, or added to the audit; None stops that.
+
+        The workers that are woken need the database first. `wake` runs in the event loop that opened it.
+        """
+        self._wake = wake
 
     async def open(self) -> None:
         """Open, check, back up and migrate the database, then start the thread. Raises StoreError with a fix."""
@@ -199,8 +202,8 @@ class Database:
     def _settle(self, jobs: Sequence[Job], put: bool) -> None:  # noqa: FBT001 - called through the loop
         for job in jobs:
             job.settle()
-        if put and self.on_outbox is not None:
-            self.on_outbox()
+        if put and self._wake is not None:
+            self._wake()
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         # If the loop is closed, nobody waits any longer.

@@ -149,6 +149,6 @@ def monitor(
     look = HealthLook(settings.bot.data, problems, tuple(settings.servers), world.pool.sights, sinks=sinks)
     token = settings.http.token.reveal() if settings.http and settings.http.token else ""
     made = Monitor(look, world.store, world.redactor.text, token)
-    server.health = made.health
+    server.add_get("/healthz", made.health)
     server.add_get("/metrics", made.metrics)
     return watch_lag() if token else None

@@ -48,9 +48,14 @@ def planner(world: Infrastructure, inspector: Inspector | None = None) -> Planne
 
 
 def deployments(
-    settings: Settings, world: Infrastructure, codes: CodeSecrets, telling: Notifier | None = None
+    settings: Settings,
+    world: Infrastructure,
+    codes: CodeSecrets,
+    telling: Notifier | None = None,
+    *,
+    on_end: Callable[[str], object] = lambda _: None,
 ) -> DeploymentEngine:
-    """Return the deployment engine with all its parts."""
+    """Return the deployment engine with all its parts. `on_end(app)` is called when a deployment has ended."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
     report = _reports_to(Reporter(targets_of(settings), world.clock), telling)
@@ -83,6 +88,7 @@ def deployments(
         beginning=beginning,
         runner=_runner(settings, world, inspector, journal, tell),
         tell=tell,
+        on_end=on_end,
     )
     return DeploymentEngine(
         settings=settings,

@@ -31,22 +31,17 @@ _STORE_WITHIN = 600.0
 class TemporaryLife:
     """Keeps a temporary bot alive until all clients have left, and all deployments that have begun have ended."""
 
-    def __init__(self, queue: Queue, console: Console) -> None:
-        """Take the queue and the console that keep it alive. Call `look` when a deployment has ended."""
+    def __init__(self, queue: Queue, console: Console, changed: asyncio.Event) -> None:
+        """Take the queue and the console that keep it alive. `changed` is set when either has less to do."""
         self._queue = queue
         self._console = console
         self._released = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._changed = changed
         self._known = asyncio.get_running_loop().time()
-        console.on_quiet = self.look
 
     def release(self) -> None:
         """Note that the client that started the bot is gone."""
         self._released.set()
-
-    def look(self) -> None:
-        """Check again whether the bot may stop, because something has ended."""
-        self._changed.set()
 
     async def run(self, part: Callable[[Parting], None]) -> None:
         """Return when the bot may stop. Call `part` once with the deployments that continue without the client."""

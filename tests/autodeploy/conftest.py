@@ -113,7 +113,7 @@ class Yard:
         assert made is not None
         self.itself = made
         made.automatic._ring = self.rung.add
-        shop.deployments.queue.on_end = self.rung.add
+        shop.on_end = self.rung.add
 
     async def restart(self, settings: Settings | None = None) -> None:
         """The bot ends, and begins anew with what is in the database."""

@@ -89,12 +89,12 @@ async def running(
     store: Database, *chats: Chat, pause: float = 0.001, worker: type[OutboxWorker] = OutboxWorker
 ) -> AsyncIterator[OutboxWorker]:
     running = worker(store, {chat.platform: chat for chat in chats}, SystemClock(), retry=Backoff(pause, 60.0))
-    store.on_outbox = running.wake
+    store.connect_workers(running.wake)
     task = asyncio.create_task(running.run())
     try:
         yield running
     finally:
-        store.on_outbox = None
+        store.connect_workers(None)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -366,7 +366,7 @@ class Storm:
         while not feeding.done() or await waiting(self.store) is not None:
             chats = {chat.platform: chat for chat in self.chats}
             worker = OutboxWorker(self.store, chats, SystemClock(), retry=Backoff(0.002, 60.0))
-            self.store.on_outbox = worker.wake
+            self.store.connect_workers(worker.wake)
             task = asyncio.create_task(worker.run())
             await asyncio.sleep(self.dice.uniform(0.01, 0.15))
             await self.kill(worker, task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,6 +105,7 @@ class Shop:
     clock: FakeClock
     images: FakeImages = field(default_factory=FakeImages)
     codes: FakeCodeSecrets = field(default_factory=FakeCodeSecrets)
+    on_end: Callable[[str], object] = lambda _: None
     deployments: DeploymentEngine = field(init=False)
     person: Person = field(init=False)
     ids: itertools.count[int] = field(default_factory=itertools.count)
@@ -122,7 +123,10 @@ class Shop:
             clock=self.clock,
             images=self.images,
         )
-        self.deployments = deployments(self.settings, world, self.codes)
+        self.deployments = deployments(self.settings, world, self.codes, on_end=self._ended)
+
+    def _ended(self, app: str) -> None:
+        self.on_end(app)
 
     @property
     def app(self) -> App:

@@ -117,7 +117,7 @@ async def test_requests_say_that_the_bot_was_started_anew(tmp_path: Path) -> Non
 
 async def test_who_listens_hears_of_every_end(shop: Shop) -> None:
     heard: list[str] = []
-    queue(shop).on_end = heard.append
+    shop.on_end = heard.append
     await shop.deploy(V1)
     await asyncio.sleep(0)
     assert heard == ["shop"]

@@ -144,7 +144,7 @@ async def test_the_worker_says_it_and_bears_a_database_that_fails(caplog: pytest
         channel.clock.advance(TEN_HOURS)
         moody = Moody(channel.store)
         said = asyncio.Event()
-        channel.store.on_outbox = said.set
+        channel.store.connect_workers(said.set)
         telling = channel.telling
         worker = asyncio.create_task(Quiet(moody, channel.clock, telling.say_due, telling._waiting).run())
         moody.gone = "the disk is gone"

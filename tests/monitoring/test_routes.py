@@ -66,7 +66,7 @@ async def serving(folder: Path, token: str, *, least_free: int = LEAST_FREE) -> 
         server = WebServer("127.0.0.1:0", lambda: site.problems)
         look = HealthLook(folder, lambda: site.problems, ("web1", "web2"), lambda: site.sights, least_free=least_free)
         monitor = Monitor(look, store, Redactor((SECRET,)).text, token)
-        server.health = monitor.health
+        server.add_get("/healthz", monitor.health)
         server.add_get("/metrics", monitor.metrics)
         await server.start()
         site.url = f"http://{server.address}"

@@ -61,12 +61,12 @@ async def exporting(
     redactor = Redactor()
     board = NoticeBoard(clock, lambda _: (ADMINS,))
     worker = AuditExporter(store, sinks, clock, redactor, board, retry=Backoff(0.01, 0.05), looks=looks)
-    store.on_outbox = worker.wake
+    store.connect_workers(worker.wake)
     task = asyncio.create_task(worker.run())
     try:
         yield worker
     finally:
-        store.on_outbox = None
+        store.connect_workers(None)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

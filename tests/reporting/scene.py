@@ -129,12 +129,12 @@ class Scene:
             close=caller.close,
             retry=Backoff(pause, 900.0),
         )
-        self.store.on_outbox = worker.wake
+        self.store.connect_workers(worker.wake)
         task = asyncio.create_task(worker.run())
         try:
             yield worker
         finally:
-            self.store.on_outbox = None
+            self.store.connect_workers(None)
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task

@@ -188,7 +188,7 @@ class Storm:
                 close=caller.close,
                 retry=Backoff(0.002, 900.0),
             )
-            self.scene.store.on_outbox = worker.wake
+            self.scene.store.connect_workers(worker.wake)
             task = asyncio.create_task(worker.run())
             await asyncio.sleep(self.dice.uniform(0.02, 0.2))
             await self.kill(worker, task)

@@ -186,7 +186,7 @@ async def test_a_message_goes_with_what_it_tells_of(store: Database) -> None:
 
 async def test_the_worker_is_woken_by_commits_that_put_something(store: Database) -> None:
     woken: list[int] = []
-    store.on_outbox = lambda: woken.append(1)
+    store.connect_workers(lambda: woken.append(1))
     await store.write(ann)
     await store.write(
         lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW)

@@ -38,7 +38,7 @@ class Console:
     interval = 0.0
     problem = ""
 
-    def __init__(self, path: Path, parts: Parts) -> None:
+    def __init__(self, path: Path, parts: Parts, *, on_quiet: Callable[[], None] = lambda: None) -> None:
         """Take the path of the socket, `data/console.sock`, and the parts of the bot."""
         self._path = path
         self._parts = parts
@@ -47,7 +47,7 @@ class Console:
         self._tasks: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
-        self.on_quiet: Callable[[], None] = _nothing
+        self._on_quiet = on_quiet
 
     @property
     def clients(self) -> int:
@@ -125,7 +125,7 @@ class Console:
             log.exception("a console client's connection broke")
         finally:
             del self._sessions[session]
-            self.on_quiet()
+            self._on_quiet()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run a coroutine that outlives its client. Its errors are logged."""
@@ -135,10 +135,6 @@ class Console:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self.on_quiet()
+        self._on_quiet()
         if not task.cancelled() and (error := task.exception()):
             log.error("a console request broke", exc_info=error)
-
-
-def _nothing() -> None:
-    """Do nothing; the default of `on_quiet`."""

@@ -18,8 +18,9 @@ from deploybot.reporting.report_http import Caller
 from deploybot.settings.address_values import (
     CallUrl,
     DockerAddress,
+    HealthPort,
     HealthUrl,
-    HostPort,
+    ListenAddress,
     SyslogAddress,
     leads_astray,
 )
@@ -65,6 +66,7 @@ CALLED = (
     *("127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "100.64.0.1", "8.8.8.8", "169.253.1.1", "223.255.255.255"),
     *("2001:db8::1", "fd00::7", "::ffff:a00:1", "64:ff9b::808:808", "2002:808:808::", "::ffff:7f00:1"),
 )
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
 NAMES = ("localhost", "shop.example.com", "metadata.example.com", "my-metadata")
 
 
@@ -112,9 +114,16 @@ def taken(kind: Any, value: str) -> bool:  # noqa: ANN401  a type of pydantic
 @pytest.mark.parametrize("host", [*NEVER, *(name for name in NEVER_BY_NAME if not name.endswith(".")), *CALLED, *NAMES])
 def test_every_address_of_bot_toml_asks_the_guard(host: str) -> None:
     is_called, written = not refusal(host), f"[{host}]" if ":" in host else host
+    health = (
+        {}
+        if host in LOOPBACK
+        else {
+            "health url": taken(HealthUrl, f"http://{written}:8000/healthz"),
+            "health tcp": taken(HealthPort, f"{written}:5432"),
+        }
+    )
     answers = {
-        "health url": taken(HealthUrl, f"http://{written}:8000/healthz"),
-        "health tcp": taken(HostPort, f"{written}:5432"),
+        **health,
         "docker": taken(DockerAddress, f"tcp://{written}:2376"),
         "syslog": taken(SyslogAddress, f"udp://{written}:514"),
         "call": taken(CallUrl, f"https://{written}/hook"),
@@ -123,6 +132,25 @@ def test_every_address_of_bot_toml_asks_the_guard(host: str) -> None:
         "leads_astray": not leads_astray(host),
     }
     assert answers == dict.fromkeys(answers, is_called)
+
+
+@pytest.mark.parametrize(("host", "loopback"), LOOPBACK.items())
+def test_a_health_check_of_every_address_asks_the_loopback_one(host: str, loopback: str) -> None:
+    written = f"[{host}]" if ":" in host else host
+    url = TypeAdapter(HealthUrl).validate_python(f"http://{written}:8000/healthz?of={written}")
+    assert url == f"http://{loopback}:8000/healthz?of={written}"
+    assert TypeAdapter(HealthUrl).validate_python(f"http://{written}/") == f"http://{loopback}/"
+    assert TypeAdapter(HealthPort).validate_python(f"{written}:5432") == f"{loopback}:5432"
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8080", "[::]:8080", "127.0.0.1:80", "[::1]:80", "localhost:80"])
+def test_the_bot_may_listen_on_every_address_of_its_machine(address: str) -> None:
+    assert TypeAdapter(ListenAddress).validate_python(address) == address
+
+
+@pytest.mark.parametrize("address", ["localhost", "0:8080", "[::]", "[x]:1", ":8080", "8080", "127.0.0.1:0"])
+def test_where_the_bot_cannot_listen(address: str) -> None:
+    assert not taken(ListenAddress, address)
 
 
 class Dns(AbstractResolver):

@@ -33,6 +33,7 @@ _KEY_FIELDS = {
 }
 _TOKEN_KEY_FIELDS = {"sk-ssh-ed25519@openssh.com": 3, "sk-ecdsa-sha2-nistp256@openssh.com": 4}
 _PORTS = 65535
+_UNSPECIFIED = re.compile(r"\A(?:0\.0\.0\.0|\[::\])(?=:|\Z)")
 
 
 def _refuse(sentence: str) -> PydanticCustomError:
@@ -83,11 +84,15 @@ def _check_form(host: str) -> None:
             raise ValueError("should have its address as four decimal numbers, such as 127.0.0.1") from None
 
 
-def _reachable(host: str) -> None:
-    """Raise ValueError for a host that is invalid, or that the bot never calls."""
+def _check_host(host: str) -> None:
     if not _HOST.fullmatch(host):
         raise ValueError("should have a host name or address")
     _check_form(host)
+
+
+def _reachable(host: str) -> None:
+    """Raise ValueError for a host that is invalid, or that the bot never calls."""
+    _check_host(host)
     if why := refusal(host.strip("[]")):
         raise ValueError(f"should not be {why}{': use 127.0.0.1 or [::1]' if why == UNSPECIFIED else ''}")
 
@@ -114,19 +119,41 @@ def _health_url(url: str) -> str:
     parts = _split(url)
     if "@" in parts.netloc:
         raise _refuse("should be a URL without user and password")
+    parts = parts._replace(netloc=_on_server(parts.netloc))
     if parts.scheme not in {"http", "https"} or parts.fragment:
         raise ValueError('should be an http or https URL, such as "http://127.0.0.1:8000/healthz"')
     _host_port(parts.netloc, default="80")
-    return url
+    return parts.geturl() if parts.netloc not in url else url
+
+
+def _on_server(netloc: str) -> str:
+    """Return `0.0.0.0` and `[::]` as the loopback addresses: a connection to them reaches the machine itself."""
+    return _UNSPECIFIED.sub(lambda match: "[::1]" if match[0].startswith("[") else "127.0.0.1", netloc)
+
+
+def _health_port(text: str) -> str:
+    return _host_port(_on_server(text))
 
 
 def _host_port(text: str, default: str = "") -> str:
+    _reachable(_with_port(text, default))
+    return text
+
+
+def _listen(text: str) -> str:
+    """Check an address of this machine: `0.0.0.0` and `[::]` are all of its addresses."""
+    _check_host(_with_port(text, ""))
+    return text
+
+
+def _with_port(text: str, default: str) -> str:
+    """Return the host of `host:port`. Raises ValueError for a port that is invalid, or missing without a default."""
     host, port = (text, "") if text.endswith("]") else (text.rpartition(":")[::2] if ":" in text else (text, ""))
-    _reachable(host)
+    _check_host(host)
     if not (port or default):
         raise ValueError('should be "host:port"')
     _port(port or default)
-    return text
+    return host
 
 
 def _docker(text: str) -> str:
@@ -227,7 +254,8 @@ def _call_url(url: str) -> str:
 
 SshTarget = Annotated[str, AfterValidator(_ssh)]
 HealthUrl = Annotated[str, AfterValidator(_health_url)]
-HostPort = Annotated[str, AfterValidator(_host_port)]
+HealthPort = Annotated[str, AfterValidator(_health_port)]
+ListenAddress = Annotated[str, AfterValidator(_listen)]
 DockerAddress = Annotated[str, AfterValidator(_docker)]
 SyslogAddress = Annotated[str, AfterValidator(_syslog)]
 HostKey = Annotated[str, AfterValidator(_host_key)]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from deploybot.settings.address_values import HealthUrl, HostPort, Repository
+from deploybot.settings.address_values import HealthPort, HealthUrl, Repository
 from deploybot.settings.event_settings import Auto, ForgeSettings, Hook, ImageOf, Notify
 from deploybot.settings.event_values import SenderName
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
@@ -36,7 +36,7 @@ class HealthSettings(SettingsPart):
     """`health = { … }`: exactly one of http, tcp, docker and command. `status` 0 accepts any 2xx."""
 
     http: HealthUrl | None = None
-    tcp: HostPort | None = None
+    tcp: HealthPort | None = None
     docker: Switch = False
     command: ShellText | None = None
     within: Seconds = 60.0

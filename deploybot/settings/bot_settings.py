@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from deploybot.settings.address_values import DockerAddress, HostPort, SshTarget, WebUrl, ssh_target
+from deploybot.settings.address_values import DockerAddress, ListenAddress, SshTarget, WebUrl, ssh_target
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
 from deploybot.settings.value_shapes import Bytes, LocalPath, Name, Seconds, SlackChannel, TimeZone
 
@@ -59,7 +59,7 @@ class Http(SettingsPart):
     how many requests per second each webhook URL accepts, and ten times as many in a burst.
     """
 
-    listen: HostPort = "127.0.0.1:8080"
+    listen: ListenAddress = "127.0.0.1:8080"
     url: WebUrl | None = None
     token: Secret | None = None
     max_body: Bytes = 25 << 20

@@ -84,10 +84,10 @@ class Crowd:
             file.write_text(token)
         slack = (
             f'[slack]\nbot_token = {{ file = "{folder}/bot" }}\napp_token = {{ file = "{folder}/app" }}\n'
-            f'channel = "{CHANNEL}"\napi_url = "{self.slack.api_url}"\n'
+            f'channel = "slack:{CHANNEL}"\napi_url = "{self.slack.api_url}"\n'
         )
         telegram = (
-            f'[telegram]\ntoken = {{ file = "{folder}/telegram" }}\nchat = {GROUP}\n'
+            f'[telegram]\ntoken = {{ file = "{folder}/telegram" }}\nchannel = "telegram:{GROUP}"\n'
             f'api_url = "{self.telegram.api_url}"\n'
         )
         return "".join({"slack": slack, "telegram": telegram}[name] for name in names)

@@ -121,6 +121,8 @@ class Bot:
 
         `beside` runs in the background after `ready`.
         """
+        for hint in self._settings.hints:
+            log.warning("bot.toml has an old form, which still works: %s", hint)
         await self._world.database.open()
         work: list[asyncio.Task[None]] = []
         self._work = work

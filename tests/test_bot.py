@@ -106,6 +106,22 @@ async def test_a_killed_bot_leaves_nothing_that_stops_the_next(config: Path) -> 
         assert process.returncode is None
 
 
+async def test_the_start_names_the_new_form_of_what_bot_toml_writes_in_an_old_one(config: Path) -> None:
+    token = config.parent / "token"
+    token.write_text("123456789:a-made-up-token-of-the-right-form")
+    token.chmod(0o600)
+    add(config, f'[telegram]\ntoken = {{ file = "{token}" }}\nchat = -1001234567890\napi_url = "http://127.0.0.1:9"')
+    async with bot(config) as process:
+        assert process.stderr is not None
+        async with asyncio.timeout(20):
+            while b"old form" not in (line := await process.stderr.readline()):
+                assert line, "the log ended"
+    hint = 'telegram.chat: write channel = "telegram:-1001234567890" instead of chat'
+    assert f"WARNING deploybot.bot: bot.toml has an old form, which still works: {hint}" in " ".join(
+        line.decode().split()
+    )
+
+
 async def test_the_first_start_prints_a_code_for_the_first_administrator(config: Path) -> None:
     async with bot(config) as process:
         assert process.stderr is not None

@@ -25,11 +25,7 @@ def places_of(deployment: Deployment, settings: Settings) -> tuple[Place, ...]:
 
 def home_places(settings: Settings) -> tuple[Place, ...]:
     """Return the default channels of the chats in bot.toml."""
-    slack, telegram = settings.slack, settings.telegram
-    found = [Place("slack", slack.channel)] if slack and slack.channel else []
-    if telegram and telegram.chat is not None:
-        found.append(Place("telegram", str(telegram.chat), str(telegram.topic or "")))
-    return tuple(found)
+    return tuple(chat.channel for chat in (settings.slack, settings.telegram) if chat and chat.channel)
 
 
 def event_places(settings: Settings) -> tuple[Place, ...]:
@@ -52,8 +48,7 @@ def keys_of_channels(settings: Settings) -> dict[tuple[str, str], str]:
     """Return the keys of bot.toml that name each channel: `apps.shop.channel and slack.channel`."""
     named: dict[tuple[str, str], list[str]] = {}
     for place in home_places(settings):
-        key = "slack.channel" if place.platform == "slack" else "telegram.chat"
-        named.setdefault((place.platform, place.channel), []).append(key)
+        named.setdefault((place.platform, place.channel), []).append(f"{place.platform}.channel")
     for app in settings.apps.values():
         keys = {f"apps.{app.name}.channel": app.channel}
         keys |= {f"apps.{app.name}.notify.{name}.channel": route.channel for name, route in app.notify.items()}

@@ -45,7 +45,7 @@ class MissingChannels:
         way_in = _FIXES.get(place.platform, "Let the bot post there")
         notice = Notice(
             key=key,
-            title=f"I cannot write in {place.channel} on {place.platform}, which {keys} of bot.toml names.",
+            title=f"I cannot write in {place}, which {keys} of bot.toml names.",
             text=f"{why} Messages for this channel are not posted.",
             fix=f"{way_in}, or correct {keys}.",
             besides=place,

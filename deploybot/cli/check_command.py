@@ -39,15 +39,15 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
         settings = options.settings()
     except ConfigError as error:
         if as_json:
-            click.echo(json.dumps({"ok": False, "problems": error.problems, "rows": []}))
+            click.echo(json.dumps({"ok": False, "problems": error.problems, "hints": [], "rows": []}))
             sys.exit(WRONG)
         raise Wrong(problems_text(error)) from error
     if not as_json:
-        click.echo("\n".join(understood(settings)))
+        click.echo("\n".join((*understood(settings), *old_forms(settings))))
     rows = () if offline else asyncio.run(_try(settings))
     failed = [row for row in rows if row.state == "failed"]
     if as_json:
-        listed = {"ok": not failed, "problems": [], "rows": [*map(row_json, rows)]}
+        listed = {"ok": not failed, "problems": [], "hints": settings.hints, "rows": [*map(row_json, rows)]}
         click.echo(json.dumps(listed, ensure_ascii=False))
     elif rows:
         click.echo()
@@ -107,14 +107,20 @@ def understood(settings: Settings) -> Iterator[str]:
             yield f"    {environment.name}: {', '.join(_of_environment(environment))}"
 
 
+def old_forms(settings: Settings) -> Iterator[str]:
+    """What bot.toml writes in an old form, and the new form; nothing if there is none."""
+    if settings.hints:
+        yield "\nbot.toml has old forms, which still work. Please change:"
+        yield from (f"  {hint}" for hint in settings.hints)
+
+
 def _of_chats(settings: Settings) -> Iterator[str]:
     slack, telegram = settings.slack, settings.telegram
     if slack:
         told = f", channel {slack.channel}" if slack.channel else ""
         yield f"  Slack by {'Socket Mode' if slack.app_token else 'HTTP'}{told}"
     if telegram:
-        topic = f", topic {telegram.topic}" if telegram.topic else ""
-        told = f", chat {telegram.chat}{topic}" if telegram.chat is not None else ""
+        told = f", channel {telegram.channel}" if telegram.channel else ""
         yield f"  Telegram by {'webhook' if telegram.webhook_secret else 'long polling'}{told}"
 
 

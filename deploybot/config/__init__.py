@@ -1,8 +1,9 @@
 """Load bot.toml into `Settings`: parse it, report all mistakes at once, and read its secrets.
 
 `load` is the only entry point. The modules: `config_tables` (which table has which keys), `validation_text` (pydantic's
-errors as plain sentences), `partial_parse` (reads what it can of a file with mistakes, so the rest is checked too),
-`cross_checks` (rules about several keys), `referenced_files` (secrets and files).
+errors as plain sentences), `old_forms` (what earlier versions wrote differently), `partial_parse` (reads what it can of
+a file with mistakes, so the rest is checked too), `cross_checks` (rules about several keys), `referenced_files`
+(secrets and files).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from deploybot import trusted_files
 from deploybot.config.config_errors import Problem, Table, in_order
 from deploybot.config.config_tables import within
 from deploybot.config.cross_checks import check
+from deploybot.config.old_forms import renew
 from deploybot.config.partial_parse import draft
 from deploybot.config.referenced_files import fetch, named_files
 from deploybot.config.validation_text import explain, inline_secrets
@@ -42,6 +44,8 @@ def load(path: Path, environ: Mapping[str, str], *, outside: bool = True) -> Set
     path = path.absolute()
     tree = _parse(path)
     problems = _label(tree)
+    hints, outdated = renew(tree)
+    problems += outdated
     context = {"base": str(path.parent)}
     try:
         settings = Settings.model_validate(tree, context=context)
@@ -56,7 +60,7 @@ def load(path: Path, environ: Mapping[str, str], *, outside: bool = True) -> Set
         mask = Redactor(secrets_of(settings)).text
         raise ConfigError(tuple(dict.fromkeys(mask(str(problem)) for problem in in_order(problems, tree))))
     apps = {name: _inherit(app) for name, app in settings.apps.items()}
-    return settings.model_copy(update={"apps": apps, "path": path})
+    return settings.model_copy(update={"apps": apps, "path": path, "hints": tuple(map(str, hints))})
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
@@ -112,8 +116,7 @@ def _label(tree: Table) -> list[Problem]:
 
     label(("servers",), tree.get("servers"))
     label(("apps",), tree.get("apps"))
-    if tree.pop("path", None) is not None:
-        problems.append(Problem(("path",), "unknown key"))
+    problems += [Problem((key,), "unknown key") for key in sorted(Settings.filled) if tree.pop(key, None) is not None]
     return problems
 
 

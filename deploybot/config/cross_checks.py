@@ -7,10 +7,10 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from deploybot.config.auto_rules import check_autos
+from deploybot.config.channel_rules import check_channels, check_routes
 from deploybot.config.config_errors import Path, Problem, dotted, listed, meant
 from deploybot.config.config_tables import within
 from deploybot.config.report_rules import check_others
-from deploybot.config.route_rules import check_routes
 from deploybot.config.signing_rules import check_signing
 from deploybot.domain import canonical_image
 from deploybot.net.address_guard import is_loopback
@@ -51,10 +51,11 @@ def check(settings: Settings) -> Iterator[Problem]:
             yield from _approvals((*path, "environments", inner), environment)
         yield from _order(path, app)
         yield from check_autos(path, app, settings)
-        yield from check_routes(path, app, settings)
+        yield from check_routes(path, app)
     yield from _registries(settings)
     yield from _shared(settings)
     yield from _chats(settings)
+    yield from check_channels(settings)
     yield from _hooks(settings)
     yield from check_others(settings)
     yield from check_signing(settings)
@@ -84,7 +85,7 @@ def _registries(settings: Settings) -> Iterator[Problem]:
 
 
 def _chats(settings: Settings) -> Iterator[Problem]:
-    """Yield problems between chats and the HTTP server, and channels of chats that are not configured."""
+    """Yield problems between chats and the HTTP server."""
     slack, telegram, http = settings.slack, settings.telegram, settings.http
     if slack and bool(slack.app_token) == bool(slack.signing_secret):
         yield Problem(("slack",), "should have exactly one of app_token (Socket Mode) and signing_secret (HTTP mode)")
@@ -92,16 +93,6 @@ def _chats(settings: Settings) -> Iterator[Problem]:
         yield Problem(("slack", "signing_secret"), "is for HTTP mode, which needs `url` in [http]")
     if telegram and telegram.webhook_secret and (http is None or http.url is None):
         yield Problem(("telegram", "webhook_secret"), "is for webhooks, which need `url` in [http]")
-    if telegram and telegram.topic and telegram.chat is None:
-        yield Problem(("telegram", "topic"), "is a topic of `chat`, but `chat` is not set")
-    there = {name for name, part in (("slack", slack), ("telegram", telegram)) if part}
-    for name, app in settings.apps.items():
-        for place in app.channel:
-            if place.platform not in there:
-                yield Problem(
-                    ("apps", name, "channel"),
-                    f"{place.channel} is on {place.platform}, but [{place.platform}] is missing",
-                )
 
 
 def _exactly_one(settings: Settings) -> Iterator[Problem]:

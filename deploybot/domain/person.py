@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
+
+_CHANNEL = re.compile(r"(?P<chat>[a-z][a-z0-9_-]*)(?::(?P<channel>[^\s:/]+)(?:/(?P<thread>[^\s:/]+))?)?", re.ASCII)
 
 
 class Action(enum.StrEnum):
@@ -127,6 +130,22 @@ class Place:
     channel: str
     thread: str = ""
     private: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> Place:
+        """Parse a channel as people write it: `CHAT:ID`, `CHAT:ID/THREAD`, or the name of a chat with one channel.
+
+        Raises ValueError for any other form. Whether the chat exists and has such ids is for the caller to check.
+        """
+        match = _CHANNEL.fullmatch(text)
+        if match is None:
+            raise ValueError("should be a chat and the id of a channel in it")
+        return cls(match["chat"], match["channel"] or match["chat"], match["thread"] or "")
+
+    def __str__(self) -> str:
+        """Return the channel as people write it: `slack:C0123456789`, `telegram:-1001234567890/45`, `console`."""
+        thread = f"/{self.thread}" if self.thread else ""
+        return self.platform if self.channel == self.platform else f"{self.platform}:{self.channel}{thread}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,9 +67,12 @@ __all__ = [
 
 
 class Settings(SettingsPart):
-    """The whole of bot.toml. Apps and environments have their names and their app's defaults filled in."""
+    """The whole of bot.toml. Apps and environments have their names and their app's defaults filled in.
 
-    filled: ClassVar[frozenset[str]] = frozenset({"path"})
+    `hints` name what bot.toml writes in an old form that still works, and the new form.
+    """
+
+    filled: ClassVar[frozenset[str]] = frozenset({"path", "hints"})
 
     bot: BotSettings = Field(default_factory=BotSettings)
     servers: dict[Name, Server] = Field(default_factory=dict)
@@ -84,6 +87,7 @@ class Settings(SettingsPart):
     otel: Otel | None = None
     audit: AuditExport | None = None
     path: Path | None = Field(default=None, exclude=True)
+    hints: tuple[str, ...] = Field(default=(), exclude=True)
 
     def direct_place(self, identity: Identity) -> Place | None:
         """Return a person's direct channel, or None without that chat. Both chats take a user id as a channel."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from deploybot.settings.address_values import DockerAddress, ListenAddress, SshTarget, WebUrl, ssh_target
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
-from deploybot.settings.value_shapes import Bytes, LocalPath, Name, Seconds, SlackChannel, TimeZone
+from deploybot.settings.value_shapes import Bytes, Channel, LocalPath, Name, Seconds, TimeZone
 
 
 class BotSettings(SettingsPart):
@@ -38,16 +38,15 @@ class SlackSettings(SettingsPart):
     bot_token: Secret
     app_token: Secret | None = None
     signing_secret: Secret | None = None
-    channel: SlackChannel | None = None
+    channel: Channel | None = None
     api_url: WebUrl = "https://slack.com/api"
 
 
 class Telegram(SettingsPart):
-    """`[telegram]`: long polling, or a webhook with `webhook_secret`. `chat` (`topic`) receives every notification."""
+    """`[telegram]`: long polling, or a webhook with `webhook_secret`. `channel` gets every notification."""
 
     token: Secret
-    chat: Whole | None = None
-    topic: Whole = Field(default=0, ge=0)
+    channel: Channel | None = None
     webhook_secret: Secret | None = None
     api_url: WebUrl = "https://api.telegram.org"
 

@@ -107,28 +107,14 @@ def _time_zone(name: object) -> ZoneInfo:
     raise ValueError(f'should be a time zone such as "{near[0]}"')
 
 
-def _slack_channel(text: str) -> str:
-    if not re.fullmatch(r"[CGD][A-Z0-9]{5,30}", text, re.ASCII):
-        raise ValueError(
-            'should be the id of a Slack channel, such as "C0123456789" (at the end of the channel\'s details)'
-        )
-    return text
-
-
 def _place(value: object) -> Place:
-    """Parse a channel of any chat: Slack's id, or Telegram's number, optionally followed by `/TOPIC`."""
+    """Parse a channel of any chat. The config checks whether the chat exists and has such ids."""
     if isinstance(value, Place):
         return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if isinstance(value, str):
-        if match := re.fullmatch(r"(-?[1-9][0-9]{3,15})(?:/([1-9][0-9]{0,9}))?", value, re.ASCII):
-            return Place("telegram", match[1], match[2] or "")
-        with contextlib.suppress(ValueError):
-            return Place("slack", _slack_channel(value))
-    raise ValueError(
-        'should be a channel: Slack\'s id such as "C0123456789", or a Telegram chat such as -1001234567890'
-    )
+    with contextlib.suppress(ValueError):
+        if isinstance(value, str):
+            return Place.read(value)
+    raise ValueError('should be a channel with its chat, such as "slack:C0123456789" or "telegram:-1001234567890"')
 
 
 def _approvers(value: object) -> tuple[str, ...]:
@@ -197,8 +183,8 @@ LocalPath = Annotated[Path, AfterValidator(_anchored)]
 Glob = Annotated[str, AfterValidator(_glob)]
 ShellText = Annotated[str, AfterValidator(_shell_text)]
 BranchName = Annotated[str, AfterValidator(_branch)]
-SlackChannel = Annotated[str, AfterValidator(_slack_channel)]
-Channels = Annotated[tuple[Annotated[Place, PlainValidator(_place)], ...], BeforeValidator(one_or_many_of_any)]
+Channel = Annotated[Place, PlainValidator(_place)]
+Channels = Annotated[tuple[Channel, ...], BeforeValidator(one_or_many_of_any)]
 Approvers = Annotated[tuple[str, ...], BeforeValidator(_approvers)]
 RefRules = Annotated[tuple[Annotated[RefRule, PlainValidator(_ref_rule)], ...], BeforeValidator(one_or_many_or_table)]
 Day = Annotated[dt.date, PlainValidator(_day)]

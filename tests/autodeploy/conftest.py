@@ -45,7 +45,7 @@ def settings_of(
                     "repo": "git@example.com:acme/shop.git",
                     "strategy": "files",
                     "directory": "/srv/shop",
-                    "channel": [CHANNEL.channel],
+                    "channel": [str(CHANNEL)],
                     "health": {"http": HEALTH, "within": "2s"},
                     "secrets": {"TOKEN": {"env": "TOKEN"}},
                     "hooks": {"github": {"secret": {"env": "HOOK"}}},

@@ -19,7 +19,7 @@ from deploybot.testing import FakeClock
 HOME, OPS, CONSOLE = Place("slack", "C0HOME0001"), Place("slack", "C0OPS00001"), Place("console", "console")
 MADE = Settings.model_validate(
     {
-        "slack": {"bot_token": {"env": "X"}, "app_token": {"env": "Y"}, "channel": HOME.channel},
+        "slack": {"bot_token": {"env": "X"}, "app_token": {"env": "Y"}, "channel": str(HOME)},
         "servers": {"web1": {"name": "web1", "ssh": "deploy@web1"}},
         "apps": {
             "shop": {
@@ -28,8 +28,8 @@ MADE = Settings.model_validate(
                 "strategy": "script",
                 "script": "deploy.sh",
                 "directory": "/srv/shop",
-                "channel": "C0OPS00001",
-                "notify": {"ops": {"channel": "C0OPS00001"}},
+                "channel": str(OPS),
+                "notify": {"ops": {"channel": str(OPS)}},
                 "environments": {"live": {"name": "live", "app": "shop", "servers": ["web1"]}},
             }
         },
@@ -82,7 +82,7 @@ async def test_it_is_reported_once_with_its_keys_and_closed_when_a_message_arriv
     ((where, notice),) = rooms.said
     assert where == HOME.channel
     keys = "apps.shop.channel and apps.shop.notify.ops.channel"
-    assert notice.title == f"I cannot write in C0OPS00001 on slack, which {keys} of bot.toml names."
+    assert notice.title == f"I cannot write in slack:C0OPS00001, which {keys} of bot.toml names."
     assert "not_in_channel" in notice.text
     assert notice.hint == f"Invite the bot there (`/invite @deploybot`), or correct {keys}."
     rooms.closed.clear()

@@ -27,10 +27,10 @@ SLACK, TELEGRAM = Place("slack", "C0123456SHOP"), Place("telegram", "-1001234567
 HOME_SLACK, HOME_TELEGRAM = Place("slack", "C0123456HOME"), Place("telegram", "-100999", "7")
 ASKED = Place("telegram", "1000", private=True)
 RELEASE = Release("1" * 40, "v1")
-BOTH = ("C0123456SHOP", -1001234567890)
+BOTH = ("slack:C0123456SHOP", "telegram:-1001234567890")
 
 
-def settings(*channels: str | int, home: bool = True) -> Settings:
+def settings(*channels: str, home: bool = True) -> Settings:
     app = {
         "name": "shop",
         "repo": "git@example.com:acme/shop.git",
@@ -40,8 +40,8 @@ def settings(*channels: str | int, home: bool = True) -> Settings:
         "channel": list(channels),
     }
     chats = {
-        "slack": {"bot_token": {"env": "A"}, "app_token": {"env": "B"}, "channel": "C0123456HOME"},
-        "telegram": {"token": {"env": "C"}, "chat": -100999, "topic": 7},
+        "slack": {"bot_token": {"env": "A"}, "app_token": {"env": "B"}, "channel": "slack:C0123456HOME"},
+        "telegram": {"token": {"env": "C"}, "channel": "telegram:-100999/7"},
     }
     return Settings.model_validate({"apps": {"shop": app}, **(chats if home else {})})
 
@@ -68,7 +68,7 @@ def test_what_nobody_asked_for_is_told_at_the_console_where_there_is_no_channel(
         ((), None, (HOME_SLACK, HOME_TELEGRAM)),
     ],
 )
-def test_who_is_told(channels: tuple[str | int, ...], asked: Place | None, expected: tuple[Place, ...]) -> None:
+def test_who_is_told(channels: tuple[str, ...], asked: Place | None, expected: tuple[Place, ...]) -> None:
     assert places_of(deployment(asked), settings(*channels)) == expected
 
 

@@ -94,16 +94,16 @@ def test_a_wrong_file_is_told_as_text_and_as_json(monkeypatch: pytest.MonkeyPatc
 def test_chats_are_named() -> None:
     token = 'token = { env = "PASSWORD" }'
     Path("bot.toml").write_text(
-        f"{BOT}[telegram]\n{token}\nchat = -1001234567890\ntopic = 7\n"
-        '[slack]\nbot_token = { env = "PASSWORD" }\napp_token = { env = "PASSWORD" }\nchannel = "C0123456789"\n'
+        f'{BOT}[telegram]\n{token}\nchannel = "telegram:-1001234567890/7"\n'
+        '[slack]\nbot_token = { env = "PASSWORD" }\napp_token = { env = "PASSWORD" }\nchannel = "slack:C0123456789"\n'
     )
     said = _check("--offline").output
-    assert "  Telegram by long polling, chat -1001234567890, topic 7\n" in said
-    assert "  Slack by Socket Mode, channel C0123456789\n" in said
+    assert "  Telegram by long polling, channel telegram:-1001234567890/7\n" in said
+    assert "  Slack by Socket Mode, channel slack:C0123456789\n" in said
 
 
 def test_offline_json_says_ok() -> None:
-    assert json.loads(_check("--offline", "--json").output) == {"ok": True, "problems": [], "rows": []}
+    assert json.loads(_check("--offline", "--json").output) == {"ok": True, "problems": [], "hints": [], "rows": []}
 
 
 def test_without_a_terminal_the_table_is_plain_and_stable() -> None:

@@ -23,12 +23,12 @@ _BOT_TOML = """
 [slack]
 bot_token = {{ file = "keys/slack_bot" }}
 app_token = {{ file = "keys/slack_app" }}
-channel = "{channel}"
+channel = "slack:{channel}"
 api_url = "{slack}"
 
 [telegram]
 token = {{ file = "keys/telegram" }}
-chat = {group}
+channel = "telegram:{group}"
 api_url = "{telegram}"
 """
 

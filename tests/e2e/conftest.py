@@ -36,7 +36,7 @@ SLACK = """
 [slack]
 bot_token = {{ env = "SLACK_BOT_TOKEN" }}
 app_token = {{ env = "SLACK_APP_TOKEN" }}
-channel = "{room}"
+channel = "slack:{room}"
 api_url = "{url}"
 """
 

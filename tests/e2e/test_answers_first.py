@@ -30,7 +30,7 @@ listen = "127.0.0.1:{port}"
 
 [telegram]
 token = {{ env = "TELEGRAM_TOKEN" }}
-chat = {group}
+channel = "telegram:{group}"
 api_url = "{url}"
 """
 

@@ -491,7 +491,7 @@ async def test_secrets_are_masked_and_addresses_that_hold_one_are_left_out(chann
 
 
 async def test_several_channels_are_told_each_once() -> None:
-    made = settings(channel=["C0SHOP11111", -1001234567890])
+    made = settings(channel=["slack:C0SHOP11111", "telegram:-1001234567890"])
     async with open_channel(made) as channel:
         await channel.hear(push())
         assert await channel.messages(HOME) == []

@@ -173,7 +173,7 @@ def test_quiet_hours_are_those_of_the_bots_time_zone(zone: str, hour: int, left:
 
 
 async def test_another_place_is_told_at_once() -> None:
-    routes = {**NIGHT, "loud": {"channel": "C0LOUD11111"}}
+    routes = {**NIGHT, "loud": {"channel": "slack:C0LOUD11111"}}
     async with open_channel(settings(notify=routes)) as channel:
         channel.clock.advance(TEN_HOURS)
         await channel.hear(push())

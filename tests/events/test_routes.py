@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploybot.chat.card_channels import places_named
-from deploybot.config.route_rules import check_routes
+from deploybot.config.channel_rules import check_channels, check_routes
 from deploybot.domain import Alert, BuildState, Change, Deployed, Event, Note, Place, Published, Tagged
 from deploybot.events.watched_refs import fits
 from tests.events.channel import HOME, NOON, build, open_channel, push, settings, sha
@@ -77,19 +77,19 @@ async def test_the_branches_of_the_app_and_of_auto_are_the_usual_ones() -> None:
     ],
 )
 async def test_what_a_route_asks_for(route: dict[str, Any], event: Event, count: int) -> None:
-    route = {**route, "channel": "C0BUILDS111"}
-    more: dict[str, object] = {"notify": {"one": route}, "environments": AUTO, "channel": "C0SHOP11111"}
+    route = {**route, "channel": "slack:C0BUILDS111"}
+    more: dict[str, object] = {"notify": {"one": route}, "environments": AUTO, "channel": "slack:C0SHOP11111"}
     assert await told(event, BUILDS, **more) == count
     assert await told(event, APP, **more) == 0
 
 
 async def test_two_routes_to_one_channel_say_it_once() -> None:
     routes = {
-        "builds": {"kinds": "build", "channel": "C0BUILDS111"},
-        "develop": {"branches": "develop", "channel": ["C0BUILDS111", "C0PROD11111"]},
+        "builds": {"kinds": "build", "channel": "slack:C0BUILDS111"},
+        "develop": {"branches": "develop", "channel": ["slack:C0BUILDS111", "slack:C0PROD11111"]},
         "rest": {},
     }
-    async with open_channel(settings(notify=routes, channel="C0SHOP11111")) as channel:
+    async with open_channel(settings(notify=routes, channel="slack:C0SHOP11111")) as channel:
         await channel.hear(build(BuildState.FAILED))
         for place in (BUILDS, PRODUCTION, APP):
             assert len(await channel.messages(place)) == 1
@@ -107,15 +107,18 @@ async def test_the_first_part_that_is_asked_for_begins_the_message() -> None:
 
 
 def test_channels_of_routes_are_among_those_that_bot_toml_names() -> None:
-    made = settings(channel="C0SHOP11111", notify={"one": {"channel": ["C0BUILDS111", "C0SHOP11111"]}})
+    made = settings(channel=str(APP), notify={"one": {"channel": [str(BUILDS), str(APP)]}})
     assert places_named(made) == (APP, BUILDS)
 
 
 def test_what_routes_name_has_to_be_there() -> None:
-    made = settings(notify={"one": {"environments": ["stagign", "production"], "channel": ["C0BUILDS111"]}})
-    assert [str(one) for one in check_routes(("apps", "shop"), made.apps["shop"], made)] == [
+    made = settings(notify={"one": {"environments": ["stagign", "production"], "channel": ["slack:C0BUILDS111"]}})
+    assert [str(one) for one in (*check_routes(("apps", "shop"), made.apps["shop"]), *check_channels(made))] == [
         'apps.shop.notify.one.environments: unknown environment of shop: "stagign", did you mean "staging"?',
-        "apps.shop.notify.one.channel: C0BUILDS111 is on slack, but [slack] is missing",
+        (
+            'apps.shop.notify.one.channel: "slack:C0BUILDS111" needs [slack], which is missing: '
+            "add it, or remove this channel"
+        ),
     ]
 
 

@@ -74,6 +74,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     "check": {
         "ok": "whether nothing failed",
         "problems": "what is wrong in bot.toml; then `rows` is empty",
+        "hints": "what bot.toml writes in an old form, and the new form",
         "rows": "what was checked",
     },
     "Row": {

@@ -47,7 +47,12 @@ _AUDIT = """\
 The output has an object for each row, oldest first. Programs can follow the chain by `previous` and `hash`. The file of
 `[audit]` has the same lines ([the audit outside](../security.md#the-audit-outside)).
 """
-_CHECK_ROWS = (("ok", "true or false", ""), ("problems", "list of texts", ""), ("rows", "list of Row", ""))
+_CHECK_ROWS = (
+    ("ok", "true or false", ""),
+    ("problems", "list of texts", ""),
+    ("hints", "list of texts", ""),
+    ("rows", "list of Row", ""),
+)
 _DONE_ROWS = (
     ("type", "text", "`done`"),
     ("request", "text", ""),

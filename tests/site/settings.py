@@ -21,8 +21,8 @@ _SHOP = {"repo": "git@github.com:acme/shop.git", "strategy": "compose", "directo
 _CONTEXT: Mapping[str, Any] = {
     "http": {"url": "https://bot.example.com"},
     "hooks": {"github": {"secret": {"env": "SECRET"}}},
-    "slack": {"bot_token": {"env": "SECRET"}, "app_token": {"env": "SECRET"}, "channel": "C0123456789"},
-    "telegram": {"token": {"env": "SECRET"}, "chat": -1001234567890},
+    "slack": {"bot_token": {"env": "SECRET"}, "app_token": {"env": "SECRET"}, "channel": "slack:C0123456789"},
+    "telegram": {"token": {"env": "SECRET"}, "channel": "telegram:-1001234567890"},
 }
 _TABLES = {
     "bot",

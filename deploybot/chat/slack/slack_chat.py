@@ -169,7 +169,7 @@ class SlackChat:
             except NotInChannel as error:
                 await self._closed(channel, error.sentence)
             except DeploybotError as problem:
-                log.info("Slack: the channel %s was not checked: %s", channel, problem)
+                log.info("the channel %s was not checked: %s", Place(self.platform, channel), problem)
             else:
                 if not found.get("is_member"):
                     await self._closed(channel, f"The bot is not in #{found.get('name', channel)}.")

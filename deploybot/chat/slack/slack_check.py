@@ -13,6 +13,7 @@ from deploybot.chat.card_channels import channels_of
 from deploybot.chat.slack.connection_problems import GRANT, SlackProblems
 from deploybot.chat.slack.oauth_scopes import HOOK, bot_scopes
 from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
+from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.ports import ChatFinding
 from deploybot.settings import Settings, SlackSettings
@@ -129,7 +130,7 @@ def _http_mode(settings: Settings, slack: SlackSettings) -> ChatFinding:
 
 async def _channel(channel: str, api: SlackApi) -> ChatFinding:
     """Check whether the bot can post in a channel."""
-    what = f"channel {channel}"
+    what = f"channel {Place('slack', channel)}"
     try:
         found = (await api.call("conversations.info", channel=channel))["channel"]
     except SlackRefused as refused:

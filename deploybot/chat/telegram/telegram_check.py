@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
 
 from telegram import Bot, ChatFullInfo, ChatMember, ChatMemberAdministrator, ChatMemberRestricted, User, WebhookInfo
@@ -28,7 +29,7 @@ _TOKEN: Final = re.compile(r"[0-9]{5,20}:[A-Za-z0-9_-]{20,}")
 _OFFICIAL: Final = "https://api.telegram.org"
 _REACHABLE: Final = re.compile(r"https://[^/:]+(?::(?:443|80|88|8443))?(?:/.*)?")
 _BOT_FATHER: Final = "Get it from @BotFather (/token) and put it where `token` in [telegram] of bot.toml points."
-_ADD: Final = "Open the group, “Add members”, and add @{me}; or correct its number in bot.toml."
+_ADD: Final = "Open the group, “Add members”, and add @{me}; or correct its id in bot.toml."
 _NETWORK: Final = "Check that this machine can reach it; a firewall or proxy may block it."
 _NO_FILES: Final = ("the bot may not send files", "Allow it to send files: long logs are sent as files.")
 _RIVAL: Final = "Stop the other program, or create a separate bot for it (@BotFather, /newbot)."
@@ -137,7 +138,7 @@ def _runs(settings: Settings) -> bool:
 
 async def _place(place: Place, bot: Bot) -> ChatFinding:
     """Check whether the bot can write in a chat of bot.toml."""
-    what = f"chat {place.channel}{f'/{place.thread}' if place.thread else ''}"
+    what = f"channel {place}"
     try:
         chat = await bot.get_chat(int(place.channel))
         member = await bot.get_chat_member(chat.id, bot.id) if chat.type != chat.PRIVATE else None
@@ -146,7 +147,8 @@ async def _place(place: Place, bot: Bot) -> ChatFinding:
         if place.thread:
             await bot.send_chat_action(chat.id, "typing", message_thread_id=int(place.thread))
     except ChatMigrated as move:
-        return ChatFinding(what, "the group is a supergroup now", f"Write {move.new_chat_id} instead in bot.toml.")
+        moved = replace(place, channel=str(move.new_chat_id))
+        return ChatFinding(what, "the group is a supergroup now", f'Write "{moved}" instead in bot.toml.')
     except (BadRequest, Forbidden) as error:
         if "thread not found" in error.message.lower():
             cure = "A link to one of the topic's messages ends with the topic's number and the message's number."

@@ -64,8 +64,8 @@ class Post:
                 "the Telegram group %s became the supergroup %s: replace %s by %s in bot.toml",
                 old,
                 new,
-                old,
-                new,
+                Place("telegram", old),
+                Place("telegram", new),
             )
         self._moves[old] = new
 
@@ -91,7 +91,8 @@ class Post:
         except ChatMoved as move:
             self.moved(chat, move.chat)
         except UserError as error:
-            log.warning("cannot use the chat %s in bot.toml: %s Add the bot to it, or correct its number.", chat, error)
+            named = Place("telegram", chat)
+            log.warning("cannot use %s of bot.toml: %s Add the bot to it, or correct its id.", named, error)
             await self._closed(chat, str(error))
 
     @asynccontextmanager

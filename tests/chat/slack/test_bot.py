@@ -47,7 +47,7 @@ data = "data"
 [slack]
 bot_token = {{ env = "SLACK_BOT_TOKEN" }}
 {way}
-channel = "{ROOM}"
+channel = "slack:{ROOM}"
 api_url = "{self.double.api_url}"
 [http]
 listen = "{self.address}"

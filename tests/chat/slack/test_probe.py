@@ -48,7 +48,7 @@ async def test_where_all_is_well(double: SlackDouble) -> None:
         "bot token": ("deploybot in acme", ""),
         "scopes": ("all granted", ""),
         "Socket Mode": ("on; a test connection worked", ""),
-        f"channel {ROOM}": ("the bot is in #ops", ""),
+        f"channel slack:{ROOM}": ("the bot is in #ops", ""),
     }
     assert double.wire.sockets == []
 
@@ -101,13 +101,13 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
     ),
     "not invited": (
         lambda double: setattr(double.state.channel(ROOM), "bot_in", False),
-        f"channel {ROOM}",
+        f"channel slack:{ROOM}",
         "not in #ops",
         "/invite @deploybot",
     ),
     "no channel": (
         lambda double: double.state.channels.clear(),
-        f"channel {ROOM}",
+        f"channel slack:{ROOM}",
         "channel_not_found",
         "Check the id",
     ),
@@ -129,7 +129,7 @@ async def test_it_is_among_the_rows_of_check(double: SlackDouble, tmp_path: Path
     settings = Settings(slack=settings_for(double))
     rows = await check(settings, Links(), FakeRefs(tmp_path), chats={"Slack": probe(settings)})
     mine = [(row.what, row.state.value) for row in rows if row.subject == "Slack"]
-    assert mine == [("bot token", "ok"), ("scopes", "ok"), ("Socket Mode", "ok"), (f"channel {ROOM}", "failed")]
+    assert mine == [("bot token", "ok"), ("scopes", "ok"), ("Socket Mode", "ok"), (f"channel slack:{ROOM}", "failed")]
 
 
 async def test_a_bot_without_slack_has_nothing_to_try() -> None:

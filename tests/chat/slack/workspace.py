@@ -59,7 +59,7 @@ def settings_for(double: SlackDouble, *, http: bool = False, bot_token: str = BO
     """`[slack]` of bot.toml with its secrets filled in."""
     way = {"signing_secret": {"env": "SIGNING"}} if http else {"app_token": {"env": "APP"}}
     made = SlackSettings.model_validate(
-        {"bot_token": {"env": "BOT"}, **way, "api_url": double.api_url, "channel": ROOM}
+        {"bot_token": {"env": "BOT"}, **way, "api_url": double.api_url, "channel": f"slack:{ROOM}"}
     )
     made.bot_token.fill(bot_token)
     if made.app_token is not None:

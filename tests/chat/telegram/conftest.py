@@ -38,13 +38,13 @@ HASTY = Patience(poll=1.0, grace=1.0, first=0.05, rival=0.2, token=0.3, look=0.2
 HOOK_SECRET = "a secret of the webhook, 24+"
 
 
-def settings_of(double: TelegramDouble, *, hook: str = "", chat: int | None = None, topic: int = 0) -> Telegram:
+def settings_of(double: TelegramDouble, *, hook: str = "", channel: Place | None = None) -> Telegram:
     token = Secret(env="TELEGRAM_TOKEN")
     token.fill(double.token)
     secret = Secret(env="TELEGRAM_HOOK") if hook else None
     if secret:
         secret.fill(hook)
-    return Telegram(token=token, api_url=double.api_url, webhook_secret=secret, chat=chat, topic=topic)
+    return Telegram(token=token, api_url=double.api_url, webhook_secret=secret, channel=channel)
 
 
 @dataclass(slots=True)

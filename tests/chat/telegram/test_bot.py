@@ -66,8 +66,7 @@ def config(folder: Path, double: TelegramDouble, *, hook: bool = False) -> Setti
 data = "{folder / "data"}"
 [telegram]
 token = {{ env = "TG_TOKEN" }}
-chat = {GROUP}
-topic = 7
+channel = "telegram:{GROUP}/7"
 api_url = "{double.api_url}"
 {'webhook_secret = { env = "TG_HOOK" }' if hook else ""}
 [http]

@@ -334,7 +334,7 @@ async def test_a_move_that_nobody_told_is_learnt_from_the_refusal(town: Town, ca
     with caplog.at_level(logging.WARNING):
         number = await town.chat.send(place(OLD), RUNNING)
     assert number.endswith(f"@{NEW}")
-    assert f"by {NEW} in bot.toml" in caplog.text
+    assert f"replace telegram:{OLD} by telegram:{NEW} in bot.toml" in caplog.text
 
 
 async def test_the_chats_of_bot_toml_are_looked_at_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
@@ -344,8 +344,8 @@ async def test_the_chats_of_bot_toml_are_looked_at_when_it_starts(caplog: pytest
     with caplog.at_level(logging.WARNING):
         async with open_town(double=double, homes=(OLD, "-1005555555555")):
             await until(lambda: len(double.menus) == 3)
-    assert f"by {NEW} in bot.toml" in caplog.text
-    assert "-1005555555555 in bot.toml" in caplog.text
+    assert f"replace telegram:{OLD} by telegram:{NEW} in bot.toml" in caplog.text
+    assert "cannot use telegram:-1005555555555 of bot.toml" in caplog.text
 
 
 async def test_what_is_for_one_reader_goes_to_the_private_chat(town: Town) -> None:

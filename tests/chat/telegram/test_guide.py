@@ -24,7 +24,9 @@ def test_what_goes_into_bot_toml_is_understood() -> None:
     assert len(blocks) == 2
     for block in blocks:
         read = tomllib.loads(re.sub("^ +", "", block, flags=re.MULTILINE))
-        assert Telegram.model_validate(read["telegram"]).chat == -1001234567890
+        channel = Telegram.model_validate(read["telegram"]).channel
+        assert channel is not None
+        assert channel.channel == "-1001234567890"
         Http.model_validate(read.get("http", {}))
 
 

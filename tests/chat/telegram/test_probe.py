@@ -10,6 +10,7 @@ import pytest
 
 from deploybot.chat.telegram.telegram_check import probe
 from deploybot.chat.telegram.telegram_connection import PATH
+from deploybot.domain import Place
 from deploybot.ports import ChatFinding
 from deploybot.settings import Secret, Settings, Telegram
 from deploybot.wiring.chat_checks import chat_checks
@@ -41,15 +42,16 @@ async def findings(settings: Settings, listen: int = 0) -> dict[str, ChatFinding
 
 
 async def tried(double: TelegramDouble, folder: Path, *, topic: int = 0, hook: str = "") -> dict[str, ChatFinding]:
-    return await findings(config(settings_of(double, chat=int(GROUP), topic=topic, hook=hook), folder))
+    group = Place("telegram", GROUP, str(topic or ""))
+    return await findings(config(settings_of(double, channel=group, hook=hook), folder))
 
 
 async def test_all_is_well(double: TelegramDouble, tmp_path: Path) -> None:
     found = await tried(double, tmp_path)
     assert [one.cure for one in found.values()] == [""] * 4
-    assert list(found) == ["token", "privacy mode", "long polling", f"chat {GROUP}"]
+    assert list(found) == ["token", "privacy mode", "long polling", f"channel telegram:{GROUP}"]
     assert found["token"].says == "@thebot"
-    assert found[f"chat {GROUP}"].says == f"the bot may write in “group {GROUP}”"
+    assert found[f"channel telegram:{GROUP}"].says == f"the bot may write in “group {GROUP}”"
     assert [post.text for post in double.scene.posts] == []
 
 
@@ -106,7 +108,7 @@ def channel(double: TelegramDouble) -> None:
         (kicked, "kicked", "Add members"),
         (unknown, "Chat not found", "add @thebot"),
         (muted, "may not write", "Allow it to send messages"),
-        (moved, "supergroup now", "Write -1009"),
+        (moved, "supergroup now", 'Write "telegram:-1009"'),
         (channel, "may not post", "Post messages"),
     ],
 )
@@ -114,7 +116,7 @@ async def test_what_is_wrong_with_a_group_is_told_with_its_cure(
     double: TelegramDouble, tmp_path: Path, wrong: Callable[[TelegramDouble], None], says: str, cure: str
 ) -> None:
     wrong(double)
-    found = (await tried(double, tmp_path))[f"chat {GROUP}"]
+    found = (await tried(double, tmp_path))[f"channel telegram:{GROUP}"]
     assert says in found.says
     assert cure in found.cure
 
@@ -122,14 +124,14 @@ async def test_what_is_wrong_with_a_group_is_told_with_its_cure(
 async def test_a_channel_whose_administrator_it_is_is_well(double: TelegramDouble, tmp_path: Path) -> None:
     channel(double)
     double.group(GROUP).status = "administrator"
-    assert (await tried(double, tmp_path))[f"chat {GROUP}"].cure == ""
+    assert (await tried(double, tmp_path))[f"channel telegram:{GROUP}"].cure == ""
 
 
 async def test_a_topic_that_is_not_there_is_told(double: TelegramDouble, tmp_path: Path) -> None:
     double.group(GROUP).forum = True
     double.group(GROUP).topics = {7}
-    assert (await tried(double, tmp_path, topic=7))[f"chat {GROUP}/7"].cure == ""
-    assert "topic not found" in (await tried(double, tmp_path, topic=8))[f"chat {GROUP}/8"].says
+    assert (await tried(double, tmp_path, topic=7))[f"channel telegram:{GROUP}/7"].cure == ""
+    assert "topic not found" in (await tried(double, tmp_path, topic=8))[f"channel telegram:{GROUP}/8"].says
 
 
 async def test_a_webhook_that_stands_in_the_way_of_polls_is_told(double: TelegramDouble, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from deploybot.events.app_matching import Routes
 from deploybot.http_server import WebServer
 from deploybot.ports import Fate, Store
 from deploybot.settings import App, Hook, Http, Secret, Settings
-from deploybot.settings.event_values import SENDERS
+from deploybot.settings.sender_table import SENDERS
 from deploybot.store.database import Database
 from deploybot.webhooks.hook_addresses import HookAddress, addresses
 from deploybot.webhooks.hook_calls import HookAnswer, call

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from deploybot.config.config_errors import Path, Problem
 from deploybot.settings import App, Auto, Settings
 from deploybot.settings.build_senders import check_of, forge_named
+from deploybot.settings.sender_table import sender_entry
 
-_TELL_OF_RELEASES = frozenset({"github", "gitlab", "gitea", "forgejo", "gitee", "event"})
 _LEAST_POLL = 10.0
 
 
@@ -51,7 +51,7 @@ def _callers(path: Path, auto: Auto, hooks: set[str]) -> Iterator[Problem]:
     if (auto.after or auto.checks) and not hooks:
         key = "after" if auto.after else "checks"
         yield Problem((*path, key), f"waits for builds, but no webhook reports them: add {hook}")
-    if auto.release and not hooks & _TELL_OF_RELEASES:
+    if auto.release and not any(sender_entry(hook).releases for hook in hooks):
         yield Problem((*path, "release"), f"waits for releases, but no forge's webhook reports them: add {hook}")
 
 

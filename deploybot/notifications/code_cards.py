@@ -14,6 +14,7 @@ from deploybot.notifications.event_subjects import COMMITS_SHOWN, rank
 from deploybot.notifications.event_text import NAME, REF, count, one_line, page, paragraph, short, subject, who
 from deploybot.notifications.failure_folding import overtaken
 from deploybot.ports import EventPart
+from deploybot.settings.sender_table import sender_entry
 
 _TONES: Final = {"merged": Tone.GOOD, "closed": Tone.WARN}
 
@@ -98,8 +99,8 @@ def change_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
 
 
 def _number(change: Change) -> str:
-    """Return `!12` for GitLab, and `#12` for all others."""
-    return f"{'!' if change.sender == 'gitlab' else '#'}{change.number}"
+    """Return the number as its sender writes it: `!12` for GitLab, `#12` for most others."""
+    return f"{sender_entry(change.sender).change}{change.number}"
 
 
 def _worth(changes: Sequence[Change]) -> Worth:

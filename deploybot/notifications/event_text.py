@@ -96,12 +96,6 @@ def nth(number: int) -> str:
     return f"{number}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
-def sender_name(name: str) -> str:
-    """Return the name that people use for a sender."""
-    known = {"github": "GitHub", "gitlab": "GitLab", "dockerhub": "Docker Hub", "argocd": "Argo CD"}
-    return known.get(name, name.capitalize())
-
-
 def moment(at: float, zone: ZoneInfo) -> str:
     """Return a time such as `2026-11-21 14:05`, in the bot's time zone."""
     return f"{datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M}"

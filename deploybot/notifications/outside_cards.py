@@ -10,9 +10,10 @@ from deploybot.domain import Alert, BuildState, Deployed, Note, Synced
 from deploybot.notifications.event_buttons import code_buttons, logs_button, retry_buttons
 from deploybot.notifications.event_cards import TONES, CardState, Mood, Scene, Worth
 from deploybot.notifications.event_subjects import BUSY, SICK, rank
-from deploybot.notifications.event_text import NAME, REF, moment, nth, one_line, paragraph, sender_name, short, who
+from deploybot.notifications.event_text import NAME, REF, moment, nth, one_line, paragraph, short, who
 from deploybot.ports import EventPart
 from deploybot.settings import App
+from deploybot.settings.sender_table import sender_title
 from deploybot.units import show_duration
 
 _SHOWN: Final = 8
@@ -49,7 +50,7 @@ def deployed_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
         buttons = code_buttons(scene, event, event.commit, built=True)
     where = _environment(event.environment)
     card = Card(
-        title=f"{sender_name(event.sender)} deploys {release or 'something'} to {where} — {word}",
+        title=f"{sender_title(event.sender)} deploys {release or 'something'} to {where} — {word}",
         tone=TONES[mood],
         text=paragraph(event.text),
         links=_page(event.url),

@@ -10,8 +10,9 @@ from typing import Final
 from deploybot.card import Card, Line, Tone
 from deploybot.domain import Alert, Event, Place
 from deploybot.notifications.event_cards import CardState, Mood
-from deploybot.notifications.event_text import count, one_line, page, sender_name
+from deploybot.notifications.event_text import count, one_line, page
 from deploybot.ports import EventPlace, Storm, Tables
+from deploybot.settings.sender_table import sender_title
 
 WITHIN: Final = 60.0
 """Seconds that a storm lasts. It starts if too many messages were posted in the same time before it."""
@@ -111,7 +112,7 @@ def storm_card(storm: Storm, rows: Sequence[EventPlace]) -> Card:
     lines = [row.line for row in rows[:_SHOWN]]
     if storm.size > len(lines):
         lines.append(Line("…", f"and {storm.size - len(lines):,} more"))
-    who = sender_name(sender.partition(" ")[0])
+    who = sender_title(sender.partition(" ")[0])
     title = f"{who}: {what} within a minute{stand}" if storm.size else f"{who}: see the newer message below"
     return Card(
         key=f"event:storm:{storm.id}",

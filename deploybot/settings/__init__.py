@@ -25,7 +25,7 @@ from deploybot.settings.event_settings import (
     OutgoingSettings,
     RegistryLogin,
 )
-from deploybot.settings.event_values import SenderName
+from deploybot.settings.sender_table import SenderName
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
 from deploybot.settings.signing_settings import Signer
 from deploybot.settings.value_shapes import Name

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from deploybot.settings.address_values import HealthPort, HealthUrl, Repository
 from deploybot.settings.event_settings import Auto, ForgeSettings, Hook, ImageOf, Notify
-from deploybot.settings.event_values import SenderName
+from deploybot.settings.sender_table import SenderName
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
 from deploybot.settings.value_shapes import (
     AbsolutePath,

@@ -7,17 +7,10 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from deploybot.settings.app_settings import App
-from deploybot.settings.event_values import SENDERS
+from deploybot.settings.sender_table import SENDER_TABLE
 
-FORGES: Final[tuple[str, ...]] = ("github", "gitlab", "gitea", "forgejo", "bitbucket", "gitee")
-_HOSTS: Final = {
-    "github.com": "github",
-    "gitlab.com": "gitlab",
-    "bitbucket.org": "bitbucket",
-    "gitee.com": "gitee",
-    "codeberg.org": "forgejo",
-}
-
+FORGES: Final[tuple[str, ...]] = tuple(name for name, one in SENDER_TABLE.items() if one.forge)
+_HOSTS: Final = {one.host: name for name, one in SENDER_TABLE.items() if one.host}
 
 _HOST: Final = re.compile(r"(?:[a-z+]+://)?(?:[^@/]*@)?(?:www\.|ssh\.|altssh\.)?([^:/]+)")
 
@@ -36,7 +29,7 @@ class Check(NamedTuple):
 def check_of(text: str, forge: str) -> Check:
     """Parse `github:tests`, or a bare name, which means the forge. Names may contain colons: `ci/circleci: build`."""
     sender, colon, name = text.partition(":")
-    known = colon and sender in SENDERS
+    known = colon and sender in SENDER_TABLE
     return Check(sender, name.strip()) if known else Check(forge, text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import AfterValidator, PlainValidator
 
@@ -12,13 +12,6 @@ from deploybot.domain.image_tags import Order, TagPattern
 from deploybot.domain.safe_regex import compiled
 from deploybot.domain.version_ranges import Range
 from deploybot.settings.address_values import leads_astray
-
-SenderName = Literal[
-    "github", "gitlab", "gitea", "forgejo", "bitbucket", "gitee", "dockerhub", "ghcr", "harbor", "registry", "acr",
-    "jenkins", "argocd", "prometheus", "event",
-]  # fmt: skip
-SENDERS: Final[tuple[str, ...]] = get_args(SenderName)
-"""All senders that may call, by the last part of their URL."""
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _HOST = r"(?:[A-Za-z0-9-]+\.[A-Za-z0-9.-]+|localhost|[A-Za-z0-9-]+(?=:)|\[[0-9a-fA-F:]+\])(?::\d{1,5})?"

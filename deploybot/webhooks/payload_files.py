@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploybot.settings.event_values import SENDERS
+from deploybot.settings.sender_table import SENDERS
 from deploybot.webhooks.sender_port import Received, Sender, Signed
 from deploybot.webhooks.senders import sender
 

@@ -16,7 +16,7 @@ import yaml
 from deploybot.chat.slack.oauth_scopes import HOOK
 from deploybot.chat.telegram.telegram_connection import PATH
 from deploybot.http_server import Handler, Refused, WebServer
-from deploybot.settings.sender_table import SENDERS
+from deploybot.part_tables import SENDERS
 from deploybot.testing import FakeClock, memory_store
 from deploybot.webhooks.hook_addresses import addresses
 from deploybot.webhooks.inbox_worker import Inbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploybot.settings.sender_table import SENDERS
+from deploybot.part_tables import SENDERS
 from deploybot.webhooks.senders import sender
 
 PAGE = Path(__file__).parents[1] / "docs" / "webhooks.md"

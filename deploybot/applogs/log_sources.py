@@ -15,6 +15,7 @@ from deploybot.applogs.time_zones import Zones
 from deploybot.domain import Container
 from deploybot.errors import DeploybotError, StepFailed, Unreachable, UserError
 from deploybot.masking import Redactor, Stream
+from deploybot.part_tables import has_containers
 from deploybot.ports import Engine, Host, Servers
 from deploybot.settings import App, Environment, Logs, project_name
 from deploybot.untrusted_input import failure_of
@@ -85,7 +86,7 @@ def of_app(app: App) -> Logs:
     """Return where an app's log is: as bot.toml says, or in all containers of its Compose project."""
     if app.logs:
         return app.logs
-    if app.strategy == "compose":
+    if has_containers(app.strategy):
         return Logs(docker="*")
     raise UserError(
         f"bot.toml does not say where the log of {app.name} is.",

@@ -18,6 +18,7 @@ from deploybot.check.check_results import CheckState, Row
 from deploybot.check.files import try_files
 from deploybot.check.server_checks import ServerLinks, try_server
 from deploybot.deployments.planner import DryPlan
+from deploybot.part_tables import has_containers
 from deploybot.ports import ChatFinding, Images, RefSource
 from deploybot.settings import Settings
 from deploybot.units import show_duration
@@ -68,14 +69,14 @@ async def check(
 
 
 def _plans(settings: Settings, plans: DryPlan | None, within: float) -> list[Coroutine[None, None, list[Row]]]:
-    """Plan a deployment of every Compose app to each of its environments."""
+    """Plan a deployment of every app with containers to each of its environments."""
     if plans is None:
         return []
     return [
         _bounded(f"app {app.name}", try_plan(app, environment, plans), within)
         for app in settings.apps.values()
         for environment in app.environments.values()
-        if app.strategy == "compose"
+        if has_containers(app.strategy)
     ]
 
 

@@ -14,9 +14,10 @@ from deploybot.check.check_results import CheckState, Row
 from deploybot.domain import JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
 from deploybot.observed_state import runs_containers
+from deploybot.part_tables import has_containers
 from deploybot.ports import Engine, Host, Servers, Site
 from deploybot.settings import App, Environment, Server, Settings
-from deploybot.strategies.server_requirements import check_compose, check_server
+from deploybot.strategies import STRATEGIES
 from deploybot.units import show_duration, show_size
 
 _SCRIPT = "survive"
@@ -70,7 +71,7 @@ async def try_server(server: Server, settings: Settings, links: ServerLinks) -> 
     yield _room(subject, facts)
     if server.docker or any(runs_containers(one.app) for one in placed):
         yield await _engine(subject, links.engine(server.name), server, facts)
-    if any(one.app.strategy == "compose" for one in placed):
+    if any(has_containers(one.app.strategy) for one in placed):
         yield _compose(subject, facts)
     for one in placed:
         yield await _place(subject, one, host)
@@ -113,9 +114,7 @@ async def _place(subject: str, placed: _Placed, host: Host) -> Row:
     try:
         facts = await host.facts(directory)
         site = Site(app=placed.app, environment=placed.environment, facts=facts)
-        check_server(site, _ANY)
-        if placed.app.strategy == "compose":
-            check_compose(site)
+        STRATEGIES[placed.app.strategy].check(site, _ANY)
     except Unreachable as error:
         return Row(subject, what, CheckState.FAILED, error.why, error.hint)
     except UserError as error:

@@ -106,7 +106,7 @@ def _seconds(text: str) -> float:
 
 def _place(text: str, settings: Settings) -> tuple[str, str]:
     """The app and environment of `app/env`, `*` where one is left out. Raises Failure for unknown ones."""
-    from deploybot.config.config_errors import listed, meant
+    from deploybot.wording import listed, meant
 
     name, _, inner = text.partition("/")
     if name in {"", _EVERY}:
@@ -222,7 +222,7 @@ async def _rename(settings: Settings, old: str, new: str) -> None:
 
 
 def _named(tables: Tables, name: str) -> Person:
-    from deploybot.config.config_errors import meant
+    from deploybot.wording import meant
 
     person = tables.people.named(name)
     if person is None:

@@ -85,15 +85,14 @@ def row_json(row: Row) -> dict[str, str]:
 
 def understood(settings: Settings) -> Iterator[str]:
     """bot.toml in the bot's own words; of secrets only the names."""
+    from deploybot.reporting.report_targets import receivers_of
+
     yield f"{settings.path}"
     yield f"  data in {settings.bot.data}" + (
         f", own commands in {settings.bot.plugins}" if settings.bot.plugins else ""
     )
     yield from _of_chats(settings)
-    for name, outgoing in settings.outgoing.items():
-        yield f"  {outgoing.url} notified of deployments of {' '.join(outgoing.apps) or 'every app'} ({name})"
-    if settings.otel:
-        yield f"  traces to {settings.otel.endpoint}"
+    yield from (f"  {receiver.says}" for receiver in receivers_of(settings) if receiver.says)
     if audit := settings.audit:
         places = [str(audit.file)] if audit.file else []
         places += [f"syslog {audit.syslog}"] if audit.syslog else []

@@ -115,7 +115,7 @@ class ErrorReportingGroup(click.Group):
 def _no_command(ctx: click.Context, known: Iterable[str], args: list[str]) -> Wrong:
     """Commands of the chat are typed here, too, by whoever does not know yet that the bot has to be asked."""
     from deploybot.command_loader import load
-    from deploybot.config.config_errors import meant
+    from deploybot.wording import meant
 
     if args[0] in load():
         line = shlex.quote(" ".join(args))

@@ -34,8 +34,8 @@ def forget_code(options: Options, name: str) -> None:
 
 
 async def _forget(settings: Settings, name: str) -> str:
-    from deploybot.config.config_errors import meant
     from deploybot.store.one_time_code_rows import CodeFiles
+    from deploybot.wording import meant
 
     def find(tables: Tables) -> Person:
         person = tables.people.named(name)

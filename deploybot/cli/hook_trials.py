@@ -19,9 +19,9 @@ from deploybot.domain import Event, Ping
 from deploybot.errors import UserError
 from deploybot.events.app_matching import Routes
 from deploybot.http_server import WebServer
+from deploybot.part_tables import SENDERS
 from deploybot.ports import Fate, Store
 from deploybot.settings import App, Hook, Http, Secret, Settings
-from deploybot.settings.sender_table import SENDERS
 from deploybot.store.database import Database
 from deploybot.webhooks.hook_addresses import HookAddress, addresses
 from deploybot.webhooks.hook_calls import HookAnswer, call

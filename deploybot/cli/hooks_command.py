@@ -134,7 +134,7 @@ def replay(options: Options, folder: Path, whose: str, *, live: bool) -> None:
       deploybot hooks replay payloads/ --sender gitlab
     """
     from deploybot.cli.hook_trials import replay_dry, replay_live, table
-    from deploybot.settings.sender_table import SENDERS
+    from deploybot.part_tables import SENDERS
     from deploybot.webhooks.payload_files import payloads
 
     if whose and whose not in SENDERS:

@@ -18,15 +18,11 @@ from deploybot.cli.command_base import Failure, Options, Wrong, problems_text, w
 from deploybot.cli.server_discovery import RunningProject, known_key, running_projects, same_app
 from deploybot.cli.trust_command import fingerprint_of
 from deploybot.errors import ConfigError, DeploybotError
+from deploybot.part_tables import STRATEGY_TABLE
 
 if TYPE_CHECKING:
     from deploybot.settings import Settings
 
-_STRATEGIES = {
-    "compose": "docker compose, built from the repository on the server",
-    "files": "a static site or a binary: release folders and a link",
-    "script": "the repository's own deploy script",
-}
 _SERVER = "web1"
 _KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
@@ -49,7 +45,7 @@ class InitAnswers:
 @click.command(short_help="Write a first bot.toml.")
 @click.option("--server", metavar="USER@HOST", help="The server, as for ssh; USER@HOST:PORT for another port.")
 @click.option("--repo", metavar="URL", help="The repository of the app.")
-@click.option("--strategy", type=click.Choice([*_STRATEGIES]), help="How the app gets onto the server.")
+@click.option("--strategy", type=click.Choice([*STRATEGY_TABLE]), help="How the app gets onto the server.")
 @click.option("--app", metavar="NAME", help="The app's name. Default: the repository's name.")
 @click.option("--directory", metavar="PATH", help="The app's directory on the server. Default: /srv/NAME.")
 @click.option("--key", metavar="PATH", help="The SSH key to log in with. Default: your usual key, or the agent.")
@@ -135,10 +131,10 @@ def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[st
     server = server or click.prompt("Which server? (user@host, as for ssh)", value_proc=_fitting(SshTarget))
     repo = repo or click.prompt("Which repository? (its git URL)", value_proc=_fitting(Repository))
     if not strategy:
-        for name, what in _STRATEGIES.items():
-            click.echo(f"  {name:8} {what}")
+        for name, entry in STRATEGY_TABLE.items():
+            click.echo(f"  {name:8} {entry.about}")
         strategy = click.prompt(
-            "How does the app get onto the server?", type=click.Choice([*_STRATEGIES]), default="compose"
+            "How does the app get onto the server?", type=click.Choice([*STRATEGY_TABLE]), default="compose"
         )
     return str(server).strip(), str(repo).strip(), str(strategy)
 
@@ -234,7 +230,7 @@ def render(answers: InitAnswers) -> str:
         *([_REPO_HOST_KEY] if "@" in answers.repo else []),
         f"strategy = {_text(answers.strategy)}",
         f"directory = {_text(answers.directory)}",
-        *_OF_STRATEGY[answers.strategy],
+        *STRATEGY_TABLE[answers.strategy].example,
         *_shared(answers.project),
         '# secrets = { DATABASE_URL = { env = "DATABASE_URL" } }   # reach every step\'s environment, masked',
         '# tasks = { migrate = "./migrate" }                       # what `run APP NAME` may run; nothing else can',
@@ -282,24 +278,6 @@ _REPO_HOST_KEY = (
     '# repo_host_key = "ssh-ed25519 AAAA…"   '
     "# its host's public key; not needed for github.com, gitlab.com, bitbucket.org and codeberg.org"
 )
-_OF_STRATEGY = {
-    "compose": (
-        'health = { docker = true, within = "2m" }   # the containers\' own checks; or http = "http://127.0.0.1:8000/"',
-        'logs = { docker = "*" }                     # all services',
-    ),
-    "files": (
-        '# build = "npm ci && npm run build"    # runs on the server in the new release',
-        '# output = "dist"                      # what the build leaves',
-        '# restart = "sudo systemctl reload x"  # after the switch',
-        '# health = { http = "http://127.0.0.1:8080/" }   # as seen from the server',
-        '# logs = { journald = "x.service" }',
-    ),
-    "script": (
-        'script = "deploy.sh"                   # in the repository; gets DEPLOYBOT_RELEASE in its environment',
-        '# health = { http = "http://127.0.0.1:8080/" }   # as seen from the server',
-        '# logs = { file = "/var/log/app.log" }',
-    ),
-}
 
 
 def _text(value: str) -> str:

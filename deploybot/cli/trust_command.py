@@ -67,7 +67,7 @@ async def _shown(settings: Settings, name: str) -> tuple[str, str]:
 
 
 def _server(settings: Settings, name: str) -> Server:
-    from deploybot.config.config_errors import listed, meant
+    from deploybot.wording import listed, meant
 
     if name not in settings.servers:
         near = meant(name, settings.servers)

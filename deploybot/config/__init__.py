@@ -1,9 +1,9 @@
 """Load bot.toml into `Settings`: parse it, report all mistakes at once, and read its secrets.
 
-`load` is the only entry point. The modules: `config_tables` (which table has which keys), `validation_text` (pydantic's
-errors as plain sentences), `old_forms` (what earlier versions wrote differently), `partial_parse` (reads what it can of
-a file with mistakes, so the rest is checked too), `cross_checks` (rules about several keys), `referenced_files`
-(secrets and files).
+`load` is the only entry point. The modules: `whole_settings` (the model, with the tables of all parts), `config_tables`
+(which table has which keys), `old_forms` (what earlier versions wrote differently), `validation_text` (pydantic's
+errors as plain sentences), `partial_parse` (reads what it can of a file with mistakes, so the rest is checked too),
+`cross_checks` (rules about several keys), `referenced_files` (secrets and files).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from deploybot.config.old_forms import renew
 from deploybot.config.partial_parse import draft
 from deploybot.config.referenced_files import fetch, named_files
 from deploybot.config.validation_text import explain, inline_secrets
+from deploybot.config.whole_settings import whole_settings
 from deploybot.errors import ConfigError
 from deploybot.masking import Redactor
 from deploybot.settings import App, Secret, Settings
@@ -48,10 +49,10 @@ def load(path: Path, environ: Mapping[str, str], *, outside: bool = True) -> Set
     problems += outdated
     context = {"base": str(path.parent)}
     try:
-        settings = Settings.model_validate(tree, context=context)
+        settings = whole_settings().model_validate(tree, context=context)
     except ValidationError as error:
         problems += explain(error, tree)
-        settings = draft(Settings, tree, context)
+        settings = draft(whole_settings(), tree, context)
     wrong = [problem.path for problem in problems]
     problems += [found for found in (*check(settings), *inline_secrets(tree)) if not _follows(found, wrong)]
     if outside:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deploybot.config.config_errors import Path, Problem
+from deploybot.part_tables import sender_entry
 from deploybot.settings import App, Auto, Settings
 from deploybot.settings.build_senders import check_of, forge_named
-from deploybot.settings.sender_table import sender_entry
 
 _LEAST_POLL = 10.0
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploybot.config.config_errors import Path, Problem, listed, meant, shown
+from deploybot.config.config_errors import Path, Problem, shown
 from deploybot.domain import Place
 from deploybot.settings import App, Settings
+from deploybot.wording import listed, meant
 
 
 @dataclass(frozen=True, slots=True)

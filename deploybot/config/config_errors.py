@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -54,20 +53,6 @@ def shown(value: object) -> str:
             return text if value and len(text) <= _LONGEST else "a list" if value else "an empty list"
         case _:
             return "a date or time"
-
-
-def listed(words: Iterable[str], last: str = "and") -> str:
-    """Return `a`, `a and b` or `a, b and c`."""
-    *first, end = [*words] or ["nothing"]
-    return f"{', '.join(first)} {last} {end}" if first else end
-
-
-def meant(word: str, known: Iterable[str]) -> str:
-    """Return `, did you mean "web1"?`; empty if no known word is close."""
-    names = [*known]
-    begun = [name for name in names if len(word) > 1 and name.startswith(word.lower())]
-    near = begun if len(begun) == 1 else difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
-    return f', did you mean "{near[0]}"?' if near else ""
 
 
 def in_order(problems: Iterable[Problem], tree: Table) -> list[Problem]:

@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any, get_args, get_origin
 
 from deploybot.config.config_errors import Path
-from deploybot.settings import Settings, SettingsPart
+from deploybot.config.whole_settings import whole_settings
+from deploybot.settings import SettingsPart
 
 ANY = "NAME"
 
@@ -27,7 +28,7 @@ def held(annotation: Any) -> tuple[type[SettingsPart], bool] | None:  # noqa: AN
 @cache
 def tables() -> tuple[tuple[tuple[str, ...], type[SettingsPart]], ...]:
     """Return every table with its path. `NAME` in a path is any name: `apps.NAME.environments.NAME`."""
-    return tuple(_below((), Settings))
+    return tuple(_below((), whole_settings()))
 
 
 def _below(path: tuple[str, ...], part: type[SettingsPart]) -> Iterator[tuple[tuple[str, ...], type[SettingsPart]]]:

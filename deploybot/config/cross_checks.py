@@ -8,26 +8,20 @@ from urllib.parse import urlsplit
 
 from deploybot.config.auto_rules import check_autos
 from deploybot.config.channel_rules import check_channels, check_routes
-from deploybot.config.config_errors import Path, Problem, dotted, listed, meant
+from deploybot.config.config_errors import Path, Problem, dotted
 from deploybot.config.config_tables import within
 from deploybot.config.report_rules import check_others
 from deploybot.config.signing_rules import check_signing
 from deploybot.domain import canonical_image
 from deploybot.net.address_guard import is_loopback
+from deploybot.part_tables import STRATEGY_TABLE, has_containers, keys_of_strategies
 from deploybot.settings import App, Environment, HealthSettings, Hook, Logs, Secret, Server, Settings, project_name
+from deploybot.wording import listed, meant
 
 _ONE_OF: dict[type, tuple[str, ...]] = {
     Secret: ("env", "file"),
     HealthSettings: ("http", "tcp", "docker", "command"),
     Logs: ("docker", "file", "journald", "command"),
-}
-_STRATEGY_KEYS = {
-    "compose": ("compose",),
-    "build": ("files",),
-    "images": ("compose",),
-    "output": ("files",),
-    "restart": ("files", "script"),
-    "script": ("script",),
 }
 _RESERVED = "DEPLOYBOT_"
 _SHELLS_OWN = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
@@ -157,13 +151,16 @@ def _way(start: str, settings: Settings) -> list[str]:
 
 
 def _strategy(path: Path, app: App) -> Iterator[Problem]:
-    chosen = str(app.strategy)
-    for key, strategies in _STRATEGY_KEYS.items():
-        if key in app.model_fields_set and chosen not in {"", *strategies}:
-            only = listed((f'"{strategy}"' for strategy in strategies), "or")
-            yield Problem((*path, key), f'is for strategy = {only} only; this one is "{chosen}"')
-    if app.strategy == "script" and not app.script:
-        yield Problem((*path, "script"), 'is missing: strategy "script" needs the path of the script in the repository')
+    entry = STRATEGY_TABLE.get(app.strategy)
+    if entry is None:
+        return
+    for key, strategies in keys_of_strategies().items():
+        if key in app.model_fields_set and app.strategy not in strategies:
+            only = listed((f'"{name}"' for name in strategies), "or")
+            yield Problem((*path, key), f'is for strategy = {only} only; this one is "{app.strategy}"')
+    for key, what in entry.needs.items():
+        if not app.value(key):
+            yield Problem((*path, key), f'is missing: strategy "{app.strategy}" needs {what}')
 
 
 def _repository(path: Path, app: App) -> Iterator[Problem]:
@@ -240,9 +237,10 @@ def _environment(path: Path, app: App, environment: Environment, settings: Setti
     yield from _names((*path, "env"), environment.env, environment.secrets)
     yield from _crossed(path, app, environment)
     health = environment.health or app.health
-    if health and health.docker and app.strategy in {"files", "script"}:
+    if health and health.docker and app.strategy in STRATEGY_TABLE and not has_containers(app.strategy):
         place = (*path, "health") if environment.health else (*path[:2], "health")
-        yield Problem((*place, "docker"), 'is for strategy = "compose" only')
+        able = listed((f'"{name}"' for name in STRATEGY_TABLE if has_containers(name)), "or")
+        yield Problem((*place, "docker"), f"is for strategy = {able} only")
 
 
 def _crossed(path: Path, app: App, environment: Environment) -> Iterator[Problem]:
@@ -285,7 +283,7 @@ def _spots(app: App, environment: Environment, settings: Settings) -> Iterator[t
         server = settings.servers.get(name)
         if server and server.ssh and directory:
             yield name, _ConfigSpot(server.host.lower(), server.port, f"the directory {directory}")
-        if server and server.ssh and app.strategy == "compose":
+        if server and server.ssh and has_containers(app.strategy):
             yield (
                 name,
                 _ConfigSpot(server.host.lower(), server.port, f"the Compose project {project_name(app, environment)}"),

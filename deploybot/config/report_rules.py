@@ -1,4 +1,4 @@
-"""Rules about reporting: forges, outgoing addresses, the audit."""
+"""Rules about reporting: those of each reporter, and the audit."""
 
 from __future__ import annotations
 
@@ -6,22 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploybot.config.config_errors import Problem, meant
+from deploybot.config.config_errors import Problem
+from deploybot.reporting.report_targets import reporters
 from deploybot.settings import Settings
-from deploybot.settings.forge_settings import api_of
 
 
 def check_others(settings: Settings) -> Iterator[Problem]:
     """Yield every broken rule."""
-    for name, app in settings.apps.items():
-        if app.forge is not None and app.repo and api_of(app, app.forge) is None:
-            text = "needs more than `repo`: give api_url and repository, such as acme/shop"
-            yield Problem(("apps", name, "forge"), text)
-    for name, outgoing in settings.outgoing.items():
-        for app_name in outgoing.apps:
-            if app_name not in settings.apps:
-                text = f'unknown app "{app_name}"{meant(app_name, settings.apps)}'
-                yield Problem(("outgoing", name, "apps"), text)
+    for reporter in reporters():
+        yield from (Problem(path, text) for path, text in reporter.problems(settings))
     yield from _audit(settings)
 
 

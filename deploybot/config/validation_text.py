@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from deploybot.config.config_errors import Path, Problem, Table, dotted, listed, meant, shown
+from deploybot.config.config_errors import Path, Problem, Table, dotted, shown
 from deploybot.config.config_tables import ANY, table_at, tables
 from deploybot.masking import looks_like_token
 from deploybot.settings import App, Environment, FileRef, Secret, Settings, SettingsPart
+from deploybot.wording import listed, meant
 
 _RULES = frozenset({"rollout", "freeze"})
 LATER: dict[type[SettingsPart], frozenset[str]] = {
@@ -120,7 +121,7 @@ def _unknown(path: Path) -> str:
     """Return what to do about a key that the table does not have."""
     key = str(path[-1])
     here = table_at(path[:-1]) or Settings
-    if key in LATER.get(here, ()):
+    if any(key in keys for part, keys in LATER.items() if issubclass(here, part)):
         return "is not supported in this version of deploybot; remove it"
     for pattern, part in tables():
         if key in part.known_keys() and pattern[:1] == path[:1] and part not in (Secret, FileRef):

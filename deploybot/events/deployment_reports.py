@@ -11,10 +11,6 @@ from dataclasses import dataclass
 
 from deploybot.domain import Deployment, Kind, Report, State, word_of
 from deploybot.ports import Clock, Tables
-from deploybot.settings import Settings
-
-_RELEASING = frozenset({Kind.DEPLOY, Kind.ROLLBACK})
-TRACES = "otel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +30,6 @@ class ReportedTarget:
             and plan.kind in self.kinds
             and (deployment.state.ended or not self.ends)
         )
-
-
-def forge_target(app: str) -> str:
-    """Return the name of an app's forge among the targets. No [outgoing.NAME] can have the same name."""
-    return f"forge:{app}"
-
-
-def targets_of(settings: Settings) -> tuple[ReportedTarget, ...]:
-    """Return all receivers in bot.toml. Restarts and tasks release nothing, so they are not reported to forges."""
-    targets = [
-        ReportedTarget(forge_target(name), frozenset({name}), _RELEASING)
-        for name, app in settings.apps.items()
-        if app.forge
-    ]
-    targets += [ReportedTarget(f"outgoing:{name}", frozenset(one.apps)) for name, one in settings.outgoing.items()]
-    targets += [ReportedTarget(TRACES, ends=True)] if settings.otel else []
-    return tuple(targets)
 
 
 class Reporter:

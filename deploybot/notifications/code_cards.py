@@ -13,8 +13,8 @@ from deploybot.notifications.event_cards import CardState, Mood, Scene, Worth
 from deploybot.notifications.event_subjects import COMMITS_SHOWN, rank
 from deploybot.notifications.event_text import NAME, REF, count, one_line, page, paragraph, short, subject, who
 from deploybot.notifications.failure_folding import overtaken
+from deploybot.part_tables import sender_entry
 from deploybot.ports import EventPart
-from deploybot.settings.sender_table import sender_entry
 
 _TONES: Final = {"merged": Tone.GOOD, "closed": Tone.WARN}
 

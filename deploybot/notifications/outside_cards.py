@@ -11,9 +11,9 @@ from deploybot.notifications.event_buttons import code_buttons, logs_button, ret
 from deploybot.notifications.event_cards import TONES, CardState, Mood, Scene, Worth
 from deploybot.notifications.event_subjects import BUSY, SICK, rank
 from deploybot.notifications.event_text import NAME, REF, moment, nth, one_line, paragraph, short, who
+from deploybot.part_tables import sender_title
 from deploybot.ports import EventPart
 from deploybot.settings import App
-from deploybot.settings.sender_table import sender_title
 from deploybot.units import show_duration
 
 _SHOWN: Final = 8

@@ -11,8 +11,8 @@ from deploybot.card import Card, Line, Tone
 from deploybot.domain import Alert, Event, Place
 from deploybot.notifications.event_cards import CardState, Mood
 from deploybot.notifications.event_text import count, one_line, page
+from deploybot.part_tables import sender_title
 from deploybot.ports import EventPlace, Storm, Tables
-from deploybot.settings.sender_table import sender_title
 
 WITHIN: Final = 60.0
 """Seconds that a storm lasts. It starts if too many messages were posted in the same time before it."""

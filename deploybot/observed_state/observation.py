@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from deploybot.domain import Container, EngineFacts, Image, Observed
 from deploybot.errors import DeploybotError, EngineError, Unreachable
+from deploybot.part_tables import has_containers
 from deploybot.ports import Engine, Servers
 from deploybot.settings import App, Environment, project_name
 from deploybot.untrusted_input import failure_of
@@ -22,7 +23,7 @@ OBSERVE_WITHIN = 15.0
 
 def runs_containers(app: App) -> bool:
     """Return whether an app is expected to run in the containers of its Compose project."""
-    return app.strategy == "compose" or app.compose.project is not None or bool(app.logs and app.logs.docker)
+    return has_containers(app.strategy) or app.compose.project is not None or bool(app.logs and app.logs.docker)
 
 
 async def within(answer: Awaitable[T], what: str, seconds: float) -> T | DeploybotError:

@@ -1,1 +1,1 @@
-"""Report deployments over HTTP: forges, signed calls, traces. Imported only if bot.toml configures them."""
+"""Report deployments over HTTP: forges, signed calls, traces. Libraries are imported only if bot.toml needs them."""

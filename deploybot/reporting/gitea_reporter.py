@@ -42,3 +42,8 @@ class GiteaReporter:
             yield ChatFinding("token", f"it can read {self._repository} but not write to it", cure)
         else:
             yield ChatFinding("token", f"{self._api.what} shows {self._repository}, and lets the token write")
+
+
+def forge(caller: Caller, url: str, repository: str, token: str, kind: str) -> GiteaReporter:
+    """Return the target for a repository. See `part_tables.ForgeEntry`."""
+    return GiteaReporter(caller, url, repository, token, kind.capitalize())

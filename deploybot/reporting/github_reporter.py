@@ -104,3 +104,9 @@ def _commit_status(report: Report) -> dict[str, object]:
     """Return a commit status. GitHub has four states here, only three of them for an end."""
     state = _COMMIT.get(State(report.word), _ENDED_OTHERWISE) if report.ended else "pending"
     return {"state": state, "context": context_of(report), "description": description_of(report)}
+
+
+def forge(caller: Caller, url: str, repository: str, token: str, kind: str) -> GitHubReporter:
+    """Return the target for a repository. See `part_tables.ForgeEntry`."""
+    del kind
+    return GitHubReporter(caller, url, repository, token)

@@ -117,3 +117,9 @@ def _commit_status(report: Report) -> dict[str, object]:
     waits = "running" if report.word in {State.RUNNING, State.RESTORING} else "pending"
     state = _DEPLOYMENT[State(report.word)] if report.ended else waits
     return {"state": state, "name": context_of(report), "description": description_of(report)}
+
+
+def forge(caller: Caller, url: str, repository: str, token: str, kind: str) -> GitLabReporter:
+    """Return the target for a repository. See `part_tables.ForgeEntry`."""
+    del kind
+    return GitLabReporter(caller, url, repository, token)

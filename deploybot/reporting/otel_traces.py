@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from deploybot import __version__
 from deploybot.domain import Deployment, ReportItem, Request, State, StepRow, StepState
 from deploybot.errors import ConfigError, UserError
-from deploybot.ports import ChatFinding, Store, Tables
-from deploybot.reporting.report_http import Caller, accepted
-from deploybot.settings import Otel
+from deploybot.ports import ChatFinding, Tables
+from deploybot.reporting.report_http import accepted
+from deploybot.reporting.reporter_port import ReportTools
 
 try:
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -49,14 +49,14 @@ class _TracedRows:
 class Traces:
     """Sends traces to one collector."""
 
-    def __init__(self, caller: Caller, otel: Otel, store: Store, mask: Callable[[str], str]) -> None:
-        """Take the ports. `store` has the steps and approvals of deployments, `mask` removes secrets from a text."""
-        self._mask = mask
-        self._caller = caller
-        self._url = otel.endpoint
-        self._headers = {name: secret.reveal() for name, secret in otel.headers.items()}
-        self._resource = Resource({"service.name": otel.service, "service.version": __version__})
-        self._store = store
+    def __init__(self, tools: ReportTools, url: str, headers: Mapping[str, str], service: str) -> None:
+        """Take the tools, the address and headers of the collector, and the service name in traces."""
+        self._mask = tools.mask
+        self._caller = tools.caller
+        self._url = url
+        self._headers = dict(headers)
+        self._resource = Resource({"service.name": service, "service.version": __version__})
+        self._store = tools.store
 
     async def tell(self, item: ReportItem) -> str:
         """Send the trace. Return an empty string, because there is no id."""

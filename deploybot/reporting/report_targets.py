@@ -1,65 +1,47 @@
-"""The report targets that bot.toml configures, by their names in the database."""
+"""The receivers of reports that bot.toml has, of every reporter in the table. No library is imported for that."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
 
-from deploybot.events.deployment_reports import TRACES, forge_target
+from deploybot.part_tables import REPORTER_TABLE
 from deploybot.ports import ChatFinding, Store
-from deploybot.reporting.gitea_reporter import GiteaReporter
-from deploybot.reporting.github_reporter import GitHubReporter
-from deploybot.reporting.gitlab_reporter import GitLabReporter
-from deploybot.reporting.report_http import Caller
-from deploybot.reporting.report_worker import ReportTarget
-from deploybot.reporting.signed_calls import SignedCallTarget
-from deploybot.settings import ForgeSettings, Settings
-from deploybot.settings.forge_settings import api_of
+from deploybot.reporting.reporter_port import ReporterPart, ReportReceiver, ReportTarget, ReportTools
+from deploybot.settings import Settings
 
 
-def targets(
-    settings: Settings, caller: Caller, store: Store, mask: Callable[[str], str] = str
-) -> dict[str, ReportTarget]:
-    """Return all report targets by name. `mask` removes secrets from a text.
+def reporters() -> Iterator[ReporterPart]:
+    """Yield all reporters."""
+    for entry in REPORTER_TABLE.values():
+        found: ReporterPart = import_module(f"{__package__}.{entry.module}").REPORTER
+        yield found
+
+
+def receivers_of(settings: Settings) -> tuple[ReportReceiver, ...]:
+    """Return all receivers in bot.toml."""
+    return tuple(receiver for reporter in reporters() for receiver in reporter.receivers(settings))
+
+
+def connected(settings: Settings, tools: ReportTools) -> dict[str, ReportTarget]:
+    """Return what sends to each receiver, by its name in the database.
 
     Raises ConfigError for a secret that cannot sign, or if a package for traces is not installed.
     """
-    made: dict[str, ReportTarget] = {}
-    for name, app in settings.apps.items():
-        if app.forge is not None and (place := api_of(app, app.forge)):
-            made[forge_target(name)] = _forge(caller, app.forge, *place)
-    for name, one in settings.outgoing.items():
-        made[f"outgoing:{name}"] = SignedCallTarget(caller, f"outgoing.{name}", one.url, one.secret.reveal())
-    if settings.otel is not None:
-        from deploybot.reporting.otel_traces import Traces  # noqa: PLC0415  seven megabytes, and an optional extra
-
-        made[TRACES] = Traces(caller, settings.otel, store, mask)
-    return made
-
-
-def _forge(caller: Caller, forge: ForgeSettings, url: str, repository: str) -> ReportTarget:
-    token = forge.token.reveal()
-    if forge.kind == "github":
-        return GitHubReporter(caller, url, repository, token)
-    if forge.kind == "gitlab":
-        return GitLabReporter(caller, url, repository, token)
-    return GiteaReporter(caller, url, repository, token, forge.kind.capitalize())
+    return {receiver.target.name: receiver.connect(tools) for receiver in receivers_of(settings)}
 
 
 def tries(settings: Settings, store: Store) -> dict[str, AsyncIterator[ChatFinding]]:
-    """Return the check of each target, by name. Each has its own connections, closed at its end."""
-    return {_shown(name): _try(settings, store, name) for name in targets(settings, Caller(), store)}
+    """Return the check of each receiver, by its name for people. Each has its own connections, closed at its end."""
+    return {receiver.title: _try(receiver, store) for receiver in receivers_of(settings)}
 
 
-def _shown(name: str) -> str:
-    """Return a target's name for people: `forge of shop`, `outgoing board`, `traces`."""
-    kind, _, rest = name.partition(":")
-    return "traces" if kind == TRACES else f"forge of {rest}" if kind == "forge" else f"{kind} {rest}"
+async def _try(receiver: ReportReceiver, store: Store) -> AsyncIterator[ChatFinding]:
+    from deploybot.reporting.report_http import Caller  # noqa: PLC0415  aiohttp, ten megabytes
 
-
-async def _try(settings: Settings, store: Store, name: str) -> AsyncIterator[ChatFinding]:
     caller = Caller()
     try:
-        async for found in targets(settings, caller, store)[name].check():
+        async for found in receiver.connect(ReportTools(caller, store)).check():
             yield found
     finally:
         await caller.close()

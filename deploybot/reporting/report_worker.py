@@ -7,33 +7,19 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from deploybot.backoff import Backoff
 from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
 from deploybot.domain import ReportItem
 from deploybot.errors import Unreachable, UserError
 from deploybot.metrics import METRICS
-from deploybot.ports import ChatFinding, Clock, Store, Tables
+from deploybot.ports import Clock, Store, Tables
+from deploybot.reporting.reporter_port import ReportTarget
 
 GIVE_UP = 86_400.0
 _RETRY = Backoff(1.0, 900.0, jitter=random.random)
 log = logging.getLogger(__name__)
-
-
-class ReportTarget(Protocol):
-    """A service that receives reports."""
-
-    async def tell(self, item: ReportItem) -> str:
-        """Send a report. Return the other side's id of the deployment, or an empty string.
-
-        The same report may be sent again. Raises Unreachable if a retry may help, and any other DeploybotError if the
-        report is refused for good.
-        """
-
-    def check(self) -> AsyncIterator[ChatFinding]:
-        """Check the target without writing anything there. Raises as `tell` does."""
 
 
 class ReportWorker(Courier[ReportItem]):

@@ -21,11 +21,9 @@ from deploybot.settings.event_settings import (
     Hook,
     ImageOf,
     Notify,
-    Otel,
-    OutgoingSettings,
     RegistryLogin,
 )
-from deploybot.settings.sender_table import SenderName
+from deploybot.settings.part_names import SenderName
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
 from deploybot.settings.signing_settings import Signer
 from deploybot.settings.value_shapes import Name
@@ -48,8 +46,6 @@ __all__ = [
     "ImageOf",
     "Logs",
     "Notify",
-    "Otel",
-    "OutgoingSettings",
     "RegistryLogin",
     "Secret",
     "SenderName",
@@ -69,7 +65,8 @@ __all__ = [
 class Settings(SettingsPart):
     """The whole of bot.toml. Apps and environments have their names and their app's defaults filled in.
 
-    `hints` name what bot.toml writes in an old form that still works, and the new form.
+    Parts of the bot add tables of their own: `table` and `tables` return them. `hints` name what bot.toml writes in an
+    old form that still works, and the new form.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"path", "hints"})
@@ -83,8 +80,6 @@ class Settings(SettingsPart):
     hooks: dict[SenderName, Hook] = Field(default_factory=dict)
     registries: dict[Name, RegistryLogin] = Field(default_factory=dict)
     signers: dict[Name, Signer] = Field(default_factory=dict)
-    outgoing: dict[Name, OutgoingSettings] = Field(default_factory=dict)
-    otel: Otel | None = None
     audit: AuditExport | None = None
     path: Path | None = Field(default=None, exclude=True)
     hints: tuple[str, ...] = Field(default=(), exclude=True)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from deploybot.settings.address_values import HealthPort, HealthUrl, Repository
 from deploybot.settings.event_settings import Auto, ForgeSettings, Hook, ImageOf, Notify
-from deploybot.settings.sender_table import SenderName
+from deploybot.settings.part_names import SenderName, StrategyName
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
 from deploybot.settings.value_shapes import (
     AbsolutePath,
@@ -144,7 +144,7 @@ class App(SettingsPart):
     repo_host_key: HostKeys = ()
     repo_token: Secret | None = None
     branch: BranchName | None = None
-    strategy: Literal["compose", "files", "script"]
+    strategy: StrategyName
     directory: AbsolutePath
     compose: ComposeSettings = Field(default_factory=ComposeSettings)
     build: ShellText | None = None

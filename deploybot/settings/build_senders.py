@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from deploybot.part_tables import SENDER_TABLE
 from deploybot.settings.app_settings import App
-from deploybot.settings.sender_table import SENDER_TABLE
 
 FORGES: Final[tuple[str, ...]] = tuple(name for name, one in SENDER_TABLE.items() if one.forge)
 _HOSTS: Final = {one.host: name for name, one in SENDER_TABLE.items() if one.host}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from deploybot.settings.address_values import CallUrl
 from deploybot.settings.event_values import EventKindName, ImageName, ImageTag, RegistryHost, ShownWindow
+from deploybot.settings.part_names import ForgeKind
 from deploybot.settings.setting_types import Secret, SettingsPart, Switch
 from deploybot.settings.value_shapes import Channels, Glob, Name, one_or_many
 
@@ -80,23 +81,7 @@ class RegistryLogin(SettingsPart):
 class ForgeSettings(SettingsPart):
     """`[apps.APP.forge]`: where the repository is hosted, and the token to report deployments there."""
 
-    kind: Literal["github", "gitlab", "gitea", "forgejo"]
+    kind: ForgeKind
     token: Secret
     api_url: CallUrl | None = None
     repository: str | None = None
-
-
-class OutgoingSettings(SettingsPart):
-    """`[outgoing.NAME]`: a URL to which deployments are reported, signed with the Standard Webhooks scheme."""
-
-    url: CallUrl
-    secret: Secret
-    apps: Annotated[tuple[Name, ...], BeforeValidator(one_or_many)] = ()
-
-
-class Otel(SettingsPart):
-    """`[otel]`: OpenTelemetry traces of deployments, by OTLP over HTTP. Needs `deploybot[otel]`."""
-
-    endpoint: CallUrl
-    headers: dict[str, Secret] = Field(default_factory=dict)
-    service: str = "deploybot"

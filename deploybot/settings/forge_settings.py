@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
+from deploybot.part_tables import FORGE_TABLE
 from deploybot.settings.app_settings import App
 from deploybot.settings.event_settings import ForgeSettings
 
 _SCP = re.compile(r"[^@/:]+@(?P<host>[^:/]+):(?P<path>[^:]+)")
 _URL = re.compile(r"(?P<scheme>ssh|https?)://(?:[^@/]*@)?(?P<host>[^:/]+)(?P<port>:\d+)?/(?P<path>.+)")
 _PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)+")
-_APIS = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1", "forgejo": "/api/v1"}
-"""API paths on a self-hosted forge, from the documentation of GitHub Enterprise Server, GitLab, Gitea and Forgejo."""
 
 
 def api_of(app: App, forge: ForgeSettings) -> tuple[str, str] | None:
@@ -28,9 +27,11 @@ def api_of(app: App, forge: ForgeSettings) -> tuple[str, str] | None:
 
 def _made(match: re.Match[str], forge: ForgeSettings) -> str:
     found, host = match.groupdict(), match["host"].lower()
-    if forge.kind == "github" and host == "github.com":
-        return "https://api.github.com"
+    entry = FORGE_TABLE.get(forge.kind)  # unknown kinds occur in a bot.toml with mistakes, whose rest is checked, too
+    if entry is None:
+        return ""
+    if host in entry.hosts:
+        return entry.hosts[host]
     web = (found.get("scheme") or "").startswith("http")
     scheme, port = (found["scheme"], found["port"] or "") if web else ("https", "")
-    path = _APIS.get(forge.kind)  # unknown kinds occur in a bot.toml with mistakes, of which the rest is still checked
-    return f"{scheme}://{host}{port}{path}" if path else ""
+    return f"{scheme}://{host}{port}{entry.api}"

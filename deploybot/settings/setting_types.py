@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, Strict, model_validator
 from pydantic.fields import FieldInfo
@@ -11,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from deploybot.settings.address_values import HostKey
 from deploybot.settings.value_shapes import EnvName, LocalPath, one_or_many
 
+P = TypeVar("P", bound="SettingsPart")
 HostKeys = Annotated[tuple[HostKey, ...], BeforeValidator(one_or_many)]
 Switch = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
@@ -26,6 +28,17 @@ class SettingsPart(BaseModel):
     def known_keys(cls) -> dict[str, FieldInfo]:
         """Return the keys that bot.toml may have in this table."""
         return {field.alias or name: field for name, field in cls.model_fields.items() if name not in cls.filled}
+
+    def table(self, kind: type[P]) -> P | None:
+        """Return the table of a type, which a part of the bot adds to this one; None if bot.toml does not have it."""
+        return next((value for value in vars(self).values() if isinstance(value, kind)), None)
+
+    def tables(self, kind: type[P]) -> Mapping[str, P]:
+        """Return the named tables of a type, which a part of the bot adds to this one."""
+        for value in vars(self).values():
+            if isinstance(value, dict) and value and all(isinstance(one, kind) for one in value.values()):
+                return value
+        return {}
 
     def value(self, key: str) -> object:
         """Return the value of a key by its name in bot.toml."""

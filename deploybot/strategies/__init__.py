@@ -1,17 +1,18 @@
-"""How a release gets onto a server. One file per strategy, no I/O. The scripts are in `scripts/`."""
+"""How a release gets onto a server. Listed in `part_tables`, no I/O. The scripts are in `scripts/`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 
+from deploybot.part_tables import STRATEGY_TABLE
 from deploybot.ports import Strategy
-from deploybot.strategies.compose import ComposeStrategy
-from deploybot.strategies.files_strategy import FilesStrategy
-from deploybot.strategies.script_strategy import ScriptStrategy
 
-STRATEGIES: Mapping[str, Strategy] = {
-    "compose": ComposeStrategy(),
-    "files": FilesStrategy(),
-    "script": ScriptStrategy(),
-}
+
+def _strategy(module: str) -> Strategy:
+    found: Strategy = import_module(f"{__name__}.{module}").STRATEGY
+    return found
+
+
+STRATEGIES: Mapping[str, Strategy] = {name: _strategy(entry.module) for name, entry in STRATEGY_TABLE.items()}
 """Strategies by their name in bot.toml."""

@@ -35,3 +35,6 @@ def _prepare(move: Move) -> tuple[Step, ...]:
         return (fetch,)
     values = {"DEPLOYBOT_COMMAND": app.build, "DEPLOYBOT_OUTPUT": app.output or ""}
     return fetch, move.step("build", "build", values)
+
+
+STRATEGY = FilesStrategy()

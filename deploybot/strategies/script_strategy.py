@@ -23,3 +23,6 @@ class ScriptStrategy(Folders):
         fetch = () if site.trusts(release) else (there.fetch(built_later=False),)
         restore = (home.switch("restore", script=script),) if home else ()
         return plan(site, (*fetch, there.switch(script=script)), replaces=previous, restore=restore)
+
+
+STRATEGY = ScriptStrategy()

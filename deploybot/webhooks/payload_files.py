@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploybot.settings.sender_table import SENDERS
+from deploybot.part_tables import SENDERS
 from deploybot.webhooks.sender_port import Received, Sender, Signed
 from deploybot.webhooks.senders import sender
 

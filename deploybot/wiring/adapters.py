@@ -14,8 +14,9 @@ from deploybot.chat.chat_dependencies import Parts
 from deploybot.chat.console.console_session import PLACE
 from deploybot.chat.unwritable_channels import MissingChannels
 from deploybot.domain import Place, SinkSight
-from deploybot.events.deployment_reports import targets_of
 from deploybot.ports import EventListener, LiveChat
+from deploybot.reporting.report_targets import connected, receivers_of
+from deploybot.reporting.reporter_port import ReportTools
 from deploybot.settings import Settings
 from deploybot.setup_notices import NoticeBoard, NoticeWriter
 from deploybot.wiring.infrastructure import Adapters, Infrastructure
@@ -113,14 +114,13 @@ def unfit_tags(settings: Settings, world: Infrastructure) -> Iterator[EventListe
 
 def reports(settings: Settings, world: Adapters) -> ReportWorker | None:
     """Return the worker that reports deployments, if bot.toml has report targets. aiohttp is imported only then."""
-    if not targets_of(settings):
+    if not receivers_of(settings):
         return None
     from deploybot.reporting.report_http import Caller  # noqa: PLC0415  see above
-    from deploybot.reporting.report_targets import targets  # noqa: PLC0415  see above
     from deploybot.reporting.report_worker import ReportWorker  # noqa: PLC0415  see above
 
     caller = Caller()
-    told = targets(settings, caller, world.store, world.redactor.text)
+    told = connected(settings, ReportTools(caller, world.store, world.redactor.text))
     return ReportWorker(world.store, told, world.clock, close=caller.close)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from deploybot.deployments.planner import DryPlan
 from deploybot.domain import Plan
-from deploybot.events.deployment_reports import targets_of
 from deploybot.ports import ChatFinding
+from deploybot.reporting.report_targets import tries
 from deploybot.settings import App, Environment, Settings
 from deploybot.store.database import Database
 from deploybot.wiring.deployment_wiring import planner
@@ -56,11 +56,7 @@ async def dry_plans(world: Adapters) -> AsyncIterator[DryPlan]:
 
 def other_checks(settings: Settings, world: Adapters) -> dict[str, AsyncIterator[ChatFinding]]:
     """Return the checks of the report targets and the audit's sinks, by name."""
-    checks: dict[str, AsyncIterator[ChatFinding]] = {}
-    if targets_of(settings):
-        from deploybot.reporting.report_targets import tries  # noqa: PLC0415  see `adapters.reports`
-
-        checks |= tries(settings, world.store)
+    checks = tries(settings, world.store)
     if settings.audit is not None:
         from deploybot.reporting.audit_sinks.sink_table import sink_checks  # noqa: PLC0415  see `adapters.audit_export`
 

@@ -29,8 +29,9 @@ from deploybot.deployments.step_runner import StepRunner
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.deployments.what_runs_now import Present
 from deploybot.domain import Deployment
-from deploybot.events.deployment_reports import Reporter, targets_of
+from deploybot.events.deployment_reports import Reporter
 from deploybot.ports import CodeSecrets, Tables
+from deploybot.reporting.report_targets import receivers_of
 from deploybot.settings import Settings
 from deploybot.strategies import STRATEGIES
 from deploybot.wiring.infrastructure import Infrastructure
@@ -58,7 +59,7 @@ def deployments(
     """Return the deployment engine with all its parts. `on_end(app)` is called when a deployment has ended."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
-    report = _reports_to(Reporter(targets_of(settings), world.clock), telling)
+    report = _reports_to(Reporter((one.target for one in receivers_of(settings)), world.clock), telling)
     tell = CardPublisher(
         clock=world.clock,
         mask=world.redactor.text,

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from benchmarks.bot import Bot
 from deploybot.cli import main
-from deploybot.settings.sender_table import SENDERS
+from deploybot.part_tables import SENDERS
 from tests.webhooks.process import free_port, made_bot
 from tests.webhooks.service import SECRET, pushed
 

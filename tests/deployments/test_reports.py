@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from deploybot.domain import State, word_of
 from deploybot.ports import Tables
-from deploybot.settings import OutgoingSettings, Secret
+from deploybot.reporting.outgoing_reporter import OutgoingSettings
+from deploybot.settings import Secret
 from deploybot.store.database import Database
 from deploybot.testing import Outcome
 from tests.deployments.conftest import SECRET, V1, V2, V3, Shop, make_shop

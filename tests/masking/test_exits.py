@@ -189,7 +189,7 @@ EXITS: dict[Leave, tuple[str, ...]] = {
     card_for_a_chat: ("store/outbox_rows.py", "store/all_tables.py", "store/database_writer.py", "store/database.py"),
     row_of_the_audit: ("store/audit_rows.py",),
     report_for_a_forge_or_a_call: ("store/report_rows.py",),
-    span_of_a_trace: ("reporting/otel_traces.py", "reporting/report_targets.py"),
+    span_of_a_trace: ("reporting/otel_traces.py", "reporting/reporter_port.py"),
     answer_to_a_command: ("dispatch/dispatcher.py", "dispatch/error_replies.py", "dispatch/request_audit.py"),
     notification_of_an_event: ("notifications/notifier.py",),
     own_log_as_text: ("bot_log.py", "bot.py"),

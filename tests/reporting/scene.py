@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploybot.backoff import Backoff
+from deploybot.config.whole_settings import whole_settings
 from deploybot.domain import Deployment, Kind, State
-from deploybot.events.deployment_reports import Reporter, targets_of
+from deploybot.events.deployment_reports import Reporter
 from deploybot.ports import Tables
+from deploybot.reporting.otel_reporter import Otel
+from deploybot.reporting.outgoing_reporter import OutgoingSettings
 from deploybot.reporting.report_http import Caller
-from deploybot.reporting.report_targets import targets
+from deploybot.reporting.report_targets import connected, receivers_of
 from deploybot.reporting.report_worker import ReportWorker
+from deploybot.reporting.reporter_port import ReportTools
 from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
@@ -58,13 +62,13 @@ def settings_of(
         tree["outgoing"] = {"board": {"url": outgoing, "secret": {"env": "S"}, "apps": list(apps)}}
     if otel:
         tree["otel"] = {"endpoint": otel, "headers": {"authorization": {"env": "A"}}}
-    made = Settings.model_validate(tree)
+    made = whole_settings().model_validate(tree)
     if made.apps["shop"].forge:
         made.apps["shop"].forge.token.fill(token)
-    for one in made.outgoing.values():
+    for one in made.tables(OutgoingSettings).values():
         one.secret.fill(SECRET)
-    if made.otel:
-        made.otel.headers["authorization"].fill("Bearer otel-secret-0123")
+    if otel_table := made.table(Otel):
+        otel_table.headers["authorization"].fill("Bearer otel-secret-0123")
     return made
 
 
@@ -77,7 +81,7 @@ class Scene:
     clock: SystemClock | FakeClock = CLOCK
 
     def __post_init__(self) -> None:
-        self.reporter = Reporter(targets_of(self.settings), self.clock)
+        self.reporter = Reporter((one.target for one in receivers_of(self.settings)), self.clock)
 
     async def deploy(
         self,
@@ -124,7 +128,7 @@ class Scene:
         caller = Caller(within=within)
         worker = ReportWorker(
             self.store,
-            targets(self.settings, caller, self.store),
+            connected(self.settings, ReportTools(caller, self.store)),
             self.clock,
             close=caller.close,
             retry=Backoff(pause, 900.0),

@@ -8,7 +8,8 @@ from deploybot.domain import OWN, Kind, State
 from deploybot.errors import Unreachable
 from deploybot.ports import ChatFinding
 from deploybot.reporting.report_http import Caller
-from deploybot.reporting.report_targets import targets
+from deploybot.reporting.report_targets import connected
+from deploybot.reporting.reporter_port import ReportTools
 from deploybot.store.database import Database
 from tests.reporting.doubles import LOST, Fault, Gitea, GitHub, GitLab
 from tests.reporting.scene import Scene, settings_of, sha
@@ -140,7 +141,7 @@ async def check(kind: str, url: str, store: Database, **more: str) -> list[ChatF
     settings = settings_of(forge=(kind, url), **more)
     caller = Caller()
     try:
-        (target,) = targets(settings, caller, store).values()
+        (target,) = connected(settings, ReportTools(caller, store)).values()
         return [found async for found in target.check()]
     finally:
         await caller.close()

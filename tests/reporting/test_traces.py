@@ -10,7 +10,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from deploybot.domain import Approval, Binding, Kind, Request, State, StepState
 from deploybot.ports import Tables
 from deploybot.reporting.report_http import Caller
-from deploybot.reporting.report_targets import targets
+from deploybot.reporting.report_targets import connected
+from deploybot.reporting.reporter_port import ReportTools
 from deploybot.store.database import Database
 from tests.reporting.doubles import LOST, Collector, Fault
 from tests.reporting.scene import Scene, settings_of, sha
@@ -120,7 +121,7 @@ async def test_a_trace_that_is_told_twice_is_one(store: Database, collector: Col
 
 async def test_a_collector_is_tried_without_a_trace(store: Database, collector: Collector) -> None:
     caller = Caller()
-    (target,) = targets(settings_of(otel=f"{collector.url}/v1/traces"), caller, store).values()
+    (target,) = connected(settings_of(otel=f"{collector.url}/v1/traces"), ReportTools(caller, store)).values()
     (found,) = [one async for one in target.check()]
     await caller.close()
     assert found.cure == ""

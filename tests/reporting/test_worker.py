@@ -16,8 +16,9 @@ from aiohttp import web
 
 from deploybot.backoff import Backoff
 from deploybot.reporting.report_http import Caller
-from deploybot.reporting.report_targets import targets
+from deploybot.reporting.report_targets import connected
 from deploybot.reporting.report_worker import GIVE_UP, ReportWorker
+from deploybot.reporting.reporter_port import ReportTools
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
 from tests.reporting.doubles import HANG, LOST, Fault, GitHub, Receiver
@@ -183,7 +184,7 @@ class Storm:
             caller = Caller(within=5)
             worker = ReportWorker(
                 self.scene.store,
-                targets(self.scene.settings, caller, self.scene.store),
+                connected(self.scene.settings, ReportTools(caller, self.scene.store)),
                 self.scene.clock,
                 close=caller.close,
                 retry=Backoff(0.002, 900.0),

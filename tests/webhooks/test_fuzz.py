@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 
 from deploybot.domain import Event, Identity, Push
-from deploybot.settings.sender_table import SENDERS
+from deploybot.part_tables import SENDERS
 from deploybot.webhooks.sender_port import MalformedError, Received, Sender
 from deploybot.webhooks.senders import sender
 from tests.webhooks.recorded import NOW, RECORDED, Recorded, kind_of

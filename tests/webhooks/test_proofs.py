@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.settings.sender_table import SENDERS
+from deploybot.part_tables import SENDERS
 from deploybot.webhooks.delivery_signatures import TOLERANCE, BodyMac, Standard
 from deploybot.webhooks.sender_port import ForgedError, Received
 from deploybot.webhooks.senders import sender

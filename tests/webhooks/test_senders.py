@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import pytest
 
 from deploybot.domain import Deployed, Event, ImagePushed, Ping, Push
-from deploybot.settings.sender_table import SENDERS
+from deploybot.part_tables import SENDERS
 from deploybot.webhooks.sender_port import MalformedError, Received
 from deploybot.webhooks.senders import sender
 from tests.webhooks.recorded import NOW, RECORDED, SECRETS, Recorded, as_json, made

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from deploybot.domain import BuildState
-from deploybot.settings.sender_table import SENDERS
+from deploybot.part_tables import SENDERS
 from deploybot.webhooks.sender_port import Received
 from deploybot.webhooks.senders import event, sender
 from tests.webhook_page import PAGE, page

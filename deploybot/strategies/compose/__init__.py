@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from deploybot.strategies.compose.compose_strategy import ComposeStrategy
 
-__all__ = ["ComposeStrategy"]
+__all__ = ["STRATEGY"]
+
+STRATEGY = ComposeStrategy()

@@ -1,10 +1,10 @@
-"""The senders, one file each, listed in `settings.sender_table`. Each is imported only when it is used."""
+"""The senders, one file each, listed in `part_tables`. Each is imported only when it is used."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
-from deploybot.settings.sender_table import SENDERS
+from deploybot.part_tables import SENDERS
 from deploybot.webhooks.sender_port import Sender
 
 

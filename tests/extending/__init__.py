@@ -1,0 +1,1 @@
+"""docs/extending.md, run as it is written."""

@@ -1,4 +1,4 @@
-"""Every extension point: the tables of senders, strategies and reporters, as plain data that imports none of them.
+"""Every extension point: the tables of senders, strategies, reporters and chats, as data that imports none of them.
 
 A new part is an entry here and its own file or folder. docs/extending.md shows how to add one of each kind.
 """
@@ -173,3 +173,62 @@ FORGE_TABLE: Final[Mapping[str, ForgeEntry]] = {
     "forgejo": ForgeEntry("gitea_reporter", "/api/v1"),
 }
 """All forges that show deployments, by their `kind` in bot.toml. The paths are from the documentation of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatEntry:
+    """What the bot knows of a chat without importing it.
+
+    `title` is its name for people. `channels` is the form of its channels' ids, `channel` says what they are, and
+    `example` is one. `accounts` is the form of its accounts, with the groups `user` and perhaps `team`; `account` says
+    what they are. `module` is in `deploybot.chat` and has the chat as `CHAT`, and the type of its table `[CHAT]` as
+    `SETTINGS`; the console is always there and has none. `way_in` is how the bot gets into a channel. With `direct`, a
+    person's id is also the id of their direct channel. Without `direct_buttons`, buttons do not work there.
+    """
+
+    title: str
+    channels: str
+    channel: str
+    example: str
+    accounts: str
+    account: str
+    module: str = ""
+    way_in: str = "Let the bot post there"
+    direct: bool = False
+    direct_buttons: bool = True
+
+
+CHAT_TABLE: Final[Mapping[str, ChatEntry]] = {
+    "console": ChatEntry(
+        "the console",
+        channels="console",
+        channel="the console",
+        example="console",
+        accounts=r"(?P<user>[0-9]{1,20}(?:/[a-z0-9][a-z0-9_-]{0,39})?)",
+        account="a number. On console, people are identified by number, not by name",
+    ),
+    "slack": ChatEntry(
+        "Slack",
+        channels=r"[CGD][A-Z0-9]{5,30}",
+        channel="a channel of Slack by its id",
+        example="slack:C0123456789",
+        accounts=r"(?P<team>[A-Z0-9][A-Z0-9.-]{0,63})/(?P<user>[A-Z0-9]{2,32})",
+        account="a Slack id such as T012/U345. Names are not accepted",
+        module="slack.slack_part",
+        way_in="Invite the bot there (`/invite @deploybot`)",
+        direct=True,
+        direct_buttons=False,
+    ),
+    "telegram": ChatEntry(
+        "Telegram",
+        channels=r"-?[1-9][0-9]{0,15}(?:/[1-9][0-9]{0,9})?",
+        channel="a chat of Telegram by its number",
+        example="telegram:-1001234567890",
+        accounts=r"(?P<user>[0-9]{1,20})",
+        account="a number. On telegram, people are identified by number, not by name",
+        module="telegram.telegram_part",
+        way_in="Add the bot to that chat and let it post there",
+        direct=True,
+    ),
+}
+"""All chats, by the names of their tables in bot.toml."""

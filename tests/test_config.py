@@ -83,7 +83,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         ("path = 'x'", "path: unknown key"),
         (
             "nonsense = 1979-05-27",
-            "nonsense: unknown key; there are bot, servers, apps, slack, telegram, http, hooks, registries, signers",
+            "nonsense: unknown key; there are bot, servers, apps, http, hooks, registries, signers, audit, slack",
         ),
         ("[apps.shop]", "apps.shop.repo: is missing"),
         (f"{APP}health = 'http://x'", 'health: should be a table such as { http = "http://127.0.0.1:8000/healthz",'),

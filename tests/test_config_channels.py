@@ -127,15 +127,15 @@ def test_check_shows_the_hints(tmp_path: Path) -> None:
     assert sorted(json.loads(said.output)["hints"]) == sorted(f"{key}: write {line}" for key, line in NEW_LINES.items())
 
 
-BAD = '"slack:C0123456789", "telegram:-1001234567890"'
+BAD = '"slack:C0123456789" or "telegram:-1001234567890"'
 
 
 @pytest.mark.parametrize(
     ("channel", "problem"),
     [
-        ('"discord:1"', f'names an unknown chat: write a channel such as {BAD} or "console", got "discord:1"'),
+        ('"discord:1"', f'names an unknown chat: write a channel such as "console", {BAD}, got "discord:1"'),
         ('"slak:C0123456789"', 'got "slak:C0123456789", did you mean "slack"?'),
-        ('"slack:"', f'should be a channel with its chat, such as {BAD.replace(",", " or")}, got "slack:"'),
+        ('"slack:"', f'should be a channel with its chat, such as {BAD}, got "slack:"'),
         ('""', 'got ""'),
         ('":C0123456789"', 'got ":C0123456789"'),
         ('"telegram:-1001234567890/"', 'got "telegram:-1001234567890/"'),

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 
 from deploybot.domain import Identity
 from deploybot.errors import UserError
+from deploybot.part_tables import CHAT_TABLE
 
-CHATS = ("console", "slack", "telegram")
+CHATS = tuple(CHAT_TABLE)
 FORGES = ("github", "gitlab", "gitea", "forgejo", "gitee", "bitbucket", "git")
 PLATFORMS = (*CHATS, *FORGES)
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
-_CONSOLE = re.compile(r"[0-9]{1,20}(?:/[a-z0-9][a-z0-9_-]{0,39})?")
-_SLACK = re.compile(r"(?P<team>[A-Z0-9][A-Z0-9.-]{0,63})/(?P<user>[A-Z0-9]{2,32})")
 _UUID = re.compile(r"\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?")
 _EMAIL = re.compile(r"[^\s:@<>/]{1,64}@[^\s:@<>/]{1,190}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
@@ -62,11 +61,11 @@ def read_who(text: str) -> Who:
 
 
 def _identity(platform: str, user: str) -> Identity:
-    if platform == "slack":
-        match = _SLACK.fullmatch(user)
+    if chat := CHAT_TABLE.get(platform):
+        match = re.fullmatch(chat.accounts, user)
         if match is None:
-            raise UserError(f"`{user[:40]}` is not a Slack id such as T012/U345. Names are not accepted.", hint=_HINT)
-        return Identity(platform, match["user"], match["team"])
+            raise UserError(f"`{user[:40]}` is not {chat.account}.", hint=_HINT)
+        return Identity(platform, match["user"], match.groupdict().get("team", ""))
     if platform == "bitbucket":
         match = _UUID.fullmatch(user.lower())
         if match is None:
@@ -78,7 +77,7 @@ def _identity(platform: str, user: str) -> Identity:
         if not _EMAIL.fullmatch(user):
             raise UserError(f"`{user[:40]}` is not a commit's email address such as ana@example.com.", hint=_HINT)
         return Identity(platform, user.lower())
-    if not (_CONSOLE if platform == "console" else _NUMBER).fullmatch(user):
+    if not _NUMBER.fullmatch(user):
         raise UserError(
             f"`{user[:40]}` is not a number. On {platform}, people are identified by number, not by name.", hint=_HINT
         )

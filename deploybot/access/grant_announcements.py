@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from deploybot.card import Button, Card, Tone
 from deploybot.domain import EVERY, Place
+from deploybot.part_tables import CHAT_TABLE
 from deploybot.policy import admins_of
 from deploybot.ports import Tables
 from deploybot.settings import Settings
@@ -52,8 +53,8 @@ class GrantAnnouncer:
             tables.outbox.put(place, card, now)
         asking = replace(card, buttons=buttons, hint=hint)
         for place in dict.fromkeys(self._private(tables, told - {actor})):
-            # A button is tied to a channel, and Slack direct messages get channel ids of their own. There people type.
-            asked = replace(asking, buttons=()) if place.platform == "slack" else asking
+            # A button is tied to a channel, and direct messages may get channel ids of their own. There people type.
+            asked = asking if CHAT_TABLE[place.platform].direct_buttons else replace(asking, buttons=())
             if place not in public:
                 tables.outbox.put(place, asked, now)
 

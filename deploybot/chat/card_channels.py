@@ -25,7 +25,7 @@ def places_of(deployment: Deployment, settings: Settings) -> tuple[Place, ...]:
 
 def home_places(settings: Settings) -> tuple[Place, ...]:
     """Return the default channels of the chats in bot.toml."""
-    return tuple(chat.channel for chat in (settings.slack, settings.telegram) if chat and chat.channel)
+    return tuple(chat.channel for chat in settings.chats().values() if chat.channel)
 
 
 def event_places(settings: Settings) -> tuple[Place, ...]:

@@ -7,13 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from deploybot.domain import Place
 from deploybot.errors import StoreError
+from deploybot.part_tables import CHAT_TABLE
 from deploybot.ports import Store, Tables
 from deploybot.setup_notices import Notice, NoticeBoard
 
-_FIXES = {
-    "slack": "Invite the bot there (`/invite @deploybot`)",
-    "telegram": "Add the bot to that chat and let it post there",
-}
 _PREFIX = "channel "
 
 
@@ -42,7 +39,7 @@ class MissingChannels:
             return
         key = _key(place)
         self._known(tables).add(key)
-        way_in = _FIXES.get(place.platform, "Let the bot post there")
+        way_in = CHAT_TABLE[place.platform].way_in
         notice = Notice(
             key=key,
             title=f"I cannot write in {place}, which {keys} of bot.toml names.",

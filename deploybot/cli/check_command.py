@@ -114,13 +114,13 @@ def old_forms(settings: Settings) -> Iterator[str]:
 
 
 def _of_chats(settings: Settings) -> Iterator[str]:
-    slack, telegram = settings.slack, settings.telegram
-    if slack:
-        told = f", channel {slack.channel}" if slack.channel else ""
-        yield f"  Slack by {'Socket Mode' if slack.app_token else 'HTTP'}{told}"
-    if telegram:
-        told = f", channel {telegram.channel}" if telegram.channel else ""
-        yield f"  Telegram by {'webhook' if telegram.webhook_secret else 'long polling'}{told}"
+    from deploybot.chat.chat_port import chat_parts
+    from deploybot.part_tables import CHAT_TABLE
+
+    tables = settings.chats()
+    for name, chat in chat_parts(settings):
+        told = f", channel {tables[name].channel}" if tables[name].channel else ""
+        yield f"  {CHAT_TABLE[name].title} by {chat.says(settings)}{told}"
 
 
 def _of_server(server: Server) -> Iterator[str]:

@@ -65,11 +65,13 @@ def _chosen(commands: Mapping[str, Command], wanted: str) -> list[Command]:
 
 def _commands_and_url(options: Options) -> tuple[Mapping[str, Command], str]:
     """The commands there are, and the address for HTTP mode where bot.toml asks for that."""
+    from deploybot.chat.slack.slack_settings import SlackSettings
     from deploybot.command_loader import load
 
     if options.config is None and not options.path.exists():
         return load(None), ""
     settings = options.settings(outside=False)
-    http_mode = settings.slack is not None and settings.slack.signing_secret is not None
+    slack = settings.table(SlackSettings)
+    http_mode = slack is not None and slack.signing_secret is not None
     url = (settings.http.url if settings.http else None) or ""
     return load(settings.bot.plugins), url if http_mode else ""

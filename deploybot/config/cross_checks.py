@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from deploybot.chat.chat_port import chat_parts
 from deploybot.config.auto_rules import check_autos
 from deploybot.config.channel_rules import check_channels, check_routes
 from deploybot.config.config_errors import Path, Problem, dotted
@@ -79,14 +80,9 @@ def _registries(settings: Settings) -> Iterator[Problem]:
 
 
 def _chats(settings: Settings) -> Iterator[Problem]:
-    """Yield problems between chats and the HTTP server."""
-    slack, telegram, http = settings.slack, settings.telegram, settings.http
-    if slack and bool(slack.app_token) == bool(slack.signing_secret):
-        yield Problem(("slack",), "should have exactly one of app_token (Socket Mode) and signing_secret (HTTP mode)")
-    if slack and slack.signing_secret and (http is None or http.url is None):
-        yield Problem(("slack", "signing_secret"), "is for HTTP mode, which needs `url` in [http]")
-    if telegram and telegram.webhook_secret and (http is None or http.url is None):
-        yield Problem(("telegram", "webhook_secret"), "is for webhooks, which need `url` in [http]")
+    """Yield every broken rule of a chat."""
+    for _, chat in chat_parts(settings):
+        yield from (Problem(path, text) for path, text in chat.problems(settings))
 
 
 def _exactly_one(settings: Settings) -> Iterator[Problem]:

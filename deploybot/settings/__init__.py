@@ -6,15 +6,17 @@ checks rules about several keys, and reads the secrets.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
 from deploybot.domain import Identity, Place
+from deploybot.part_tables import CHAT_TABLE
 from deploybot.settings.app_settings import App, ComposeSettings, Environment, HealthSettings, Logs, Shared
 from deploybot.settings.audit_settings import AuditCall, AuditExport
-from deploybot.settings.bot_settings import BotSettings, DockerTls, Http, Server, SlackSettings, Telegram
+from deploybot.settings.bot_settings import BotSettings, ChatSettings, DockerTls, Http, Server
 from deploybot.settings.event_settings import (
     Auto,
     ForgeSettings,
@@ -34,6 +36,7 @@ __all__ = [
     "AuditExport",
     "Auto",
     "BotSettings",
+    "ChatSettings",
     "ComposeSettings",
     "DockerTls",
     "Environment",
@@ -54,9 +57,7 @@ __all__ = [
     "SettingsPart",
     "Shared",
     "Signer",
-    "SlackSettings",
     "Switch",
-    "Telegram",
     "Whole",
     "project_name",
 ]
@@ -74,8 +75,6 @@ class Settings(SettingsPart):
     bot: BotSettings = Field(default_factory=BotSettings)
     servers: dict[Name, Server] = Field(default_factory=dict)
     apps: dict[Name, App] = Field(default_factory=dict)
-    slack: SlackSettings | None = None
-    telegram: Telegram | None = None
     http: Http | None = None
     hooks: dict[SenderName, Hook] = Field(default_factory=dict)
     registries: dict[Name, RegistryLogin] = Field(default_factory=dict)
@@ -84,10 +83,16 @@ class Settings(SettingsPart):
     path: Path | None = Field(default=None, exclude=True)
     hints: tuple[str, ...] = Field(default=(), exclude=True)
 
+    def chats(self) -> Mapping[str, ChatSettings]:
+        """Return the tables of the chats in bot.toml, by name, in the order of the table of chats."""
+        found = {name: vars(self).get(name) for name in CHAT_TABLE}
+        return {name: table for name, table in found.items() if isinstance(table, ChatSettings)}
+
     def direct_place(self, identity: Identity) -> Place | None:
-        """Return a person's direct channel, or None without that chat. Both chats take a user id as a channel."""
-        chats = {"slack": self.slack, "telegram": self.telegram}
-        return Place(identity.platform, identity.user, private=True) if chats.get(identity.platform) else None
+        """Return a person's direct channel, or None without that chat."""
+        if identity.platform in self.chats() and CHAT_TABLE[identity.platform].direct:
+            return Place(identity.platform, identity.user, private=True)
+        return None
 
 
 def project_name(app: App, environment: Environment) -> str:

@@ -32,23 +32,10 @@ class BotSettings(SettingsPart):
     admin_code: Literal["totp"] | None = None
 
 
-class SlackSettings(SettingsPart):
-    """`[slack]`: Socket Mode with `app_token`, HTTP mode with `signing_secret`. `channel` gets every notification."""
+class ChatSettings(SettingsPart):
+    """What the tables of all chats share: `channel` gets every notification about apps without a channel."""
 
-    bot_token: Secret
-    app_token: Secret | None = None
-    signing_secret: Secret | None = None
     channel: Channel | None = None
-    api_url: WebUrl = "https://slack.com/api"
-
-
-class Telegram(SettingsPart):
-    """`[telegram]`: long polling, or a webhook with `webhook_secret`. `channel` gets every notification."""
-
-    token: Secret
-    channel: Channel | None = None
-    webhook_secret: Secret | None = None
-    api_url: WebUrl = "https://api.telegram.org"
 
 
 class Http(SettingsPart):

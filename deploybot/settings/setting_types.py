@@ -33,6 +33,13 @@ class SettingsPart(BaseModel):
         """Return the table of a type, which a part of the bot adds to this one; None if bot.toml does not have it."""
         return next((value for value in vars(self).values() if isinstance(value, kind)), None)
 
+    def needs(self, kind: type[P]) -> P:
+        """Return the table of a type, which bot.toml has. Raises LookupError if it does not."""
+        found = self.table(kind)
+        if found is None:
+            raise LookupError(f"bot.toml has no {kind.__name__}")
+        return found
+
     def tables(self, kind: type[P]) -> Mapping[str, P]:
         """Return the named tables of a type, which a part of the bot adds to this one."""
         for value in vars(self).values():

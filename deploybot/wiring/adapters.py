@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.card_channels import channels_of, event_places
 from deploybot.chat.chat_dependencies import Parts
+from deploybot.chat.chat_port import ChatTools, chat_parts
 from deploybot.chat.console.console_session import PLACE
 from deploybot.chat.unwritable_channels import MissingChannels
 from deploybot.domain import Place, SinkSight
@@ -33,20 +33,15 @@ def chats(
     settings: Settings, parts: Parts, world: Adapters, server: WebServer | None, missing: MissingChannels
 ) -> Iterator[LiveChat]:
     """Yield the chats that bot.toml configures. Their libraries are imported only then: each takes 20 MB and more."""
-    if settings.slack is not None:
-        from deploybot.chat.resumed_uploads import Uploads  # noqa: PLC0415  see above
-        from deploybot.chat.slack.slack_chat import SlackChat  # noqa: PLC0415  see above
-
-        desk, uploads = ButtonTokens(world.store, world.clock, "slack"), Uploads(world.store, world.clock, "slack")
-        homes, closed = channels_of(settings, SlackChat.platform), missing.heard_of(world.store, SlackChat.platform)
-        yield SlackChat(settings.slack, parts, desk, server, uploads=uploads, homes=homes, closed=closed)
-    if settings.telegram is not None:
-        from deploybot.chat.telegram.telegram_chat import TelegramChat  # noqa: PLC0415  see above
-
-        url = (settings.http.url if settings.http else None) or ""
-        homes = channels_of(settings, TelegramChat.platform)
-        closed = missing.heard_of(world.store, TelegramChat.platform)
-        yield TelegramChat(settings.telegram, parts, world.store, server=server, url=url, homes=homes, closed=closed)
+    for name, chat in chat_parts(settings):
+        tools = ChatTools(
+            parts=parts,
+            store=world.store,
+            homes=channels_of(settings, name),
+            closed=missing.heard_of(world.store, name),
+            server=server,
+        )
+        yield chat.connect(settings, tools)
 
 
 def web_server(settings: Settings, problems: Callable[[], dict[str, str]]) -> WebServer | None:

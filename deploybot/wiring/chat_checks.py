@@ -9,8 +9,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from deploybot.chat.chat_port import chat_parts
 from deploybot.deployments.planner import DryPlan
 from deploybot.domain import Plan
+from deploybot.part_tables import CHAT_TABLE
 from deploybot.ports import ChatFinding
 from deploybot.reporting.report_targets import tries
 from deploybot.settings import App, Environment, Settings
@@ -21,16 +23,7 @@ from deploybot.wiring.infrastructure import Adapters
 
 def chat_checks(settings: Settings) -> dict[str, AsyncIterator[ChatFinding]]:
     """Return the checks of the chats, by name."""
-    checks: dict[str, AsyncIterator[ChatFinding]] = {}
-    if settings.slack is not None:
-        from deploybot.chat.slack.slack_check import probe  # noqa: PLC0415  see `adapters.chats`
-
-        checks["Slack"] = probe(settings)
-    if settings.telegram is not None:
-        from deploybot.chat.telegram.telegram_check import probe as probe_telegram  # noqa: PLC0415  see `adapters`
-
-        checks["Telegram"] = probe_telegram(settings)
-    return checks
+    return {CHAT_TABLE[name].title: chat.probe(settings) for name, chat in chat_parts(settings)}
 
 
 @asynccontextmanager

@@ -9,11 +9,12 @@ import pytest
 
 from deploybot.access import identity_text
 from deploybot.card import Card
+from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.domain import Action, Grant, Identity, Person, Place, Role, State
 from deploybot.metrics import METRICS
 from deploybot.policy import PolicyQuestion, WantedAction, decide
 from deploybot.ports import Tables
-from deploybot.settings import Secret, Telegram
+from deploybot.settings import Secret
 from tests.approvals.conftest import Town, make_town
 from tests.approvals.test_codes import WRONG, code, enrol
 

@@ -14,6 +14,7 @@ import pytest
 from deploybot.card import Card
 from deploybot.chat.card_channels import home_places, places_of
 from deploybot.chat.console.console_session import PLACE
+from deploybot.config.whole_settings import whole_settings
 from deploybot.deployments.deployment_card import deployment_card
 from deploybot.domain import Deployment, Kind, Place, Plan, Release, State
 from deploybot.errors import Unreachable
@@ -43,7 +44,7 @@ def settings(*channels: str, home: bool = True) -> Settings:
         "slack": {"bot_token": {"env": "A"}, "app_token": {"env": "B"}, "channel": "slack:C0123456HOME"},
         "telegram": {"token": {"env": "C"}, "channel": "telegram:-100999/7"},
     }
-    return Settings.model_validate({"apps": {"shop": app}, **(chats if home else {})})
+    return whole_settings().model_validate({"apps": {"shop": app}, **(chats if home else {})})
 
 
 def deployment(place: Place | None = ASKED, state: State = State.RUNNING, number: int = 42) -> Deployment:

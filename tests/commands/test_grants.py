@@ -11,9 +11,11 @@ import pytest
 from deploybot.access import grant_expiry
 from deploybot.access.grant_expiry import GrantEnds
 from deploybot.card import Card
+from deploybot.chat.slack.slack_settings import SlackSettings
+from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.domain import Action, Identity, Place, Role
 from deploybot.ports import Tables
-from deploybot.settings import BotSettings, Settings, SlackSettings, Telegram
+from deploybot.settings import BotSettings, Settings
 from tests.world import SETTINGS, STRANGER, V1, World, make_world
 
 HOME = Place("slack", "C0HOME")

@@ -24,7 +24,7 @@ from deploybot.domain import Deployment, Identity, Place, Role
 from deploybot.errors import ConfigError
 from deploybot.ports import Tables
 from deploybot.testing import FakeHost, FakeRefs, FakeServers
-from deploybot.wiring.infrastructure import adapters
+from deploybot.wiring.infrastructure import Adapters, adapters
 
 WITHIN = 30.0
 ANA = Identity("console", "1000")
@@ -38,8 +38,7 @@ agent = true
 repo = "git@example.com:acme/shop.git"
 strategy = "{strategy}"
 directory = "/srv/shop"
-[apps.shop.environments.production]
-servers = ["web1"]
+environments.production.servers = ["web1"]
 """
 
 
@@ -48,6 +47,7 @@ class House:
     """The bot, its server and repository, and what the console shows."""
 
     bot: Bot
+    world: Adapters
     host: FakeHost
     refs: FakeRefs
     shown: list[Show] = field(default_factory=list)
@@ -123,7 +123,7 @@ async def open_house(path: Path) -> AsyncIterator[House]:
         await ready.wait()
         if not serving.done():
             await world.store.write(_let_in)
-            house = House(bot, host, refs)
+            house = House(bot, world, host, refs)
             client = await _watch(house, settings.bot.data / "console.sock")
             try:
                 yield house

@@ -12,6 +12,7 @@ EXAMPLES = {
     "Add a sender": ("drive_sender", "SENDER_TABLE", "apps.shop.hooks.acme: should be "),
     "Add a reporter": ("drive_reporter", "REPORTER_TABLE", "pager: unknown key"),
     "Add a strategy": ("drive_strategy", "STRATEGY_TABLE", "apps.shop.strategy: should be "),
+    "Add a chat": ("drive_chat", "CHAT_TABLE", "relay: unknown key"),
 }
 """By section: what drives it, its table, and what is wrong with its bot.toml without the entry."""
 

@@ -7,12 +7,13 @@ import asyncio
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.rate_limits import Rate
 from deploybot.chat.slack.slack_chat import SlackChat
+from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.slack.slash_command_names import slash_name
 from deploybot.chat.telegram.telegram_api import Limits
 from deploybot.chat.telegram.telegram_chat import TelegramChat
+from deploybot.chat.telegram.telegram_settings import Telegram as TelegramSettings
 from deploybot.domain import Identity, Place
-from deploybot.settings import Secret, SlackSettings
-from deploybot.settings import Telegram as TelegramSettings
+from deploybot.settings import Secret
 from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.doubles.telegram import TelegramDouble

@@ -1,5 +1,7 @@
 """Slack as a chat. Importing this package does not import Slack's libraries; `slack_chat` does.
 
+slack_part            its entry: settings, rules, checks, without Slack's libraries
+slack_settings        the table of bot.toml
 slack_chat            the chat itself
 slack_api             the Web API: rate-limited, bounded, with our own errors
 bolt_app              acknowledge payloads at once, in either mode

@@ -29,13 +29,13 @@ from deploybot.chat.slack.slack_incoming import Heard, read
 from deploybot.chat.slack.slack_members import Directory
 from deploybot.chat.slack.slack_rendering import Rendered, bare, render
 from deploybot.chat.slack.slack_reply_target import ELSEWHERE, OUTSIDE
+from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.chat.unwritable_channels import Closed, nobody_hears
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable
 from deploybot.http_server import WebServer
-from deploybot.settings import SlackSettings
 
 _READ_CHANNELS: Final = {"channels:read", "groups:read"}
 log = logging.getLogger(__name__)

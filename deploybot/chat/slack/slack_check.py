@@ -13,10 +13,11 @@ from deploybot.chat.card_channels import channels_of
 from deploybot.chat.slack.connection_problems import GRANT, SlackProblems
 from deploybot.chat.slack.oauth_scopes import HOOK, bot_scopes
 from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
+from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.ports import ChatFinding
-from deploybot.settings import Settings, SlackSettings
+from deploybot.settings import Settings
 
 _WITHIN: Final = 10.0
 _BOT, _APP = "xoxb-", "xapp-"
@@ -41,7 +42,7 @@ _SIGNING_SECRET: Final = re.compile(r"[0-9a-f]{32}")
 
 async def probe(settings: Settings) -> AsyncIterator[ChatFinding]:
     """Run all checks. A second socket is open for a moment; it accepts nothing, so Slack uses the other one."""
-    slack = settings.slack
+    slack = settings.table(SlackSettings)
     if slack is None:
         return
     app_token = slack.app_token.reveal() if slack.app_token else ""

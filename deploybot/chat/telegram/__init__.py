@@ -2,8 +2,8 @@
 
 `telegram_chat` is the chat itself, `telegram_connection` receives updates, `telegram_api` sends messages.
 `button_presses` and `forced_replies` handle buttons. `telegram_rendering` and `telegram_escaping` turn cards into
-Telegram's HTML. `telegram_check` is for `deploybot check`. Import it only if bot.toml has `[telegram]`: the library
-takes 12 MB.
+Telegram's HTML. `telegram_check` is for `deploybot check`. `telegram_part` and `telegram_settings` are imported
+whenever bot.toml is read, all others only if it has `[telegram]`: they import the library, which takes 12 MB.
 """
 
 import sys

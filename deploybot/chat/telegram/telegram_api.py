@@ -33,9 +33,9 @@ from telegram.request import HTTPXRequest
 
 from deploybot.backoff import RequestedPauses
 from deploybot.chat.rate_limits import Pace, Rate, Urgency
+from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.domain import Place
 from deploybot.errors import ChannelClosed, Unreachable, UserError
-from deploybot.settings import Telegram
 
 T = TypeVar("T")
 

@@ -36,12 +36,12 @@ from deploybot.chat.telegram.telegram_incoming import (
 )
 from deploybot.chat.telegram.telegram_posting import Post
 from deploybot.chat.telegram.telegram_reply_target import INTERVAL, SeenUpdate
+from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.chat.unwritable_channels import Closed, nobody_hears
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable
 from deploybot.ports import Store
-from deploybot.settings import Telegram
 
 if TYPE_CHECKING:
     from deploybot.http_server import WebServer

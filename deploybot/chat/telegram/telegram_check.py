@@ -18,9 +18,10 @@ from deploybot.chat.card_channels import places_named
 from deploybot.chat.console import unix_sockets
 from deploybot.chat.telegram.telegram_api import make_bot, told
 from deploybot.chat.telegram.telegram_connection import PATH, UNREADABLE
+from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.domain import Place
 from deploybot.ports import ChatFinding
-from deploybot.settings import Settings, Telegram
+from deploybot.settings import Settings
 
 LISTEN: Final = 6
 """The seconds for which it polls, to detect another program that polls."""
@@ -37,7 +38,7 @@ _RIVAL: Final = "Stop the other program, or create a separate bot for it (@BotFa
 
 async def probe(settings: Settings, *, listen: int = LISTEN) -> AsyncIterator[ChatFinding]:
     """Run all checks. `listen` is the number of seconds to look for another program that polls."""
-    telegram = settings.telegram
+    telegram = settings.table(Telegram)
     if telegram is None:
         return
     bot = make_bot(telegram, poll=float(listen))
@@ -94,7 +95,7 @@ def _privacy(me: User) -> ChatFinding:
 def _webhook(settings: Settings, info: WebhookInfo) -> ChatFinding:
     """Check whether Telegram can deliver to the webhook."""
     what, url = "webhook", (settings.http.url if settings.http else None) or ""
-    telegram = settings.telegram
+    telegram = settings.table(Telegram)
     if telegram is not None and telegram.api_url == _OFFICIAL and not _REACHABLE.fullmatch(url):
         cure = "Put a TLS proxy in front of the bot and set `url` in [http] to its address."
         return ChatFinding(

@@ -11,6 +11,7 @@ from deploybot.chat.slack.app_manifest import manifest
 from deploybot.chat.slack.slack_check import probe
 from deploybot.check import check
 from deploybot.command_loader import load
+from deploybot.config.whole_settings import whole_settings
 from deploybot.ports import ChatFinding
 from deploybot.settings import Settings
 from deploybot.testing import FakeRefs
@@ -38,7 +39,8 @@ async def findings(
     slack = settings_for(double, http=http, bot_token=bot_token)
     if slack.signing_secret:
         slack.signing_secret.fill(secret)
-    settings = Settings(http={"url": "https://bot.example.com"} if http else None, slack=slack)  # type: ignore[arg-type]
+    tables = {"slack": slack} | ({"http": {"url": "https://bot.example.com"}} if http else {})
+    settings = whole_settings().model_validate(tables)
     return {found.what: found async for found in probe(settings)}
 
 
@@ -126,7 +128,7 @@ async def test_what_is_missing_has_a_cure(double: SlackDouble, what: str) -> Non
 
 async def test_it_is_among_the_rows_of_check(double: SlackDouble, tmp_path: Path) -> None:
     double.state.channel(ROOM).bot_in = False
-    settings = Settings(slack=settings_for(double))
+    settings = whole_settings().model_validate({"slack": settings_for(double)})
     rows = await check(settings, Links(), FakeRefs(tmp_path), chats={"Slack": probe(settings)})
     mine = [(row.what, row.state.value) for row in rows if row.subject == "Slack"]
     assert mine == [("bot token", "ok"), ("scopes", "ok"), ("Socket Mode", "ok"), (f"channel slack:{ROOM}", "failed")]

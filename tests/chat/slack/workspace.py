@@ -17,13 +17,13 @@ from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
 from deploybot.chat.slack.oauth_scopes import HOOK
 from deploybot.chat.slack.slack_chat import SlackChat
+from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.chat.unwritable_channels import Closed, nobody_hears
 from deploybot.command import Command
 from deploybot.domain import Identity, Place
 from deploybot.http_server import WebServer
 from deploybot.ports import Tables
-from deploybot.settings import SlackSettings
 from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.world import World, make_world

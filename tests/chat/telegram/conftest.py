@@ -18,12 +18,13 @@ from deploybot.chat.telegram.telegram_api import Limits
 from deploybot.chat.telegram.telegram_chat import TelegramChat
 from deploybot.chat.telegram.telegram_connection import Patience
 from deploybot.chat.telegram.telegram_escaping import JOINER
+from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.chat.unwritable_channels import Closed, nobody_hears
 from deploybot.command import Command, Incoming
 from deploybot.domain import Identity, Place
 from deploybot.http_server import WebServer
 from deploybot.ports import Tables
-from deploybot.settings import Secret, Telegram
+from deploybot.settings import Secret
 from tests.doubles.scene import Post
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE

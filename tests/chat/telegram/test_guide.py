@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 
 from deploybot.chat.telegram.telegram_connection import PATH, Patience
-from deploybot.settings import Http, Telegram
+from deploybot.chat.telegram.telegram_settings import Telegram
+from deploybot.settings import Http
 
 PAGE = (Path(__file__).parents[3] / "docs" / "telegram.md").read_text()
 

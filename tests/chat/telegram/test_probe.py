@@ -10,9 +10,11 @@ import pytest
 
 from deploybot.chat.telegram.telegram_check import probe
 from deploybot.chat.telegram.telegram_connection import PATH
+from deploybot.chat.telegram.telegram_settings import Telegram
+from deploybot.config.whole_settings import whole_settings
 from deploybot.domain import Place
 from deploybot.ports import ChatFinding
-from deploybot.settings import Secret, Settings, Telegram
+from deploybot.settings import Secret, Settings
 from deploybot.wiring.chat_checks import chat_checks
 from tests.chat.telegram.conftest import GROUP, HOOK_SECRET, open_town, settings_of
 from tests.chat.telegram.test_line import rival
@@ -34,7 +36,7 @@ async def double() -> AsyncIterator[TelegramDouble]:
 
 
 def config(telegram: Telegram, folder: Path, url: str = URL) -> Settings:
-    return Settings.model_validate({"bot": {"data": folder}, "telegram": telegram, "http": {"url": url}})
+    return whole_settings().model_validate({"bot": {"data": folder}, "telegram": telegram, "http": {"url": url}})
 
 
 async def findings(settings: Settings, listen: int = 0) -> dict[str, ChatFinding]:

@@ -86,6 +86,15 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
             "nonsense: unknown key; there are bot, servers, apps, http, hooks, registries, signers, audit, slack",
         ),
         ("[apps.shop]", "apps.shop.repo: is missing"),
+        (
+            APP.replace('"compose"', '"script"'),
+            'apps.shop.script: is missing: strategy "script" needs the path of the script in the repository',
+        ),
+        (
+            APP.replace('"compose"', '"composer"'),
+            'apps.shop.strategy: should be "compose", "files" or "script", got "composer", did you mean "compose"?',
+        ),
+        (f"{APP}[apps.shop.hooks.githb]", 'got "githb", did you mean "github"?'),
         (f"{APP}health = 'http://x'", 'health: should be a table such as { http = "http://127.0.0.1:8000/healthz",'),
         (
             f"{APP}[apps.shop.notify]\nkinds = ['push']",

@@ -50,7 +50,7 @@ def test_every_subcommand_has_an_example(path: tuple[str, ...]) -> None:
 
 
 def test_the_help_documents_the_exit_codes_and_lists_commands_in_order() -> None:
-    output = CliRunner().invoke(main, ["-h"]).output
+    output = CliRunner().invoke(main, ["-h"], terminal_width=100).output
     assert "Exit codes: 0" in output
     assert output.index("  init ") < output.index("  check ") < output.index("  run ") < output.index("  audit ")
 

@@ -79,7 +79,7 @@ class Bot:
             deployments=self.deployments,
             releases=self.deployments.releases,
             status=StatusBoard(world.servers, world.store, world.clock),
-            logs=AppLogs(settings, world.servers, world.clock, world.redactor),
+            logs=AppLogs(settings, world.servers, world.clock, world.redactor, self.deployments),
             locks=PersonLocks(world.store, world.clock, self._unlocked),
             people=self._access,
             commands=load(settings.bot.plugins),

@@ -114,6 +114,7 @@ class Card:
     `wakes` are people whom the chat notifies, each by their account there.
     `notification` marks a message about an event: answers and cards of deployments are delivered first.
     `details` are lines that a chat folds until a person opens them.
+    `picks` means that the buttons pick the next part of a command; the next picker may replace this one in place.
     `listing` is a long list, attached as a file to the final state of a message if the chat takes files.
     """
 
@@ -139,3 +140,4 @@ class Card:
     notification: bool = False
     listing: tuple[str, ...] = ()
     details: tuple[Line, ...] = ()
+    picks: bool = False

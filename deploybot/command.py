@@ -183,6 +183,9 @@ class ReleaseService(Protocol):
     async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
         """Return the newest successful release other than `before`."""
 
+    async def offered(self, app: App, environment: Environment, *, back: bool = False) -> tuple[tuple[str, str], ...]:
+        """Return a few releases to pick from, as label and ref: the newest, or with `back` the last good ones."""
+
     async def origin(
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
     ) -> Origin | None:
@@ -228,6 +231,9 @@ class LogService(Protocol):
 
     async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
         """Return the requested lines. With `follow`, reply along the way and return the final card."""
+
+    async def of_deployment(self, ctx: Context, deployment: Deployment, query: LogQuery) -> Card:
+        """Return the log of a deployment's steps, also while it runs; `follow` and `file` as in `show`."""
 
     def following(self, name: str) -> Follow | None:
         """Return the followed log of that name; None if there is none any more."""

@@ -28,6 +28,9 @@ too, as the chats to come will have it.
 - Text with blanks in it is put in quotes. Curly quotes, and the long dash that a phone makes of `--`, are understood.
 - Where no environment is named, the app's only one is meant, or the one marked `default` in bot.toml. Otherwise you
   are asked which, with a button for each.
+- A bare command asks for what it lacks, one thing at a time: `deploy` offers the apps you may see, then the
+  environments, then the newest refs; `rollback` the last good releases. What there is only one of is taken.
+  `deploy shop ?` asks for the rest. Nothing runs before the last answer.
 - A word that does not fit is never guessed at: you get what was probably meant as a button, and nothing runs.
 
 Who may do what is in [roles.md](roles.md); how to add a command of your own in [own-commands.md](own-commands.md).

@@ -240,7 +240,7 @@ USAGE_LOGS = (
             "For example: deploy wiki --dry-run to test because x",
             "deploy wiki --dry-run to test because x",
         ),
-        ("deploy", "Add an app after `deploy`: shop, blog, wiki.", USAGE_DEPLOY, ""),
+        ("lock", "Add an app after `lock`: shop, blog, wiki.", USAGE_LOCK, ""),
         ("claim", "Add `<code>` after `claim`.", "Usage: claim <code>\nFor example: claim 7KQ2-M9XD", ""),
         ("deploy shop to", "Add an environment after `to`: staging, production.", USAGE_DEPLOY, ""),
         (
@@ -734,3 +734,29 @@ def test_what_is_kept_of_a_message_holds_no_code() -> None:
     assert read("approve #42 code 123456 because 123456").kept == "approve #42 code … because …"
     assert read("approve #42").kept == "approve #42"
     assert refusal("approve #42 code 12345").sentence == "A one-time code is six digits."
+
+
+# An app or a deployment
+
+
+def test_what_takes_an_app_or_a_deployment_takes_its_environment_from_either() -> None:
+    async def show(ctx: Context, app: App | Deployment, env: Environment | None) -> Card | None: ...
+
+    form = read_command(made("show <app> [<env>]", show))
+    forms = {"show": form}
+    call = parse(forms, "show #42", SETTINGS, EVERYTHING)
+    assert call.arguments == {"app": Number(42), "env": None}
+    assert (call.app, call.environment) == (None, None)
+    assert parse(forms, "show shop production", SETTINGS, EVERYTHING).environment == PRODUCTION
+    assert parse(forms, "show shop", SETTINGS, EVERYTHING).environment == STAGING
+
+
+def test_an_environment_that_is_none_needs_a_deployment() -> None:
+    async def plain(ctx: Context, app: App, env: Environment | None) -> Card | None: ...
+
+    async def either(ctx: Context, app: App | Deployment, env: Environment) -> Card | None: ...
+
+    with pytest.raises(ValueError, match="takes None: give it that as its default"):
+        read_command(made("show <app> [<env>]", plain))
+    with pytest.raises(ValueError, match=r"write `env: Environment \| None`"):
+        read_command(made("show <app> [<env>]", either))

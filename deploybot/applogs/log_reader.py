@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from operator import itemgetter
 from zoneinfo import ZoneInfo
 
+from deploybot.applogs.deployment_logs import SHOWN, DeploymentFiles, DeploymentLogs
 from deploybot.applogs.log_export import MOST_BYTES, Export, export
 from deploybot.applogs.log_follower import Followed, LogFollower
 from deploybot.applogs.log_sources import Labels, Reading, Source, find, of_app
@@ -24,6 +26,7 @@ from deploybot.applogs.time_zones import Zones
 from deploybot.applogs.whole_log import WholeLog
 from deploybot.card import Button, Card, File, Line, Tone
 from deploybot.command import Context, Follow, LogQuery
+from deploybot.domain import Deployment
 from deploybot.errors import DeploybotError
 from deploybot.masking import Redactor
 from deploybot.ports import Clock, Servers
@@ -32,8 +35,6 @@ from deploybot.status.status_text import advice, trouble
 from deploybot.units import show_duration, show_size
 from deploybot.untrusted_input import failure_of
 
-SHOWN = 1000
-"""The most lines in one answer; a request for more is answered with a file."""
 SEARCHED = 200_000
 """How many lines of each log `grep` searches, from its end."""
 SHOW_WITHIN = 20.0
@@ -81,8 +82,11 @@ class _Look:
 class AppLogs:
     """Implements `command.LogService`."""
 
-    def __init__(self, settings: Settings, servers: Servers, clock: Clock, redactor: Redactor) -> None:
-        """Take the ports; files go to `exports` in the bot's data folder."""
+    def __init__(
+        self, settings: Settings, servers: Servers, clock: Clock, redactor: Redactor, deployments: DeploymentFiles
+    ) -> None:
+        """Take the ports and the logs of deployments; files go to `exports` in the bot's data folder."""
+        self._deployments = DeploymentLogs(deployments)
         self._folder = settings.bot.data / "exports"
         self._zone = settings.bot.timezone
         self._zones = Zones(servers, clock)
@@ -110,6 +114,28 @@ class AppLogs:
                 return await self._file(look)
         async with self._shares.turn(person, servers):
             return await self._last(look)
+
+    async def of_deployment(self, ctx: Context, deployment: Deployment, query: LogQuery) -> Card:
+        """Return the log of a deployment's steps; with `follow`, reply with new lines until the deployment ends."""
+        person, plan = person_of(ctx), deployment.plan
+        if query.follow:
+            name = f"log-{next(self._numbers)}"
+            follow = Follow(name, plan.app, plan.environment)
+            with self._shares.lasting(person, (), name), self._opened(follow) as stop:
+                return await self._deployments.follow(ctx, deployment, query, name, stop)
+        if query.file or query.lines > SHOWN:
+            return await self._deployments.file(deployment)
+        return await self._deployments.last(deployment, query)
+
+    @contextmanager
+    def _opened(self, follow: Follow) -> Iterator[asyncio.Event]:
+        """Let people stop a followed log by its name while the block runs; yield the event that is set then."""
+        stop = asyncio.Event()
+        self._followed[follow.name] = (follow, stop)
+        try:
+            yield stop
+        finally:
+            del self._followed[follow.name]
 
     def following(self, name: str) -> Follow | None:
         """Return the followed log with that name; None if there is none, or it has ended."""
@@ -188,7 +214,6 @@ class AppLogs:
 
     async def _follow(self, ctx: Context, look: _Look, name: str) -> Card:
         """Show new lines until it is stopped or its time is over; return the closing card."""
-        stop = asyncio.Event()
         running = Card(
             title=f"{name}: following {look.name}",
             key=name.replace("-", ":"),
@@ -215,12 +240,9 @@ class AppLogs:
             clock=self._clock,
             show=show,
         )
-        self._followed[name] = (Follow(name, look.app.name, look.environment.name), stop)
-        try:
+        with self._opened(Follow(name, look.app.name, look.environment.name)) as stop:
             await show(())
             stopped = await follower.run(stop, look.found)
-        finally:
-            del self._followed[name]
         end = "stopped" if stopped else "ended"
         return Card(title=f"{name}: {end} following {look.name}", key=running.key, stream=True)
 

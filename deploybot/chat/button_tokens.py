@@ -15,6 +15,7 @@ from deploybot.bounded_memory import BoundedDict
 from deploybot.card import Button
 from deploybot.domain import Place
 from deploybot.errors import UserError
+from deploybot.parsing import MARK
 from deploybot.ports import ButtonRow, Clock, Store, Tables
 
 _BYTES = 18
@@ -28,6 +29,11 @@ class Press:
 
     hash: str
     command: str
+
+    @property
+    def is_pick(self) -> bool:
+        """Return whether it is a button of a picker, after which more is picked."""
+        return any(word == MARK for word in self.command.split(" because ", 1)[0].split()[-1:])
 
 
 class ButtonTokens:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Sequence
 from datetime import time
+from pathlib import Path
 
 from deploybot.card import Card
 from deploybot.command import Context
@@ -21,7 +22,7 @@ from deploybot.deployments.policy_lookup import PolicyQuestions, required, wante
 from deploybot.deployments.queue_turns import next_time, show_moment
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.step_logs import Journal
-from deploybot.domain import Deployment, Kind, Person, Plan, Release, Request, State
+from deploybot.domain import Deployment, Kind, Person, Phase, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError
 from deploybot.metrics import METRICS
 from deploybot.policy import PolicyQuestion
@@ -198,6 +199,12 @@ class DeploymentEngine:
     def log_file(self, number: int) -> str:
         """Rebuild a deployment's full log and return its path."""
         return str(self._journal.whole(number))
+
+    async def log_parts(self, number: int) -> tuple[tuple[str, Path], ...]:
+        """Return name (`web1 build`) and file of each step's log, in the order in which the steps began."""
+        rows = await self._store.read(lambda tables: tables.deployments.steps(number))
+        named = ((f"{row.server} {'back: ' if row.phase is Phase.RESTORE else ''}{row.name}", row) for row in rows)
+        return tuple((name, path) for name, row in named if (path := self._journal.path(row)).exists())
 
     async def _add(
         self, ctx: Context, plan: Plan, not_before: float = 0.0, *, typed: str | None = None, glass: bool = False

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from deploybot.deployments.target_inspection import Inspector
-from deploybot.domain import Changes, Deployment, Kind, Origin, Pin, Release, State, allowed_by
+from deploybot.domain import Changes, Deployment, Holding, Kind, NamedRef, Origin, Pin, Release, State, allowed_by
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Images, RefSource, Store
 from deploybot.settings import App, Environment
 
 LOOK_BACK = 200
+OFFERED = 8
+"""How many releases a picker offers. Half of them are tags, if there are enough tags and branches."""
 _DIGEST = "sha256:"
 
 
@@ -131,6 +133,21 @@ class Releases:
             past = past[: known.index(before.id)]
         return past[-1] if past else None
 
+    async def offered(self, app: App, environment: Environment, *, back: bool = False) -> tuple[tuple[str, str], ...]:
+        """Return the newest refs that the environment may accept; with `back`, the last good deployments to go back to.
+
+        What runs already is marked, or left out if the way is `back`.
+        """
+        running, good = await self._store.read(
+            lambda tables: (
+                tables.running.get(app.name, environment.name),
+                tables.deployments.good(app.name, environment.name, LOOK_BACK),
+            )
+        )
+        if back:
+            return tuple(_ways_back(good, {one.release.id for one in running}))
+        return tuple(_newest(await self._refs.newest(app), environment, {one.release.commit for one in running}))
+
     async def origin(
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
     ) -> Origin | None:
@@ -165,6 +182,38 @@ class Releases:
         if old.commit == new.commit:
             return Changes()
         return await self._refs.changes(app, old.commit, new.commit)
+
+
+def _ways_back(good: Iterable[Deployment], running: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the last good deployments without those of releases that run."""
+    ways = [one for one in good if one.plan.release.id not in running]
+    yield from ((f"{one.plan.release.name} · #{one.number}", f"#{one.number}") for one in ways[:OFFERED])
+
+
+def _newest(refs: Sequence[NamedRef], environment: Environment, running: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the default branch, the newest tags and the newest branches, without those that `refs` excludes."""
+    branches = tuple(_bare(one) for one in refs if not one.is_tag)
+    fitting = [one for one in refs if _may_fit(one, environment, branches)]
+    tags = [one for one in fitting if one.is_tag]
+    others = [one for one in fitting if not one.is_tag]
+    few = max(OFFERED // 2, OFFERED - len(others))
+    chosen = [*others[:1], *tags[:few], *others[1:]][:OFFERED]
+    yield from ((f"{one.name} · runs" if one.commit in running else one.name, one.name) for one in chosen)
+
+
+def _may_fit(ref: NamedRef, environment: Environment, branches: tuple[str, ...]) -> bool:
+    """Return whether `refs` of an environment can allow a ref. Whether it does is checked when it is deployed."""
+    if not environment.refs:
+        return True
+    name = _bare(ref)
+    holding = Holding(branches, (name,)) if ref.is_tag else Holding((name,))
+    wanted = f"{'tag' if ref.is_tag else 'branch'} {name}"
+    return any(allowed_by((rule,), holding, before=wanted).partition(" on ")[0] == wanted for rule in environment.refs)
+
+
+def _bare(ref: NamedRef) -> str:
+    """Return a ref's name without the `heads/` or `tags/` that tells twins apart."""
+    return ref.name.removeprefix("tags/" if ref.is_tag else "heads/")
 
 
 def _service(pin: Pin) -> str:

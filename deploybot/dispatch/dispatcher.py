@@ -17,6 +17,7 @@ from deploybot.card import Card, Line
 from deploybot.command import Code, Context, Incoming, Services
 from deploybot.dispatch.argument_lookup import Sees, Subject, Unseen, arguments_of, nameable, subject_of
 from deploybot.dispatch.error_replies import error_card
+from deploybot.dispatch.release_picker import release_question
 from deploybot.dispatch.request_audit import RequestAudit
 from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
@@ -60,8 +61,8 @@ class _Request:
 
     @property
     def changes(self) -> bool:
-        """Return whether it does more than read."""
-        return self.subject.action not in _CHANGES_NOTHING
+        """Return whether it does more than read. A question for the release only reads."""
+        return self.subject.action not in _CHANGES_NOTHING and not self.call.asks
 
 
 class Dispatcher:
@@ -249,7 +250,9 @@ class Dispatcher:
             return error_card(error, self._redactor, now_runs=await self._now_runs(error, subject))
 
     async def _execute(self, request: _Request) -> Card | None:
-        """Look up the remaining arguments, ask the policy again, and run the command."""
+        """Look up the remaining arguments, ask the policy again, and run the command. Raises PickError to ask first."""
+        if request.call.asks:
+            raise await release_question(request.call, self._forms[request.call.command.name], self._services)
         arguments = await arguments_of(request.call, request.subject, self._services, request.sees)
         release = next((one for one in arguments.values() if isinstance(one, Release)), None)
         person = await self._authorised(request, release)

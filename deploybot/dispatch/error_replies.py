@@ -3,6 +3,7 @@
 | raised | the chat shows | log |
 | --- | --- | --- |
 | UserError | the sentence and a hint, in private where the platform can | debug |
+| PickError | the same, with a button for each offer | debug |
 | Denied | which rule refused, and who may, in private likewise | info; it is audited, too |
 | Locked | who holds the lock, since when, why, how to release it, in private likewise | info |
 | Unreachable, StepFailed, Unhealthy | what failed, its last lines, what runs there now | error |
@@ -17,7 +18,16 @@ import secrets
 import traceback
 
 from deploybot.card import Button, Card, Line, Tone
-from deploybot.errors import Denied, DeploybotError, Locked, StepFailed, Unhealthy, Unreachable, UserError
+from deploybot.errors import (
+    Denied,
+    DeploybotError,
+    Locked,
+    PickError,
+    StepFailed,
+    Unhealthy,
+    Unreachable,
+    UserError,
+)
 from deploybot.ports import TextRedactor
 
 log = logging.getLogger(__name__)
@@ -55,13 +65,15 @@ def _sentence(text: str) -> str:
 
 
 def _user_error(error: UserError) -> Card:
+    picks = isinstance(error, PickError)
     return Card(
         title=_sentence(error.sentence),
         hint=error.hint,
-        tone=Tone.WARN,
+        tone=Tone.ASK if picks else Tone.WARN,
         private=True,
         ok=False,
         buttons=tuple(Button(label, command) for label, command in error.choices),
+        picks=picks,
     )
 
 

@@ -81,7 +81,7 @@ from deploybot.domain.server_facts import (
     Usage,
 )
 from deploybot.domain.time_windows import Window
-from deploybot.domain.trigger import AUTO, BOT_NAME, Heads, Trigger, TriggerState, image_key, ref_key
+from deploybot.domain.trigger import AUTO, BOT_NAME, Heads, NamedRef, Trigger, TriggerState, image_key, ref_key
 
 __all__ = [
     "AUTO",
@@ -132,6 +132,7 @@ __all__ = [
     "Manifest",
     "ManifestRow",
     "Mount",
+    "NamedRef",
     "Note",
     "Observed",
     "Origin",

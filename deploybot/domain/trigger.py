@@ -33,6 +33,16 @@ class Heads:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedRef:
+    """A branch or tag as people type it (`heads/v1` if a tag has the same name), its full commit and its time."""
+
+    name: str
+    commit: str
+    at: float
+    is_tag: bool
+
+
 class TriggerState(enum.StrEnum):
     """The state of a trigger. OPEN and ASKED are pending: ASKED is shown on a card with a button. The others are final.
 

@@ -14,8 +14,8 @@ from deploybot.command import Code, Command
 from deploybot.errors import UsageError, UserError
 from deploybot.parsing.command_form import Form, read_command
 from deploybot.parsing.completion import complete
-from deploybot.parsing.message_reader import Reader
-from deploybot.parsing.message_text import LONGEST, Addressed, Words, clean, hear, split
+from deploybot.parsing.message_reader import Reader, FilledIn
+from deploybot.parsing.message_text import LONGEST, Addressed, clean, hear, split
 from deploybot.parsing.parameter_types import (
     ChangeNumber,
     FollowName,
@@ -28,11 +28,13 @@ from deploybot.parsing.parameter_types import (
     nearest,
     shown,
 )
+from deploybot.parsing.pickers import MARK, picking_of, with_release
 from deploybot.parsing.suggestions import Better, corrected, leftover
 from deploybot.settings import App, Environment, Settings
 
 __all__ = [
     "LONGEST",
+    "MARK",
     "Addressed",
     "Call",
     "ChangeNumber",
@@ -49,6 +51,7 @@ __all__ = [
     "parse",
     "read_command",
     "split",
+    "with_release",
 ]
 
 
@@ -65,6 +68,11 @@ class Call:
     app: App | None
     environment: Environment | None
     reason: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """Return whether the sender has to pick something before it can run."""
+        return any(isinstance(value, Ref) and value.asks for value in self.arguments.values())
 
     @property
     def kept(self) -> str:
@@ -104,9 +112,10 @@ def parse(forms: Mapping[str, Form], text: str, settings: Settings, visible: fro
     if form is None:
         raise no_command(forms, text)
     words = split(text)
-    reader = Reader(form, words, Scope(settings, visible))
+    picking = picking_of(form, words)
+    reader = Reader(form, picking.words if picking else words, Scope(settings, visible), picks=picking is not None)
     try:
-        _read(reader, words)
+        reader = _read(reader, marked=picking is not None and picking.marked)
     except NoSuch as problem:
         meant = corrected(reader, problem)
         raise UserError(problem.sentence, hint=problem.hint, choices=((meant, meant),) if meant else ()) from None
@@ -115,15 +124,31 @@ def parse(forms: Mapping[str, Form], text: str, settings: Settings, visible: fro
     scope = reader.scope
     return Call(
         command=form.command,
-        text=text,
+        text=reader.words.text,
         arguments=reader.arguments,
         app=scope.app,
         environment=scope.environment,
-        reason=words.reason or "",
+        reason=reader.words.reason or "",
     )
 
 
-def _read(reader: Reader, words: Words) -> None:
+def _read(reader: Reader, *, marked: bool) -> Reader:
+    """Read a message. Return the reader of the message that was completed with what needs no question.
+
+    `marked` is whether its sender asked to be asked: then something has to be left to fill in.
+    """
+    try:
+        _read_parts(reader)
+    except FilledIn as more:
+        scope = Scope(reader.scope.settings, reader.scope.visible)
+        return _read(Reader(reader.form, split(more.text), scope, picks=True), marked=False)
+    if marked and not reader.filled:
+        raise Unfit(f"I do not understand `{MARK}` there.")
+    return reader
+
+
+def _read_parts(reader: Reader) -> None:
+    words = reader.words
     reader.required()
     reader.options()
     if reader.token is not None:

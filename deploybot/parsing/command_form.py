@@ -16,6 +16,7 @@ from deploybot.parsing.parameter_types import KINDS
 from deploybot.settings import App, Environment, Server
 
 _LEANS_ON = {Environment: App, Task: App, Server: Environment}
+APP_OR_DEPLOYMENT = (App, Deployment)
 _SUBJECTS = frozenset({Deployment, Follow, GrantChange})
 
 
@@ -23,13 +24,20 @@ _SUBJECTS = frozenset({Deployment, Follow, GrantChange})
 class Parameter:
     """One parameter of a command. `types` are tried in order; `many` accepts several values, separated by commas.
 
-    `optional` means that it has a default and may be left out.
+    `optional` means that it has a default and may be left out. `absent` means that it is None for a deployment, which
+    has its environment already.
     """
 
     name: str
     types: tuple[object, ...]
     many: bool = False
     optional: bool = False
+    absent: bool = False
+
+    @property
+    def is_app_or_deployment(self) -> bool:
+        """Return whether it is read as a deployment if it begins with `#`, and otherwise as an app."""
+        return self.types == APP_OR_DEPLOYMENT
 
     @property
     def noun(self) -> str:
@@ -63,9 +71,14 @@ def _parameter(name: str, annotation: object, *, has_default: bool) -> Parameter
     if not kinds or any(kind not in KINDS for kind in kinds):
         known = ", ".join(sorted(getattr(kind, "__name__", str(kind)) for kind in KINDS))
         raise ValueError(f"the parameter `{name}` has a type that no word can be read as; known are {known} and bool")
-    if len(kinds) < len(parts) and not has_default:
-        raise ValueError(f"the parameter `{name}` takes None: give it that as its default")
-    return Parameter(name, kinds, many, optional=has_default)
+    absent = len(kinds) < len(parts) and not has_default
+    if absent and kinds != (Environment,):
+        raise _lacks_default(name)
+    return Parameter(name, kinds, many, optional=has_default, absent=absent)
+
+
+def _lacks_default(name: str) -> ValueError:
+    return ValueError(f"the parameter `{name}` takes None: give it that as its default")
 
 
 def _signature(command: Command) -> Iterator[tuple[str, object, bool]]:
@@ -118,8 +131,20 @@ def _check_kinds(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
     for kind in (App, Environment):
         if before.count(kind) > 1:
             raise ValueError(f"a command is about one {KINDS[kind].noun}: use that type once")
-    if App in before and _SUBJECTS.intersection(before):
+    either = _check_absent(parameters)
+    if App in before and _SUBJECTS.intersection(before) and not either:
         raise ValueError("a deployment, a followed log or a change of grants has its app already: leave the app out")
+
+
+def _check_absent(parameters: Mapping[str, Parameter]) -> bool:
+    """Return whether the command takes an app or a deployment. Only then its environment may be None."""
+    either = any(one.is_app_or_deployment for one in parameters.values())
+    for one in parameters.values():
+        if one.absent and not either:
+            raise _lacks_default(one.name)
+        if either and one.found_out and one.types == (Environment,) and not one.absent:
+            raise ValueError(f"a deployment has its environment already: write `{one.name}: Environment | None`")
+    return either
 
 
 def _flags(grammar: Grammar, flags: set[str]) -> dict[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from deploybot.domain import Action
-from deploybot.errors import UserError
+from deploybot.domain import Action, Deployment, Release
+from deploybot.errors import PickError, UserError
 from deploybot.parsing.command_form import Form, Parameter
 from deploybot.parsing.grammar import Cell, Group, Part
 from deploybot.parsing.message_text import Token, Words
-from deploybot.parsing.parameter_types import KINDS, NoSuch, Ref, Scope, Unfit, default_environment, shown
-from deploybot.settings import Environment
+from deploybot.parsing.parameter_types import KINDS, NoSuch, Number, Ref, Scope, Unfit, default_environment, shown
+from deploybot.parsing.pickers import changes, completed, only_name, question
+from deploybot.settings import App, Environment
 
 
 def with_article(noun: str) -> str:
@@ -27,9 +28,22 @@ class Missing(Unfit):
         self.part = part
 
 
+class FilledIn(UserError):
+    """A part needs no question, because there is only one. `text` is the message with it."""
+
+    def __init__(self, text: str) -> None:
+        """Take the completed message."""
+        super().__init__(text)
+        self.text = text
+
+
 @dataclass(slots=True)
 class Reader:
-    """The state of one reading: position, open groups, and values so far. Raises NoSuch or Unfit."""
+    """The state of one reading: position, open groups, and values so far. Raises NoSuch or Unfit.
+
+    With `picks`, it raises PickError for a part that the sender can pick, and FilledIn for one that needs no question.
+    `filled` is whether it filled in something that was not typed.
+    """
 
     form: Form
     words: Words
@@ -37,6 +51,8 @@ class Reader:
     at: int = 1
     arguments: dict[str, object] = field(default_factory=dict)
     open: list[Group] = field(default_factory=list)
+    picks: bool = False
+    filled: bool = False
 
     @property
     def token(self) -> Token | None:
@@ -124,19 +140,31 @@ class Reader:
     def _value(self, parameter: Parameter, text: str) -> object:
         """Read a word as the first of the parameter's types that accepts it."""
         problem: UserError | None = None
-        for kind in parameter.types:
+        kinds = parameter.types
+        if parameter.is_app_or_deployment:
+            kinds = (Deployment,) if text.startswith("#") else (App,)
+        for kind in kinds:
             try:
-                return KINDS[kind].read(text, self.scope)
+                return self._read_as(kind, text)
             except (NoSuch, Unfit) as found:
                 problem = found
-        if problem is not None and len(parameter.types) == 1:
+        if problem is not None and len(kinds) == 1:
             raise problem
-        kinds = [KINDS[kind] for kind in parameter.types]
-        what = " or ".join(f"{kind.noun} such as {kind.such}" for kind in kinds if kind.such)
+        known = [KINDS[kind] for kind in kinds]
+        what = " or ".join(f"{kind.noun} such as {kind.such}" for kind in known if kind.such)
         raise Unfit(f"`{shown(text)}` is not {with_article(what or parameter.noun)}.")
 
-    def _missing(self, cell: Cell) -> Missing:
+    def _read_as(self, kind: object, text: str) -> object:
+        number = next((one for one in self.arguments.values() if isinstance(one, Number)), None)
+        if kind is Environment and number is not None:
+            taken = f"#{number.value} is a deployment, which has its environment already"
+            raise Unfit(f"{taken}: leave `{shown(text)}` out.")
+        return KINDS[kind].read(text, self.scope)
+
+    def _missing(self, cell: Cell) -> UserError:
         parameter = self.form.parameters[cell.name]
+        if self.picks and (names := KINDS[parameter.types[0]].names(self.scope)):
+            return self._pick(parameter, names)
         before = shown(self.words.tokens[self.at - 1].text)
         names = KINDS[parameter.types[0]].names(self.scope)
         which = f": {', '.join(names)}" if names else ""
@@ -144,12 +172,39 @@ class Reader:
         what = f"`<{cell.name}>`" if text else with_article(parameter.noun)
         return Missing(f"Add {what} after `{before}`{which}.", cell)
 
+    def _pick(self, parameter: Parameter, names: tuple[str, ...]) -> UserError:
+        """Return the question for a part that the sender picks, or FilledIn if there is only one."""
+        only = only_name(self.form, parameter, self.scope)
+        if only:
+            return FilledIn(completed(self.form, self.words, parameter.name, only))
+        return question(self.form, self.words, parameter, self.scope, names)
+
     def find_out(self) -> None:
         """Fill in values that were not typed: the app's default environment, the newest release."""
+        asks = self.picks and changes(self.form)
         for parameter in self.form.parameters.values():
-            if parameter.name not in self.arguments and parameter.found_out:
-                is_place = parameter.types == (Environment,)
-                self.arguments[parameter.name] = self._default_environment(parameter) if is_place else Ref("")
+            is_release = parameter.types == (Release,)
+            if parameter.name in self.arguments or not (parameter.found_out or (asks and is_release)):
+                continue
+            self.filled = True
+            self.arguments[parameter.name] = Ref("", asks=asks) if is_release else self._found_place(parameter)
+
+    def _found_place(self, parameter: Parameter) -> Environment | None:
+        """Return the environment that was not typed; None for a deployment, which has its own.
+
+        Raises PickError or FilledIn if the sender is asked for it.
+        """
+        if parameter.absent and self.scope.app is None:
+            return None
+        names = self.scope.environments()
+        if self.picks and changes(self.form) and names:
+            raise self._pick(parameter, names)
+        try:
+            return self._default_environment(parameter)
+        except UserError as problem:
+            if not self.picks or not problem.choices:
+                raise
+            raise PickError(problem.sentence, hint=problem.hint, choices=problem.choices) from None
 
     def _default_environment(self, parameter: Parameter) -> Environment:
         app = self.scope.app
@@ -158,17 +213,13 @@ class Reader:
         names = self.scope.environments()
         found = default_environment(app, changes=self.form.command.needs is not Action.VIEW, visible=names)
         if found is None or found.name not in names:
+            choices = [
+                (name, completed(self.form, self.words, parameter.name, name)) for name in names or ["ENVIRONMENT"]
+            ]
             raise UserError(
                 f"Which environment of {app.name} do you mean" + (f": {', '.join(names)}?" if names else "?"),
-                hint=f"For example: {self._completed(parameter.name, names[0] if names else 'ENVIRONMENT')}",
-                choices=tuple((name, self._completed(parameter.name, name)) for name in names),
+                hint=f"For example: {choices[0][1]}",
+                choices=tuple(choices) if names else (),
             )
         self.scope.environment = found
         return found
-
-    def _completed(self, name: str, value: str) -> str:
-        """Return the message with a parameter inserted before `because`."""
-        group = next(group for cell, group in self.form.grammar.cells() if cell.name == name)
-        words = [part for part in group.parts if isinstance(part, str)] if group else []
-        end = self.words.end
-        return self.words.text[:end] + " ".join(["", *words, value]) + self.words.text[end:]

@@ -34,10 +34,14 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A ref as typed; empty if none was. `number` is the deployment's number if it was `#n`, otherwise 0."""
+    """A ref as typed; empty if none was. `number` is the deployment's number if it was `#n`, otherwise 0.
+
+    With `asks`, the sender picks one of the newest.
+    """
 
     text: str
     number: int = 0
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from deploybot.domain import (
     JobChunk,
     JobStatus,
     LogLine,
+    NamedRef,
     Release,
     ServerFacts,
     Signature,
@@ -172,6 +173,9 @@ class RefSource(Protocol):
 
     async def heads(self, app: App) -> Heads:
         """Return all branches and tags of the remote as they are now, with one request; nothing is fetched."""
+
+    async def newest(self, app: App) -> tuple[NamedRef, ...]:
+        """Return the app's `branch` or the default one, then all other branches and tags as they are, newest first."""
 
     async def message(self, app: App, commit: str) -> str:
         """Return the whole message of a full commit."""

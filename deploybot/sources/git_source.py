@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deploybot.domain import Changes, Commit, CommitAuthor, Heads, Holding, Release, Signature
+from deploybot.domain import Changes, Commit, CommitAuthor, Heads, Holding, NamedRef, Release, Signature
 from deploybot.errors import UserError
 from deploybot.ports import TextRedactor
 from deploybot.settings import App, Signer
@@ -22,7 +22,7 @@ from deploybot.sources.git_errors import explained
 from deploybot.sources.git_mirror import Mirror
 from deploybot.sources.git_process import GitFailed, fields
 from deploybot.sources.git_remote import GitRemote, environment, remote_of
-from deploybot.sources.ref_names import check_ref, find_named, nearest, no_such_ref
+from deploybot.sources.ref_names import REF_TIMES, check_ref, find_named, nearest, newest_first, no_such_ref
 from deploybot.sources.temporary_files import drafted, finished
 
 MAKE_WITHIN = 900.0
@@ -93,6 +93,15 @@ class GitSource:
             mirror, remote = self._open(app)
             refs = await mirror.look(remote)
         return Heads(refs.branches, refs.tags)
+
+    async def newest(self, app: App) -> tuple[NamedRef, ...]:
+        """Return the app's branch, then all other branches and tags, those with the newest commit or tag first."""
+        argv = ("for-each-ref", "--sort=-creatordate", f"--format={REF_TIMES}", "refs/heads/", "refs/tags/")
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            refs = await mirror.refresh(remote)
+            said = await mirror.mending(remote, lambda: mirror.git(*argv))
+        return newest_first(said.decode("utf-8", errors="replace"), refs, app.branch or "")
 
     async def message(self, app: App, commit: str) -> str:
         """Return the whole message of a full commit, cut at 64 KiB."""

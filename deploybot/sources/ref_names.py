@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 
+from deploybot.domain import NamedRef
 from deploybot.errors import UserError
 from deploybot.sources.git_mirror import Refs
 
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@#=-]{0,199}", re.ASCII)
 _NEVER = ("..", "@{", "//", "/.")
+REF_TIMES = "%(creatordate:unix) %(refname)"
+"""The format that `newest_first` reads (git-for-each-ref(1))."""
 _CLOSE = 0.3
 _NEAREST = 3
 
@@ -69,3 +72,24 @@ def no_such_ref(ref: str, app: str, close: tuple[str, ...]) -> UserError:
     """Return the error for a name that the remote does not have."""
     hint = f"Nearest: {', '.join(close)}." if close else "It has no branch or tag with a similar name."
     return UserError(f"There is no ref `{ref}` in {app}.", hint=hint)
+
+
+def newest_first(said: str, refs: Refs, branch: str) -> tuple[NamedRef, ...]:
+    """Return the refs of the remote in git's order, but `branch` or the default one first.
+
+    `said` has a line in the format `REF_TIMES` for each ref of the mirror; those that the remote lacks are left out.
+    """
+    found = [one for line in said.splitlines() if (one := _named_ref(line, refs)) is not None]
+    first = branch or refs.default
+    return tuple(sorted(found, key=lambda one: one.is_tag or one.name.removeprefix("heads/") != first))
+
+
+def _named_ref(line: str, refs: Refs) -> NamedRef | None:
+    at, _, full = line.partition(" ")
+    kind, _, name = full.removeprefix("refs/").partition("/")
+    commit = (refs.tags if kind == "tags" else refs.branches).get(name)
+    if commit is None:
+        return None
+    is_twin = name in refs.tags and name in refs.branches
+    time = float(at) if at.isdigit() else 0.0
+    return NamedRef(name=f"{kind}/{name}" if is_twin else name, commit=commit, at=time, is_tag=kind == "tags")

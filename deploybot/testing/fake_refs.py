@@ -7,7 +7,7 @@ import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploybot.domain import Changes, Heads, Holding, Release, Signature
+from deploybot.domain import Changes, Heads, Holding, NamedRef, Release, Signature
 from deploybot.errors import Unreachable, UserError
 from deploybot.settings import App
 
@@ -66,6 +66,13 @@ class FakeRefs:
         self.asked += 1
         self._reach(app)
         return Heads(dict(self.branches), dict(self.tags))
+
+    async def newest(self, app: App) -> tuple[NamedRef, ...]:
+        """Return `branches`, then `tags`, each in the order of the test."""
+        self._reach(app)
+        branches = (NamedRef(name=name, commit=of, at=0.0, is_tag=False) for name, of in self.branches.items())
+        tags = (NamedRef(name=name, commit=of, at=0.0, is_tag=True) for name, of in self.tags.items())
+        return (*branches, *tags)
 
     async def message(self, app: App, commit: str) -> str:
         """Return the message in `messages`."""

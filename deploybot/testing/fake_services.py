@@ -204,6 +204,13 @@ class FakeReleases:
         found = self.good.get((app.name, environment.name))
         return None if found == before else found
 
+    async def offered(self, app: App, environment: Environment, *, back: bool = False) -> tuple[tuple[str, str], ...]:
+        """Return all refs of `known`; with `back`, the release in `good` if there is one."""
+        self._fail()
+        good = self.good.get((app.name, environment.name))
+        refs = self.known if not back else [good.ref] if good else []
+        return tuple((ref, ref) for ref in refs)
+
     async def origin(
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
     ) -> Origin | None:
@@ -252,6 +259,11 @@ class FakeLogs:
         """Record the query."""
         self.asked.append((app.name, environment.name, query))
         return Card(title=f"log of {app.name}/{environment.name}")
+
+    async def of_deployment(self, ctx: Context, deployment: Deployment, query: LogQuery) -> Card:  # noqa: ARG002  the port's signature
+        """Record the query."""
+        self.asked.append((f"#{deployment.number}", deployment.plan.environment, query))
+        return Card(title=f"log of #{deployment.number}")
 
     def following(self, name: str) -> Follow | None:
         """Return one of `open`."""

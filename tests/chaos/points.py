@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from deploybot.domain import Changes, Heads, Holding, JobChunk, JobStatus, Release, ServerFacts, Signature
+from deploybot.domain import Changes, Heads, Holding, JobChunk, JobStatus, NamedRef, Release, ServerFacts, Signature
 from deploybot.ports import Engine, Host, RefSource, Servers, Store, Tables
 from deploybot.settings import App
 
@@ -201,6 +201,10 @@ class DeadlyRefs:
     async def heads(self, app: App) -> Heads:
         with self._around("refs.heads"):
             return await self._refs.heads(app)
+
+    async def newest(self, app: App) -> tuple[NamedRef, ...]:
+        with self._around("refs.newest"):
+            return await self._refs.newest(app)
 
     async def message(self, app: App, commit: str) -> str:
         with self._around("refs.message"):

@@ -5,7 +5,7 @@ from datetime import time
 import pytest
 
 from deploybot import LogQuery
-from tests.world import World
+from tests.world import V2, World
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,43 @@ async def test_too_many_lines(world: World) -> None:
     card = await world.say("logs shop 200001")
     assert card.title == "I can show at most 200,000 lines."
     assert card.hint == "Try `logs shop since 1h file`."
+    assert world.logs.asked == []
+
+
+async def test_the_log_of_a_deployment(world: World) -> None:
+    world.deployments.put(42, "shop", "production", V2)
+    for text, query in {
+        "logs #42": LogQuery(lines=50),
+        "logs #42 follow": LogQuery(lines=50, follow=True),
+        "logs #42 file": LogQuery(lines=200_000, file=True),
+        'logs #42 tail 7 grep "npm install"': LogQuery(lines=7, grep="npm install"),
+    }.items():
+        world.logs.asked.clear()
+        assert (await world.say(text)).title == "log of #42"
+        assert world.logs.asked == [("#42", "production", query)]
+
+
+async def test_the_log_of_a_deployment_that_one_may_not_see(world: World) -> None:
+    """It reads as if there were none, and only that of the hidden one is in the audit."""
+    world.deployments.put(42, "shop", "production", V2)
+    hidden, unknown = await world.say("logs #42", "cem"), await world.say("logs #43", "cem")
+    assert (hidden.title, unknown.title) == ("There is no deployment #42.", "There is no deployment #43.")
+    assert world.logs.asked == []
+    assert [row.detail for row in await world.audit()] == ["logs #42"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("logs #42 since 5m", "The log of a deployment has no times, so `since` cannot select its lines."),
+        ("logs #42 since 14:30", "The log of a deployment has no times, so `since` cannot select its lines."),
+        ("logs #x", "`#x` is not a deployment number such as #42."),
+        ("logs #42 from staging", "#42 is a deployment, which has its environment already: leave `staging` out."),
+        ("logs 42", "There is no app `42`."),
+        ("logs shpo", "There is no app `shpo`, did you mean `shop`?"),
+    ],
+)
+async def test_what_the_log_of_a_deployment_does_not_take(world: World, text: str, sentence: str) -> None:
+    world.deployments.put(42, "shop", "production", V2)
+    assert (await world.say(text)).title == sentence
     assert world.logs.asked == []

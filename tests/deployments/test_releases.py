@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploybot.deployments.ref_resolution import good_past
-from deploybot.domain import Deployment, Kind, Plan, Release, State
+from deploybot.domain import Deployment, Kind, Plan, RefRule, Release, State
 from deploybot.errors import UserError
 from tests.deployments.conftest import V1, V2, V3, Shop
 
@@ -61,3 +61,34 @@ async def test_colon_refs(shop: Shop) -> None:
         await releases.resolve(shop.app, shop.production, ":next")
     with pytest.raises(UserError, match="needs an environment"):
         await releases.resolve(shop.app, None, ":current")
+
+
+async def test_the_newest_refs_are_offered(shop: Shop) -> None:
+    await shop.deploy(V1)
+    shop.refs.branches = {"main": V2.commit, **{f"topic{n}": V3.commit for n in range(9)}}
+    shop.refs.tags = {f"v{n}": V1.commit if n == 9 else V3.commit for n in range(9, 0, -1)}
+    offered = await shop.deployments.releases.offered(shop.app, shop.production)
+    refs = ["main", "v9", "v8", "v7", "v6", "topic0", "topic1", "topic2"]
+    assert offered == tuple((f"{ref} · runs" if ref == "v9" else ref, ref) for ref in refs)
+    shop.refs.branches = {"main": V2.commit}
+    refs = ["main", "v9", "v8", "v7", "v6", "v5", "v4", "v3"]
+    assert [ref for _, ref in await shop.deployments.releases.offered(shop.app, shop.production)] == refs
+
+
+async def test_refs_that_the_environment_excludes_are_not_offered(shop: Shop) -> None:
+    rules = (RefRule(branch="main", tag="main"), RefRule(tag="v*", on="main"), RefRule(tag="x*", on="stable"))
+    limited = shop.production.model_copy(update={"refs": rules})
+    shop.refs.branches = {"main": V2.commit, "topic": V3.commit, "v9": V3.commit}
+    shop.refs.tags = {"v1": V1.commit, "x1": V1.commit, "nightly": V1.commit}
+    offered = await shop.deployments.releases.offered(shop.app, limited)
+    assert [ref for _, ref in offered] == ["main", "v1"]
+
+
+async def test_the_last_good_releases_are_offered_to_go_back_to(shop: Shop) -> None:
+    releases = shop.deployments.releases
+    assert await releases.offered(shop.app, shop.production, back=True) == ()
+    for release in (V1, V2, V3):
+        await shop.deploy(release)
+    assert await releases.offered(shop.app, shop.production, back=True) == (("v2 · #2", "#2"), ("v1 · #1", "#1"))
+    shop.refs.down = "no answer"
+    assert len(await releases.offered(shop.app, shop.production, back=True)) == 2

@@ -5,9 +5,10 @@ from __future__ import annotations
 from deploybot.card import Button, Card
 from tests.chat import cards
 from tests.parity.effects import direct, effects
+from tests.parity.platforms import TelegramWay
 from tests.parity.test_cards import APPROVE, deployments, requests
 from tests.parity.ways import DoubleWay, Way, holds
-from tests.world import STRANGER, World
+from tests.world import STRANGER, V1, V2, World
 
 DEPLOY = Button("Deploy v1.4", "deploy shop@v1.4 to staging")
 LOCK = Button("Lock", "lock shop staging", danger=True, asks="Why?")
@@ -48,6 +49,54 @@ async def test_the_choices_of_a_question_are_buttons(way: Way) -> None:
     assert len(labels) == 2
     await way.press("ana", question, labels[0])
     assert [asked.app for asked in way.world.deployments.asked] == ["wiki"]
+
+
+async def test_a_bare_command_is_picked_step_by_step(manner: Way) -> None:
+    """Each picker is for the person who asked; the last press does what the typed command does."""
+    picker = await manner.say("ana", "deploy")
+    for label, asked in (("shop", "Which environment of shop?"), ("staging", "Which release for shop/staging?")):
+        picker = await manner.press("ana", picker, label)
+        assert [card.title for card in picker.cards] == [asked]
+        assert all(card.picks and card.private for card in picker.cards)
+        assert manner.world.deployments.asked == []
+    await manner.press("ana", picker, "v1.4")
+    (asked_for,) = manner.world.deployments.asked
+    assert (asked_for.by, asked_for.app, asked_for.environment, asked_for.release) == ("ana", "shop", "staging", V2)
+
+
+async def test_a_bare_rollback_offers_what_ran_well(way: Way) -> None:
+    picker = await way.say("ana", "rollback")
+    for label in ("shop", "production", "v1.3"):
+        picker = await way.press("ana", picker, label)
+    assert [(one.app, one.environment, one.release) for one in way.world.deployments.asked] == [
+        ("shop", "production", V1)
+    ]
+
+
+async def test_only_the_person_who_asked_can_use_a_picker(manner: Way) -> None:
+    """In Slack nobody else sees it; in a Telegram group the others are refused."""
+    if not isinstance(manner, DoubleWay):
+        return
+    picker = await manner.say("ana", "deploy")
+    post = manner.post_with(picker, "shop")
+    if post.only_for:
+        assert post.only_for == manner.user("ana")
+    elif manner.name in {"telegram group", "telegram name"}:
+        await manner.press_again("ben", post, "shop")
+        await manner.until("ben", picker.where, holds("This question is for someone else."))
+        assert manner.heard.empty()
+    assert all(len(button.value.encode()) <= 64 for button in post.buttons)
+
+
+async def test_in_telegram_the_next_picker_replaces_the_first(manner: Way) -> None:
+    if not isinstance(manner, TelegramWay):
+        return
+    picker = await manner.say("ana", "deploy")
+    first = manner.post_with(picker, "shop")
+    picker = await manner.press("ana", picker, "shop")
+    second = manner.post_with(picker, "staging")
+    assert (first.id, second.edits) == (second.id, 1)
+    assert "shop" not in {button.label for button in second.buttons}
 
 
 async def test_what_a_button_asks_is_added_to_its_command(way: Way, plain_world: World) -> None:

@@ -41,6 +41,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "aside": "true: another card shows the same to everyone",
         "wakes": "people who are mentioned",
         "notification": "true: the message is about an event",
+        "picks": "whether the buttons pick the next part of a command",
         "listing": "a long list that chats attach as a file",
         "details": "lines that chats fold away until somebody opens them",
     },

@@ -104,6 +104,33 @@ async def test_empty_ref_is_the_branch_of_the_app(source: GitSource, make_app: M
     assert (release.commit, release.ref) == (stable, "stable")
 
 
+async def test_refs_come_newest_first_after_the_branch_of_the_app(
+    source: GitSource, app: App, make_app: MakeApp, repo: Repo
+) -> None:
+    first = repo.commit({"a": "1"})
+    repo.tag("v1")
+    repo.branch("v1.1", first)
+    second = repo.commit({"a": "2"})
+    repo.tag("v1.1", message="made later")
+    repo.branch("feature/basket")
+    found = await source.newest(app)
+    assert found[0].name == "main"
+    assert {(one.name, one.commit, one.is_tag) for one in found} == {
+        ("main", second, False),
+        ("feature/basket", second, False),
+        ("heads/v1.1", first, False),
+        ("tags/v1.1", second, True),
+        ("v1", first, True),
+    }
+    times = [one.at for one in found[1:]]
+    assert times == sorted(times, reverse=True)
+    for one in found:
+        assert (await source.resolve(app, one.name)).commit == one.commit
+    repo.delete("refs/heads/feature/basket")
+    stable = make_app(repo.url, branch="v1.1")
+    assert [one.name for one in await source.newest(stable)] == ["heads/v1.1", "tags/v1.1", "main", "v1"]
+
+
 async def test_refs_are_fresh_and_deleted_ones_are_gone(source: GitSource, app: App, repo: Repo) -> None:
     repo.commit({"a": "1"})
     repo.branch("old")

@@ -10,7 +10,7 @@ from typing import cast
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, LogQuery, Services
-from deploybot.domain import Container, Identity, Place
+from deploybot.domain import Container, Deployment, Identity, Place
 from deploybot.errors import DeploybotError
 from deploybot.masking import Redactor
 from deploybot.settings import App, Environment, Settings
@@ -110,6 +110,10 @@ class Reader:
         """Ask for a log, and return the closing card."""
         return await self.logs.show(self._context(), self.app, self.environment, LogQuery(**query))  # type: ignore[arg-type]
 
+    async def of_deployment(self, deployment: Deployment, **query: object) -> Card:
+        """Ask for a deployment's log, and return the closing card."""
+        return await self.logs.of_deployment(self._context(), deployment, LogQuery(**query))  # type: ignore[arg-type]
+
     def follow(self, **query: object) -> asyncio.Task[Card]:
         """Follow a log."""
         return asyncio.create_task(self.show(follow=True, **query))
@@ -132,6 +136,26 @@ class Reader:
         return Context(incoming=incoming, person=None, services=cast("Services", None), reply=reply)
 
 
+class KeptLogs:
+    """The logs of deployments, as files that a test writes."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Deployment] = {}
+        self.parts: list[tuple[str, Path]] = []
+
+    async def get(self, number: int) -> Deployment | None:
+        return self.rows.get(number)
+
+    async def log_parts(self, number: int) -> list[tuple[str, Path]]:
+        del number
+        return [(name, path) for name, path in self.parts if path.exists()]
+
+    def log_file(self, number: int) -> str:
+        path = self.parts[0][1].with_name(f"deployment-{number}.txt")
+        path.write_bytes(b"".join(part.read_bytes() for _, part in self.parts))
+        return str(path)
+
+
 class Scene(Reader):
     """The log service over servers that a test moves."""
 
@@ -147,7 +171,8 @@ class Scene(Reader):
         self.clock = FakeClock(1_795_224_300.0)
         servers = FakeServers(self.hosts.values(), self.engines)
         shop = settings.apps["shop"]
-        logs = AppLogs(settings, servers, self.clock, Redactor((SECRET,)))
+        self.deployments = KeptLogs()
+        logs = AppLogs(settings, servers, self.clock, Redactor((SECRET,)), self.deployments)
         super().__init__(logs, shop, shop.environments["production"])
 
     def put(self, server: str, *containers: Container, **chunks: list[bytes]) -> None:

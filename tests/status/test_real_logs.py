@@ -22,7 +22,7 @@ from deploybot.testing import FakeClock
 from tests.conftest import MakeSshd
 from tests.lab import Access, Engine, Sshd, until
 from tests.status.log_formats import FORMATS
-from tests.status.scene import SECRET, Reader
+from tests.status.scene import SECRET, KeptLogs, Reader
 from tests.status.world import World, world
 
 SOCKET = "/var/run/docker.sock"
@@ -32,7 +32,7 @@ LABELS = ("--label", "com.docker.compose.project=shop-production", "--label", "c
 @asynccontextmanager
 async def reader(data: Path, *machines: Sshd, socket: str = "", **app: object) -> AsyncIterator[tuple[Reader, World]]:
     async with world(data, machines, socket=socket, **app) as made:
-        logs = AppLogs(made.settings, made.servers, FakeClock(time.time()), Redactor((SECRET,)))
+        logs = AppLogs(made.settings, made.servers, FakeClock(time.time()), Redactor((SECRET,)), KeptLogs())
         yield Reader(logs, made.app, made.environment), made
 
 

@@ -130,7 +130,7 @@ class SlackHandler:
         place = _place(pressed.channel, pressed.thread)
         incoming = self._incoming(pressed.user, place, "", pressed.id, at)
         if pressed.kind == RUN:
-            await self._press(incoming, pressed.answer_url, pressed.token, pressed.message)
+            await self._press(incoming, pressed.answer_url, pressed.token, pressed.message, trigger=pressed.trigger)
         elif pressed.kind in {ASK, CODE} and await self._admitted(incoming, pressed.answer_url):
             await self._ask(incoming, pressed)
 
@@ -162,15 +162,22 @@ class SlackHandler:
         place = _place(about["channel"], about["thread"])
         incoming = self._incoming(submitted.user, place, "", submitted.id, at)
         if about["kind"] == RUN:
-            await self._press(incoming, about["url"], answer, submitted.view)
+            await self._press(incoming, about["url"], answer, submitted.view, trigger=submitted.trigger)
         else:
             add = partial(completed, answer=answer, code=about["kind"] == CODE)
             await self._press(incoming, about["url"], about["token"], about["message"], add)
 
     async def _press(
-        self, incoming: Incoming, url: str, token: str, message: str, add: Callable[[str], str] = str
+        self,
+        incoming: Incoming,
+        url: str,
+        token: str,
+        message: str,
+        add: Callable[[str], str] = str,
+        *,
+        trigger: str = "",
     ) -> None:
-        """Run a button's command. `add` adds the person's answer to it."""
+        """Run a button's command. `add` adds the person's answer to it. `trigger` can open the next picker."""
         if not await self._admitted(incoming, url):
             return
         try:
@@ -178,7 +185,8 @@ class SlackHandler:
         except UserError as error:
             await self._tell(incoming, url, _sentence(error.sentence, error.hint))
             return
-        await self._answer(replace(incoming, text=add(press.command), press=press.hash), url)
+        made = replace(incoming, text=add(press.command), press=press.hash)
+        await self._answer(made, url, trigger=trigger if press.is_pick else "")
 
     async def _answer(self, incoming: Incoming, url: str, *, trigger: str = "", key: Key | None = None) -> None:
         """Answer the command of a member."""

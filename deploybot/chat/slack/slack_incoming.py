@@ -69,13 +69,17 @@ class SlackPressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """A submitted modal. `about` is the data it was opened with, `answer` a text or the chosen value."""
+    """A submitted modal. `about` is the data it was opened with, `answer` a text or the chosen value.
+
+    `trigger` opens the next modal within three seconds.
+    """
 
     user: str
     id: str
     view: str
     about: Mapping[str, str]
     answer: str
+    trigger: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +193,7 @@ def _submitted(body: Json) -> Submitted:
         view=view["id"],
         about=json.loads(view["private_metadata"]),
         answer=chosen.get("value") or field.get("value") or "",
+        trigger=str(body.get("trigger_id") or ""),
     )
 
 

@@ -93,6 +93,8 @@ class Presses:
         if late and not await room.answer() and room.too_late:
             await self._stale(query, place, message.message_id)
             return
+        if press.is_pick:
+            room.picker = str(message.message_id)
         incoming = Incoming(
             identity=identity_of(query.from_user),
             place=self._post.known(place),

@@ -132,7 +132,7 @@ class Post:
         await self._hand_over(place, number, card, page)
         return number
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, place: Place, message: str, card: Card, *, owner: str = "") -> None:
         """Replace a message. Raises UserError if that is no longer possible, so that the card is posted again."""
         number, _, chat = message.partition("@")
         real = dataclasses.replace(place, channel=chat or place.channel)
@@ -141,7 +141,7 @@ class Post:
         tokens = await self._desk.lay_out(real, card.buttons, number)
         page = await _page(card)
         try:
-            markup, urgency = keyboard(card.buttons, tokens), urgency_of(card, edits=True)
+            markup, urgency = keyboard(card.buttons, tokens, owner), urgency_of(card, edits=True)
             await self._calls.edit(real, int(number), page.html, markup, urgency=urgency)
         except ChatMoved as move:
             self.moved(real.channel, move.chat)

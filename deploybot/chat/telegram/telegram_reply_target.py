@@ -103,6 +103,9 @@ class SeenUpdate(MessageReply):
 class PressReply(MessageReply):
     """The target for a pressed button. The press is answered within a second, a refusal with its reason."""
 
+    picker = ""
+    """The id of the pressed message if it is a picker: the next one replaces it."""
+
     def __init__(self, post: Post, me: str, calls: Calls, query: str, spawn: Spawn) -> None:
         """`query` is Telegram's id of the press.
 
@@ -118,12 +121,24 @@ class PressReply(MessageReply):
 
     async def _say(self, place: Place, card: Card, owner: str = "") -> str:
         """Post a card. An immediate short refusal is shown only to the person who pressed."""
+        if card.picks and self.picker:
+            return await self._replace_picker(place, card, owner)
         short = card.aside or not (card.code or card.lines or card.table or card.files or card.buttons or card.key)
         if self.open and not card.ok:
             heard = await self.answer(alert_of(card, NOTE), alert=True)
             if short and heard:
                 return ""
         return await super()._say(place, card, owner)
+
+    async def _replace_picker(self, place: Place, card: Card, owner: str) -> str:
+        """Show the next picker in place of the pressed one. If that one can't be edited any more, post it."""
+        message, self.picker = self.picker, ""
+        try:
+            async with self._post.answering(place):
+                await self._post.edit(place, message, card, owner=owner)
+        except UserError:
+            return await super()._say(place, card, owner)
+        return message
 
     async def nod(self, card: Card) -> None:
         """Show a note on top of the chat, if the press can still be answered."""

@@ -290,7 +290,7 @@ class SlackDouble:
         payload = {
             "type": "view_submission",
             **self._who(user),
-            "trigger_id": self.state.new_trigger(user, "modal"),
+            "trigger_id": self.state.new_trigger(user, self._channel_of(view)),
             "view": {**view, "state": {"values": values}},
             "response_urls": [],
         }
@@ -298,6 +298,10 @@ class SlackDouble:
             self.state.tell(user, "modal", "We had some trouble connecting. Try again?")
         else:
             self.state.close_view(view["id"])
+
+    def _channel_of(self, view: Json) -> str:
+        """Where a modal was opened: so the next one is there, too."""
+        return next((post.channel for post in self.state.scene.posts if post.id == view["id"]), "modal")
 
 
 def _filled(element: Json, answer: str) -> Json:

@@ -1,0 +1,54 @@
+"""Ask which release a command is for: the newest refs of the repository, or what ran well before."""
+
+from __future__ import annotations
+
+import contextlib
+
+from deploybot.command import Services
+from deploybot.domain import Kind
+from deploybot.errors import PickError, UserError
+from deploybot.parsing import Call, Form, Ref, parse, with_release
+from deploybot.settings import App, Environment, Settings
+
+
+async def release_question(call: Call, form: Form, services: Services) -> UserError:
+    """Return the question, with a complete command for each release; or an error if there is none.
+
+    Call it only for an authorised call. Raises Unreachable if the repository does not answer.
+    """
+    app, environment = call.app, call.environment
+    if app is None or environment is None:
+        return UserError("Say which app and environment this is for.", hint=f"Usage: {call.command.usage}")
+    back = call.command.name == Kind.ROLLBACK
+    offered = await services.releases.offered(app, environment, back=back)
+    offers = ((label, _offer(call, form, services.settings, ref)) for label, ref in offered)
+    choices = tuple((label, text) for label, text in offers if text)
+    return _question(app, environment, choices) if choices else _nothing(app, environment, back=back)
+
+
+def _question(app: App, environment: Environment, choices: tuple[tuple[str, str], ...]) -> PickError:
+    title = f"Which release for {app.name}/{environment.name}?"
+    return PickError(title, hint=f"Choose one, or type the command: `{choices[0][1]}`.", choices=choices)
+
+
+def _nothing(app: App, environment: Environment, *, back: bool) -> UserError:
+    if back:
+        sentence = f"There is no other release that ran well in {app.name}/{environment.name}."
+        return UserError(sentence, hint=f"`history {app.name}` shows what was deployed.")
+    return UserError(f"I found no branch or tag of {app.name} to offer.", hint=f"Type it: `deploy {app.name}@REF`.")
+
+
+def _offer(call: Call, form: Form, settings: Settings, ref: str) -> str:
+    """Return the complete command for a ref; "" if it would read as something else. Git allows many names."""
+    if call.app is None or call.environment is None:
+        return ""
+    text = with_release(form, call.text, call.app.name, ref)
+    with contextlib.suppress(UserError):
+        made = parse({form.command.name: form}, text, settings, frozenset({(call.app.name, call.environment.name)}))
+        same = (made.app, made.environment, made.reason) == (call.app, call.environment, call.reason)
+        return text if same and Ref(ref, _number(ref)) in made.arguments.values() else ""
+    return ""
+
+
+def _number(ref: str) -> int:
+    return int(ref[1:]) if ref.startswith("#") else 0

@@ -1,0 +1,216 @@
+"""Pickers: what a bare command lacks is offered step by step, to whoever may see it, and nothing runs before."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from deploybot.command_loader import load
+from deploybot.errors import PickError, Unreachable, UserError
+from deploybot.parsing import Call, parse, read_command, with_release
+from tests.world import EVERYTHING, SETTINGS, V1, World, make_world
+
+FORMS = {name: read_command(made) for name, made in load().items()}
+
+
+def read(text: str, visible: frozenset[tuple[str, str]] = EVERYTHING) -> Call:
+    return parse(FORMS, text, SETTINGS, visible)
+
+
+def refusal(text: str, visible: frozenset[tuple[str, str]] = EVERYTHING) -> UserError:
+    with pytest.raises(UserError) as caught:
+        read(text, visible)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "choices"),
+    [
+        ("deploy", "Which app?", ["deploy shop ?", "deploy blog ?", "deploy wiki ?"]),
+        ("deploy ?", "Which app?", ["deploy shop ?", "deploy blog ?", "deploy wiki ?"]),
+        (
+            "DEPLOY because x",
+            "Which app?",
+            ["DEPLOY shop ? because x", "DEPLOY blog ? because x", "DEPLOY wiki ? because x"],
+        ),
+        ("deploy shop ?", "Which environment of shop?", ["deploy shop to staging ?", "deploy shop to production ?"]),
+        (
+            "deploy shop@v2 ?",
+            "Which environment of shop?",
+            ["deploy shop@v2 to staging ?", "deploy shop@v2 to production ?"],
+        ),
+        (
+            "deploy shop --dry-run ?",
+            "Which environment of shop?",
+            ["deploy shop --dry-run to staging ?", "deploy shop --dry-run to production ?"],
+        ),
+        ("rollback wiki ?", "Which environment of wiki?", ["rollback wiki from test ?", "rollback wiki from live ?"]),
+        ("run", "Which app?", ["run shop ?", "run blog ?", "run wiki ?"]),
+        ("run shop ?", "Which task of shop?", ["run shop migrate ?", "run shop reindex ?"]),
+        (
+            "run shop migrate ?",
+            "Which environment of shop?",
+            ["run shop migrate staging", "run shop migrate production"],
+        ),
+        ("restart shop ?", "Which environment of shop?", ["restart shop staging", "restart shop production"]),
+        ("unlock wiki ?", "Which environment of wiki?", ["unlock wiki test", "unlock wiki live"]),
+        ("history", "Which app?", ["history shop", "history blog", "history wiki"]),
+        ("logs", "Which app?", ["logs shop ?", "logs blog ?", "logs wiki ?"]),
+        (
+            "logs wiki ?",
+            "Which environment of wiki do you mean: test, live?",
+            ["logs wiki from test", "logs wiki from live"],
+        ),
+    ],
+)
+def test_what_a_command_lacks_is_offered(text: str, sentence: str, choices: list[str]) -> None:
+    problem = refusal(text)
+    assert isinstance(problem, PickError)
+    assert (problem.sentence, [command for _, command in problem.choices]) == (sentence, choices)
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as", "asks"),
+    [
+        ("deploy blog ?", "deploy blog to live", True),
+        ("deploy shop to staging ?", "deploy shop to staging", True),
+        ("rollback shop from staging ?", "rollback shop from staging", True),
+        ("restart blog ?", "restart blog live", False),
+        ("logs shop ?", "logs shop", False),
+        ("diff shop ?", "diff shop", False),
+        ("deploy shop", "deploy shop", False),
+    ],
+)
+def test_what_needs_no_question_is_filled_in(text: str, read_as: str, asks: bool) -> None:
+    call = read(text)
+    assert (call.text, call.asks) == (read_as, asks)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deploy shop@v2 to staging ?",
+        "restart shop staging ?",
+        "history shop ?",
+        "cancel #7 ?",
+        "status ?",
+        "lock shop staging ?",
+    ],
+)
+def test_a_question_mark_without_a_question_is_not_understood(text: str) -> None:
+    """`restart shop staging ?` may be a question of a person: it has to run nothing."""
+    assert not isinstance(refusal(text), PickError)
+
+
+def test_the_only_app_and_environment_are_taken() -> None:
+    only = SETTINGS.model_copy(update={"apps": {"blog": SETTINGS.apps["blog"]}})
+    for text, read_as in {
+        "deploy": "deploy blog to live",
+        "restart": "restart blog live",
+        "logs": "logs blog",
+        "history because x": "history blog because x",
+    }.items():
+        call = parse(FORMS, text, only, EVERYTHING)
+        assert (call.text, call.app) == (read_as, SETTINGS.apps["blog"])
+
+
+def test_a_change_takes_nothing_that_only_its_sender_sees_alone() -> None:
+    """If a role on another app ended, the same words must not change this one."""
+    blog = frozenset({("blog", "live")})
+    staging = frozenset({("shop", "staging")})
+    assert refusal("restart", blog).choices == (("blog", "restart blog ?"),)
+    assert refusal("restart shop ?", staging).choices == (("staging", "restart shop staging"),)
+    assert parse(FORMS, "logs", SETTINGS, blog).text == "logs blog"
+    assert not isinstance(refusal("deploy", frozenset()), PickError)
+
+
+def test_a_picker_has_few_buttons_and_says_so() -> None:
+    many = {f"app{number}": SETTINGS.apps["blog"].model_copy(update={"name": f"app{number}"}) for number in range(30)}
+    visible = frozenset((name, "live") for name in many)
+    with pytest.raises(PickError) as caught:
+        parse(FORMS, "deploy", SETTINGS.model_copy(update={"apps": many}), visible)
+    assert len(caught.value.choices) == 24
+    assert caught.value.hint == "24 of 30 are shown. Choose one, or type the command: `deploy shop@v1.4 to production`."
+
+
+@pytest.mark.parametrize(
+    ("text", "ref", "whole"),
+    [
+        ("deploy shop to staging", "v1", "deploy shop@v1 to staging"),
+        ("deploy Shop to staging because shop", "heads/v1", "deploy shop@heads/v1 to staging because shop"),
+        ('deploy "shop" to staging', "v1", "deploy shop@v1 to staging"),
+        ("rollback shop from staging because x", "#41", "rollback shop from staging to #41 because x"),
+    ],
+)
+def test_a_release_is_put_where_it_belongs(text: str, ref: str, whole: str) -> None:
+    form = FORMS[text.partition(" ")[0]]
+    assert with_release(form, text, "shop", ref) == whole
+    assert not read(whole).asks
+
+
+# Through dispatch
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with make_world() as made:
+        yield made
+
+
+async def test_asking_for_a_release_changes_and_keeps_nothing(world: World) -> None:
+    card = await world.say("deploy shop to staging ?", "ben")
+    assert card.title == "Which release for shop/staging?"
+    assert [(one.label, one.command) for one in card.buttons] == [
+        (ref, f"deploy shop@{ref} to staging") for ref in ("main", "v1.3", "v1.4")
+    ]
+    assert (card.ok, card.private, card.picks) == (False, True, True)
+    assert world.deployments.asked == []
+    assert await world.audit() == []
+
+
+async def test_releases_are_offered_only_to_those_who_may_use_them(world: World) -> None:
+    """A viewer is refused before the repository is asked, and that is in the audit."""
+    world.releases.fails = RuntimeError("asked")
+    card = await world.say("deploy shop to staging ?", "cem")
+    assert "deployer" in card.title
+    assert [row.action for row in await world.audit()] == ["denied"]
+
+
+async def test_only_what_a_person_may_see_is_offered(world: World) -> None:
+    assert [one.label for one in (await world.say("logs", "cem")).buttons] == ["shop", "wiki"]
+    assert [one.label for one in (await world.say("deploy shop ?", "cem")).buttons] == ["staging"]
+    hidden = await world.say("deploy blog ?", "cem")
+    assert hidden.title == "There is no app `blog`."
+    assert (await world.say("deploy", "eve")).buttons == ()
+
+
+async def test_a_rollback_without_anything_to_go_back_to_says_so(world: World) -> None:
+    card = await world.say("rollback shop from staging ?")
+    assert card.title == "There is no other release that ran well in shop/staging."
+    world.releases.good["shop", "staging"] = V1
+    card = await world.say("rollback shop from staging ?")
+    assert [one.command for one in card.buttons] == ["rollback shop from staging to v1.3"]
+
+
+async def test_a_repository_that_is_down_is_named(world: World) -> None:
+    world.releases.fails = Unreachable("the repository of shop", "no answer within 30 s")
+    card = await world.say("deploy shop to staging ?")
+    assert "repository of shop" in card.title
+    assert world.deployments.asked == []
+
+
+@pytest.mark.parametrize("ref", ["a b", '"x"', "x y because z", "“v1”", "-x", "a@b", "ä", "#1x"])
+async def test_refs_that_a_command_would_read_as_something_else_are_not_offered(world: World, ref: str) -> None:
+    world.releases.known[ref] = V1
+    world.releases.good["shop", "staging"] = replace(V1, ref="because")
+    assert (await world.say("rollback shop from staging ?")).buttons == ()
+    commands = [one.command for one in (await world.say("deploy shop to staging ?")).buttons]
+    assert commands == [f"deploy shop@{known} to staging" for known in ("main", "v1.3", "v1.4")]
+
+
+async def test_locks_do_not_hide_what_can_be_picked(world: World) -> None:
+    await world.say("lock shop staging because the database moves", "ana")
+    card = await world.say("deploy shop to staging ?", "ben")
+    assert "lock" in card.title.lower() or card.picks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploybot import (
+    MARKS,
     App,
     Card,
     Context,
@@ -16,6 +17,7 @@ from deploybot import (
     Tone,
     command,
     image_changes,
+    narrow_rows,
     show_duration,
     show_time,
 )
@@ -51,7 +53,7 @@ async def history(ctx: Context, app: App, env: Environment | None = None, count:
         return Card(title=f"Nothing has been deployed to {where} yet.", hint=f"Start with `deploy {app.name}`.")
     return Card(
         title=f"The last {len(found)} deployments of {where}" if len(found) > 1 else f"1 deployment of {where} so far",
-        table=Table(COLUMNS, tuple(map(row, found)), tuple(TONES[one.state] for one in found)),
+        table=Table(COLUMNS, tuple(map(row, found)), tuple(TONES[one.state] for one in found), narrow(found)),
         hint=_advice(app, found),
     )
 
@@ -61,6 +63,30 @@ def _advice(app: App, found: Sequence[Deployment]) -> str:
     kinds = {Kind.DEPLOY, Kind.ROLLBACK}
     good = [one.number for one in found if one.state is State.SUCCEEDED and one.plan.kind in kinds]
     return f"`rollback {app.name} to #{good[-1]}` goes back to what #{good[-1]} deployed." if good else ""
+
+
+def narrow(found: Sequence[Deployment]) -> tuple[str, ...]:
+    """Return a line for each deployment below its date, for phones."""
+    several = len({one.plan.environment for one in found}) > 1
+    moments = [show_time(one.started or one.created).removesuffix(" UTC").split(" ") for one in found]
+    rows = narrow_rows(
+        [narrow_row(one, clock, several=several) for one, (_, clock) in zip(found, moments, strict=True)]
+    )
+    days = [day for day, _ in moments]
+    lines = (
+        [f"{day} (UTC)", text] if day != before else [text]
+        for text, day, before in zip(rows, days, ["", *days], strict=False)
+    )
+    return tuple(line for pair in lines for line in pair)
+
+
+def narrow_row(one: Deployment, clock: str, *, several: bool) -> list[str]:
+    """`✓ #42 14:05 v1.4 ana`, or `✗ #41 13:55 v1.4 failed`; of several environments the name in place of these."""
+    plan, good = one.plan, one.state is State.SUCCEEDED
+    kinds = {Kind.ROLLBACK: f"back to {plan.release.name}", Kind.TASK: f"run {plan.task}", Kind.RESTART: "restart"}
+    end = one.requester_name if good else one.word.partition(",")[0]
+    last = plan.environment if several else end
+    return [MARKS[TONES[one.state]], f"#{one.number}", clock, kinds.get(plan.kind, plan.release.name), last]
 
 
 def row(deployment: Deployment) -> tuple[str, ...]:

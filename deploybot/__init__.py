@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploybot.card import Button, Card, File, Line, Link, Table, Tone
+from deploybot.card import MARKS, Button, Card, File, Line, Link, Table, Tone, narrow_rows
 from deploybot.command import Code, Command, Context, Duration, Follow, LogQuery, Task, command
 from deploybot.domain import (
     Changes,
@@ -26,6 +26,7 @@ from deploybot.units import show_duration, show_size, show_time
 __version__ = "0.1.0"
 
 __all__ = [
+    "MARKS",
     "App",
     "Button",
     "Card",
@@ -62,6 +63,7 @@ __all__ = [
     "UserError",
     "command",
     "image_changes",
+    "narrow_rows",
     "place_name",
     "show_duration",
     "show_size",

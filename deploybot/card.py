@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import enum
 import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +37,20 @@ class Tone(enum.StrEnum):
     WARN = "warn"
     BAD = "bad"
     UNKNOWN = "unknown"
+
+
+MARKS: Final = {
+    Tone.PLAIN: " ",
+    Tone.ASK: "◆",
+    Tone.BUSY: "…",
+    Tone.GOOD: "✓",
+    Tone.WARN: "!",
+    Tone.BAD: "✗",
+    Tone.UNKNOWN: "?",
+}
+"""The tones as one column of a monospaced font."""
+PHONE: Final = 40
+"""Columns of a monospaced font on a phone, at 390 px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +102,52 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. All rows have as many cells as `columns`. `tones`, if given, colours whole rows."""
+    """A table. All rows have as many cells as `columns`. `tones`, if given, colours whole rows.
+
+    `narrow` says the essentials in lines of at most `PHONE` columns. Chats that people read on phones show these, and
+    fold the rows (`details`).
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     tones: tuple[Tone, ...] = ()
+    narrow: tuple[str, ...] = ()
+
+    @property
+    def details(self) -> tuple[Line, ...]:
+        """Return each row as a line with the names of the columns, if the table has a narrow form."""
+        if not self.narrow:
+            return ()
+        named = (
+            [f"{head}: {cell}" for head, cell in zip(self.columns[1:], row[1:], strict=True) if cell]
+            for row in self.rows
+        )
+        return tuple(Line(row[0], ", ".join(cells)) for row, cells in zip(self.rows, named, strict=True))
+
+
+def narrow_rows(rows: Sequence[Sequence[str]], width: int = PHONE) -> list[str]:
+    """Return rows of cells as lines with aligned columns, at most `width` characters wide.
+
+    The widest columns are cut first; `…` replaces the rest of a cell.
+    """
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    while sum(widths) + len(widths) - 1 > width:
+        widths[widths.index(max(widths))] -= 1
+    return [" ".join(_fitted(cell, wide) for cell, wide in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _width(text: str) -> int:
+    """Return how many columns a text takes: East Asian characters take two."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def _fitted(text: str, width: int) -> str:
+    """Return a text that takes exactly `width` columns."""
+    if _width(text) > width:
+        while _width(text) > width - 1:
+            text = text[:-1]
+        text = f"{text}…"
+    return text + " " * (width - _width(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +198,8 @@ class Card:
     listing: tuple[str, ...] = ()
     details: tuple[Line, ...] = ()
     picks: bool = False
+
+    @property
+    def folded(self) -> tuple[Line, ...]:
+        """Return what a chat folds: the rows of a table that it shows in its narrow form, and the details."""
+        return (*(self.table.details if self.table else ()), *self.details)

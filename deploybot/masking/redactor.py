@@ -100,10 +100,12 @@ class Redactor:
         return url if self.text(url) == url else ""
 
     def _table(self, table: Table) -> Table:
+        text = self.text
         return Table(
-            tuple(map(self.text, table.columns)),
-            tuple(tuple(map(self.text, row)) for row in table.rows),
+            tuple(map(text, table.columns)),
+            tuple(tuple(map(text, row)) for row in table.rows),
             table.tones,
+            tuple(text("\n".join(table.narrow)).split("\n")) if table.narrow else (),
         )
 
     def data(self, data: bytes) -> bytes:

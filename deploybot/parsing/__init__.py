@@ -14,7 +14,7 @@ from deploybot.command import Code, Command
 from deploybot.errors import UsageError, UserError
 from deploybot.parsing.command_form import Form, read_command
 from deploybot.parsing.completion import complete
-from deploybot.parsing.message_reader import Reader, FilledIn
+from deploybot.parsing.message_reader import FilledIn, Reader
 from deploybot.parsing.message_text import LONGEST, Addressed, clean, hear, split
 from deploybot.parsing.parameter_types import (
     ChangeNumber,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from deploybot.card import Card, Line, Table, Tone
+from deploybot.card import MARKS, PHONE, Card, Line, Table, Tone, narrow_rows
 from deploybot.domain import Container, Deployment, Kind, Release, State, Usage
 from deploybot.errors import DeploybotError
 from deploybot.settings import App, Environment
@@ -123,4 +123,15 @@ def _table(rows: Sequence[tuple[tuple[str, ...], Tone]]) -> Table | None:
         return None
     columns = ("server", "container", "state", "up", "restarts", "CPU", "memory")
     first = 0 if len({cells[0] for cells, _ in rows}) > 1 else 1
-    return Table(columns[first:], tuple(cells[first:] for cells, _ in rows), tuple(tone for _, tone in rows))
+    shown = tuple(cells[first:] for cells, _ in rows)
+    return Table(columns[first:], shown, tuple(tone for _, tone in rows), _narrow(rows, several=not first))
+
+
+def _narrow(rows: Sequence[tuple[tuple[str, ...], Tone]], *, several: bool) -> tuple[str, ...]:
+    """Return a line for each container, below its server if there are several, for phones."""
+    lines = narrow_rows([[MARKS[tone], cells[1], cells[2], cells[3], cells[6]] for cells, tone in rows])
+    servers = [cells[0] for cells, _ in rows]
+    made = []
+    for text, server, before in zip(lines, servers, ["", *servers], strict=False):
+        made += [server[:PHONE], text] if several and server != before else [text]
+    return tuple(made)

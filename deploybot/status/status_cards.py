@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from deploybot.card import Card, Line, Table, Tone
+from deploybot.card import MARKS, Card, Line, Table, Tone, narrow_rows
 from deploybot.domain import ServerFacts
 from deploybot.errors import DeploybotError
 from deploybot.observed_state import Judgement, judge
@@ -119,6 +119,7 @@ def servers_card(found: Mapping[str, ServerFacts | DeploybotError]) -> Card:
             ("server", "answers", "system", "Docker", "Compose", "disk free", "memory free"),
             tuple((name, *cells) for name, (cells, _) in rows.items()),
             tones,
+            _narrow(found, tones),
         ),
         hint=advice(found.values()),
         lines=tuple(
@@ -127,6 +128,19 @@ def servers_card(found: Mapping[str, ServerFacts | DeploybotError]) -> Card:
             if isinstance(facts, DeploybotError)
         ),
     )
+
+
+def _narrow(found: Mapping[str, ServerFacts | DeploybotError], tones: Sequence[Tone]) -> tuple[str, ...]:
+    """Return a line for each server with its free disk and memory, for phones."""
+    rows = [[" ", "server", "disk free", "memory"]]
+    for (name, facts), tone in zip(found.items(), tones, strict=True):
+        free = (
+            ("no answer", "")
+            if isinstance(facts, DeploybotError)
+            else (show_size(facts.disk_free), show_size(facts.memory_available))
+        )
+        rows.append([MARKS[tone], name, *free])
+    return tuple(narrow_rows(rows))
 
 
 def _row(facts: ServerFacts | DeploybotError) -> tuple[tuple[str, ...], Tone]:

@@ -55,6 +55,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "columns": "the heads of the columns",
         "rows": "the rows, each a list of cells",
         "tones": "the tone of each row, in the same order",
+        "narrow": "the essentials in lines of at most 40 columns",
     },
     "Button": {
         "label": "the text of the button",

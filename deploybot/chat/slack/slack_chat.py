@@ -262,7 +262,7 @@ class SlackChat:
         that does not accept folded details is remembered.
         """
         urgency = urgency_of(card, edits=method == "chat.update")
-        for folds in (True, False) if self._folds and card.details else (self._folds,):
+        for folds in (True, False) if self._folds and card.folded else (self._folds,):
             made = render(card, tokens, folds=folds)
             try:
                 answer = await self._put(method, made, where, urgency)
@@ -273,7 +273,7 @@ class SlackChat:
                     "Slack rejected the blocks of a message (%s); it is posted in a simpler form", refused.error
                 )
             else:
-                self._folds &= folds or not card.details
+                self._folds &= folds or not card.folded
                 return made, answer
         made = bare(card)
         return made, await self._put(method, made, where, urgency)

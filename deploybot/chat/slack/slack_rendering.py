@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from deploybot.card import Button, Card, Line, Link, Mention, Table, Tone, web_url
+from deploybot.card import MARKS, Button, Card, Line, Link, Mention, Table, Tone, web_url
 from deploybot.chat.slack.slack_escaping import columns, cut, escaped, last_lines, line, plain, visible, width
 from deploybot.chat.slack.slack_incoming import ASK, CODE, RUN
 from deploybot.chat.tone_signs import line_signs, title_sign, warned
@@ -42,15 +42,6 @@ _FOLD_COSTS, _SECTION_COSTS = 220, 100
 _SECTION, _ESCAPED, _CONTAINED = 2_800, 200, 9
 _BUTTONS_ROOM: Final = 5_000
 _CUT: Final = "Too long for one message. The full text is in the thread."
-_MARKS: Final = {
-    Tone.PLAIN: " ",
-    Tone.ASK: "◆",
-    Tone.BUSY: "…",
-    Tone.GOOD: "✓",
-    Tone.WARN: "!",
-    Tone.BAD: "✗",
-    Tone.UNKNOWN: "?",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +64,7 @@ def render(card: Card, tokens: Sequence[str] = (), *, folds: bool = True) -> Ren
         sketch = _Sketch(card, scale, was_cut=left_out or bool(card.listing))
         blocks = [*sketch.blocks(), *buttons]
         if scale == _SCALES[-1] or _bytes(blocks) <= ROOM:
-            details, cut_short = _details(card.details, ROOM - _bytes(blocks) - _FOLD_COSTS, folds=folds)
+            details, cut_short = _details(card.folded, ROOM - _bytes(blocks) - _FOLD_COSTS, folds=folds)
             if cut_short and card.final and not sketch.was_cut:
                 sketch = _Sketch(card, scale, was_cut=True)
                 blocks = [*sketch.blocks(), *buttons]
@@ -172,13 +163,18 @@ class _Sketch:
         return [part for number, one in enumerate(shown) for part in ([*_run("  ·  ")] if number else []) + [one]]
 
     def _table(self, table: Table) -> Json:
-        """Return a table: monospaced if it is narrow, else one line per row, with the column names in it."""
+        """Return a table: monospaced if it is narrow, else one line per row, with the column names in it.
+
+        Of a table with a form for phones, the rows are among the details.
+        """
+        if table.narrow:
+            return _preformatted("\n".join(self._first([visible(self._clip(row)) for row in table.narrow], _TABLE)))
         heads = [line(self._clip(head)) for head in table.columns]
         rows = [[line(self._clip(cell)) for cell in row] for row in table.rows[:_MOST_ROWS]]
         self.was_cut |= len(rows) < len(table.rows)
         tones = [*table.tones, *[Tone.PLAIN] * (len(rows) - len(table.tones))]
         toned = any(tone is not Tone.PLAIN for tone in tones)
-        marked = [[_MARKS[tone], *row] if toned else row for tone, row in zip(tones, rows, strict=True)]
+        marked = [[MARKS[tone], *row] if toned else row for tone, row in zip(tones, rows, strict=True)]
         lines = columns([["", *heads] if toned else heads, *marked])
         if max(map(width, lines)) <= _WIDEST:
             kept = self._first(lines, _TABLE)

@@ -83,7 +83,7 @@ def page_of(card: Card) -> Page:
     room = LONGEST - _SPARE - sum(part.need() for part in (head, *tail))
     shares = _shares([part.need() for part in parts], room)
     body = [(part, part.fit(share)) for part, share in zip(parts, shares, strict=True)]
-    folded = _details(card.details)
+    folded = _details(card.folded)
     left = room - sum(units(row) + 1 for _, rows in body for row in rows)
     body_end = [(folded, folded.fit(left))] if folded.rows and left > _LEAST_DETAILS else []
     html = "\n".join(
@@ -108,7 +108,7 @@ def alert_of(card: Card, room: int) -> str:
 
 def _whole(card: Card) -> str:
     """Return the full card as plain text."""
-    parts = (*_parts(card), *_tail(card), _details(card.details))
+    parts = (*_parts(card), *_tail(card), _details(card.folded))
     lines = [clean(card.title), *(row for part in parts for row in part.rows)]
     if card.listing:
         lines = [clean(card.title), "", *map(clean_line, card.listing)]
@@ -201,6 +201,8 @@ def _wakes(mentions: Sequence[Mention]) -> _Part:
 
 
 def _table(table: Table) -> list[str]:
+    if table.narrow:
+        return list(map(clean_line, table.narrow))
     return [row_text(row) for row in table_rows(table, _WIDTH, UNICODE)]
 
 

@@ -101,6 +101,35 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A time that the texts of a card contain as `text`, such as `14:05 UTC`; `at` is in seconds since the epoch.
+
+    Chats that can do so show it in the zone of each reader.
+    """
+
+    text: str
+    at: float
+
+    @property
+    def has_date(self) -> bool:
+        """Return whether the text has a date, too."""
+        return "-" in self.text
+
+
+def split_times(text: str, times: Sequence[Moment]) -> list[tuple[str, Moment | None]]:
+    """Return the pieces of a text, and for each that is one of the times the moment that it means.
+
+    A clock time behind a date or a digit belongs to another moment: it stays as it is.
+    """
+    known = {one.text: one for one in times}
+    if not known:
+        return [(text, None)]
+    texts = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    pieces = re.split(rf"(?<![\d:.-])(?<!\d )({texts})(?!\w)", text)
+    return [(piece, known.get(piece)) for piece in pieces if piece]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table. All rows have as many cells as `columns`. `tones`, if given, colours whole rows.
 
@@ -172,6 +201,7 @@ class Card:
     `notification` marks a message about an event: answers and cards of deployments are delivered first.
     `details` are lines that a chat folds until a person opens them.
     `picks` means that the buttons pick the next part of a command; the next picker may replace this one in place.
+    `times` are the times in its texts, which chats show in the reader's zone if they can.
     `listing` is a long list, attached as a file to the final state of a message if the chat takes files.
     """
 
@@ -198,6 +228,7 @@ class Card:
     listing: tuple[str, ...] = ()
     details: tuple[Line, ...] = ()
     picks: bool = False
+    times: tuple[Moment, ...] = ()
 
     @property
     def folded(self) -> tuple[Line, ...]:

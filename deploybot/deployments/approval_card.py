@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deploybot.card import Button, Card, Mention, Tone
+from deploybot.card import Button, Card, Mention, Moment, Tone
 from deploybot.domain import Deployment, Kind, Request, RequestVerdict, State
 from deploybot.policy import ONLY_AUTHORS
 from deploybot.units import show_time
@@ -85,6 +85,12 @@ def short_time(at: float, now: float) -> str:
     return clock if show_time(now).startswith(day) else f"{day} {clock}"
 
 
+def request_times(deployment: Deployment, request: Request) -> tuple[Moment, ...]:
+    """Return the times in the texts of a request."""
+    ends = {short_time(request.expires, deployment.created), show_time(request.expires)}
+    return tuple(Moment(text, request.expires) for text in sorted(ends))
+
+
 def request_buttons(deployment: Deployment, request: Request) -> tuple[Button, ...]:
     """Return Approve and Reject while the request is open; Ask again if it ended without a decision."""
     number = deployment.number
@@ -118,4 +124,5 @@ def reminder_card(deployment: Deployment, request: Request, title: str, wakes: t
         buttons=request_buttons(deployment, request) if waits else (),
         wakes=wakes if waits else (),
         final=not waits,
+        times=request_times(deployment, request) if waits else (),
     )

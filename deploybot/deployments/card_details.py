@@ -202,11 +202,11 @@ def _ending(row: StepRow) -> str:
     }[row.state]
 
 
-def latest(words: Sequence[str]) -> str:
-    """Return the last steps, as many as fit in two rows, and how many came before."""
+def latest(words: Sequence[str], most: int = SERVER_LONGEST) -> str:
+    """Return the last steps, as many as `most` characters hold, and how many came before."""
     for at in range(len(words)):
         before = [f"{counted(at, 'step')} before"] if at else []
         text = ", ".join([*before, *words[at:]])
-        if len(text) <= SERVER_LONGEST or at == len(words) - 1:
+        if len(text) <= most or at == len(words) - 1:
             return text
     return ""

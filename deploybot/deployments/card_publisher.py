@@ -11,6 +11,7 @@ from deploybot.deployments.card_mentions import Mentions, for_place, is_heard
 from deploybot.deployments.card_titles import headline
 from deploybot.deployments.deployment_card import deployment_card, end_card
 from deploybot.deployments.step_logs import Journal
+from deploybot.deployments.step_progress import StepProgress
 from deploybot.domain import Deployment, Place
 from deploybot.ports import Clock, Tables
 
@@ -42,6 +43,7 @@ class CardPublisher:
         self._mentions = mentions
         self._places = places
         self._report = report
+        self.progress = StepProgress(journal, clock, mask)
 
     def wake(self, tables: Tables, deployment: Deployment, card: Card, more: Iterable[Place]) -> None:
         """Queue a notifying message for all channels of a deployment, and for `more`."""
@@ -59,11 +61,20 @@ class CardPublisher:
         request = tables.requests.get(number) if deployment.needs_approval else None
         asks = request is not None and deployment.awaits_approval
         wakes = self._mentions.approvers(tables, deployment) if asks else ()
+        progress = self.progress.of(steps)
         path = self._journal.file(number)
         files = (File(str(path), path.name),) if deployment.state.ended and path.exists() else ()
         for place in self._places(deployment):
             here = for_place(wakes, place)
-            card = deployment_card(deployment, steps, waits_for=waits_for, request=request, wakes=here, mask=self.mask)
+            card = deployment_card(
+                deployment,
+                steps,
+                waits_for=waits_for,
+                request=request,
+                wakes=here,
+                progress=progress,
+                mask=self.mask,
+            )
             cards = [dataclasses.replace(card, files=files)]
             if request is not None and request.reminded:
                 cards.append(reminder_card(deployment, request, headline(deployment.plan), here))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from deploybot.card import Button, Card, Line, Mention, Tone
+from deploybot.card import Button, Card, Line, Mention, Moment, Tone
 from deploybot.deployments.approval_card import (
     approved_text,
     release_ref,
     request_buttons,
+    request_times,
     request_warnings,
     state_line,
 )
@@ -20,30 +21,23 @@ from deploybot.deployments.card_details import (
     Mask,
     counted,
     deployment_details,
-    effects_text,
-    effects_tone,
-    gravest_first,
-    latest,
     masked,
     masked_plan,
     masked_request,
     plan_details,
-    step_words,
     warnings_of,
 )
 from deploybot.deployments.card_titles import headline, image_exchange
-from deploybot.deployments.phone_rows import ROW, listed, rows_of_all, short
+from deploybot.deployments.phone_rows import ROW, rows_of_all, short
+from deploybot.deployments.server_lines import Progress, merged, planned, server_lines
 from deploybot.domain import (
     Deployment,
     Kind,
     Phase,
     Plan,
     Request,
-    ServerPlan,
-    StageKind,
     State,
     StepRow,
-    StepState,
     image_changes,
 )
 from deploybot.units import show_duration, show_time
@@ -82,14 +76,6 @@ _TONES = {
     State.UNKNOWN: Tone.UNKNOWN,
 }
 _NEEDS_PERSON = frozenset({State.FAILED, State.RESTORED, State.UNKNOWN})
-_STEP_TONES = {
-    StepState.PENDING: Tone.BUSY,
-    StepState.STARTED: Tone.BUSY,
-    StepState.DONE: Tone.GOOD,
-    StepState.FAILED: Tone.BAD,
-    StepState.CANCELLED: Tone.WARN,
-    StepState.UNKNOWN: Tone.UNKNOWN,
-}
 
 
 def key(number: int) -> str:
@@ -110,12 +96,13 @@ def deployment_card(
     waits_for: str = "",
     request: Request | None = None,
     wakes: tuple[Mention, ...] = (),
+    progress: Mapping[str, Progress] | None = None,
     mask: Mask = str,
 ) -> Card:
     """Return the card as it should read now: the essentials in a few rows, everything else in its details.
 
     `waits_for` says what a waiting deployment waits for. `request` is set if it needs approvals, and `wakes` are the
-    people who can give them. `mask` masks a text before it is cut.
+    people who can give them. `progress` is about steps that run for long, by job. `mask` masks a text before it is cut.
     """
     buttons = _buttons(deployment, steps, request)
     deployment, request = masked(deployment, mask), masked_request(request, mask)
@@ -125,7 +112,9 @@ def deployment_card(
     wakes = wakes if asked else ()
     footer = _footer(deployment, request, named=not wakes)
     ends = (f"✋ {title}", footer, ", ".join(dict.fromkeys(one.name for one in wakes)))
-    text, lines = _body(deployment, steps, asked, waits_for, used=rows_of_all(ends))
+    text, lines = _body(
+        deployment, steps, progress=progress or {}, asked=asked, waits_for=waits_for, used=rows_of_all(ends)
+    )
     cut = tuple(one for one in _long(deployment, asked) if one.text not in text)
     return Card(
         key=key(deployment.number),
@@ -138,19 +127,26 @@ def deployment_card(
         footer=footer,
         wakes=wakes,
         details=tuple(deployment_details(deployment, steps, request, shown=lines, long=cut)),
+        times=(*_times(deployment), *(request_times(deployment, asked) if asked else ())),
         final=deployment.state.ended,
         ok=deployment.state in {State.SUCCEEDED, State.RUNNING, State.WAITING},
     )
 
 
 def _body(
-    deployment: Deployment, steps: Sequence[StepRow], asked: Request | None, waits_for: str, *, used: int
+    deployment: Deployment,
+    steps: Sequence[StepRow],
+    *,
+    progress: Mapping[str, Progress],
+    asked: Request | None,
+    waits_for: str,
+    used: int,
 ) -> tuple[str, tuple[Line, ...]]:
     """Return the text and the lines; for a request, few enough to fit a phone with `used` rows already taken."""
-    text, lines = _sized(deployment, steps, asked, waits_for, _ROOMY)
+    text, lines = _sized(deployment, steps, _ROOMY, progress=progress, asked=asked, waits_for=waits_for)
     for room in (_CLOSE, _TIGHT):
         if asked is not None and used + _rows(text, lines) > MOST_ROWS:
-            text, lines = _sized(deployment, steps, asked, waits_for, room)
+            text, lines = _sized(deployment, steps, room, progress=progress, asked=asked, waits_for=waits_for)
     left = MOST_ROWS - used - _rows(text, lines)
     if asked is not None and left > 0:
         commits = deployment.plan.changes.commits[: min(left, COMMITS_ON_CARD)]
@@ -159,16 +155,28 @@ def _body(
 
 
 def _sized(
-    deployment: Deployment, steps: Sequence[StepRow], asked: Request | None, waits_for: str, room: _Room
+    deployment: Deployment,
+    steps: Sequence[StepRow],
+    room: _Room,
+    *,
+    progress: Mapping[str, Progress],
+    asked: Request | None,
+    waits_for: str,
 ) -> tuple[list[str], tuple[Line, ...]]:
     text = [*_text(deployment, waits_for, asked, room)]
     if not deployment.state.ended or deployment.state is State.SUCCEEDED:
         text += _changes(deployment.plan)
-    return text, tuple(_lines(deployment, steps, room))
+    return text, tuple(_lines(deployment, steps, progress, room))
 
 
 def _rows(text: Sequence[str], lines: Sequence[Line]) -> int:
     return rows_of_all([*text, *(f"{one.name}  {one.text}" for one in lines)])
+
+
+def _times(deployment: Deployment) -> tuple[Moment, ...]:
+    """Return the time in the text of a deployment that begins later."""
+    at = deployment.not_before
+    return (Moment(show_time(at), at),) if at else ()
 
 
 def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = str) -> Card | None:
@@ -198,7 +206,7 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "", mask: Mask = str
     return Card(
         title=f"{headline(plan)} · dry run",
         text="\n".join([*(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
-        lines=tuple(_merged(_planned(part, SERVER_LONGEST) for part in plan.servers)),
+        lines=tuple(merged(planned(part, SERVER_LONGEST) for part in plan.servers)),
         details=tuple(plan_details(plan)),
         footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
     )
@@ -287,59 +295,22 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
-def _lines(deployment: Deployment, steps: Sequence[StepRow], room: _Room) -> Iterator[Line]:
+def _lines(
+    deployment: Deployment, steps: Sequence[StepRow], progress: Mapping[str, Progress], room: _Room
+) -> Iterator[Line]:
     """Yield what would happen on each server, later what happens; after an end only if there is something to show."""
     plan, state = deployment.plan, deployment.state
     if deployment.glass:
         yield Line("break glass", f"by {deployment.requester_name}, bypasses: {deployment.glass}", Tone.BAD)
     if state is State.WAITING:
-        whole = _merged(_planned(part, SERVER_LONGEST) for part in plan.servers)
+        whole = merged(planned(part, SERVER_LONGEST) for part in plan.servers)
         groups = [replace(one, text=short(one.text, room.server - len(one.name))) for one in whole]
         shown = sorted(groups, key=lambda one: one.tone is not Tone.WARN)[: room.servers]
         yield from shown
         if len(groups) > len(shown):
             yield Line("other servers", "see the details")
     elif not (state is State.CANCELLED and not steps):
-        yield from _merged(_line(part, steps, state) for part in plan.servers)
-
-
-def _merged(lines: Iterable[Line]) -> Iterator[Line]:
-    """Yield one line for all servers that have the same text."""
-    groups: dict[tuple[str, Tone], list[str]] = {}
-    for line in lines:
-        groups.setdefault((line.text, line.tone), []).append(line.name)
-    yield from (Line(listed(names), text, tone) for (text, tone), names in groups.items())
-
-
-def _planned(part: ServerPlan, most: int) -> Line:
-    """Return what would happen to a server's services, removals and changes first; without services, its steps."""
-    if part.effects:
-        text = effects_text(gravest_first(part.effects))
-        return Line(part.server, short(text, most), effects_tone(part.effects))
-    words = [*(step.name for step in part.steps), *(["health"] if part.gate else [])]
-    return Line(part.server, short(", ".join(words), most))
-
-
-def _line(part: ServerPlan, steps: Sequence[StepRow], state: State) -> Line:
-    """Return one server's line: its steps with their results, and the step in progress."""
-    mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
-    if state is State.SUCCEEDED:
-        return Line(part.server, "healthy" if part.gate or part.verify else "done", Tone.GOOD)
-    if not mine:
-        return Line(part.server, "nothing done" if state.ended else "not started")
-    words = [step_words(row) for row in mine if row.kind is StageKind.RUN or row.state is not StepState.DONE]
-    lost = mine[-1].state in {StepState.PENDING, StepState.STARTED} and mine[-1].detail
-    tone = Tone.UNKNOWN if lost else _STEP_TONES[mine[-1].state]
-    forward = [row for row in mine if row.phase is Phase.FORWARD]
-    if tone is Tone.GOOD and not state.ended:
-        checks = len(forward) >= len(part.steps) and len(mine) == len(forward) and (part.gate or part.verify)
-        words.append("checking health" if checks else "…")
-        tone = Tone.BUSY
-    elif tone is Tone.GOOD and len(mine) > len(forward):
-        tone = Tone.WARN
-    elif tone is Tone.GOOD and state is State.FAILED:
-        tone = Tone.BAD
-    return Line(part.server, latest(words), tone)
+        yield from server_lines(plan, steps, state, progress)
 
 
 def _buttons(deployment: Deployment, steps: Sequence[StepRow], request: Request | None) -> tuple[Button, ...]:

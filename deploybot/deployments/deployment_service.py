@@ -186,8 +186,10 @@ class DeploymentEngine:
                 return None
             waits_for = self.queue.waits_for(deployment, tables.deployments.open())
             steps, request = tables.deployments.steps(number), tables.requests.get(number)
-            mask = self._tell.mask
-            return deployment_card(deployment, steps, waits_for=waits_for, request=request, mask=mask)
+            mask, progress = self._tell.mask, self._tell.progress.of(steps)
+            return deployment_card(
+                deployment, steps, waits_for=waits_for, request=request, progress=progress, mask=mask
+            )
 
         return await self._store.read(look)
 

@@ -41,6 +41,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
         "aside": "true: another card shows the same to everyone",
         "wakes": "people who are mentioned",
         "notification": "true: the message is about an event",
+        "times": "the times in its texts, which chats show in the reader's zone",
         "picks": "whether the buttons pick the next part of a command",
         "listing": "a long list that chats attach as a file",
         "details": "lines that chats fold away until somebody opens them",
@@ -68,6 +69,7 @@ KEYS: Mapping[str, Mapping[str, str]] = {
     "File": {"path": "the path on the bot's machine", "name": "the name for people"},
     "Link": {"text": "the words of the link", "url": "an http or https address"},
     "Mention": {"identity": "the account", "name": "the name for people"},
+    "Moment": {"text": "the words that the texts have", "at": "the time, in seconds since the epoch"},
     "Identity": {
         "platform": "`console`, `slack`, `telegram` or a forge",
         "user": "the id of the account on that platform",

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from deploybot.card import MARKS, Button, Card, Line, Link, Mention, Table, Tone, web_url
+from deploybot.card import MARKS, Button, Card, Line, Link, Mention, Moment, Table, Tone, split_times, web_url
 from deploybot.chat.slack.slack_escaping import columns, cut, escaped, last_lines, line, plain, visible, width
 from deploybot.chat.slack.slack_incoming import ASK, CODE, RUN
 from deploybot.chat.tone_signs import line_signs, title_sign, warned
@@ -102,7 +102,7 @@ class _Sketch:
         title = f"{title_sign(card)}{self._line(card.title, _TITLE)}" or "…"
         sections = [_section(_run(title, "bold"))]
         if text := self._text(visible(self._clip(card.text))):
-            sections.append(_section(_run(text)))
+            sections.append(_section(self._dated(text)))
         if lines := self._lines(card.lines):
             sections.append(_section(lines))
         if card.table is not None and card.table.columns:
@@ -113,14 +113,23 @@ class _Sketch:
         if links := self._links(card.links):
             end.append(_section(links))
         if hint := self._cut(visible(self._clip(card.hint)), _HINT).strip():
-            end.append(_section(_run(f"→ {hint}")))
+            end.append(_section(self._dated(f"→ {hint}")))
         if footer := self._line(card.footer, _FOOTER):
-            end.append(_section(_run(footer, "italic")))
+            end.append(_section(self._dated(footer, "italic")))
         if self.was_cut and card.final:
             end.append(_section(_run(_CUT, "italic")))
         if wakes := _wakes(card.wakes):
             end.append(_section(wakes))
         yield {"type": "rich_text", "elements": [*sections, *end]}
+
+    def _dated(self, text: str, style: str = "") -> list[Json]:
+        """Return literal text in which the card's times are shown in the zone of each reader."""
+        pieces = split_times(text, self._card.times)
+        return [
+            one
+            for piece, moment in pieces
+            for one in (_run(piece, style) if moment is None else [_date(moment, style)])
+        ]
 
     def _room(self, most: int) -> int:
         return max(int(most * self._scale), 40)
@@ -154,7 +163,7 @@ class _Sketch:
                 return [*elements, *_run(f"\n… and {len(lines) - number} more")]
             elements += _run(("\n" if number else "") + sign)
             elements += [_link(name, url, "bold")] if url and name else _run(name, "bold")
-            elements += _run(f"  {says}" if says else "")
+            elements += self._dated(f"  {says}" if says else "")
         return elements
 
     def _links(self, links: Sequence[Link]) -> list[Json]:
@@ -237,6 +246,13 @@ def _run(text: str, style: str = "") -> list[Json]:
     """Return literal text in one style, split into as many elements as needed; none for an empty text."""
     look = {"style": {style: True}} if style else {}
     return [{"type": "text", "text": text[at : at + _ELEMENT], **look} for at in range(0, len(text), _ELEMENT)]
+
+
+def _date(moment: Moment, style: str) -> Json:
+    """Return a time in the reader's zone: docs.slack.dev/reference/block-kit/block-elements/date-element."""
+    look = {"style": {style: True}} if style else {}
+    shape = "{date_num} {time}" if moment.has_date else "{time}"
+    return {"type": "date", "timestamp": int(moment.at), "format": shape, "fallback": moment.text, **look}
 
 
 def _wakes(mentions: Sequence[Mention]) -> list[Json]:

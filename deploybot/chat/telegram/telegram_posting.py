@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from telegram import InlineKeyboardMarkup
@@ -37,6 +38,8 @@ _AGAIN = 3.0
 _AT_ONCE = 3
 _HEAVY = 50_000
 _REMEMBERED = 1_000
+_TIME_TAG = '"tg-time"'
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 Spawn = Callable[[Coroutine[None, None, None]], object]
@@ -55,6 +58,7 @@ class Post:
         self._spawn = spawn
         self._moves: dict[str, str] = {}
         self._answering: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._shows_times = True
         self._handed = SeenKeys(_REMEMBERED)
 
     def moved(self, old: str, new: str) -> None:
@@ -120,10 +124,13 @@ class Post:
                 return str(number) if real.channel == place.channel else f"{number}@{real.channel}"
 
     async def _send(self, place: Place, card: Card, reply_to: int, owner: str) -> int:
-        page = await _page(card)
         tokens = await self._desk.lay_out(place, card.buttons)
         markup = keyboard(card.buttons, tokens, owner)
-        number = await self._calls.send(place, page.html, markup, reply_to, urgency=urgency_of(card))
+
+        async def put(page: Page) -> int:
+            return await self._calls.send(place, page.html, markup, reply_to, urgency=urgency_of(card))
+
+        page, number = await self._dated(card, put)
         try:
             await self._desk.sent(place, card.buttons, tokens, str(number))
         except StoreError as error:
@@ -139,14 +146,31 @@ class Post:
         if self.now(real).channel != real.channel:
             raise UserError("The message stayed behind when its Telegram group became a supergroup.")
         tokens = await self._desk.lay_out(real, card.buttons, number)
-        page = await _page(card)
-        try:
-            markup, urgency = keyboard(card.buttons, tokens, owner), urgency_of(card, edits=True)
+        markup, urgency = keyboard(card.buttons, tokens, owner), urgency_of(card, edits=True)
+
+        async def put(page: Page) -> None:
             await self._calls.edit(real, int(number), page.html, markup, urgency=urgency)
+
+        try:
+            page, _ = await self._dated(card, put)
         except ChatMoved as move:
             self.moved(real.channel, move.chat)
             raise
         await self._hand_over(real, int(number), card, page)
+
+    async def _dated(self, card: Card, put: Callable[[Page], Awaitable[T]]) -> tuple[Page, T]:
+        """Render a card and send it with `put`. A server of the Bot API before 9.5 gets the times as text only."""
+        if self._shows_times and card.times:
+            page = await _page(card)
+            try:
+                return page, await put(page)
+            except UserError as refused:
+                if _TIME_TAG not in str(refused):
+                    raise
+                self._shows_times = False
+                log.info("Telegram: times are shown in UTC: %s", refused)
+        page = await _page(dataclasses.replace(card, times=()))
+        return page, await put(page)
 
     async def note(
         self, place: Place, html: str, markup: InlineKeyboardMarkup | None = None, reply_to: int = 0

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from deploybot.card import Card, Line, Link, Mention, Table, web_url
+from deploybot.card import Card, Line, Link, Mention, Moment, Table, split_times, web_url
 from deploybot.chat.console.styled_text import UNICODE, row_text
 from deploybot.chat.console.terminal_text import clean, clean_line
 from deploybot.chat.console.text_tables import table_rows
@@ -125,7 +126,7 @@ def _head(card: Card) -> _Part:
 
 def _parts(card: Card) -> Iterator[_Part]:
     """Yield the parts that may be cut: text, lines, table, code."""
-    yield _Part(warned(unlinked(card.text)).split("\n") if card.text else [], _escaped_rows)
+    yield _Part(warned(unlinked(card.text)).split("\n") if card.text else [], partial(_dated_rows, times=card.times))
     yield _lines(card)
     yield _Part(_table(card.table) if card.table else [], _fixed, trim=str)
     code = list(map(clean_line, card.code))
@@ -139,8 +140,8 @@ def _tail(card: Card) -> Iterator[_Part]:
     )
     yield _wakes(card.wakes)
     yield _links(card.links)
-    yield _Part([footer] if footer else [], _slanted)
-    yield _Part([f"→ {hint}"] if hint else [], _escaped_rows)
+    yield _Part([footer] if footer else [], lambda rows: f"<i>{_dated_rows(rows, card.times)}</i>")
+    yield _Part([f"→ {hint}"] if hint else [], partial(_dated_rows, times=card.times))
 
 
 def _lines(card: Card) -> _Part:
@@ -153,7 +154,7 @@ def _lines(card: Card) -> _Part:
         if name.strip() and number < _LINKED_LINES and (url := web_url(line.url)):
             bold = anchor(bold, url)
         rows.append(f"{sign}{name}  {text}".rstrip())
-        marked.append(f"{sign}{bold}  {escaped(text)}".rstrip())
+        marked.append(f"{sign}{bold}  {_dated(text, card.times)}".rstrip())
 
     def markup(kept: Sequence[str]) -> str:
         pairs = zip(kept, rows, marked, strict=False)
@@ -210,8 +211,21 @@ def _escaped_rows(rows: Sequence[str]) -> str:
     return "\n".join(map(escaped, rows))
 
 
-def _slanted(rows: Sequence[str]) -> str:
-    return f"<i>{_escaped_rows(rows)}</i>"
+def _dated_rows(rows: Sequence[str], times: Sequence[Moment]) -> str:
+    return "\n".join(_dated(row, times) for row in rows)
+
+
+def _dated(text: str, times: Sequence[Moment]) -> str:
+    """Escape a text in which the card's times are shown in the zone of each reader.
+
+    https://core.telegram.org/bots/api#date-time-entity-formatting
+    """
+    return "".join(
+        escaped(piece)
+        if moment is None
+        else f'<tg-time unix="{moment.at:.0f}" format="{"d" * moment.has_date}t">{escaped(piece)}</tg-time>'
+        for piece, moment in split_times(text, times)
+    )
 
 
 def _fixed(rows: Sequence[str]) -> str:

@@ -142,6 +142,8 @@ def _rich_element(seen: Seen, element: Json) -> None:
     match element["type"]:
         case "text":
             seen.say(element["text"], tag)
+        case "date":
+            seen.say(element["fallback"], tag)
         case "emoji":
             seen.say(EMOJI.get(element["name"], f":{element['name']}:"))
         case "link":

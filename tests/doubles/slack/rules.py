@@ -130,6 +130,10 @@ def _block(block: object, at: str, types: tuple[str, ...]) -> Iterator[str]:
     yield from _CHECKS[block["type"]](block, at)
 
 
+_DATE_TOKENS = {"{date_num}", "{date_long}", "{date_long_full}", "{date}", "{time}"}
+"""Some of docs.slack.dev/reference/block-kit/block-elements/date-element."""
+
+
 def _rich_text(block: Json, at: str) -> Iterator[str]:
     if not block["elements"]:
         yield f"{at}: empty"
@@ -164,6 +168,7 @@ def _rich_element(element: Json, at: str, *, preformatted: bool) -> Iterator[str
         "broadcast": "range",
         "channel": "channel_id",
         "usergroup": "usergroup_id",
+        "date": "format",
     }
     kind = element.get("type")
     if kind not in needs:
@@ -174,6 +179,10 @@ def _rich_element(element: Json, at: str, *, preformatted: bool) -> Iterator[str
         yield f"{at}: {kind} in preformatted text"
     elif kind == "link" and not re.fullmatch(r"https?://[^\s<>|]{1,2990}", element["url"]):
         yield f"{at}.url: no address"
+    elif kind == "date" and not isinstance(element.get("timestamp"), int):
+        yield f"{at}.timestamp: must provide an integer"
+    elif kind == "date" and not {*re.findall(r"{[^}]*}", element["format"])} <= _DATE_TOKENS:
+        yield f"{at}.format: an unknown token"
     elif len(element.get("text", "")) > _SECTION:
         yield f"{at}.text: more than {_SECTION} characters"
     if unknown := element.get("style", {}).keys() - _STYLES:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 LONGEST = 4096
 _ENTITIES = 100
 _TAGS = {
+    "tg-time": "time",
     "b": "b",
     "strong": "b",
     "i": "i",
@@ -32,6 +33,10 @@ _TAGS = {
     "blockquote": "blockquote",
 }
 _ATTRIBUTE = re.compile(r"""\s*([A-Za-z0-9_-]+)(?:\s*=\s*("[^"]*"|'[^']*'|[A-Za-z0-9._-]+))?""")
+_TIME = {"unix": re.compile("[0-9]{1,12}"), "format": re.compile("r|w?[dD]?[tT]?")}
+_NEVER = re.compile(r"(?!)")
+_HOLDS_NO_TIME = {"a", "code", "pre", "blockquote", "tg-time"}
+"""Entities of other kinds cannot contain each other; bold and italic text can contain a time."""
 _PLAIN = re.compile("[^<&]+")
 _REFERENCE = re.compile(r"&(lt|gt|amp|quot|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});")
 _AUTO = {
@@ -181,6 +186,8 @@ class _Parser:
         if name not in _TAGS:
             raise self._wrong(f'Unsupported start tag "{name}" at byte offset {self._offset(begin)}')
         value = self._value(name, inner[len(name) :], begin)
+        if name == "tg-time" and (value or {one.name for one in self._open} & _HOLDS_NO_TIME):
+            raise self._wrong(f"(double) a time has {value or 'a place where it is lost'}")
         self._open.append(_Open(name, self._length, value))
         self._html.append(f"<{_TAGS[name]}>" if name != "a" else f'<a href="{html.escape(value)}">')
 
@@ -191,6 +198,8 @@ class _Parser:
             if match is None:
                 raise self._wrong(f"Expected equal sign in declaration of an attribute of the tag "
                                   f'"{name}" at byte offset {self._offset(begin)}')  # fmt: skip
+            if name == "tg-time" and not _TIME.get(match[1].lower(), _NEVER).fullmatch((match[2] or "").strip("\"'")):
+                value = f"a wrong {match[1]}"
             if (name, match[1].lower()) in {("a", "href"), ("code", "class"), ("tg-emoji", "emoji-id")}:
                 value = html.unescape((match[2] or "").strip("\"'"))
             at = match.end()

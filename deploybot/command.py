@@ -157,6 +157,9 @@ class DeploymentService(Protocol):
     async def reject(self, ctx: Context, number: int) -> Card:
         """Reject a deployment that waits for approvals, with the sender's reason."""
 
+    async def unfinished(self, ctx: Context, places: Sequence[tuple[App, Environment]]) -> Card:
+        """Return what waits and what runs in these places, with buttons for the requests that the sender may decide."""
+
     async def get(self, number: int) -> Deployment | None:
         """Return one deployment by its number; None if unknown."""
 

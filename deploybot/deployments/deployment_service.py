@@ -19,13 +19,14 @@ from deploybot.deployments.deployment_card import deployment_card, plan_card
 from deploybot.deployments.deployment_queue import Queue
 from deploybot.deployments.planner import Planner
 from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
+from deploybot.deployments.queue_card import OpenDeployment, queue_card
 from deploybot.deployments.queue_turns import next_time, show_moment
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.step_logs import Journal
 from deploybot.domain import Deployment, Kind, Person, Phase, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError
 from deploybot.metrics import METRICS
-from deploybot.policy import PolicyQuestion
+from deploybot.policy import PolicyQuestion, decide
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
@@ -172,6 +173,27 @@ class DeploymentEngine:
         self.queue.stop(number, Cancelled(by))
         words = f"Stopping #{number} ({headline(deployment.plan)}). Its card shows when it has stopped."
         return Card(title=words, aside=True)
+
+    async def unfinished(self, ctx: Context, places: Sequence[tuple[App, Environment]]) -> Card:
+        """Return what waits and what runs in these places, with buttons for the requests that the sender may decide."""
+        person, account = required(ctx.person).id, ctx.incoming.identity
+        seen = {(app.name, environment.name) for app, environment in places}
+
+        def look(tables: Tables) -> list[OpenDeployment]:
+            unfinished = tables.deployments.open()
+            mine = [one for one in unfinished if (one.plan.app, one.plan.environment) in seen]
+            return [
+                OpenDeployment(
+                    deployment=one,
+                    request=tables.requests.get(one.number) if one.needs_approval else None,
+                    waits_for=self.queue.waits_for(one, unfinished) if one.state is State.WAITING else "",
+                    decides=one.awaits_approval
+                    and decide(self._questions.may_decide(tables, person, one, "approve", speaks_by=account)).allowed,
+                )
+                for one in mine
+            ]
+
+        return queue_card(await self._store.read(look))
 
     async def get(self, number: int) -> Deployment | None:
         """Return one deployment by its number."""

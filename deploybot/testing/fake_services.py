@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 
-from deploybot.card import Card
+from deploybot.card import Button, Card
 from deploybot.command import Context, Follow, LogQuery
 from deploybot.domain import Changes, Deployment, Kind, Origin, Plan, Release, State
 from deploybot.errors import UserError
@@ -38,7 +38,7 @@ class FakeDeployments:
 
     `approved` has names, numbers and codes, `rejected` names, numbers and reasons.
 
-    Set `fails` to an exception that the next request raises.
+    `waiting` are the buttons of `unfinished`. Set `fails` to an exception that the next request raises.
     """
 
     asked: list[AskedService] = field(default_factory=list)
@@ -46,6 +46,7 @@ class FakeDeployments:
     approved: list[tuple[str, int, str]] = field(default_factory=list)
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
     rows: dict[int, Deployment] = field(default_factory=dict)
+    waiting: list[Button] = field(default_factory=list)
     fails: Exception | None = None
 
     def put(self, number: int, app: str, environment: str, release: Release) -> Deployment:
@@ -108,6 +109,12 @@ class FakeDeployments:
         """Record the rejection."""
         self.rejected.append((ctx.person.name if ctx.person else "", number, ctx.reason))
         return Card(title=f"#{number} is rejected.", aside=True)
+
+    async def unfinished(self, ctx: Context, places: Sequence[tuple[App, Environment]]) -> Card:
+        """Return a card with the places and the buttons `waiting`."""
+        del ctx
+        names = tuple(f"{app.name}/{environment.name}" for app, environment in places)
+        return Card(title="queue", code=names, buttons=tuple(self.waiting))
 
     async def get(self, number: int) -> Deployment | None:
         """Return one of `rows`."""

@@ -231,6 +231,7 @@ class SlackChat:
         where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
         made, answer = await self._say("chat.postMessage", card, tokens, where)
         message = str(answer["ts"])
+        self._reception.home.changed(card)
         # The message is posted. An unbound button is bound by its first press, and posting twice would be worse.
         with contextlib.suppress(StoreError):
             await self._desk.sent(place, card.buttons, tokens, message)
@@ -245,6 +246,7 @@ class SlackChat:
             return
         tokens = await self._desk.lay_out(place, card.buttons, message)
         made, _ = await self._say("chat.update", card, tokens, {"channel": place.channel, "ts": message})
+        self._reception.home.changed(card)
         await self._follow(place, message, card, made)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:

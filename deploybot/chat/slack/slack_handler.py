@@ -17,6 +17,7 @@ from deploybot.chat.message_conversation import Talk
 from deploybot.chat.slack.repeated_commands import Key, Repeats, words_of
 from deploybot.chat.slack.response_urls import AskedUrl, ResponseUrls
 from deploybot.chat.slack.slack_api import SlackRefused
+from deploybot.chat.slack.slack_home import HOME, HomeReply, HomeTab, home_place, is_home
 from deploybot.chat.slack.slack_incoming import (
     ASK,
     CODE,
@@ -33,7 +34,7 @@ from deploybot.chat.slack.slack_incoming import (
 from deploybot.chat.slack.slack_members import Directory, Member, MemberKind
 from deploybot.chat.slack.slack_reply_target import SlackReplyTarget
 from deploybot.chat.slack.slack_timeouts import Times
-from deploybot.chat.slack.slack_views import completed, home, question
+from deploybot.chat.slack.slack_views import completed, question
 from deploybot.chat.slack.slash_command_names import advice
 from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
@@ -64,6 +65,7 @@ class SlackHandler:
         self._told = SeenKeys(_REMEMBERED, forget_after=_TOLD_AGAIN)
         self._repeats = Repeats(parts.commands, times.again)
         self._received = SeenKeys(_RECEIVED)
+        self.home = HomeTab(slack, parts, desk, times.renew, self._incoming)
 
     def open(self, team: str, directory: Directory) -> None:
         """Set the team for people's identities, and the directory that looks them up."""
@@ -86,7 +88,7 @@ class SlackHandler:
                 case Submitted():
                     await self._submitted(heard, at)
                 case HomeOpened():
-                    await self._show_home(heard.user, heard.id, at)
+                    await self._show_home(heard.user)
                 case Revoked():
                     self._slack.revoked()
         except DeploybotError as problem:
@@ -125,8 +127,10 @@ class SlackHandler:
     async def _pressed(self, pressed: SlackPressed, at: float) -> None:
         """Handle a pressed button: run its command, or ask for input first."""
         if pressed.kind == REFRESH:
-            await self._show_home(pressed.user, pressed.id, at)
+            await self._show_home(pressed.user)
             return
+        if not pressed.channel:
+            pressed = replace(pressed, channel=home_place(pressed.user).channel, message=HOME)
         place = _place(pressed.channel, pressed.thread)
         incoming = self._incoming(pressed.user, place, "", pressed.id, at)
         if pressed.kind == RUN:
@@ -205,7 +209,10 @@ class SlackHandler:
                 self._answers.belongs(card.key, asked)
             return self._advised(incoming, card) if card is not None else None
 
-        await Talk(self._corner(asked), replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
+        room = HomeReply() if is_home(incoming.place.channel) else self._corner(asked)
+        await Talk(room, replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
+        if isinstance(room, HomeReply):
+            await self._show_home(incoming.identity.user, room.notice)
 
     def _advised(self, incoming: Incoming, card: Card) -> Card:
         """Return the card. If it is help, add the names of commands that are different in Slack."""
@@ -241,22 +248,17 @@ class SlackHandler:
 
     async def _tell(self, incoming: Incoming, url: str, card: Card) -> None:
         """Send the sender alone a message that is not from a command."""
+        if is_home(incoming.place.channel):
+            await self._show_home(incoming.identity.user, card)
+            return
         await Talk(self._corner(AskedUrl(incoming, url)), incoming).reply(card)
 
-    async def _show_home(self, user: str, ident: str, at: float) -> None:
-        """Show the home tab: the `status` of this person."""
+    async def _show_home(self, user: str, notice: Card | None = None) -> None:
+        """Show the home tab to a member."""
         assert self._directory is not None  # noqa: S101  `open` comes first
         member = await self._directory.look_up(user)
-        if member.kind is not MemberKind.MEMBER:
-            return
-        incoming = self._incoming(user, Place(PLATFORM, f"home-{user}", private=True), "status", ident, at)
-
-        async def show(card: Card) -> None:
-            await self._slack.api.call("views.publish", user_id=user, view=home(card))
-
-        card = await self._parts.handle(replace(incoming, name=member.name), show)
-        if card is not None:
-            await show(card)
+        if member.kind is MemberKind.MEMBER:
+            await self.home.show(user, member.name, notice=notice)
 
     def _incoming(self, user: str, place: Place, text: str, ident: str, at: float) -> Incoming:
         text = text.replace(USER, f"slack:{self._team}/")
@@ -264,7 +266,7 @@ class SlackHandler:
 
 
 def _place(channel: str, thread: str) -> Place:
-    return Place(PLATFORM, channel, thread, private=channel.startswith("D"))
+    return Place(PLATFORM, channel, thread, private=channel.startswith("D") or is_home(channel))
 
 
 def _again(since: float, left: float) -> Card:

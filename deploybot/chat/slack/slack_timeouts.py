@@ -15,8 +15,8 @@ class Times:
 
     `ping` is the time between pings (a socket is dead after four unanswered ones), `look` between checks of it.
     `linger` is how long a socket that Slack will close is kept after the next one is open. `retry` are the pauses
-    after failures. A call of the Web API times out after `answer`. The same command within `again` is a repeat. `hurry`
-    speeds up Slack's rates by this factor: 1 for the real Slack.
+    after failures. A call of the Web API times out after `answer`. The same command within `again` is a repeat. Changes
+    within `renew` renew the home tabs once. `hurry` speeds up Slack's rates by this factor: 1 for the real Slack.
     """
 
     ping: float = 5.0
@@ -25,4 +25,5 @@ class Times:
     retry: Backoff = _RETRY
     answer: float = 10.0
     again: float = 30.0
+    renew: float = 5.0
     hurry: float = 1.0

@@ -81,9 +81,11 @@ def completed(command: str, answer: str, *, code: bool) -> str:
     return f"{command} because {' '.join(answer.split())}"
 
 
-def home(card: Card) -> Json:
-    """Return the home tab: the person's `status`, and a button to refresh it."""
+def home(cards: Sequence[Card], tokens: Sequence[str] = (), notice: Card | None = None) -> Json:
+    """Return the home tab: the cards one below the other, the first with its buttons, and a button to refresh it."""
     again = {"type": "button", "text": words("Look again"), "action_id": f"{REFRESH}:0:"}
     hint = "Type /deploybot help in a channel, or message me here. Both work the same."
-    blocks = [*render(card, folds=False).blocks, {"type": "actions", "elements": [again]}, said(hint)]
-    return {"type": "home", "blocks": blocks}
+    shown = [render(card, tokens if not number else (), folds=False).blocks for number, card in enumerate(cards)]
+    blocks = [block for one in shown for block in (*one, {"type": "divider"})]
+    told = [said(f"{line(notice.title)} {line(notice.hint)}".strip()), {"type": "divider"}] if notice else []
+    return {"type": "home", "blocks": [*told, *blocks, {"type": "actions", "elements": [again]}, said(hint)]}

@@ -136,7 +136,7 @@ def test_what_is_not_to_be_seen_leaves_no_empty_blocks(nothing: str) -> None:
         hint=nothing,
     )
     assert [*check_message(as_payload(card))] == []
-    assert [*check_view(home(card))] == []
+    assert [*check_view(home([card]))] == []
     assert [*check_view(question(nothing, {}, code=False))] == []
     assert [*check_view(choice(card, ("t1", "t2"), {}))] == []
 

@@ -32,7 +32,7 @@ SEED = int(os.environ.get("SEED", secrets.randbits(32)))
 ROOM = "C0OPS00"
 PEOPLE = {"UANA": "ana", "UBEN": "ben", "UCEM": "cem"}
 SIGNING_SECRET = "0123456789abcdef0123456789abcdef"
-QUICK = Times(ping=0.5, look=0.1, linger=0.3, retry=Backoff(0.02, 0.2), hurry=25.0)
+QUICK = Times(ping=0.5, look=0.1, linger=0.3, retry=Backoff(0.02, 0.2), hurry=25.0, renew=0.05)
 
 
 def dice() -> random.Random:

@@ -26,6 +26,7 @@ too, as the chats to come will have it.
 - Every command takes `because` and a reason at its end; whatever follows is the reason. To search for the word itself,
   put it in quotes: `logs shop grep "because"`.
 - Text with blanks in it is put in quotes. Curly quotes, and the long dash that a phone makes of `--`, are understood.
+  So are code marks, bold, links around a ref, and a full stop at the end.
 - Where no environment is named, the app's only one is meant, or the one marked `default` in bot.toml. Otherwise you
   are asked which, with a button for each.
 - A bare command asks for what it lacks, one thing at a time: `deploy` offers the apps you may see, then the

@@ -21,7 +21,19 @@ from deploybot.dispatch.release_picker import release_question
 from deploybot.dispatch.request_audit import RequestAudit
 from deploybot.domain import Action, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
-from deploybot.parsing import LONGEST, Addressed, Call, Form, clean, complete, find, hear, parse, read_command
+from deploybot.parsing import (
+    LONGEST,
+    Addressed,
+    Call,
+    Form,
+    clean,
+    complete,
+    find,
+    hear,
+    hear_inside,
+    parse,
+    read_command,
+)
 from deploybot.policy import OPEN_COMMANDS
 from deploybot.ports import Clock, Store, TextRedactor
 from deploybot.token_bucket import Allowances
@@ -132,9 +144,12 @@ class Dispatcher:
         heard = hear(incoming.text, self._names)
         if heard is None:
             return None
+        inside = hear_inside(incoming.text, self._names) if not heard.addressed else None
+        if inside is not None and find(self._forms, inside.text) is not None:
+            heard = inside
         text = "help" if heard.text in _GREETINGS and _is_loud(incoming, heard) else heard.text
         form = find(self._forms, text)
-        if form is None and not _is_loud(incoming, heard):
+        if (form is None or heard.cited) and not _is_loud(incoming, heard):
             return None
         known = await self._known(incoming)
         if known.person is None:

@@ -15,7 +15,7 @@ from deploybot.errors import UsageError, UserError
 from deploybot.parsing.command_form import Form, read_command
 from deploybot.parsing.completion import complete
 from deploybot.parsing.message_reader import FilledIn, Reader
-from deploybot.parsing.message_text import LONGEST, Addressed, clean, hear, split
+from deploybot.parsing.message_text import LONGEST, Addressed, clean, hear, hear_inside, split
 from deploybot.parsing.parameter_types import (
     ChangeNumber,
     FollowName,
@@ -47,6 +47,7 @@ __all__ = [
     "default_environment",
     "find",
     "hear",
+    "hear_inside",
     "nearest",
     "parse",
     "read_command",

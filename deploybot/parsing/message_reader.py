@@ -8,7 +8,7 @@ from deploybot.domain import Action, Deployment, Release
 from deploybot.errors import PickError, UserError
 from deploybot.parsing.command_form import Form, Parameter
 from deploybot.parsing.grammar import Cell, Group, Part
-from deploybot.parsing.message_text import Token, Words
+from deploybot.parsing.message_text import Token, Words, without_stop
 from deploybot.parsing.parameter_types import KINDS, NoSuch, Number, Ref, Scope, Unfit, default_environment, shown
 from deploybot.parsing.pickers import changes, completed, only_name, question
 from deploybot.settings import App, Environment
@@ -61,7 +61,11 @@ class Reader:
 
     def is_word(self, word: str) -> bool:
         """Return whether the next token is this word."""
-        return self.token is not None and not self.token.quoted and self.token.text.lower() == word
+        return self.token is not None and not self.token.quoted and self._text(self.token).lower() == word
+
+    def _text(self, token: Token) -> str:
+        """Return a token's text; of the last one without a full stop."""
+        return without_stop(token) if token is self.words.tokens[-1] else token.text
 
     def required(self) -> None:
         """Read the required parts in order."""
@@ -117,7 +121,8 @@ class Reader:
             raise self._missing(cell)
         if not token.quoted and token.text.startswith("-"):
             raise Unfit(f"I do not understand `{shown(token.text)}` there.")
-        name, rest = cell.name, token.text
+        last = self.form.parameters[cell.names[-1]].types[-1]
+        name, rest = cell.name, token.text if last is str else self._text(token)
         for glued in () if token.quoted else cell.glued:
             piece, sign, tail = rest.partition(glued.sign)
             if sign:

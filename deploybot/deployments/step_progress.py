@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.deployments.server_lines import Progress
 from deploybot.deployments.step_logs import Journal
 from deploybot.domain import StepRow, StepState
@@ -24,7 +24,7 @@ class StepProgress:
         self._journal = journal
         self._clock = clock
         self._mask = mask
-        self._seen: OrderedDict[str, Progress] = OrderedDict()
+        self._seen: BoundedDict[str, Progress] = BoundedDict(_REMEMBERED)
 
     def of(self, steps: Sequence[StepRow]) -> dict[str, Progress]:
         """Return the progress of each step that has been running for a while, by job."""
@@ -39,9 +39,6 @@ class StepProgress:
         elapsed, seen = self._elapsed(row), self._seen.get(row.job)
         if seen is None or seen.elapsed != elapsed:
             seen = self._seen[row.job] = Progress(elapsed, self._output(row))
-            self._seen.move_to_end(row.job)
-            while len(self._seen) > _REMEMBERED:
-                self._seen.popitem(last=False)
         return seen
 
     def _output(self, row: StepRow) -> str:

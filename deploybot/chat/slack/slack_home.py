@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
@@ -66,8 +66,8 @@ class HomeTab:
         self._desk = desk
         self._pause = pause
         self._make = make
-        self._open: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        self._titles: OrderedDict[str, str] = OrderedDict()
+        self._open: BoundedDict[str, tuple[str, float]] = BoundedDict(_MOST)
+        self._titles: BoundedDict[str, str] = BoundedDict(_REMEMBERED)
         self._turns = itertools.count()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._renews = False
@@ -76,9 +76,6 @@ class HomeTab:
         """Show a person's tab. `notice` says above it what came of a press. Raises Unreachable or SlackRefused."""
         if opened:
             self._open[user] = name, asyncio.get_running_loop().time()
-            self._open.move_to_end(user)
-            while len(self._open) > _MOST:
-                self._open.popitem(last=False)
         lock = self._locks.setdefault(user, asyncio.Lock())
         async with lock:  # an older look must not be published after a newer one
             await self._look(user, name, notice)
@@ -103,9 +100,6 @@ class HomeTab:
         if not card.key.startswith("deployment:") or self._titles.get(card.key) == card.title:
             return
         self._titles[card.key] = card.title
-        self._titles.move_to_end(card.key)
-        while len(self._titles) > _REMEMBERED:
-            self._titles.popitem(last=False)
         if self._open and not self._renews:
             self._renews = True
             self._slack.spawn(self._renew())

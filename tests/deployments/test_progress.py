@@ -96,6 +96,14 @@ def test_what_has_ended_or_not_begun_has_no_progress(journal: Journal) -> None:
     assert progress.of([row]) == {row.job: Progress(990.0, "")}
 
 
+def test_the_last_line_is_masked_before_a_card_cuts_it(journal: Journal) -> None:
+    """A secret may have become known after the log was written."""
+    (row,) = running(1, 0)
+    row = journal.append(row, b"token new-secret\n", last=False)
+    progress = StepProgress(journal, FakeClock(1_000.0), Redactor(("new-secret",)).text)
+    assert progress.of([row])[row.job].output == f"token {MASK}"
+
+
 def test_a_log_that_cannot_be_read_takes_no_card_away(journal: Journal) -> None:
     (row,) = running(1, 0)
     journal.path(row).mkdir(parents=True)

@@ -97,6 +97,10 @@ async def test_in_telegram_the_next_picker_replaces_the_first(manner: Way) -> No
     second = manner.post_with(picker, "staging")
     assert (first.id, second.edits) == (second.id, 1)
     assert "shop" not in {button.label for button in second.buttons}
+    if manner.name != "telegram private":
+        await manner.press_again("ben", second, "staging")
+        await manner.until("ben", picker.where, holds("This question is for someone else."))
+        assert manner.heard.empty()
 
 
 async def test_what_a_button_asks_is_added_to_its_command(way: Way, plain_world: World) -> None:

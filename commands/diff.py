@@ -28,12 +28,12 @@ async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
         return Card(title=title, tone=Tone.GOOD)
     changes = await ctx.releases.changes(app, current, ref)
     if not changes.known:
-        text = "One of them is no longer in the repository, so I cannot show what changed between them."
+        text = f"{unknown(current, ref)}, so I cannot show what changed between them."
         title = f"{app.name}/{env.name}: {current} → {ref}"
         return Card(title=title, text=text, lines=tuple(images(current, ref)), tone=Tone.UNKNOWN)
     return Card(
         title=f"{app.name}/{env.name}: {current} → {ref}",
-        text=total(changes) if current.commit != ref.commit else "The commit stays the same.",
+        text=total(changes) if not current.same_code(ref) else "The commit stays the same.",
         table=commits(changes),
         lines=(*images(current, ref), *warnings(current, changes)),
         footer=f"{changes.total - len(changes.commits)} older commits are not shown."
@@ -41,6 +41,12 @@ async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
         else "",
         tone=Tone.WARN if changes.warnings or changes.removed else Tone.PLAIN,
     )
+
+
+def unknown(current: Release, ref: Release) -> str:
+    """Why their commits cannot be compared."""
+    bare = [one for one in (current, ref) if one.code is None]
+    return f"{bare[0]} has no commit" if bare else "One of them is no longer in the repository"
 
 
 def images(current: Release, ref: Release) -> Iterator[Line]:

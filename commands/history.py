@@ -83,10 +83,10 @@ def narrow(found: Sequence[Deployment]) -> tuple[str, ...]:
 def narrow_row(one: Deployment, clock: str, *, several: bool) -> list[str]:
     """`✓ #42 14:05 v1.4 ana`, or `✗ #41 13:55 v1.4 failed`; of several environments the name in place of these."""
     plan, good = one.plan, one.state is State.SUCCEEDED
-    kinds = {Kind.ROLLBACK: f"back to {plan.release.name}", Kind.TASK: f"run {plan.task}", Kind.RESTART: "restart"}
+    kinds = {Kind.ROLLBACK: f"back to {plan.release.label}", Kind.TASK: f"run {plan.task}", Kind.RESTART: "restart"}
     end = one.requester_name if good else one.word.partition(",")[0]
     last = plan.environment if several else end
-    return [MARKS[TONES[one.state]], f"#{one.number}", clock, kinds.get(plan.kind, plan.release.name), last]
+    return [MARKS[TONES[one.state]], f"#{one.number}", clock, kinds.get(plan.kind, plan.release.label), last]
 
 
 def row(deployment: Deployment) -> tuple[str, ...]:
@@ -114,8 +114,8 @@ def releases(deployment: Deployment) -> str:
     plan = deployment.plan
     replaced = {part.replaces.id: part.replaces for part in plan.servers if part.replaces}
     other = ["other" for part in plan.servers if part.replaces is None and part.before and part.before.services][:1]
-    old = " and ".join([*(release.name for release in replaced.values()), *other])
-    new = plan.release.name
+    old = " and ".join([*(release.label for release in replaced.values()), *other])
+    new = plan.release.label
     if plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
         return new
     changes = (change for release in replaced.values() for change in image_changes(release, plan.release))

@@ -1,13 +1,17 @@
-"""docs/architecture.md and CONTRIBUTING.md against the tree: what they name is there, and what is there they name."""
+"""The tree is as docs/architecture.md and CONTRIBUTING.md say; only cards and strategies look into a release."""
 
 from __future__ import annotations
 
+import ast
 import configparser
 import itertools
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from deploybot.domain import ArtifactSource, CommitSource, CommitWithImages, ImagesSource, Release, ReleaseSource
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "deploybot"
@@ -58,3 +62,88 @@ def test_what_documents_name_is_there(document: str) -> None:
     looked_for = [one for one in named if not any(word in one for word in PLACEHOLDERS)]
     gone = [one for one in looked_for if one.rstrip("/") not in places and not (ROOT / one).exists()]
     assert len(named) > len(gone) == 0, gone
+
+
+SOURCE_TYPES = {"CommitSource", "CommitWithImages", "ImagesSource", "ArtifactSource", "ReleaseSource", "source_of_id"}
+MAY_LOOK_INTO_A_SOURCE = ("domain/", "sources/", "strategies/", "ports/strategy_port.py")
+OTHER_SOURCES = {
+    "applogs/log_reader.py": {"tail"},  # a log
+    "applogs/log_tail.py": {"self"},
+    "autodeploy/detector.py": {"one", "standing", "wish"},  # a trigger: where it was found
+    "autodeploy/first_look.py": {"moved"},
+    "autodeploy/pending_deployments.py": {"wish"},
+    "autodeploy/watched_sources.py": {"one"},
+    "cli/hooks_command.py": {"address.secret"},  # a secret
+    "cli/server_discovery.py": {"mount"},  # a folder of a server
+    "command_loader.py": {"found[command.name]"},  # a file of a command
+    "deployments/originators.py": {"wish"},
+    "settings/setting_types.py": {"self"},
+    "store/trigger_rows.py": {"kept", "wish"},
+}
+"""Everything else that is called `source`, by module: the expressions that have one and are no release."""
+
+
+def is_card(path: str) -> bool:
+    """Cards show what a release is made of."""
+    return path.startswith(("deployments/", "notifications/")) and "card" in path.rpartition("/")[2]
+
+
+def looks_into_sources(path: str, text: str) -> set[str]:
+    """What a module does that only a part which knows the kinds of releases may do."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            found |= {alias.name for alias in node.names} & SOURCE_TYPES
+        if isinstance(node, ast.Attribute) and node.attr in SOURCE_TYPES:
+            found.add(node.attr)
+        if isinstance(node, ast.Attribute) and node.attr == "source":
+            owner = ast.unparse(node.value)
+            found |= {f"{owner}.source"} if owner not in OTHER_SOURCES.get(path, set()) else set()
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in {
+            "getattr",
+            "hasattr",
+            "attrgetter",
+        }:
+            names = {str(one.value) for one in node.args if isinstance(one, ast.Constant)}
+            found |= {f"getattr {name}" for name in names & {"source", "commit"}}
+    return found
+
+
+def test_nobody_else_asks_what_a_release_is_made_of() -> None:
+    texts = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in PACKAGE.rglob("*.py")}
+    texts |= {f"commands/{path.name}": path.read_text() for path in (ROOT / "commands").glob("*.py")}
+    others = [path for path in texts if not path.startswith(MAY_LOOK_INTO_A_SOURCE) and not is_card(path)]
+    assert len(others) > 300
+    assert {path: found for path in others if (found := looks_into_sources(path, texts[path]))} == {}
+    stale = {
+        f"{path}: {owner}" for path, owners in OTHER_SOURCES.items() for owner in owners
+        if f"{owner}.source" not in texts[path]
+    }  # fmt: skip
+    assert stale == set()
+
+
+def test_a_release_has_no_commit_that_all_could_ask_for() -> None:
+    assert not hasattr(Release, "commit")
+    assert not hasattr(Release.of_commit("a" * 40), "commit")
+    mark = "0" * 64
+    every = [ArtifactSource(mark), ImagesSource((), mark), CommitSource("c"), CommitWithImages("c", (), mark)]
+    assert {type(one) for one in every} == {*get_args(ReleaseSource)}
+    # mypy refuses an attribute that not every kind has: so none of them may be the commit's, the images' or the file's.
+    shared = set.intersection(*({name for name in dir(one) if not name.startswith("_")} for one in every))
+    assert shared == {"id", "words"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(release):\n    return release.source",
+        "def f(plan):\n    return plan.release.source.commit",
+        "from deploybot.domain import CommitSource",
+        "from deploybot import domain\ndef f(one):\n    return isinstance(one, domain.ImagesSource)",
+        "def f(one):\n    return getattr(one, 'source')",
+    ],
+)
+def test_each_way_to_ask_is_seen(text: str) -> None:
+    assert looks_into_sources("events/x.py", text)
+    assert not looks_into_sources("events/x.py", "def f(release):\n    return release.code, release.images")
+    assert not looks_into_sources("autodeploy/first_look.py", "def f(moved):\n    return moved.source")

@@ -33,7 +33,7 @@ from tests.lab import Lab
 
 RUNS = 8
 SEED = "test"
-OLD, NEW = Release("1" * 40, "v1"), Release("2" * 40, "v2")
+OLD, NEW = Release.of_commit("1" * 40, "v1"), Release.of_commit("2" * 40, "v2")
 JOB = "7-f-web1-0-0123456789"
 LOG = b"line 1\nline 2\nline 3\n"
 
@@ -107,8 +107,8 @@ def case(tmp_path: Path) -> Case:
         code=0,
     )
     server = Server(
-        before=There(OLD.commit, "", OLD.commit, healthy=True),
-        after=There(NEW.commit, "", NEW.commit, healthy=True),
+        before=There(OLD.id, "", OLD.id, healthy=True),
+        after=There(NEW.id, "", NEW.id, healthy=True),
         marks=[Mark(JOB, "deploy", "begin"), Mark(JOB, "deploy", "end")],
         jobs=frozenset({JOB}),
         logs={JOB: LOG},
@@ -155,7 +155,7 @@ def test_the_judge_finds_what_is_doubled(case: Case) -> None:
 def test_the_judge_finds_what_is_untrue(case: Case) -> None:
     case.server = dataclasses.replace(
         case.server,
-        after=There(OLD.commit, "", OLD.commit, healthy=False),
+        after=There(OLD.id, "", OLD.id, healthy=False),
         marks=case.server.marks[:1],
         still=[JOB],
     )

@@ -26,7 +26,7 @@ from tests.lab import Lab
 
 SEED = os.environ.get("SEED") or str(random.SystemRandom().randrange(10**6))
 OLD, NEW = "1" * 40, "2" * 40
-V1, V2 = Release(OLD, "v1"), Release(NEW, "v2")
+V1, V2 = Release.of_commit(OLD, "v1"), Release.of_commit(NEW, "v2")
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_the_history_names_each_date_once() -> None:
 
 
 def test_the_history_of_several_environments_names_them() -> None:
-    long = Release("3" * 40, "feature/a-basket-with-a-long-name")
+    long = Release.of_commit("3" * 40, "feature/a-basket-with-a-long-name")
     found = [
         replace(deployment(1004), plan=replace(deployment(1).plan, release=long)),
         deployment(3, environment="staging"),

@@ -614,7 +614,7 @@ def test_complete(line: str, count: int, words: tuple[str, ...]) -> None:
 
 
 def deployed(number: int, state: State, environment: str = "production", *, asked: bool = False) -> Deployment:
-    plan = Plan(kind=Kind.DEPLOY, app="shop", environment=environment, release=Release("a" * 40), servers=())
+    plan = Plan(kind=Kind.DEPLOY, app="shop", environment=environment, release=Release.of_commit("a" * 40), servers=())
     return Deployment(number=number, plan=plan, state=state, requester=1, requester_name="ana", needs_approval=asked)
 
 

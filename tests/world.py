@@ -30,9 +30,9 @@ from deploybot.testing import (
 
 T = TypeVar("T")
 
-V1 = Release("1" * 40, "v1.3")
-V2 = Release("2" * 40, "v1.4")
-MAIN = Release("3" * 40, "main")
+V1 = Release.of_commit("1" * 40, "v1.3")
+V2 = Release.of_commit("2" * 40, "v1.4")
+MAIN = Release.of_commit("3" * 40, "main")
 
 SETTINGS = Settings.model_validate(
     {

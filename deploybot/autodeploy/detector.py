@@ -20,7 +20,7 @@ from deploybot.autodeploy.pending_deployments import TriggerRequests
 from deploybot.autodeploy.trigger_cards import by, plain
 from deploybot.autodeploy.trigger_records import TriggerBook
 from deploybot.autodeploy.watched_sources import IMAGES, Found, News, There, images_text, news, undated
-from deploybot.domain import Deployment, Event, Release, Running, Trigger, TriggerState
+from deploybot.domain import NO_RELEASE, Deployment, Event, Running, Trigger, TriggerState
 from deploybot.errors import DeploybotError
 from deploybot.events.build_verdicts import dated, joined
 from deploybot.ports import Clock, Images, RefSource, Store, Tables
@@ -44,12 +44,12 @@ class _State:
 
     def is_there(self, servers: Sequence[str], commit: str) -> bool:
         """Return whether a commit runs healthy on all servers."""
-        well = {row.server for row in self.runs if row.healthy and row.release.commit == commit}
+        well = {row.server for row in self.runs if row.healthy and row.release.is_from(commit)}
         return well >= {*servers}
 
     def on_its_way(self, commit: str) -> bool:
         """Return whether a deployment of a commit is still open and not being cancelled."""
-        return any(one.plan.release.commit == commit and not one.cancel_by for one in self.open)
+        return any(one.plan.release.is_from(commit) and not one.cancel_by for one in self.open)
 
 
 class TriggerDetector:
@@ -226,7 +226,7 @@ class TriggerDetector:
             return replace(wish, state=TriggerState.LEFT, problem=problem)
         if found.where.startswith("heads/") and (mark := await self._skipped(app, commit)):
             return replace(wish, state=TriggerState.LEFT, problem=f"Its commit says {mark}")
-        base = state.runs[0].release.commit if state.runs else found.commit_before
+        base = (state.runs[0].release.code or "") if state.runs else found.commit_before
         if not await self._is_touched(app, environment, base, commit):
             log.info("%s/%s: %s changes nothing that is watched here", app.name, environment.name, found.words)
             return None
@@ -262,18 +262,19 @@ class TriggerDetector:
     async def _behind(self, app: App, found: Found, state: _State) -> str:
         """Return why a change is older than a commit that ran, runs or waits, or an empty text if it is not."""
         commit = found.commit
-        waits = [one.plan.release.commit for one in state.open if one.wish and not one.cancel_by]
+        waits = [one.plan.release.code for one in state.open if one.wish and not one.cancel_by]
         standing = state.standing.commit if state.standing else ""
         newer = [
             (found.commit_before, f"{_place(found.where)} was moved back from {found.commit_before[:10]}"),
-            *((row.release.commit, f"It is older than {row.release}, which runs there") for row in state.runs),
+            *((row.release.code, f"It is older than {row.release}, which runs there") for row in state.runs),
             *(
                 (one, f"It is older than {one[:10]}, which is waiting to be deployed there")
                 for one in (*waits, standing)
+                if one
             ),
         ]
         for other, problem in newer:
-            if other not in {"", commit} and await self._refs.is_ancestor(app, commit, other):
+            if other and other != commit and await self._refs.is_ancestor(app, commit, other):
                 return problem
         return ""
 
@@ -303,15 +304,16 @@ class TriggerDetector:
         again.
         """
         pins = there.images
-        release = state.runs[0].release if state.runs else Release("")
+        release = state.runs[0].release if state.runs else NO_RELEASE
         there_now = {pin.digest for pin in release.images}
         changed = [pin for pin in pins if pin.digest not in there_now]
         if not changed or any({*pins} <= {*one.plan.release.images} for one in state.open if not one.cancel_by):
             return None
         alone = len(changed) == 1 and (bool(release.images) or len(pins) == 1)
         why = await self._why(app, found, *(pin.digest for pin in changed))
-        ref = changed[0].digest if alone else release.commit
-        wish = self._wish(environment, found, commit=release.commit, release=images_text(pins), ref=ref, why=why)
+        commit = release.code or ""
+        ref = changed[0].digest if alone else commit
+        wish = self._wish(environment, found, commit=commit, release=images_text(pins), ref=ref, why=why)
         ran = {pin.digest for one in state.good for pin in one.plan.release.images} - there_now
         if back := [pin for pin in changed if pin.digest in ran]:
             names = " and ".join(f"{pin.service} {pin.tag}" for pin in back)

@@ -16,7 +16,7 @@ from deploybot.autodeploy.watched_sources import IMAGES, images_text
 from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.command import Incoming
-from deploybot.domain import AUTO, Place, Trigger, TriggerState
+from deploybot.domain import AUTO, Place, Release, Trigger, TriggerState
 from deploybot.events.build_verdicts import Light, judge
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment
@@ -169,15 +169,18 @@ def _runs(tables: Tables, environment: Environment, wish: Trigger) -> bool:
     """Return whether the release already runs healthy on all servers, for example deployed by a person."""
     rows = {row.server: row for row in tables.running.get(wish.app, wish.environment) if row.healthy}
     runs = [rows[server].release for server in environment.servers if server in rows]
-    there = {images_text(one.images) if wish.source == IMAGES else one.commit for one in runs}
-    return len(runs) == len(environment.servers) and there == {wish.release}
+    return bool(runs) and len(runs) == len(environment.servers) and all(_is_wanted(wish, one) for one in runs)
 
 
 def _on_its_way(tables: Tables, wish: Trigger) -> int:
     """Return the number of an open deployment of the same release, or 0 if there is none or it is being cancelled."""
     for one in tables.deployments.open():
-        release = one.plan.release
-        same = images_text(release.images) if wish.source == IMAGES else release.commit
-        if (one.plan.app, one.plan.environment, same) == (wish.app, wish.environment, wish.release):
+        here = (one.plan.app, one.plan.environment) == (wish.app, wish.environment)
+        if here and _is_wanted(wish, one.plan.release):
             return 0 if one.cancel_by else one.number
     return 0
+
+
+def _is_wanted(wish: Trigger, release: Release) -> bool:
+    """Return whether a release is what a trigger deploys."""
+    return images_text(release.images) == wish.release if wish.source == IMAGES else release.is_from(wish.release)

@@ -23,7 +23,7 @@ from deploybot.units import show_duration, show_size
 _SCRIPT = "survive"
 _JOB_DEADLINE = 20.0
 _RETRIES = (0.1, 0.5)
-_ANY = Release("0" * 40)
+_ANY = Release.of_commit("0" * 40)
 _INSTEAD_OF_GIT = frozenset({"tar", "gzip"})
 _KILLED = (
     "The server kills processes when their session ends. Run `loginctl enable-linger USER` there, or set "

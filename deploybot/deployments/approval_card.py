@@ -31,9 +31,8 @@ def ask_again(deployment: Deployment, request: Request) -> str:
 
 
 def release_ref(deployment: Deployment) -> str:
-    """Return the ref of a deployment's exact release: its commit, or its number if the release has images."""
-    release = deployment.plan.release
-    return f"#{deployment.number}" if release.images else release.commit
+    """Return the ref of a deployment's exact release: its commit, or its number if the commit alone is not all."""
+    return deployment.plan.release.exact_ref or f"#{deployment.number}"
 
 
 def word(deployment: Deployment, request: Request) -> str:

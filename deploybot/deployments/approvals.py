@@ -77,8 +77,6 @@ class Approvals:
             return None
         now = self._clock.now()
         expires = not_before or now + environment.approval_within
-        before = next((part.replaces.commit for part in plan.servers if part.replaces), "")
-        differs = before != plan.release.commit
         return Request(
             deployment=0,
             binding=self._bonds.bind(plan, ref),
@@ -87,7 +85,7 @@ class Approvals:
             expires=expires,
             remind_at=expires - (expires - now) * REMIND_LEFT,
             code=environment.approval_code is not None,
-            compare=compare_url(self._settings.apps[plan.app].repo, before, plan.release.commit) if differs else "",
+            compare=_compare(self._settings.apps[plan.app].repo, plan),
         )
 
     def add(self, tables: Tables, deployment: Deployment, request: Request) -> None:
@@ -343,3 +341,11 @@ class Approvals:
     def _environment(self, plan: Plan) -> Environment | None:
         app = self._settings.apps.get(plan.app)
         return app.environments.get(plan.environment) if app else None
+
+
+def _compare(repo: str, plan: Plan) -> str:
+    """Return the page that compares what runs with the release; empty if they are not two different commits."""
+    old = next((part.replaces for part in plan.servers if part.replaces), None)
+    if old is None or not old.code or not plan.release.code or old.same_code(plan.release):
+        return ""
+    return compare_url(repo, old.code, plan.release.code)

@@ -86,11 +86,12 @@ def plan_details(plan: Plan) -> Iterator[Line]:
 
 
 def _release(plan: Plan) -> Iterator[Line]:
-    """Yield the exact release: the full commit, images by digest, and where the commit comes from."""
+    """Yield the exact release: the full commit or else the id, images by digest, and where the commit comes from."""
     release = plan.release
-    named = f"{release.ref}, " if release.ref and release.ref != release.commit else ""
-    yield Line("release", f"{named}{release.commit}")
-    if release.subject and release.commit not in {one.sha for one in plan.changes.commits}:
+    exact = release.code or release.id
+    named = f"{release.ref}, " if release.ref and release.ref != exact else ""
+    yield Line("release", f"{named}{exact}")
+    if release.subject and release.code not in {one.sha for one in plan.changes.commits}:
         yield Line("subject", f"{release.subject} — {release.author}")
     if plan.origin is not None and str(plan.origin):
         yield Line("from", str(plan.origin))

@@ -57,7 +57,7 @@ def _exchange(plan: Plan) -> str:
 def image_exchange(plan: Plan) -> str:
     """Return `web 1.4.2 → 1.4.3` if the only change is one image with another tag; else an empty string."""
     old, new = plan.replaced, plan.release
-    if len(old) != 1 or old[0].commit != new.commit or plan.kind in {Kind.RESTART, Kind.TASK}:
+    if len(old) != 1 or old[0].code != new.code or plan.kind in {Kind.RESTART, Kind.TASK}:
         return ""
     changes = [service for service, _, _ in image_changes(old[0], new)]
     before, after = (one.image(changes[0]) if len(changes) == 1 else None for one in (old[0], new))
@@ -67,7 +67,7 @@ def image_exchange(plan: Plan) -> str:
 
 
 def _label(release: Release) -> str:
-    return release.name if len(release.name) <= LABEL_LONGEST else f"{release.name[: LABEL_LONGEST - 1]}…"
+    return release.label if len(release.label) <= LABEL_LONGEST else f"{release.label[: LABEL_LONGEST - 1]}…"
 
 
 def _short(release: Release) -> str:

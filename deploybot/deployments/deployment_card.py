@@ -349,8 +349,8 @@ def _way_back(deployment: Deployment, steps: Sequence[StepRow]) -> Iterator[Butt
     )
     old = next(gone, None) if deployment.state in {State.FAILED, State.UNKNOWN} else None
     if old is not None:
-        # A release with images is referred to by its deployment's number, which is not known here.
-        to = "" if old.images else f" to {old.commit}"
+        # A release that no ref means exactly is referred to by its deployment's number, which is not known here.
+        to = f" to {old.exact_ref}" if old.exact_ref else ""
         yield Button("Roll back", f"rollback {plan.app} from {plan.environment}{to}", danger=True)
 
 

@@ -11,13 +11,24 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deploybot.domain import Binding, EffectKind, Kind, Place, Plan, Release, ServerPlan, Step, image_changes, short_id
+from deploybot.domain import (
+    NO_RELEASE,
+    Binding,
+    EffectKind,
+    Kind,
+    Place,
+    Plan,
+    Release,
+    ServerPlan,
+    Step,
+    image_changes,
+    short_id,
+)
 from deploybot.domain.image_tags import TagPattern
 from deploybot.settings import App, Environment, Settings, SettingsPart
 from deploybot.units import show_duration
 
 _SHOWN = 60
-_SHORT = 10
 _NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
 _NOT_THE_ENVIRONMENTS = frozenset(
     {
@@ -41,8 +52,7 @@ def binding_of(plan: Plan, settings: Settings, *, ref: str | None, release: Rele
     meant = release or plan.release
     made = Binding(
         ref=ref,
-        commit=meant.commit,
-        images=meant.images,
+        release=meant.bare(),
         config=config_of(plan, settings),
         replaces=tuple((part.server, part.replaces.id if part.replaces else "") for part in plan.servers),
         origin=plan.origin.parts if plan.origin else (),
@@ -147,13 +157,18 @@ def differences(old: Binding, new: Binding) -> tuple[str, ...]:
 
 
 def _release(old: Binding, new: Binding) -> Iterator[str]:
-    if old.commit != new.commit:
+    was, now = old.release or NO_RELEASE, new.release or NO_RELEASE
+    unknown = was.id == now.id and (was.has_unknown_images or now.has_unknown_images)
+    images = [*image_changes(was, now)] if new.release and not unknown else []
+    if was.code != now.code or (was.id != now.id and not images):
         name = f"`{old.ref}`" if old.ref else "the newest of the branch"
-        now = new.commit[:_SHORT] or "gone"
-        yield f"release: {name} was {old.commit[:_SHORT]} and is {now}"
-    sides = (Release(one.commit, images=one.images) for one in (old, new))
-    for service, was, is_now in image_changes(*sides) if new.commit else ():
-        yield f"image: {service} was {was} and is {is_now}"
+        yield f"release: {name} was {_exact(was, now)} and is {_exact(now, was) or 'gone'}"
+    yield from (f"image: {service} was {before} and is {after}" for service, before, after in images)
+
+
+def _exact(release: Release, other: Release) -> str:
+    """Return the short commit; the short id if there is none, or if the commit is not what differs."""
+    return release.short if release.code == other.code else short_id(release.code or release.id)
 
 
 def _origin(old: Binding, new: Binding) -> Iterator[str]:

@@ -50,8 +50,8 @@ class FingerprintCheck:
         app = self._settings.apps[plan.app]
         meant = await self._meaning(app, plan, old)
         if meant is None:
-            return differences(old, replace(known, commit=""))
-        known = replace(known, commit=meant.commit, images=meant.images)
+            return differences(old, replace(known, release=None))
+        known = replace(known, release=meant.bare())
         try:
             again = await self._planner.again(app, app.environments[plan.environment], plan)
         except UserError:

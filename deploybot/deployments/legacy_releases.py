@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deploybot.deployments.target_inspection import LOOK_BACK, Inspector
-from deploybot.domain import Container, Deployment, Kind, Manifest, ManifestRow, Release, ServiceImage, Step
+from deploybot.domain import NO_RELEASE, Container, Deployment, Kind, Manifest, ManifestRow, Release, ServiceImage, Step
 from deploybot.errors import StepFailed, Unreachable, UserError
 from deploybot.ports import Engine, RefSource, Servers, Site, Store, Strategy, Tables
 from deploybot.strategies.common_steps import Move
@@ -106,8 +106,11 @@ class Legacy:
         """Return whether a release's markers are the bot's: it was healthy there or runs, and its commit has none."""
         if release not in site.good and release != site.facts.current:
             return False
+        commit = Release.by_id(release).code
+        if commit is None:
+            return False
         try:
-            return not await self._refs.ships(site.app, Release.by_id(release).commit, OLD_NAMES)
+            return not await self._refs.ships(site.app, commit, OLD_NAMES)
         except (Unreachable, UserError) as problem:
             log.info("%s of %s is not taken over: %s", release, site.app.name, problem)
             return False
@@ -226,7 +229,7 @@ def _step(site: Site, action: str, releases: Sequence[str], others: Sequence[str
         "DEPLOYBOT_RELEASES": "\n".join(releases),
         "DEPLOYBOT_OTHERS": "\n".join(others),
     }
-    return Move(site=site, release=Release(""), previous="").step("adopt", "adopt", values)
+    return Move(site=site, release=NO_RELEASE, previous="").step("adopt", "adopt", values)
 
 
 def _made(tables: Tables, site: Site) -> dict[str, float]:

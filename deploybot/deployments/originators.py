@@ -37,7 +37,7 @@ def brought_by(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
         return ()
     plan = deployment.plan
     digests = (pin.digest for pin in plan.release.images)
-    whats = dict.fromkeys((plan.release.commit, wish.source, *digests, *_keys(wish, plan)))
+    whats = dict.fromkeys(filter(None, (plan.release.code, wish.source, *digests, *_keys(wish, plan))))
     people = (_person(tables.people, author) for author in tables.wishes.brought(wish.app, whats))
     return tuple(dict.fromkeys(number for number in people if number is not None))
 
@@ -84,7 +84,7 @@ def _wish(tables: Tables, deployment: Deployment) -> Trigger | None:
 def _keys(wish: Trigger, plan: Plan) -> Iterator[str]:
     """Yield the keys of the records that show who caused it; each has to exist."""
     if wish.source != _IMAGES:
-        yield ref_key(wish.source, plan.release.commit)
+        yield ref_key(wish.source, plan.release.code or "")  # no webhook reports a push without a commit
         return
     before = {pin.digest for part in plan.servers if part.replaces for pin in part.replaces.images}
     yield from (image_key(pin.image, pin.tag, pin.digest) for pin in plan.release.images if pin.digest not in before)

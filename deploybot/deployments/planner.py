@@ -16,6 +16,7 @@ from deploybot.domain import Changes, Gate, Kind, Origin, Plan, Release, Running
 from deploybot.errors import NoImage, UserError
 from deploybot.ports import Site, Store, Strategy, Tables
 from deploybot.settings import App, Environment
+from deploybot.strategies.accepted_sources import insist_on_source
 from deploybot.untrusted_input import of_one
 
 T = TypeVar("T")
@@ -70,8 +71,9 @@ class Planner:
 
         If the plan is `fresh`, a release that was never healthy on a server is put there from scratch. `origin` is what
         allows the release there, as `releases.origin` has just found it. Raises Unreachable if a server does not
-        answer, UserError with everything that servers lack.
+        answer, UserError if the strategy does not take such a release, or with everything that servers lack.
         """
+        insist_on_source(app, self._strategies[app.strategy], release)
         names = _chosen(app, environment, servers)
         sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
         parts = (self._part(site, release, rollback=rollback, fresh=fresh) for site in sites.values())

@@ -63,7 +63,7 @@ class Releases:
                 raise
             return await self._with_image(app, environment, ref, instead=problem)
         ran = await self._ran(app, environment, release) if back and environment and app.images else None
-        return ran or replace(release, images=await self._pins(app))
+        return ran or release.with_images(await self._pins(app))
 
     async def _relative(self, app: App, environment: Environment, ref: str) -> Release:
         current = await self.current(app, environment)
@@ -105,13 +105,13 @@ class Releases:
         missing = app.images.keys() - kept.keys()
         fresh = [pin for pin in await self._pins(app) if pin.service in missing] if missing else []
         pins = [pin for pin in (*kept.values(), *fresh) if pin.service in app.images]
-        return replace(base, images=tuple(sorted(pins, key=_service)), found="")
+        return base.with_images(sorted(pins, key=_service))
 
     async def _ran(self, app: App, environment: Environment, release: Release) -> Release | None:
         """Return the newest good release of a commit, with the images it ran with; None if it has not run there."""
         rows = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
         past = good_past(reversed(rows))
-        return next((old for old in reversed(past) if old.commit == release.commit), None)
+        return next((old for old in reversed(past) if old.same_code(release)), None)
 
     async def _pins(self, app: App) -> tuple[Pin, ...]:
         """Return the images that bot.toml's tags mean now."""
@@ -146,7 +146,11 @@ class Releases:
         )
         if back:
             return tuple(_ways_back(good, {one.release.id for one in running}))
-        return tuple(_newest(await self._refs.newest(app), environment, {one.release.commit for one in running}))
+        return tuple(
+            _newest(
+                await self._refs.newest(app), environment, {one.release.code for one in running if one.release.code}
+            )
+        )
 
     async def origin(
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
@@ -154,40 +158,45 @@ class Releases:
         """Ask the repository what allows a commit to run there; return None if bot.toml does not limit that.
 
         To go `back` to what has run well there needs nothing else: it has to work when the repository is down or the
-        tag is gone. `before` is the ref that allowed it when it was planned.
+        tag is gone. Anything else without a commit is never allowed. `before` is the ref that allowed it when it was
+        planned.
         """
         if not environment.refs and not environment.signed:
             return None
-        if back and await self._has_run(environment, release.commit):
+        if back and await self._has_run(environment, release):
             return Origin(ran=True)
+        if release.code is None:
+            return Origin(found="no branch, because it has no commit", unsigned="it has no commit")
         origin = Origin()
         if environment.refs:
-            holding = await self._refs.holding(app, release.commit)
+            holding = await self._refs.holding(app, release.code)
             ref = allowed_by(environment.refs, holding, before=before)
             origin = replace(origin, ref=ref, found="" if ref else str(holding))
         if environment.signed:
-            signature = await self._refs.signature(app, release.commit)
+            signature = await self._refs.signature(app, release.code)
             origin = replace(origin, signature=str(signature), unsigned="" if signature.by else signature.problem)
         return origin
 
-    async def _has_run(self, environment: Environment, commit: str) -> bool:
-        """Return whether a commit has run well in an environment."""
+    async def _has_run(self, environment: Environment, release: Release) -> bool:
+        """Return whether a release has run well in an environment, or another one of the same commit."""
         rows = await self._store.read(
             lambda tables: tables.deployments.good(environment.app, environment.name, LOOK_BACK)
         )
-        return any(one.plan.release.commit == commit for one in rows)
+        return any(one.plan.release.same_code(release) for one in rows)
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:
-        """Return the changes between the commits of two releases."""
-        if old.commit == new.commit:
+        """Return the changes between the commits of two releases; they are unknown if one of them has none."""
+        if old.same_code(new):
             return Changes()
-        return await self._refs.changes(app, old.commit, new.commit)
+        if old.code is None or new.code is None:
+            return Changes(known=False)
+        return await self._refs.changes(app, old.code, new.code)
 
 
 def _ways_back(good: Iterable[Deployment], running: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield the last good deployments without those of releases that run."""
     ways = [one for one in good if one.plan.release.id not in running]
-    yield from ((f"{one.plan.release.name} · #{one.number}", f"#{one.number}") for one in ways[:OFFERED])
+    yield from ((f"{one.plan.release.label} · #{one.number}", f"#{one.number}") for one in ways[:OFFERED])
 
 
 def _newest(refs: Sequence[NamedRef], environment: Environment, running: Collection[str]) -> Iterator[tuple[str, str]]:

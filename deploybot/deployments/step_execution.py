@@ -10,6 +10,7 @@ from deploybot.deployments.release_verification import as_verified
 from deploybot.deployments.step_runner import StepRunner, Work
 from deploybot.deployments.target_inspection import Inspector, going_back, step_values
 from deploybot.domain import (
+    NO_RELEASE,
     Deployment,
     Kind,
     Manifest,
@@ -28,8 +29,6 @@ from deploybot.settings import App, Environment, Settings
 UP = "up"
 RESTORE = "restore"
 PRUNE = "prune"
-BEFORE = Release("")
-"""Represents what ran before the bot was used: it has no commit."""
 
 
 class Executor:
@@ -112,7 +111,7 @@ class Executor:
         if step.bind == PRUNE:
             return strategy.bind(step, site, plan.release)
         if step.bind == RESTORE:
-            release = part.replaces or BEFORE
+            release = part.replaces or NO_RELEASE
             site = dataclasses.replace(site, manifests={**site.manifests, release.id: part.before or Manifest()})
             return strategy.bind(step, await self._inspector.ask(going_back(site, release), release), release)
         if plan.kind is Kind.ROLLBACK:

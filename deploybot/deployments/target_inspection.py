@@ -177,8 +177,8 @@ class Inspector:
         except TimeoutError:
             raise Unreachable(site.server, f"step `{step.name}` takes longer than {step.timeout:.0f} s") from None
         await host.forget([job])
-        have = tuple(dict.fromkeys((*site.facts.have, release.commit))) if site.facts.git else site.facts.have
-        return replace(site, facts=replace(site.facts, have=have))
+        came = (release.code,) if site.facts.git and release.code else ()
+        return replace(site, facts=replace(site.facts, have=tuple(dict.fromkeys((*site.facts.have, *came)))))
 
     async def output(self, site: Site, step: Step) -> bytes:
         """Run a script attached and return all its output, within bounds. Raises Unreachable or StepFailed."""

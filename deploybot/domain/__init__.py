@@ -62,7 +62,18 @@ from deploybot.domain.person import (
     place_name,
 )
 from deploybot.domain.plan import Effect, EffectKind, Gate, Kind, Plan, ServerPlan, Stage, StageKind, Step
-from deploybot.domain.release import Changes, Commit, CommitAuthor, Pin, Release, image_changes, short_digest, short_id
+from deploybot.domain.release import NO_RELEASE, Changes, Commit, CommitAuthor, Release, image_changes
+from deploybot.domain.release_source import (
+    RELEASE_ID,
+    ArtifactSource,
+    CommitSource,
+    CommitWithImages,
+    ImagesSource,
+    Pin,
+    ReleaseSource,
+    short_digest,
+    short_id,
+)
 from deploybot.domain.server_facts import (
     Container,
     EngineEvent,
@@ -88,13 +99,16 @@ __all__ = [
     "BOT_NAME",
     "DOCKER_HUB",
     "EVERY",
+    "NO_RELEASE",
     "OWN",
+    "RELEASE_ID",
     "REQUESTED",
     "Account",
     "AccountLink",
     "Action",
     "Alert",
     "Approval",
+    "ArtifactSource",
     "AuditRow",
     "Author",
     "Binding",
@@ -104,6 +118,8 @@ __all__ = [
     "Changes",
     "Commit",
     "CommitAuthor",
+    "CommitSource",
+    "CommitWithImages",
     "Container",
     "ContainerMark",
     "Counted",
@@ -122,6 +138,7 @@ __all__ = [
     "Identity",
     "Image",
     "ImagePushed",
+    "ImagesSource",
     "JobChunk",
     "JobState",
     "JobStatus",
@@ -147,6 +164,7 @@ __all__ = [
     "Push",
     "RefRule",
     "Release",
+    "ReleaseSource",
     "Report",
     "ReportItem",
     "Request",

@@ -5,25 +5,24 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from deploybot.domain.release import Pin
+from deploybot.domain.release import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
     """What an approval is bound to, as it was when the request was made. `digest` (SHA-256, hex) covers all of it.
 
-    `ref` is the ref that was typed (empty: the newest of the branch). It is None if none was typed; then the
-    release's `commit` and `images` count. `config` has dotted keys of bot.toml with their values as text; a secret is
-    shown by its source. `replaces` (release ids) and `steps` are by server. Each step list is the SHA-256 (hex) of
-    everything the steps would do. `origin` is `Origin.parts`.
+    `ref` is the ref that was typed (empty: the newest of the branch), None if none was typed. `release` is what it
+    means, without its description; None if it means nothing any more. `config` has dotted keys of bot.toml with their
+    values as text; a secret is shown by its source. `replaces` (release ids) and `steps` are by server. Each step list
+    is the SHA-256 (hex) of everything the steps would do. `origin` is `Origin.parts`.
     """
 
     ref: str | None
-    commit: str
+    release: Release | None
     config: tuple[tuple[str, str], ...]
     replaces: tuple[tuple[str, str], ...]
     steps: tuple[tuple[str, str], ...]
-    images: tuple[Pin, ...] = ()
     digest: str = ""
     origin: tuple[tuple[str, str], ...] = ()
 

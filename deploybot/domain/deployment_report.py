@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from deploybot.domain.deployment import Deployment, State
 from deploybot.domain.plan import Kind
-from deploybot.domain.release import Pin
+from deploybot.domain.release_source import Pin
 
 REQUESTED = "requested"
 
@@ -16,7 +16,8 @@ class Report:
     """A state of a deployment as it is reported, with every secret masked. Times as in `Deployment`.
 
     `word` is the state, or `requested` while the deployment waits for approvals; `at` is when that began. `why` is the
-    verdict on a request that was never started, or `replaced`; otherwise empty.
+    verdict on a request that was never started, or `replaced`; otherwise empty. `commit` is empty if the release has
+    none. `release` is its id, and `replaces` the commit or else the id of the release that ran before.
     """
 
     deployment: int
@@ -25,6 +26,7 @@ class Report:
     kind: Kind
     word: str
     commit: str
+    release: str = ""
     task: str = ""
     ref: str = ""
     subject: str = ""

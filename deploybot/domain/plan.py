@@ -175,4 +175,4 @@ class Plan:
         """The name of what a failed deployment rolls back to: `v1`, or `what ran before` if servers differ."""
         found = self.replaced
         same = len(found) == 1 and all(part.replaces is not None for part in self.servers)
-        return found[0].name if same else "what ran before"
+        return found[0].label if same else "what ran before"

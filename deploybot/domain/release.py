@@ -2,118 +2,135 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
-_SHORT = 10
-_MARK = 12
-_SHORT_MARK = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """The image that a Compose service runs: `image` without a tag, the `tag` it was found by, and its `digest`.
-
-    `digest` is `sha256:` and 64 hex digits. `tag` is empty if the image was named by its digest.
-    """
-
-    service: str
-    image: str
-    tag: str
-    digest: str
-
-    @property
-    def reference(self) -> str:
-        """The immutable reference, such as `registry.example.com/acme/shop@sha256:…`."""
-        return f"{self.image}@{self.digest}"
-
-    @property
-    def version(self) -> str:
-        """Tag and short digest for people, such as `1.4.3 sha256:0123456789`. The tag alone may move."""
-        return f"{self.tag} {short_digest(self.digest)}".strip()
-
-    def __str__(self) -> str:
-        """Return `web 1.4.3 sha256:0123456789`."""
-        return f"{self.service} {self.version}"
-
-
-def short_digest(digest: str) -> str:
-    """Return a digest shortened to its first ten digits, for people."""
-    kind, _, digits = digest.partition(":")
-    return f"{kind}:{digits[:_SHORT]}"
-
-
-def short_id(release: str) -> str:
-    """Return a release id for people: ten digits of the commit, and six that identify the images."""
-    commit, dash, mark = release.partition("-")
-    return f"{commit[:_SHORT]}{dash}{mark[:_SHORT_MARK]}"
+from deploybot.domain.release_source import (
+    SHORT,
+    CommitSource,
+    CommitWithImages,
+    ImagesSource,
+    Pin,
+    ReleaseSource,
+    short_id,
+    source_of_id,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """An immutable thing to deploy.
 
-    `commit` is a full SHA (40 or 64 hex digits). `images` are those pinned by bot.toml, by service. `ref` is what a
-    person typed. `subject`, `author` and `committed` describe the commit for people. `typed` is the ref of the command
-    that is being run (empty: the newest of the branch), which may mean another commit or image later. It is None if the
-    release itself is meant, as in all rows. `found` is the id of a release that was found on a server and whose images
-    are otherwise unknown.
+    `source` is what it is made of; None for what ran before the bot was used. Other modules do not look into it: they
+    ask the release. `ref` is what a person typed. `subject`, `author` and `committed` describe the commit for people.
+    `typed` is the ref of the command that is being run (empty: the newest of the branch), which may mean another commit
+    or image later. It is None if the release itself is meant, as in all rows.
     """
 
-    commit: str
+    source: ReleaseSource | None
     ref: str = ""
     subject: str = ""
     author: str = ""
     committed: float = 0.0
     typed: str | None = field(default=None, compare=False)
-    images: tuple[Pin, ...] = ()
-    found: str = ""
+
+    @classmethod
+    def of_commit(
+        cls, commit: str, ref: str = "", subject: str = "", author: str = "", *, images: Sequence[Pin] = ()
+    ) -> Release:
+        """Return the release of a full commit, with the images that are pinned for it."""
+        return cls(CommitWithImages(commit, tuple(images)) if images else CommitSource(commit), ref, subject, author)
 
     @classmethod
     def by_id(cls, release: str) -> Release:
         """Return a release of which only the id is known."""
-        commit, dash, _ = release.partition("-")
-        return cls(commit, found=release if dash else "")
+        return cls(source_of_id(release))
 
     @property
     def id(self) -> str:
-        """The unique id of the release, also the name of its folder on servers.
+        """The unique id of the release, also the name of its folder on servers; empty if it has no source.
 
-        It is the commit. With images, twelve digits of a SHA-256 over their services and digests follow. The same
-        content is the same release, whatever the images' names and registries are.
+        The same content is the same release, whatever the images' names and registries are.
         """
-        if self.found or not self.images:
-            return self.found or self.commit
-        digests = "\n".join(sorted(f"{pin.service} {pin.digest}" for pin in self.images))
-        return f"{self.commit}-{hashlib.sha256(digests.encode()).hexdigest()[:_MARK]}"
+        return self.source.id if self.source else ""
+
+    @property
+    def code(self) -> str | None:
+        """The full commit of the app's repository, as forges know it; None if the release is not made from one."""
+        return self.source.commit if isinstance(self.source, CommitSource | CommitWithImages) else None
+
+    @property
+    def images(self) -> tuple[Pin, ...]:
+        """The images by digest that belong to the release; empty if it has none, or if they are unknown."""
+        return self.source.images if isinstance(self.source, CommitWithImages | ImagesSource) else ()
+
+    @property
+    def has_unknown_images(self) -> bool:
+        """True if images belong to the release, but only its id is known."""
+        return isinstance(self.source, CommitWithImages | ImagesSource) and not self.source.images
+
+    @property
+    def exact_ref(self) -> str:
+        """The ref that always means exactly this release: its commit. Empty if only a deployment's number means it."""
+        return self.source.commit if isinstance(self.source, CommitSource) else ""
+
+    def is_from(self, commit: str) -> bool:
+        """Return whether it is made from this full commit."""
+        return bool(commit) and self.code == commit
+
+    def same_code(self, other: Release) -> bool:
+        """Return whether no code differs: both are made from one commit, or they are the same release.
+
+        The code of two different releases without a commit is unknown, so it is not the same.
+        """
+        return self.id == other.id or (self.code is not None and self.code == other.code)
+
+    def with_images(self, images: Sequence[Pin]) -> Release:
+        """Return the release of the same commit, if it has one, with other images.
+
+        Without both it stays as it is.
+        """
+        pins = tuple(images)
+        if self.code is None:  # then the ref named what it had
+            return Release(ImagesSource(pins)) if pins else self
+        return replace(self, source=CommitWithImages(self.code, pins) if pins else CommitSource(self.code))
+
+    def bare(self) -> Release:
+        """Return the release without everything that only describes it."""
+        return Release(self.source)
+
+    def image(self, service: str) -> Pin | None:
+        """Return the image that a service runs; None if it has no pinned image."""
+        return next((pin for pin in self.images if pin.service == service), None)
 
     @property
     def short(self) -> str:
         """The short id, for people."""
         return short_id(self.id)
 
-    def image(self, service: str) -> Pin | None:
-        """Return the image that a service runs; None if it has no pinned image."""
-        return next((pin for pin in self.images if pin.service == service), None)
-
-    def __str__(self) -> str:
-        """Return `v2 (0123456789)`, or the short commit alone if no name was typed; then the images."""
-        if not self.images:
-            return f"{self.ref} ({self.short})" if self._named else self.short
-        commit = self.commit[:_SHORT]
-        several = f"{len(self.images)} images ({self.short[_SHORT + 1 :]})"
-        which = str(self.images[0]) if len(self.images) == 1 else several
-        return f"{f'{self.ref} ({commit})' if self._named else commit} with {which}"
-
     @property
-    def name(self) -> str:
+    def label(self) -> str:
         """A short name for people: `v2`, or the short id if no name was typed."""
         return self.ref if self._named else self.short
 
+    def __str__(self) -> str:
+        """Return `v2 (0123456789)`, or the short id alone if no name was typed; with images, also which."""
+        if not self.images:
+            return self._after_ref(self.short)
+        several = f"{len(self.images)} images ({self.short.partition('-')[2]})"
+        which = str(self.images[0]) if len(self.images) == 1 else several
+        return f"{self._after_ref(self.code[:SHORT])} with {which}" if self.code else self._after_ref(which)
+
+    def _after_ref(self, text: str) -> str:
+        return f"{self.ref} ({text})" if self._named else text
+
     @property
     def _named(self) -> bool:
-        return bool(self.ref) and not self.commit.startswith(self.ref)
+        return bool(self.ref) and not self.id.startswith(self.ref)
+
+
+NO_RELEASE = Release(None)
+"""What ran before the bot was used: it has no id and no source."""
 
 
 def image_changes(old: Release, new: Release) -> Iterator[tuple[str, str, str]]:
@@ -127,7 +144,7 @@ def image_changes(old: Release, new: Release) -> Iterator[tuple[str, str, str]]:
 
 def _version(pin: Pin | None, release: Release) -> str:
     if pin is None:
-        return "unknown" if release.found else "not pinned"
+        return "unknown" if release.has_unknown_images else "not pinned"
     return pin.version
 
 
@@ -159,8 +176,8 @@ class Changes:
 
     `commits` are newest first and cut at a limit; `total` counts all. `removed` counts commits of the old release that
     the new one does not have. `warnings` are changed paths that match `warn_paths`. `known` is False if one side is no
-    longer in the repository; then the other fields mean nothing. `authors` are the authors of the new commits, each
-    once; None if there are too many.
+    longer in the repository or has no commit; then the other fields mean nothing. `authors` are the authors of the new
+    commits, each once; None if there are too many.
     """
 
     commits: tuple[Commit, ...] = ()

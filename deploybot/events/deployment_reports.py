@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deploybot.domain import Deployment, Kind, Report, State, word_of
+from deploybot.domain import NO_RELEASE, Deployment, Kind, Report, State, word_of
 from deploybot.ports import Clock, Tables
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedTarget:
-    """A receiver of reports, with a filter: by app (empty: all), by kind, and whether only ended deployments count."""
+    """A receiver of reports, with a filter: by app (empty: all), by kind, and whether only ended deployments count.
+
+    With `code` it receives only releases from a commit: a forge knows no others.
+    """
 
     name: str
     apps: frozenset[str] = frozenset()
     kinds: frozenset[Kind] = frozenset(Kind)
     ends: bool = False
+    code: bool = False
 
     def wants(self, deployment: Deployment) -> bool:
         """Return whether it receives a report about the deployment in its present state."""
@@ -29,6 +33,7 @@ class ReportedTarget:
             (not self.apps or plan.app in self.apps)
             and plan.kind in self.kinds
             and (deployment.state.ended or not self.ends)
+            and (plan.release.code is not None or not self.code)
         )
 
 
@@ -54,17 +59,19 @@ class Reporter:
 def report_of(deployment: Deployment, now: float) -> Report:
     """Return the report about a deployment."""
     plan = deployment.plan
+    before = next((part.replaces for part in plan.servers if part.replaces), NO_RELEASE)
     return Report(
         deployment=deployment.number,
         app=plan.app,
         environment=plan.environment,
         kind=plan.kind,
         word=word_of(deployment),
-        commit=plan.release.commit,
+        commit=plan.release.code or "",
+        release=plan.release.id,
         task=plan.task,
         ref=plan.release.ref,
         subject=plan.release.subject,
-        replaces=next((part.replaces.commit for part in plan.servers if part.replaces), ""),
+        replaces=before.code or before.id,
         images=plan.release.images,
         servers=tuple(part.server for part in plan.servers),
         by=deployment.requester_name,

@@ -107,7 +107,7 @@ def _there(scene: Scene, environment: str, sha: str) -> bool:
     """Return whether all servers of an environment run the commit and are healthy."""
     rows = {row.server: row for row in scene.running(environment)}
     found = (rows.get(name) for name in scene.app.environments[environment].servers)
-    return all(row is not None and row.healthy and row.release.commit == sha for row in found)
+    return all(row is not None and row.healthy and row.release.is_from(sha) for row in found)
 
 
 def _last(app: App) -> Environment:

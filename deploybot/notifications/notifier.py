@@ -250,7 +250,7 @@ class Notifier:
         if app is None or not deployment.state.ended or plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
             return
         batch = Batch(self._clock.now())
-        commits = {plan.release.commit} | {part.replaces.commit for part in plan.servers if part.replaces}
+        commits = filter(None, {one.code for one in (plan.release, *plan.replaced)})
         try:
             for commit in sorted(commits):
                 for thing in tables.told.about(app.name, commit, _ABOUT):
@@ -376,7 +376,7 @@ def _is_own(tables: Tables, app: App, event: Event) -> bool:
         return False
     recent = tables.deployments.recent(app.name, event.environment, _LATEST) if app.forge else ()
     return event.own or any(
-        one.plan.release.commit == event.commit.lower()
+        one.plan.release.is_from(event.commit.lower())
         and (not one.finished or event.at - one.finished < _OWN_WITHIN)
         for one in recent
     )  # fmt: skip

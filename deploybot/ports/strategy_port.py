@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from deploybot.domain import Image, Manifest, Observed, Release, ServerFacts, ServerPlan, Step
+from deploybot.domain import Image, Manifest, Observed, Release, ReleaseSource, ServerFacts, ServerPlan, Step
 from deploybot.settings import App, Environment
 
 
@@ -59,6 +59,10 @@ class Strategy(Protocol):
     @property
     def containers(self) -> bool:
         """True if it runs containers, so the Engine is asked for the observed state."""
+
+    @property
+    def takes(self) -> tuple[type[ReleaseSource], ...]:
+        """The kinds of releases that it can deploy."""
 
     def check(self, site: Site, release: Release) -> None:
         """Raise UserError if the server lacks something that every deployment of the app needs."""

@@ -24,7 +24,7 @@ class ForgeReporter:
         for name, app in settings.apps.items():
             if app.forge is not None and (place := api_of(app, app.forge)):
                 yield ReportReceiver(
-                    target=ReportedTarget(f"forge:{name}", frozenset({name}), _RELEASING),
+                    target=ReportedTarget(f"forge:{name}", frozenset({name}), _RELEASING, code=True),
                     title=f"forge of {name}",
                     connect=partial(_connect, app.forge, *place),
                 )

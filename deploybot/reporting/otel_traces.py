@@ -114,8 +114,10 @@ class _Trace:
             "deployment.environment.name": plan.environment,
             "deploybot.kind": plan.kind.value,
             "deploybot.result": deployment.state.value,
-            "vcs.ref.head.revision": plan.release.commit,
+            "deploybot.release": plan.release.id,
         }
+        if plan.release.code is not None:
+            attributes = {**attributes, "vcs.ref.head.revision": plan.release.code}
         name = f"{plan.kind.value} {plan.app} {plan.environment}"
         end = deployment.finished or deployment.created
         ok = deployment.state not in _BAD

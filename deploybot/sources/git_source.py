@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deploybot.domain import Changes, Commit, CommitAuthor, Heads, Holding, NamedRef, Release, Signature
+from deploybot.domain import Changes, Commit, CommitAuthor, CommitSource, Heads, Holding, NamedRef, Release, Signature
 from deploybot.errors import UserError
 from deploybot.ports import TextRedactor
 from deploybot.settings import App, Signer
@@ -76,7 +76,7 @@ class GitSource:
             else:
                 commit, name = await _named(app, mirror, remote, ref)
             release = await mirror.mending(remote, lambda: _described(mirror, commit, name))
-            await mirror.pin(release.commit)
+            await mirror.pin(release.id)
         return release
 
     async def changes(self, app: App, old: str, new: str) -> Changes:
@@ -301,7 +301,7 @@ async def _described(mirror: Mirror, commit: str, ref: str) -> Release:
             f"`{ref}` is a {kind}, not a commit.", hint="Name a branch, a tag of a commit, or a commit."
         ) from None
     sha, author, at, subject = fields(said.rstrip(b"\n"), 4)[0]
-    return Release(commit=sha, ref=ref, subject=_plain(subject), author=_plain(author), committed=float(at))
+    return Release(CommitSource(sha), ref=ref, subject=_plain(subject), author=_plain(author), committed=float(at))
 
 
 async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:

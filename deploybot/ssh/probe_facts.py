@@ -7,11 +7,10 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from deploybot.domain import LocalTime, PublishedPort, ServerFacts
+from deploybot.domain import RELEASE_ID, LocalTime, PublishedPort, ServerFacts
 from deploybot.untrusted_input import Unreadable, digits_of
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
-_RELEASE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})(-[0-9a-f]{12})?", re.ASCII)  # domain.Release.id
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*[\w.+~-]*)", re.ASCII)
 _LOCAL = re.compile(r"^((?:[0-9A-F]{8}|[0-9A-F]{32})):([0-9A-F]{4})$", re.ASCII | re.MULTILINE)
 # TZ may also be a rule (POSIX: `CET-1CEST`), which is not a zone name. The offset is used then.
@@ -79,7 +78,7 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
         directory=directory,
         current=_release(_one(told, "current").rstrip("/").rpartition("/")[2]),
         switching=_release(_one(told, "switching")),
-        releases=_all(_RELEASE, told["release"]),
+        releases=_all(RELEASE_ID, told["release"]),
         have=_all(_COMMIT, told["have"]),
         docker_host=_one(told, "docker_host"),
         docker_root=_one(told, "docker_root"),
@@ -87,7 +86,7 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
         docker_inodes=_number(told, "docker_inodes"),
         current_is_folder=_one(told, "current_is_folder") == "yes",
         listening=(*_listening(told, "tcp"), *_listening(told, "udp")),
-        legacy=_all(_RELEASE, told["legacy"]),
+        legacy=_all(RELEASE_ID, told["legacy"]),
         legacy_switching=_release(_one(told, "legacy_switching")),
         local_time=_local_time(_one(told, "time_zone"), _one(told, "time_offset")),
     )
@@ -153,7 +152,7 @@ def _version(text: str) -> str:
 
 
 def _release(text: str) -> str:
-    return text if _RELEASE.fullmatch(text) else ""
+    return text if RELEASE_ID.fullmatch(text) else ""
 
 
 def _all(form: re.Pattern[str], texts: list[str]) -> tuple[str, ...]:

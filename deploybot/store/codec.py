@@ -1,8 +1,8 @@
 """Convert frozen dataclasses to canonical JSON and back, exactly: `decode(type(x), encode(x)) == x`.
 
-It supports the domain's types: text, whole and decimal numbers, truth values, enums, tuples, dataclasses, and any of
-them or None. Canonical means sorted keys, no spaces, ASCII only, no NaN. A field missing in an old text gets its
-default; an unknown key is ignored.
+It supports the domain's types: text, whole and decimal numbers, truth values, enums, tuples, dataclasses, a choice of
+dataclasses that differ in their required fields, and any of them or None. Canonical means sorted keys, no spaces, ASCII
+only, no NaN. A field missing in an old text gets its default; an unknown key is ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import functools
 import json
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -55,7 +55,7 @@ def _decoder(kind: object) -> _Decoder:
     if origin is tuple:
         return _tuple(get_args(kind))
     if origin in {UnionType, Union}:
-        return _optional(get_args(kind))
+        return _union(get_args(kind))
     if isinstance(kind, type):
         if dataclasses.is_dataclass(kind):
             return _dataclass(kind)
@@ -78,12 +78,34 @@ def _scalar(kind: type) -> _Decoder:
     return scalar
 
 
-def _optional(kinds: tuple[object, ...]) -> _Decoder:
+def _union(kinds: tuple[object, ...]) -> _Decoder:
     some = [kind for kind in kinds if kind is not NoneType]
-    if len(some) != 1 or len(kinds) == len(some):
-        raise TypeError(f"the codec knows `X | None` only, not {kinds}")
-    inner = _decoder(some[0])
-    return lambda value: None if value is None else inner(value)
+    inner = _decoder(some[0]) if len(some) == 1 else _choice(some)
+    return inner if len(some) == len(kinds) else lambda value: None if value is None else inner(value)
+
+
+def _choice(kinds: Sequence[object]) -> _Decoder:
+    """Return a decoder for the dataclass whose required fields are all there, the one with the most of them."""
+    classes = [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+    inner = {_required(kind): _dataclass(kind) for kind in classes}
+    if len(inner) != len(kinds):
+        raise TypeError(f"the codec knows only dataclasses with different required fields as a choice, not {kinds}")
+
+    def choice(value: object) -> object:
+        fits = [names for names in inner if isinstance(value, Mapping) and names <= value.keys()]
+        best = [names for names in fits if len(names) == max(map(len, fits))]
+        if len(best) != 1:
+            raise TypeError(f"{value!r} is none of {', '.join(one.__name__ for one in classes)}")
+        return inner[best[0]](value)
+
+    return choice
+
+
+def _required(kind: type) -> frozenset[str]:
+    """Return the names of the fields without a default."""
+    missing = dataclasses.MISSING
+    found = dataclasses.fields(kind)
+    return frozenset(one.name for one in found if one.default is missing and one.default_factory is missing)
 
 
 def _tuple(kinds: tuple[object, ...]) -> _Decoder:

@@ -41,7 +41,7 @@ class Move:
         ours = {
             "DEPLOYBOT_DIRECTORY": self.site.directory,
             "DEPLOYBOT_RELEASE": self.release.id,
-            "DEPLOYBOT_COMMIT": self.release.commit,
+            "DEPLOYBOT_COMMIT": self.release.code or "",
             "DEPLOYBOT_REF": self.release.ref,
             "DEPLOYBOT_APP": app.name,
             "DEPLOYBOT_ENVIRONMENT": environment.name,
@@ -67,9 +67,11 @@ class Move:
         """Return the step that brings the release's files to the server.
 
         A server with git gets a bundle of the missing commits, any other an archive of the whole tree. With `again`,
-        files that are already there are replaced.
+        files that are already there are replaced. Raises UserError if the release has no commit.
         """
-        site, commit = self.site, self.release.commit
+        site, commit = self.site, self.release.code
+        if commit is None:
+            raise UserError(f"{self.release} has no commit, so there are no files to fetch.")
         shared = site.environment.shared or site.app.shared
         if not site.facts.git:
             target = f"{site.directory}/incoming/{self.release.id}.tar.gz"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deploybot.domain import Manifest, Release, ServerPlan, Step
+from deploybot.domain import CommitSource, CommitWithImages, Manifest, Release, ServerPlan, Step
 from deploybot.ports import Site
 from deploybot.strategies.common_steps import Move, plan, prune, restart_command, standing, task_command
 from deploybot.strategies.server_requirements import check_server
@@ -14,6 +14,7 @@ class Folders:
     """ports.Strategy without `deploy`, for releases that run no containers."""
 
     containers = False
+    takes = (CommitSource, CommitWithImages)  # the second from when the app still ran containers
 
     def check(self, site: Site, release: Release) -> None:
         """Raise UserError if the server cannot take the release."""

@@ -54,7 +54,7 @@ class FakeRefs:
         if not commit:
             near = difflib.get_close_matches(wanted, self.known)
             raise UserError(f"{app.name} has no ref `{wanted}`", hint=f"Near: {', '.join(near) or 'none'}")
-        return Release(commit, wanted)
+        return Release.of_commit(commit, wanted)
 
     async def changes(self, app: App, old: str, new: str) -> Changes:
         """Return the changes in `between`."""

@@ -223,7 +223,7 @@ class FakeReleases:
     ) -> Origin | None:
         """Return one of `origins`, by commit."""
         del app, environment, back, before
-        return self.origins.get(release.commit)
+        return self.origins.get(release.code or "")
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:  # noqa: ARG002 - the Protocol's
         """Return the changes in `between` for the two refs; unknown by default."""

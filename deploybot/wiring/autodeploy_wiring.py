@@ -55,7 +55,7 @@ def by_itself(
 
     async def refusal(wish: Trigger) -> Refusal:
         # The images of a release are known only once it is pinned. Then the command itself checks `after`.
-        release = None if settings.apps[wish.app].images else Release(wish.commit)
+        release = None if settings.apps[wish.app].images else Release.of_commit(wish.commit)
         answer = await access.ask(
             AUTO,
             action=Action.DEPLOY,

@@ -181,7 +181,7 @@ async def make_town(folder: Path, refs: RefSource | None = None, /, **environmen
     for host in hosts:
         host.script("fetch", Outcome(effect=fetched))
         host.script("switch", GOOD_SWITCH)
-    known = refs or FakeRefs(folder, v1=V1.commit, v2=V2.commit, v3=V3.commit, main=V2.commit)
+    known = refs or FakeRefs(folder, v1=V1.id, v2=V2.id, v3=V3.id, main=V2.id)
     settings = settings_of(folder / "data", **({"approvals": 1} | environment))
     async with memory_store() as store:
         shop = Shop(settings, store, FakeServers(hosts), cast("FakeRefs", known), Ticking())

@@ -166,7 +166,7 @@ async def _push(yard: Yard, way: str, pusher: str, author: str) -> int:
     branch = "feature" if way == "elsewhere" else "main"
     commit = yard.commit(branch, on=before)
     written = Changes(total=1, authors=(CommitAuthor(author.title(), f"{author}@example.com"),))
-    running = {one.release.commit for one in await yard.town.store.read(lambda t: t.running.get("shop", "production"))}
+    running = {one.release.id for one in await yard.town.store.read(lambda t: t.running.get("shop", "production"))}
     for base in (before, *running):
         yard.refs.between[base, commit] = written
     other = next(name for name in PUSHERS if name != pusher)

@@ -47,7 +47,7 @@ async def test_the_same_is_insisted_on_without_a_pause(bound: Bound) -> None:
 
 
 async def test_a_ref_that_moved_or_is_gone_is_told(bound: Bound) -> None:
-    bound.town.shop.refs.known["main"] = V3.commit
+    bound.town.shop.refs.known["main"] = V3.id
     assert await bound.changes() == MOVED
     with pytest.raises(Voided) as caught:
         await bound.insist()
@@ -89,7 +89,7 @@ async def test_what_changed_is_why_where_it_could_not_be_done_any_more(bound: Bo
     host.server_facts = replace(host.server_facts, disk_free=1)
     with pytest.raises(UserError, match="web1"):
         await bound.changes()
-    bound.town.shop.refs.known["main"] = V3.commit
+    bound.town.shop.refs.known["main"] = V3.id
     assert await bound.changes() == MOVED
 
 

@@ -94,7 +94,7 @@ async def test_what_cannot_be_done_any_more_is_told_as_what_changed(town: Town) 
     card = await town.say(f"approve #{number}", "ben")
     assert "web1" in card.title
     assert (await town.deployment(number)).awaits_approval
-    town.shop.refs.known["main"] = V3.commit
+    town.shop.refs.known["main"] = V3.id
     card = await town.say(f"approve #{number}", "ben")
     assert card.text == "release: `main` was 2222222222 and is 3333333333"
 
@@ -125,7 +125,7 @@ async def test_what_moves_in_the_last_moment_is_seen(town: Town, monkeypatch: py
 
     async def blind(*_: object) -> None:
         host = town.shop.hosts["web1"]
-        host.server_facts = replace(host.server_facts, current=V3.commit)
+        host.server_facts = replace(host.server_facts, current=V3.id)
 
     monkeypatch.setattr(FingerprintCheck, "insist", blind)
     await town.say(f"approve #{number}", "ben")

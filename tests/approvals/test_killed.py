@@ -107,7 +107,7 @@ async def bring_to_its_end(town: Town) -> None:
     for who in {"ben", "cem"} - set(approved):
         assert (await town.say(f"approve #{number}", who)).ok
     assert (await town.end_of(number)).state is State.SUCCEEDED
-    assert town.running() == {V2.commit}
+    assert town.running() == {V2.id}
     assert [row.action for row in await town.audit()].count("approve") == 2
     jobs = [one.job for name in ("web1", "web2") for one in town.shop.hosts[name].started]
     assert len(jobs) == len(set(jobs)) == 4

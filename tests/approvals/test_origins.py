@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.deployments.fingerprint import differences
-from deploybot.domain import Binding, RequestVerdict, State
+from deploybot.domain import Binding, Release, RequestVerdict, State
 from deploybot.masking import Redactor
 from deploybot.settings import Signer
 from deploybot.sources.git_source import GitSource
@@ -250,7 +250,7 @@ async def test_only_what_a_listed_person_signed_is_deployed(tmp_path: Path, repo
 
 def test_bindings_of_before_are_read() -> None:
     """What was kept by the version before has no origin, and compares as it did."""
-    made = Binding(ref="main", commit="a" * 40, config=(), replaces=(), steps=())
+    made = Binding(ref="main", release=Release.of_commit("a" * 40), config=(), replaces=(), steps=())
     text = encode(made).replace('"origin":[],', "")
     assert "origin" not in text
     old = decode(Binding, text)

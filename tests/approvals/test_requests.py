@@ -36,7 +36,7 @@ async def test_nothing_is_done_until_somebody_else_approves(town: Town) -> None:
     assert (card.title, card.ok) == (f"#{number} is approved.", True)
     ended = await town.end_of(number)
     assert (ended.state, ended.approved > 0) == (State.SUCCEEDED, True)
-    assert town.running() == {V2.commit}
+    assert town.running() == {V2.id}
     assert "approved 1 of 1: ben" in (await town.card(number)).footer
 
 
@@ -44,13 +44,13 @@ async def test_the_card_says_all_that_an_approver_has_to_know(town: Town) -> Non
     await lay_v1(town)
     commits = tuple(Commit(sha * 40, author, "Change it", 0.0) for sha, author in (("a", "Ada"), ("b", "Bob")))
     changes = Changes(commits=commits, total=2, files=3, warnings=("migrations/1.sql",))
-    town.shop.refs.between[V1.commit, V2.commit] = changes
+    town.shop.refs.between[V1.id, V2.id] = changes
     number = await town.ask()
     card = await town.card(number)
     lines = {line.name: line.text for line in card.details}
     assert card.title == f"#{number} shop/production: v1 → v2 · waiting for 1 approval"
     assert card.tone is Tone.ASK
-    assert lines["release"] == f"v2, {V2.commit}"
+    assert lines["release"] == f"v2, {V2.id}"
     assert lines["web1"] == (
         "replaces v1 (1111111111): fetch (at most 15 min) → switch (at most 15 min) → "
         "health: http http://127.0.0.1:8000/healthz within 2.0 s; if it fails: restore"
@@ -75,7 +75,7 @@ async def test_the_card_says_all_that_an_approver_has_to_know(town: Town) -> Non
 async def test_many_authors_are_counted(town: Town) -> None:
     await lay_v1(town)
     commits = tuple(Commit(f"{n:040x}", f"P{n}", "x", 0.0) for n in range(12))
-    town.shop.refs.between[V1.commit, V2.commit] = Changes(commits=commits, total=12)
+    town.shop.refs.between[V1.id, V2.id] = Changes(commits=commits, total=12)
     lines = {line.name: line.text for line in (await town.card(await town.ask())).details}
     assert lines["authors"].endswith("P9 and 2 more")
 
@@ -85,7 +85,7 @@ async def test_a_known_host_has_a_page_to_compare(tmp_path: Path) -> None:
         town.shop.settings.apps["shop"].__dict__["repo"] = "git@github.com:acme/shop.git"
         await lay_v1(town)
         request = await town.request(await town.ask())
-        assert request.compare == f"https://github.com/acme/shop/compare/{V1.commit}...{V2.commit}"
+        assert request.compare == f"https://github.com/acme/shop/compare/{V1.id}...{V2.id}"
         assert ("compare", request.compare) in {
             (line.name, line.text) for line in (await town.card(request.deployment)).details
         }
@@ -192,7 +192,7 @@ async def test_somebody_elses_lock_holds_what_is_approved(town: Town) -> None:
 
 async def test_a_branch_that_moved_makes_it_void(town: Town) -> None:
     number = await town.ask("deploy shop@main to production because new cart")
-    town.shop.refs.known["main"] = V3.commit
+    town.shop.refs.known["main"] = V3.id
     card = await town.say(f"approve #{number}", "ben")
     assert (card.title, card.ok) == (f"#{number} is void, and was not deployed.", False)
     assert card.text == "release: `main` was 2222222222 and is 3333333333"
@@ -210,7 +210,7 @@ async def test_a_branch_that_moved_makes_it_void(town: Town) -> None:
     assert "took" not in shown.footer
     new = await town.ask(card.buttons[0].command)
     assert (await town.say(f"approve #{new}", "ben")).ok
-    assert (await town.end_of(new)).plan.release.commit == V3.commit
+    assert (await town.end_of(new)).plan.release.id == V3.id
 
 
 async def test_a_ref_that_is_gone_makes_it_void(town: Town) -> None:
@@ -221,7 +221,7 @@ async def test_a_ref_that_is_gone_makes_it_void(town: Town) -> None:
 
 async def test_the_newest_of_the_branch_may_move_too(town: Town) -> None:
     number = await town.ask("deploy shop to production")
-    town.shop.refs.known = {"main": V3.commit}
+    town.shop.refs.known = {"main": V3.id}
     card = await town.say(f"approve #{number}", "ben")
     assert card.text == "release: the newest of the branch was 1111111111 and is 3333333333"
     assert card.buttons[0].command == "deploy shop to production/web1,web2"
@@ -230,19 +230,19 @@ async def test_the_newest_of_the_branch_may_move_too(town: Town) -> None:
 async def test_a_commit_that_was_named_by_a_number_cannot_move(town: Town) -> None:
     await lay_v1(town)
     number = await town.ask("deploy shop@#1 to production")
-    town.shop.refs.known["v1"] = V3.commit
+    town.shop.refs.known["v1"] = V3.id
     assert (await town.say(f"approve #{number}", "ben")).ok
-    assert (await town.end_of(number)).plan.release.commit == V1.commit
+    assert (await town.end_of(number)).plan.release.id == V1.id
 
 
 async def test_what_runs_there_is_part_of_it(town: Town) -> None:
     await lay_v1(town)
     number = await town.ask()
     host = town.shop.hosts["web1"]
-    host.server_facts = dataclasses.replace(host.server_facts, current=V3.commit)
+    host.server_facts = dataclasses.replace(host.server_facts, current=V3.id)
     card = await town.say(f"approve #{number}", "ben")
     assert card.text == "what it replaces: web1 was 1111111111 and is 3333333333"
-    assert town.running() == {V1.commit, V3.commit}
+    assert town.running() == {V1.id, V3.id}
 
 
 async def test_steps_are_part_of_it(town: Town) -> None:
@@ -295,7 +295,7 @@ async def test_what_changes_while_it_waits_for_its_turn_makes_it_void(town: Town
     async with town.busy():
         number = await town.ask("deploy shop@main to production")
         await town.say(f"approve #{number}", "ben")
-        town.shop.refs.known["main"] = V3.commit
+        town.shop.refs.known["main"] = V3.id
     ended = await town.end_of(number)
     assert (ended.state, (await town.request(number)).verdict) == (State.CANCELLED, RequestVerdict.VOID)
     assert town.running() == {""}
@@ -438,15 +438,15 @@ async def test_a_rollback_wants_approvals(town: Town) -> None:
     await town.say(f"approve #{number}", "ben")
     await town.end_of(number)
     back = await town.ask("rollback shop from production")
-    town.shop.refs.known |= {"v1": V3.commit, "v1.0": V1.commit}
+    town.shop.refs.known |= {"v1": V3.id, "v1.0": V1.id}
     assert (await town.request(back)).binding.ref is None
     town.shop.clock.advance(5 * HOUR)
     await town.end_of(back)
     again = (await town.card(back)).buttons[0].command
-    assert again == f"rollback shop from production to {V1.commit}"
+    assert again == f"rollback shop from production to {V1.id}"
     back = await town.ask(again)
     assert (await town.say(f"approve #{back}", "ben")).ok
-    assert (await town.end_of(back)).plan.release.commit == V1.commit
+    assert (await town.end_of(back)).plan.release.id == V1.id
 
 
 async def test_after_a_restart_it_waits_as_before(town: Town) -> None:
@@ -512,7 +512,7 @@ async def test_one_that_had_begun_without_a_step_is_looked_at_again(town: Town, 
         tables.deployments.move(number, State.RUNNING, now=now)
 
     await town.store.write(begin)
-    town.shop.refs.known["main"] = V3.commit
+    town.shop.refs.known["main"] = V3.id
     await town.restart()
     ended = await town.end_of(number)
     assert town.running() == {""}

@@ -169,7 +169,7 @@ class Yard:
 
     async def deployed(self, environment: str = "staging") -> list[str]:
         """The commits of all deployments of an environment, the first one first."""
-        return [one.plan.release.commit for one in await self.deployments(environment)]
+        return [one.plan.release.code or "" for one in await self.deployments(environment)]
 
     async def deployments(self, environment: str = "staging") -> list[Deployment]:
         rows = await self.town.store.read(lambda tables: tables.deployments.recent("shop", environment, 10_000))
@@ -177,7 +177,7 @@ class Yard:
 
     async def runs(self, environment: str = "staging") -> str:
         rows = await self.town.store.read(lambda tables: tables.running.get("shop", environment))
-        (commit,) = {row.release.commit for row in rows} or {""}
+        (commit,) = {row.release.code or "" for row in rows} or {""}
         return commit
 
     async def wishes(self) -> list[Trigger]:

@@ -113,7 +113,7 @@ async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(yard
     second = await yard.push("main", by="eve")
     third = await yard.push("main", by="eve")
     one, two, three = await yard.deployments("production")
-    assert [row.plan.release.commit for row in (one, two, three)] == [first, second, third]
+    assert [row.plan.release.code for row in (one, two, three)] == [first, second, third]
     assert [one.state, two.state, three.awaits_approval] == [State.CANCELLED, State.CANCELLED, True]
     card = await yard.town.card(one.number)
     assert card.title.endswith(f"replaced by #{two.number}")
@@ -138,7 +138,7 @@ async def test_of_several_that_wait_for_their_turn_the_newest_wins(yard: Yard) -
         third = await yard.push("develop")
     await yard.settle()
     rows = await yard.deployments()
-    assert [row.plan.release.commit for row in rows] == [first, second, third]
+    assert [row.plan.release.code for row in rows] == [first, second, third]
     assert [row.state for row in rows] == [State.CANCELLED, State.CANCELLED, State.SUCCEEDED]
     assert (rows[2].skipped, rows[0].replaced_by, rows[1].replaced_by) == ((1, 2), 2, 3)
     assert await yard.runs() == third
@@ -444,7 +444,7 @@ async def test_the_newest_tag_is_deployed_and_an_older_or_early_one_is_not(tmp_p
             await yard.look()
             await yard.settle()
         rows = await yard.deployments()
-        assert [row.plan.release.commit for row in rows] == [yard.refs.tags["v1.9.0"], yard.refs.tags["v1.10.0"]]
+        assert [row.plan.release.code for row in rows] == [yard.refs.tags["v1.9.0"], yard.refs.tags["v1.10.0"]]
         assert rows[1].reason == "tag v1.10.0 by ana"
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Author, ImagePushed, Pin, Release, Running, State
+from deploybot.domain import ArtifactSource, Author, ImagePushed, ImagesSource, Pin, Release, Running, State
 from deploybot.errors import Unreachable
 from deploybot.ports import Tables
+from deploybot.settings import App
+from deploybot.testing import FakeRefs
 from tests.autodeploy.conftest import Yard, make_yard
 from tests.store.examples import plan
 
@@ -26,9 +28,9 @@ def pin(service: str, digit: str) -> Pin:
 WEB, WORKER = pin("web", "1"), pin("worker", "2")
 
 
-async def lay(yard: Yard, *pins: Pin) -> str:
-    """Somebody has deployed these images to staging; the commit that runs with them."""
-    release = Release(yard.refs.branches["main"], images=pins)
+async def lay(yard: Yard, *pins: Pin, release: Release | None = None) -> str:
+    """Somebody has deployed these images, or another release, to staging; the commit that runs with the images."""
+    release = release or Release.of_commit(yard.refs.branches["main"], images=pins)
 
     def put(tables: Tables) -> None:
         person = tables.people.named("ana")
@@ -39,7 +41,7 @@ async def lay(yard: Yard, *pins: Pin) -> str:
         tables.running.put(Running("shop", "staging", "web1", release, row.number, 2.0, healthy=True))
 
     await yard.town.store.write(put)
-    return release.commit
+    return yard.refs.branches["main"]
 
 
 @pytest.fixture
@@ -116,3 +118,35 @@ async def test_a_registry_that_is_down_keeps_nobody_from_the_repository(tmp_path
         with pytest.raises(Unreachable, match="no answer within 30 s"):
             await yard.look()
         assert [(wish.source, wish.commit) for wish in await yard.wishes()] == [("heads/develop", made)]
+
+
+class StrictRefs(FakeRefs):
+    """A repository that may be asked about commits only."""
+
+    async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
+        assert {len(old), len(new)} == {40}
+        return await super().touched(app, old, new, patterns)
+
+    async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
+        assert {len(old), len(new)} == {40}
+        return await super().is_ancestor(app, old, new)
+
+
+async def test_where_no_commit_runs_a_push_is_deployed(tmp_path: Path) -> None:
+    """What was pushed cannot be compared with what runs, so it is new, and older than nothing."""
+    auto = {"auto": {"branch": "develop", "paths": ["web/"]}}
+    async with make_yard(tmp_path, auto, refs=StrictRefs(tmp_path)) as yard:
+        await lay(yard, release=Release(ArtifactSource("a" * 64)))
+        made = await yard.push("develop", paths=("docs/x",))
+        await yard.settle()
+        assert (await yard.deployed())[-1] == made
+        assert await yard.runs() == made
+
+
+async def test_new_images_where_none_has_a_commit_are_asked_for_without_one(yard: Yard) -> None:
+    await lay(yard, release=Release(ImagesSource((WEB, WORKER))))
+    await see(yard, WEB, WORKER)
+    await see(yard, pin("web", "3"), WORKER)
+    assert await commands(yard) == [f"deploy shop@{pin('web', '3').digest} to staging"]
+    await see(yard, pin("web", "3"), pin("worker", "4"))
+    assert await commands(yard) == ["deploy shop to staging"]

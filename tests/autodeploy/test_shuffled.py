@@ -53,7 +53,9 @@ class Shuffle:
     async def handle(self, incoming: Incoming, _: Callable[[Card], Awaitable[None]]) -> Card | None:
         """Deploy at once: in the dispatcher's place, with the rows that it and the engine write."""
         commit = incoming.text.partition("@")[2].partition(" ")[0]
-        plan = Plan(kind=Kind.DEPLOY, app=self.app.name, environment="staging", release=Release(commit), servers=())
+        plan = Plan(
+            kind=Kind.DEPLOY, app=self.app.name, environment="staging", release=Release.of_commit(commit), servers=()
+        )
 
         def deploy(tables: Tables) -> None:
             person = tables.people.named("ana") or tables.people.add("ana")

@@ -164,7 +164,7 @@ def _check_there(said: Told, part: ServerPlan, server: Server, after: There, fou
         return
     name, touched = part.server, _is_touched(said, part)
     new = state is State.SUCCEEDED and plan.kind is not Kind.TASK
-    current = plan.release.commit if new else server.before.current
+    current = plan.release.id if new else server.before.current
     if after.current != current or after.switching != ("" if new or touched else server.before.switching):
         found.untrue.append(f"{state}, but {name} has {after}, not {current}")
     _check_record(said, name, after, found)
@@ -180,7 +180,7 @@ def _check_there(said: Told, part: ServerPlan, server: Server, after: There, fou
 def _check_record(said: Told, name: str, after: There, found: Findings) -> None:
     """What the bot takes to run there."""
     state, row = said.deployment.state, said.running.get(name)
-    if row is None or (row.healthy and row.release.commit != after.current):
+    if row is None or (row.healthy and row.release.id != after.current):
         found.untrue.append(f"{state}, and the bot takes {name} to run {row}, but there is {after.current}")
     elif (
         said.deployment.plan.kind in _RELEASING

@@ -117,5 +117,5 @@ class Judge:
 
 def _standing(release: Release | None) -> There:
     """What is on a server where a release runs well."""
-    commit = release.commit if release else ""
+    commit = (release.code or "") if release else ""
     return There(current=commit, switching="", served=commit, healthy=bool(commit))

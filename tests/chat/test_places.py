@@ -27,7 +27,7 @@ from tests.chat.test_outbox import Platform, drained, running
 SLACK, TELEGRAM = Place("slack", "C0123456SHOP"), Place("telegram", "-1001234567890")
 HOME_SLACK, HOME_TELEGRAM = Place("slack", "C0123456HOME"), Place("telegram", "-100999", "7")
 ASKED = Place("telegram", "1000", private=True)
-RELEASE = Release("1" * 40, "v1")
+RELEASE = Release.of_commit("1" * 40, "v1")
 BOTH = ("slack:C0123456SHOP", "telegram:-1001234567890")
 
 

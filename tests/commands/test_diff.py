@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from deploybot import Changes, Commit, Line, Tone
+from deploybot.domain import ImagesSource, Pin, Release
 from tests.world import V1, V2, World
 
 COMMITS = (Commit("b" * 40, "ana", "Mend the cart", 2.0), Commit("a" * 40, "ben", "Break the cart", 1.0))
@@ -57,3 +58,22 @@ async def test_nothing_is_claimed_of_what_is_not_known(world: World) -> None:
     card = await world.say("diff shop@v1.4")
     assert card.text == "One of them is no longer in the repository, so I cannot show what changed between them."
     assert card.tone is Tone.UNKNOWN
+
+
+WEB = Pin("web", "acme/shop", "1.4", f"sha256:{'1' * 64}")
+
+
+async def test_without_a_commit_the_images_are_all_that_is_known(world: World) -> None:
+    old = Release(ImagesSource((WEB,)))
+    world.releases.runs["shop", "staging"] = old
+    card = await world.say("diff shop@v1.4")
+    assert card.text == f"{old} has no commit, so I cannot show what changed between them."
+    assert card.lines == (Line("images", "web 1.4 sha256:1111111111 → not pinned"),)
+    assert card.tone is Tone.UNKNOWN
+
+
+async def test_the_commit_of_other_images_stays(world: World) -> None:
+    world.releases.runs["shop", "staging"] = V2.with_images([WEB])
+    world.releases.between["v1.4", "v1.4"] = Changes()
+    card = await world.say("diff shop@v1.4")
+    assert card.text == "The commit stays the same."

@@ -83,7 +83,7 @@ async def test_what_never_began_says_why(world: World) -> None:
 async def test_servers_may_have_run_different_releases(world: World) -> None:
     parts = (
         ServerPlan(server="web1", steps=(), replaces=V1),
-        ServerPlan(server="web2", steps=(), replaces=Release("9" * 40)),
+        ServerPlan(server="web2", steps=(), replaces=Release.of_commit("9" * 40)),
     )
     one = deployment(1)
     world.deployments.rows = {1: replace(one, plan=replace(one.plan, servers=parts))}

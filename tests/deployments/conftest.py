@@ -37,7 +37,7 @@ from deploybot.testing import (
 from deploybot.wiring.deployment_wiring import deployments
 from deploybot.wiring.infrastructure import Infrastructure
 
-V1, V2, V3 = (Release(digit * 40, f"v{digit}") for digit in "123")
+V1, V2, V3 = (Release.of_commit(digit * 40, f"v{digit}") for digit in "123")
 PLACE = Place("console", "console")
 HEALTH = "http://127.0.0.1:8000/healthz"
 SECRET = "correct-horse-battery"
@@ -226,7 +226,7 @@ async def make_shop(folder: Path, **environment: object) -> AsyncIterator[Shop]:
     for host in hosts:
         host.script("fetch", Outcome(effect=fetched))
         host.script("switch", GOOD_SWITCH)
-    refs = FakeRefs(folder, v1=V1.commit, v2=V2.commit, v3=V3.commit)
+    refs = FakeRefs(folder, v1=V1.id, v2=V2.id, v3=V3.id)
     async with memory_store(Redactor((SECRET,))) as store:
         shop = Shop(settings_of(folder / "data", **environment), store, FakeServers(hosts), refs, Ticking())
         shop.person = await store.write(_hire)

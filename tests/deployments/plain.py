@@ -10,8 +10,8 @@ from deploybot.deployments.legacy_releases import Legacy
 from deploybot.deployments.planner import Planner
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.target_inspection import GRACE, Inspector
-from deploybot.domain import Manifest, Release, ServerPlan, Step
-from deploybot.ports import Site
+from deploybot.domain import CommitSource, CommitWithImages, Manifest, Release, ReleaseSource, ServerPlan, Step
+from deploybot.ports import Site, Strategy
 from tests.deployments.conftest import Shop
 
 SWITCH = Step(
@@ -25,6 +25,7 @@ class PlainStrategy:
     """`ports.Strategy`. `questions` are the scripts that it asks, `part` is what `deploy` adds to a plan."""
 
     containers: bool = False
+    takes: tuple[type[ReleaseSource], ...] = (CommitSource, CommitWithImages)
     questions: list[str] = field(default_factory=list)
     part: dict[str, Any] = field(default_factory=dict)
     fetches: list[bool] = field(default_factory=list)
@@ -89,16 +90,16 @@ class PlainStrategy:
         return (Step(name="prune", script="prune", env=(("DEPLOYBOT_KEEP", "\n".join(keep)),)),)
 
 
-def inspector_of(shop: Shop, strategy: PlainStrategy, *, grace: float = GRACE) -> Inspector:
+def inspector_of(shop: Shop, strategy: Strategy, *, name: str = "files", grace: float = GRACE) -> Inspector:
     """What looks at servers."""
-    strategies = {"files": strategy}
+    strategies = {name: strategy}
     return Inspector(store=shop.store, servers=shop.hosts, refs=shop.refs, strategies=strategies, grace=grace)
 
 
-def planner_of(shop: Shop, strategy: PlainStrategy) -> Planner:
+def planner_of(shop: Shop, strategy: Strategy, *, name: str = "files") -> Planner:
     """What makes plans."""
-    strategies = {"files": strategy}
-    inspector = inspector_of(shop, strategy)
+    strategies = {name: strategy}
+    inspector = inspector_of(shop, strategy, name=name)
     legacy = Legacy(store=shop.store, servers=shop.hosts, refs=shop.refs, inspector=inspector, strategies=strategies)
     releases = Releases(shop.store, shop.refs, inspector, shop.images)
     return Planner(store=shop.store, inspector=inspector, legacy=legacy, releases=releases, strategies=strategies)

@@ -8,10 +8,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
+from deploybot.deployments import approvals
 from deploybot.deployments.compare_links import compare_url
 from deploybot.deployments.fingerprint import binding_of, config_of, differences, steps_text
-from deploybot.domain import Gate, Kind, Pin, Place, Plan, Release, ServerPlan, Step
+from deploybot.domain import ArtifactSource, Gate, ImagesSource, Kind, Pin, Place, Plan, Release, ServerPlan, Step
+from tests.any_release import RELEASES
 from tests.deployments.conftest import V1, V2, V3, settings_of
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -98,8 +101,8 @@ def test_long_values_are_cut() -> None:
 
 
 def test_a_release_is_a_release_without_a_name() -> None:
-    plan = replace(PLAN, release=Release(NEW))
-    assert binding_of(plan, SETTINGS, ref=None).commit == NEW
+    plan = replace(PLAN, release=Release.of_commit(NEW))
+    assert binding_of(plan, SETTINGS, ref=None).release == Release.of_commit(NEW)
 
 
 def test_the_digest_covers_all_of_it_and_can_be_computed_by_others() -> None:
@@ -149,11 +152,67 @@ def test_steps_are_told_in_their_order_with_the_gate_and_the_way_back() -> None:
 
 def test_a_ref_that_nobody_typed_or_that_is_gone_is_told() -> None:
     old = binding_of(PLAN, SETTINGS, ref="")
-    assert differences(old, replace(old, commit=V3.commit)) == (
+    assert differences(old, replace(old, release=V3.bare())) == (
         "release: the newest of the branch was 2222222222 and is 3333333333",
     )
-    pinned = replace(binding_of(PLAN, SETTINGS, ref="main"), images=(Pin("web", "acme/shop", "1.4", "sha256:a"),))
-    assert differences(pinned, replace(pinned, commit="", images=())) == ("release: `main` was 2222222222 and is gone",)
+    release = V2.with_images([Pin("web", "acme/shop", "1.4", "sha256:a")])
+    pinned = replace(binding_of(PLAN, SETTINGS, ref="main"), release=release)
+    assert differences(pinned, replace(pinned, release=None)) == ("release: `main` was 2222222222 and is gone",)
+
+
+WEB = Pin("web", "acme/shop", "1.4", f"sha256:{'1' * 64}")
+NEW_WEB = replace(WEB, tag="1.5", digest=f"sha256:{'2' * 64}")
+FILE = Release(ArtifactSource("a" * 64), "v3")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (FILE, replace(FILE, ref="latest"), ()),
+        (FILE, Release(ArtifactSource("b" * 64)), ("release: `x` was artifact-aaaaaaaaaa and is artifact-bbbbbbbbbb",)),
+        (FILE, V2, ("release: `x` was artifact-aaaaaaaaaa and is 2222222222",)),
+        (FILE, None, ("release: `x` was artifact-aaaaaaaaaa and is gone",)),
+        (
+            Release(ImagesSource((WEB,))),
+            Release(ImagesSource((NEW_WEB,))),
+            ("image: web was 1.4 sha256:1111111111 and is 1.5 sha256:2222222222",),
+        ),
+        (
+            V2.with_images([WEB]),
+            V3.with_images([NEW_WEB]),
+            (
+                "release: `x` was 2222222222 and is 3333333333",
+                "image: web was 1.4 sha256:1111111111 and is 1.5 sha256:2222222222",
+            ),
+        ),
+        # Of images that are unknown, only the id can differ.
+        (V2.with_images([WEB]), Release.by_id(V2.with_images([WEB]).id), ()),
+        (
+            Release.by_id(f"{V2.id}-{'a' * 12}"),
+            Release.by_id(f"{V2.id}-{'b' * 12}"),
+            ("release: `x` was 2222222222-aaaaaa and is 2222222222-bbbbbb",),
+        ),
+    ],
+)
+def test_whatever_a_release_is_made_of_is_bound(old: Release, new: Release | None, told: tuple[str, ...]) -> None:
+    one = binding_of(replace(PLAN, release=old), SETTINGS, ref="x")
+    assert differences(one, replace(one, release=new)) == told
+
+
+@given(RELEASES, RELEASES)
+def test_two_bindings_match_only_if_the_releases_do(one: Release, other: Release) -> None:
+    bound = binding_of(replace(PLAN, release=one), SETTINGS, ref="x")
+    assert bool(differences(bound, replace(bound, release=other.bare()))) is (one.id != other.id)
+
+
+def test_only_two_commits_have_a_page_that_compares_them() -> None:
+    def page(old: Release, new: Release) -> str:
+        plan = replace(PLAN, release=new, servers=(replace(PART, replaces=None), replace(PART, replaces=old)))
+        return approvals._compare("git@github.com:acme/shop.git", plan)
+
+    assert page(V1, V2) == f"https://github.com/acme/shop/compare/{V1.id}...{V2.id}"
+    assert [page(V1, FILE), page(FILE, V1), page(FILE, FILE), page(V1.with_images([WEB]), V1)] == [""] * 4
+    assert approvals._compare("git@github.com:acme/shop.git", replace(PLAN, servers=())) == ""
 
 
 def test_differences_are_told_in_order_and_uncut_up_to_sixty_characters() -> None:

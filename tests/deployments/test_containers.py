@@ -27,7 +27,7 @@ class ComposedHost(FakeHost):
     config: bytes = b""
 
     async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncIterator[bytes]:
-        release = Release(env["DEPLOYBOT_RELEASE"])
+        release = Release.of_commit(env["DEPLOYBOT_RELEASE"])
         answers = {"compose_config": self.config or configured(release, WEB), "compose_paths": looked(release)}
         self.streams = {name: [answer[:7], answer[7:]] for name, answer in answers.items()}
         async for piece in super().stream(script, env, timeout=timeout):
@@ -119,7 +119,7 @@ async def server() -> ComposedServer:
 async def composed(tmp_path: Path, server: ComposedServer) -> AsyncIterator[Shop]:
     settings = settings_of(tmp_path / "data")
     settings.apps["shop"] = app_of(settings)
-    refs = FakeRefs(tmp_path, v1=V1.commit, v2=V2.commit, v3=V3.commit)
+    refs = FakeRefs(tmp_path, v1=V1.id, v2=V2.id, v3=V3.id)
     async with memory_store() as store:
         shop = Shop(settings, store, FakeServers([server.host], {"web1": server.engine}), refs, Ticking())
         shop.person = await store.write(_hire)

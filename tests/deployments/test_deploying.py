@@ -21,9 +21,9 @@ async def test_a_good_release_runs_everywhere_and_is_recorded(shop: Shop) -> Non
     ended = await shop.deploy(V1)
     assert (ended.state, ended.outcome) == (State.SUCCEEDED, "Everything is healthy.")
     running = await shop.running()
-    assert {name: (row.release.commit, row.healthy) for name, row in running.items()} == {
-        "web1": (V1.commit, True),
-        "web2": (V1.commit, True),
+    assert {name: (row.release.id, row.healthy) for name, row in running.items()} == {
+        "web1": (V1.id, True),
+        "web2": (V1.id, True),
     }
     card = await shop.card(ended.number)
     assert card.title == "#1 shop/production: v1 · first deployment · succeeded"
@@ -57,7 +57,7 @@ async def test_an_unhealthy_release_is_taken_back_from_every_server(shop: Shop) 
     assert "web2: v1 (1111111111) was restored and is healthy." in ended.outcome
     assert "web1: v1 (1111111111) was restored and is healthy." in ended.outcome
     assert "Now running: web1 1111111111; web2 1111111111." in ended.outcome
-    assert {row.release.commit for row in (await shop.running()).values()} == {V1.commit}
+    assert {row.release.id for row in (await shop.running()).values()} == {V1.id}
     assert [one.label for one in (await shop.card(2)).buttons] == ["Try again"]
 
 
@@ -79,7 +79,7 @@ async def test_a_failed_switch_is_put_back(shop: Shop) -> None:
     ended = await shop.deploy(V2)
     assert ended.state is State.RESTORED
     assert ended.tail == ("restart failed",)
-    assert shop.hosts["web2"].server_facts.current == V1.commit
+    assert shop.hosts["web2"].server_facts.current == V1.id
 
 
 async def test_without_a_release_before_nothing_can_be_put_back_and_the_card_says_so(shop: Shop) -> None:
@@ -98,7 +98,7 @@ async def test_a_restoration_that_fails_too_is_no_restored(shop: Shop) -> None:
     why = "step `restore` failed on web1: broken (exit code 1)"
     assert f"web1: v1 (1111111111) could not be restored: {why}." in ended.outcome
     assert (await shop.running())["web1"].healthy is False
-    back = f"rollback shop from production to {V1.commit}"
+    back = f"rollback shop from production to {V1.id}"
     assert {one.label: one.command for one in (await shop.card(2)).buttons}["Roll back"] == back
 
 
@@ -341,7 +341,7 @@ async def test_a_log_that_cannot_be_kept_is_waited_for_and_nothing_starts_twice(
 async def test_what_breaks_inside_the_bot_ends_as_unknown(
     shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shop.refs = Slipping(tmp_path, v1=V1.commit)
+    shop.refs = Slipping(tmp_path, v1=V1.id)
     shop.start_bot()
     ended = await shop.deploy(V1)
     assert ended.state is State.UNKNOWN

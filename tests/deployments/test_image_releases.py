@@ -8,7 +8,19 @@ import pytest
 
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.target_inspection import Inspector
-from deploybot.domain import Changes, Kind, Pin, Plan, Release, Running, State
+from deploybot.domain import (
+    ArtifactSource,
+    Changes,
+    ImagesSource,
+    Kind,
+    Origin,
+    Pin,
+    Plan,
+    RefRule,
+    Release,
+    Running,
+    State,
+)
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Tables
 from deploybot.settings import App, ImageOf
@@ -42,7 +54,7 @@ def of(release: Release, **digests: str) -> Release:
     """A release with images."""
     names = {"web": WEB, "side": SIDE, "gone": "acme/gone"}
     pins = (Pin(service, names[service], "", digest) for service, digest in sorted(digests.items()))
-    return Release(release.commit, release.ref, images=tuple(pins))
+    return release.with_images(tuple(pins))
 
 
 async def ran(
@@ -71,13 +83,14 @@ async def test_one_image_is_exchanged_and_the_rest_stays_in_order(shop: Shop, ap
     await ran(shop, of(V2, web=OLD, side=NEWER))
     found = await releases(shop).resolve(app, shop.production, NEW)
     assert [(pin.service, pin.digest) for pin in found.images] == [("side", NEWER), ("web", NEW)]
-    assert (found.commit, found.found) == (V2.commit, "")
+    assert (found.code, found.has_unknown_images) == (V2.code, False)
 
 
 async def test_a_release_that_was_only_found_there_becomes_one_of_known_images(shop: Shop, app: App) -> None:
-    await ran(shop, Release.by_id(f"{V1.commit}-{'f' * 12}"))
+    await ran(shop, Release.by_id(f"{V1.code}-{'f' * 12}"))
     found = await releases(shop).resolve(app, shop.production, NEW)
-    assert (found.commit, digests(found), found.found) == (V1.commit, {"web": NEW, "side": OLD}, "")
+    assert (found.code, digests(found)) == (V1.code, {"web": NEW, "side": OLD})
+    assert found == Release.of_commit(V1.id, images=found.images)
 
 
 async def test_an_image_that_bot_toml_does_not_name_any_more_is_left_out(shop: Shop, app: App) -> None:
@@ -96,12 +109,12 @@ async def test_a_registry_is_asked_only_for_images_that_are_missing(shop: Shop, 
 
 async def test_where_nothing_runs_an_image_comes_with_the_newest_commit(shop: Shop, app: App) -> None:
     found = await releases(shop).resolve(app, shop.production, NEW)
-    assert (found.commit, digests(found)) == (V1.commit, {"web": NEW, "side": OLD})
+    assert (found.code, digests(found)) == (V1.code, {"web": NEW, "side": OLD})
 
 
 async def test_an_image_comes_in_the_place_of_the_one_before(shop: Shop, app: App) -> None:
     pins = tuple(Pin(service, "acme", "", OLD) for service in ("web", "side"))
-    await ran(shop, Release(V2.commit, images=pins))
+    await ran(shop, Release.of_commit(V2.id, images=pins))
     found = await releases(shop).resolve(app, shop.production, NEW)
     assert [pin.service for pin in found.images] == ["side", "web"]
 
@@ -109,7 +122,7 @@ async def test_an_image_comes_in_the_place_of_the_one_before(shop: Shop, app: Ap
 async def test_a_tag_that_only_an_image_has_means_that_image(shop: Shop, app: App) -> None:
     await ran(shop, of(V2, web=OLD, side=OLD))
     found = await releases(shop).resolve(app, shop.production, "1.5")
-    assert (found.commit, digests(found)) == (V2.commit, {"web": NEW, "side": OLD})
+    assert (found.code, digests(found)) == (V2.code, {"web": NEW, "side": OLD})
     with pytest.raises(UserError, match=r"^1\.5 needs an environment\.$"):
         await releases(shop).resolve(app, None, "1.5")
 
@@ -189,7 +202,7 @@ async def test_without_images_or_without_registries_a_release_is_its_commit(shop
 
 async def test_changes_are_those_between_two_commits(shop: Shop) -> None:
     between = Changes(known=False)
-    shop.refs.between[V1.commit, V2.commit] = between
+    shop.refs.between[V1.id, V2.id] = between
     assert await releases(shop).changes(shop.app, V1, V2) is between
     shop.refs.down = "it is being moved"
     assert await releases(shop).changes(shop.app, of(V1, web=OLD), of(V1, web=NEW)) == Changes()
@@ -213,7 +226,7 @@ async def test_going_back_takes_the_images_it_ran_with_last_in_that_environment(
     assert digests(await releases(shop).resolve(app, shop.production, "v1")) == {"web": OLD, "side": OLD}
     assert digests(await releases(shop).resolve(app, None, "v1", back=True)) == {"web": OLD, "side": OLD}
     never = await releases(shop).resolve(app, shop.production, "v3", back=True)
-    assert (never.commit, digests(never)) == (V3.commit, {"web": OLD, "side": OLD})
+    assert (never.code, digests(never)) == (V3.code, {"web": OLD, "side": OLD})
 
 
 async def test_the_past_reaches_back_over_all_that_did_not_change_what_runs(shop: Shop) -> None:
@@ -225,7 +238,7 @@ async def test_the_past_reaches_back_over_all_that_did_not_change_what_runs(shop
     assert await known.last_good(shop.app, shop.production, before=V2) == V1
     assert await known.last_good(shop.app, shop.production, before=None) == V2
     back = await known.resolve(shop.app, shop.production, "v1", back=True)
-    assert back.commit == V1.commit
+    assert back.code == V1.code
 
 
 async def test_old_images_are_found_behind_many_failures(shop: Shop, app: App) -> None:
@@ -237,12 +250,49 @@ async def test_old_images_are_found_behind_many_failures(shop: Shop, app: App) -
 async def test_what_runs_is_what_the_first_server_that_runs_a_release_says(shop: Shop) -> None:
     await ran(shop, V1, V2)
     web1, web2 = shop.hosts["web1"], shop.hosts["web2"]
-    web2.server_facts = replace(web2.server_facts, current=V2.commit)
+    web2.server_facts = replace(web2.server_facts, current=V2.id)
     assert await releases(shop).current(shop.app, shop.production) == V2
-    web1.server_facts = replace(web1.server_facts, current=V1.commit)
+    web1.server_facts = replace(web1.server_facts, current=V1.id)
     assert await releases(shop).current(shop.app, shop.production) == V1
     web1.down = "it is off"
     assert await releases(shop).current(shop.app, shop.production) == V2
     web2.down = "it is off, too"
     with pytest.raises(Unreachable, match="it is off"):
         await releases(shop).current(shop.app, shop.production)
+
+
+IMAGES_ALONE = Release(ImagesSource((Pin("web", WEB, "1.4", OLD),)), "1.4")
+FILE = Release(ArtifactSource("a" * 64))
+
+
+async def test_an_image_is_exchanged_where_no_commit_is(shop: Shop, app: App) -> None:
+    del app.images["side"]
+    await ran(shop, IMAGES_ALONE)
+    found = await releases(shop).resolve(app, shop.production, NEW)
+    assert (found.code, digests(found), found.ref) == (None, {"web": NEW}, "")
+    assert found.id == Release(ImagesSource((Pin("web", "", "", NEW),))).id
+
+
+async def test_what_differs_without_a_commit_is_unknown(shop: Shop) -> None:
+    known = releases(shop)
+    other = Release(ArtifactSource("b" * 64))
+    for old, new in ((V1, FILE), (FILE, V1), (FILE, other), (IMAGES_ALONE, FILE), (IMAGES_ALONE, of(V1, web=OLD))):
+        assert await known.changes(shop.app, old, new) == Changes(known=False)
+    assert await known.changes(shop.app, FILE, replace(FILE, ref="again")) == Changes()
+
+
+@pytest.mark.parametrize("release", [IMAGES_ALONE, FILE])
+async def test_no_ref_and_no_signature_allow_what_has_no_commit(shop: Shop, release: Release) -> None:
+    known = releases(shop)
+    assert await known.origin(shop.app, shop.production, release) is None
+    limited = shop.production.model_copy(update={"refs": (RefRule(branch="*", tag="*"),), "signed": True})
+    found = await known.origin(shop.app, limited, release, before="branch main")
+    assert found is not None
+    assert (found.ref, found.signature, found.ran) == ("", "", False)
+    assert found.parts == (("ref", "nothing that refs allow"), ("signature", "none that counts"))
+    assert shop.refs.asked == 0
+    # Only what has run well there itself may come back.
+    await ran(shop, release)
+    assert await known.origin(shop.app, limited, release, back=True) == Origin(ran=True)
+    other = Release(ArtifactSource("c" * 64))
+    assert await known.origin(shop.app, limited, other, back=True) != Origin(ran=True)

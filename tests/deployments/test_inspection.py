@@ -45,7 +45,7 @@ async def test_files_come_first_then_all_questions_are_asked(shop: Shop) -> None
     host.streams = {ASKS: [b"con", b"fig"], "compose_paths": [b"paths"]}
     site = await inspector.study(await _site(shop, inspector), V1)
     assert site.answers == {ASKS: b"config", "compose_paths": b"paths"}
-    assert site.facts.have == (V1.commit,)
+    assert site.facts.have == (V1.id,)
     assert [one.script for one in host.started] == ["fetch", ASKS, "compose_paths"]
     assert host.started[0].deadline == 30.0
     assert strategy.checked == [V1]

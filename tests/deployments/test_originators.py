@@ -9,6 +9,7 @@ import pytest
 from deploybot.autodeploy.watched_sources import IMAGES
 from deploybot.deployments.originators import authors_of, brought_by, unknown_cause
 from deploybot.domain import (
+    ArtifactSource,
     Author,
     Changes,
     CommitAuthor,
@@ -22,6 +23,7 @@ from deploybot.domain import (
     State,
     Trigger,
     image_key,
+    ref_key,
 )
 from deploybot.ports import Tables
 from deploybot.testing import memory_store
@@ -37,7 +39,11 @@ def pin(service: str, digest: str) -> Pin:
 def plan(*pins: Pin, before: Release | None = None, **more: object) -> Plan:
     servers = (ServerPlan(server="web1", replaces=before, steps=()),)
     made = Plan(
-        kind=Kind.DEPLOY, app="shop", environment="production", release=Release("1" * 40, images=pins), servers=servers
+        kind=Kind.DEPLOY,
+        app="shop",
+        environment="production",
+        release=Release.of_commit("1" * 40, images=pins),
+        servers=servers,
     )
     return replace(made, **more)  # type: ignore[arg-type]
 
@@ -49,7 +55,7 @@ def deployment(tables: Tables, of: Plan, *, source: str = IMAGES) -> Deployment:
             app="shop",
             environment="production",
             source=source,
-            commit=of.release.commit,
+            commit=of.release.id,
             release="r",
             ref="",
             why="",
@@ -64,7 +70,7 @@ async def test_who_pushed_each_new_image_under_its_tag_is_known() -> None:
 
         def look(tables: Tables) -> None:
             ana = tables.people.add("ana", ANA)
-            before = Release("1" * 40, images=(pin("web", OLD), pin("worker", OTHER)))
+            before = Release.of_commit("1" * 40, images=(pin("web", OLD), pin("worker", OTHER)))
             one = deployment(tables, plan(pin("web", NEW), pin("worker", OTHER), before=before))
             assert unknown_cause(tables, one) == "no webhook reported who triggered it"
             assert brought_by(tables, one) == ()
@@ -75,6 +81,19 @@ async def test_who_pushed_each_new_image_under_its_tag_is_known() -> None:
             assert brought_by(tables, one) == (ana.id,)
             tables.wishes.bring("shop", image_key("ghcr.io/acme/web", "1", NEW), Author("", CI), 2.0)
             assert unknown_cause(tables, one) == "somebody triggered it from an unknown account"
+
+        await store.write(look)
+
+
+async def test_of_a_push_without_a_commit_the_cause_is_unknown() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            tables.people.add("ana", ANA)
+            one = deployment(tables, plan(release=Release(ArtifactSource("a" * 64))), source="heads/main")
+            tables.wishes.bring("shop", ref_key("heads/main", "1" * 40), Author("Ana", ANA), 1.0)
+            assert unknown_cause(tables, one) == "no webhook reported who triggered it"
+            assert brought_by(tables, one) == ()
 
         await store.write(look)
 
@@ -136,7 +155,8 @@ async def test_what_is_not_known_of_the_authors() -> None:
             assert authors_of(tables, plan(changes=Changes(total=3), kind=Kind.TASK)) == ((), "")
             assert authors_of(tables, plan(changes=Changes(total=3), kind=Kind.ROLLBACK)) == not_known
             several = tuple(
-                ServerPlan(server=name, replaces=Release(name[-1] * 40), steps=()) for name in ("web1", "web2")
+                ServerPlan(server=name, replaces=Release.of_commit(name[-1] * 40), steps=())
+                for name in ("web1", "web2")
             )
             assert authors_of(tables, plan(changes=changes(ADA), servers=several)) == not_known
             many = [CommitAuthor(f"P{number}", f"p{number}@example.com") for number in range(5)]

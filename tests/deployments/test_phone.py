@@ -17,6 +17,7 @@ from deploybot.chat.telegram.telegram_rendering import page_of
 from deploybot.deployments.deployment_card import deployment_card, end_card, plan_card
 from deploybot.deployments.phone_rows import rows_of
 from deploybot.domain import (
+    ArtifactSource,
     Binding,
     Changes,
     Commit,
@@ -25,6 +26,7 @@ from deploybot.domain import (
     EffectKind,
     Gate,
     Identity,
+    ImagesSource,
     Kind,
     Phase,
     Pin,
@@ -41,7 +43,7 @@ from deploybot.domain import (
 from tests.doubles.slack.mrkdwn import read_blocks
 from tests.doubles.telegram.markup import read
 
-V1, V2 = Release("1" * 40, "v1", "Older", "Ben"), Release("2" * 40, "v2", "Faster checkout", "Ann")
+V1, V2 = Release.of_commit("1" * 40, "v1", "Older", "Ben"), Release.of_commit("2" * 40, "v2", "Faster checkout", "Ann")
 DIGEST = f"sha256:{'d' * 64}"
 STEPS = tuple(Step(name=name, script=name) for name in ("fetch", "build"))
 SWITCH = Step(name="switch", script="switch", switches=True)
@@ -86,7 +88,7 @@ def deployment_of(plan: Plan, state: State, **more: Any) -> Deployment:  # noqa:
 
 
 def request_of(**more: Any) -> Request:  # noqa: ANN401  keys of a request
-    binding = Binding(ref="v2", commit=V2.commit, config=(), replaces=(), steps=())
+    binding = Binding(ref="v2", release=V2.bare(), config=(), replaces=(), steps=())
     made = Request(
         deployment=1234, binding=binding, wanted=1, approvers=("approver",), expires=7200.0, remind_at=9.0,
         compare="https://git.example.com/acme/shop/compare/v1...v2",
@@ -239,12 +241,12 @@ def test_what_is_cut_was_masked_before(before: int) -> None:
 @pytest.mark.parametrize("state", [*State])
 @pytest.mark.parametrize("kind", [*Kind])
 def test_what_a_card_leaves_out_is_in_its_details(kind: Kind, state: State) -> None:
-    release = replace(V2, images=(Pin("web", "registry.example.com/acme/shop", "1.4", DIGEST),))
+    release = V2.with_images([Pin("web", "registry.example.com/acme/shop", "1.4", DIGEST)])
     plan = plan_of(2, kind=kind, release=release, warnings=tuple(f"warning {number}" for number in range(8)))
     deployment = deployment_of(plan, state, reason=REASON, needs_approval=True)
     card = deployment_card(deployment, (), request=request_of())
     shown = f"{card.text}\n{card.details}"
-    for fact in (V2.commit, DIGEST, "Faster checkout — Ann", "abcabcabcabc", "switch (at most 15 min)", REASON):
+    for fact in (V2.id, DIGEST, "Faster checkout — Ann", "abcabcabcabc", "switch (at most 15 min)", REASON):
         assert fact in shown
     for fact in ("health: http http://127.0.0.1:8000/healthz within 1 min; if it fails: switch", "4 more", "Çelik Öz"):
         assert fact in shown
@@ -260,7 +262,7 @@ def test_titles() -> None:
         return plan_card(plan).title.removesuffix(" · dry run")
 
     one = plan_of(1).servers[0]
-    main = [Release(sha * 40, "main") for sha in "ab"]
+    main = [Release.of_commit(sha * 40, "main") for sha in "ab"]
     assert title(plan_of(kind=Kind.ROLLBACK)) == "shop/production: v1 → v2 (rollback)"
     assert title(plan_of(kind=Kind.RESTART)) == "shop/production: restart"
     assert title(plan_of(kind=Kind.TASK, task="migrate")) == "shop/production: run migrate"
@@ -268,10 +270,48 @@ def test_titles() -> None:
     assert title(plan_of(servers=(replace(one, replaces=V2),))) == "shop/production: v2 again"
     moved = plan_of(release=main[1], servers=(replace(one, replaces=main[0]),))
     assert title(moved) == "shop/production: aaaaaaaaaa → bbbbbbbbbb"
-    bare = plan_of(release=Release("c" * 40), servers=(replace(one, replaces=Release("d" * 40)),))
+    bare = plan_of(release=Release.of_commit("c" * 40), servers=(replace(one, replaces=Release.of_commit("d" * 40)),))
     assert title(bare) == "shop/production: dddddddddd → cccccccccc"
-    several = tuple(replace(one, server=name, replaces=Release(name[-1] * 40, name)) for name in ("v3", "v4", "v5"))
+    several = tuple(
+        replace(one, server=name, replaces=Release.of_commit(name[-1] * 40, name)) for name in ("v3", "v4", "v5")
+    )
     assert title(plan_of(servers=several)) == "shop/production: v3, v4, … → v2"
+
+
+WEB = Pin("web", "registry.example.com/acme/shop", "1.4", DIGEST)
+NEW_WEB = replace(WEB, tag="1.5", digest=f"sha256:{'e' * 64}")
+FILE = Release(ArtifactSource("a" * 64), "v3")
+
+
+def test_a_release_without_a_commit_is_shown_as_exactly() -> None:
+    (one,) = plan_of(1, changes=Changes(known=False)).servers
+    old, new = Release(ImagesSource((WEB,))), Release(ImagesSource((NEW_WEB,)))
+    plan = plan_of(1, release=new, changes=Changes(known=False), servers=(replace(one, replaces=old),))
+    card = deployment_card(deployment_of(plan, State.FAILED), ())
+    details = {line.name: line.text for line in card.details}
+    assert card.title.startswith("#1234 shop/production: web 1.4 → 1.5 ")
+    assert (details["release"], details["image web"]) == (new.id, f"1.5, {NEW_WEB.reference}")
+    assert [button.command for button in card.buttons if button.label == "Try again"] == [
+        "deploy shop@#1234 to production"
+    ]
+    file = plan_of(1, release=FILE, changes=Changes(known=False), servers=(replace(one, replaces=old),))
+    card = deployment_card(deployment_of(file, State.SUCCEEDED), ())
+    assert card.title.startswith(f"#1234 shop/production: {old.short} → v3 ")
+    assert {line.name: line.text for line in card.details}["release"] == f"v3, {FILE.id}"
+
+
+def test_the_way_back_to_what_no_ref_means_names_none() -> None:
+    (one,) = plan_of(1).servers
+    begun = rows_done(plan_of(1))[2]
+    for before, command in (
+        (V1, f"rollback shop from production to {V1.id}"),
+        (V1.with_images([WEB]), "rollback shop from production"),
+        (Release.by_id(V1.with_images([WEB]).id), "rollback shop from production"),
+        (FILE, "rollback shop from production"),
+    ):
+        plan = plan_of(1, servers=(replace(one, replaces=before),))
+        buttons = deployment_card(deployment_of(plan, State.FAILED), [begun]).buttons
+        assert [button.command for button in buttons if button.label == "Roll back"] == [command]
 
 
 def test_one_word_for_each_end() -> None:
@@ -286,7 +326,7 @@ def test_one_word_for_each_end() -> None:
     for state, word in words.items():
         assert deployment_card(deployment_of(plan_of(), state), ()).title.endswith(f"· {word}")
     one = plan_of(1).servers[0]
-    for other in (Release("9" * 40, "v0"), None):
+    for other in (Release.of_commit("9" * 40, "v0"), None):
         mixed = plan_of(servers=(one, replace(one, server="web2", replaces=other)))
         assert deployment_of(mixed, State.RESTORED).word == "failed, rolled back to what ran before"
 

@@ -11,12 +11,28 @@ from dataclasses import replace
 import pytest
 
 from deploybot.deployments.planner import digest_of
-from deploybot.domain import Changes, Commit, Gate, Kind, Manifest, Plan, Release, Running, ServerPlan
+from deploybot.domain import (
+    ArtifactSource,
+    Changes,
+    Commit,
+    Gate,
+    ImagesSource,
+    Kind,
+    Manifest,
+    Pin,
+    Plan,
+    Release,
+    ReleaseSource,
+    Running,
+    ServerPlan,
+)
 from deploybot.errors import NoImage, UserError
 from deploybot.ports import Site, Tables
+from deploybot.strategies import STRATEGIES
 from tests.deployments.conftest import V1, V2, V3, Shop
 from tests.deployments.plain import BACK, SWITCH, PlainStrategy, planner_of
 
+PIN = Pin("web", "acme/shop", "1.4", f"sha256:{'1' * 64}")
 GATE = Gate(kind="command", target="curl -f localhost", within=20.0)
 
 
@@ -40,7 +56,7 @@ async def _recorded(shop: Shop, release: Release, *names: str) -> None:
 async def test_a_plan_has_a_part_for_each_server_in_their_order(shop: Shop) -> None:
     strategy = PlainStrategy()
     _runs(shop, V1, "web1", "web2")
-    shop.refs.between[V1.commit, V2.commit] = changes = Changes(commits=(Commit("c" * 40, "ana", "Fix", 1.0),), total=1)
+    shop.refs.between[V1.id, V2.id] = changes = Changes(commits=(Commit("c" * 40, "ana", "Fix", 1.0),), total=1)
     plan = await planner_of(shop, strategy).deploy(shop.app, shop.production, V2, remove_orphans=True)
     assert [part.server for part in plan.servers] == ["web1", "web2"]
     assert [part.replaces for part in plan.servers] == [Release.by_id(V1.id)] * 2
@@ -54,6 +70,42 @@ async def test_a_plan_has_a_part_for_each_server_in_their_order(shop: Shop) -> N
         ("web1", True, V2, False),
         ("web2", True, V2, False),
     ]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (ImagesSource((PIN,)), "1.4 (web 1.4 sha256:1111111111) is images"),
+        (ImagesSource((), "f" * 64), "1.4 (image-ffffffffff) is images"),
+        (ArtifactSource("a" * 64), "1.4 (artifact-aaaaaaaaaa) is an artifact"),
+        (None, "1.4 () is no release"),
+    ],
+)
+async def test_what_a_strategy_does_not_take_is_refused_before_a_server_is_asked(
+    shop: Shop, name: str, source: ReleaseSource | None, words: str
+) -> None:
+    app = shop.app.model_copy(update={"strategy": name})
+    for server in ("web1", "web2"):
+        shop.hosts[server].down = "nobody may ask it"
+    with pytest.raises(UserError) as caught:
+        await planner_of(shop, STRATEGIES[name], name=name).deploy(app, shop.production, Release(source, "1.4"))
+    takes = "a commit or a commit with images"
+    assert caught.value.sentence == f"{words}, and strategy `{name}` of shop deploys {takes}."
+    assert caught.value.hint == f"Name {takes}, or change apps.shop.strategy in bot.toml."
+
+
+async def test_a_strategy_gets_what_it_takes(shop: Shop) -> None:
+    strategy = PlainStrategy(takes=(ArtifactSource,))
+    release = Release(ArtifactSource("a" * 64))
+    plan = await planner_of(shop, strategy).deploy(shop.app, shop.production, release)
+    assert (plan.release, [one for _, one, _, _ in strategy.deployed]) == (release, [release] * 2)
+    assert plan.changes == Changes(known=False)
+    _runs(shop, release, "web1", "web2")
+    restart = await planner_of(shop, strategy).restart(shop.app, shop.production)
+    assert restart.release == release
+    with pytest.raises(UserError, match="is a commit, and strategy `files` of shop deploys an artifact"):
+        await planner_of(shop, strategy).deploy(shop.app, shop.production, V1)
 
 
 async def test_the_first_release_changes_nothing_that_is_known(shop: Shop) -> None:
@@ -228,7 +280,7 @@ async def test_files_are_put_there_from_scratch_for_a_new_plan_only(shop: Shop) 
     assert strategy.fetches == [True, False]
 
 
-@pytest.mark.parametrize(("ref", "found"), [("v2", V2.commit), ("gone", None)])
+@pytest.mark.parametrize(("ref", "found"), [("v2", V2.id), ("gone", None)])
 async def test_what_a_ref_means_now(shop: Shop, ref: str, found: str | None) -> None:
     release = await planner_of(shop, PlainStrategy()).meaning(shop.app, shop.production, ref)
-    assert (release and release.commit) == found
+    assert (release and release.id) == found

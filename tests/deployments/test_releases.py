@@ -56,7 +56,7 @@ async def test_colon_refs(shop: Shop) -> None:
     await shop.deploy(V2)
     assert await releases.resolve(shop.app, shop.production, ":current") == V2
     assert await releases.resolve(shop.app, shop.production, ":previous") == V1
-    assert (await releases.resolve(shop.app, shop.production, "v3")).commit == V3.commit
+    assert (await releases.resolve(shop.app, shop.production, "v3")).id == V3.id
     with pytest.raises(UserError, match=":next is not a ref"):
         await releases.resolve(shop.app, shop.production, ":next")
     with pytest.raises(UserError, match="needs an environment"):
@@ -65,12 +65,12 @@ async def test_colon_refs(shop: Shop) -> None:
 
 async def test_the_newest_refs_are_offered(shop: Shop) -> None:
     await shop.deploy(V1)
-    shop.refs.branches = {"main": V2.commit, **{f"topic{n}": V3.commit for n in range(9)}}
-    shop.refs.tags = {f"v{n}": V1.commit if n == 9 else V3.commit for n in range(9, 0, -1)}
+    shop.refs.branches = {"main": V2.id, **{f"topic{n}": V3.id for n in range(9)}}
+    shop.refs.tags = {f"v{n}": V1.id if n == 9 else V3.id for n in range(9, 0, -1)}
     offered = await shop.deployments.releases.offered(shop.app, shop.production)
     refs = ["main", "v9", "v8", "v7", "v6", "topic0", "topic1", "topic2"]
     assert offered == tuple((f"{ref} · runs" if ref == "v9" else ref, ref) for ref in refs)
-    shop.refs.branches = {"main": V2.commit}
+    shop.refs.branches = {"main": V2.id}
     refs = ["main", "v9", "v8", "v7", "v6", "v5", "v4", "v3"]
     assert [ref for _, ref in await shop.deployments.releases.offered(shop.app, shop.production)] == refs
 
@@ -78,8 +78,8 @@ async def test_the_newest_refs_are_offered(shop: Shop) -> None:
 async def test_refs_that_the_environment_excludes_are_not_offered(shop: Shop) -> None:
     rules = (RefRule(branch="main", tag="main"), RefRule(tag="v*", on="main"), RefRule(tag="x*", on="stable"))
     limited = shop.production.model_copy(update={"refs": rules})
-    shop.refs.branches = {"main": V2.commit, "topic": V3.commit, "v9": V3.commit}
-    shop.refs.tags = {"v1": V1.commit, "x1": V1.commit, "nightly": V1.commit}
+    shop.refs.branches = {"main": V2.id, "topic": V3.id, "v9": V3.id}
+    shop.refs.tags = {"v1": V1.id, "x1": V1.id, "nightly": V1.id}
     offered = await shop.deployments.releases.offered(shop.app, limited)
     assert [ref for _, ref in offered] == ["main", "v1"]
 

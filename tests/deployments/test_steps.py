@@ -41,16 +41,16 @@ async def test_a_step_gets_a_row_with_an_id_that_nobody_can_guess(bench: Bench) 
 
 async def test_a_step_is_written_down_told_started_with_its_values_and_ended(bench: Bench) -> None:
     uploads = (
-        ServerUpload(kind=UploadKind.BUNDLE, commit=V2.commit, target="/srv/shop/b", have=(V1.commit,)),
-        ServerUpload(kind=UploadKind.ARCHIVE, commit=V1.commit, target="/srv/shop/a"),
+        ServerUpload(kind=UploadKind.BUNDLE, commit=V2.id, target="/srv/shop/b", have=(V1.id,)),
+        ServerUpload(kind=UploadKind.ARCHIVE, commit=V1.id, target="/srv/shop/a"),
     )
     bench.host.script("build", Outcome(log=b"one\ntwo\n"))
     row = await bench.run(replace(STEP, env=(("A", "1"), ("B", "2")), uploads=uploads), secrets={"B": "secret"})
     (started,) = bench.host.started
     assert (started.script, dict(started.env), started.deadline) == ("build", {"A": "1", "B": "secret"}, 100)
     assert bench.host.uploads == {
-        "/srv/shop/b": f"bundle of {V2.commit} without {V1.commit}\n".encode(),
-        "/srv/shop/a": f"archive of {V1.commit}\n".encode(),
+        "/srv/shop/b": f"bundle of {V2.id} without {V1.id}\n".encode(),
+        "/srv/shop/a": f"archive of {V1.id}\n".encode(),
     }
     assert bench.told == [StepState.PENDING, StepState.DONE]
     assert (row.state, row.code, row.offset, row.size, row.finished) == (StepState.DONE, 0, 8, 8, bench.clock.now())

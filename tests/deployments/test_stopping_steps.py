@@ -67,7 +67,7 @@ async def test_a_job_that_an_earlier_bot_started_is_followed_and_not_started_aga
     row = await bench.keep(StepState.STARTED)
     await bench.host.start(row.job, "build", {}, deadline=100)
     bench.host.calls.clear()
-    upload = ServerUpload(kind=UploadKind.ARCHIVE, commit=V1.commit, target="/srv/shop/a")
+    upload = ServerUpload(kind=UploadKind.ARCHIVE, commit=V1.id, target="/srv/shop/a")
     assert (await bench.run(replace(STEP, uploads=(upload,)))).state is StepState.DONE
     assert set(bench.host.calls) == {"poll"}
     assert bench.host.limits[0] == 0, "at first it is asked for its state alone"

@@ -60,8 +60,8 @@ async def test_it_waits_for_its_time_and_holds_up_nobody(shop: Shop) -> None:
     ended = await shop.end_of(1)
     assert (ended.state, ended.started >= ended.not_before) == (State.SUCCEEDED, True)
     # It was planned anew: it replaces what was deployed meanwhile.
-    assert {part.replaces.commit for part in ended.plan.servers if part.replaces} == {V1.commit}
-    assert {row.release.commit for row in (await shop.running()).values()} == {V2.commit}
+    assert {part.replaces.id for part in ended.plan.servers if part.replaces} == {V1.id}
+    assert {row.release.id for row in (await shop.running()).values()} == {V2.id}
 
 
 async def test_it_is_cancelled_while_it_waits(shop: Shop) -> None:
@@ -103,7 +103,7 @@ async def test_its_time_comes_while_another_runs(shop: Shop) -> None:
     await shop.end_of(2)
     shop.hosts["web1"].script("fetch", Outcome())
     assert [(await shop.end_of(number)).state for number in (1, 3)] == [State.SUCCEEDED] * 2
-    assert {row.release.commit for row in (await shop.running()).values()} == {V3.commit}
+    assert {row.release.id for row in (await shop.running()).values()} == {V3.id}
 
 
 async def test_a_new_bot_keeps_the_time(shop: Shop) -> None:

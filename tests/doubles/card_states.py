@@ -30,7 +30,7 @@ from tests.events.test_storms import alert, hear_at_once
 from tests.parity.ways import Way
 from tests.status.test_status import Town
 
-V1, V2 = Release("1" * 40, "v1.3", "Show the stock"), Release("8" * 40, "v1.4", "Faster checkout")
+V1, V2 = Release.of_commit("1" * 40, "v1.3", "Show the stock"), Release.of_commit("8" * 40, "v1.4", "Faster checkout")
 CHANGES = Changes(
     commits=(
         Commit("8" * 40, "Ann", "Faster checkout", 0.0),

@@ -101,7 +101,7 @@ async def test_a_push_is_deployed_and_announced_with_no_hand_on_it(
         commit = await asyncio.to_thread(forge.push, "pushed")
         await until_served(files_shop, "pushed")
         deployment = await office.end_of(1)
-        assert (deployment.state, deployment.plan.release.commit) == (State.SUCCEEDED, commit)
+        assert (deployment.state, deployment.plan.release.id) == (State.SUCCEEDED, commit)
         post = await double.scene.until(lambda post: "· succeeded" in post.text, within=30)
         assert "by deploybot: push to main by ana" in post.text
         assert post.channel == ROOM
@@ -112,7 +112,7 @@ async def test_a_push_is_deployed_and_announced_with_no_hand_on_it(
     for _ in range(2):
         async with open_office(files_shop.path) as office:
             await until_served(files_shop, "missed")
-            assert (await office.end_of(2)).plan.release.commit == commit
+            assert (await office.end_of(2)).plan.release.id == commit
             await office.bot.by_itself.automatic.look(office.settings.apps["shop"])  # type: ignore[union-attr]
             app = office.settings.apps["shop"]
             assert [one.number for one in await office.bot.deployments.history(app, None, 9)] == [2, 1]

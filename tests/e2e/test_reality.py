@@ -136,7 +136,7 @@ async def test_going_back_starts_from_what_runs(engine: Engine, shop: Repo, tmp_
         assert shop.sha("sick")[:10] in diff
         rolled = await world.office.deploy("rollback shop")
         ended(rolled, State.SUCCEEDED)
-        assert rolled.plan.release.commit == shop.sha("v2")
+        assert rolled.plan.release.id == shop.sha("v2")
         assert world.page() == "v2"
 
 

@@ -122,21 +122,28 @@ class Channel:
 
     async def runs(self, environment: str, commit: str, *, healthy: bool = True, replaces: str = "") -> None:
         """Have the bot deploy a commit to all servers of an environment."""
+        before = Release.of_commit(replaces) if replaces else None
+        await self.runs_release(environment, Release.of_commit(commit), healthy=healthy, replaces=before)
+
+    async def runs_release(
+        self, environment: str, release: Release, *, healthy: bool = True, replaces: Release | None = None
+    ) -> None:
+        """Have the bot deploy a release to all servers of an environment."""
 
         def work(tables: Tables) -> None:
             person = tables.people.named("ana")
             assert person is not None
-            before = ServerPlan(server="web1", steps=(), replaces=Release(replaces)) if replaces else None
+            before = ServerPlan(server="web1", steps=(), replaces=replaces) if replaces else None
             plan = Plan(
                 kind=Kind.DEPLOY,
                 app="shop",
                 environment=environment,
-                release=Release(commit),
+                release=release,
                 servers=(before,) if before else (),
             )
             made = tables.deployments.add(plan, requester=person, reason="", place=None, now=self.clock.now())
             for server in self.settings.apps["shop"].environments[environment].servers:
-                row = Running("shop", environment, server, Release(commit), made.number, self.clock.now(), healthy)
+                row = Running("shop", environment, server, release, made.number, self.clock.now(), healthy)
                 tables.running.put(row)
             for state in (State.RUNNING, State.SUCCEEDED):
                 self.telling.deployed(tables, tables.deployments.move(made.number, state, now=self.clock.now()))

@@ -10,6 +10,7 @@ import pytest
 from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import (
     Alert,
+    ArtifactSource,
     BuildState,
     Change,
     Deployed,
@@ -18,6 +19,7 @@ from deploybot.domain import (
     Note,
     Ping,
     Published,
+    Release,
     Synced,
     Tagged,
     ToldCommit,
@@ -261,6 +263,15 @@ async def test_promotion_is_offered_as_soon_as_the_bot_has_deployed_it(channel: 
     assert [*labels(pushed)] == ["Show diff"]
     assert [*labels(built)] == ["Promote to production", "Show diff"]
     await channel.runs("staging", sha(9), replaces=sha(2))
+    pushed, built = await channel.messages()
+    assert [*labels(pushed)] == ["Deploy to staging", "Show diff"]
+    assert [*labels(built)] == ["Deploy to staging", "Show diff"]
+
+
+async def test_a_release_without_a_commit_takes_the_one_before_it_away(channel: Channel) -> None:
+    await channel.hear(push(), build(PASSED))
+    await channel.runs("staging", sha(2))
+    await channel.runs_release("staging", Release(ArtifactSource("a" * 64)), replaces=Release.of_commit(sha(2)))
     pushed, built = await channel.messages()
     assert [*labels(pushed)] == ["Deploy to staging", "Show diff"]
     assert [*labels(built)] == ["Deploy to staging", "Show diff"]

@@ -24,7 +24,7 @@ async def test_releases_are_taken_over_and_gone_back_to(house: House, repo: Repo
         await house.deployed(one)
     part = await house.plan("v3")
     assert house.host.scripts == ["adopt show", "adopt mark"]
-    assert part.replaces == Release(now)
+    assert part.replaces == Release.of_commit(now)
     assert [step.name for step in part.restore] == ["restore"]
     await house.run(part)
     assert (server.current() / "page").read_text() == "v3"
@@ -89,7 +89,7 @@ async def test_links_are_no_marks(house: House, repo: Repo) -> None:
     mark.unlink()
     mark.symlink_to(server.directory / "releases" / commit / "page")
     await house.deployed(commit)
-    site = site_of(server.app, replace((await house.site()).facts, legacy=(commit,)), Release(commit))
+    site = site_of(server.app, replace((await house.site()).facts, legacy=(commit,)), Release.of_commit(commit))
     assert (await house.legacy.adopt(site)).facts.releases == ()
 
 
@@ -120,3 +120,15 @@ async def test_a_server_that_goes_away_is_said(house: House, repo: Repo) -> None
     house.host.down = ""
     (house.server.directory / ".deploybot").write_text("in the way")
     assert (await house.legacy.adopt(site)).facts.releases == ()
+
+
+@pytest.mark.parametrize("release", [f"image-{'f' * 64}", f"artifact-{'f' * 64}"])
+async def test_what_the_version_before_could_not_make_is_not_taken_over(house: House, repo: Repo, release: str) -> None:
+    now = made_before(house.server, repo, "v1", current=True)
+    (house.server.directory / "releases" / now).rename(house.server.directory / "releases" / release)
+    (house.server.directory / "current").unlink()
+    (house.server.directory / "current").symlink_to(f"releases/{release}")
+    await house.deployed(release)
+    site = await house.site()
+    assert (site.facts.current, site.facts.legacy, site.facts.releases) == (release, (release,), ())
+    assert house.host.scripts == []

@@ -21,7 +21,7 @@ from deploybot.observed_state import DifferenceKind, Judgement, Serving, has_end
 
 ONE, TWO, THREE = (f"sha256:{digit * 64}" for digit in "123")
 DB = f"sha256:{'d' * 64}"
-V1, V2 = Release("1" * 40, "v1"), Release("2" * 40, "v2")
+V1, V2 = Release.of_commit("1" * 40, "v1"), Release.of_commit("2" * 40, "v2")
 NOW = 1_795_224_300.0
 OURS = (("deploybot.release", V2.id), ("deploybot.settings", "s2"))
 RUNNING = Running("shop", "production", "web1", V2, 4, NOW - 100, healthy=True)
@@ -200,7 +200,7 @@ def test_half_switched_is_partly() -> None:
 
 def test_a_pin_is_compared_where_no_images_were_recorded() -> None:
     pin = Pin("web", "acme/shop", "1.4.3", THREE)
-    running = replace(RUNNING, release=replace(V2, images=(pin,)))
+    running = replace(RUNNING, release=V2.with_images([pin]))
     facts = replace(FACTS, current=running.release.id, releases=(running.release.id,))
     web = replace(WEB, labels=(("deploybot.image", pin.reference),))
     assert judge(seen(web, facts=facts), running, None).differences == ()

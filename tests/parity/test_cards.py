@@ -32,7 +32,10 @@ from deploybot.domain import (
 from tests.chat import cards
 from tests.parity.ways import Way
 
-V1, V2 = Release("1" * 40, "v1.3", "Older", "Ben"), Release("2" * 40, "v1.4", "Faster checkout", "Ann Example")
+V1, V2 = (
+    Release.of_commit("1" * 40, "v1.3", "Older", "Ben"),
+    Release.of_commit("2" * 40, "v1.4", "Faster checkout", "Ann Example"),
+)
 CHANGES = Changes(
     commits=tuple(
         Commit(f"{number:040}", "Çelik Öz", f"Change <{number}> of *everything* & more", 0.0) for number in range(5)
@@ -91,7 +94,7 @@ def requests() -> Iterator[Card]:
     plan = Plan(
         kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=servers, changes=CHANGES
     )  # fmt: skip
-    binding = Binding(ref="v1.4", commit=V2.commit, config=(), replaces=(), steps=())
+    binding = Binding(ref="v1.4", release=V2.bare(), config=(), replaces=(), steps=())
     ben, cem = Approval(1, "ben", 5.0), Approval(2, "cem", 6.0, counts=False)
     for verdict, code, approved in itertools.product(RequestVerdict, (False, True), ((), (ben, cem))):
         ended = State.WAITING if verdict is RequestVerdict.NONE else State.CANCELLED

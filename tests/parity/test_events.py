@@ -52,12 +52,12 @@ async def told(folder: Path) -> AsyncIterator[Told]:
 
 
 def at_noon(state: BuildState, **more: object) -> Event:
-    return build(state, commit=V2.commit, **more)  # type: ignore[arg-type]
+    return build(state, commit=V2.id, **more)  # type: ignore[arg-type]
 
 
 async def test_a_push_and_its_builds_until_somebody_deploys_it(tmp_path: Path) -> None:
     async with told(tmp_path) as room:
-        await room.hear(push(after=V2.commit, total=500), at_noon(BuildState.QUEUED))
+        await room.hear(push(after=V2.id, total=500), at_noon(BuildState.QUEUED))
         await room.see("shop: 500 commits to develop by Ana Ruiz", "Change number 2 — Ana Ruiz", "— queued")
         await room.hear(at_noon(BuildState.RUNNING), at_noon(BuildState.PASSED, name="lint"))
         await room.see("— building", "lint #2  green, 2 min")
@@ -70,7 +70,7 @@ async def test_a_push_and_its_builds_until_somebody_deploys_it(tmp_path: Path) -
         assert ("lint #2", "https://git.example.com/runs/2") in card.links
         await slack.double.press(slack.user("ben"), card, "Deploy to staging")
         heard = (await slack.next_heard()).incoming
-        assert (heard.text, heard.identity) == (f"deploy shop@{V2.commit} to staging", slack.identity("ben"))
+        assert (heard.text, heard.identity) == (f"deploy shop@{V2.id} to staging", slack.identity("ben"))
 
 
 async def test_whatever_stands_in_events_both_chats_take_it_and_nobody_is_woken(

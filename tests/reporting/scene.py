@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deploybot.backoff import Backoff
 from deploybot.config.whole_settings import whole_settings
-from deploybot.domain import Deployment, Kind, State
+from deploybot.domain import Deployment, Kind, Release, State
 from deploybot.events.deployment_reports import Reporter
 from deploybot.ports import Tables
 from deploybot.reporting.otel_reporter import Otel
@@ -92,12 +92,19 @@ class Scene:
         kind: Kind = Kind.DEPLOY,
         app: str = "shop",
         reason: str = "",
+        release: Release | None = None,
     ) -> Deployment:
-        """A deployment of the `number`th commit that goes through these states, each told in its own transaction."""
+        """A deployment of the `number`th commit, or of another release, that goes through these states.
+
+        Each is told in its own transaction.
+        """
+
+        what = plan(number, app=app, environment=environment, kind=kind)
+        what = replace(what, release=release or what.release)
 
         def begin(tables: Tables) -> Deployment:
             made = tables.deployments.add(
-                plan(number, app=app, environment=environment, kind=kind),
+                what,
                 requester=ann(tables),
                 reason=reason,
                 place=None,

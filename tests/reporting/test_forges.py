@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.domain import OWN, Kind, State
+from deploybot.domain import OWN, ArtifactSource, CommitWithImages, ImagesSource, Kind, Release, ReleaseSource, State
 from deploybot.errors import Unreachable
 from deploybot.ports import ChatFinding
 from deploybot.reporting.report_http import Caller
@@ -86,6 +86,19 @@ async def test_what_releases_nothing_is_not_told_to_a_forge(store: Database, git
     await scene.deploy(kind=kind)
     await scene.deploy(app="blog")
     assert await scene.waiting() == 0
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])
+@pytest.mark.parametrize("source", [ArtifactSource("a" * 64), ImagesSource((), "b" * 64)])
+async def test_a_forge_is_told_of_no_release_that_has_no_commit(
+    store: Database, forges: Forges, kind: str, source: ReleaseSource
+) -> None:
+    url = next(one.url for one in forges if type(one).__name__.lower() == kind)
+    scene = Scene(store, settings_of(forge=(kind, url)))
+    await scene.deploy(release=Release(source))
+    assert await scene.waiting() == 0
+    await scene.deploy(release=Release(CommitWithImages(sha(), (), "f" * 12)))
+    assert await scene.waiting() == 3
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab"])

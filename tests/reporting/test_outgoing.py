@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Kind, RequestVerdict, State
+from deploybot.domain import ArtifactSource, Kind, Release, RequestVerdict, ServerPlan, State
 from deploybot.errors import ConfigError
 from deploybot.events.deployment_reports import report_of
 from deploybot.reporting.report_http import Caller
@@ -20,6 +20,7 @@ from deploybot.reporting.signed_calls import SignedCallTarget, message, signatur
 from deploybot.store.database import Database
 from tests.reporting.doubles import SECRET, TOKEN, Receiver
 from tests.reporting.scene import Scene, settings_of, sha
+from tests.store.examples import plan
 
 
 def test_the_signature_is_that_of_the_published_vector() -> None:
@@ -76,6 +77,27 @@ async def test_every_state_of_every_kind_is_told_in_order_with_what_is_known_of_
         "outcome": "It succeeded.",
     }
     assert str(last["timestamp"]).endswith("Z")
+
+
+async def test_a_release_without_a_commit_is_told_by_its_id(store: Database, receiver: Receiver) -> None:
+    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
+    release = Release(ArtifactSource("a" * 64), "v7")
+    await scene.deploy(release=release)
+    before = replace(await scene.deploy(number=2), plan=replace(plan(), servers=(after(release), after(None))))
+    await scene.told()
+    by_number = {}
+    for _, body in receiver.taken:
+        assert isinstance(body["data"], dict)
+        by_number[body["data"]["deployment"]] = body["data"]
+    told = [(by_number[number]["commit"], by_number[number]["release"]) for number in (1, 2)]
+    assert told == [(None, release.id), (sha(2), sha(2))]
+    assert by_number[1]["ref"] == "v7"
+    assert report_of(before, 1.0).replaces == release.id
+
+
+def after(release: Release | None) -> ServerPlan:
+    """What happens to a server that runs a release."""
+    return ServerPlan(server="web1", steps=(), replaces=release)
 
 
 def test_what_the_docs_give_to_verify_a_call_verifies_it_and_no_other(tmp_path: Path) -> None:

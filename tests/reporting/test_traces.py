@@ -7,7 +7,7 @@ import sys
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from deploybot.domain import Approval, Binding, Kind, Request, State, StepState
+from deploybot.domain import Approval, ArtifactSource, Binding, Kind, Release, Request, State, StepState
 from deploybot.ports import Tables
 from deploybot.reporting.report_http import Caller
 from deploybot.reporting.report_targets import connected
@@ -27,7 +27,7 @@ def of(span: Span) -> dict[str, object]:
 async def run_one(scene: Scene, end: State = State.SUCCEEDED) -> int:
     """A deployment that was approved, ran two steps, and ended."""
     clock = scene.clock
-    binding = Binding(ref="v1", commit=sha(), config=(), replaces=(), steps=())
+    binding = Binding(ref="v1", release=Release.of_commit(sha()), config=(), replaces=(), steps=())
 
     def ask(tables: Tables) -> int:
         made = tables.deployments.add(
@@ -97,6 +97,16 @@ async def test_a_trace_has_the_request_the_plan_the_approval_and_the_steps(
     assert of(step) | {"deploybot.server": "web1", "deploybot.result": "done", "deploybot.code": 0} == of(step)
     assert step.end_time_unix_nano - step.start_time_unix_nano >= 0.4e9
     assert root.status.code == Status.STATUS_CODE_OK
+
+
+async def test_a_trace_names_a_commit_only_if_there_is_one(store: Database, collector: Collector) -> None:
+    scene = Scene(store, settings_of(otel=f"{collector.url}/v1/traces"))
+    for release in (Release.of_commit(sha()), Release(ArtifactSource("a" * 64))):
+        await scene.deploy(release=release)
+    await scene.told()
+    roots = [of(span) for trace in collector.traces for span in trace.resource_spans[0].scope_spans[0].spans[:1]]
+    told = [(root["deploybot.release"], root.get("vcs.ref.head.revision", "no commit")) for root in roots]
+    assert sorted(told, key=str) == [(sha(), sha()), (f"artifact-{'a' * 64}", "no commit")]
 
 
 async def test_what_went_wrong_is_an_error(store: Database, collector: Collector) -> None:

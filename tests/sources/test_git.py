@@ -71,7 +71,7 @@ async def test_branch_tags_and_commits_become_full_commits(source: GitSource, ap
     repo.branch("feature/basket", first)
 
     release = await source.resolve(app, "v1")
-    assert release.commit == first
+    assert release.id == first
     assert (release.ref, release.subject, release.author, release.committed) == (
         "v1",
         "Begin",
@@ -90,7 +90,7 @@ async def test_branch_tags_and_commits_become_full_commits(source: GitSource, ap
         second[:7]: second,
         second[:12].upper(): second,
     }.items():
-        assert (await source.resolve(app, ref)).commit == commit, ref
+        assert (await source.resolve(app, ref)).id == commit, ref
     assert (await source.resolve(app, "")).ref == "main"
     assert str(await source.resolve(app, second[:7])) == second[:10]
 
@@ -101,7 +101,7 @@ async def test_empty_ref_is_the_branch_of_the_app(source: GitSource, make_app: M
     repo.commit({"a": "2"})
     app = make_app(repo.url, branch="stable")
     release = await source.resolve(app, "")
-    assert (release.commit, release.ref) == (stable, "stable")
+    assert (release.id, release.ref) == (stable, "stable")
 
 
 async def test_refs_come_newest_first_after_the_branch_of_the_app(
@@ -125,7 +125,7 @@ async def test_refs_come_newest_first_after_the_branch_of_the_app(
     times = [one.at for one in found[1:]]
     assert times == sorted(times, reverse=True)
     for one in found:
-        assert (await source.resolve(app, one.name)).commit == one.commit
+        assert (await source.resolve(app, one.name)).code == one.commit
     repo.delete("refs/heads/feature/basket")
     stable = make_app(repo.url, branch="v1.1")
     assert [one.name for one in await source.newest(stable)] == ["heads/v1.1", "tags/v1.1", "main", "v1"]
@@ -137,7 +137,7 @@ async def test_refs_are_fresh_and_deleted_ones_are_gone(source: GitSource, app: 
     await source.resolve(app, "old")
     repo.delete("refs/heads/old")
     newer = repo.commit({"a": "2"})
-    assert (await source.resolve(app, "main")).commit == newer
+    assert (await source.resolve(app, "main")).id == newer
     with pytest.raises(UserError, match="no ref `old`"):
         await source.resolve(app, "old")
 
@@ -169,14 +169,14 @@ async def test_branch_and_tag_of_one_name(source: GitSource, app: App, repo: Rep
     tagged = repo.commit({"a": "1"})
     repo.tag("v1")
     repo.branch("v1")
-    assert (await source.resolve(app, "v1")).commit == tagged
+    assert (await source.resolve(app, "v1")).id == tagged
     branched = repo.commit({"a": "2"})
     repo.branch("v1", branched)
     with pytest.raises(UserError, match=r"both a branch .* and a tag") as caught:
         await source.resolve(app, "v1")
     assert caught.value.hint == "Say which: heads/v1 or tags/v1."
-    assert (await source.resolve(app, "heads/v1")).commit == branched
-    assert (await source.resolve(app, "tags/v1")).commit == tagged
+    assert (await source.resolve(app, "heads/v1")).id == branched
+    assert (await source.resolve(app, "tags/v1")).id == tagged
 
 
 async def test_ambiguous_short_commit_lists_candidates(source: GitSource, app: App, repo: Repo) -> None:
@@ -201,10 +201,10 @@ async def test_a_branch_that_looks_like_a_commit_must_be_named_in_full(source: G
     repo.branch(commit[:8], other)
     with pytest.raises(UserError, match="can mean 2 commits"):
         await source.resolve(app, commit[:8])
-    assert (await source.resolve(app, f"heads/{commit[:8]}")).commit == other
+    assert (await source.resolve(app, f"heads/{commit[:8]}")).id == other
     # A whole commit is a commit, whatever a branch is called.
     repo.git("update-ref", f"refs/heads/{commit}", other)
-    assert (await source.resolve(app, commit)).commit == commit
+    assert (await source.resolve(app, commit)).id == commit
 
 
 async def test_a_tag_of_a_file_is_refused(source: GitSource, app: App, repo: Repo) -> None:
@@ -231,7 +231,7 @@ async def test_full_commit_in_the_mirror_needs_no_network(
     await source.resolve(app, "main")
     assert (watched.count("ls-remote"), watched.count("fetch")) == (1, 1)
     shutil.move(repo.path, f"{repo.path}.away")
-    assert (await source.resolve(app, commit)).commit == commit
+    assert (await source.resolve(app, commit)).id == commit
     assert (watched.count("ls-remote"), watched.count("fetch")) == (1, 1)
     with pytest.raises(Unreachable, match="the repository was not found there"):
         await source.resolve(app, "main")
@@ -251,7 +251,7 @@ async def test_many_questions_at_once_share_the_asking(
 ) -> None:
     commit = repo.commit({"a": "1"})
     releases = await asyncio.gather(*(source.resolve(app, "main") for _ in range(20)))
-    assert {release.commit for release in releases} == {commit}
+    assert {release.id for release in releases} == {commit}
     assert watched.count("ls-remote") <= 2
     assert watched.count("fetch") == 1
 
@@ -262,7 +262,7 @@ async def test_pushed_over_commits_stay_deployable(source: GitSource, app: App, 
     await source.resolve(app, "main")
     repo.branch("main", base)
     kept = repo.commit({"a": "3"}, "Instead")
-    assert (await source.resolve(app, "main")).commit == kept
+    assert (await source.resolve(app, "main")).id == kept
     git(mirror_of(source), "reflog", "expire", "--expire=now", "--all")
     git(mirror_of(source), "gc", "--quiet", "--prune=now")
     assert (await source.resolve(app, lost)).subject == "Will be pushed over"
@@ -276,20 +276,20 @@ async def test_missing_or_damaged_mirror_is_made_anew(source: GitSource, app: Ap
     await source.resolve(app, "main")
     mirror = mirror_of(source)
     shutil.rmtree(mirror)
-    assert (await source.resolve(app, commit)).commit == commit
+    assert (await source.resolve(app, commit)).id == commit
     for file in [*mirror.glob("objects/??/*"), *mirror.glob("objects/pack/*")]:
         file.chmod(0o600)
         file.write_bytes(b"")
-    assert (await source.resolve(app, commit)).commit == commit
+    assert (await source.resolve(app, commit)).id == commit
     newer = repo.commit({"a": "2"})
     (mirror / "HEAD").write_text("")
-    assert (await source.resolve(app, "main")).commit == newer
+    assert (await source.resolve(app, "main")).id == newer
     (mirror / "config").write_text("[broken")
     assert (await source.changes(app, commit, newer)).total == 1
     for file in [*mirror.glob("objects/??/*"), *mirror.glob("objects/pack/*")]:
         file.unlink()
     assert (await source.archive(app, newer)).stat().st_size
-    assert (await source.resolve(app, "main")).commit == newer
+    assert (await source.resolve(app, "main")).id == newer
 
 
 async def test_locks_that_a_killed_bot_left_do_not_matter(source: GitSource, app: App, repo: Repo) -> None:
@@ -299,7 +299,7 @@ async def test_locks_that_a_killed_bot_left_do_not_matter(source: GitSource, app
     for name in ("packed-refs.lock", "HEAD.lock", "refs/heads/main.lock", "config.lock"):
         (mirror / name).touch()
     newer = repo.commit({"a": "2"})
-    assert (await source.resolve(app, "main")).commit == newer
+    assert (await source.resolve(app, "main")).id == newer
 
 
 async def test_empty_repository(source: GitSource, app: App, repo: Repo) -> None:
@@ -328,10 +328,10 @@ async def test_sha256_repositories(source: GitSource, make_app: MakeApp, tmp_pat
     run("git", f"--git-dir={path}", "fast-import", "--quiet", stdin=stream)
     app = make_app(str(path))
     release = await source.resolve(app, "main")
-    assert len(release.commit) == 64
-    assert (await source.resolve(app, release.commit[:9])).commit == release.commit
+    assert len(release.id) == 64
+    assert (await source.resolve(app, release.id[:9])).id == release.id
     run("git", "init", "-q", "--bare", "--object-format=sha256", tmp_path / "server.git")
-    unpack(await source.bundle(app, release.commit, ()), release.commit, tmp_path / "server.git")
+    unpack(await source.bundle(app, release.id, ()), release.id, tmp_path / "server.git")
 
 
 async def test_changes(source: GitSource, app: App, repo: Repo) -> None:
@@ -516,16 +516,16 @@ async def test_configuration_of_the_person_does_not_count(
     monkeypatch.setenv("GIT_DIR", "/nonexistent")
     (tmp_path / ".gitconfig").write_text(config.read_text())
     commit = repo.commit({"a": "1"})
-    assert (await source.resolve(app, "main")).commit == commit
+    assert (await source.resolve(app, "main")).id == commit
 
 
 async def test_file_urls_and_repositories_of_other_users(source: GitSource, make_app: MakeApp, repo: Repo) -> None:
     commit = repo.commit({"a": "1"})
-    assert (await source.resolve(make_app(f"file://{repo.path}"), "main")).commit == commit
+    assert (await source.resolve(make_app(f"file://{repo.path}"), "main")).id == commit
     if os.geteuid() == 0:
         for path in (repo.path, *repo.path.rglob("*")):
             os.chown(path, 12345, 12345)
-        newer = (await source.resolve(make_app(repo.url), "main")).commit
+        newer = (await source.resolve(make_app(repo.url), "main")).id
         assert newer == commit
 
 

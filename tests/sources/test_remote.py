@@ -140,7 +140,7 @@ async def test_token(
     commit = repo.commit({"a": "1"})
     forge = make_forge()
     app = make_app(f"{forge.url}/shop.git", token=secret)
-    assert (await source.resolve(app, "main")).commit == commit
+    assert (await source.resolve(app, "main")).id == commit
     assert user in forge.users
     assert not forge.leaks
     kept = [path for path in source._data.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
@@ -241,7 +241,7 @@ async def test_deploy_key(source: GitSource, make_app: MakeApp, sshd: Sshd, priv
     app = make_app(address(sshd, private), key=key, host_key=sshd.host_key)
     release = await source.resolve(app, "main")
     assert release.subject == "Behind a key"
-    assert (await source.archive(app, release.commit)).stat().st_size
+    assert (await source.archive(app, release.id)).stat().st_size
 
 
 def test_scp_like_addresses(make_app: MakeApp, tmp_path: Path) -> None:

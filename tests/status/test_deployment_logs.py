@@ -24,7 +24,9 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def put(scene: Scene, state: State) -> Deployment:
-    plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=Release("1" * 40, "v1"), servers=())
+    plan = Plan(
+        kind=Kind.DEPLOY, app="shop", environment="production", release=Release.of_commit("1" * 40, "v1"), servers=()
+    )
     made = Deployment(number=7, plan=plan, state=state, requester=1, requester_name="ana")
     scene.deployments.rows[7] = made
     return made

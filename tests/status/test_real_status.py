@@ -109,7 +109,7 @@ services:
   web: {image: "lab/web:v1", init: true}
   db: {image: "lab/busybox:latest", init: true, command: sleep 1000}
 """
-V1 = Release(COMMIT, "v1")
+V1 = Release.of_commit(COMMIT, "v1")
 
 
 class Shop:

@@ -33,8 +33,8 @@ from deploybot.store.database import Database
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers, memory_store
 from tests.status.scene import container, settings
 
-V1 = Release("1" * 40, "v1", "First", "Ada")
-V2 = Release("2" * 40, "v2", "Second", "Ada")
+V1 = Release.of_commit("1" * 40, "v1", "First", "Ada")
+V2 = Release.of_commit("2" * 40, "v2", "Second", "Ada")
 NOW = 1_795_224_300.0
 
 
@@ -401,7 +401,7 @@ async def test_a_service_that_ends_is_fine_only_where_another_waits_for_its_end(
 
 async def test_a_container_of_another_image_is_called_out(town: Town) -> None:
     pin = Pin("web", "acme/shop", "1.4.3", f"sha256:{'3' * 64}")
-    release = replace(V2, images=(pin, replace(pin, service="side")))
+    release = V2.with_images([pin, replace(pin, service="side")])
     await town.deployed(release)
     (web,) = town.engines["web1"].all["shop-production"]
     good = f"v2 (2222222222) with 2 images ({release.id[41:47]}) · "

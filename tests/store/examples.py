@@ -24,8 +24,8 @@ def plan(number: int = 1, *, app: str = "shop", environment: str = "production",
         kind=kind,
         app=app,
         environment=environment,
-        release=Release(commit(number), f"v{number}"),
-        servers=(ServerPlan(server="web1", steps=(step,), replaces=Release(commit(0))),),
+        release=Release.of_commit(commit(number), f"v{number}"),
+        servers=(ServerPlan(server="web1", steps=(step,), replaces=Release.of_commit(commit(0))),),
         digest="d" * 64,
     )
 

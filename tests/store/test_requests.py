@@ -17,6 +17,7 @@ from deploybot.domain import (
     Identity,
     Lock,
     Place,
+    Release,
     Request,
     RequestVerdict,
     Role,
@@ -31,7 +32,7 @@ from tests.store.examples import NOW, ann, plan
 
 BINDING = Binding(
     ref="main",
-    commit="1" * 40,
+    release=Release.of_commit("1" * 40),
     config=(("apps.shop.repo", '"x"'),),
     replaces=(("web1", ""),),
     steps=(("web1", "switch"),),

@@ -27,7 +27,7 @@ async def test_the_last_release_on_a_server_is_what_runs(people: Database) -> No
         lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW)
     )
     rows = [
-        Running("shop", "production", server, Release(commit(number), "v"), 1, NOW, healthy)
+        Running("shop", "production", server, Release.of_commit(commit(number), "v"), 1, NOW, healthy)
         for server, number, healthy in (("web2", 1, True), ("web1", 1, True), ("web1", 2, False))
     ]
 
@@ -42,7 +42,7 @@ async def test_the_last_release_on_a_server_is_what_runs(people: Database) -> No
 
 
 async def test_what_runs_came_by_a_deployment(people: Database) -> None:
-    row = Running("shop", "production", "web1", Release(commit(1)), 9, NOW, healthy=True)
+    row = Running("shop", "production", "web1", Release.of_commit(commit(1)), 9, NOW, healthy=True)
     with pytest.raises(StoreError, match="FOREIGN KEY"):
         await people.write(lambda tables: tables.running.put(row))
 

@@ -112,7 +112,7 @@ class LocalServer:
     def plan(self, ref: str) -> ServerPlan:
         """Plan a ref as the planner would."""
         site = self.site()
-        previous = Release(site.running, ref="before") if site.running else None
+        previous = Release.of_commit(site.running, ref="before") if site.running else None
         return strategies.STRATEGIES[self.app.strategy].deploy(site, self.release(ref), previous)
 
     def deploy(self, ref: str) -> ServerPlan:

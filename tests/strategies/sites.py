@@ -12,7 +12,7 @@ from deploybot.settings import App
 from tests.strategies.conftest import make_app, only
 
 DIRECTORY = "/srv/shop"
-OLD, NEW = Release(commit="a" * 40, ref="v1"), Release(commit="b" * 40, ref="v2")
+OLD, NEW = Release.of_commit("a" * 40, ref="v1"), Release.of_commit("b" * 40, ref="v2")
 PROJECT = "shop-production"
 SERVICES: Mapping[str, Mapping[str, object]] = {
     "web": {"build": {"context": "."}, "image": None},
@@ -27,7 +27,7 @@ FACTS = ServerFacts(
     compose_version="2.26.1",
     current=OLD.id,
     releases=(OLD.id,),
-    have=(OLD.commit,),
+    have=(OLD.id,),
 )
 
 

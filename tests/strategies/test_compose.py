@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Effect, EffectKind, Gate, Manifest, Mount, Pin, Release, Step, UploadKind
+from deploybot.domain import NO_RELEASE, Effect, EffectKind, Gate, Manifest, Mount, Pin, Release, Step, UploadKind
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.strategies import STRATEGIES
@@ -39,14 +39,14 @@ EVERY = {
     "DEPLOYBOT_PREVIOUS": OLD.id,
     "DEPLOYBOT_REF": "v2",
     "DEPLOYBOT_RELEASE": NEW.id,
-    "DEPLOYBOT_COMMIT": NEW.commit,
+    "DEPLOYBOT_COMMIT": NEW.id,
     "DEPLOYBOT_RESTORE": "no",
 }
 BACK = EVERY | {
     "DEPLOYBOT_PREVIOUS": NEW.id,
     "DEPLOYBOT_REF": "v1",
     "DEPLOYBOT_RELEASE": OLD.id,
-    "DEPLOYBOT_COMMIT": OLD.commit,
+    "DEPLOYBOT_COMMIT": OLD.id,
     "DEPLOYBOT_RESTORE": "yes",
 }
 NAMED = {"COMPOSE_PROJECT_NAME": PROJECT}
@@ -97,7 +97,7 @@ def test_from_source() -> None:
     fetch, *rest = plan.steps
     assert (fetch.name, fetch.script) == ("fetch", "fetch")
     assert (env_of(fetch)["DEPLOYBOT_BUILT"], env_of(fetch)["DEPLOYBOT_AGAIN"]) == ("no", "no")
-    assert (fetch.uploads[0].kind, fetch.uploads[0].have) == (UploadKind.BUNDLE, (OLD.commit,))
+    assert (fetch.uploads[0].kind, fetch.uploads[0].have) == (UploadKind.BUNDLE, (OLD.id,))
     folder = {"DEPLOYBOT_FOLDER": f"{DIRECTORY}/releases/{NEW.id}"}
     assert rest == [
         step("build", "compose_build", EVERY | COMPOSED, bind="build"),
@@ -178,7 +178,7 @@ def test_images_that_are_gone_are_made_again_but_not_for_going_back() -> None:
     assert COMPOSE.deploy(site, NEW, OLD).made
     with pytest.raises(UserError, match="its image of web is not on web1 any more") as caught:
         COMPOSE.deploy(site, NEW, OLD, back=True)
-    assert caught.value.hint == f"Build it again: deploy shop@{NEW.commit} to production"
+    assert caught.value.hint == f"Build it again: deploy shop@{NEW.id} to production"
 
 
 def test_images_that_a_registry_has_are_not_gone() -> None:
@@ -204,7 +204,7 @@ def test_tags_are_asked_again_only_for_what_runs() -> None:
 
 def test_a_release_with_images_of_its_own_is_the_same_again() -> None:
     app = make_app("compose", compose={"source": "images"})
-    release = replace(OLD, images=(Pin("web", "shop", "1", f"sha256:{'1' * 64}"),))
+    release = OLD.with_images([Pin("web", "shop", "1", f"sha256:{'1' * 64}")])
     site = recorded(app=app, running=release.id, good=frozenset({release.id}), manifests={release.id: RECORD})
     assert not COMPOSE.deploy(answered(site, release, configured(release)), release, release).made
 
@@ -315,13 +315,13 @@ def test_repositories_for_images_are_valid_and_never_shared() -> None:
 
 def test_a_release_with_images_goes_by_its_identity() -> None:
     pins = (Pin("db", "acme/db", "latest", f"sha256:{'2' * 64}"), Pin("web", "shop", "1", f"sha256:{'1' * 64}"))
-    old, new = replace(NEW, images=pins[:1]), replace(NEW, images=pins)
-    facts = replace(FACTS, current=old.id, releases=(old.id,), have=(NEW.commit,))
+    old, new = NEW.with_images(pins[:1]), NEW.with_images(pins)
+    facts = replace(FACTS, current=old.id, releases=(old.id,), have=(NEW.id,))
     site = running(facts=facts, running=old.id, manifests={old.id: RECORD}, good=frozenset({old.id}))
     site = answered(site, new, configured(new))
     plan = COMPOSE.deploy(site, new, old)
     fetch, build, *_ = map(env_of, plan.steps)
-    assert (fetch["DEPLOYBOT_RELEASE"], fetch["DEPLOYBOT_COMMIT"]) == (new.id, NEW.commit)
+    assert (fetch["DEPLOYBOT_RELEASE"], fetch["DEPLOYBOT_COMMIT"]) == (new.id, NEW.id)
     # The commit is on the server already, in the folder of another release.
     assert (fetch["DEPLOYBOT_FROM"], plan.steps[0].uploads) == ("have", ())
     assert build["DEPLOYBOT_RELEASE"] == new.id
@@ -332,7 +332,7 @@ def test_a_release_with_images_goes_by_its_identity() -> None:
 
 def test_a_pinned_image_is_recorded_by_the_digest_that_was_approved() -> None:
     pin = Pin("web", "shop", "1", f"sha256:{'1' * 64}")
-    release = replace(NEW, images=(pin,))
+    release = NEW.with_images([pin])
     site = answered(running(), release, configured(release))
     found = {"web": (image_id("5"), "mirror/shop@sha256:" + "7" * 64), "db": (image_id("6"), "postgres@sha256:6")}
     made = COMPOSE.manifest(site, release, found)
@@ -363,7 +363,7 @@ def test_the_scripts_are_asked_one_after_the_other() -> None:
     assert env_of(paths)["DEPLOYBOT_MOUNTED"] == f"{folder}/conf\n/home/me/conf"
     assert COMPOSE.ask(answered(site, NEW, said), NEW) is None
     # What ran before the bot came is no release: nothing is asked of it.
-    assert COMPOSE.ask(site, Release("")) is None
+    assert COMPOSE.ask(site, NO_RELEASE) is None
 
 
 def test_files_that_compose_refuses_are_looked_at_for_what_they_lack() -> None:
@@ -434,7 +434,7 @@ def test_a_restore_compares_what_runs_right_before_with_what_ran() -> None:
     values = COMPOSE.bind(restore, site, OLD)
     assert (values["DEPLOYBOT_CHANGED"], values["DEPLOYBOT_COMPOSE_FILES"]) == ("web", "compose.yaml")
     assert OLD.id in values["DEPLOYBOT_OVERRIDE"]
-    nobody = Release("")
+    nobody = NO_RELEASE
     site = site_of(*there, manifests={"": manifest(ran("web", "1"), folder="/home/me")})
     values = COMPOSE.bind(restore, site, nobody)
     assert "deploybot.release" not in values["DEPLOYBOT_OVERRIDE"]

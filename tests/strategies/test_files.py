@@ -16,16 +16,16 @@ from tests.lab.run import run
 from tests.strategies.conftest import MakeServer, StepEnded, env_of, make_app, site_of
 
 FILES = STRATEGIES["files"]
-OLD, NEW = Release(commit="a" * 40, ref="v1"), Release(commit="b" * 40, ref="v2")
+OLD, NEW = Release.of_commit("a" * 40, ref="v1"), Release.of_commit("b" * 40, ref="v2")
 FACTS = ServerFacts(home="/home/deploy", server="web1", git=True, directory="/srv/shop")
 RUNS_OLD = ServerFacts(
     home="/home/deploy",
     server="web1",
     git=True,
     directory="/srv/shop",
-    current=OLD.commit,
-    releases=(OLD.commit,),
-    have=(OLD.commit,),
+    current=OLD.id,
+    releases=(OLD.id,),
+    have=(OLD.id,),
 )
 
 
@@ -37,8 +37,8 @@ def ours(app: App, release: Release, previous: str = "", *, back: bool = False) 
         "DEPLOYBOT_ENVIRONMENT": "production",
         "DEPLOYBOT_PREVIOUS": previous,
         "DEPLOYBOT_REF": release.ref,
-        "DEPLOYBOT_RELEASE": release.commit,
-        "DEPLOYBOT_COMMIT": release.commit,
+        "DEPLOYBOT_RELEASE": release.id,
+        "DEPLOYBOT_COMMIT": release.id,
         "DEPLOYBOT_RESTORE": "yes" if back else "no",
     }
 
@@ -47,7 +47,7 @@ def test_first_deployment() -> None:
     app = make_app("files", build="make dist", output="dist", restart="systemctl restart shop")
     plan = FILES.deploy(site_of(app, FACTS), NEW, None)
     every = ours(app, NEW)
-    target = f"/srv/shop/incoming/{NEW.commit}.bundle"
+    target = f"/srv/shop/incoming/{NEW.id}.bundle"
     fetch = {
         "DEPLOYBOT_AGAIN": "yes",
         "DEPLOYBOT_BUILT": "no",
@@ -65,7 +65,7 @@ def test_first_deployment() -> None:
                 name="fetch",
                 script="fetch",
                 env=tuple(sorted((every | fetch).items())),
-                uploads=(ServerUpload(kind=UploadKind.BUNDLE, target=target, commit=NEW.commit),),
+                uploads=(ServerUpload(kind=UploadKind.BUNDLE, target=target, commit=NEW.id),),
             ),
             Step(name="build", script="build", env=tuple(sorted((every | build).items()))),
             Step(name="switch", script="switch", env=tuple(sorted((every | switch).items())), switches=True),
@@ -78,7 +78,7 @@ def test_next_deployment_can_go_back() -> None:
     plan = FILES.deploy(site_of(app, RUNS_OLD), NEW, OLD)
     switch = {"DEPLOYBOT_SCRIPT": "", "DEPLOYBOT_COMMAND": "reload"}
     assert [step.name for step in plan.steps] == ["fetch", "switch"]
-    assert plan.steps[0].uploads[0].have == (OLD.commit,)
+    assert plan.steps[0].uploads[0].have == (OLD.id,)
     assert env_of(plan.steps[0])["DEPLOYBOT_BUILT"] == "yes"
     assert plan.replaces == OLD
     assert plan.gate == Gate(kind="http", target="http://127.0.0.1/", within=60.0)
@@ -86,7 +86,7 @@ def test_next_deployment_can_go_back() -> None:
         Step(
             name="restore",
             script="switch",
-            env=tuple(sorted((ours(app, OLD, NEW.commit, back=True) | switch).items())),
+            env=tuple(sorted((ours(app, OLD, NEW.id, back=True) | switch).items())),
             timeout=120.0,
             switches=True,
         ),
@@ -99,14 +99,14 @@ def test_what_is_there_is_not_fetched_or_built_again() -> None:
     assert [step.name for step in plan.steps] == ["switch"]
     failed = FILES.deploy(site_of(app, RUNS_OLD), OLD, None)
     assert [step.name for step in failed.steps] == ["fetch", "build", "switch"]
-    only_commit = ServerFacts(home="/", git=True, have=(NEW.commit,))
+    only_commit = ServerFacts(home="/", git=True, have=(NEW.id,))
     fetch, *_ = FILES.deploy(site_of(app, only_commit), NEW, None).steps
     assert not fetch.uploads
     assert env_of(fetch)["DEPLOYBOT_FROM"] == "have"
-    no_git = ServerFacts(home="/", have=(NEW.commit,))
+    no_git = ServerFacts(home="/", have=(NEW.id,))
     fetch, *_ = FILES.deploy(site_of(app, no_git), NEW, None).steps
     assert fetch.uploads == (
-        ServerUpload(kind=UploadKind.ARCHIVE, target=f"/srv/shop/incoming/{NEW.commit}.tar.gz", commit=NEW.commit),
+        ServerUpload(kind=UploadKind.ARCHIVE, target=f"/srv/shop/incoming/{NEW.id}.tar.gz", commit=NEW.id),
     )
 
 
@@ -138,7 +138,7 @@ def test_environment_and_secrets_reach_every_step() -> None:
     for step in plan.steps:
         env = env_of(step)
         assert (env["A"], env["B"], env["B2"]) == ("app", "environment", "in the clear")
-        assert env["DEPLOYBOT_RELEASE"] == NEW.commit
+        assert env["DEPLOYBOT_RELEASE"] == NEW.id
         assert env["DEPLOYBOT_DIRECTORY"] == "/srv/other"
         assert step.secrets == ("KEY", "TOKEN")
 
@@ -162,12 +162,12 @@ def test_restart_and_tasks() -> None:
 def test_prune() -> None:
     app = make_app("files")
     third = "c" * 40
-    facts = ServerFacts(home="/", releases=(OLD.commit, NEW.commit, third), current=NEW.commit)
+    facts = ServerFacts(home="/", releases=(OLD.id, NEW.id, third), current=NEW.id)
     (step,) = FILES.prune(site_of(app, facts), (third,))
     assert (step.name, step.script) == ("prune", "prune")
     env = env_of(step)
     assert (env["DEPLOYBOT_KEEP"], env["DEPLOYBOT_IMAGES"]) == (third, "")
-    assert FILES.prune(site_of(app, facts), (third, OLD.commit)) == ()
+    assert FILES.prune(site_of(app, facts), (third, OLD.id)) == ()
 
 
 # --- for real ----------------------------------------------------------------
@@ -364,8 +364,8 @@ def test_commands_run_in_the_current_release(make_server: MakeServer, repo: Repo
 def test_values_are_never_run(make_server: MakeServer, repo: Repo, tmp_path: Path) -> None:
     evil = f"$(touch {tmp_path}/canary)`touch {tmp_path}/canary`;touch {tmp_path}/canary #'\"\n-rf *"
     server = make_server(make_app("files", repo=repo.url, env={"EVIL": evil}, output="index.html", build="true"))
-    release = Release(commit=repo.sha("v1"), ref=evil)
-    for step in FILES.deploy(server.site(), release, Release(commit=evil)).steps:
+    release = Release.of_commit(repo.sha("v1"), ref=evil)
+    for step in FILES.deploy(server.site(), release, Release.of_commit(evil)).steps:
         server.run([step])
     assert not (tmp_path / "canary").exists()
     assert server.facts().current == repo.sha("v1")

@@ -124,7 +124,7 @@ async def test_an_image_that_cannot_be_pulled(make_shop: MakeShop, trusted: Regi
 
 async def pinned(shop: ComposeShop, *images: Pin) -> Release:
     """The newest commit with these images."""
-    return Release((await shop.release("main")).commit, images=images)
+    return (await shop.release("main")).with_images(images)
 
 
 def pin(engine: Engine, registry: Registry, text: str) -> Pin:
@@ -157,7 +157,7 @@ async def test_one_commit_with_several_images(
         assert page(engine) == "pinned 1.4.3"
     finally:
         trusted.start()
-    assert (await shop.facts()).have == (second.commit,)
+    assert (await shop.facts()).have == (second.code,)
 
 
 async def test_what_cannot_be_pulled_is_said(make_shop: MakeShop, trusted: Registry, repo: Repo) -> None:

@@ -144,7 +144,7 @@ def believed(server: LocalServer, repo: Repo, branch: str, tree: Mapping[str, st
     if (facts.current, facts.switching, set(facts.releases)) != (commit, "", server.good):
         yield f"the probe believes {facts}"
     files = STRATEGIES["files"]
-    task = files.task(server.site(), Release(commit), "show")
+    task = files.task(server.site(), Release.of_commit(commit), "show")
     if server.run(task.steps) != "unset\n":
         yield "a task got a Compose file"
     server.run(server.plan(branch).restore)

@@ -10,7 +10,7 @@ from deploybot.strategies import STRATEGIES
 from deploybot.strategies.server_requirements import check_compose, compose_version
 from tests.strategies.conftest import make_app, site_of
 
-NEW = Release(commit="b" * 40, ref="v2")
+NEW = Release.of_commit("b" * 40, ref="v2")
 GOOD = ServerFacts(
     home="/home/deploy",
     server="web1",
@@ -63,7 +63,7 @@ def test_what_is_unknown_does_not_refuse() -> None:
 
 def test_going_back_needs_no_room() -> None:
     app = make_app("files", need_memory="1GB")
-    full = replace(GOOD, disk_free=0, memory_available=0, releases=(NEW.commit,))
+    full = replace(GOOD, disk_free=0, memory_available=0, releases=(NEW.id,))
     assert STRATEGIES["files"].deploy(site_of(app, full, NEW), NEW, None).steps
     assert "low on disk" in refusal(full, need_memory="1GB").sentence
 

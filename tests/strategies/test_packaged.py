@@ -38,9 +38,9 @@ def test_rules(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["files", "script"])
 def test_every_step_has_its_script(name: str) -> None:
-    commits = [Release(commit=digit * 40) for digit in "abc"]
-    known = tuple(release.commit for release in commits[:2])
-    facts = ServerFacts(home="/", git=True, current=commits[0].commit, releases=known)
+    commits = [Release.of_commit(digit * 40) for digit in "abc"]
+    known = tuple(release.id for release in commits[:2])
+    facts = ServerFacts(home="/", git=True, current=commits[0].id, releases=known)
     app = make_app(name, script="x", build="make", restart="reload", tasks={"t": "true"})
     site, strategy = site_of(app, facts, *commits[:2]), STRATEGIES[name]
     plan = strategy.deploy(site, commits[2], commits[0])
@@ -48,7 +48,7 @@ def test_every_step_has_its_script(name: str) -> None:
         strategy.fetch(site, commits[2], again=False),
         *strategy.restart(site, commits[0]).steps,
         *strategy.task(site, commits[0], "t").steps,
-        *strategy.prune(site, (commits[2].commit,)),
+        *strategy.prune(site, (commits[2].id,)),
     )
     assert len(more) == 4
     steps = (*plan.steps, *plan.restore, *more)

@@ -11,12 +11,12 @@ from tests.lab import Repo
 from tests.strategies.conftest import MakeServer, StepEnded, env_of, make_app, site_of
 
 SCRIPT = STRATEGIES["script"]
-OLD, NEW = Release(commit="a" * 40, ref="v1"), Release(commit="b" * 40, ref="v2")
+OLD, NEW = Release.of_commit("a" * 40, ref="v1"), Release.of_commit("b" * 40, ref="v2")
 
 
 def test_plan() -> None:
     app = make_app("script", script="ops/deploy.sh", health={"tcp": "127.0.0.1:80", "within": "5s"})
-    facts = ServerFacts(home="/", server="web1", git=True, releases=(OLD.commit,), current=OLD.commit)
+    facts = ServerFacts(home="/", server="web1", git=True, releases=(OLD.id,), current=OLD.id)
     plan = SCRIPT.deploy(site_of(app, facts), NEW, OLD)
     fetch, switch = plan.steps
     assert (fetch.script, env_of(fetch)["DEPLOYBOT_BUILT"]) == ("fetch", "yes")
@@ -26,8 +26,8 @@ def test_plan() -> None:
     env = env_of(back)
     assert (env["DEPLOYBOT_SCRIPT"], env["DEPLOYBOT_RELEASE"], env["DEPLOYBOT_PREVIOUS"], env["DEPLOYBOT_RESTORE"]) == (
         "ops/deploy.sh",
-        OLD.commit,
-        NEW.commit,
+        OLD.id,
+        NEW.id,
         "yes",
     )
     assert plan.gate
@@ -36,12 +36,12 @@ def test_plan() -> None:
 
 def test_restart_task_and_prune() -> None:
     app = make_app("script", script="deploy.sh", restart="reload", tasks={"hi": "echo hi"})
-    facts = ServerFacts(home="/", releases=(OLD.commit, NEW.commit), current=NEW.commit)
+    facts = ServerFacts(home="/", releases=(OLD.id, NEW.id), current=NEW.id)
     (step,) = SCRIPT.restart(site_of(app, facts), NEW).steps
     assert (step.script, env_of(step)["DEPLOYBOT_COMMAND"]) == ("command", "reload")
     (step,) = SCRIPT.task(site_of(app, facts), NEW, "hi").steps
     assert env_of(step)["DEPLOYBOT_COMMAND"] == "echo hi"
-    (step,) = SCRIPT.prune(site_of(app, facts), (NEW.commit,))
+    (step,) = SCRIPT.prune(site_of(app, facts), (NEW.id,))
     assert step.script == "prune"
     with pytest.raises(UserError):
         SCRIPT.restart(site_of(make_app("script", script="x"), facts), NEW)

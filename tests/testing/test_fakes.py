@@ -70,7 +70,7 @@ async def test_a_chat_fails_when_told_and_edits_only_what_is_there() -> None:
 
 @pytest.mark.parametrize(("ref", "commit"), [("v2", TWO), ("", ONE), (TWO, TWO), (TWO[:7], TWO)])
 async def test_refs_are_resolved(refs: FakeRefs, app: App, ref: str, commit: str) -> None:
-    assert await refs.resolve(app, ref) == Release(commit, ref or "v1")
+    assert await refs.resolve(app, ref) == Release.of_commit(commit, ref or "v1")
 
 
 @pytest.mark.parametrize(("ref", "near"), [("v22", "v2"), ("main", "none"), ("3" * 40, "none")])

@@ -17,6 +17,7 @@ from deploybot.store.schema.grant_schema import m012_grants
 from deploybot.store.schema.initial_schema import m001_first, m002_not_before
 from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass, m017_stages
 from deploybot.store.schema.notice_schema import m014_silence
+from deploybot.store.schema.source_schema import m018_sources
 
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,
@@ -35,5 +36,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m015_builds,
     m016_audit_sinks,
     m017_stages,
+    m018_sources,
 )
 """All migrations, in order."""

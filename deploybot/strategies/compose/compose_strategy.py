@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deploybot.domain import Manifest, Release, ServerPlan, Step
+from deploybot.domain import NO_RELEASE, CommitSource, CommitWithImages, Manifest, Release, ServerPlan, Step
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.settings import project_name
@@ -48,6 +48,7 @@ class ComposeStrategy:
     """ports.Strategy for `strategy = "compose"`."""
 
     containers = True
+    takes = (CommitSource, CommitWithImages)
 
     def check(self, site: Site, release: Release) -> None:
         """Raise UserError if the server has no Docker or Compose, or cannot take the release."""
@@ -60,7 +61,7 @@ class ComposeStrategy:
 
     def ask(self, site: Site, release: Release) -> Step | None:
         """Return the script for the resolved configuration, then the one for the paths in it."""
-        if not release.commit:
+        if release.code is None:
             return None
         move, containers = _move(site, release), observed_of(site).containers
         if CONFIG not in site.answers:
@@ -120,7 +121,7 @@ class ComposeStrategy:
                 effects = effects_in(site, study, site.manifests[release.id], release)
                 return up_values(site, study, release, effects, snapshot_of(observed_of(site)))
             case "restore":
-                return restore_values(site, study_of(site, release) if release.commit else None, release)
+                return restore_values(site, study_of(site, release) if release.code else None, release)
             case "prune":
                 keep = dict(step.env)["DEPLOYBOT_KEEP"].split("\n")
                 return {"DEPLOYBOT_IMAGES_KEEP": "\n".join(dict.fromkeys(kept_tags(site, keep)))}
@@ -173,7 +174,7 @@ def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
         raise UserError(
             f"{release} cannot be restored exactly: its image of {names} is not on {site.server} any more, and it came "
             "from no registry.",
-            hint=f"Build it again: deploy {site.app.name}@{release.commit} to {site.environment.name}",
+            hint=f"Build it again: deploy {site.app.name}@{release.code or release.ref} to {site.environment.name}",
         )
     return not gone
 
@@ -187,7 +188,7 @@ def _restore(site: Site, release: Release, previous: Release | None, before: Man
     """Return the steps that restore exactly what runs now."""
     if before is None:
         return ()
-    home = Move(site=site, release=previous or Release(""), previous=release.id, back=True)
+    home = Move(site=site, release=previous or NO_RELEASE, previous=release.id, back=True)
     if previous is None:
         return _find_images(home, before, "find images"), _up(home, "restore", bind="restore", folder=before.folder)
     fetch = () if site.holds(previous) else (home.fetch(built_later=True, again=False),)

@@ -144,7 +144,7 @@ class AppHistory:
         ledger, deployment = self._ledger, ended.deployment
         if ended.hung:
             self.report.lost.append(f"{act}: {ended.card.title} has no end")
-        version = ledger.versions.get(deployment.plan.release.commit) if deployment else None
+        version = ledger.versions.get(deployment.plan.release.code or "") if deployment else None
         self._note_text(ended, version)
         wanted = self._wanted(ended, version)
         disturbed = act is Act.DEPLOY_WHILE_ENGINE_DIES

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Effect, EffectKind, Pin, Release
+from deploybot.domain import NO_RELEASE, Effect, EffectKind, Pin, Release
 from deploybot.ports import Site
 from deploybot.strategies.compose import step_values
 from deploybot.strategies.compose.release_study import study_of
@@ -87,7 +87,7 @@ def test_images_are_pulled_by_their_tags_and_pinned_ones_by_their_digests() -> N
     }
     pin = Pin("side", "acme/side", "2", "sha256:" + "5" * 64)
     here = (image("1", "postgres:latest", "shop:1"),)
-    given = building(services, replace(NEW, images=(pin,)), app=app, images=here)
+    given = building(services, NEW.with_images([pin]), app=app, images=here)
     assert lists(given, "BUILD", "PULL") == [[], ["web"]]
     assert given["DEPLOYBOT_PINNED"] == pin.reference
     assert f"{pin.reference} {BELOW}/side:next" in given["DEPLOYBOT_TAGS"].splitlines()
@@ -216,7 +216,7 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
 
 
 def test_what_a_person_ran_is_restored_from_its_own_files() -> None:
-    nobody = Release("")
+    nobody = NO_RELEASE
     site = site_of(container("web", "9"), manifests={"": manifest(ran("web", "1"), folder="/home/me")})
     given = step_values.restore_values(site, None, nobody)
     assert given.keys() == step_values.nothing().keys()

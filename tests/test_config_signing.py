@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from deploybot.config import load
-from deploybot.domain import Holding, RefRule, allowed_by
+from deploybot.domain import Holding, Origin, RefRule, Signature, allowed_by
 from deploybot.errors import ConfigError
-from deploybot.settings import Settings
+from deploybot.settings import Settings, Signer
 
 GOOD = (
     '[servers.web1]\nssh = "deploy@203.0.113.10"\nagent = true\n'
@@ -125,3 +125,79 @@ def test_what_it_was_allowed_by_stays_as_long_as_it_holds() -> None:
     assert allowed_by(every, holding, before="tag v2") == "tag v2"
     assert allowed_by(every, holding, before="tag v3") == "branch main"
     assert allowed_by([], holding, before="branch main") == ""
+
+
+@pytest.mark.parametrize(
+    ("holding", "text"),
+    [
+        (Holding(), "no branch and no tag"),
+        (Holding(("main",)), "branch main"),
+        (Holding(("main", "develop"), ("v1",)), "branch main, branch develop, tag v1"),
+        (Holding(("main",), ("v1", "v2", "v3", "v4")), "branch main, tag v1, tag v2 and 2 more"),
+    ],
+)
+def test_what_holds_a_commit_is_told_by_its_first_names(holding: Holding, text: str) -> None:
+    assert str(holding) == text
+
+
+def test_a_signature_without_a_signer_is_none() -> None:
+    assert str(Signature(by="ana", on="tag v1")) == "ana on tag v1"
+    assert str(Signature(on="the commit", problem="the commit has no signature")) == ""
+
+
+@pytest.mark.parametrize(
+    ("origin", "text", "parts"),
+    [
+        (Origin(), "", ()),
+        (Origin(ref="branch main"), "branch main", (("ref", "branch main"),)),
+        (
+            Origin(ref="branch main", signature="ana on the commit"),
+            "branch main, signed by ana on the commit",
+            (("ref", "branch main"), ("signature", "ana on the commit")),
+        ),
+        (
+            Origin(found="branch evil", unsigned="the commit has no signature"),
+            "",
+            (("ref", "nothing that refs allow"), ("signature", "none that counts")),
+        ),
+        (Origin(ran=True), "ran here before", ()),
+        (Origin(ref="branch main", ran=True), "ran here before", (("ref", "branch main"),)),
+    ],
+)
+def test_an_approval_is_bound_to_what_let_the_commit_in(
+    origin: Origin, text: str, parts: tuple[tuple[str, str], ...]
+) -> None:
+    assert (str(origin), origin.parts) == (text, parts)
+
+
+def test_several_rules_allow_by_the_first_that_fits() -> None:
+    holding = Holding(("main", "release/1"), ("v1",))
+    rules = [RefRule(tag="v*", on="release/*"), RefRule(branch="main")]
+    assert allowed_by(rules, holding) == "tag v1 on release/1"
+    assert allowed_by(rules[::-1], holding) == "branch main"
+    assert allowed_by([RefRule(tag="v*", on="*")], Holding(("a", "b"), ("v1",)), before="tag v1 on b") == "tag v1 on b"
+
+
+def test_a_signer_counts_from_the_first_to_the_last_day() -> None:
+    day = dt.date(2027, 1, 15)
+    before, after = day - dt.timedelta(days=1), day + dt.timedelta(days=1)
+    assert [Signer(since=day).counts_on(one) for one in (before, day, after)] == [False, True, True]
+    assert [Signer(until=day).counts_on(one) for one in (before, day, after)] == [True, True, False]
+    assert [Signer(since=day, until=day).counts_on(one) for one in (before, day, after)] == [False, True, False]
+    assert Signer().counts_on(day)
+
+
+def test_one_signer_may_have_several_keys_and_a_day_alone(read: Callable[[str], Settings]) -> None:
+    """A key twice with one signer is no mistake, and `since` and `until` may be the same day."""
+    days = "since = 2027-01-31\nuntil = 2027-01-31\n"
+    assert read(f'signed = true\n[signers.ana]\nssh = ["{KEY}", "{KEY} again"]\n{days}').signers["ana"].ssh[0] == KEY
+
+
+def test_a_branch_and_a_tag_of_auto_are_both_checked(read: Callable[[str], Settings]) -> None:
+    text = 'refs = [{ branch = "main" }, { tag = "v1" }]\nauto = { branch = "v1", tag = "main" }\n'
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert [one.partition(",")[0] for one in caught.value.problems] == [
+        f"{PLACE}.auto.branch: deploys v1",
+        f"{PLACE}.auto.tag: deploys main",
+    ]

@@ -19,6 +19,7 @@ from deploybot.policy import (
     missing,
     needed,
     role_of,
+    who_may,
 )
 
 ANA, BEN, CEM, DIA = (Person(number, name) for number, name in enumerate(("ana", "ben", "cem", "dia"), 1))
@@ -120,6 +121,16 @@ def test_an_account_counts_for_what_is_asked_for_after_it(account: int, *, allow
         assert decision.reasons == ("You got this account after #7 was requested: approve it from an older one.",)
     # What was approved before stays approved, whatever account the next person speaks by.
     assert counting(replace(approved_by(BEN), account=account)) == (BEN.id,)
+    assert who_may(replace(APPROVE, account=account)) == ("ben", "cem", "dia"), "others speak by their own accounts"
+
+
+def test_the_first_request_of_all_is_older_than_what_came_after_it() -> None:
+    first = AskedBy(requester=ANA.id, number=1)
+    assert [first.is_before(after) for after in (0, 1, 2)] == [False, True, True]
+    assert not AskedBy(requester=ANA.id).is_before(5), "without a number, nothing came after it"
+    question = replace(APPROVE, asked=first)
+    assert counting(replace(question, asked=replace(first, approved=(BEN.id,)))) == (BEN.id,)
+    assert who_may(replace(question, account=1)) == ("ben", "cem", "dia")
 
 
 def test_where_the_cause_is_not_known_one_approval_more_is_needed() -> None:
@@ -151,6 +162,7 @@ def test_authors_may_approve_but_not_alone() -> None:
     assert missing(few) == 2
     assert ONLY_AUTHORS not in decide(few).reasons[0]
     assert missing(approved_by(authors=(BEN.id,))) == 1
+    assert missing(replace(approved_by(), wanted=None)) == 0, "where none is needed, none is missing"
 
 
 def test_nobody_confirms_their_own_grant() -> None:

@@ -29,7 +29,8 @@ from deploybot.ports import Tables
 from deploybot.testing import memory_store
 
 OLD, NEW, OTHER = (f"sha256:{letter * 64}" for letter in "abc")
-ANA, CI = Identity("github", "1"), Identity("github", "2")
+ANA, CI, CEM = Identity("github", "1"), Identity("github", "2"), Identity("github", "3")
+NOBODY_REPORTED = "no webhook reported who triggered it"
 
 
 def pin(service: str, digest: str) -> Pin:
@@ -72,7 +73,7 @@ async def test_who_pushed_each_new_image_under_its_tag_is_known() -> None:
             ana = tables.people.add("ana", ANA)
             before = Release.of_commit("1" * 40, images=(pin("web", OLD), pin("worker", OTHER)))
             one = deployment(tables, plan(pin("web", NEW), pin("worker", OTHER), before=before))
-            assert unknown_cause(tables, one) == "no webhook reported who triggered it"
+            assert unknown_cause(tables, one) == NOBODY_REPORTED
             assert brought_by(tables, one) == ()
             tables.wishes.bring("shop", NEW, Author("Ana", ANA), 1.0)
             assert unknown_cause(tables, one), "the digest alone may have been pushed under another tag"
@@ -162,5 +163,92 @@ async def test_what_is_not_known_of_the_authors() -> None:
             many = [CommitAuthor(f"P{number}", f"p{number}@example.com") for number in range(5)]
             _, unknown = authors_of(tables, plan(changes=changes(*many)))
             assert unknown.endswith("P2 <p2@example.com> and 2 more wrote part of it from an unknown address")
+
+        await store.write(look)
+
+
+async def test_a_push_counts_only_for_its_commit_on_its_branch() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            ana = tables.people.add("ana", ANA)
+            one = deployment(tables, plan(), source="heads/main")
+            commit = one.plan.release.commit
+            for elsewhere in (ref_key("heads/other", commit), ref_key("heads/main", "2" * 40)):
+                tables.wishes.bring("shop", elsewhere, Author("Ana", ANA), 1.0)
+            assert (unknown_cause(tables, one), brought_by(tables, one)) == (NOBODY_REPORTED, ())
+            tables.wishes.bring("blog", ref_key("heads/main", commit), Author("Ana", ANA), 1.0)
+            assert unknown_cause(tables, one) == NOBODY_REPORTED, "that was another app"
+            tables.wishes.bring("shop", ref_key("heads/main", commit), Author("Ana", ANA), 1.0)
+            assert (unknown_cause(tables, one), brought_by(tables, one)) == ("", (ana.id,))
+
+        await store.write(look)
+
+
+async def test_everybody_who_is_behind_it_is_found_once_and_none_of_them_may_be_unknown() -> None:
+    """The push, the published release, the commit and the image may each be somebody else's."""
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            ana, ben = tables.people.add("ana", ANA), tables.people.add("ben", CI)
+            one = deployment(tables, plan(pin("web", NEW)), source="tags/v1")
+            commit = one.plan.release.commit
+            tables.wishes.bring("shop", ref_key("tags/v1", commit), Author("Ana", ANA), 1.0)
+            tables.wishes.bring("shop", commit, Author("Ana", ANA), 1.0)
+            tables.wishes.bring("shop", "tags/v1", Author("Ben", CI), 1.0)
+            assert unknown_cause(tables, one) == ""
+            assert sorted(brought_by(tables, one)) == [ana.id, ben.id]
+            tables.wishes.bring("shop", NEW, Author("Cem", CEM), 1.0)
+            cem = tables.people.add("cem", CEM)
+            assert sorted(brought_by(tables, one)) == [ana.id, ben.id, cem.id]
+            for name in ("Zed", "Yan", "Xia", "Wim", "Zed"):
+                tables.wishes.bring("shop", "tags/v1", Author(name, Identity("github", f"9{name}")), 2.0)
+            assert unknown_cause(tables, one).endswith(" and 1 more triggered it from an unknown account")
+            assert sorted(brought_by(tables, one)) == [ana.id, ben.id, cem.id], "nobody is guessed"
+
+        await store.write(look)
+
+
+async def test_each_new_image_has_to_be_reported() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            tables.people.add("ana", ANA)
+            one = deployment(tables, plan(pin("web", NEW), pin("worker", OTHER)))
+            tables.wishes.bring("shop", image_key("ghcr.io/acme/web", "1", NEW), Author("Ana", ANA), 1.0)
+            assert unknown_cause(tables, one) == NOBODY_REPORTED
+            tables.wishes.bring("shop", image_key("ghcr.io/acme/worker", "1", OTHER), Author("Ana", ANA), 1.0)
+            assert unknown_cause(tables, one) == ""
+
+        await store.write(look)
+
+
+async def test_known_and_unknown_authors_of_a_change_are_both_told() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            ana = tables.people.add("ana", ANA)
+            tables.people.link(ana.id, Identity("git", "ana@example.com"))
+            mine = CommitAuthor("Ana", "ana@example.com")
+            other = CommitAuthor("Ana elsewhere", "1+ana@users.noreply.github.com")
+            assert authors_of(tables, plan(changes=changes(mine, other, mine))) == ((ana.id,), "")
+            found, unknown = authors_of(tables, plan(changes=changes(ADA, mine)))
+            assert found == (ana.id,)
+            assert unknown == "Ada <ada@example.com> wrote part of it from an unknown address"
+            same = tuple(ServerPlan(server=name, replaces=Release("3" * 40), steps=()) for name in ("web1", "web2"))
+            assert authors_of(tables, plan(changes=changes(mine), servers=same)) == ((ana.id,), "")
+
+        await store.write(look)
+
+
+async def test_three_unknown_names_are_all_shown() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            three = [CommitAuthor(f"P{number}", f"p{number}@example.com") for number in range(3)]
+            _, unknown = authors_of(tables, plan(changes=changes(*three)))
+            assert unknown == (
+                "P0 <p0@example.com>, P1 <p1@example.com>, P2 <p2@example.com> wrote part of it from an unknown address"
+            )
 
         await store.write(look)

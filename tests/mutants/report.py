@@ -92,10 +92,12 @@ def _first_line(module: str, function: str, diff: list[str]) -> int:
     """The line of a module in which a mutant begins to differ; its diff counts from the function's first."""
     at = next((int(found[1]) for line in diff if (found := _HUNK.match(line))), 1)
     shared = next((number for number, line in enumerate(diff[1:]) if line[0] in "-+"), 0)
-    return _starts((ROOT / module).read_text())[function] + at - 1 + shared
+    return starts((ROOT / module).read_text())[function] + at - 1 + shared
 
 
-def _starts(source: str) -> dict[str, int]:
+def starts(source: str) -> dict[str, int]:
+    """The functions and methods of a module, each with its first line."""
+
     def walk(body: Iterable[ast.stmt], prefix: str) -> Iterator[tuple[str, int]]:
         for node in body:
             if isinstance(node, ast.ClassDef):

@@ -31,7 +31,7 @@ from deploybot.domain import (
     place_name,
 )
 from deploybot.errors import UserError
-from deploybot.policy import Decision, PolicyQuestion, decide, holds, tell_lock
+from deploybot.policy import Decision, PolicyQuestion, decide, holds
 from deploybot.ports import Clock, CodeSecrets, People, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
@@ -172,12 +172,6 @@ class Access:
     async def totp(self, ctx: Context, code: str) -> Card:
         """Enrol the sender for one-time codes, or confirm the enrolment with the first code."""
         return await self._enrolment.step(ctx, code)
-
-    def refusal(self, answer: PersonAnswer) -> str:
-        """Return a refusal as text: the lock if a lock caused it, otherwise the reasons."""
-        if answer.decision.held and answer.lock is not None:
-            return tell_lock(answer.lock, self._clock.now())
-        return " ".join(answer.decision.reasons)
 
     async def visible(self, ctx: Context) -> tuple[tuple[App, Environment], ...]:
         """Return the environments that the sender may see, in the order of bot.toml."""

@@ -19,7 +19,11 @@ WAITS = 86_400.0
 
 
 class Granting:
-    """The commands `allow`, `confirm`, `deny` and `unlink`. Callers have already checked that the sender may."""
+    """The commands `allow`, `confirm`, `deny` and `unlink`.
+
+    Each change asks the policy in its own transaction. So a sender who has just lost the right, or a command of one's
+    own that needs a lower role, changes nothing.
+    """
 
     def __init__(self, settings: Settings, store: Store, clock: Clock, announcer: GrantAnnouncer) -> None:
         """Take bot.toml, the ports and the announcer."""
@@ -42,6 +46,7 @@ class Granting:
         given = Given(who=wanted, role=role, app=place[0], environment=place[1], until=until)
 
         def allow(tables: Tables) -> Person | GrantChange:
+            _insist(tables, actor, "allow", place)
             if role is None and not (wanted.identity and wanted.name):
                 raise no_role(tables.people, wanted, who)
             if self._two:
@@ -69,7 +74,7 @@ class Granting:
                 expires=actor.now + WAITS,
             )
         )
-        others = who_may(self._question(tables, None, change, "confirm", actor.now))
+        others = who_may(_question(tables, actor, "confirm", _place_of(change), proposer=change.proposer))
         if not others:
             raise UserError(
                 f"You are the only admin on {place_name(change.app, change.environment)}, and this change needs two.",
@@ -104,18 +109,19 @@ class Granting:
             kept = tables.grant_changes.get(change.number, actor.now)
             if kept is None:
                 raise UserError(f"{change.name} is no longer waiting.", hint="`who` lists who has which role.")
+            _insist(tables, actor, "confirm", _place_of(kept), proposer=0 if refuse else kept.proposer)
             tables.grant_changes.remove(kept.number)
             return self._refuse(tables, kept, actor) if refuse else self._confirm(tables, kept, actor)
 
         return Card(title=await self._store.write(confirm), tone=Tone.GOOD)
 
     def _confirm(self, tables: Tables, change: GrantChange, actor: Actor) -> str:
-        """Apply the requested change if both admins still may."""
-        proposer = next((one for one in tables.people.everybody() if one.id == change.proposer), None)
-        self._insist(tables, actor.person, change, "confirm", actor.now)
-        self._insist(tables, proposer, change, "allow", actor.now)
+        """Apply the requested change if the admin who requested it still may."""
+        person = next((one for one in tables.people.everybody() if one.id == change.proposer), None)
+        proposer = Actor(change.proposer_name, person, actor.now)
+        _insist(tables, proposer, "allow", _place_of(change))
         who = read_who(change.who)
-        check(tables, who, Actor(change.proposer_name, proposer, actor.now))
+        check(tables, who, proposer)
         given = changed(change, who, actor.now)
         person = give(tables, given, actor, asked_by=change.proposer_name)
         text = given.told(f"{change.proposer_name} and {actor.name}", person)
@@ -131,28 +137,6 @@ class Granting:
         )
         return text
 
-    def _insist(self, tables: Tables, person: Person | None, change: GrantChange, command: str, now: float) -> None:
-        """Ask the policy within this transaction. Raise Denied with its reasons."""
-        decision = decide(self._question(tables, person, change, command, now))
-        if not decision.allowed:
-            raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "not on the allowlist")
-
-    @staticmethod
-    def _question(
-        tables: Tables, person: Person | None, change: GrantChange, command: str, now: float
-    ) -> PolicyQuestion:
-        return PolicyQuestion(
-            person=person,
-            action=Action.ADMIN,
-            command=command,
-            app=change.app,
-            environment=change.environment,
-            grants=tables.people.grants(),
-            people=tables.people.everybody(),
-            now=now,
-            proposer=change.proposer,
-        )
-
     async def deny(self, ctx: Context, who: str, app: str | None, environment: str | None) -> Taken:
         """Remove grants. Return the person and what was removed.
 
@@ -160,11 +144,13 @@ class Granting:
         """
         wanted, actor = read_who(who), self._actor(ctx)
 
+        place = (app or EVERY, environment or EVERY)
+
         def deny(tables: Tables) -> Taken:
+            _insist(tables, actor, "deny", place)
             person = find(tables.people, wanted)
             if person is None:
                 raise unknown_person(who, tables.people, listed=True)
-            place = (app or EVERY, environment or EVERY)
             before = self._announcer.admins(tables, *place, actor.now)
             taken = take(tables, person, app, environment, actor)
             if taken.grants or taken.accounts:
@@ -194,6 +180,7 @@ class Granting:
             )
 
         def cut(tables: Tables) -> Person:
+            _insist(tables, actor, "unlink", (EVERY, EVERY))
             before = self._announcer.admins(tables, EVERY, EVERY, actor.now)
             person = unlink(tables, identity, actor)
             text = f"{actor.name} removed the account {identity_text(identity)} from {person.name}."
@@ -212,6 +199,32 @@ class Granting:
     def _actor(self, ctx: Context) -> Actor:
         person = required(ctx.person)
         return Actor(person.name, person, self._clock.now())
+
+
+def _place_of(change: GrantChange) -> tuple[str, str]:
+    """Return the target of a change, as app and environment."""
+    return change.app, change.environment
+
+
+def _insist(tables: Tables, actor: Actor, command: str, place: tuple[str, str], *, proposer: int = 0) -> None:
+    """Ask the policy within this transaction. Raise Denied with its reasons."""
+    decision = decide(_question(tables, actor, command, place, proposer=proposer))
+    if not decision.allowed:
+        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "not on the allowlist")
+
+
+def _question(tables: Tables, actor: Actor, command: str, place: tuple[str, str], *, proposer: int) -> PolicyQuestion:
+    return PolicyQuestion(
+        person=actor.person,
+        action=Action.ADMIN,
+        command=command,
+        app=place[0],
+        environment=place[1],
+        grants=tables.people.grants(),
+        people=tables.people.everybody(),
+        now=actor.now,
+        proposer=proposer,
+    )
 
 
 def describe(change: GrantChange) -> str:

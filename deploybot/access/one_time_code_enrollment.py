@@ -6,8 +6,9 @@ from deploybot.access.account_links import require_private
 from deploybot.card import Card, Line, Tone
 from deploybot.command import Context
 from deploybot.deployments.one_time_codes import CodeCheck, enrolment, new_secret, step_of
+from deploybot.deployments.policy_lookup import required
 from deploybot.domain import Person
-from deploybot.errors import Denied, UserError
+from deploybot.errors import UserError
 from deploybot.ports import Clock, CodeSecrets, Store
 
 
@@ -23,9 +24,7 @@ class Enrolment:
 
     async def step(self, ctx: Context, code: str) -> Card:
         """Offer a secret, or check a code against the offered or current one. Raise UserError if it does not fit."""
-        if ctx.person is None:
-            raise Denied(("You are not on the allowlist.",))
-        person = ctx.person
+        person = required(ctx.person)
         require_private(ctx.incoming, "your secret")
         secret = await self._codes.get(person.id)
         if code:

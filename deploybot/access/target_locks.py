@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from deploybot.command import Context
-from deploybot.domain import Lock, Person
-from deploybot.errors import Denied, Locked
+from deploybot.deployments.policy_lookup import required
+from deploybot.domain import Lock
+from deploybot.errors import Locked
 from deploybot.policy import tell_lock
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment
@@ -27,7 +28,7 @@ class PersonLocks:
 
     async def take(self, ctx: Context, app: App, environment: Environment, seconds: float) -> Lock:
         """Lock an environment, or renew one's own lock; 0 seconds for no end. Raise Locked if someone else holds it."""
-        person, now = _person(ctx), self._clock.now()
+        person, now = required(ctx.person), self._clock.now()
         lock = Lock(
             app=app.name,
             environment=environment.name,
@@ -52,7 +53,7 @@ class PersonLocks:
 
     async def release(self, ctx: Context, app: App, environment: Environment) -> Lock | None:
         """Unlock and return the lock that was held, if any. The caller has already checked that the sender may."""
-        person, now = _person(ctx), self._clock.now()
+        person, now = required(ctx.person), self._clock.now()
 
         def release(tables: Tables) -> Lock | None:
             lock = tables.locks.get(app.name, environment.name, now)
@@ -70,9 +71,3 @@ class PersonLocks:
         """Return the lock that is held now."""
         now = self._clock.now()
         return await self._store.read(lambda tables: tables.locks.get(app.name, environment.name, now))
-
-
-def _person(ctx: Context) -> Person:
-    if ctx.person is None:
-        raise Denied(("You are not on the allowlist.",))
-    return ctx.person

@@ -34,7 +34,7 @@ from deploybot.parsing import (
     parse,
     read_command,
 )
-from deploybot.policy import OPEN_COMMANDS
+from deploybot.policy import OPEN_COMMANDS, tell_lock
 from deploybot.ports import Clock, Store, TextRedactor
 from deploybot.token_bucket import Allowances
 from deploybot.units import show_duration
@@ -238,8 +238,8 @@ class Dispatcher:
         if answer.decision.allowed:
             return answer.person
         await self._book.denied(request.incoming, answer.person, subject.place, call.kept)
-        if answer.decision.held:
-            raise Locked(self._access.refusal(answer))
+        if answer.decision.held and answer.lock is not None:
+            raise Locked(tell_lock(answer.lock, self._clock.now()))
         raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "not on the allowlist")
 
     def _refuse_stale(self, request: _Request) -> None:

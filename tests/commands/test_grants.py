@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pyotp
 import pytest
@@ -13,7 +13,9 @@ from deploybot.access.grant_expiry import GrantEnds
 from deploybot.card import Card
 from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.telegram.telegram_settings import Telegram
-from deploybot.domain import Action, Identity, Place, Role
+from deploybot.command import Context, command
+from deploybot.domain import Action, Identity, Person, Place, Role
+from deploybot.errors import Denied
 from deploybot.ports import Tables
 from deploybot.settings import BotSettings, Settings
 from tests.world import SETTINGS, STRANGER, V1, World, make_world
@@ -316,6 +318,62 @@ async def test_confirming_takes_a_code() -> None:
 async def test_without_the_key_nobody_needs_a_code(one: World) -> None:
     one.codes.kept[1] = SECRET
     assert (await one.say("allow @eve viewer on shop")).ok
+
+
+# Rights of the moment
+
+
+@command("boost <word>", needs="view")
+async def boost(ctx: Context, word: str) -> Card:
+    """Do what only an admin may, as a command of one's own that asks for less."""
+    change = await ctx.people.change(1)
+    assert change
+    work: dict[str, Callable[[], Awaitable[object]]] = {
+        "allow": lambda: ctx.people.allow(ctx, "@ben", Role.ADMIN, "*", "*"),
+        "deny": lambda: ctx.people.deny(ctx, "@dia", None, None),
+        "unlink": lambda: ctx.people.unlink(ctx, "telegram:400"),
+        "confirm": lambda: ctx.people.confirm(ctx, change),
+        "refuse": lambda: ctx.people.confirm(ctx, change, refuse=True),
+    }
+    await work[word]()
+    return Card(title="done")
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "who_may"),
+    [
+        ("allow", "allow", "ana, fay"),
+        ("deny", "deny", "ana, fay"),
+        ("unlink", "unlink", "ana, fay"),
+        ("confirm", "confirm", "fay"),
+        ("refuse", "confirm", "ana, fay"),
+    ],
+)
+async def test_a_command_of_ones_own_gives_nobody_the_rights_of_an_admin(word: str, name: str, who_may: str) -> None:
+    own = boost.__dict__["__command__"]
+    async with make_world(own, settings=settings_of(grants="two"), homes=(HOME,)) as world:
+        await world.store.write(_chats)
+        await world.say("allow @eve admin")
+        before = len(await told(world)), await world.store.read(lambda tables: tables.people.grants())
+        card = await world.say(f"boost {word}", "ben")
+        assert card.title == f"`{name}` needs the role admin on every app; you have no role there."
+        assert card.hint == f"Who may: {who_may}."
+        assert (len(await told(world)), await world.store.read(lambda tables: tables.people.grants())) == before
+        assert (await world.say("whoami", "400", platform="telegram")).title == "You are dia."
+        assert (await world.say("confirm grant-1", FAY)).ok, "it still waits"
+
+
+async def test_who_lost_their_role_while_their_command_ran_changes_nothing(one: World) -> None:
+    person = await one.store.read(lambda tables: tables.people.named("dia"))
+    late = Context(incoming=one.incoming("x", "dia"), person=person, services=one.services, reply=one.reply)
+    assert isinstance(await one.access.allow(late, "@eve", Role.VIEWER, "shop", "*"), Person)
+    await one.say("deny @dia on shop")
+    with pytest.raises(Denied, match="`allow` needs the role admin on every environment of shop"):
+        await one.access.allow(late, "@eve", Role.ADMIN, "shop", "*")
+    with pytest.raises(Denied, match="`deny` needs the role admin on every environment of shop") as caught:
+        await one.access.deny(late, "@eve", "shop", None)
+    assert caught.value.who_may == "ana, fay"
+    assert await role(one, "eve")
 
 
 # Accounts

@@ -13,7 +13,22 @@ from hypothesis import given
 from deploybot.deployments import approvals
 from deploybot.deployments.compare_links import compare_url
 from deploybot.deployments.fingerprint import binding_of, config_of, differences, steps_text
-from deploybot.domain import ArtifactSource, Gate, ImagesSource, Kind, Pin, Place, Plan, Release, ServerPlan, Step
+from deploybot.domain import (
+    ArtifactSource,
+    Effect,
+    EffectKind,
+    Gate,
+    ImagesSource,
+    Kind,
+    Origin,
+    Pin,
+    Place,
+    Plan,
+    Release,
+    ServerPlan,
+    Step,
+)
+from deploybot.settings import Secret
 from tests.any_release import RELEASES
 from tests.deployments.conftest import V1, V2, V3, settings_of
 
@@ -75,6 +90,52 @@ def test_the_rules_about_approvals_and_secrets_values_are_no_part_of_it() -> Non
     assert dict(config_of(PLAN, SETTINGS))["apps.shop.secrets"] == '{"TOKEN": {"env": "TOKEN"}}'
     assert config_of(replace(PLAN, app="blog"), SETTINGS) == ()
     assert config_of(replace(PLAN, environment="live"), SETTINGS) == ()
+
+
+def test_a_secret_is_bound_to_where_it_comes_from_whatever_that_is() -> None:
+    settings = settings_of(Path("/nonexistent"))
+    settings.apps["shop"].secrets["TOKEN"] = Secret(file=Path("/etc/deploybot/token"))
+    assert dict(config_of(PLAN, settings))["apps.shop.secrets"] == '{"TOKEN": {"file": "/etc/deploybot/token"}}'
+
+
+ON_MAIN = Origin(ref="branch main", signature="ana on tag v1")
+
+
+def test_what_let_a_commit_in_is_part_of_it() -> None:
+    old = binding_of(replace(PLAN, origin=ON_MAIN), SETTINGS, ref="main")
+    assert old.origin == (("ref", "branch main"), ("signature", "ana on tag v1"))
+
+    def since(origin: Origin | None) -> tuple[str, ...]:
+        return differences(old, binding_of(replace(PLAN, origin=origin), SETTINGS, ref="main"))
+
+    assert since(ON_MAIN) == ()
+    assert since(replace(ON_MAIN, ref="tag v1 on main")) == ("ref: was branch main and is tag v1 on main",)
+    assert since(replace(ON_MAIN, signature="", unsigned="the commit has no signature")) == (
+        "signature: was ana on tag v1 and is none that counts",
+    )
+    assert since(None) == (), "a limit that bot.toml dropped voids nothing"
+    assert changed(replace(PLAN, origin=ON_MAIN)) == (), "a limit that bot.toml added is for the policy to judge"
+
+
+def test_which_services_go_is_part_of_it_and_which_come_is_not() -> None:
+    def with_effects(*effects: Effect) -> tuple[str, ...]:
+        return changed(replace(PLAN, servers=(replace(PART, effects=effects),)))
+
+    gone, new = Effect("worker", EffectKind.REMOVED), Effect("web", EffectKind.NEW)
+    assert with_effects(new) == ()
+    assert with_effects(new, gone) == ("steps: web1 would run other steps than those shown",)
+    one = replace(PLAN, servers=(replace(PART, effects=(gone,)),))
+    other = replace(PLAN, servers=(replace(PART, effects=(Effect("cache", EffectKind.REMOVED),)),))
+    assert differences(binding_of(one, SETTINGS, ref=None), binding_of(other, SETTINGS, ref=None))
+
+
+def test_requests_from_before_removals_were_bound_are_still_the_same() -> None:
+    """Where no service goes, the digest of a server's steps has nothing about services in it."""
+    steps = [asdict(one) for one in (SWITCH, SWITCH)]
+    assert PART.gate
+    canonical = json.dumps([steps, asdict(PART.gate)], sort_keys=True, separators=(",", ":"))
+    ((_, text),) = binding_of(PLAN, SETTINGS, ref=None).steps
+    assert text.endswith(f" [{hashlib.sha256(canonical.encode()).hexdigest()}]")
 
 
 def test_servers_on_the_way_are_part_of_it() -> None:

@@ -9,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploybot.access import Who, identity_text, name_from, read_who
+from deploybot.access.explanation import reasons_card
+from deploybot.access.roster import roster_card
+from deploybot.card import Card, Tone
 from deploybot.command import Context
-from deploybot.domain import Action, Identity
+from deploybot.domain import Account, Action, Grant, Identity, Person, Role
 from deploybot.errors import Denied, UserError
+from deploybot.policy import PolicyQuestion
 from tests.world import STRANGER, make_world
 
 IDENTITIES = st.one_of(
@@ -53,6 +57,171 @@ def test_anything_is_a_person_or_refused(text: str) -> None:
 )
 def test_names_from_platforms(given_name: str, name: str) -> None:
     assert name_from(given_name) == name
+
+
+LONG = "x" * 60
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (f"{LONG}:1", f"Unknown platform `{LONG[:40]}`."),
+        (f"slack:{LONG}", f"`{LONG[:40]}` is not a Slack id such as T012/U345. Names are not accepted."),
+        (
+            f"bitbucket:{LONG}",
+            f"`{LONG[:40]}` is not a UUID. On bitbucket, people are identified by UUID, not by name.",
+        ),
+        (f"git:{LONG}", f"`{LONG[:40]}` is not a commit's email address such as ana@example.com."),
+        (
+            f"telegram:{LONG}",
+            f"`{LONG[:40]}` is not a number. On telegram, people are identified by number, not by name.",
+        ),
+        (
+            f"@{LONG}",
+            (
+                f"`{LONG[:40]}` is not a person's name: use up to 40 of a-z, 0-9, `.`, `_` and `-`, "
+                "starting with a letter or digit."
+            ),
+        ),
+    ],
+)
+def test_a_long_word_is_shown_by_its_beginning(text: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_who(text)
+    assert caught.value.sentence == sentence
+    assert caught.value.hint.endswith(
+        "Write @NAME for a known person, or PLATFORM:ID:NAME for a new one, as `whoami` shows it to them."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "who"),
+    [
+        ("@Ana", Who(None, "ana")),
+        ("Console:1000/ben:@Ben", Who(Identity("console", "1000/ben"), "ben")),
+        ("telegram:5:a:b", None),
+        ("telegram:5:", Who(Identity("telegram", "5"), "")),
+        ("console:1000/Ben", None),
+        ("telegram:1000/ben", None),
+        ("slack:t012/U345", None),
+        ("GIT:Ana@Example.com", Who(Identity("git", "ana@example.com"), "")),
+    ],
+)
+def test_what_is_read_as_a_person(text: str, who: Who | None) -> None:
+    if who is None:
+        with pytest.raises(UserError):
+            read_who(text)
+    else:
+        assert read_who(text) == who
+
+
+@pytest.mark.parametrize("name", ["-x-", "--x", "x..", "._x_."])
+def test_a_name_from_a_platform_begins_and_ends_with_a_letter_or_digit(name: str) -> None:
+    assert name_from(name) == "x"
+
+
+PEOPLE = (Person(1, "zoe"), Person(2, "ana"), Person(3, "ben"))
+
+
+def roster(*grants: Grant, app: str = "", accounts: tuple[Account, ...] = ()) -> Card:
+    places = (("shop", "staging"), ("shop", "production"), ("blog", "live"))
+    return roster_card(PEOPLE, grants, accounts, places, app=app, now=1000.0)
+
+
+def test_the_roster_is_ordered_by_person_target_and_end() -> None:
+    card = roster(
+        Grant(1, Role.ADMIN),
+        Grant(2, Role.VIEWER, "shop", "staging"),
+        Grant(2, Role.ADMIN, "shop", "production", until=3000.0),
+        Grant(2, Role.APPROVER, "shop", "production", until=2000.0),
+        Grant(2, Role.DEPLOYER, "blog"),
+        Grant(3, Role.VIEWER, "wiki"),
+        Grant(3, Role.ADMIN, until=1000.0),
+    )
+    assert (card.title, card.private) == ("2 people have a role.", True)
+    assert card.table
+    assert [(row[0], row[1].split()[0], row[2]) for row in card.table.rows] == [
+        ("ana", "deployer", "every environment of blog"),
+        ("ana", "approver", "shop/production"),
+        ("ana", "admin", "shop/production"),
+        ("ana", "viewer", "shop/staging"),
+        ("zoe", "admin", "every app"),
+    ]
+
+
+def test_the_roster_of_one_app_has_only_who_has_a_role_there() -> None:
+    grants = Grant(1, Role.VIEWER, "blog"), Grant(2, Role.VIEWER, "shop")
+    assert roster(*grants, app="shop").title == "1 person has a role on shop."
+    assert roster(*grants, app="wiki").title == "0 people have a role on wiki."
+    assert roster(*grants).title == "2 people have a role."
+
+
+def test_the_roster_says_since_when_and_by_whom_as_far_as_it_is_known() -> None:
+    at, text = 1_800_000_000.0, "2027-01-15 08:00 UTC"
+    accounts = (
+        Account(Identity("slack", "U1", "T1"), 1, since=at, by="ana"),
+        Account(Identity("console", "7"), 1, since=at),
+        Account(Identity("telegram", "5"), 1),
+        Account(Identity("telegram", "6"), 2, since=at),
+    )
+    table = roster(Grant(1, Role.VIEWER, since=at, by="ben"), Grant(3, Role.VIEWER), accounts=accounts).table
+    assert table
+    assert table.columns == ("person", "role", "where", "since", "by", "accounts")
+    assert table.rows == (
+        ("ben", "viewer", "every app", "unknown", "unknown", "none"),
+        (
+            *("zoe", "viewer", "every app", text, "ben"),
+            f"slack:T1/U1 (since {text} by ana), console:7 (since {text}), telegram:5",
+        ),
+    )
+
+
+def test_why_shows_each_rule_in_its_colour() -> None:
+    ana, ben = Person(1, "ana"), Person(2, "ben")
+    question = PolicyQuestion(
+        person=ana,
+        action=Action.DEPLOY,
+        command="deploy",
+        app="shop",
+        environment="production",
+        grants=(Grant(1, Role.DEPLOYER), Grant(2, Role.ADMIN)),
+        people=(ana, ben),
+    )
+    card = reasons_card(question)
+    assert (card.title, card.tone, card.private) == (
+        "Yes, you may use `deploy` on shop/production.",
+        Tone.GOOD,
+        True,
+    )
+    assert {(line.name, line.tone) for line in card.lines} == {
+        ("allowlist", Tone.PLAIN),
+        ("role", Tone.GOOD),
+        ("lock", Tone.PLAIN),
+        ("approvals", Tone.PLAIN),
+        ("after", Tone.PLAIN),
+    }
+    no = reasons_card(replace(question, grants=()))
+    assert (no.title, no.tone, no.hint) == (
+        "No, you may not use `deploy` on shop/production.",
+        Tone.WARN,
+        "Who may: not on the allowlist.",
+    )
+    assert ("role", Tone.BAD) in {(line.name, line.tone) for line in no.lines}
+    assert reasons_card(replace(question, app=None)).hint == "Who may: ana, ben."
+
+
+async def test_a_lock_is_known_while_it_lasts_and_only_where_it_is() -> None:
+    async with make_world() as world:
+        await world.say("lock shop production for 1h because we measure", "ben")
+        locks, app = world.services.locks, world.services.settings.apps["shop"]
+        blog = world.services.settings.apps["blog"]
+        held = await locks.get(app, app.environments["production"])
+        assert held
+        assert (held.holder, held.reason) == ("ben", "we measure")
+        assert await locks.get(app, app.environments["staging"]) is None
+        assert await locks.get(blog, blog.environments["live"]) is None
+        world.clock.advance(3600.0)
+        assert await locks.get(app, app.environments["production"]) is None
 
 
 async def test_locks_need_a_person() -> None:

@@ -32,7 +32,7 @@ class GrantEnds:
                 due = await self.look()
             except StoreError as problem:
                 log.warning("expired grants could not be removed yet: %s", problem)
-            await asyncio.sleep(min(max(due, 0.0), LOOK_EVERY))
+            await asyncio.sleep(min(due, LOOK_EVERY))
 
     async def look(self) -> float:
         """Remove and announce expired grants. Return the seconds until the next one expires."""

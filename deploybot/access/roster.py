@@ -20,15 +20,18 @@ def roster_card(
     accounts: Collection[Account],
     places: Collection[tuple[str, str]],
     *,
-    app: str = "",
+    app: str,
     now: float,
 ) -> Card:
-    """Return one row for each grant that applies in one of `places`, the environments that the sender may see."""
+    """Return one row for each grant that applies in one of `places`, the environments that the sender may see.
+
+    `app` limits them to one app, if it is not empty.
+    """
     names = {person.id: person.name for person in people}
     seen = [place for place in places if app in {"", place[0]}]
     counting = [one for one in grants if holds(one, now) and any(covers(one, *place) for place in seen)]
-    counting.sort(key=lambda one: (names.get(one.person, ""), one.app, one.environment, one.until))
-    rows = [_row(one, names, accounts) for one in counting if one.person in names]
+    counting.sort(key=lambda one: (names[one.person], one.app, one.environment, one.until))
+    rows = [_row(one, names, accounts) for one in counting]
     where = f" on {app}" if app else ""
     return Card(
         title=_title(rows, where),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from deploybot.deployments.fingerprint_check import FingerprintCheck
-from deploybot.domain import Deployment, Request, Running
+from deploybot.domain import Deployment, Request, Running, ServerFacts
 from deploybot.domain.image_tags import TagPattern
 from deploybot.errors import Cancelled, Unreachable, UserError, Voided
 from deploybot.settings import ImageOf
@@ -150,3 +151,16 @@ async def test_a_wish_to_stop_counts_before_anything_is_asked(bound: Bound) -> N
     with pytest.raises(Cancelled, match="ana"):
         await bound.insist()
     assert bound.stop.pauses == []
+
+
+async def test_a_cancellation_while_a_server_is_asked_is_no_answer(bound: Bound) -> None:
+    """What was cancelled in the middle of the look has not been found unchanged."""
+
+    async def cancelled(directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG001  the port's
+        bound.stop.set(Cancelled("ana"))
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    bound.town.shop.hosts["web1"].facts = cancelled  # type: ignore[method-assign]
+    with pytest.raises(Cancelled, match="ana"):
+        await bound.insist()

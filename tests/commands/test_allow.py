@@ -153,6 +153,16 @@ async def test_an_identity_alone_leaves_the_roles_as_they_are(world: World, who:
 async def test_a_role_or_an_identity_with_a_name_has_to_be_there(world: World, who: str) -> None:
     card = await world.say(f"allow {who}")
     assert (card.title, card.ok) == (f"Which role should `{who}` have?", False)
+    assert card.hint == (
+        "viewer, deployer, approver, admin. Without a role, PLATFORM:ID:NAME gives a person another account."
+    )
+
+
+async def test_a_long_name_without_a_role_is_shown_by_its_beginning(world: World) -> None:
+    account = f"git:{'x' * 60}@example.com"
+    assert (await world.say(f"allow {account}")).title == f"Which role should `{account[:60]}` have?"
+    long = f"slack:{'T' * 60}/U1"
+    assert (await world.say(f"deny {long}")).title == f"There is no person called `{long[:60]}`."
 
 
 async def test_only_an_admin_of_all_gives_an_identity(world: World) -> None:

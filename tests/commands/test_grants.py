@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import pyotp
 import pytest
@@ -19,6 +21,8 @@ from deploybot.errors import Denied
 from deploybot.ports import Tables
 from deploybot.settings import BotSettings, Settings
 from tests.world import SETTINGS, STRANGER, V1, World, make_world
+
+T = TypeVar("T")
 
 HOME = Place("slack", "C0HOME")
 SHOP = Place("slack", "C0SHOP12345")
@@ -173,6 +177,54 @@ async def test_the_end_is_told_by_itself_also_after_a_restart(one: World, monkey
     async with asyncio.timeout(10):
         while not any("has expired" in text for _, text in await told(one)):  # noqa: ASYNC110 - nobody tells it
             await asyncio.sleep(0.001)
+    run.cancel()
+
+
+async def test_only_admins_of_the_place_hear_of_an_end(one: World) -> None:
+    """An admin of shop/staging is none of shop/production; the audit says what ended."""
+    await one.say("deny @dia on shop")
+    await one.say("allow @dia admin on shop/staging")
+    await one.say("allow @eve deployer on shop/production for 1h")
+    before = len(await told(one))
+    one.clock.advance(HOUR)
+    await GrantEnds(one.store, one.clock, one.access.announcer).look()
+    assert [place for place, _ in (await told(one))[before:]] == [SHOP, ANA, CONSOLE]
+    (row,) = [row for row in await one.audit() if row.action == "grant ended"]
+    assert (row.actor, row.subject, row.detail) == ("deploybot", "eve", "deployer on shop/production")
+
+
+async def test_where_nothing_ends_nothing_is_written(one: World) -> None:
+    looking = GrantEnds(one.store, one.clock, one.access.announcer)
+    await one.say("allow @eve deployer on shop for 8h")
+    await one.say("allow @cem deployer on shop for 2h")
+    one.store.full = "no space left"
+    assert await looking.look() == 2 * HOUR, "those without an end do not count"
+    one.store.full = ""
+    one.clock.advance(2 * HOUR)
+    assert await looking.look() == 6 * HOUR
+    one.clock.advance(6 * HOUR)
+    assert await looking.look() == math.inf, "what ends now is over"
+    one.store.full = "no space left"
+    assert await looking.look() == math.inf
+
+
+async def test_between_two_looks_the_worker_waits(one: World) -> None:
+    class Counting:
+        looks = 0
+        problem = ""
+
+        async def read(self, work: Callable[[Tables], T]) -> T:
+            self.looks += 1
+            return await one.store.read(work)
+
+        async def write(self, work: Callable[[Tables], T]) -> T:
+            return await one.store.write(work)
+
+    counting = Counting()
+    run = asyncio.create_task(GrantEnds(counting, one.clock, one.access.announcer).run())
+    for _ in range(20):
+        await one.store.read(lambda tables: tables.people.grants())  # in line behind what the worker reads
+    assert counting.looks == 1
     run.cancel()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from deploybot.card import Tone
 from deploybot.domain import Grant, Identity, Role
 from tests.world import STRANGER, World
 
@@ -85,3 +86,34 @@ async def test_the_code_is_not_kept(world: World) -> None:
     await world.say("claim 7KQ2-M9XD", STRANGER)
     rows = [(row.actor, row.action, row.subject, row.detail) for row in await world.audit()]
     assert rows == [("console:6666", "claim", "wrong", ""), ("console:6666", "claim", "right", "")]
+
+
+async def test_a_long_name_that_is_taken_stays_a_name(world: World) -> None:
+    long = "x" * 40
+    await world.store.write(lambda tables: (tables.people.add(long), tables.people.add(f"{'x' * 36}-2")))
+    await issue(world)
+    incoming = replace(world.incoming("claim 7KQ2-M9XD", STRANGER), name=long)
+    card = await world.dispatcher.handle(incoming, world.reply)
+    assert card
+    assert (card.title, card.tone) == (
+        f"Welcome, {'x' * 36}-3: you are the administrator of everything now.",
+        Tone.GOOD,
+    )
+
+
+async def test_since_when_and_how_the_first_administrator_is_one(world: World) -> None:
+    await issue(world)
+    await world.say("claim 7KQ2-M9XD", STRANGER)
+    table = (await world.say("who")).table
+    assert table
+    (row,) = [row for row in table.rows if row[0] == "6666"]
+    assert row[1:] == (
+        *("admin", "every app", "2027-01-15 08:00 UTC", "claim"),
+        "console:6666 (since 2027-01-15 08:00 UTC by claim)",
+    )
+
+
+async def test_what_a_wrong_code_does_not_do(world: World) -> None:
+    await issue(world)
+    await world.say("claim nonsense", "eve")
+    assert (await world.say("whoami", "eve")).text == "You have no role any more: ask an administrator for one."

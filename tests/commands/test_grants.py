@@ -12,7 +12,7 @@ import pytest
 
 from deploybot.access import grant_expiry
 from deploybot.access.grant_expiry import GrantEnds
-from deploybot.card import Card
+from deploybot.card import Button, Card, Tone
 from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.command import Context, command
@@ -75,6 +75,7 @@ async def coded() -> AsyncIterator[World]:
         yield world
 
 
+YES_OR_NO = (Button("Yes, that is me", "link yes"), Button("No", "link no", danger=True))
 FAY = "1005"
 CONSOLE = Place("console", "console")
 ANA, DIA_SLACK, DIA_TELEGRAM = (
@@ -325,6 +326,84 @@ async def test_a_change_can_be_refused_by_whoever_asked_and_by_others(two: World
     assert not await role(two, "eve")
 
 
+async def test_a_refusal_is_told_and_kept(two: World) -> None:
+    await two.say("allow @eve viewer on shop/production for 2h", "dia")
+    before = len(await told(two))
+    await two.say("confirm grant-1 no")
+    text = "ana refused grant-1: @eve does not become viewer on shop/production for 2 h."
+    assert (await told(two))[before:] == [(place, text) for place in (SHOP, DIA_SLACK, DIA_TELEGRAM, CONSOLE)]
+    rows = [(row.actor, row.action, row.subject, row.detail) for row in await two.audit()]
+    assert [row for row in rows if row[1].startswith("allow ")] == [
+        ("dia", "allow asked", "@eve", "grant-1: viewer on shop/production for 2 h"),
+        ("ana", "allow refused", "@eve", "grant-1: viewer on shop/production for 2 h"),
+    ]
+
+
+async def test_of_a_refusal_and_a_confirmation_only_admins_of_the_place_hear(two: World) -> None:
+    await two.say("deny @dia on shop")
+    await two.say("allow @dia admin on shop/staging")
+    await two.say("confirm grant-1", FAY)
+    for number, answer in ((2, "no"), (3, "")):
+        await two.say("allow @eve viewer on shop/production")
+        before = len(await told(two))
+        assert (await two.say(f"confirm grant-{number} {answer}", FAY)).ok
+        assert [place for place, _ in (await told(two))[before:]] == [SHOP, ANA]
+
+
+async def test_both_admins_are_named_with_what_they_gave(two: World) -> None:
+    await two.say("allow slack:T1/UGUS:gus deployer on shop", "dia")
+    before = len(await told(two))
+    card = await two.say("confirm grant-1")
+    text = "dia and ana made gus (slack:T1/UGUS) deployer on every environment of shop."
+    assert (card.title, card.tone) == (text, Tone.GOOD)
+    assert (await told(two))[before:] == [(place, text) for place in (SHOP, DIA_SLACK, DIA_TELEGRAM, CONSOLE)]
+    rows = [(row.actor, row.subject, row.detail) for row in await two.audit() if row.action == "allow"]
+    assert rows == [("dia and ana", "gus", "deployer on every environment of shop")]
+    roles = (await two.say("who shop")).table
+    assert roles
+    assert [row[4] for row in roles.rows if row[0] == "gus"] == ["dia and ana"]
+
+
+async def test_all_that_was_removed_is_told(one: World) -> None:
+    assert (await one.say("deny @cem")).ok
+    assert (HOME, "ana removed 2 roles and all accounts from cem on every app.") in await told(one)
+    assert (await one.say("deny @dia on shop/production")).title == "dia has no role on shop/production itself."
+    await one.say("allow @dia viewer on shop/production")
+    await one.say("deny @dia on shop/production")
+    assert (SHOP, "ana removed 1 role from dia on shop/production.") in await told(one)
+    rows = [(row.actor, row.subject, row.detail) for row in await one.audit() if row.action == "deny"]
+    assert rows == [
+        ("ana", "cem", "2 grants on every app, accounts console:1002"),
+        ("ana", "dia", "0 grants on shop/production"),
+        ("ana", "dia", "1 grants on shop/production"),
+    ]
+
+
+async def test_an_account_that_was_taken_away_is_kept_in_the_audit(one: World) -> None:
+    await one.say("unlink telegram:400")
+    rows = [(row.actor, row.subject, row.detail) for row in await one.audit() if row.action == "unlink"]
+    assert rows == [("ana", "dia", "telegram:400")]
+    again = await one.say("unlink telegram:400")
+    assert again.hint == "`who` lists people and their accounts."
+    card = await one.say(f"unlink {'x' * 40}")
+    assert (card.title, card.hint) == (
+        f"`{'x' * 40}` is not an account.",
+        "Accounts are PLATFORM:ID, such as slack:T012/U345.",
+    )
+
+
+async def test_an_unknown_name_is_answered_with_the_first_dozen_known_ones(one: World) -> None:
+    def hire(number: int) -> Callable[[Tables], Person]:
+        return lambda tables: tables.people.add(f"p{number:02}")
+
+    for number in range(6):  # beside ana, ben, cem, dia, eve and fay
+        await one.store.write(hire(number))
+    twelve = "@ana, @ben, @cem, @dia, @eve, @fay, @p00, @p01, @p02, @p03, @p04, @p05"
+    assert (await one.say("deny @xyzzy")).hint == f"I know {twelve}."
+    await one.store.write(hire(6))
+    assert (await one.say("deny @xyzzy")).hint == f"I know {twelve} and more."
+
+
 async def test_a_change_waits_for_a_day(two: World) -> None:
     await two.say("allow @eve viewer on shop", "dia")
     two.clock.advance(24 * HOUR)
@@ -483,6 +562,83 @@ async def test_who_lost_their_roles_in_the_middle_links_nothing(one: World) -> N
     await one.say("deny @ben on shop")
     assert not (await one.say("link yes", "ben", private=True)).ok
     assert await one.store.read(lambda tables: tables.people.of(Identity("telegram", "77"))) is None
+
+
+async def test_a_link_is_told_to_everybody_who_gives_roles_but_not_to_who_made_it(one: World) -> None:
+    code = (await one.say("link", private=True)).title.rpartition(" ")[2]
+    await one.say(f"link {code}", "77", platform="telegram", private=True)
+    before = len(await told(one))
+    assert (await one.say("link yes", private=True)).ok
+    text = "ana linked telegram:77, who was nobody: they are one person now, with the roles of both."
+    assert (await told(one))[before:] == [(HOME, text), (CONSOLE, text)]
+    code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
+    await one.say(f"link {code}", "400", platform="telegram", private=True)
+    await one.say("link yes", "400", platform="telegram", private=True)
+    before = len(await told(one))
+    assert (await one.say("link yes", "ben", private=True)).ok
+    text = "ben linked telegram:400, who was dia: they are one person now, with the roles of both."
+    places = [place for place, said in (await told(one))[before:] if said == text]
+    assert places == [HOME, ANA, Place("telegram", "77", private=True), CONSOLE]
+
+
+async def test_what_is_asked_before_a_stranger_is_linked(one: World) -> None:
+    first = await one.say("link", "ben", private=True)
+    assert first.title.startswith("Type this in the other chat, within 10 min: link ")
+    assert (first.text, first.private) == ("I will then ask you here to confirm. Do not share the code.", True)
+    code = first.title.rpartition(" ")[2]
+    nearly = await one.say(f"link {code}", "77", platform="telegram", private=True)
+    assert nearly == Card(
+        title="Almost done: now type `link yes` in console, where the code came from.",
+        text="After that, you are ben here too.",
+        private=True,
+    )
+    (question,) = await cards(one, Place("console", "c1", private=True))
+    assert question == Card(
+        title="telegram:77 (“77”) typed your code. Is that you?",
+        text="If you say yes, they are ben, with all roles of both. If you do not know them, say no.",
+        tone=Tone.WARN,
+        buttons=YES_OR_NO,
+    )
+    assert await one.say("link yes", "ben", private=True) == Card(
+        title="You are ben in telegram, too: one person, with all roles of both.",
+        hint="`whoami` shows them.",
+        tone=Tone.GOOD,
+        private=True,
+    )
+    rows = [(row.actor, row.action, row.subject, row.detail) for row in await one.audit()]
+    assert [row for row in rows if row[1] in {"link code", "link"}] == [
+        ("telegram:77", "link code", "ben", ""),
+        ("ben", "link", "ben", "telegram:77, who was nobody"),
+    ]
+
+
+async def test_what_is_asked_before_two_people_become_one(one: World) -> None:
+    code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
+    assert await one.say(f"link {code}", "400", platform="telegram", private=True) == Card(
+        title="This code belongs to ben, from console:1001. Are you ben too?",
+        text="If you say yes, ben may do everything here that you may do as dia. "
+        "If someone else gave you the code, say no: they want your roles.",
+        tone=Tone.WARN,
+        buttons=YES_OR_NO,
+        private=True,
+    )
+    assert await cards(one, Place("console", "c1", private=True)) == []
+    nearly = await one.say("link yes", "400", platform="telegram", private=True)
+    assert nearly.text == "After that, you are ben here too."
+    (question,) = await cards(one, Place("console", "c1", private=True))
+    assert question.title == "telegram:400 (“400”), whom I know as dia, typed your code. Is that you?"
+    rows = [(row.actor, row.action, row.subject) for row in await one.audit()]
+    assert [row for row in rows if row[1] == "link agreed"] == [("telegram:400", "link agreed", "ben")]
+    assert await one.say("link no", "ben", private=True) == Card(title="Nothing was linked.", private=True)
+
+
+async def test_a_refused_code_is_used_up(one: World) -> None:
+    """Who has no role, or had the account taken away, leaves no link that waits for a yes."""
+    code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
+    assert not (await one.say(f"link {code}", "eve", private=True)).ok
+    assert (await one.say("link yes", "ben", private=True)).title == (
+        "You have no link to confirm here, or it has expired."
+    )
 
 
 # Who

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from deploybot import Line
+from deploybot import Line, Tone
 from tests.world import World
 
 
@@ -27,3 +27,17 @@ async def test_a_stranger_at_the_console_may_help_themselves(world: World) -> No
     card = await world.dispatcher.handle(world.incoming("whoami", "31", private=True), world.reply)
     assert card
     assert card.hint == "Or in a shell here: `deploybot allow 31 ROLE --identity console:31`."
+
+
+async def test_roles_that_end_are_shown_while_they_last(world: World) -> None:
+    await world.say("allow @eve deployer on shop for 2h")
+    assert (await world.say("whoami", "eve")).lines == (
+        Line("every environment of shop", "deployer until 2027-01-15 10:00 UTC"),
+    )
+    world.clock.advance(7200)
+    assert (await world.say("whoami", "eve")).lines == ()
+
+
+async def test_strangers_read_it_in_private_and_as_a_warning(world: World) -> None:
+    card = await world.say("whoami", "31", platform="telegram", private=True)
+    assert (card.tone, card.private, card.ok, card.hint) == (Tone.WARN, True, False, "")

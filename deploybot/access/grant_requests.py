@@ -181,12 +181,9 @@ class Granting:
 
         def cut(tables: Tables) -> Person:
             _insist(tables, actor, "unlink", (EVERY, EVERY))
-            before = self._announcer.admins(tables, EVERY, EVERY, actor.now)
             person = unlink(tables, identity, actor)
             text = f"{actor.name} removed the account {identity_text(identity)} from {person.name}."
-            self._announcer.tell(
-                tables, text, app=EVERY, environment=EVERY, now=actor.now, actor=actor.number, admins=before
-            )
+            self._announcer.tell(tables, text, app=EVERY, environment=EVERY, now=actor.now, actor=actor.number)
             return person
 
         return await self._store.write(cut)

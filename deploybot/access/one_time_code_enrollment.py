@@ -39,7 +39,7 @@ class Enrolment:
     async def insist(self, person: Person, code: str) -> None:
         """Use up a code of an enrolled person. Raise UserError if it is missing or wrong."""
         how = "Add it at the end: `… code 123456`."
-        await self._check.insist(self._store, person, code, what="This", how=how, about=person.name)
+        await self._check.insist(self._store, person, code, what="this", how=how, about=person.name)
 
     async def _offer(self, person: Person) -> Card:
         secret = new_secret()

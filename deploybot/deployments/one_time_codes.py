@@ -58,7 +58,7 @@ class CodeCheck:
     async def approval_step(self, person: Person, request: Request, code: str) -> int:
         """Return the time step of an approval's code, 0 for a wrong one. Raises UserError if there is no code."""
         how = f"Like this: `approve #{request.deployment} code 123456`."
-        step = await self.step(person, code, what="An approval", how=how)
+        step = await self.step(person, code, what="an approval", how=how)
         if step is None:
             raise UserError(
                 "An approval needs a one-time code, and you have not set one up.",

@@ -422,7 +422,10 @@ async def test_revocations_take_one_admin(two: World) -> None:
 @pytest.mark.parametrize("text", ["allow @eve viewer", "deny @ben", "unlink console:1001"])
 async def test_admin_acts_take_a_code_of_who_has_enrolled(coded: World, text: str) -> None:
     card = await coded.say(text)
-    assert card.title == "This needs a one-time code from your phone."
+    assert (card.title, card.hint) == (
+        "This needs a one-time code from your phone.",
+        "Add it at the end: `… code 123456`.",
+    )
     assert (await coded.say(f"{text} code 000000")).title == "This code is wrong or was already used."
     code = pyotp.TOTP(SECRET).at(coded.clock.now())
     assert (await coded.say(f"{text} code {code}")).ok
@@ -639,6 +642,27 @@ async def test_a_refused_code_is_used_up(one: World) -> None:
     assert (await one.say("link yes", "ben", private=True)).title == (
         "You have no link to confirm here, or it has expired."
     )
+
+
+async def test_of_accounts_only_admins_of_everything_hear(one: World) -> None:
+    """An admin of one environment of every app may not give accounts, and is not told of them."""
+    await one.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "*", "staging"))
+    for text in ("unlink slack:T1/UANA", "allow telegram:77:eve"):
+        before = len(await told(one))
+        assert (await one.say(text)).ok
+        assert [place for place, _ in (await told(one))[before:]] == [HOME, CONSOLE]
+    code = (await one.say("link", private=True)).title.rpartition(" ")[2]
+    await one.say(f"link {code}", "78", platform="telegram", private=True)
+    before = len(await told(one))
+    assert (await one.say("link yes", private=True)).ok
+    assert [place for place, _ in (await told(one))[before:]] == [HOME, CONSOLE]
+
+
+async def test_who_without_an_app_lists_all_that_one_may_see(one: World) -> None:
+    ana = await one.store.read(lambda tables: tables.people.named("ana"))
+    ctx = Context(incoming=one.incoming("x"), person=ana, services=one.services, reply=one.reply)
+    card = await one.access.who(ctx)
+    assert card.title == "5 people have a role."
 
 
 # Who

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from tests.world import STRANGER, World
+from deploybot.domain import Origin, RefRule, Release
+from deploybot.settings import App, Environment, Settings
+from deploybot.testing import FakeReleases
+from tests.world import SETTINGS, STRANGER, V1, World, make_world
 
 
 async def test_a_yes_with_its_reasons(world: World) -> None:
@@ -44,3 +47,42 @@ async def test_no_such_command(world: World) -> None:
         "`help` lists what I can do.",
     )
     assert (await world.say("why xyzzy shop production")).title == "There is no command `xyzzy`."
+
+
+class FromEvil(FakeReleases):
+    """All commits are on a branch that is not allowed; one that ran in shop/production may come back there."""
+
+    async def origin(
+        self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
+    ) -> Origin | None:
+        assert (release, before) == (V1, "")
+        ran = back and (app.name, environment.name) == ("shop", "production")
+        return Origin(ran=True) if ran else Origin(found="branch evil")
+
+
+def _limited() -> Settings:
+    settings = SETTINGS.model_copy(deep=True)
+    for environment in settings.apps["shop"].environments.values():
+        environment.__dict__["refs"] = (RefRule(branch="main"),)
+    settings.apps["shop"].environments["production"].__dict__["after"] = "staging"
+    return settings
+
+
+async def test_a_release_is_judged_by_its_refs_and_by_what_runs_before() -> None:
+    async with make_world(settings=_limited(), releases=FromEvil()) as world:
+
+        async def reasons(text: str) -> dict[str, str]:
+            card = await world.say(text)
+            return {line.name: line.text for line in card.lines}
+
+        deploy = await reasons("why deploy shop@v1.3 production")
+        assert deploy["refs"] == (
+            "Only commits on branch main may be deployed to shop/production; this one is on branch evil."
+        )
+        assert deploy["after"] == f"{V1} has to be healthy in staging first. There now: web1: nothing."
+        back = await reasons("why rollback shop@v1.3 production")
+        assert back["refs"] == "The commit has run well here before, so it may come back from any ref."
+        assert (await reasons("why rollback shop@v1.3 staging"))["refs"].endswith("this one is on branch evil.")
+        nothing = await reasons("why deploy shop production")
+        assert nothing["refs"].startswith("Only commits on branch main may be deployed here")
+        assert nothing["after"] == "The same release has to be healthy in staging first."

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from deploybot.deployments.start_checks import Beginning
-from deploybot.domain import Deployment, Phase, ServerFacts, State, StepRow, StepState
+from deploybot.domain import (
+    Deployment,
+    Holding,
+    Origin,
+    Phase,
+    RefRule,
+    ServerFacts,
+    State,
+    StepRow,
+    StepState,
+)
 from deploybot.errors import Cancelled, Denied, Unreachable, UserError
 from deploybot.ports import Tables
+from deploybot.settings import App
 from deploybot.testing import FakeClock
 from tests.deployments.conftest import V1, V2, PausingStop, Shop
 
@@ -180,3 +192,30 @@ async def test_what_is_to_stop_or_is_being_put_back_is_not_asked_for_rights(turn
     turn.stop = PausingStop(turn.shop.clock)
     await turn.change(lambda tables: tables.deployments.move(1, State.RESTORING, now=3.0, outcome="broken"))
     assert await turn.begin() == turn.deployment
+
+
+async def test_a_bot_that_is_about_to_stop_begins_nothing(turn: Turn) -> None:
+    turn.beginning.rests = True
+    assert await turn.begin() is None
+    assert await turn.shop.deployments.get(1) == turn.deployment
+    turn.beginning.rests = False
+    begun = await turn.begin()
+    assert begun is not None
+    assert begun.state is State.RUNNING
+
+
+async def test_a_commit_that_leaves_its_branch_while_it_is_planned_does_not_begin(turn: Turn) -> None:
+    """It was on main when it was asked for and when its turn came, and when the plan was made it was on nothing."""
+    turn.shop.production.__dict__["refs"] = (RefRule(branch="main"),)
+    turn.deployment = replace(turn.deployment, plan=replace(turn.deployment.plan, origin=Origin(ref="branch main")))
+    answers = iter((Holding(branches=("main",)), Holding(branches=("evil",))))
+
+    async def holding(app: App, commit: str) -> Holding:  # noqa: ARG001  the port's
+        return next(answers)
+
+    turn.shop.refs.holding = holding  # type: ignore[method-assign]
+    with pytest.raises(Denied, match=r"^Only commits on branch main may be deployed .* this one is on branch evil\.$"):
+        await turn.begin()
+    found = await turn.shop.deployments.get(1)
+    assert found is not None
+    assert found.state is State.WAITING

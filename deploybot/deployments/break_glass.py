@@ -36,7 +36,7 @@ class BreakGlass:
             raise UserError("Break glass needs a reason.", hint=f"Like this: `{HOW}`.")
         how = "Add `code 123456`."
         await self._codes.insist(
-            self._store, required(ctx.person), code, what="break glass", how=how, about="break glass"
+            self._store, required(ctx.person), code, what="Break glass", how=how, about="break glass"
         )
 
     def alarm(self, tables: Tables, deployment: Deployment, question: PolicyQuestion) -> tuple[Card, tuple[Place, ...]]:

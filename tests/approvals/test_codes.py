@@ -56,7 +56,10 @@ async def test_an_approval_takes_a_code(tmp_path: Path) -> None:
         assert card.title == "An approval needs a one-time code, and you have not set one up."
         secret = await enrol(town, "ben")
         card = await town.say(f"approve #{number}", "ben")
-        assert card.hint == f"Like this: `approve #{number} code 123456`."
+        assert (card.title, card.hint) == (
+            "An approval needs a one-time code from your phone.",
+            f"Like this: `approve #{number} code 123456`.",
+        )
         card = await town.say(f"approve #{number} code {code(town, secret, 9)}", "ben")
         assert card.title == WRONG
         assert (await town.deployment(number)).awaits_approval

@@ -12,11 +12,12 @@ from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint import config_of
 from deploybot.deployments.fingerprint_check import FingerprintCheck
-from deploybot.domain import Kind, Plan, RequestVerdict, State
+from deploybot.domain import Action, Identity, Kind, Plan, RequestVerdict, State
 from deploybot.errors import Cancelled, Denied, StoreError, Unreachable, UserError
+from deploybot.policy import Decision
 from deploybot.settings import FileRef
 from tests.approvals.conftest import Town, make_town
-from tests.deployments.conftest import V3, settings_of
+from tests.deployments.conftest import V1, V2, V3, settings_of
 
 
 def engine(town: Town) -> Approvals:
@@ -188,3 +189,48 @@ async def test_a_look_that_takes_too_long_is_told(town: Town, monkeypatch: pytes
     assert card.title.startswith("The repository or a server cannot be reached: no answer within ")
     assert "ben: the repository or a server" in str((await town.card(number)).details)
     assert (await town.say(f"approve #{number}", "ben")).ok
+
+
+async def test_the_first_question_of_a_command_knows_all_that_the_last_one_does(tmp_path: Path) -> None:
+    """So a refusal comes before anything is looked up: of a request, of a release and of broken glass."""
+    async with make_town(tmp_path, after="staging") as town:
+        number = await town.ask("deploy shop@v1 to staging")
+        await town.end_of(number)
+        await town.say("lock shop production because I measure", "cem")
+
+        async def reasons(who: str, action: Action, command: str, **more: object) -> tuple[str, ...]:
+            place = {"app": "shop", "environment": "production"}
+            asked = await town.access.ask(town.identity(who), action=action, command=command, **(place | more))  # type: ignore[arg-type]
+            assert (asked.person, asked.lock and asked.lock.holder) == (town.people[who], "cem")
+            return asked.decision.reasons
+
+        locked = "shop/production is locked by cem."
+        assert await reasons("ana", Action.DEPLOY, "deploy") == (locked,)
+        v2 = await reasons("ana", Action.DEPLOY, "deploy", release=V2)
+        assert v2 == (locked, f"{V2} has to be healthy in staging first. There now: web1: {V1}.")
+        assert await reasons("dia", Action.DEPLOY, "deploy", release=V2, glass=True) == (
+            "You are admin on shop/production.",
+        )
+        assert await reasons("ana", Action.DEPLOY, "deploy", glass=True) == (
+            "Only an admin of shop/production can use break glass.",
+        )
+        await town.say("unlock shop production", "cem")
+        await town.say("lock shop staging because I measure", "dia")
+        on_staging = await town.access.may(town.people["ana"].id, Action.DEPLOY, "shop", "staging")
+        assert (on_staging.allowed, on_staging.held) == (False, True)
+        assert (await town.access.may(town.people["ana"].id, Action.VIEW, "shop", "staging", command="status")).allowed
+
+
+async def test_the_first_question_about_an_approval_knows_the_request(town: Town) -> None:
+    number = await town.ask("deploy shop@v2 to production", "dia")
+
+    async def asked(who: Identity | int) -> Decision:
+        answer = await town.access.ask(
+            who, action=Action.APPROVE, command="approve", app="shop", environment="production", number=number
+        )
+        return answer.decision
+
+    own = await asked(town.identity("dia"))
+    assert own.reasons == ("You can't approve your own request: someone else has to approve it.",)
+    assert own.who_may == ("ben", "cem")
+    assert (await asked(town.people["ben"].id)).allowed

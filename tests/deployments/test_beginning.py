@@ -11,6 +11,8 @@ from deploybot.deployments.start_checks import Beginning
 from deploybot.domain import (
     Deployment,
     Holding,
+    Identity,
+    Lock,
     Origin,
     Phase,
     RefRule,
@@ -19,7 +21,7 @@ from deploybot.domain import (
     StepRow,
     StepState,
 )
-from deploybot.errors import Cancelled, Denied, Unreachable, UserError
+from deploybot.errors import Cancelled, Denied, Locked, Unreachable, UserError
 from deploybot.ports import Tables
 from deploybot.settings import App
 from deploybot.testing import FakeClock
@@ -141,6 +143,25 @@ async def test_a_right_that_goes_while_it_is_planned_counts(turn: Turn) -> None:
     found = await turn.shop.deployments.get(1)
     assert found is not None
     assert found.state is State.WAITING
+
+
+async def test_a_lock_that_is_taken_while_it_is_planned_counts(turn: Turn) -> None:
+    host = turn.shop.hosts["web1"]
+    facts, now = host.facts, turn.shop.clock.now()
+
+    def lock(tables: Tables) -> None:
+        ben = tables.people.add("benno", Identity("console", "77"))
+        tables.locks.take(Lock("shop", "production", ben.id, ben.name, "measuring", now, 0.0))
+
+    async def locked(directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+        host.facts = facts  # type: ignore[method-assign]
+        await turn.shop.store.write(lock)
+        return await facts(directory, timeout=timeout, docker=docker)
+
+    host.facts = locked  # type: ignore[method-assign]
+    with pytest.raises(Locked, match=r"^shop/production is locked by benno since .*“measuring”"):
+        await turn.begin()
+    assert await turn.shop.deployments.get(1) == turn.deployment
 
 
 @pytest.mark.parametrize("gone", ["app", "environment"])

@@ -234,3 +234,19 @@ async def test_the_first_question_about_an_approval_knows_the_request(town: Town
     assert own.reasons == ("You can't approve your own request: someone else has to approve it.",)
     assert own.who_may == ("ben", "cem")
     assert (await asked(town.people["ben"].id)).allowed
+
+
+async def test_who_waits_for_approvals_is_woken_when_the_request_is_replaced(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploybot.deployments.approvals.CLOCK_LOOKS", 1000.0)
+    number = await town.ask()
+    await town.shop.deployments.queue.close()
+    waits = asyncio.create_task(engine(town).wait(number, CancellationWatch()))
+    for _ in range(5):
+        await town.deployment(number)  # in line behind what it looks at first
+    assert not waits.done()
+    await town.store.write(lambda tables: tables.deployments.move(number, State.CANCELLED, now=2.0, outcome="replaced"))
+    engine(town).ring((number,))
+    async with asyncio.timeout(20):
+        assert await waits is False

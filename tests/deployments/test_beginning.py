@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -113,6 +114,18 @@ async def test_a_wish_to_stop_is_raised_before_anything_is_planned(turn: Turn) -
     with pytest.raises(Cancelled, match="ana"):
         await turn.begin()
     assert (await turn.shop.deployments.get(1)) == turn.deployment
+
+
+async def test_a_wish_to_stop_while_a_server_is_asked_is_raised_at_once(turn: Turn) -> None:
+    async def cancelled(directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:  # noqa: ARG001  the port's
+        turn.stop.set(Cancelled("ana"))
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    turn.shop.hosts["web1"].facts = cancelled  # type: ignore[method-assign]
+    with pytest.raises(Cancelled, match="ana"):
+        await turn.begin()
+    assert await turn.shop.deployments.get(1) == turn.deployment
 
 
 async def test_a_right_that_is_gone_is_a_refusal(turn: Turn) -> None:

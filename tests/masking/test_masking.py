@@ -12,7 +12,9 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from deploybot.card import Button, Card, Line, Link, Table
 from deploybot.masking import MASK, Redactor, Stream
+from deploybot.masking.key_shapes import looks_like_token
 
 PASSWORD = "corr/ect+horse=b&ttery"
 TOKEN = "hunter2-Zq9"
@@ -346,3 +348,100 @@ def test_every_text_is_survived(seed: int) -> None:
         assert TOKEN.encode() not in redactor.data(text)
         assert TOKEN not in redactor.text(text.decode("utf-8", "replace"))
         assert TOKEN.encode() not in through(Stream(redactor), cut_at(text, dice.randrange(len(text) + 1)))
+
+
+def test_every_text_of_a_card_is_masked() -> None:
+    hidden, url = f"x {TOKEN} y", f"https://example.com/?q={TOKEN}"
+    lines = (Line(hidden, hidden, url=url),)
+    masked = Redactor(KNOWN).card(
+        Card(
+            title=hidden,
+            text=hidden,
+            lines=lines,
+            details=lines,
+            table=Table((hidden,), ((hidden, "plain"),)),
+            code=(hidden, "plain"),
+            listing=("plain", hidden),
+            buttons=(Button(hidden, "deploy shop"),),
+            links=(Link(hidden, url), Link("plain", "https://example.com/")),
+            footer=hidden,
+            hint=hidden,
+        )
+    )
+    shown, line = f"x {MASK} y", Line(f"x {MASK} y", f"x {MASK} y")
+    assert masked == Card(
+        title=shown,
+        text=shown,
+        lines=(line,),
+        details=(line,),
+        table=Table((shown,), ((shown, "plain"),)),
+        code=(shown, "plain"),
+        listing=("plain", shown),
+        buttons=(Button(shown, "deploy shop"),),
+        links=(Link(shown, ""), Link("plain", "https://example.com/")),
+        footer=shown,
+        hint=shown,
+    )
+    plain = Card(title="plain", lines=(Line("a", "b", url="https://example.com/"),), code=("a", "", "b"))
+    assert Redactor(KNOWN).card(plain) == plain
+
+
+def test_a_secret_over_several_lines_of_code_is_masked() -> None:
+    card = Redactor((MULTILINE,)).card(Card(title="x", code=("a", *MULTILINE.split("\n"), "b")))
+    assert card.code == ("a", MASK, "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        (SHAPES["github"], True),
+        (KEY, True),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----", True),
+        ("https://ana:secret@example.com/", True),
+        ("password=x", False),
+        ("shop/production", False),
+    ],
+)
+def test_what_looks_like_a_token(text: str, *, is_one: bool) -> None:
+    assert looks_like_token(text) is is_one
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("DB_PASS=hunter2hunter2", f"DB_PASS={MASK}"),
+        ("my-pass=hunter2hunter2", f"my-pass={MASK}"),
+        ("pass=hunter2hunter2", "pass=hunter2hunter2"),
+        ("pass: 12 of 14", "pass: 12 of 14"),
+        ("bad passwd_1:4.13-1ubuntu2", "bad passwd_1:4.13-1ubuntu2"),
+        ("bad token: abc123", "bad token: abc123"),
+        ("bad token: abcd1234", f"bad token: {MASK}"),
+        ("  token: abc123", f"  token: {MASK}"),
+        ("password=none", "password=none"),
+        ("password='none of your business'", f"password='{MASK}'"),
+        ("token_type=bearer1bearer2", "token_type=bearer1bearer2"),
+        ("<token>abc</token>", f"<token>{MASK}</token>"),
+        ("--api-key  abc", f"--api-key  {MASK}"),
+        ("password=abc, next", f"password={MASK}, next"),
+    ],
+)
+def test_settings_are_masked_by_their_names_unless_they_are_no_secrets(text: str, masked: str) -> None:
+    assert Redactor().text(text) == masked
+
+
+def test_a_value_of_three_characters_is_too_short_to_be_masked() -> None:
+    assert Redactor(("abc", "abcd")).text("abc abcd xabcd") == f"abc {MASK} xabcd"
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "geheim\\ud83d\\ude00wort",
+        "geheim&#128512;wort",
+        "geheim&#x1F600;wort",
+        "geheim%F0%9F%98%80wort",
+        "geheim😀wort",
+    ],
+)
+def test_characters_beyond_the_first_65536_are_found_under_escapes(hidden: str) -> None:
+    assert Redactor(("geheim😀wort",)).text(f"x={hidden};") == f"x={MASK};"

@@ -80,7 +80,7 @@ class Bot:
             releases=self.deployments.releases,
             status=StatusBoard(world.servers, world.store, world.clock),
             logs=AppLogs(settings, world.servers, world.clock, world.redactor, self.deployments),
-            locks=PersonLocks(world.store, world.clock, self._unlocked),
+            locks=PersonLocks(settings, world.store, world.clock, self._unlocked),
             people=self._access,
             commands=load(settings.bot.plugins),
         )

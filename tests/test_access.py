@@ -238,6 +238,37 @@ async def test_locks_need_a_person() -> None:
                 await work
 
 
+async def test_a_command_of_ones_own_locks_and_unlocks_only_for_who_may() -> None:
+    async with make_world() as world:
+        app = world.services.settings.apps["shop"]
+        place = (app, app.environments["staging"])
+        locks = world.services.locks
+        people = {one.name: one for one in await world.store.read(lambda tables: tables.people.everybody())}
+
+        def by(name: str) -> Context:
+            return Context(
+                incoming=world.incoming("x", name),
+                person=people[name],
+                services=world.services,
+                reply=world.reply,
+                reason="we measure",
+            )
+
+        with pytest.raises(Denied, match="`lock` needs the role deployer on shop/staging; you are viewer there"):
+            await locks.take(by("cem"), *place, 0.0)
+        await locks.take(by("dia"), *place, 0.0)
+        with pytest.raises(Denied, match="`unlock` needs the role deployer on shop/staging"):
+            await locks.release(by("cem"), *place)
+        with pytest.raises(Denied, match="Only dia, who holds the lock, or an admin can release it") as caught:
+            await locks.release(by("ben"), *place)
+        assert caught.value.who_may == "ana, dia"
+        held = await locks.get(*place)
+        assert held
+        assert held.holder == "dia"
+        assert (await locks.release(by("ana"), *place)) == held
+        assert await locks.get(*place) is None
+
+
 async def test_a_lock_in_one_environment_holds_what_is_about_all() -> None:
     """A command about a whole app is stopped by another's lock on a part of it, by one's own it is not."""
     async with make_world() as world:

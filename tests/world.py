@@ -203,7 +203,7 @@ async def make_world(
             releases=releases,
             status=FakeStatus(),
             logs=logs,
-            locks=PersonLocks(store, clock),
+            locks=PersonLocks(settings, store, clock),
             people=access,
             commands=load() | {made.name: made for made in more},
         )

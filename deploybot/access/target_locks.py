@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from deploybot.command import Context
-from deploybot.deployments.policy_lookup import required
-from deploybot.domain import Lock
+from deploybot.deployments.policy_lookup import PolicyQuestions, required
+from deploybot.domain import Action, Lock, Person
 from deploybot.errors import Locked
 from deploybot.policy import tell_lock
 from deploybot.ports import Clock, Store, Tables
-from deploybot.settings import App, Environment
+from deploybot.settings import App, Environment, Settings
 
 
 def _nobody(app: str) -> None:
@@ -18,16 +18,22 @@ def _nobody(app: str) -> None:
 
 
 class PersonLocks:
-    """`command.LockService` over the store. Each change also writes an audit row."""
+    """`command.LockService` over the store. Each change asks the policy, and also writes an audit row."""
 
-    def __init__(self, store: Store, clock: Clock, released: Callable[[str], None] = _nobody) -> None:
-        """Take the ports. `released(app)` is called when a lock of the app is released."""
+    def __init__(
+        self, settings: Settings, store: Store, clock: Clock, released: Callable[[str], None] = _nobody
+    ) -> None:
+        """Take bot.toml and the ports. `released(app)` is called when a lock of the app is released."""
+        self._questions = PolicyQuestions(settings, clock)
         self._store = store
         self._clock = clock
         self._released = released
 
     async def take(self, ctx: Context, app: App, environment: Environment, seconds: float) -> Lock:
-        """Lock an environment, or renew one's own lock; 0 seconds for no end. Raise Locked if someone else holds it."""
+        """Lock an environment, or renew one's own lock; 0 seconds for no end.
+
+        Raise Denied for who may not, Locked if someone else holds it.
+        """
         person, now = required(ctx.person), self._clock.now()
         lock = Lock(
             app=app.name,
@@ -40,6 +46,7 @@ class PersonLocks:
         )
 
         def take(tables: Tables) -> Lock | None:
+            self._insist(tables, person, "lock", app, environment)
             other = tables.locks.take(lock)
             if other is None:
                 place = f"{app.name}/{environment.name}"
@@ -52,10 +59,11 @@ class PersonLocks:
         return lock
 
     async def release(self, ctx: Context, app: App, environment: Environment) -> Lock | None:
-        """Unlock and return the lock that was held, if any. The caller has already checked that the sender may."""
+        """Unlock and return the lock that was held, if any. Raise Denied for who may not."""
         person, now = required(ctx.person), self._clock.now()
 
         def release(tables: Tables) -> Lock | None:
+            self._insist(tables, person, "unlock", app, environment)
             lock = tables.locks.get(app.name, environment.name, now)
             tables.locks.release(app.name, environment.name)
             if lock is not None:
@@ -71,3 +79,11 @@ class PersonLocks:
         """Return the lock that is held now."""
         now = self._clock.now()
         return await self._store.read(lambda tables: tables.locks.get(app.name, environment.name, now))
+
+    def _insist(self, tables: Tables, person: Person, command: str, app: App, environment: Environment) -> None:
+        """Ask the policy within this transaction. Raise its refusal."""
+        action, name = Action.DEPLOY, environment.name
+        question = self._questions.ask(
+            tables, person.id, action=action, command=command, app=app.name, environment=name
+        )
+        self._questions.insist(question)

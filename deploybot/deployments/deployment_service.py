@@ -151,14 +151,15 @@ class DeploymentEngine:
         return await self._approvals.reject(ctx, number)
 
     async def cancel(self, ctx: Context, number: int) -> Card:
-        """Stop a deployment that has not ended; its card shows how it went."""
-        by = required(ctx.person).name
-        now = self._clock.now()
+        """Stop a deployment that has not ended; its card shows how it went. Raises Denied for who may not."""
+        person = required(ctx.person)
+        by, now = person.name, self._clock.now()
 
         def ask(tables: Tables) -> Deployment:
             deployment = tables.deployments.get(number)
             if deployment is None:
                 raise UserError(f"There is no deployment #{number}.", hint="See them with: history APP")
+            self._questions.insist(self._questions.may_cancel(tables, person.id, deployment))
             if deployment.state.ended:
                 raise UserError(f"#{number} has already ended: {deployment.word}.")
             if deployment.state is State.RESTORING:

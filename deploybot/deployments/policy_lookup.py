@@ -149,6 +149,13 @@ class PolicyQuestions:
             speaks_by=speaks_by,
         )
 
+    def may_cancel(self, tables: Tables, person: int, deployment: Deployment) -> PolicyQuestion:
+        """Return the question whether a person may cancel a deployment."""
+        plan = deployment.plan
+        return self.ask(
+            tables, person, action=Action.DEPLOY, command="cancel", app=plan.app, environment=plan.environment
+        )
+
     def _of_plan(
         self, tables: Tables, person: int, plan: Plan, *, number: int = 0, glass: bool = False
     ) -> PolicyQuestion:

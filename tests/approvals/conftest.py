@@ -63,7 +63,7 @@ class Town:
             releases=shop.deployments.releases,
             status=FakeStatus(),
             logs=FakeLogs(),
-            locks=PersonLocks(shop.store, shop.clock),
+            locks=PersonLocks(shop.settings, shop.store, shop.clock),
             people=self.access,
             commands=load(),
         )

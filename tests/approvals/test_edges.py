@@ -45,7 +45,13 @@ async def test_a_command_of_ones_own_is_asked_the_same(town: Town) -> None:
         await town.shop.deployments.approve(town.ctx("ben"), 99)
     with pytest.raises(Denied, match="not on the allowlist"):
         await town.access.totp(town.ctx("stranger"), "")
+    with pytest.raises(Denied, match="`cancel` needs the role deployer on shop/production; you have no role there"):
+        await town.shop.deployments.cancel(town.ctx("fay"), number)
+    with pytest.raises(Denied, match="not on the allowlist"):
+        await town.shop.deployments.cancel(town.ctx("stranger"), number)
     assert (await town.deployment(number)).awaits_approval
+    assert (await town.deployment(number)).cancel_by == ""
+    assert (await town.shop.deployments.cancel(town.ctx("eve"), number)).title.startswith(f"Stopping #{number}")
 
 
 async def test_a_store_that_fails_is_no_reason_to_write_again(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,3 +253,18 @@ async def test_a_commit_that_leaves_its_branch_while_it_is_planned_does_not_begi
     found = await turn.shop.deployments.get(1)
     assert found is not None
     assert found.state is State.WAITING
+
+
+async def test_a_commit_that_left_its_branch_is_refused_before_any_server_is_asked(turn: Turn) -> None:
+    turn.shop.production.__dict__["refs"] = (RefRule(branch="main"),)
+    turn.deployment = replace(turn.deployment, plan=replace(turn.deployment.plan, origin=Origin(ref="branch main")))
+    turn.shop.hosts["web1"].down = "no answer"
+
+    async def holding(app: App, commit: str) -> Holding:
+        assert (app.name, commit) == ("shop", V2.commit)
+        return Holding(branches=("evil",))
+
+    turn.shop.refs.holding = holding  # type: ignore[method-assign]
+    with pytest.raises(Denied, match=r"this one is on branch evil\.$"):
+        await turn.begin()
+    assert turn.stop.pauses == []

@@ -268,3 +268,11 @@ async def test_a_commit_that_left_its_branch_is_refused_before_any_server_is_ask
     with pytest.raises(Denied, match=r"this one is on branch evil\.$"):
         await turn.begin()
     assert turn.stop.pauses == []
+
+
+async def test_a_repository_that_does_not_answer_is_asked_every_two_seconds_for_a_minute(turn: Turn) -> None:
+    turn.shop.production.__dict__["refs"] = (RefRule(branch="main"),)
+    turn.shop.refs.down = "no answer"
+    with pytest.raises(Unreachable, match="the repository of shop"):
+        await turn.begin()
+    assert turn.stop.pauses == [2.0] * 31

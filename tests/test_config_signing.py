@@ -109,6 +109,9 @@ ON = RefRule(tag="v*", on="ma?n")
         (BRANCH, Holding((), ("v1",)), ""),
         (TAG, Holding(("v1",)), ""),
         (TAG, Holding((), ("v1",), ("v1",)), "tag v1"),
+        (TAG, Holding((), ("w1", "v1")), "tag v1"),
+        (TEXT, Holding((), ("v1", "v2"), ("v1",)), "tag v2"),
+        (ON, Holding(("main",), ("w1", "v1")), "tag v1 on main"),
         (ON, Holding(("main",)), ""),
         (ON, Holding(("develop",), ("v1",)), ""),
         (ON, Holding(("develop", "main"), ("v1",)), "tag v1 on main"),
@@ -191,6 +194,19 @@ def test_one_signer_may_have_several_keys_and_a_day_alone(read: Callable[[str], 
     """A key twice with one signer is no mistake, and `since` and `until` may be the same day."""
     days = "since = 2027-01-31\nuntil = 2027-01-31\n"
     assert read(f'signed = true\n[signers.ana]\nssh = ["{KEY}", "{KEY} again"]\n{days}').signers["ana"].ssh[0] == KEY
+
+
+def test_signers_with_keys_of_their_own_are_fine(read: Callable[[str], Settings], tmp_path: Path) -> None:
+    (tmp_path / "cem.asc").write_text("a key that everybody may read")
+    other = KEY.replace("IIm", "IIn")
+    text = (
+        f'[signers.ana]\nssh = "{KEY}"\n[signers.ben]\nssh = "{other}"\n[signers.cem]\ngpg = {{ file = "cem.asc" }}\n'
+    )
+    assert set(read(f"signed = true\n{text}").signers) == {"ana", "ben", "cem"}
+
+
+def test_where_refs_limit_nothing_auto_deploys_any_branch(read: Callable[[str], Settings]) -> None:
+    assert rules(read('auto = { branch = "develop" }\n')) == ()
 
 
 def test_a_branch_and_a_tag_of_auto_are_both_checked(read: Callable[[str], Settings]) -> None:

@@ -251,17 +251,17 @@ class Access:
             if tables.links.paused(identity, now):
                 return None
             right = tables.claims.consume(code.upper(), now)
-            if not right:
-                tables.links.fail(identity, now)
-            person = tables.people.of(identity)
-            if right and person is None:
-                name = _free_name(tables.people, name_from(ctx.incoming.name))
-                person = tables.people.add(name, identity, by=CLAIMED, now=now)
-            if right and person is not None:
-                tables.people.grant(person.id, Role.ADMIN, by=CLAIMED, now=now)
             said = "right" if right else "wrong"
             tables.audit.append(actor=identity_text(identity), action="claim", subject=said, now=now)
-            return person if right else None
+            if not right:
+                tables.links.fail(identity, now)
+                return None
+            person = tables.people.of(identity)
+            if person is None:
+                name = _free_name(tables.people, name_from(ctx.incoming.name))
+                person = tables.people.add(name, identity, by=CLAIMED, now=now)
+            tables.people.grant(person.id, Role.ADMIN, by=CLAIMED, now=now)
+            return person
 
         person = await self._store.write(claim)
         if person is None:

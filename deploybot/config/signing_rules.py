@@ -45,5 +45,5 @@ def _automatic(path: Path, environment: Environment) -> Iterator[Problem]:
         name = getattr(environment.auto, key)
         if not name or _PATTERN & set(name):
             continue
-        if not any(fits(getattr(rule, key), name) for rule in environment.refs if getattr(rule, key)):
+        if not any(fits(getattr(rule, key), name) for rule in environment.refs):
             yield Problem((*path, "auto", key), f"deploys {name}, which `refs` of this environment does not allow")

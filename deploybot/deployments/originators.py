@@ -78,7 +78,7 @@ def _is_new(changes: Changes) -> bool:
 
 
 def _wish(tables: Tables, deployment: Deployment) -> Trigger | None:
-    return tables.wishes.get(deployment.wish) if deployment.wish else None
+    return tables.wishes.get(deployment.wish)  # there is no trigger 0
 
 
 def _keys(wish: Trigger, plan: Plan) -> Iterator[str]:

@@ -105,14 +105,14 @@ def _allowing(rules: Iterable[RefRule], holding: Holding) -> Iterator[str]:
     """Yield everything that the rules allow the commit by.
 
     If a branch and a tag share a name, an entry for both kinds means the branch. Otherwise anyone who may push tags
-    could get around the rules for `main`.
+    could get around the rules for `main`. An empty pattern fits no name.
     """
     for rule in rules:
-        yield from (f"branch {name}" for name in holding.branches if rule.branch and fits(rule.branch, name))
-        on = [name for name in holding.branches if rule.on and fits(rule.on, name)]
+        yield from (f"branch {name}" for name in holding.branches if fits(rule.branch, name))
+        on = [name for name in holding.branches if fits(rule.on, name)]
         for name in holding.tags:
             is_twin = bool(rule.branch) and name in holding.twins
-            if not rule.tag or is_twin or not fits(rule.tag, name):
+            if is_twin or not fits(rule.tag, name):
                 continue
             if not rule.on:
                 yield f"tag {name}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.card import Button, Card, Tone
 from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint import config_of
@@ -242,8 +243,11 @@ async def test_the_first_question_about_an_approval_knows_the_request(town: Town
     assert (await asked(town.people["ben"].id)).allowed
 
 
-async def test_who_waits_for_approvals_is_woken_when_the_request_is_replaced(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("end", "begins"), [("approve", True), ("reject", False), ("void", False), ("replaced", False)]
+)
+async def test_what_waits_for_approvals_is_woken_by_every_decision(
+    town: Town, monkeypatch: pytest.MonkeyPatch, end: str, *, begins: bool
 ) -> None:
     monkeypatch.setattr("deploybot.deployments.approvals.CLOCK_LOOKS", 1000.0)
     number = await town.ask()
@@ -252,7 +256,59 @@ async def test_who_waits_for_approvals_is_woken_when_the_request_is_replaced(
     for _ in range(5):
         await town.deployment(number)  # in line behind what it looks at first
     assert not waits.done()
-    await town.store.write(lambda tables: tables.deployments.move(number, State.CANCELLED, now=2.0, outcome="replaced"))
-    engine(town).ring((number,))
+    if end == "approve":
+        assert (await town.shop.deployments.approve(town.ctx("ben"), number)).aside
+    elif end == "reject":
+        assert (await town.shop.deployments.reject(town.ctx("ben", "no"), number)).aside
+    elif end == "void":
+        await engine(town).void(number, ["config: x was y and is z"])
+    else:
+        await town.store.write(lambda tables: tables.deployments.move(number, State.CANCELLED, now=2.0, outcome=end))
+        engine(town).ring((number,))
     async with asyncio.timeout(20):
-        assert await waits is False
+        assert await waits is begins
+
+
+async def test_what_is_void_says_what_changed_and_offers_to_ask_again(town: Town) -> None:
+    number = await town.ask("deploy shop@v2 to production because it is time")
+    card = await engine(town).void(number, ["config: x was y and is z", "steps: other ones"])
+    assert card == Card(
+        title=f"#{number} is void, and was not deployed.",
+        text="config: x was y and is z\nsteps: other ones",
+        tone=Tone.WARN,
+        ok=False,
+        aside=True,
+        buttons=(Button("Ask again", "deploy shop@v2 to production/web1,web2 because it is time"),),
+    )
+    again = await engine(town).void(number, ["config: x was y and is z"])
+    assert again == Card(title=f"#{number} has already ended.", tone=Tone.WARN, ok=False, aside=True)
+    ended = await town.deployment(number)
+    (row,) = [row for row in await town.audit() if row.action == "deploy void"]
+    assert (row.actor, row.subject, row.detail) == ("deploybot", f"#{number} shop/production", ended.outcome)
+
+
+async def test_who_rejected_is_in_the_audit(town: Town) -> None:
+    number = await town.ask()
+    await town.say(f"reject #{number} because no.", "ben")
+    (row,) = [row for row in await town.audit() if row.action == "deploy rejected"]
+    assert (row.actor, row.subject) == ("ben", f"#{number} shop/production")
+    assert row.detail == "Rejected by ben: no. Nothing was deployed."
+
+
+async def test_what_lacks_approvals_at_its_turn_is_told_on_its_card_and_in_the_audit(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approvals=2) as town:
+        async with town.busy():
+            number = await town.ask()
+            for who in ("ben", "cem"):
+                assert (await town.say(f"approve #{number}", who)).ok
+            await town.say("deny @cem on shop", "dia")
+        await town.until(number, lambda one: one.awaits_approval)
+        assert (await town.card(number)).title.endswith("waiting for 1 approval")
+        queued = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now() + 9e9, 1000))
+        assert any(item.card.title.endswith("waiting for 1 approval") for item in queued)
+        (row,) = [row for row in await town.audit() if row.action == "deploy lacks approvals"]
+        assert (row.actor, row.subject, row.detail) == (
+            "deploybot",
+            f"#{number} shop/production",
+            "1 of 2 approvals count now",
+        )

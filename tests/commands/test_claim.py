@@ -113,7 +113,28 @@ async def test_since_when_and_how_the_first_administrator_is_one(world: World) -
     )
 
 
-async def test_what_a_wrong_code_does_not_do(world: World) -> None:
+async def test_a_wrong_code_makes_nobody_anything(world: World) -> None:
     await issue(world)
-    await world.say("claim nonsense", "eve")
-    assert (await world.say("whoami", "eve")).text == "You have no role any more: ask an administrator for one."
+    before = await world.store.read(lambda tables: (tables.people.everybody(), tables.people.grants()))
+    for who in ("eve", STRANGER):
+        assert not (await world.say("claim nonsense", who)).ok
+    assert await world.store.read(lambda tables: (tables.people.everybody(), tables.people.grants())) == before
+    assert (await world.say("claim 7KQ2-M9XD", STRANGER)).ok, "nobody has used it up"
+
+
+async def test_a_right_code_is_no_wrong_one(world: World) -> None:
+    """Four wrong tries and a right one do not add up to the five after which no code is accepted."""
+    await issue(world)
+    for _ in range(4):
+        await world.say("claim nonsense", "eve")
+    assert (await world.say("claim 7KQ2-M9XD", "eve")).ok
+    card = await world.say("link 7KQ2-M9XD", "eve", private=True)
+    assert card.title == "This code is wrong, already used or expired."
+
+
+async def test_nobody_is_named_like_the_bot(world: World) -> None:
+    await issue(world)
+    incoming = replace(world.incoming("claim 7KQ2-M9XD", STRANGER), name="Deploybot")
+    card = await world.dispatcher.handle(incoming, world.reply)
+    assert card
+    assert card.title.startswith("Welcome, deploybot-2:")

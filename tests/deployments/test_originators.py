@@ -209,6 +209,19 @@ async def test_everybody_who_is_behind_it_is_found_once_and_none_of_them_may_be_
         await store.write(look)
 
 
+async def test_a_name_without_an_account_is_nobody_known() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            tables.people.add("ana", ANA)
+            one = deployment(tables, plan(), source="heads/main")
+            tables.wishes.bring("shop", ref_key("heads/main", one.plan.release.commit), Author("ana"), 1.0)
+            assert unknown_cause(tables, one) == "ana triggered it from an unknown account"
+            assert brought_by(tables, one) == ()
+
+        await store.write(look)
+
+
 async def test_each_new_image_has_to_be_reported() -> None:
     async with memory_store() as store:
 

@@ -126,6 +126,7 @@ def test_what_routes_name_has_to_be_there() -> None:
     ("pattern", "name", "fit"),
     [
         ("main", "main", True),
+        ("", "main", False),
         ("main", "main2", False),
         ("release/*", "release/1", True),
         ("release/*", "release/1/x", False),

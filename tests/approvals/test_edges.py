@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,9 +39,10 @@ async def test_a_command_of_ones_own_is_asked_the_same(town: Town) -> None:
         await town.shop.deployments.approve(town.ctx("stranger"), number)
     with pytest.raises(Denied, match="not on the allowlist"):
         await town.shop.deployments.reject(town.ctx("stranger", "x"), number)
-    with pytest.raises(UserError, match="A rejection needs a reason"):
+    with pytest.raises(UserError, match=r"^A rejection needs a reason\.$") as caught:
         await town.shop.deployments.reject(town.ctx("ben"), number)
-    with pytest.raises(Denied, match="needs the role approver"):
+    assert caught.value.hint == f"Like this: `reject #{number} because …`."
+    with pytest.raises(Denied, match=r"^`reject` needs the role approver"):
         await town.shop.deployments.reject(town.ctx("eve", "x"), number)
     with pytest.raises(UserError, match="There is no deployment #99"):
         await town.shop.deployments.approve(town.ctx("ben"), 99)
@@ -289,10 +291,10 @@ async def test_what_is_void_says_what_changed_and_offers_to_ask_again(town: Town
 
 async def test_who_rejected_is_in_the_audit(town: Town) -> None:
     number = await town.ask()
-    await town.say(f"reject #{number} because no.", "ben")
+    await town.say(f"reject #{number} because it is over MAX.", "ben")
     (row,) = [row for row in await town.audit() if row.action == "deploy rejected"]
     assert (row.actor, row.subject) == ("ben", f"#{number} shop/production")
-    assert row.detail == "Rejected by ben: no. Nothing was deployed."
+    assert row.detail == "Rejected by ben: it is over MAX. Nothing was deployed."
 
 
 async def test_what_lacks_approvals_at_its_turn_is_told_on_its_card_and_in_the_audit(tmp_path: Path) -> None:
@@ -312,3 +314,32 @@ async def test_what_lacks_approvals_at_its_turn_is_told_on_its_card_and_in_the_a
             f"#{number} shop/production",
             "1 of 2 approvals count now",
         )
+
+
+async def test_after_a_start_only_open_requests_say_that_the_bot_was_away(town: Town) -> None:
+    async with town.busy():
+        ready, open_one, cancelled = [await town.ask() for _ in range(3)]
+        await town.say(f"approve #{ready}", "ben")
+        await town.shop.deployments.queue.close()
+        await town.store.write(lambda tables: tables.deployments.ask_cancel(cancelled, "ana"))
+        every = [await town.deployment(number) for number in (ready, open_one, cancelled)]
+        assert [one.state for one in every] == [State.WAITING] * 3
+        await engine(town).refresh(every)
+        notes = [(await town.request(number)).note for number in (ready, open_one, cancelled)]
+        assert (notes[0], notes[2]) == ("", "")
+        assert re.fullmatch(
+            r"deploybot restarted; press again if your answer is missing here \(\d\d:\d\d:\d\d UTC\)", notes[1]
+        )
+        queued = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now() + 9e9, 1000))
+        assert any("deploybot restarted" in repr(item.card) for item in queued)
+
+
+async def test_what_bot_toml_no_longer_requires_stays_required_of_a_request(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approvals=1, approvers=["@ben"], approval_code="totp") as town:
+        number = await town.ask()
+        await town.restart(settings_of(town.shop.settings.bot.data))
+        request = await town.request(number)
+        assert (request.wanted, request.approvers, request.code) == (1, ("@ben",), True)
+        await town.restart(settings_of(town.shop.settings.bot.data, approvals=2))
+        request = await town.request(number)
+        assert (request.wanted, request.code) == (2, True), "more is required, and the code still"

@@ -129,8 +129,8 @@ async def test_a_newer_one_replaces_only_automatic_ones_that_still_wait_for_the_
 
 def test_all_that_was_skipped_is_named_once_and_in_order() -> None:
     first = Deployment(
-        number=16, plan=PLAN, state=State.WAITING, requester=1, requester_name="deploybot", skipped=(9, 2)
+        number=40, plan=PLAN, state=State.WAITING, requester=1, requester_name="deploybot", skipped=(130, 7)
     )
-    second = replace(first, number=25, skipped=(24, 9))
-    assert skipped_by((second, first)) == (2, 9, 16, 24, 25)
+    second = replace(first, number=1000, skipped=(999, 130))
+    assert skipped_by((second, first)) == (7, 40, 130, 999, 1000)
     assert skipped_by(()) == ()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.access import identity_text
-from deploybot.card import Card
+from deploybot.card import Card, Tone
 from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.domain import Action, Grant, Identity, Person, Place, Role, State
 from deploybot.metrics import METRICS
@@ -90,8 +90,26 @@ async def test_all_other_admins_of_the_place_are_woken(town: Town) -> None:
 
 
 async def test_an_admin_who_is_alone_is_told_so(town: Town) -> None:
-    await town.ask(BREAK + DOWN, "dia")
+    number = await town.ask(BREAK + DOWN, "dia")
     assert "Admins notified: none: there is no other admin." in (await said(town))[0][1].text
+    (row,) = [one for one in await town.audit() if one.action == "break glass"]
+    assert row.subject == f"#{number} shop/production"
+    assert row.detail.endswith("; notified nobody")
+
+
+async def test_only_admins_of_the_place_are_woken_and_all_of_them_are_named(town: Town) -> None:
+    await promote(town, "ben", "cem")
+
+    def elsewhere(tables: Tables) -> None:
+        tables.people.grant(town.people["eve"].id, Role.ADMIN, "blog")
+        tables.people.grant(town.people["fay"].id, Role.ADMIN, "shop", "staging")
+
+    await town.store.write(elsewhere)
+    await town.ask(BREAK + DOWN, "dia")
+    (_, card), *_ = await said(town)
+    assert card.tone is Tone.BAD
+    assert "Admins notified: ben, cem." in card.text
+    assert {one.name for one in card.wakes} == {"ben", "cem"}
 
 
 @pytest.mark.parametrize("who", ["ana", "ben", "cem", "eve"])

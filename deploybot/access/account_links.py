@@ -84,10 +84,10 @@ class Linking:
             if tables.links.paused(identity, now):
                 return "Too many wrong codes. I accept none from you for 15 minutes."
             link = tables.links.take(code, identity, now)
-            holder = None if link is None else _by_id(tables, link.person)
-            if link is None or holder is None:
+            if link is None:
                 tables.links.fail(identity, now)
                 return "This code is wrong, already used or expired."
+            holder = _by_id(tables, link.person)
             other = tables.people.of(identity)
             if refused := _detached(tables, identity) or _roleless(tables, other, now):
                 tables.links.end(holder.id)
@@ -114,8 +114,10 @@ class Linking:
 
         def agree(tables: Tables) -> tuple[Person, AccountLink] | None:
             link = tables.links.typed(identity, now)
-            holder = None if link is None else _by_id(tables, link.person)
-            if link is None or holder is None or tables.people.of(identity) in {None, holder}:
+            if link is None:
+                return None
+            holder = _by_id(tables, link.person)
+            if tables.people.of(identity) in {None, holder}:
                 return None
             tables.links.agree(link)
             tables.outbox.put(link.place, _question(tables, incoming, holder), now)
@@ -169,9 +171,7 @@ class Linking:
 
         def end(tables: Tables) -> None:
             typed = tables.links.typed(identity, now)
-            person = _by_id(tables, typed.person) if typed else None
-            if person is None:
-                person, _ = self._pending(tables, incoming)
+            person = _by_id(tables, typed.person) if typed else self._pending(tables, incoming)[0]
             tables.links.end(person.id)
             _audit(tables, identity_text(identity), "link refused", person, now=now)
 
@@ -181,10 +181,11 @@ class Linking:
     def _pending(self, tables: Tables, incoming: Incoming) -> tuple[Person, AccountLink]:
         """Return the sender's pending link. Raise UserError unless they write from the account that requested it."""
         person = tables.people.of(incoming.identity)
-        link = None if person is None else tables.links.get(person.id, self._clock.now())
-        if person is None or link is None or link.identity != incoming.identity:
-            raise UserError("You have no link to confirm here, or it has expired.", hint=_ASK_FIRST)
-        return person, link
+        if person is not None:
+            link = tables.links.get(person.id, self._clock.now())
+            if link is not None and link.identity == incoming.identity:
+                return person, link
+        raise UserError("You have no link to confirm here, or it has expired.", hint=_ASK_FIRST)
 
 
 def require_private(incoming: Incoming, what: str) -> None:
@@ -249,5 +250,6 @@ def _audit(tables: Tables, actor: str, action: str, person: Person, *, now: floa
     tables.audit.append(actor=actor, action=action, subject=person.name, detail=detail, now=now)
 
 
-def _by_id(tables: Tables, wanted: int) -> Person | None:
-    return next((person for person in tables.people.everybody() if person.id == wanted), None)
+def _by_id(tables: Tables, wanted: int) -> Person:
+    """Return the person of a link, who exists as long as the link does."""
+    return {person.id: person for person in tables.people.everybody()}[wanted]

@@ -130,7 +130,10 @@ async def test_yes_counts_only_where_the_code_came_from(town: Town) -> None:
     """Who typed the code cannot say yes to it, and nobody else can, not even the same person elsewhere."""
     code = await code_of(town)
     early = await town.say("link yes", "ben", platform="slack")
-    assert early.title == "Your code has not been used yet."
+    assert (early.title, early.hint) == (
+        "Your code has not been used yet.",
+        "Type `link CODE` in the other chat first.",
+    )
     await town.say(f"link {code}", NEW, platform="telegram")
     for who, platform in ((NEW, "telegram"), ("ben", "console"), ("cem", "slack")):
         card = await town.say("link yes", who, platform=platform)
@@ -180,7 +183,9 @@ async def test_linked_by_an_admin_meanwhile(town: Town) -> None:
     code = await code_of(town)
     await town.say(f"link {code}", NEW, platform="telegram")
     await town.say(f"allow telegram:{NEW}:ben viewer on shop", "dia")
+    town.shop.codes.new[town.people["ben"].id] = "OFFERED"
     assert (await town.say("link yes", "ben", platform="slack")).ok
+    assert town.shop.codes.new == {town.people["ben"].id: "OFFERED"}, "nobody was merged, so no secret moves"
     assert (await town.say("whoami", NEW, platform="telegram")).title == "You are ben."
 
 
@@ -255,3 +260,27 @@ async def test_nothing_to_confirm(town: Town, word: str) -> None:
     for who in ("ben", NEW):
         card = await town.say(f"link {word}", who, platform="telegram")
         assert card.title == "You have no link to confirm here, or it has expired."
+
+
+async def test_a_link_is_confirmed_once_and_says_who_gave_the_account(town: Town) -> None:
+    await town.say(f"link {await code_of(town)}", NEW, platform="telegram")
+    assert (await town.say("link yes", "ben", platform="slack")).ok
+    again = await town.say("link yes", "ben", platform="slack")
+    assert again.title == "You have no link to confirm here, or it has expired."
+    table = (await town.say("who shop", "dia")).table
+    assert table
+    (accounts,) = [row[5] for row in table.rows if row[0] == "ben"]
+    assert f"telegram:{NEW} (since 2027-01-15 08:00 UTC by ben)" in accounts
+
+
+@pytest.mark.parametrize("who", ["ben", "fay"])
+async def test_who_has_no_role_any_more_when_it_is_confirmed_links_nothing(town: Town, who: str) -> None:
+    """One of both sides had a role for a time that ends before the last yes."""
+    await town.say(f"deny @{who} on shop", "dia")
+    await town.say(f"allow @{who} viewer on shop for 5m", "dia")
+    await town.say(f"link {await code_of(town)}", "fay", platform="telegram")
+    await town.say("link yes", "fay", platform="telegram")
+    town.shop.clock.advance(301)
+    card = await town.say("link yes", "ben", platform="slack")
+    assert card.title == "You need a role to link accounts: ask an administrator for one first."
+    assert (await town.say("whoami", "fay", platform="telegram")).title == "You are fay."

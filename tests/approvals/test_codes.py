@@ -10,7 +10,7 @@ import pytest
 
 from deploybot.deployments.one_time_codes import enrolment, new_secret, step_of
 from deploybot.domain import State
-from deploybot.errors import StoreError
+from deploybot.errors import StoreError, UserError
 from deploybot.store.one_time_code_rows import CodeFiles
 from tests.approvals.conftest import Town, make_town
 from tests.deployments.conftest import settings_of
@@ -194,3 +194,23 @@ async def test_files_that_cannot_be_used(tmp_path: Path) -> None:
         await files.confirm(11)
     with pytest.raises(StoreError, match="cannot be deleted"):
         await files.forget(9)
+
+
+async def test_each_refusal_says_what_to_do_and_is_counted_in_the_audit(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approval_code="totp") as town:
+        number = await town.ask()
+        with pytest.raises(UserError) as caught:
+            await town.shop.deployments.approve(town.ctx("cem"), number, "123456")
+        assert (caught.value.sentence, caught.value.hint) == (
+            "An approval needs a one-time code, and you have not set one up.",
+            "Send `totp` in a private chat to set it up.",
+        )
+        secret = await enrol(town, "ben")
+        next_code = "Your phone shows a new one every 30 seconds."
+        with pytest.raises(UserError) as caught:
+            await town.shop.deployments.approve(town.ctx("ben"), number, code(town, secret, 9))
+        assert (caught.value.sentence, caught.value.hint) == (WRONG, next_code)
+        card = await town.say(f"totp {code(town, secret, 9)}", "ben", platform="telegram")
+        assert (card.title, card.hint) == (WRONG, next_code)
+        rows = [(row.actor, row.subject) for row in await town.audit() if row.action == "wrong code"]
+        assert rows == [("ben", f"#{number}"), ("ben", "ben")]

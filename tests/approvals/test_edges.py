@@ -18,6 +18,7 @@ from deploybot.domain import Action, Identity, Kind, Plan, RequestVerdict, State
 from deploybot.errors import Cancelled, Denied, StoreError, Unreachable, UserError
 from deploybot.policy import Decision
 from deploybot.settings import FileRef
+from deploybot.testing import Outcome
 from tests.approvals.conftest import Town, make_town
 from tests.deployments.conftest import V1, V2, V3, settings_of
 
@@ -343,3 +344,50 @@ async def test_what_bot_toml_no_longer_requires_stays_required_of_a_request(tmp_
         await town.restart(settings_of(town.shop.settings.bot.data, approvals=2))
         request = await town.request(number)
         assert (request.wanted, request.code) == (2, True), "more is required, and the code still"
+
+
+async def test_a_start_counts_the_approvals_again(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approvals=2) as town:
+        number, other = await town.ask(), await town.ask()
+        for one in (number, other):
+            assert (await town.say(f"approve #{one}", "ben")).ok
+        await town.shop.deployments.queue.close()
+        await town.say("deny @ben on shop", "dia")
+        await engine(town).refresh([await town.deployment(number)])
+        assert [one.counts for one in (await town.request(number)).approvals] == [False]
+        assert [one.counts for one in (await town.request(other)).approvals] == [True], "nobody looked at that one"
+
+
+async def test_a_start_finds_what_has_its_approvals(town: Town) -> None:
+    async with town.busy():
+        number = await town.ask()
+        assert (await town.say(f"approve #{number}", "ben")).ok
+        await town.shop.deployments.queue.close()
+        await town.store.write(lambda tables: tables.deployments.approve(number, 0.0))
+        assert (await town.deployment(number)).awaits_approval
+        before = town.shop.clock.now()
+        await engine(town).refresh([await town.deployment(number)])
+        assert before <= (await town.deployment(number)).approved <= town.shop.clock.now()
+
+
+async def test_only_requests_are_void(town: Town) -> None:
+    town.shop.hosts["web1"].script("fetch", Outcome(hold=True))
+    running = await town.ask("deploy shop@v1 to staging")
+    await town.shop.started(running, "fetch")
+    for number in (running, 99):
+        card = await engine(town).void(number, ["config: x was y and is z"])
+        assert (card.title, card.buttons) == (f"#{number} has already ended.", ())
+    assert (await town.deployment(running)).state is State.RUNNING
+
+
+async def test_a_vain_try_is_noted_only_on_what_still_waits(tmp_path: Path) -> None:
+    async with make_town(tmp_path) as town, town.busy():
+        number = await town.ask()
+        with pytest.raises(Denied):
+            await town.shop.deployments.approve(town.ctx("ana"), number)
+        assert (await town.request(number)).note.startswith("ana: `approve` needs the role approver")
+        assert (await town.say(f"approve #{number}", "ben")).ok
+        assert (await town.request(number)).note == ""
+        with pytest.raises(UserError, match="already approved"):
+            await town.shop.deployments.approve(town.ctx("cem"), number)
+        assert (await town.request(number)).note == "", "its card has no button any more"

@@ -122,7 +122,11 @@ async def test_only_admins_of_the_place_may(town: Town, who: str) -> None:
 
 
 async def test_it_needs_a_reason_and_is_for_now(town: Town) -> None:
-    assert (await town.say(BREAK, "dia")).title == "Break glass needs a reason."
+    why = await town.say(BREAK, "dia")
+    assert (why.title, why.hint) == (
+        "Break glass needs a reason.",
+        "Like this: `deploy shop@v1.4 to production --break-glass because the shop is down`.",
+    )
     assert (
         await town.say(f"{BREAK} --at 18:00{DOWN}", "dia")
     ).title == "A break-glass deployment starts now, so it cannot be scheduled."
@@ -137,6 +141,7 @@ async def test_who_has_enrolled_adds_a_code_that_works_once(town: Town) -> None:
         "Add `code 123456`.",
     )
     assert (await town.say(f"{BREAK} code {code(town, secret, 9)}{DOWN}", "dia")).title == WRONG
+    assert [row.subject for row in await town.audit() if row.action == "wrong code"] == ["break glass"]
     right = code(town, secret)
     number = await town.ask(f"{BREAK} code {right}{DOWN}", "dia")
     assert (await town.end_of(number)).state is State.SUCCEEDED

@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.access import Who, identity_text, name_from, read_who
+from deploybot.access import PersonLocks, Who, identity_text, name_from, read_who
 from deploybot.access.explanation import reasons_card
+from deploybot.access.grants import Actor, Given, give
 from deploybot.access.roster import roster_card
 from deploybot.card import Card, Tone
 from deploybot.command import Context
 from deploybot.domain import Account, Action, Grant, Identity, Person, Role
 from deploybot.errors import Denied, UserError
 from deploybot.policy import PolicyQuestion
+from deploybot.ports import Tables
+from deploybot.testing import memory_store
 from tests.world import STRANGER, make_world
 
 IDENTITIES = st.one_of(
@@ -210,6 +213,31 @@ def test_why_shows_each_rule_in_its_colour() -> None:
     assert reasons_card(replace(question, app=None)).hint == "Who may: ana, ben."
 
 
+async def test_whoever_looks_after_locks_hears_which_app_was_unlocked() -> None:
+    async with make_world() as world:
+        heard: list[str] = []
+        locks = PersonLocks(world.services.settings, world.store, world.clock, heard.append)
+        app = world.services.settings.apps["shop"]
+        ana = await world.store.read(lambda tables: tables.people.named("ana"))
+        context = Context(incoming=world.incoming("x"), person=ana, services=world.services, reply=world.reply)
+        held = await locks.take(context, app, app.environments["staging"], 60.0)
+        assert heard == []
+        assert await locks.release(context, app, app.environments["staging"]) == held
+        assert heard == ["shop"]
+
+
+async def test_the_owner_of_the_bot_gives_accounts_without_being_a_person() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            ana = tables.people.add("ana", Identity("console", "1"))
+            given = Given(who=read_who("telegram:5:ana"), role=Role.ADMIN)
+            assert give(tables, given, Actor("root", None, 1.0)) == ana
+            assert tables.people.of(Identity("telegram", "5")) == ana
+
+        await store.write(look)
+
+
 async def test_a_lock_is_known_while_it_lasts_and_only_where_it_is() -> None:
     async with make_world() as world:
         await world.say("lock shop production for 1h because we measure", "ben")
@@ -276,7 +304,10 @@ async def test_a_lock_in_one_environment_holds_what_is_about_all() -> None:
         await world.say("lock shop staging because y", "dia")
 
         async def held(who: int, app: str, environment: str) -> bool:
-            return (await world.access.may(who, Action.DEPLOY, app, environment)).held
+            asked = await world.access.ask(
+                who, action=Action.DEPLOY, command="deploy", app=app, environment=environment
+            )
+            return asked.decision.held
 
         assert await held(2, "shop", "*")
         assert await held(4, "shop", "*")
@@ -287,7 +318,8 @@ async def test_a_lock_in_one_environment_holds_what_is_about_all() -> None:
 
 async def test_removed_and_unknown_people() -> None:
     async with make_world() as world:
-        decision = await world.access.may(99, Action.VIEW, "shop", "staging")
+        asked = await world.access.ask(99, action=Action.VIEW, command="status", app="shop", environment="staging")
+        decision = asked.decision
         assert (decision.allowed, decision.reasons) == (False, ("You are not on the allowlist.",))
         answer = await world.access.ask(
             Identity("slack", "1000"), action=Action.VIEW, command="status", app=None, environment=None

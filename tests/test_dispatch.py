@@ -276,7 +276,10 @@ async def test_refs_are_looked_up_only_for_whoever_may(world: World) -> None:
 
 async def test_rights_are_read_anew_each_time(world: World) -> None:
     async def may(person: int) -> tuple[str, ...]:
-        decision = await world.access.may(person, Action.DEPLOY, "shop", "production")
+        asked = await world.access.ask(
+            person, action=Action.DEPLOY, command="deploy", app="shop", environment="production"
+        )
+        decision = asked.decision
         return () if decision.allowed else decision.reasons
 
     assert await may(2) == ()

@@ -137,13 +137,6 @@ class Access:
         question = await self._store.read(look)
         return PersonAnswer(question.person, decide(question), question.lock)
 
-    async def may(
-        self, person: int, action: Action, app: str, environment: str, *, command: str = "deploy"
-    ) -> Decision:
-        """Return whether a person may still do this. Grants and locks are read again."""
-        answer = await self.ask(person, action=action, command=command, app=app, environment=environment)
-        return answer.decision
-
     async def why(
         self, ctx: Context, command: Command, app: App, environment: Environment, release: Release | None = None
     ) -> Card:

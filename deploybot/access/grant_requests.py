@@ -176,7 +176,7 @@ class Granting:
         identity, actor = read_who(account).identity, self._actor(ctx)
         if identity is None:
             raise UserError(
-                f"`{account[:60]}` is not an account.", hint="Accounts are PLATFORM:ID, such as slack:T012/U345."
+                f"`{account}` is not an account.", hint="Accounts are PLATFORM:ID, such as slack:T012/U345."
             )
 
         def cut(tables: Tables) -> Person:

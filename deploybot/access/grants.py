@@ -126,10 +126,11 @@ def take(tables: Tables, person: Person, app: str | None, environment: str | Non
 def unlink(tables: Tables, identity: Identity, actor: Actor) -> Person:
     """Unlink one account and return its person. Raise UserError if no person has it."""
     person = tables.people.of(identity)
-    if person is None or not tables.people.detach(identity):
+    if person is None:
         raise UserError(
             f"{identity_text(identity)} is not linked to anyone.", hint="`who` lists people and their accounts."
         )
+    tables.people.detach(identity)
     detail = identity_text(identity)
     tables.audit.append(actor=actor.name, action="unlink", subject=person.name, detail=detail, now=actor.now)
     return person

@@ -49,6 +49,15 @@ async def test_a_command_of_ones_own_is_asked_the_same(town: Town) -> None:
         await town.shop.deployments.approve(town.ctx("ben"), 99)
     with pytest.raises(Denied, match="not on the allowlist"):
         await town.access.totp(town.ctx("stranger"), "")
+    own = await town.ask("deploy shop@v1 to production", "dia")
+    with pytest.raises(Denied, match=r"^You can't approve your own request"):
+        await town.shop.deployments.approve(town.ctx("dia"), own)
+    late = Identity("telegram", "4242")
+    await town.store.write(lambda tables: tables.people.link(town.people["ben"].id, late))
+    by_ben = town.ctx("ben")
+    with pytest.raises(Denied, match=r"^You got this account after #\d was requested"):
+        await town.shop.deployments.approve(replace(by_ben, incoming=replace(by_ben.incoming, identity=late)), own)
+    assert (await town.deployment(own)).awaits_approval
     with pytest.raises(Denied, match="`cancel` needs the role deployer on shop/production; you have no role there"):
         await town.shop.deployments.cancel(town.ctx("fay"), number)
     with pytest.raises(Denied, match="not on the allowlist"):
@@ -226,9 +235,10 @@ async def test_the_first_question_of_a_command_knows_all_that_the_last_one_does(
         )
         await town.say("unlock shop production", "cem")
         await town.say("lock shop staging because I measure", "dia")
-        on_staging = await town.access.may(town.people["ana"].id, Action.DEPLOY, "shop", "staging")
-        assert (on_staging.allowed, on_staging.held) == (False, True)
-        assert (await town.access.may(town.people["ana"].id, Action.VIEW, "shop", "staging", command="status")).allowed
+        on_staging = await town.access.ask(
+            town.people["ana"].id, action=Action.DEPLOY, command="deploy", app="shop", environment="staging"
+        )
+        assert (on_staging.decision.allowed, on_staging.decision.held) == (False, True)
 
 
 async def test_the_first_question_about_an_approval_knows_the_request(town: Town) -> None:

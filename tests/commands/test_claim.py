@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from deploybot.card import Tone
+from deploybot.command import Context
 from deploybot.domain import Grant, Identity, Role
+from deploybot.errors import UserError
 from tests.world import STRANGER, World
 
 WRONG = "This code is wrong, already used or expired, or you tried too often."
@@ -138,3 +142,10 @@ async def test_nobody_is_named_like_the_bot(world: World) -> None:
     card = await world.dispatcher.handle(incoming, world.reply)
     assert card
     assert card.title.startswith("Welcome, deploybot-2:")
+
+
+async def test_a_wrong_code_is_refused_in_a_sentence(world: World) -> None:
+    context = Context(incoming=world.incoming("x"), person=None, services=world.services, reply=world.reply)
+    with pytest.raises(UserError) as caught:
+        await world.access.claim(context, "nonsense")
+    assert caught.value.sentence == WRONG

@@ -100,7 +100,8 @@ async def role(world: World, name: str, app: str = "shop", environment: str = "p
     """Whether somebody may look at a place now, as the policy says."""
     person = await world.store.read(lambda tables: tables.people.named(name))
     assert person
-    return (await world.access.may(person.id, Action.VIEW, app, environment, command="status")).allowed
+    asked = await world.access.ask(person.id, action=Action.VIEW, command="status", app=app, environment=environment)
+    return asked.decision.allowed
 
 
 # Announced
@@ -377,6 +378,30 @@ async def test_all_that_was_removed_is_told(one: World) -> None:
         ("ana", "dia", "0 grants on shop/production"),
         ("ana", "dia", "1 grants on shop/production"),
     ]
+
+
+async def test_which_accounts_were_removed_is_in_the_audit(one: World) -> None:
+    """Those of forges stay: they show whose pushes were whose."""
+    await one.say("allow telegram:77:cem")
+    await one.say("allow github:5:cem")
+    await one.say("deny @cem on wiki")
+    await one.say("deny @cem")
+    rows = [row.detail for row in await one.audit() if row.action == "deny"]
+    assert rows == [
+        "1 grants on every environment of wiki",
+        "1 grants on every app, accounts console:1002, telegram:77",
+    ]
+
+
+async def test_who_gives_accounts_is_an_admin_of_everything_now(one: World) -> None:
+    await one.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "*", "staging"))
+    card = await one.say("allow telegram:77:ana viewer on shop/staging", "dia")
+    assert card.title.startswith("@ana already exists. Only an admin of everything can give a person another account.")
+    assert card.hint == "Who may: ana, fay."
+    await one.say("allow @ben admin for 1h")
+    assert (await one.say("allow telegram:77:eve", "ben")).ok
+    one.clock.advance(HOUR)
+    assert not (await one.say("allow telegram:78:eve", "ben")).ok
 
 
 async def test_an_account_that_was_taken_away_is_kept_in_the_audit(one: World) -> None:

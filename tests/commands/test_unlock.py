@@ -17,6 +17,14 @@ async def test_an_admin_may_end_anybodys(world: World) -> None:
     assert card.title == "shop/production is unlocked. It was ben's: “we measure”."
 
 
+async def test_one_that_would_have_ended_later(world: World) -> None:
+    await world.say("lock shop production for 2h because we measure", "ben")
+    assert (await world.say("unlock shop production", "ben")).title == "shop/production is unlocked."
+    await world.say("lock shop production for 2h because we measure", "ben")
+    world.clock.advance(7200)
+    assert (await world.say("unlock shop production", "ben")).title == "shop/production is not locked."
+
+
 async def test_nobody_else_may(world: World) -> None:
     await world.say("lock shop production because we measure")
     card = await world.say("unlock shop production", "ben")

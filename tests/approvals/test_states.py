@@ -35,7 +35,7 @@ from tests.deployments.conftest import V1, V2, settings_of
 
 DAY, AT = 86_400.0, 1_800_000_000.0  # 2027-01-15 08:00 UTC
 PLAN = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=())
-BINDING = Binding(ref="v2", commit=V2.commit, config=(), replaces=(), steps=())
+BINDING = Binding(ref="v2", release=V2.bare(), config=(), replaces=(), steps=())
 REQUEST = Request(
     deployment=1, binding=BINDING, wanted=2, approvers=("approver",), expires=AT + DAY, remind_at=AT + DAY / 2
 )

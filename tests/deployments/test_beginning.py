@@ -261,7 +261,7 @@ async def test_a_commit_that_left_its_branch_is_refused_before_any_server_is_ask
     turn.shop.hosts["web1"].down = "no answer"
 
     async def holding(app: App, commit: str) -> Holding:
-        assert (app.name, commit) == ("shop", V2.commit)
+        assert (app.name, commit) == ("shop", V2.id)
         return Holding(branches=("evil",))
 
     turn.shop.refs.holding = holding  # type: ignore[method-assign]

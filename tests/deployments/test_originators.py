@@ -173,7 +173,7 @@ async def test_a_push_counts_only_for_its_commit_on_its_branch() -> None:
         def look(tables: Tables) -> None:
             ana = tables.people.add("ana", ANA)
             one = deployment(tables, plan(), source="heads/main")
-            commit = one.plan.release.commit
+            commit = one.plan.release.id.partition("-")[0]
             for elsewhere in (ref_key("heads/other", commit), ref_key("heads/main", "2" * 40)):
                 tables.wishes.bring("shop", elsewhere, Author("Ana", ANA), 1.0)
             assert (unknown_cause(tables, one), brought_by(tables, one)) == (NOBODY_REPORTED, ())
@@ -192,7 +192,7 @@ async def test_everybody_who_is_behind_it_is_found_once_and_none_of_them_may_be_
         def look(tables: Tables) -> None:
             ana, ben = tables.people.add("ana", ANA), tables.people.add("ben", CI)
             one = deployment(tables, plan(pin("web", NEW)), source="tags/v1")
-            commit = one.plan.release.commit
+            commit = one.plan.release.id.partition("-")[0]
             tables.wishes.bring("shop", ref_key("tags/v1", commit), Author("Ana", ANA), 1.0)
             tables.wishes.bring("shop", commit, Author("Ana", ANA), 1.0)
             tables.wishes.bring("shop", "tags/v1", Author("Ben", CI), 1.0)
@@ -215,7 +215,9 @@ async def test_a_name_without_an_account_is_nobody_known() -> None:
         def look(tables: Tables) -> None:
             tables.people.add("ana", ANA)
             one = deployment(tables, plan(), source="heads/main")
-            tables.wishes.bring("shop", ref_key("heads/main", one.plan.release.commit), Author("ana"), 1.0)
+            tables.wishes.bring(
+                "shop", ref_key("heads/main", one.plan.release.id.partition("-")[0]), Author("ana"), 1.0
+            )
             assert unknown_cause(tables, one) == "ana triggered it from an unknown account"
             assert brought_by(tables, one) == ()
 
@@ -248,7 +250,9 @@ async def test_known_and_unknown_authors_of_a_change_are_both_told() -> None:
             found, unknown = authors_of(tables, plan(changes=changes(ADA, mine)))
             assert found == (ana.id,)
             assert unknown == "Ada <ada@example.com> wrote part of it from an unknown address"
-            same = tuple(ServerPlan(server=name, replaces=Release("3" * 40), steps=()) for name in ("web1", "web2"))
+            same = tuple(
+                ServerPlan(server=name, replaces=Release.of_commit("3" * 40), steps=()) for name in ("web1", "web2")
+            )
             assert authors_of(tables, plan(changes=changes(mine), servers=same)) == ((ana.id,), "")
 
         await store.write(look)

@@ -210,6 +210,7 @@ ELSEWHERE = {
     "deployments/deployment_card.py": "tests/deployments/test_phone.py",
     "deployments/deployment_service.py": "hands it on",
     "deployments/card_publisher.py": "hands it on",
+    "deployments/step_progress.py": "tests/deployments/test_progress.py",
     "cli/check_command.py": "tests/test_check.py",
     "cli/command_base.py": "hands it on",
     "reporting/audit_sinks/audit_worker.py": "tests/reporting/test_audit_worker.py",

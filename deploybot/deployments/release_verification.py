@@ -169,9 +169,9 @@ def changes_between(first: WatchBaseline, now: Observed, manifest: Manifest) -> 
                 found.append(f"{expected.service} was replaced by another container meanwhile")
             elif container.restarts > old.restarts or (container.started != old.started and old.started):
                 found.append(f"{expected.service} restarted{_exit(container)}")
-            elif old.state == "running" and has_stopped(container, expected):
+            elif has_stopped(container, expected):
                 found.append(f"{expected.service} has stopped")
-            elif old.state == "running" and (words := not_up(container, now=now.at)):
+            elif words := not_up(container, now=now.at):
                 found.append(f"{expected.service} {words}")
     return list(dict.fromkeys(found))
 

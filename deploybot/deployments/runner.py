@@ -34,7 +34,16 @@ from deploybot.domain import (
     StepRow,
     StepState,
 )
-from deploybot.errors import Cancelled, DeploybotError, StepFailed, StepUnknown, Unhealthy, Unreachable, sentence
+from deploybot.errors import (
+    Cancelled,
+    DeploybotError,
+    StepFailed,
+    StepUnknown,
+    StoreError,
+    Unhealthy,
+    Unreachable,
+    sentence,
+)
 from deploybot.ports import Clock, Servers, Store, Tables
 
 log = logging.getLogger(__name__)
@@ -133,8 +142,9 @@ class DeploymentRunner:
         try:
             await work(deployment, part, stop)
         except DeploybotError as problem:
-            # After a restart, a stage that was stopped because another one failed only raises Cancelled.
-            if not isinstance(problem, Cancelled):
+            # After a restart, a stage that was stopped because another one failed only raises Cancelled. A log or row
+            # that cannot be stored is no failure: the queue tries again, and must find the others as they were.
+            if not isinstance(problem, Cancelled | StoreError):
                 stop.set(problem)
             raise
 
@@ -307,7 +317,7 @@ def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:
 def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseException]:
     """Return which failure to raise first: an unexpected one, a cancel without effect, then what stopped the others."""
     problems = [one for one in results if isinstance(one, BaseException)]
-    strange = [one for one in problems if not isinstance(one, DeploybotError)]
+    strange = [one for one in problems if not isinstance(one, DeploybotError) or isinstance(one, StoreError)]
     ignored = [one for one in problems if isinstance(one, StepUnknown)] if isinstance(why, Cancelled) else []
     return [
         *strange,

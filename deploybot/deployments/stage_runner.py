@@ -34,6 +34,8 @@ from deploybot.errors import Cancelled, DeploybotError, StepFailed, Unhealthy
 from deploybot.ports import Clock, Store, Tables
 
 TAIL = 20
+NO_CODE = -1
+"""A check has no exit code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class StageRunner:
             check = _Check(deployment=deployment, part=part, stage=stage, row=row, manifest=manifest)
             await self._to_its_end(check, stop)
         elif row.state is StepState.CANCELLED:
-            raise stop.why or Cancelled(row.detail or "a person")
+            raise stop.why or Cancelled(row.detail)
         elif row.state is StepState.FAILED:
             raise Unhealthy(row.server, row.detail, self._journal.tail(row, TAIL))
 
@@ -161,16 +163,21 @@ class StageRunner:
         row = self._journal.mend(check.row)
         try:
             seen = await self._check(check, stop)
-        except Unhealthy as problem:
-            row = self._journal.append(row, "\n".join(problem.tail).encode(), last=True)
-            await self._end(row, StepState.FAILED, problem.why)
-            raise
         except DeploybotError as problem:
-            await self._end(row, StepState.CANCELLED if problem is stop.why else StepState.FAILED, str(problem))
+            await self._note_failure(row, problem, stop)
             raise
         if seen is not None and row.phase is Phase.FORWARD:
             await self._executor.note_verified(check.deployment, check.part, seen)
         await self._end(row, StepState.DONE)
+
+    async def _note_failure(self, row: StepRow, problem: DeploybotError, stop: CancellationWatch) -> None:
+        """Record why a check ended; after a StoreError it has not ended, and is made again."""
+        if problem is stop.why:
+            # This may be an Unhealthy, but of another server.
+            await self._end(row, StepState.CANCELLED, str(problem))
+        elif isinstance(problem, Unhealthy):
+            row = self._journal.append(row, "\n".join(problem.tail).encode(), last=True)
+            await self._end(row, StepState.FAILED, problem.why)
 
     async def _check(self, check: _Check, stop: CancellationWatch) -> Observed | None:
         """Return what runs once it is as it should be; None if a gate let it pass without looking at that."""
@@ -195,7 +202,7 @@ class StageRunner:
 
         def end(tables: Tables) -> None:
             tables.deployments.progress(row.job, offset=row.offset, size=row.size)
-            tables.deployments.end(row.job, state, code=0 if state is StepState.DONE else 1, now=now, detail=detail)
+            tables.deployments.end(row.job, state, code=NO_CODE, now=now, detail=detail)
             self._tell(tables, row.deployment)
 
         await self._store.write(end)

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from deploybot.card import Line, Tone
+from deploybot.deployments.deployment_queue import __name__ as queue_module
 from deploybot.deployments.planner import digest_of
 from deploybot.domain import JobState, Kind, State, StepState
 from deploybot.errors import UserError
 from deploybot.settings import App
 from deploybot.testing import FakeRefs, Outcome
-from tests.deployments.conftest import GOOD_SWITCH, HEALTH, NO_RIGHT, PLACE, SECRET, V1, V2, V3, Shop, make_shop
+from tests.deployments.conftest import (
+    GOOD_SWITCH,
+    HEALTH,
+    NO_RIGHT,
+    PLACE,
+    SECRET,
+    V1,
+    V2,
+    V3,
+    Shop,
+    fetched,
+    make_shop,
+)
 
 
 async def test_a_good_release_runs_everywhere_and_is_recorded(shop: Shop) -> None:
@@ -336,6 +350,61 @@ async def test_a_log_that_cannot_be_kept_is_waited_for_and_nothing_starts_twice(
     assert (await shop.end_of(1)).state is State.SUCCEEDED
     jobs = [one.job for one in shop.hosts["web1"].started]
     assert len(jobs) == len(set(jobs))
+
+
+async def in_the_way(shop: Shop, server: str) -> Path:
+    """A folder where the log of the next step on a server is to be."""
+    plan = await shop.deployments._planner.deploy(shop.app, shop.production, V1)
+    name = plan.servers[0].steps[0].name
+    path = shop.settings.bot.data / "logs" / "1" / f"1-{server}-00-{name}.log"
+    path.mkdir(parents=True)
+    return path
+
+
+async def test_a_log_that_cannot_be_kept_stops_no_other_server(shop: Shop) -> None:
+    path = await in_the_way(shop, "web2")
+    shop.hosts["web1"].script("fetch", Outcome(effect=fetched, hold=True))
+    await shop.ask(V1)
+    job = await shop.started(1, "fetch")
+    for _ in range(20):  # web2 meets what is in its way
+        await shop.running()
+    path.rmdir()
+    shop.hosts["web1"].finish(job)
+    ended = await shop.end_of(1)
+    assert (ended.state, ended.outcome) == (State.SUCCEEDED, "Everything is healthy.")
+
+
+class LineHandler(logging.Handler):
+    """Sets `came` when a line of the log begins with some words."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+        self.came = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith(self.words):
+            self.came.set()
+
+
+async def test_a_failure_beside_a_log_that_cannot_be_kept_waits_for_it(
+    shop: Shop,
+) -> None:
+    path = await in_the_way(shop, "web2")
+    shop.hosts["web1"].script("fetch", Outcome(code=1, log=b"broken\n"))
+    waits = LineHandler("#1 waits: a log cannot be saved")
+    queue_log = logging.getLogger(queue_module)
+    queue_log.addHandler(waits)
+    await shop.ask(V1)
+    async with asyncio.timeout(10):
+        await waits.came.wait()
+    queue_log.removeHandler(waits)
+    path.rmdir()
+    ended = await shop.end_of(1)
+    assert ended.state is State.FAILED
+    assert "failed on web1: broken" in ended.outcome
+    rows = await shop.store.read(lambda tables: tables.deployments.steps(1))
+    assert [row.state for row in rows if row.state in {StepState.PENDING, StepState.STARTED}] == []
 
 
 async def test_what_breaks_inside_the_bot_ends_as_unknown(

@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ from deploybot.domain import (
 from deploybot.errors import NoImage, UserError
 from deploybot.ports import Site, Tables
 from deploybot.strategies import STRATEGIES
-from tests.deployments.conftest import V1, V2, V3, Shop
+from tests.deployments.conftest import V1, V2, V3, Shop, make_shop
 from tests.deployments.plain import BACK, SWITCH, PlainStrategy, planner_of
 
 PIN = Pin("web", "acme/shop", "1.4", f"sha256:{'1' * 64}")
@@ -278,6 +279,24 @@ async def test_files_are_put_there_from_scratch_for_a_new_plan_only(shop: Shop) 
     plan = await planner.deploy(shop.app, shop.production, V1, servers=("web1",))
     await planner.again(shop.app, shop.production, plan)
     assert strategy.fetches == [True, False]
+
+
+async def test_what_allowed_a_commit_is_looked_up_for_the_same_again(tmp_path: Path) -> None:
+    async with make_shop(tmp_path, refs=["v*", "main"]) as shop:
+        shop.refs.tags["v2"] = V2.id
+        planner = planner_of(shop, PlainStrategy())
+        plan = await planner.deploy(shop.app, shop.production, V2)
+        again = await planner.again(shop.app, shop.production, plan)
+        assert again.origin == await planner.releases.origin(shop.app, shop.production, V2)
+        assert again.origin is not None
+        assert again.origin.ref
+
+
+async def test_what_runs_there_is_a_meaning_of_that_environment(shop: Shop) -> None:
+    _runs(shop, V1, "web1", "web2")
+    release = await planner_of(shop, PlainStrategy()).meaning(shop.app, shop.production, ":current")
+    assert release is not None
+    assert release.id == V1.id
 
 
 @pytest.mark.parametrize(("ref", "found"), [("v2", V2.id), ("gone", None)])

@@ -247,6 +247,44 @@ async def test_what_was_healthy_before_is_tried_again_beside_what_was_not(bench:
     assert len(bench.pauses) == 1
 
 
+async def test_a_step_that_fails_is_tried_again_also_where_something_was_unhealthy_before(bench: RestoreBench) -> None:
+    bench.engine.all[PROJECT] = [replace(WEB, health="unhealthy")]
+    bench.host.script("compose_up", Outcome(code=1, log=b"name is in use\n"), Outcome())
+    before = Manifest(services=(replace(BEFORE.services[0], unwell=True),))
+    restored = await bench.restore(replace(PART, before=before))
+    assert (restored.words.endswith("as unhealthy as before: web is unhealthy."), bench.pauses) == (True, [2.0])
+
+
+async def test_the_last_attempt_may_begin_when_the_time_is_just_over(bench: RestoreBench) -> None:
+    bench.settings.apps["shop"] = bench.settings.apps["shop"].model_copy(update={"restore_within": 2.0})
+    bench.host.script("compose_up", Outcome(code=1, log=b"name is in use\n"))
+    restored = await bench.restore()
+    assert bench.pauses == [2.0]
+    assert restored.words == (
+        "web1: v1 (1111111111) could not be restored after 2 attempts: "
+        "step `restore (2)` failed on web1: name is in use (exit code 1)."
+    )
+
+
+async def test_a_job_that_is_lost_says_that_its_end_is_unknown(bench: RestoreBench) -> None:
+    bench.settings.apps["shop"] = bench.settings.apps["shop"].model_copy(update={"restore_within": 1.0})
+    bench.host.script("compose_up", Outcome(state=JobState.LOST))
+    restored = await bench.restore()
+    assert restored.words.startswith("web1: v1 (1111111111) could not be restored: ")
+    assert restored.words.endswith("the server was restarted, or the job's files are gone.")
+
+
+async def test_a_gate_that_stays_shut_is_named_also_without_a_record_of_containers(bench: RestoreBench) -> None:
+    bench.settings.apps["shop"] = bench.settings.apps["shop"].model_copy(update={"restore_within": 1.0})
+    url = "http://127.0.0.1:8000/healthz"
+    bench.host.http[url] = (500, "no database")
+    bench.clock = LookedAt()
+    part = replace(PART, before=None, verify=False, gate=Gate(kind="http", target=url, within=0.05))
+    restored = await bench.restore(part)
+    why = f"{url} answers 500: no database"
+    assert restored == Restored(f"web1: v1 (1111111111) was restored but is not healthy: {why}.", good=False)
+
+
 async def test_another_image_under_the_old_name_is_no_restore(bench: RestoreBench) -> None:
     bench.engine.all[PROJECT] = [replace(WEB, image_id="sha256:" + "2" * 64)]
     restored = await bench.restore()
@@ -335,6 +373,7 @@ async def test_where_nothing_can_be_restored_nothing_is_tried(bench: RestoreBenc
     assert is_restorable(PART)
     assert is_restorable(replace(PART, replaces=None))
     assert is_restorable(replace(PART, before=None))
+    assert not is_restorable(replace(PART, replaces=None, before=None))
 
 
 async def begun(bench: RestoreBench, *rows: tuple[int, str, StepState, int]) -> Deployment:

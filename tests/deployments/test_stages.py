@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -12,6 +13,7 @@ from deploybot.card import Tone
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.deployment_card import deployment_card
 from deploybot.deployments.health_gate import HealthGate
+from deploybot.deployments.planner import HEALTH_SCRIPT
 from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.step_execution import Executor
@@ -30,21 +32,22 @@ from deploybot.domain import (
     Plan,
     ServerPlan,
     ServiceImage,
+    Stage,
     StageKind,
     State,
     Step,
     StepRow,
     StepState,
 )
-from deploybot.errors import Cancelled, Unhealthy
+from deploybot.errors import Cancelled, StepFailed, StoreError, Unhealthy
 from deploybot.masking import Redactor
-from deploybot.ports import Tables
+from deploybot.ports import Store, Tables
 from deploybot.settings import Settings
-from deploybot.store.database import Database
 from deploybot.strategies import STRATEGIES
-from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeRefs, FakeServers, memory_store
+from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeRefs, FakeServers, Outcome, memory_store
 from tests.deployments.conftest import V2, PausingStop
 
+T = TypeVar("T")
 PROJECT = "shop-production"
 IMAGE = "sha256:" + "1" * 64
 WEB = Container(id="w1", name="shop-web-1", service="web", image="web", state="running", started=10.0, image_id=IMAGE)
@@ -57,6 +60,27 @@ VERIFY, GATE, WATCH = 1, 2, 3
 
 class Killed(Exception):
     """The bot is killed here."""
+
+
+class FullStore:
+    """A database whose disk is full at one of its next writes, counted from 1."""
+
+    def __init__(self, store: Store, *, fails_at: int) -> None:
+        self.store = store
+        self.left = fails_at
+
+    @property
+    def problem(self) -> str:
+        return self.store.problem
+
+    async def read(self, work: Callable[[Tables], T]) -> T:
+        return await self.store.read(work)
+
+    async def write(self, work: Callable[[Tables], T]) -> T:
+        self.left -= 1
+        if self.left == 0:
+            raise StoreError("the disk is full")
+        return await self.store.write(work)
 
 
 class Moments(PausingStop):
@@ -76,16 +100,18 @@ class Moments(PausingStop):
 class StageBench:
     """A server in memory, and a bot that may be killed."""
 
-    store: Database
+    store: Store
     folder: Path
     settings: Settings
     clock: FakeClock = field(default_factory=FakeClock)
+    host: FakeHost = field(default_factory=lambda: FakeHost("web1"))
     engine: FakeEngine = field(default_factory=lambda: FakeEngine("web1"))
     deployment: Deployment = field(init=False)
+    told: list[int] = field(default_factory=list)
 
     def runner(self) -> StageRunner:
         """One of a bot that was just started."""
-        servers = FakeServers([FakeHost("web1")], {"web1": self.engine})
+        servers = FakeServers([self.host], {"web1": self.engine})
         refs, store, clock = FakeRefs(self.folder), self.store, self.clock
         inspector = Inspector(store=store, servers=servers, refs=refs, strategies=STRATEGIES)
         journal = Journal(self.folder / "logs", Redactor(), limit=100_000)
@@ -101,8 +127,13 @@ class StageBench:
             verifier=Verifier(servers, gate, clock),
             journal=journal,
             clock=clock,
-            tell=_silence,
+            tell=self._tell,
         )
+
+    def _tell(self, tables: Tables, number: int) -> None:
+        """Note whose card is to be edited."""
+        del tables
+        self.told.append(number)
 
     async def begin(self) -> None:
         """Store a deployment that runs, and what its release is."""
@@ -132,9 +163,21 @@ class StageBench:
 
     async def pass_stage(self, position: int, *then: Callable[[], None], stop: CancellationWatch | None = None) -> None:
         """Run a stage with a bot that has just started."""
-        numbered = (position, PART.stages[position])
         stop = stop or Moments(self.clock, list(then))
-        await self.runner().run(self.deployment, Phase.FORWARD, PART, numbered, stop)
+        await self.run_stage(Phase.FORWARD, PART, (position, PART.stages[position]), stop)
+
+    async def run_stage(
+        self, phase: Phase, part: ServerPlan, numbered: tuple[int, Stage], stop: CancellationWatch
+    ) -> None:
+        """Run a stage of any plan."""
+        await self.runner().run(self.deployment, phase, part, numbered, stop)
+
+    async def recorded(self) -> Manifest:
+        """What the release is recorded to run on the server now."""
+        where = ("shop", "production", "web1", V2.id)
+        found = await self.store.read(lambda tables: tables.manifests.get(*where))
+        assert found is not None
+        return found.manifest
 
     async def row(self) -> StepRow:
         """The only row there is."""
@@ -267,8 +310,114 @@ async def test_a_cancelled_check_is_stored_as_such(bench: StageBench) -> None:
     with pytest.raises(Cancelled):
         await bench.pass_stage(VERIFY, stop=stop)
     assert (await bench.row()).state is StepState.CANCELLED
-    with pytest.raises(Cancelled, match="ana"):
+    with pytest.raises(Cancelled, match=r"^cancelled by ana$"):
+        await bench.pass_stage(VERIFY, stop=stop)
+
+
+async def test_a_check_that_another_server_stopped_is_not_recorded_as_failed(bench: StageBench) -> None:
+    stop = Moments(bench.clock, [])
+    stop.then = [lambda: stop.set(Unhealthy("web2", "db is dead", ("db | no disk",)))]
+    bench.run(replace(WEB, health="starting"))
+    with pytest.raises(Unhealthy):
+        await bench.pass_stage(VERIFY, stop=stop)
+    row = await bench.row()
+    assert (row.state, row.detail, row.size) == (StepState.CANCELLED, "not healthy on web2: db is dead", 0)
+    with pytest.raises(Cancelled, match="not healthy on web2: db is dead"):
         await bench.pass_stage(VERIFY)
+
+
+async def test_a_check_whose_rows_cannot_be_stored_has_not_ended(bench: StageBench, tmp_path: Path) -> None:
+    bench.run(replace(WEB, state="exited", exit_code=3))
+    bench.engine.chunks["w1"] = [b"2027-01-01T00:00:00Z no such table\n"]
+    (tmp_path / "logs").write_text("in the way")
+    with pytest.raises(StoreError):
+        await bench.pass_stage(VERIFY)
+    assert (await bench.row()).state is StepState.STARTED
+    (tmp_path / "logs").unlink()
+    with pytest.raises(Unhealthy, match="web exited with code 3"):
+        await bench.pass_stage(VERIFY)
+
+
+async def test_a_baseline_that_cannot_be_stored_fails_no_release(bench: StageBench) -> None:
+    store = bench.store
+    bench.store = FullStore(store, fails_at=2)
+    with pytest.raises(StoreError):
+        await bench.pass_stage(WATCH)
+    bench.store = store
+    assert (await bench.row()).state is StepState.STARTED
+    await bench.pass_stage(WATCH)
+    assert (await bench.row()).state is StepState.DONE
+
+
+async def test_a_cancellation_says_nothing_of_a_check_that_has_passed(bench: StageBench) -> None:
+    await bench.pass_stage(GATE)
+    stop = CancellationWatch()
+    stop.set(Cancelled("ana"))
+    await bench.pass_stage(GATE, stop=stop)
+    assert (await bench.row()).state is StepState.DONE
+
+
+async def test_a_check_has_an_id_of_its_place_and_its_begin_and_end_are_shown(bench: StageBench) -> None:
+    await bench.pass_stage(GATE)
+    row = await bench.row()
+    assert row.job.startswith("1-f-web1-2-")
+    assert (row.detail, row.code) == ("", -1)
+    assert bench.told == [1, 1]
+    await bench.pass_stage(GATE)
+    assert bench.told == [1, 1]
+
+
+async def test_what_failed_containers_said_is_kept_line_by_line(bench: StageBench) -> None:
+    bench.run(replace(WEB, state="exited", exit_code=3))
+    bench.engine.chunks["w1"] = [b"2027-01-01T00:00:00Z no such table\n2027-01-01T00:00:00Z bye\n"]
+    for _ in range(2):
+        with pytest.raises(Unhealthy) as caught:
+            await bench.pass_stage(VERIFY)
+        assert (caught.value.server, caught.value.tail) == ("web1", ("web | no such table", "web | bye"))
+    row = await bench.row()
+    assert (row.offset, row.size) == (len(b"web | no such table\nweb | bye"),) * 2
+
+
+async def test_an_engine_that_restarts_is_waited_for_before_a_watch_begins(bench: StageBench) -> None:
+    bench.engine.down = "it restarts"
+
+    def answer() -> None:
+        bench.engine.down = ""
+
+    await bench.pass_stage(WATCH, answer)
+    assert (await bench.row()).state is StepState.DONE
+
+
+async def test_what_ends_during_a_restore_is_not_noted_for_the_new_release(bench: StageBench) -> None:
+    bench.run(replace(WEB, state="exited"))
+    await bench.pass_stage(VERIFY)
+    ended = await bench.recorded()
+    assert ended.services[0].ended
+    await bench.record(MANIFEST)
+    back = replace(PART, before=ended, restore=PART.steps)
+    await bench.run_stage(Phase.RESTORE, back, (VERIFY, back.restore_stages[VERIFY]), CancellationWatch())
+    assert await bench.recorded() == MANIFEST
+
+
+async def test_without_a_record_of_what_ran_before_nothing_is_compared(bench: StageBench) -> None:
+    back = replace(PART, before=None, restore=PART.steps)
+    bench.run()
+    await bench.run_stage(Phase.RESTORE, back, (VERIFY, back.restore_stages[VERIFY]), CancellationWatch())
+    assert (await bench.row()).state is StepState.DONE
+
+
+@pytest.mark.parametrize(("script", "problem"), [(HEALTH_SCRIPT, Unhealthy), ("migrate", StepFailed)])
+async def test_a_health_command_that_fails_is_a_release_that_is_not_healthy(
+    bench: StageBench, script: str, problem: type[Unhealthy | StepFailed]
+) -> None:
+    bench.host.script(script, Outcome(code=1, log=b"no database\n"))
+    stage = Stage(kind=StageKind.RUN, name="check", step=Step(name="check", script=script))
+    with pytest.raises(problem) as caught:
+        await bench.run_stage(Phase.FORWARD, PART, (0, stage), CancellationWatch())
+    assert type(caught.value) is problem
+    assert (caught.value.server, caught.value.tail) == ("web1", ("no database",))
+    if isinstance(caught.value, Unhealthy):
+        assert caught.value.why == "the health command failed"
 
 
 async def test_a_cancelled_deployment_begins_no_check(bench: StageBench) -> None:

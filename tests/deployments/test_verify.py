@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.release_verification import Verifier, as_verified, changes_between, shortfalls
 from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage, WatchBaseline
 from deploybot.errors import Cancelled, Unhealthy
-from deploybot.settings import App
+from deploybot.settings import App, Environment
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
 from tests.deployments.conftest import PausingStop
 from tests.strategies.conftest import make_app, only
@@ -104,10 +105,28 @@ def test_what_changed_between_two_looks(now: list[Container], words: list[str]) 
     assert changes_since(seen(WEB), seen(*now), MANIFEST) == words
 
 
-def test_what_was_not_up_at_first_is_no_change() -> None:
+def test_what_starts_later_is_no_change() -> None:
     starting = replace(WEB, state="exited", started=0.0)
     assert changes_since(seen(starting), seen(replace(WEB, started=20.0)), MANIFEST) == []
-    assert changes_since(seen(starting), seen(replace(starting, state="created")), MANIFEST) == []
+
+
+@pytest.mark.parametrize(
+    ("down", "words"),
+    [
+        (replace(WEB, state="exited"), "web has stopped"),
+        (replace(WEB, state="created"), "web is created"),
+        (replace(WEB, state="paused"), "web is paused"),
+        (replace(WEB, state="restarting", restarts=1, exit_code=3), "web is restarting (exit code 3)"),
+    ],
+)
+def test_what_went_down_between_verification_and_watch_is_not_up(down: Container, words: str) -> None:
+    serving = Manifest(services=(ServiceImage(service="web", image=ONE, ends=False),))
+    assert changes_since(seen(down), seen(down), serving) == [words]
+
+
+def test_replicas_that_are_gone_are_counted() -> None:
+    pair = seen(WEB, replace(WEB, id="w2"))
+    assert changes_since(pair, seen(WEB), PAIR) == ["web has 1 of 2 containers"]
 
 
 def changes_since(first: Observed, now: Observed, manifest: Manifest) -> list[str]:
@@ -131,29 +150,41 @@ class VerifiedServer:
         self.app: App = make_app("compose", **app)
         self.stop = FollowingStop(self, then or [])
 
+    @property
+    def where(self) -> tuple[App, Environment, str]:
+        return self.app, only(self.app), "web1"
+
     async def settle(self, manifest: Manifest = MANIFEST) -> Observed:
-        where = (self.app, only(self.app), "web1")
-        return await self.verifier.settle(*where, manifest, self.stop, since=self.clock.now())
+        return await self.verifier.settle(*self.where, manifest, self.stop, since=self.clock.now())
 
     async def stay(self, manifest: Manifest = MANIFEST) -> Observed | None:
-        where = (self.app, only(self.app), "web1")
         if not self.verifier.watches(self.app, manifest):
             return None
-        first = await self.verifier.baseline(*where, self.stop)
-        return await self.verifier.stay(*where, manifest, self.stop, first=first)
+        first = await self.verifier.baseline(*self.where, self.stop)
+        return await self.verifier.stay(*self.where, manifest, self.stop, first=first)
+
+    def stop_engine(self) -> None:
+        self.engine.down = "it restarts"
+
+
+def _nothing() -> None:
+    """Let a moment pass."""
 
 
 class FollowingStop(PausingStop):
-    """After each pause the next containers are there, and an Engine that was down answers again."""
+    """After each pause the next containers are there, the next of `moments` happens, and an Engine may answer again."""
 
     def __init__(self, server: VerifiedServer, then: list[list[Container]]) -> None:
         super().__init__(server.clock)
         self.server = server
         self.then = then
         self.down = 0
+        self.moments: list[Callable[[], None]] = []
 
     async def pause(self, seconds: float) -> None:
         await super().pause(seconds)
+        if self.moments:
+            self.moments.pop(0)()
         self.down -= 1
         if self.down == 0:
             self.server.engine.down = ""
@@ -188,6 +219,20 @@ async def test_waiting_ends_with_the_time_that_compose_has() -> None:
     assert max(server.stop.pauses) == 2.0
 
 
+async def test_a_pause_may_end_with_the_time_but_not_after_it() -> None:
+    server = VerifiedServer(replace(WEB, health="starting"), then=[[WEB]], compose={"wait": 0.2})
+    await server.settle()
+    assert server.stop.pauses == [0.2]
+
+
+async def test_everything_that_is_wrong_is_named_with_its_server() -> None:
+    server = VerifiedServer(replace(WEB, health="unhealthy"), replace(WEB, id="w2", state="dead"))
+    server.engine.chunks["w2"] = []
+    with pytest.raises(Unhealthy) as caught:
+        await server.settle()
+    assert (caught.value.server, caught.value.why) == ("web1", "web is unhealthy, web is dead")
+
+
 async def test_an_engine_that_does_not_answer_is_waited_for() -> None:
     server = VerifiedServer(WEB)
     server.engine.down, server.stop.down = "it restarts", 3
@@ -218,8 +263,17 @@ async def test_everything_stays_up_for_the_stated_time() -> None:
 async def test_a_crash_at_the_last_moment_is_noticed() -> None:
     again = replace(WEB, restarts=1, exit_code=1)
     server = VerifiedServer(WEB, then=[[WEB], [WEB], [again]], stable="5s")
-    with pytest.raises(Unhealthy, match=r"web restarted \(exit code 1\)"):
+    with pytest.raises(Unhealthy, match=r"web restarted \(exit code 1\)") as caught:
         await server.stay()
+    assert caught.value.server == "web1"
+
+
+@pytest.mark.parametrize("ago", [5.0, 3600.0])
+async def test_a_watch_whose_time_is_over_looks_once_and_at_once(ago: float) -> None:
+    server = VerifiedServer(WEB, stable="5s")
+    first = replace(await server.verifier.baseline(*server.where, server.stop), at=server.clock.now() - ago)
+    await server.verifier.stay(*server.where, MANIFEST, server.stop, first=first)
+    assert server.stop.pauses == []
 
 
 async def test_nothing_is_watched_where_it_is_switched_off_or_nothing_is_recorded() -> None:
@@ -239,6 +293,41 @@ async def test_a_moment_without_an_answer_is_no_crash() -> None:
     server.stop.set(Cancelled("ana"))
     with pytest.raises(Cancelled):
         await server.stay()
+
+
+async def test_an_engine_that_restarts_during_a_watch_is_waited_for() -> None:
+    server = VerifiedServer(WEB, stable="5s")
+    server.stop.moments, server.stop.down = [_nothing, server.stop_engine], 5
+    await server.stay()
+    assert server.stop.pauses == pytest.approx([2.0, 2.0, 0.2, 0.2, 0.2, 0.4])
+
+
+async def test_an_engine_that_is_gone_during_a_watch_has_ten_seconds_more() -> None:
+    server = VerifiedServer(WEB, stable="5s")
+    server.stop.moments = [_nothing, server.stop_engine]
+    began = server.clock.now()
+    with pytest.raises(Unhealthy, match="it restarts") as caught:
+        await server.stay()
+    assert caught.value.server == "web1"
+    assert 15.0 < server.clock.now() - began < 15.5
+
+
+async def test_a_person_ends_the_waiting_for_an_engine_during_a_watch() -> None:
+    server = VerifiedServer(WEB, stable="5s")
+    server.stop.moments = [_nothing, server.stop_engine, lambda: server.stop.set(Cancelled("ana"))]
+    with pytest.raises(Cancelled):
+        await server.stay()
+    assert server.stop.pauses == [2.0, 2.0, 0.2]
+
+
+async def test_an_engine_is_asked_once_more_at_the_very_end_of_its_time() -> None:
+    server = VerifiedServer(WEB, stable="5s")
+    server.clock.advance(-server.clock.now())
+    server.stop_engine()
+    server.stop.moments = [lambda: server.clock.advance(9.8)]
+    with pytest.raises(Unhealthy):
+        await server.stay()
+    assert server.stop.pauses == [0.2, 0.2]
 
 
 def test_a_service_that_serves_is_not_well_when_it_has_ended() -> None:
@@ -277,6 +366,8 @@ ILL_DB = replace(WEB, id="d1", service="db", image_id=TWO, health="unhealthy")
         ((replace(WEB, health="starting"), ILL_DB), (MANIFEST.services[0], DB), False),
         ((ILL_DB,), (MANIFEST.services[0], DB), False),
         ((replace(WEB, image_id=TWO), ILL_DB), (MANIFEST.services[0], DB), False),
+        # What was well before and has just come up is tried again, and then is healthy.
+        ((WEB,), (MANIFEST.services[0],), False),
     ],
 )
 async def test_what_was_unwell_before_may_be_so_again(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import suppress
 
 import pytest
@@ -52,11 +51,9 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_what_is_no_configuration_is_one_error_at_once(text: str) -> None:
-    begun = time.monotonic()
+def test_what_is_no_configuration_is_one_error(text: str) -> None:
     with pytest.raises(ComposeUnreadable):
         parse_config(text)
-    assert time.monotonic() - begun < 5
 
 
 def test_the_error_holds_no_values() -> None:

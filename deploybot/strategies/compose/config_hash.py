@@ -7,18 +7,15 @@ container ids that `up` puts in place of `service:NAME`. Compose 1.29 prints exa
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from deploybot.strategies.compose.compose_reading import Plain, load, mapping, strings
 
-_LEFT_OUT = frozenset({"build", "pull_policy", "scale", "develop"})
-_NOT_ALWAYS = (
-    frozenset[str](),
-    frozenset({"profiles"}),
-    frozenset({"depends_on"}),
-    frozenset({"depends_on", "profiles"}),
-)
+_LEFT_OUT = frozenset({"build", "pull_policy", "scale"})
+_NOT_ALWAYS = ("depends_on", "develop", "profiles")
+_FORMS = [{*some} for count in range(len(_NOT_ALWAYS) + 1) for some in itertools.combinations(_NOT_ALWAYS, count)]
 _NAMESPACES = ("network_mode", "pid", "ipc")
 # Escapes of Go's json.Marshal.
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -27,8 +24,8 @@ _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028",
 def compose_hashes(text: str, containers: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
     """Return the hashes that each service's containers may have, for a JSON configuration; empty for YAML.
 
-    Versions differ in the order of keys, and in whether `depends_on` and `profiles` count. `containers` are the ids of
-    each service's containers. Raises ComposeUnreadable if the text cannot be read.
+    Versions differ in the order of keys, and in whether `depends_on`, `develop` and `profiles` count. `containers` are
+    the ids of each service's containers. Raises ComposeUnreadable if the text cannot be read.
     """
     top, is_json = load(text)
     if not is_json:
@@ -39,7 +36,7 @@ def compose_hashes(text: str, containers: Mapping[str, Sequence[str]]) -> dict[s
 
 def _hashes(service: dict[str, Plain], containers: Mapping[str, Sequence[str]]) -> Iterator[str]:
     kept = _resolved({key: one for key, one in service.items() if key not in _LEFT_OUT}, containers)
-    for left_out in _NOT_ALWAYS:
+    for left_out in _FORMS:
         form = {key: one for key, one in kept.items() if key not in left_out}
         for ordered in (form, dict(sorted(form.items()))):
             yield hashlib.sha256(_written(ordered).encode()).hexdigest()

@@ -42,8 +42,12 @@ networks: {{front: {{}}}}
 volumes: {{data: {{}}}}
 secrets: {{pw: {{file: ./pw.txt}}}}
 """
-# Version 3 of the old format has no volumes_from.
-MORE = f"  vol: {{{RUN}, volumes_from: ['web:ro']}}\n  two: {{{RUN}, links: [plain], scale: 2}}"
+# Version 3 of the old format has neither volumes_from nor develop.
+MORE = (
+    f"  vol: {{{RUN}, volumes_from: ['web:ro']}}\n"
+    f"  two: {{{RUN}, links: [plain], scale: 2}}\n"
+    f"  dev: {{{RUN}, build: ., develop: {{watch: [{{path: ., action: rebuild}}]}}}}"
+)
 FILES = {
     "conf/a.conf": "a", "one.conf": "b", "pw.txt": "pw", "web.env": "Q=1\n", ".env": "TAG=5\n",
     "Dockerfile": "FROM lab/busybox\n",
@@ -117,7 +121,7 @@ def release(host: Host, home: Path, name: str, files: Mapping[str, str]) -> None
 def test_taking_over_restarts_nothing(home: Path, host: Host, flavour: Flavour, engine: Engine) -> None:
     release(host, home, "r1", FILES)
     found = effects(host, flavour, engine, "r1")
-    assert len(found) == (5 if flavour is ONE else 7)
+    assert len(found) == (5 if flavour is ONE else 8)
     assert set(found.values()) == {EffectKind.KEPT.value}, NAMES[flavour]
 
 

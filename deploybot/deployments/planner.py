@@ -76,8 +76,9 @@ class Planner:
         insist_on_source(app, self._strategies[app.strategy], release)
         names = _chosen(app, environment, servers)
         sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
-        parts = (self._part(site, release, rollback=rollback, fresh=fresh) for site in sites.values())
-        found = await _all_of(of_one(name, part) for name, part in zip(names, parts, strict=True))
+        found = await _all_of(
+            of_one(name, self._part(site, release, rollback=rollback, fresh=fresh)) for name, site in sites.items()
+        )
         running = await self._running(app, environment)
         plan = Plan(
             kind=Kind.ROLLBACK if rollback else Kind.DEPLOY,

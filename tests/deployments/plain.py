@@ -32,6 +32,7 @@ class PlainStrategy:
     checked: list[Release] = field(default_factory=list)
     deployed: list[tuple[Site, Release, Release | None, bool]] = field(default_factory=list)
     kept: list[tuple[str, ...]] = field(default_factory=list)
+    tasks: list[tuple[Site, Release]] = field(default_factory=list)
 
     def check(self, site: Site, release: Release) -> None:
         """Note the release."""
@@ -80,7 +81,7 @@ class PlainStrategy:
 
     def task(self, site: Site, release: Release, task: str) -> ServerPlan:
         """One step that is called as the task."""
-        del site, release
+        self.tasks.append((site, release))
         return ServerPlan(**{"server": "", "steps": (Step(name=task, script="task"),)} | self.part)
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:

@@ -20,6 +20,8 @@ from deploybot.domain import (
     ImagesSource,
     Kind,
     Manifest,
+    ManifestRow,
+    Origin,
     Pin,
     Plan,
     Release,
@@ -139,6 +141,34 @@ async def test_what_is_asked_for_stays_too(shop: Shop) -> None:
     assert strategy.kept == [(V2.id, V3.id)] * 2
 
 
+async def test_what_is_asked_for_another_app_does_not_stay(shop: Shop) -> None:
+    other = Plan(kind=Kind.DEPLOY, app="other", environment="production", release=V3, servers=())
+    await shop.store.write(
+        lambda tables: tables.deployments.add(other, requester=shop.person, reason="", place=None, now=1.0)
+    )
+    strategy = PlainStrategy()
+    plan = await planner_of(shop, strategy).deploy(shop.app, shop.production, V2)
+    assert strategy.kept == [(V2.id,)] * 2
+    assert not plan.remove_orphans
+
+
+async def test_only_a_rollback_takes_the_compose_files_that_the_release_ran_with(shop: Shop) -> None:
+    row = ManifestRow(
+        app="shop",
+        environment="production",
+        server="web1",
+        release=V2.id,
+        manifest=Manifest(files=("old.yaml",)),
+        at=1.0,
+        verified=True,
+    )
+    await shop.store.write(lambda tables: tables.manifests.put(row))
+    strategy = PlainStrategy()
+    for back in (True, False):
+        await planner_of(shop, strategy).deploy(shop.app, shop.production, V2, servers=("web1",), rollback=back)
+    assert [site.files for site, *_ in strategy.deployed] == [("old.yaml",), ()]
+
+
 async def test_a_health_command_is_a_last_step_both_ways(shop: Shop) -> None:
     _runs(shop, V1, "web1", "web2")
     plan = await planner_of(shop, PlainStrategy(part={"gate": GATE})).deploy(shop.app, shop.production, V2)
@@ -168,6 +198,7 @@ async def test_a_health_command_without_a_way_back_and_other_gates(shop: Shop) -
         (None, V2, {}, ("web1 runs nothing, but #1 deployed v2 (2222222222)",)),
         (None, V2, {"before": Manifest()}, ("web1 runs something else, but #1 deployed v2 (2222222222)",)),
         (None, None, {"before": Manifest()}, ("web1: this project already has containers; they are taken over",)),
+        (V1, V1, {"before": Manifest()}, ()),
         (V1, V1, {"restore": ()}, ("web1: 1111111111 cannot be restored if this fails: its files are gone",)),
         (
             V1,
@@ -214,6 +245,12 @@ async def _refused(shop: Shop, **problems: Exception) -> Exception:
     return caught.value
 
 
+async def test_what_breaks_for_one_server_names_it(shop: Shop) -> None:
+    problem = await _refused(shop, web2=ZeroDivisionError("a slip of the pen"))
+    assert not isinstance(problem, ZeroDivisionError)
+    assert "web2" in str(problem)
+
+
 async def test_what_several_servers_lack_is_said_at_once(shop: Shop) -> None:
     both = await _refused(shop, web1=UserError("No git.", hint="Install git."), web2=UserError("No room.", hint=""))
     assert isinstance(both, UserError)
@@ -236,7 +273,8 @@ async def test_what_people_cannot_mend_is_said_alone(shop: Shop) -> None:
 
 async def test_a_restart_and_a_task_are_planned_on_what_runs(shop: Shop) -> None:
     _runs(shop, V1, "web1", "web2")
-    planner = planner_of(shop, PlainStrategy(part={"gate": GATE}))
+    strategy = PlainStrategy(part={"gate": GATE})
+    planner = planner_of(shop, strategy)
     restart = await planner.restart(shop.app, shop.production)
     assert (restart.kind, restart.release.id, restart.task) == (Kind.RESTART, V1.id, "")
     assert [(part.server, part.replaces and part.replaces.id) for part in restart.servers] == [
@@ -247,6 +285,7 @@ async def test_a_restart_and_a_task_are_planned_on_what_runs(shop: Shop) -> None
     task = await planner.task(shop.app, shop.production, "migrate")
     assert (task.kind, task.task, [part.server for part in task.servers]) == (Kind.TASK, "migrate", ["web1"])
     assert [step.name for step in task.servers[0].steps] == ["migrate"]
+    assert [(site.server, release.id) for site, release in strategy.tasks] == [("web1", V1.id)]
     assert len({restart.digest, task.digest, digest_of(restart), digest_of(task)}) == 2
 
 
@@ -279,6 +318,31 @@ async def test_files_are_put_there_from_scratch_for_a_new_plan_only(shop: Shop) 
     plan = await planner.deploy(shop.app, shop.production, V1, servers=("web1",))
     await planner.again(shop.app, shop.production, plan)
     assert strategy.fetches == [True, False]
+
+
+async def test_files_of_a_release_that_was_healthy_are_not_fetched_from_scratch(shop: Shop) -> None:
+    await shop.deploy(V1)
+    await shop.deploy(V2)
+    strategy = PlainStrategy(questions=["compose_config"])
+    for release in (V1, V3):
+        await planner_of(shop, strategy).deploy(shop.app, shop.production, release, servers=("web1",))
+    assert strategy.fetches == [False, True]
+
+
+async def test_what_allows_a_commit_depends_on_the_kind_of_the_plan(tmp_path: Path) -> None:
+    async with make_shop(tmp_path, refs=["v*", "main"]) as shop:
+        shop.refs.tags |= {"v2": V2.commit, "v2.0": V2.commit}
+        await shop.deploy(V2)
+        planner = planner_of(shop, PlainStrategy())
+        where = (shop.app, shop.production)
+        plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=())
+        first, second = [
+            await planner.origin(*where, replace(plan, origin=Origin(ref=ref))) for ref in ("tag v2", "tag v2.0")
+        ]
+        assert (first, second) == (Origin(ref="tag v2"), Origin(ref="tag v2.0"))
+        assert await planner.origin(*where, plan) == await planner.releases.origin(*where, V2)
+        assert await planner.origin(*where, replace(plan, kind=Kind.ROLLBACK)) == Origin(ran=True)
+        assert await planner.origin(*where, replace(plan, kind=Kind.RESTART)) is None
 
 
 async def test_what_allowed_a_commit_is_looked_up_for_the_same_again(tmp_path: Path) -> None:

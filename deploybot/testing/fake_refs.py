@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class FakeRefs:
     - `branches` and `tags` are the current ones of the remote repository.
     - `parents` has each commit's parent, `messages` its message, `paths` the files it changes, `trees` the files it
       contains, `signers` its signer.
-    - `asked` counts the calls of `heads` and `holding`.
+    - `asked` counts the calls of `heads` and `holding`, `calls` all calls by the names of their apps.
     """
 
     def __init__(self, folder: Path, **known: str) -> None:
@@ -37,6 +38,7 @@ class FakeRefs:
         self.trees: dict[str, tuple[str, ...]] = {}
         self.signers: dict[str, str] = {}
         self.asked = 0
+        self.calls: Counter[str] = Counter()
 
     async def resolve(self, app: App, ref: str) -> Release:
         """Return the commit of a ref or of the first digits of a commit.
@@ -133,5 +135,6 @@ class FakeRefs:
         return path
 
     def _reach(self, app: App) -> None:
+        self.calls[app.name] += 1
         if self.down:
             raise Unreachable(f"the repository of {app.name}", self.down)

@@ -65,6 +65,7 @@ async def test_a_plan_has_a_part_for_each_server_in_their_order(shop: Shop) -> N
     assert [part.replaces for part in plan.servers] == [Release.by_id(V1.id)] * 2
     assert (plan.kind, plan.app, plan.environment, plan.release) == (Kind.DEPLOY, "shop", "production", V2)
     assert (plan.changes, plan.warnings, plan.remove_orphans) == (changes, (), True)
+    assert shop.refs.calls.keys() == {"shop"}
     assert plan.digest == digest_of(plan)
     assert plan.digest != digest_of(replace(plan, release=V3))
     content = json.dumps(dataclasses.asdict(replace(plan, digest="")), sort_keys=True, separators=(",", ":"))

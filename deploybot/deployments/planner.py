@@ -155,7 +155,7 @@ class Planner:
         self, app: App, environment: Environment, names: Sequence[str], kind: Kind, task: str = ""
     ) -> Plan:
         strategy = self._strategies[app.strategy]
-        sites = await self._sites(app, environment, names)
+        sites = await self._sites(app, environment, names, remove_orphans=False)
         parts = []
         for site in sites.values():
             current = await self._inspector.release_at(site)
@@ -175,13 +175,13 @@ class Planner:
         return dataclasses.replace(plan, digest=digest_of(plan))
 
     async def _sites(
-        self, app: App, environment: Environment, names: Sequence[str], *, remove_orphans: bool = False
+        self, app: App, environment: Environment, names: Sequence[str], *, remove_orphans: bool
     ) -> dict[str, Site]:
         """Observe all servers at the same time; the slowest one sets the duration."""
         found = await _all_of(
             of_one(name, self._site(app, environment, name, remove_orphans=remove_orphans)) for name in names
         )
-        return dict(zip(names, found, strict=True))
+        return {site.server: site for site in found}
 
     async def _site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool) -> Site:
         """Observe one server, and adopt what the previous version left there."""
@@ -210,12 +210,15 @@ class Planner:
 
 async def _all_of(calls: Iterable[Coroutine[object, object, T]]) -> list[T]:
     """Wait for all calls. An error that people cannot fix is raised first, alone; all UserErrors are raised as one."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    problems = [one for one in results if isinstance(one, BaseException)]
-    for problem in sorted(problems, key=lambda one: isinstance(one, UserError)):
-        if not isinstance(problem, UserError):
-            raise problem
-    users = [one for one in problems if isinstance(one, UserError)]
+    users: list[UserError] = []
+    found: list[T] = []
+    for one in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(one, UserError):
+            users.append(one)
+        elif isinstance(one, BaseException):
+            raise one
+        else:
+            found.append(one)
     if len(users) > 1:
         raise UserError(
             "\n".join(dict.fromkeys(one.sentence for one in users)),
@@ -223,7 +226,7 @@ async def _all_of(calls: Iterable[Coroutine[object, object, T]]) -> list[T]:
         )
     if users:
         raise users[0]
-    return [one for one in results if not isinstance(one, BaseException)]
+    return found
 
 
 def _chosen(app: App, environment: Environment, servers: Sequence[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from deploybot.domain import (
     Changes,
     Commit,
     Gate,
+    Image,
     ImagesSource,
     Kind,
     Manifest,
@@ -29,9 +30,10 @@ from deploybot.domain import (
     Running,
     ServerPlan,
 )
-from deploybot.errors import NoImage, UserError
+from deploybot.errors import DeploybotError, NoImage, UserError
 from deploybot.ports import Site, Tables
 from deploybot.strategies import STRATEGIES
+from deploybot.testing import FakeEngine, FakeHost, FakeServers
 from tests.deployments.conftest import V1, V2, V3, Shop, make_shop
 from tests.deployments.plain import BACK, SWITCH, PlainStrategy, planner_of
 
@@ -252,10 +254,27 @@ async def test_what_breaks_for_one_server_names_it(shop: Shop) -> None:
     assert "web2" in str(problem)
 
 
+class SlippingEngine(FakeEngine):
+    """An Engine that cannot tell its images."""
+
+    async def images(self) -> tuple[Image, ...]:
+        raise ZeroDivisionError("a slip of the pen")
+
+
+async def test_what_breaks_while_a_server_is_observed_names_it(shop: Shop) -> None:
+    servers = {name: FakeHost(name) for name in ("web1", "web2")}
+    shop.hosts = FakeServers(servers.values(), {"web1": FakeEngine("web1"), "web2": SlippingEngine("web2")})
+    with pytest.raises(DeploybotError, match="web2"):
+        await planner_of(shop, PlainStrategy(containers=True)).deploy(shop.app, shop.production, V1)
+
+
 async def test_what_several_servers_lack_is_said_at_once(shop: Shop) -> None:
     both = await _refused(shop, web1=UserError("No git.", hint="Install git."), web2=UserError("No room.", hint=""))
     assert isinstance(both, UserError)
     assert (both.sentence, both.hint) == ("No git.\nNo room.", "Install git.")
+    hints = await _refused(shop, web1=UserError("A", hint="Do a."), web2=UserError("B", hint="Do b."))
+    assert isinstance(hints, UserError)
+    assert hints.hint == "Do a.\nDo b."
     same = await _refused(shop, web1=UserError("No git.", hint="a"), web2=UserError("No git.", hint="a"))
     assert isinstance(same, UserError)
     assert (same.sentence, same.hint) == ("No git.", "a")

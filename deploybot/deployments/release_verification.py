@@ -100,7 +100,7 @@ class Verifier:
         self, app: App, environment: Environment, server: str, manifest: Manifest
     ) -> tuple[Observed | None, list[str], list[str]]:
         try:
-            observed = await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
+            observed = await self._look(app, environment, server)
         except (Unreachable, EngineError) as problem:
             return None, [], [str(problem)]
         return (observed, *shortfalls(observed, manifest))
@@ -111,13 +111,16 @@ class Verifier:
         """Observe; retry while a server does not answer for a moment."""
         while True:
             try:
-                return await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
+                return await self._look(app, environment, server)
             except (Unreachable, EngineError) as problem:
                 if self._clock.now() > end:
                     raise Unhealthy(server, str(problem)) from problem
             await stop.pause(_PAUSES.first)
             if stop.why is not None:
                 raise stop.why
+
+    async def _look(self, app: App, environment: Environment, server: str) -> Observed:
+        return await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
 
     async def _fail(self, app: App, environment: Environment, server: str, why: list[str]) -> None:
         gate = Gate(kind="docker", target=project_name(app, environment))

@@ -305,7 +305,8 @@ async def test_a_restart_and_a_task_are_planned_on_what_runs(shop: Shop) -> None
     task = await planner.task(shop.app, shop.production, "migrate")
     assert (task.kind, task.task, [part.server for part in task.servers]) == (Kind.TASK, "migrate", ["web1"])
     assert [step.name for step in task.servers[0].steps] == ["migrate"]
-    assert [(site.server, release.id) for site, release in strategy.tasks] == [("web1", V1.id)]
+    asked = [(site.server, site.remove_orphans, release.id) for site, release in strategy.tasks]
+    assert asked == [("web1", False, V1.id)]
     assert len({restart.digest, task.digest, digest_of(restart), digest_of(task)}) == 2
 
 

@@ -129,6 +129,7 @@ def test_a_code_of_three_digits_and_bytes_that_are_no_text_are_read() -> None:
         ("A=1", "1"),
         ("  export A = 1  ", "1"),
         ("A=1 # note", "1"),
+        ("A=1 \t # note", "1"),
         ("A=1#2", "1#2"),
         ("A='1 # 2' # note", "1 # 2"),
         ('A="x\'y"', "x'y"),

@@ -123,9 +123,9 @@ class StepState(enum.StrEnum):
 class StepRow:
     """A stage of a deployment as stored in the database. It is written before the stage begins.
 
-    `job` is its unique id; for a RUN stage also that of its job on the server. `code` is the exit code of a
-    job once done. `baseline` is what a WATCH stage compares with. `offset` counts the bytes of the remote log that are stored, `size`
-    is the size of the local log file in bytes. Both change in one transaction.
+    `job` is its unique id; for a RUN stage also that of its job on the server. `code` is the exit code of a job once
+    done. `baseline` is what a WATCH stage compares with. `offset` counts the bytes of the remote log that are stored,
+    `size` is the size of the local log file in bytes. Both change in one transaction.
     """
 
     deployment: int

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Container, Observed, ServerFacts
+from deploybot.domain import Container, Observed, PublishedPort, ServerFacts
 from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
 from deploybot.strategies.compose.second_copies import copies_of, second_copies
 
@@ -52,6 +52,20 @@ def running(**images: str) -> list[Container]:
 )
 def test_one_shared_image_does_not_make_two_apps_one(ours: dict[str, str], theirs: dict[str, str], same: bool) -> None:
     assert bool(copies_of(config(**ours), running(**theirs), ["shop"])) is same
+
+
+def test_a_service_that_is_switched_off_is_no_part_of_the_app() -> None:
+    services = {"web": {"image": "ghcr.io/ana/notes:2"}, "idle": {"image": "x", "scale": 0}}
+    ours = parse_config(json.dumps({"name": "shop-live", "services": services}), project="shop-live")
+    assert copies_of(ours, running(web="ghcr.io/ana/notes:1"), []).keys() == {"other"}
+
+
+def test_ports_that_are_not_published_are_not_shared() -> None:
+    services = {"web": {"build": {"context": "."}, "ports": [{"target": 80}, {"target": 81, "published": "8081"}]}}
+    ours = parse_config(json.dumps({"name": "shop-live", "services": services}), project="shop-live")
+    for port, same in ((0, False), (80, False), (8081, True)):
+        there = named("other", image="built", ports=(PublishedPort(port=port),))
+        assert bool(copies_of(ours, [there], [])) is same
 
 
 def named(project: str, **more: object) -> Container:

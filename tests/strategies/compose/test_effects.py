@@ -254,6 +254,11 @@ def test_who_shares_a_namespace_or_restarts_with_another_goes_with_it() -> None:
     }
 
 
+def test_a_namespace_of_a_service_that_is_switched_off_changes_nothing() -> None:
+    services = (service("base", replicas=0), service("net", shares=("base",)))
+    assert only(effects_of(seen(ran(services[1])), wanted(*services))).kind is EffectKind.KEPT
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_namespace_that_comes_again_is_another(gone: bool) -> None:
     base, net, dep = service("base"), service("net", shares=("base",)), service("dep")

@@ -341,6 +341,7 @@ COPIES = {
     "called like nothing": ((copy(), copy("db")), ("app",), False),
     "a part of the services": ((copy(),), ("notes",), True),
     "more services": ((copy(), copy("db"), copy("mail")), ("notes",), True),
+    "more services, called like nothing": ((copy(), copy("db"), copy("mail")), (), False),
     "other services": ((copy("mail"), copy()), ("notes",), False),
     "the same port": ((copy(ports=(PublishedPort(port=80),)), copy("db")), (), True),
     "the same image of its own": ((copy(image="ghcr.io/me/notes:1"), copy("db", image="postgres:15")), (), True),
@@ -352,6 +353,9 @@ COPIES = {
     "all that is left is called as the app": ((copy(image="ghcr.io/me/notes:1"),), ("", "notes"), True),
     "the same image that everybody has": ((copy(), copy("db", image="postgres:15")), (), False),
     "stopped": ((copy(state="exited"), copy("db", state="exited")), ("notes",), False),
+    "ours, of an older version": (
+        (copy(), container("db", "notes", labels=(("deploybot.release", "x"),))), ("notes",), False,
+    ),
     "ours for another environment": (
         (copy(), container("db", "notes", labels=(("deploybot.image", "x"),))), ("notes",), False,
     ),

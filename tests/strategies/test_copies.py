@@ -58,6 +58,15 @@ def test_a_service_that_is_switched_off_is_no_part_of_the_app() -> None:
     services = {"web": {"image": "ghcr.io/ana/notes:2"}, "idle": {"image": "x", "scale": 0}}
     ours = parse_config(json.dumps({"name": "shop-live", "services": services}), project="shop-live")
     assert copies_of(ours, running(web="ghcr.io/ana/notes:1"), []).keys() == {"other"}
+    assert copies_of(ours, running(web="ghcr.io/ana/notes:1", mail="y"), ["OTHER"]).keys() == {"other"}
+
+
+def test_a_folder_with_the_name_of_the_app_makes_it_the_app() -> None:
+    there = named("x", image="built", labels=(("com.docker.compose.project.working_dir", "/home/me/Notes"),))
+    assert [bool(copies_of(config(web=""), [there], [name])) for name in ("notes", "NOTES", "me", "")] == [
+        *(True, True),
+        *(False, False),
+    ]
 
 
 def test_ports_that_are_not_published_are_not_shared() -> None:

@@ -210,6 +210,7 @@ MOUNTS = {
         True,
     ),
     "another place": ("/other", fact("/srv/releases/r2/conf", real="/data"), fact("/other"), False),
+    "a place that nobody looked at": ("/other", fact("/srv/releases/r2/conf", real="/data"), fact("/x"), False),
     "nothing": ("", fact("/srv/releases/r2/conf", "c"), fact("/x"), False),
 }
 

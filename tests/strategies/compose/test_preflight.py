@@ -275,6 +275,10 @@ def test_two_services_with_one_port() -> None:
     found = told(known(service(ports=(port,)), service("api", ports=(replace(port, target=81),))))
     assert found == ["api and web both publish port 80."]
     assert problems_of(known(service(ports=(port,)), service("api", ports=(replace(port, protocol="udp"),)))) == ()
+    # Docker takes another port of a range.
+    some = replace(port, last=81)
+    assert problems_of(known(service(ports=(some,)), service("api", ports=(some,)))) == ()
+    assert problems_of(known(service(ports=(some,)), service("api", ports=(port,)))) == ()
 
 
 def test_external_networks_and_volumes() -> None:

@@ -35,6 +35,13 @@ def test_a_release_is_recorded_by_the_ids_of_its_images() -> None:
     assert made == Manifest(services=(recorded,), files=("a.yaml", "b.yaml"))
 
 
+@pytest.mark.parametrize("restart", ["no", "always"])
+def test_it_is_recorded_whether_a_service_may_end(restart: str) -> None:
+    config = ComposeConfig(services=(ComposeService(name="web", restart=restart),))
+    (web,) = manifest_of(config, FACTS, {"web": ("sha256:1", "")}, ()).services
+    assert web.ends is (restart == "no")
+
+
 def test_what_runs_is_recorded_whoever_started_it() -> None:
     web = container("web", "1", labels={FILES: "/home/me/a.yaml,/home/me/b.yaml", FOLDER: "/home/me"})
     found = observed(

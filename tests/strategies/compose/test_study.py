@@ -116,8 +116,10 @@ def test_what_stands_against_a_release_is_raised_whole() -> None:
     site = answered(site_of(), NEW, configured(NEW, services, more=secrets), looked(NEW, GONE))
     with pytest.raises(UserError) as caught:
         insist(site, study_of(site, NEW), effects(site), makes=True)
-    assert "pw.txt, which is not in the release" in caught.value.sentence
-    assert "ai has a `provider`" in caught.value.sentence
+    assert caught.value.sentence == (
+        "The secret pw of web needs pw.txt, which is not in the release.\n"
+        "ai has a `provider` instead of an image, which deploybot does not run."
+    )
     assert len(caught.value.hint.splitlines()) == len(caught.value.sentence.splitlines()) == 2
 
 

@@ -242,6 +242,13 @@ def test_files_that_are_gone_are_fetched_for_the_way_back() -> None:
     assert COMPOSE.deploy(answered(running(manifests={}), NEW), NEW, OLD).restore == ()
 
 
+def test_a_server_that_cannot_take_a_release_is_refused_before_anything() -> None:
+    with pytest.raises(UserError, match=r"cannot write to /srv/shop on web1\."):
+        COMPOSE.check(running(facts=replace(FACTS, writable=False)), NEW)
+    with pytest.raises(UserError, match="Docker"):
+        COMPOSE.check(running(facts=replace(FACTS, docker="")), NEW)
+
+
 def test_the_binary_with_a_dash() -> None:
     facts = replace(FACTS, compose=("docker-compose",), compose_version="1.29.2")
     _, build, up, _ = map(env_of, COMPOSE.deploy(answered(running(facts=facts), NEW), NEW, OLD).steps)
@@ -417,7 +424,7 @@ def test_up_compares_what_runs_right_before_with_the_recorded_images() -> None:
     same = settings_of_services(NEW)
     there = (
         container("web", "3", labels={"deploybot.settings": same["web"]}),
-        container("db", "9", labels={"deploybot.settings": same["db"]}),
+        container("db", "9", image="postgres:16", labels={"deploybot.settings": same["db"]}),
     )
     site = answered(recorded(observed=observed(*there)), NEW)
     up = COMPOSE.deploy(site, NEW, OLD).steps[2]

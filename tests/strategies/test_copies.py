@@ -86,6 +86,12 @@ def test_what_has_stopped_runs_nowhere() -> None:
     assert copies_of(config(web="ghcr.io/ana/notes:2"), [named("notes", state="exited")], ["notes"]) == {}
 
 
+@pytest.mark.parametrize("odd", [{"oneoff": True}, {"service": ""}, {"project": ""}])
+def test_only_services_of_projects_are_copies(odd: dict[str, object]) -> None:
+    assert copies_of(config(web="ghcr.io/ana/notes:2"), [replace(named("notes"), **odd)], ["notes"]) == {}  # type: ignore[arg-type]
+    assert copies_of(config(web="ghcr.io/ana/notes:2"), [named("notes")], ["notes"]).keys() == {"notes"}
+
+
 def test_copies_are_named_in_the_order_of_their_projects() -> None:
     others = (named("zoo"), named("ark"))
     observed = Observed(facts=ServerFacts(home="/"), project="shop-live", others=others)

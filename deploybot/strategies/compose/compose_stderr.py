@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from deploybot.strategies.compose.compose_answers import ConfigAnswers
-from deploybot.strategies.compose.compose_reading import ComposeUnreadable, Plain, load, mapping, strings
+from deploybot.strategies.compose.compose_reading import ComposeUnreadable, Plain, load
 
 _BLANK = re.compile(r'The (?:\\?")?([A-Za-z_][A-Za-z0-9_]*)(?:\\?")? variable is not set')
 _LOGGED = re.compile(r'^time="[^"]*" level=(\w+) msg="(.*)"$')
@@ -47,31 +47,27 @@ def raw_paths(answers: ConfigAnswers) -> tuple[tuple[str, str], ...]:
 
 
 def _raw(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what one file shows. Compose's own message is more precise for what has another shape."""
     try:
         top, _ = load(text)
-        yield from _definitions(top)
-        for name, one in mapping(top.get("services"), "services").items():
-            for path in _env_files(mapping(one, name).get("env_file")):
-                yield f"env_file of {name}", path
     except ComposeUnreadable:
-        # Compose's own message is more precise for such a file.
         return
-
-
-def _definitions(top: dict[str, Plain]) -> Iterator[tuple[str, str]]:
     for kind, word in (("secrets", "secret"), ("configs", "config")):
-        for key, one in mapping(top.get(kind), kind).items():
-            path = mapping(one, key).get("file")
+        for key, one in _mapping(top.get(kind)).items():
+            path = _mapping(one).get("file")
             if isinstance(path, str):
                 yield f"{word} {key}", path
+    for name, one in _mapping(top.get("services")).items():
+        for path in _env_files(_mapping(one).get("env_file")):
+            yield f"env_file of {name}", path
 
 
-def _env_files(value: Plain) -> Collection[str]:
-    entries = value if isinstance(value, list) else [value]
-    found: list[str] = []
-    for entry in entries:
-        if isinstance(entry, dict):
-            found += strings(entry.get("path"), "env_file") if entry.get("required") is not False else ()
-        else:
-            found += strings(entry, "env_file")
-    return found
+def _env_files(value: Plain) -> Iterator[str]:
+    for entry in value if isinstance(value, list) else [value]:
+        path = entry.get("path") if isinstance(entry, dict) and entry.get("required") is not False else entry
+        if isinstance(path, str):
+            yield path
+
+
+def _mapping(value: Plain) -> dict[str, Plain]:
+    return value if isinstance(value, dict) else {}

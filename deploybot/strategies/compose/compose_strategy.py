@@ -84,10 +84,14 @@ class ComposeStrategy:
         warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))
         before = _before(site, previous)
         there = Move(site=site, release=release, previous=previous.id if previous else "")
-        images = there.step("build", "compose_build", _compose(site), bind="build") if recorded is None else None
+        images = (
+            there.step("build", "compose_build", _compose(site), bind="build")
+            if recorded is None
+            else _find_images(there, recorded, "images")
+        )
         steps = (
             there.fetch(built_later=True, again=False),
-            images or _find_images(there, recorded or Manifest(), "images"),
+            images,
             _up(there, "up", bind="up"),
             there.switch(values=_project(site)),
         )

@@ -314,7 +314,8 @@ def test_all_files_that_compose_may_miss_are_named() -> None:
 
 
 def test_a_file_that_is_no_yaml_says_as_much_as_was_read() -> None:
-    assert raw("services: [", "secrets: {a: {file: a}}\nservices: {web: [x]}", "services: {web: {env_file: a}}") == [
+    odd = "configs: x\nservices: {web: [x], db: {env_file: 1}}"
+    assert raw("services: [", f"secrets: {{a: {{file: a}}, b: c}}\n{odd}", "services: {web: {env_file: a}}") == [
         ("secret a", f"{FOLDER}/a"),
         ("env_file of web", f"{FOLDER}/a"),
     ]

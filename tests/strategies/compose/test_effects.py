@@ -152,6 +152,14 @@ def test_where_the_image_is_not_known_yet_it_says_so() -> None:
     ]
 
 
+def test_a_service_that_is_built_without_a_name_may_keep_its_image() -> None:
+    one = service(image="")
+    later = wanted(one, images={}, built={"web"})
+    assert (
+        only(effects_of(seen(ran(one, image="shop-web:latest")), later)).why == "unless the build makes another image"
+    )
+
+
 NAMED = {
     "same": ("shop/web:1", "", False),
     "as Docker completes it": ("docker.io/library/postgres", "postgres:latest", False),

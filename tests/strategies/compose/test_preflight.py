@@ -293,6 +293,8 @@ def test_external_networks_and_volumes() -> None:
         "web needs the volume gone, which is not on the server.",
     ]
     assert found[0].advice == "Create it there: docker network create gone"
+    both = problems_of(known(web, service("api", networks=("gone",)), networks=resources))
+    assert [one.sentence for one in both] == ["web, api needs the network gone, which is not on the server."]
 
 
 BLANK = 'time="x" level=warning msg="The \\"{}\\" variable is not set. Defaulting to a blank string."\n'
@@ -305,7 +307,14 @@ def test_blank_variables_stop_a_deployment_unless_what_runs_lacks_them_too() -> 
         ("The Compose files use NEW, which is not set and would be blank.", False),
         ("The Compose files use OLD, which is not set and would be blank.", True),
     ]
-    assert "/srv/shared/.env" in found[0].advice
+    where = (
+        "in /srv/shared/.env, or as `env` or `secrets` in bot.toml. "
+        "If blank is right, write ${NEW:-} in the Compose file."
+    )
+    assert found[0].advice == f"Set it {where}"
+    (both,) = problems_of(known(service(), errors=BLANK.format("NEW") + BLANK.format("B")))
+    assert both.sentence == "The Compose files use NEW, B, which are not set and would be blank."
+    assert both.advice == f"Set them {where}"
 
 
 def test_all_at_once() -> None:

@@ -75,6 +75,21 @@ def test_folders_that_containers_come_from_are_read_for_their_containers() -> No
     assert study_of(unread, NEW).elsewhere == ()
 
 
+def test_what_compose_would_keep_in_its_own_folder_is_kept() -> None:
+    config = configured(NEW, WEB, running={"/home/me/web": WEB})
+
+    def labelled(value: str) -> Site:
+        labels = HOME | {"com.docker.compose.config-hash": value}
+        return answered(site_of(container("web", "1", image="acme/web:1", labels=labels)), NEW, config)
+
+    (elsewhere,) = study_of(labelled(""), NEW).elsewhere
+    (label, *_) = elsewhere.hashes["web"]
+    assert [effects(labelled(value))[0].kind for value in (label, "other")] == [
+        EffectKind.KEPT,
+        EffectKind.RECREATED,
+    ]
+
+
 def test_images_that_are_not_made_yet_may_change() -> None:
     site = site_of(container("web", "1", image="acme/web:1", labels=HOME))
     hashed = configured(NEW, WEB, running={"/home/me/web": WEB})

@@ -141,6 +141,7 @@ def test_a_job_that_others_wait_for_may_end_whatever_else_it_has() -> None:
 
 def test_no_replicas_and_no_containers_are_nothing() -> None:
     assert effects_of(seen(), wanted(service(replicas=0))) == ()
+    assert effects_of(seen(), wanted(service(provided=True))) == ()
 
 
 def test_where_the_image_is_not_known_yet_it_says_so() -> None:
@@ -287,11 +288,12 @@ def test_what_we_made_goes_and_what_others_made_stays() -> None:
         ran(service("db"), labels=()),
     ]
     effects = effects_of(seen(*orphans), wanted(last=last))
-    assert [(one.service, one.kind) for one in effects] == [
-        ("db", EffectKind.LEFT),
-        ("known", EffectKind.REMOVED),
-        ("labelled", EffectKind.REMOVED),
-        ("old", EffectKind.REMOVED),
+    gone = "not in the Compose files"
+    assert [(one.service, one.kind, one.why) for one in effects] == [
+        ("db", EffectKind.LEFT, f"{gone}, and not made by deploybot"),
+        ("known", EffectKind.REMOVED, gone),
+        ("labelled", EffectKind.REMOVED, gone),
+        ("old", EffectKind.REMOVED, gone),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from deploybot.domain import Pin
 from deploybot.errors import UserError
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServiceBuild
-from deploybot.strategies.compose.service_images import repositories_of, tag_of, work_of
+from deploybot.strategies.compose.service_images import images_below, repositories_of, tag_of, work_of
 
 BUILD = ServiceBuild(context="/r")
 PIN = Pin(service="web", image="ghcr.io/ana/web", tag="v1", digest="sha256:" + "a" * 64)
@@ -66,21 +67,43 @@ def test_what_is_built_without_a_name_gets_one() -> None:
     }
 
 
-def test_nothing_to_pull_nothing_to_run_and_pins_of_nobody_are_refused() -> None:
-    for given, pins, words in (
-        (config(one(image="")), (), "no image to pull"),
-        (config(), (), "no service to run"),
-        (config(one("db")), (PIN,), "image for the service web"),
-    ):
-        with pytest.raises(UserError, match=words):
-            work_of(given, source="images", pins=pins, below="deploybot/shop")
+PROVIDED = ComposeService(name="ai", provided=True)
+REFUSED = {
+    "nothing to pull": (
+        config(one(image="")), (),
+        "Service web has no image to pull.", "Give it one, or set compose.source to build.",
+    ),
+    "nothing to run": (config(PROVIDED), (), "The Compose files have no service to run.", "Are their profiles active?"),
+    "a pin of nobody": (
+        config(one("db"), one("api"), PROVIDED), (PIN,),
+        "The release has an image for the service web, which its Compose files do not have or do not run.",
+        "Its services: api, db.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "pins", "words", "hint"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_refused_says_what_to_do(given: ComposeConfig, pins: tuple[Pin, ...], words: str, hint: str) -> None:
+    with pytest.raises(UserError) as caught:
+        work_of(given, source="images", pins=pins, below="deploybot/shop")
+    assert (caught.value.sentence, caught.value.hint) == (words, hint)
 
 
 def test_names_that_look_alike_do_not_share_tags() -> None:
-    found = repositories_of("deploybot/shop", ["a.b", "a-b", "web", "__"])
-    assert len(set(found.values())) == 4
-    assert found["web"] == "deploybot/shop/web"
-    assert all(name == name.lower() for name in found.values())
+    found = repositories_of("deploybot/shop", ["a.b", "a-b", "web", "__", "My..App", "-x-"])
+    assert found == {
+        "a.b": "deploybot/shop/a-b.2e7336dc8eba",
+        "a-b": "deploybot/shop/a-b.d44362d67d92",
+        "web": "deploybot/shop/web",
+        "__": "deploybot/shop/service.9911f4d2b184",
+        "My..App": "deploybot/shop/my-app",
+        "-x-": "deploybot/shop/x",
+    }
+    assert images_below("shop-live") == "deploybot/shop-live"
+    assert images_below("a__b") == "deploybot/a__b"
+    for project, plain in (("a___b", "a-b"), ("_-_", "project"), ("-a", "a"), ("a-", "a")):
+        made = images_below(project)
+        assert made == f"deploybot/{plain}.{hashlib.sha256(project.encode()).hexdigest()[:12]}"
 
 
 def test_a_tag_of_ours_names_the_image() -> None:

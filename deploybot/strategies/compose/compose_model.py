@@ -19,7 +19,7 @@ from deploybot.strategies.compose.compose_reading import (
     string,
     strings,
 )
-from deploybot.strategies.compose.service_hash import base_hash
+from deploybot.strategies.compose.service_hash import HashedParts, base_hash
 from deploybot.strategies.compose.service_parts import (
     ComposeResource,
     Dependency,
@@ -163,6 +163,11 @@ def _service(name: str, given: dict[str, Plain], source: _Source) -> ComposeServ
         for kind in source.kinds
         for one in sequence(given.get(kind), f"{where}.{kind}")
     )
+    parts = HashedParts(
+        networks=_networks(given, where),
+        ports=tuple(read_port(one, f"{where}.ports") for one in sequence(given.get("ports"), f"{where}.ports")),
+        mounts=tuple(read_mount(one, f"{where}.volumes") for one in sequence(given.get("volumes"), f"{where}.volumes")),
+    )
     return ComposeService(
         name=name,
         image=string(given.get("image"), f"{where}.image"),
@@ -174,14 +179,14 @@ def _service(name: str, given: dict[str, Plain], source: _Source) -> ComposeServ
         restart=_restart(given, where),
         healthcheck=_healthcheck(given, where),
         network_mode=string(given.get("network_mode"), f"{where}.network_mode"),
-        networks=_networks(given, where),
+        networks=parts.networks,
         shares=read_shared(given, where),
         depends_on=read_dependencies(given.get("depends_on"), f"{where}.depends_on"),
-        ports=tuple(read_port(one, f"{where}.ports") for one in sequence(given.get("ports"), f"{where}.ports")),
-        mounts=tuple(read_mount(one, f"{where}.volumes") for one in sequence(given.get("volumes"), f"{where}.volumes")),
+        ports=parts.ports,
+        mounts=parts.mounts,
         files=files,
         provided="provider" in given,
-        base=base_hash(given, source.top, source.project, source.folders),
+        base=base_hash(given, parts, source.top, source.project, source.folders),
     )
 
 

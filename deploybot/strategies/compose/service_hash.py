@@ -10,10 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from deploybot.strategies.compose.compose_reading import Plain, mapping, sequence, string, strings
-from deploybot.strategies.compose.service_parts import read_file, read_mount, read_port
+from deploybot.strategies.compose.service_parts import ServiceMount, ServicePort, read_file
 
 OURS = "deploybot."
 """The prefix of deploybot's labels."""
@@ -26,26 +26,34 @@ _LEFT_OUT = frozenset(
 _OF_A_MOUNT = ("type", "source", "target", "read_only", "consistency")
 
 
-def base_hash(service: Mapping[str, Plain], top: Mapping[str, Plain], project: str, folders: Collection[str]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashedParts:
+    """The parts of a service that are hashed as they were read, not as they are written."""
+
+    networks: tuple[str, ...]
+    ports: tuple[ServicePort, ...]
+    mounts: tuple[ServiceMount, ...]
+
+
+def base_hash(
+    service: Mapping[str, Plain],
+    parts: HashedParts,
+    top: Mapping[str, Plain],
+    project: str,
+    folders: Collection[str],
+) -> str:
     """Hash a service of a configuration (`top`), without the sources of its mounts, secrets and configs."""
     value = {
         **{key: _tidy(one) for key, one in service.items() if key not in _LEFT_OUT and not key.startswith("x-")},
-        "deploy": _tidy(
-            {key: one for key, one in mapping(service.get("deploy"), "deploy").items() if key != "replicas"}
-        ),
+        "deploy": _tidy(_without_replicas(service.get("deploy"))),
         "environment": _pairs(service.get("environment"), "environment"),
         "labels": {
             key: one for key, one in _pairs(service.get("labels"), "labels").items() if not key.startswith(OURS)
         },
-        "networks": _networks(service, top, project),
-        "ports": sorted(
-            json.dumps(asdict(read_port(one, "ports")), sort_keys=True)
-            for one in sequence(service.get("ports"), "ports")
-        ),
+        "networks": _networks(service, parts.networks, top, project),
+        "ports": sorted(json.dumps(asdict(one), sort_keys=True) for one in parts.ports),
         # docker-compose 1.29 prints them in another order if there is an override.
-        "volumes": sorted(
-            (_mount(one, top, project) for one in sequence(service.get("volumes"), "volumes")), key=json.dumps
-        ),
+        "volumes": sorted((_mount(one, top, project) for one in parts.mounts), key=json.dumps),
         **{kind: [_file(kind, one, top, project) for one in sequence(service.get(kind), kind)] for kind in _FILES},
     }
     bare = {key: one for key, one in value.items() if one not in (None, {}, [])}
@@ -76,6 +84,12 @@ def _tidy(value: Plain) -> Plain:
     return {key: one for key, one in tidied.items() if one is not None and one != {}}
 
 
+def _without_replicas(deploy: Plain) -> Plain:
+    if not isinstance(deploy, dict):
+        return None
+    return {key: one for key, one in deploy.items() if key != "replicas"}
+
+
 def _pairs(value: Plain, where: str) -> dict[str, Plain]:
     """Return a mapping that may be given as a list of `NAME=VALUE`."""
     if not isinstance(value, list):
@@ -93,29 +107,29 @@ def _definition(kind: str, key: str, top: Mapping[str, Plain], project: str) -> 
     return _tidy(given)
 
 
-def _networks(service: Mapping[str, Plain], top: Mapping[str, Plain], project: str) -> Plain:
-    value = service.get("networks")
+def _networks(service: Mapping[str, Plain], names: Collection[str], top: Mapping[str, Plain], project: str) -> Plain:
     if service.get("network_mode"):
         return {}
-    used = mapping(value, "networks") if isinstance(value, dict) else dict.fromkeys(strings(value, "networks"))
+    value = service.get("networks")
+    given = value if isinstance(value, dict) else {}
     return {
-        key: {"here": _tidy(one), "defined": _definition("networks", key, top, project)}
-        for key, one in (used or {"default": None}).items()
+        key: {"here": _tidy(given.get(key)), "defined": _definition("networks", key, top, project)}
+        for key in names or ("default",)
     }
 
 
-def _mount(value: Plain, top: Mapping[str, Plain], project: str) -> Plain:
-    mount = read_mount(value, "volumes")
+def _mount(mount: ServiceMount, top: Mapping[str, Plain], project: str) -> Plain:
     named: Plain = None
     if mount.kind == "volume" and mount.source:
         named = {"key": mount.source, "defined": _definition("volumes", mount.source, top, project)}
-    return [mount.kind, mount.target, mount.read_only, named, _options(value)]
+    return [mount.kind, mount.target, mount.read_only, named, _options(mount.form)]
 
 
-def _options(value: Plain) -> Plain:
-    if not isinstance(value, dict):
-        words = {*",".join(str(value).split(":")[2:]).split(",")}
+def _options(form: str) -> Plain:
+    if not form.startswith("{"):
+        words = {*",".join(form.split(":")[2:]).split(",")}
         return [word for word in sorted(words) if word not in {"ro", "rw", ""}]
+    value: dict[str, Plain] = json.loads(form)
     rest = {key: one for key, one in value.items() if key not in _OF_A_MOUNT}
     bind = rest.get("bind")
     if isinstance(bind, dict):

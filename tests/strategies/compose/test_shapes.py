@@ -141,6 +141,11 @@ def test_docker_compose_1_mounts_no_configs() -> None:
     assert [one.kind for one in web.files] == ["secrets"]
 
 
+def test_docker_compose_1_is_refused_where_its_configs_are_no_list() -> None:
+    with pytest.raises(ComposeUnreadable, match="cannot be read: configs is not a list"):
+        parse_config("services: {web: {configs: 1}}")
+
+
 @pytest.mark.parametrize(
     ("given", "field", "value"),
     [
@@ -323,6 +328,13 @@ READ = "The Compose configuration cannot be read: "
         ({"networks": {"a": {"name": []}}}, "networks is not a string"),
         ({"networks": {"a": {"external": {"name": []}}}}, "networks is not a string"),
         ({"secrets": [], "services": {"web": {"secrets": ["a"]}}}, "secrets is not a mapping"),
+        ({"networks": [], "services": {"web": {}}}, "networks is not a mapping"),
+        ({"networks": {"default": 1}, "services": {"web": {}}}, "networks.default is not a mapping"),
+        ({"volumes": [], "services": {"web": {"volumes": ["a:/a"]}}}, "volumes is not a mapping"),
+        ({"volumes": {"a": 1}, "services": {"web": {"volumes": ["a:/a"]}}}, "volumes.a is not a mapping"),
+        ({"services": {"web": {"secrets": [{"source": "a", "mode": []}]}}}, "secrets.mode is not a string"),
+        ({"services": {"web": {"secrets": [{"source": "a", "uid": []}]}}}, "secrets is not a string"),
+        ({"services": {"web": {"configs": [{"source": "a", "gid": []}]}}}, "configs is not a string"),
         ({"secrets": {"a": 1}, "services": {"web": {"secrets": ["a"]}}}, "secrets.a is not a mapping"),
         ({"secrets": {"a": {"file": []}}, "services": {"web": {"secrets": ["a"]}}}, "secrets.a.file is not a string"),
     ],

@@ -145,8 +145,7 @@ def compose_files(given: Sequence[str], environment: Mapping[str, str], answers:
     if given:
         return tuple(given)
     variables = {**answers.env, **environment}
-    named = variables.get("COMPOSE_FILE", "")
-    if named:
+    if named := variables.get("COMPOSE_FILE"):
         parts = named.split(variables.get("COMPOSE_PATH_SEPARATOR") or ":")
         return tuple(part.strip() for part in parts if part.strip())
     first = [name for name in NAMES if name in answers.found]

@@ -171,6 +171,29 @@ def test_the_project_is_that_of_bot_toml_where_compose_does_not_name_it() -> Non
     found = config_of(answered(site_of(), NEW, config), NEW)
     assert found
     assert (found.name, found.services[0].image) == (PROJECT, "acme/web:1")
+    site = site_of(container("web", "1", labels=HOME))
+    nameless = configured(NEW, WEB, running={"/home/me/web": WEB}).replace(f'"name": "{PROJECT}", '.encode(), b"")
+    (elsewhere,) = study_of(answered(site, NEW, nameless), NEW).elsewhere
+    assert elsewhere.config.name == PROJECT
+
+
+@pytest.mark.parametrize(
+    ("profiles", "env", "names"),
+    [
+        ([], "", ["db"]),
+        (["debug"], "COMPOSE_PROFILES=other", ["db", "web"]),
+        ([], "COMPOSE_PROFILES=debug", ["db", "web"]),
+    ],
+)
+def test_profiles_of_bot_toml_come_before_those_of_the_env_file(
+    profiles: list[str], env: str, names: list[str]
+) -> None:
+    text = "services: {web: {image: x, profiles: [debug]}, db: {image: y}}"
+    said = f"FOLDER={folder_of(NEW)}\0FOUND=compose.yaml\0ENV={env}\0CONFIG={text}\0ERRORS=\0CODE=0\0END=\0".encode()
+    site = site_of(app=make_app("compose", compose={"profiles": profiles}))
+    found = config_of(answered(site, NEW, said), NEW)
+    assert found is not None
+    assert [one.name for one in found.services] == names
 
 
 def test_content_that_is_mounted_decides() -> None:

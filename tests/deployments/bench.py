@@ -123,6 +123,8 @@ class Bench:
     clock: FakeClock = field(default_factory=FakeClock)
     stop: Hasty = field(default_factory=Hasty)
     told: list[StepState] = field(default_factory=list)
+    problems: list[Exception] = field(default_factory=list)
+    """What is raised, one after the other, when the values of a step are asked for."""
     host: FarHost = field(init=False)
     runner: StepRunner = field(init=False)
     journal: Journal = field(init=False)
@@ -148,6 +150,8 @@ class Bench:
         secrets = cast("dict[str, str]", known.pop("secrets", {}))
 
         async def values() -> dict[str, str]:
+            if self.problems:
+                raise self.problems.pop(0)
             return {**dict(step.env), **secrets}
 
         return Work(deployment=self.deployment, app=self.shop.app, step=step, values=values, **known)  # type: ignore[arg-type]

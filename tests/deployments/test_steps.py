@@ -10,7 +10,7 @@ import pytest
 
 from deploybot.deployments import step_runner
 from deploybot.domain import JobState, Phase, ServerUpload, StepRow, StepState, UploadKind
-from deploybot.errors import Cancelled, StepFailed
+from deploybot.errors import Cancelled, EngineError, StepFailed, UserError
 from deploybot.testing import Outcome
 from tests.deployments.bench import NO_ANSWER, STEP, Bench, Hasty, make_bench, while_down
 from tests.deployments.conftest import SECRET, V1, V2, Shop
@@ -142,6 +142,40 @@ async def test_what_the_server_refuses_to_start_has_failed_and_its_words_are_the
     (row,) = await bench.rows()
     assert (row.state, row.code) == (StepState.FAILED, 126)
     assert bench.journal.tail(row, 5) == ("step `build` failed on web1: no room (exit code 126)", "no room")
+
+
+async def test_values_that_docker_does_not_tell_yet_are_asked_for_again(bench: Bench) -> None:
+    bench.problems = [EngineError("Docker restarts"), EngineError("Docker restarts")]
+    row = await bench.run(replace(STEP, env=(("A", "1"),)))
+    assert row.state is StepState.DONE
+    assert bench.stop.pauses == [0.5, 1.0]
+    assert [dict(one.env) for one in bench.host.started] == [{"A": "1"}]
+
+
+async def test_docker_that_never_tells_values_is_named(bench: Bench) -> None:
+    bench.problems = [EngineError("Docker restarts")] * 9
+    advance = bench.clock.advance
+
+    class Slow(Hasty):
+        async def pause(self, seconds: float) -> None:
+            await Hasty.pause(self, seconds)
+            advance(30.0)
+
+    bench.stop = Slow()
+    said = await bench.unknown()
+    assert said.why.startswith("web1 cannot be reached: Docker restarts")
+    assert bench.host.started == []
+
+
+async def test_values_that_cannot_be_are_a_failed_step_and_its_log(bench: Bench) -> None:
+    bench.problems = [UserError("The images of web are not recorded.\nDeploy it again.")]
+    with pytest.raises(StepFailed) as caught:
+        await bench.run()
+    assert (caught.value.server, caught.value.step, caught.value.code) == ("web1", "build", -1)
+    assert caught.value.tail == ("The images of web are not recorded.", "Deploy it again.")
+    (row,) = await bench.rows()
+    assert (row.state, row.code, bench.host.started) == (StepState.FAILED, -1, [])
+    assert bench.journal.tail(row, 2) == caught.value.tail
 
 
 async def test_a_start_without_an_answer_is_tried_for_a_minute(bench: Bench) -> None:

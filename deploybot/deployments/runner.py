@@ -236,10 +236,10 @@ class DeploymentRunner:
 
     async def _begin_restore(self, deployment: Deployment, why: str, tail: Sequence[str]) -> Deployment:
         """Store that what ran before is restored, and why; that changes nothing if it was stored before a crash."""
-        now = self._clock.now()
+        begun = deployment.started
 
         def move(tables: Tables) -> Deployment:
-            moved = tables.deployments.move(deployment.number, State.RESTORING, now=now, outcome=why, tail=tail)
+            moved = tables.deployments.move(deployment.number, State.RESTORING, now=begun, outcome=why, tail=tail)
             self._tell(tables, deployment.number)
             return moved
 

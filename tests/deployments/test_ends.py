@@ -171,6 +171,17 @@ async def test_that_nothing_serves_is_the_first_line_if_a_restore_fails(composed
     ]
 
 
+async def test_a_job_that_was_restored_and_has_ended_is_no_server_that_serves_nothing(
+    composed: Shop, server: ComposedServer
+) -> None:
+    server.host.script("compose_up", Outcome(effect=server.up_and_end))
+    server.host.script("compose_build", Outcome(effect=server.build))
+    assert (await composed.deploy(V1)).state is State.SUCCEEDED
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up_and_end))
+    ended = await composed.deploy(V2)
+    assert (ended.state, ended.outcome.splitlines()[0]) == (State.RESTORED, "Not healthy on web1: web is unhealthy.")
+
+
 async def test_each_server_says_how_its_restore_went(shop: Shop) -> None:
     await shop.deploy(V1)
     shop.hosts["web2"].http[HEALTH] = (500, "no database")

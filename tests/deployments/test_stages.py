@@ -45,7 +45,7 @@ from deploybot.ports import Store, Tables
 from deploybot.settings import Settings
 from deploybot.strategies import STRATEGIES
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeRefs, FakeServers, Outcome, memory_store
-from tests.deployments.conftest import V2, PausingStop
+from tests.deployments.conftest import V2, V3, PausingStop
 
 T = TypeVar("T")
 PROJECT = "shop-production"
@@ -397,6 +397,14 @@ async def test_what_ends_during_a_restore_is_not_noted_for_the_new_release(bench
     back = replace(PART, before=ended, restore=PART.steps)
     await bench.run_stage(Phase.RESTORE, back, (VERIFY, back.restore_stages[VERIFY]), CancellationWatch())
     assert await bench.recorded() == MANIFEST
+
+
+async def test_a_release_without_a_record_gets_none_by_being_verified(bench: StageBench) -> None:
+    bench.deployment = replace(bench.deployment, plan=replace(bench.deployment.plan, release=V3))
+    await bench.pass_stage(VERIFY)
+    assert (await bench.row()).state is StepState.DONE
+    where = ("shop", "production", "web1", V3.id)
+    assert await bench.store.read(lambda tables: tables.manifests.get(*where)) is None
 
 
 async def test_without_a_record_of_what_ran_before_nothing_is_compared(bench: StageBench) -> None:

@@ -305,3 +305,9 @@ async def test_an_image_that_the_release_is_not_made_of_is_noticed(composed: Sho
     assert ended.state is State.RESTORED
     assert "web runs image 888888888888 instead of 222222222222" in ended.outcome
     assert runs(server) == [image_id("1")]
+
+
+async def test_a_clean_up_needs_no_answer_of_compose(composed: Shop, server: ComposedServer) -> None:
+    await good(composed, V1)
+    scripts = [one.script for one in server.host.started]
+    assert scripts[-3:] == ["compose_up", "switch", "prune"]

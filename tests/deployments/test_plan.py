@@ -352,7 +352,7 @@ async def test_files_of_a_release_that_was_healthy_are_not_fetched_from_scratch(
 
 async def test_what_allows_a_commit_depends_on_the_kind_of_the_plan(tmp_path: Path) -> None:
     async with make_shop(tmp_path, refs=["v*", "main"]) as shop:
-        shop.refs.tags |= {"v2": V2.commit, "v2.0": V2.commit}
+        shop.refs.tags |= {"v2": V2.id, "v2.0": V2.id}
         await shop.deploy(V2)
         planner = planner_of(shop, PlainStrategy())
         where = (shop.app, shop.production)

@@ -66,10 +66,10 @@ def test_every_part_of_an_answer_is_read() -> None:
             ("ENV", "A=1"),
             ("RAW", "one"),
             ("RAW", "two"),
-            ("RUNNING", "/home/a"),
+            ("RUNNING", "/srv/a"),
             ("RUNNING_CODE", "14"),
             ("RUNNING_ERRORS", "no"),
-            ("RUNNING", "/home/b"),
+            ("RUNNING", "/srv/b"),
             ("RUNNING_CODE", "0"),
             ("RUNNING_CONFIG", "x"),
             ("RUNNING_HASHES", "h"),
@@ -79,8 +79,8 @@ def test_every_part_of_an_answer_is_read() -> None:
     assert answers == ConfigAnswers(
         release=ConfigAnswer(folder="/srv/r1", code=0, text="{a=b}", errors="oh", hashes="web 1"),
         running=(
-            ConfigAnswer(folder="/home/a", code=14, errors="no"),
-            ConfigAnswer(folder="/home/b", code=0, text="x", hashes="h"),
+            ConfigAnswer(folder="/srv/a", code=14, errors="no"),
+            ConfigAnswer(folder="/srv/b", code=0, text="x", hashes="h"),
         ),
         found=("compose.yaml", "compose.override.yaml"),
         env={"A": "1"},
@@ -220,17 +220,17 @@ def container(service: str = "web", *, name: str = "web-1", oneoff: bool = False
 
 def test_folders_of_containers_that_we_did_not_make_are_asked_once() -> None:
     there = [
-        container(folder="/home/a", files="c.yml,d.yml"),
-        container("db", folder="/home/a", files="c.yml,d.yml"),
-        container(folder="/home/b"),
+        container(folder="/srv/a", files="c.yml,d.yml"),
+        container("db", folder="/srv/a", files="c.yml,d.yml"),
+        container(folder="/srv/b"),
         container(folder="relative"),
         container(folder="/once", oneoff=True),
         container(folder="/ours", ours="yes"),
         container(folder="/two\nlines"),
-        container(folder="/home/c", files="two\nlines"),
+        container(folder="/srv/c", files="two\nlines"),
         container(),
     ]
-    assert running_folders(there, "ours") == ("/home/a\tc.yml,d.yml", "/home/b\t")
+    assert running_folders(there, "ours") == ("/srv/a\tc.yml,d.yml", "/srv/b\t")
 
 
 def test_a_folder_of_containers_is_read_with_their_ids() -> None:
@@ -260,7 +260,7 @@ def test_the_folder_itself_is_no_setting_there() -> None:
         assert found is not None
         return found.config.services[0].base
 
-    assert at("/home/a") == at("/home/b")
+    assert at("/srv/a") == at("/srv/b")
 
 
 @pytest.mark.parametrize(("code", "text"), [(1, "{}"), (0, ""), (0, "[]")])

@@ -159,7 +159,7 @@ def says(card: Card) -> frozenset[str]:
     if card.tone is Tone.GOOD:
         return frozenset({"green"})
     if card.tone is Tone.BAD or word == "cancelled":
-        return frozenset({"red"} if "perhaps for a fork" not in card.title else {"waits"})
+        return frozenset({"red"} if "may be from a fork" not in card.title else {"waits"})
     return frozenset({"waits", "red"} if "cancelled" in str(card.lines) else {"waits"})
 
 

@@ -55,15 +55,16 @@ class Linking:
 
     async def _begin(self, ctx: Context) -> Card:
         """Issue a code to a known person in a private chat."""
-        if ctx.person is None:
+        person = ctx.person
+        if person is None:
             raise UserError("I do not know you here. Start in a chat where I do: type `link` there.")
         require_private(ctx.incoming, "a code")
         code = new_code()
         incoming, until = ctx.incoming, self._clock.now() + LIFE
-        link = AccountLink(ctx.person.id, incoming.identity, incoming.place, until)
+        link = AccountLink(person.id, incoming.identity, incoming.place, until)
 
         def issue(tables: Tables) -> None:
-            _insist_on_role(tables, Person(link.person, ""), self._clock.now())
+            _insist_on_role(tables, person, self._clock.now())
             # Otherwise a later `yes` could mean either link: drop a code typed here that was not agreed to.
             if typed := tables.links.typed(incoming.identity, self._clock.now()):
                 tables.links.end(typed.person)

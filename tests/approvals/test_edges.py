@@ -396,8 +396,13 @@ async def test_a_vain_try_is_noted_only_on_what_still_waits(tmp_path: Path) -> N
         with pytest.raises(Denied):
             await town.shop.deployments.approve(town.ctx("ana"), number)
         assert (await town.request(number)).note.startswith("ana: `approve` needs the role approver")
+        queued = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now() + 9e9, 1000))
+        assert "ana: `approve` needs the role approver" in repr(queued[-1].card), "its card is posted again"
         assert (await town.say(f"approve #{number}", "ben")).ok
         assert (await town.request(number)).note == ""
         with pytest.raises(UserError, match="already approved"):
             await town.shop.deployments.approve(town.ctx("cem"), number)
         assert (await town.request(number)).note == "", "its card has no button any more"
+        (row,) = [row for row in await town.audit() if row.action == "approve"]
+        digest = (await town.request(number)).binding.digest
+        assert (row.actor, row.detail) == ("ben", f"1 of 1, bound to {digest[:12]}")

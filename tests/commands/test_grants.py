@@ -16,8 +16,8 @@ from deploybot.card import Button, Card, Tone
 from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.command import Context, command
-from deploybot.domain import Action, Identity, Person, Place, Role
-from deploybot.errors import Denied
+from deploybot.domain import Action, GrantChange, Identity, Person, Place, Role
+from deploybot.errors import Denied, UserError
 from deploybot.ports import Tables
 from deploybot.settings import BotSettings, Settings
 from tests.world import SETTINGS, STRANGER, V1, World, make_world
@@ -311,6 +311,62 @@ async def test_who_has_lost_their_rights_meanwhile_has_asked_for_nothing(two: Wo
     assert not await role(two, "eve")
 
 
+async def _asked(world: World, who: str, text: str) -> tuple[GrantChange, Context]:
+    """A change that somebody asked for, and a command of ana's."""
+    assert (await world.say(text, who)).ok
+    change = await world.access.change(1)
+    assert change
+    ana = await world.store.read(lambda tables: tables.people.named("ana"))
+    return change, Context(incoming=world.incoming("x"), person=ana, services=world.services, reply=world.reply)
+
+
+async def test_what_was_confirmed_in_the_same_moment_is_not_confirmed_again(two: World) -> None:
+    change, ctx = await _asked(two, "dia", "allow @eve viewer on shop")
+    await two.access.confirm(ctx, change)
+    await two.say("deny @eve on shop")
+    for refuse in (False, True):
+        with pytest.raises(UserError) as caught:
+            await two.access.confirm(ctx, change, refuse=refuse)
+        assert (caught.value.sentence, caught.value.hint) == (
+            "grant-1 is no longer waiting.",
+            "`who` lists who has which role.",
+        )
+    assert not await role(two, "eve")
+
+
+async def test_a_request_of_somebody_who_is_gone_is_nobodys(two: World) -> None:
+    change, ctx = await _asked(two, "dia", "allow @eve viewer on shop")
+    await two.store.write(lambda tables: tables.people.merge(4, Person(2, "ben")))
+    with pytest.raises(Denied, match="not on the allowlist"):
+        await two.access.confirm(ctx, change)
+    assert not await role(two, "eve")
+
+
+async def test_a_request_of_an_admin_for_a_time_ends_with_their_role(two: World) -> None:
+    until = two.clock.now() + HOUR
+    await two.store.write(lambda tables: tables.people.grant(2, Role.ADMIN, "shop", until=until))
+    change, ctx = await _asked(two, "ben", "allow @eve viewer on shop")
+    two.clock.advance(HOUR)
+    with pytest.raises(Denied, match="`allow` needs the role admin on every environment of shop"):
+        await two.access.confirm(ctx, change)
+
+
+async def test_an_account_is_given_only_while_who_asked_is_an_admin_of_everything(two: World) -> None:
+    """Fay asks for an account of eve's, and is only an admin of the shop when ana confirms it."""
+    change, ctx = await _asked(two, FAY, "allow telegram:77:eve viewer on shop")
+
+    def lower(tables: Tables) -> None:
+        fay = tables.people.named("fay")
+        assert fay
+        tables.people.revoke(fay.id)
+        tables.people.grant(fay.id, Role.ADMIN, "shop")
+
+    await two.store.write(lower)
+    with pytest.raises(Denied, match="Only an admin of everything can give a person another account"):
+        await two.access.confirm(ctx, change)
+    assert await two.store.read(lambda tables: tables.people.of(Identity("telegram", "77"))) is None
+
+
 async def test_what_cannot_be_confirmed_is_not_asked_for(two: World) -> None:
     await two.say("deny @fay")
     card = await two.say("allow @eve viewer")
@@ -378,6 +434,30 @@ async def test_all_that_was_removed_is_told(one: World) -> None:
         ("ana", "dia", "0 grants on shop/production"),
         ("ana", "dia", "1 grants on shop/production"),
     ]
+
+
+async def test_who_hears_of_a_revocation_is_an_admin_of_that_place_now_or_was_one(one: World) -> None:
+    await one.say("allow @dia admin on shop/production for 1h")
+    await one.say("deny @dia on shop")
+    before = len(await told(one))
+    await one.say("allow @dia admin on shop/staging")
+    before = len(await told(one))
+    assert (await one.say("deny @ben on shop")).ok
+    assert [place for place, _ in (await told(one))[before:]] == [SHOP, CONSOLE]
+    await one.say("allow @ben deployer on shop/production")
+    before = len(await told(one))
+    assert (await one.say("deny @ben on shop/production")).ok
+    assert [place for place, _ in (await told(one))[before:]] == [SHOP, CONSOLE]
+    await one.say("allow @dia admin on shop for 1h")
+    await one.say("allow @ben deployer on shop")
+    before = len(await told(one))
+    assert (await one.say("deny @ben on shop")).ok
+    assert [place for place, _ in (await told(one))[before:]] == [SHOP, DIA_SLACK, DIA_TELEGRAM, CONSOLE]
+
+
+async def test_accounts_without_roles_that_are_removed_are_told_too(one: World) -> None:
+    assert (await one.say("deny @eve")).title == "eve has lost all roles and all chat accounts."
+    assert (HOME, "ana removed 0 roles and all accounts from eve on every app.") in await told(one)
 
 
 async def test_which_accounts_were_removed_is_in_the_audit(one: World) -> None:

@@ -41,3 +41,6 @@ async def test_the_audit_keeps_it(world: World) -> None:
     await world.say("lock shop production because we measure", "ben")
     kept = [(row.actor, row.action, row.subject, row.detail) for row in await world.audit()]
     assert ("ben", "lock", "shop/production", "we measure") in kept
+    assert not (await world.say("lock shop production because I want it")).ok
+    locked = [row.actor for row in await world.audit() if row.action == "lock"]
+    assert locked == ["ben"], "who was refused has locked nothing"

@@ -233,6 +233,8 @@ def describe(change: GrantChange) -> str:
 
 
 def _lost(taken: Taken) -> str:
-    """Describe what was removed: `1 role`, `2 roles and all accounts`."""
+    """Describe what was removed: `1 role`, `2 roles and all accounts`, `all accounts`."""
     roles = f"{taken.grants} role{'' if taken.grants == 1 else 's'}"
-    return f"{roles} and all accounts" if taken.accounts else roles
+    if not taken.accounts:
+        return roles
+    return f"{roles} and all accounts" if taken.grants else "all accounts"

@@ -118,7 +118,7 @@ def take(tables: Tables, person: Person, app: str | None, environment: str | Non
     mine = tables.people.identities(person.id) if app is None else ()
     detached = tuple(one for one in mine if one.platform in CHATS and tables.people.detach(one))
     accounts = f", accounts {', '.join(map(identity_text, detached))}" if detached else ""
-    detail = f"{gone} grants on {place_name(app or EVERY, environment or EVERY)}{accounts}"
+    detail = f"{gone} grant{'' if gone == 1 else 's'} on {place_name(app or EVERY, environment or EVERY)}{accounts}"
     tables.audit.append(actor=actor.name, action="deny", subject=person.name, detail=detail, now=actor.now)
     return Taken(person, gone, detached)
 

@@ -125,8 +125,8 @@ class Approvals:
         count = max(request.wanted, environment.approvals)
         tables.requests.ask(deployment.number, wanted=count, approvers=environment.approvers, code=code)
 
-    async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
-        """Approve a request as the sender, with a one-time code if the request needs one.
+    async def approve(self, ctx: Context, number: int, code: str) -> Card:
+        """Approve a request as the sender. `code` is a one-time code, or empty.
 
         If something has changed since the request, end it as void and return the card that says so. Raises UserError,
         Denied or Unreachable if this did not approve it; the request's card then shows who tried.

@@ -14,10 +14,10 @@ from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint import config_of
 from deploybot.deployments.fingerprint_check import FingerprintCheck
-from deploybot.domain import Action, Identity, Kind, Plan, RequestVerdict, State
+from deploybot.domain import Action, Identity, Kind, Plan, Release, RequestVerdict, State
 from deploybot.errors import Cancelled, Denied, StoreError, Unreachable, UserError
 from deploybot.policy import Decision
-from deploybot.settings import FileRef
+from deploybot.settings import App, FileRef
 from deploybot.testing import Outcome
 from tests.approvals.conftest import Town, make_town
 from tests.deployments.conftest import V1, V2, V3, settings_of
@@ -406,3 +406,33 @@ async def test_a_vain_try_is_noted_only_on_what_still_waits(tmp_path: Path) -> N
         (row,) = [row for row in await town.audit() if row.action == "approve"]
         digest = (await town.request(number)).binding.digest
         assert (row.actor, row.detail) == ("ben", f"1 of 1, bound to {digest[:12]}")
+
+
+async def test_a_look_that_hangs_keeps_no_other_request_waiting(town: Town) -> None:
+    async with town.busy():
+        first, second = await town.ask("deploy shop@v2 to production"), await town.ask("deploy shop@v1 to production")
+        resolve, asked, go_on = town.shop.refs.resolve, asyncio.Event(), asyncio.Event()
+
+        async def slow(app: App, ref: str) -> Release:
+            if ref == "v2":
+                asked.set()
+                await go_on.wait()
+            return await resolve(app, ref)
+
+        town.shop.refs.resolve = slow  # type: ignore[method-assign]
+        hanging = asyncio.create_task(town.say(f"approve #{first}", "ben"))
+        await asked.wait()
+        async with asyncio.timeout(20):
+            assert (await town.say(f"approve #{second}", "ben")).ok
+        assert not hanging.done()
+        go_on.set()
+        assert (await hanging).ok
+
+
+async def test_the_card_counts_an_approval_at_once(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approvals=2) as town:
+        number = await town.ask()
+        await town.shop.deployments.queue.close()
+        assert (await town.shop.deployments.approve(town.ctx("ben"), number)).ok
+        queued = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now() + 9e9, 1000))
+        assert "approved 1 of 2: ben" in queued[-1].card.footer

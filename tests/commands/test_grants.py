@@ -268,7 +268,10 @@ async def test_with_two_a_second_admin_confirms(two: World) -> None:
     asks = "dia requests grant-1: @eve becomes approver on shop/production for 2 h. ana or fay has to confirm it."
     assert await told(two) == [(place, asks) for place in (SHOP, ANA, CONSOLE)]
     ((in_slack,), (question,)) = await cards(two, ANA), await cards(two, CONSOLE)
-    assert [button.command for button in question.buttons] == ["confirm grant-1", "confirm grant-1 no"]
+    assert question.buttons == (
+        Button("Confirm", "confirm grant-1"),
+        Button("Refuse", "confirm grant-1 no", danger=True),
+    )
     assert (in_slack.buttons, in_slack.hint) == ((), "Type `confirm grant-1`, or `confirm grant-1 no`.")
     assert (await cards(two, SHOP))[0].buttons == (), "a channel is no place for an admin's button"
     own = await two.say("confirm grant-1", "dia")
@@ -318,6 +321,16 @@ async def _asked(world: World, who: str, text: str) -> tuple[GrantChange, Contex
     assert change
     ana = await world.store.read(lambda tables: tables.people.named("ana"))
     return change, Context(incoming=world.incoming("x"), person=ana, services=world.services, reply=world.reply)
+
+
+async def test_only_admins_of_the_place_are_asked_to_confirm(two: World) -> None:
+    await two.store.write(lambda tables: tables.people.revoke(4))
+    await two.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "shop", "staging"))
+    before = len(await told(two))
+    assert (await two.say("allow @eve viewer on shop/production")).ok
+    asked = (await told(two))[before:]
+    assert [place for place, _ in asked] == [SHOP, CONSOLE]
+    assert asked[0][1].endswith("viewer on shop/production. fay has to confirm it.")
 
 
 async def test_what_was_confirmed_in_the_same_moment_is_not_confirmed_again(two: World) -> None:
@@ -370,7 +383,15 @@ async def test_an_account_is_given_only_while_who_asked_is_an_admin_of_everythin
 async def test_what_cannot_be_confirmed_is_not_asked_for(two: World) -> None:
     await two.say("deny @fay")
     card = await two.say("allow @eve viewer")
-    assert card.title == "You are the only admin on every app, and this change needs two."
+    assert (card.title, card.hint) == (
+        "You are the only admin on every app, and this change needs two.",
+        "`deploybot allow` on the bot's machine adds a second one.",
+    )
+    await two.say("deny @dia on shop")
+    alone = await two.say("allow @eve viewer on shop/production")
+    assert alone.title == "You are the only admin on shop/production, and this change needs two."
+    assert await two.access.change(1) is None, "nothing waits"
+    await two.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "shop"))
     assert (await two.say("allow @nobody viewer on shop", "dia")).title == "There is no person called `@nobody`."
 
 
@@ -548,7 +569,10 @@ async def test_confirming_takes_a_code() -> None:
         world.codes.kept[1] = SECRET
         await world.say("allow @eve viewer on shop", "dia")
         (question,) = await cards(world, CONSOLE)
-        assert [button.asks_code for button in question.buttons] == [True, True]
+        assert question.buttons == (
+            Button("Confirm", "confirm grant-1", asks="Your one-time code?", asks_code=True),
+            Button("Refuse", "confirm grant-1 no", danger=True, asks="Your one-time code?", asks_code=True),
+        )
         assert (await world.say("confirm grant-1")).title == "This needs a one-time code from your phone."
         code = pyotp.TOTP(SECRET).at(world.clock.now())
         assert (await world.say(f"confirm grant-1 code {code}")).ok
@@ -791,6 +815,15 @@ async def test_who_lists_people_roles_and_accounts(one: World) -> None:
     assert rows["cem"][1] == "shop/staging", "what they are on wiki does not belong here"
     one.clock.advance(8 * HOUR)
     assert (await one.say("who shop", "dia")).title == "5 people have a role on shop."
+
+
+async def test_who_says_by_whom_an_account_was_given(one: World) -> None:
+    assert (await one.say("allow console:1001:ben deployer on shop/staging")).ok, "that account is ben's already"
+    await one.say("allow telegram:5:ben")
+    table = (await one.say("who shop", "dia")).table
+    assert table
+    accounts = {row[5] for row in table.rows if row[0] == "ben"}
+    assert accounts == {"console:1001, telegram:5 (since 2027-01-15 08:00 UTC by ana)"}
 
 
 async def test_who_shows_only_what_one_may_see(one: World) -> None:

@@ -249,6 +249,11 @@ def test_a_server_that_cannot_take_a_release_is_refused_before_anything() -> Non
         COMPOSE.check(running(facts=replace(FACTS, docker="")), NEW)
 
 
+def test_a_release_is_fetched_by_its_own_id() -> None:
+    values = dict(COMPOSE.fetch(running(), NEW, again=True).env)
+    assert (values["DEPLOYBOT_RELEASE"], values["DEPLOYBOT_PREVIOUS"]) == (NEW.id, OLD.id)
+
+
 def test_the_binary_with_a_dash() -> None:
     facts = replace(FACTS, compose=("docker-compose",), compose_version="1.29.2")
     _, build, up, _ = map(env_of, COMPOSE.deploy(answered(running(facts=facts), NEW), NEW, OLD).steps)

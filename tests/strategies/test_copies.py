@@ -92,10 +92,22 @@ def test_only_services_of_projects_are_copies(odd: dict[str, object]) -> None:
     assert copies_of(config(web="ghcr.io/ana/notes:2"), [named("notes")], ["notes"]).keys() == {"notes"}
 
 
+def observed_with(*others: Container) -> Observed:
+    return Observed(facts=ServerFacts(home="/"), project="shop-live", others=others)
+
+
+def test_an_app_that_is_switched_off_has_no_copies() -> None:
+    ours = parse_config('{"name": "shop-live", "services": {"web": {"image": "x", "scale": 0}}}', project="shop-live")
+    assert copies_of(ours, [named("notes")], ["notes"]) == {}
+
+
 def test_copies_are_named_in_the_order_of_their_projects() -> None:
     others = (named("zoo"), named("ark"))
-    observed = Observed(facts=ServerFacts(home="/"), project="shop-live", others=others)
+    observed = observed_with(*others)
     found = [one.sentence for one in second_copies(config(web="ghcr.io/ana/notes:2"), observed, ["notes"])]
+    pair = observed_with(named("notes"), named("notes", service="db", image="postgres"))
+    (one,) = second_copies(config(web="ghcr.io/ana/notes:2", db="postgres"), pair, ["notes"])
+    assert "project notes has db, web. A second copy" in one.sentence
     assert ["project ark" in found[0], "project zoo" in found[1], len(found)] == [True, True, 2]
 
 

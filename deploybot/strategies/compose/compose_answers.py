@@ -64,12 +64,12 @@ class Elsewhere:
 
 def running_folders(containers: Sequence[Container], ours: str) -> tuple[str, ...]:
     """Return lines for `DEPLOYBOT_RUNNING_FOLDERS`: the folders of containers without the label `ours`."""
-    lines: dict[str, None] = {}
+    lines: list[str] = []
     for one in containers:
         folder, files = one.label(_WORKING_DIR), one.label(_CONFIG_FILES)
         if folder.startswith("/") and not one.oneoff and not one.label(ours) and "\n" not in folder + files:
-            lines[f"{folder}\t{files}"] = None
-    return tuple(lines)
+            lines.append(f"{folder}\t{files}")
+    return tuple(dict.fromkeys(lines))
 
 
 def parse_answers(output: bytes) -> ConfigAnswers:

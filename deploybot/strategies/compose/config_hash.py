@@ -48,7 +48,7 @@ def _resolved(service: dict[str, Plain], containers: Mapping[str, Sequence[str]]
     if isinstance(deploy, dict):
         service["deploy"] = {key: one for key, one in deploy.items() if key != "replicas"}
     for key in _NAMESPACES:
-        word, _, other = str(service.get(key, "")).partition(":")
+        word, _, other = str(service.get(key)).partition(":")
         if word == "service" and containers.get(other):
             service[key] = f"container:{containers[other][0]}"
     if "volumes_from" in service:

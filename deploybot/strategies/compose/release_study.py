@@ -107,12 +107,12 @@ def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, make
     problems = problems_of(known)
     if stopping := [one for one in problems if not one.warning]:
         raise _refused(stopping)
-    return tuple(f"{one.sentence} {one.advice}".strip() for one in problems)
+    return tuple(f"{one.sentence} {one.advice}" for one in problems)
 
 
 def _refused(problems: tuple[ComposeProblem, ...] | list[ComposeProblem]) -> UserError:
     sentences = dict.fromkeys(one.sentence for one in problems)
-    return UserError("\n".join(sentences), hint="\n".join(dict.fromkeys(one.advice for one in problems if one.advice)))
+    return UserError("\n".join(sentences), hint="\n".join(dict.fromkeys(one.advice for one in problems)))
 
 
 def _variables(site: Site) -> dict[str, str]:

@@ -104,6 +104,8 @@ def test_an_answer_shows_no_values() -> None:
         records(*GOOD, ("END", ""))[:-1],
         records(("FOLDER", "srv"), ("CODE", "0"), ("END", "")),
         records(("FOLDER", "/srv"), ("END", "")),
+        records(("CODE", "0"), ("END", "")),
+        records(*GOOD, ("RUNNING_X", "/a"), ("RUNNING_CODE", "0"), ("END", "")),
         *(records(("FOLDER", "/srv"), ("CODE", code), ("END", "")) for code in ("", "x", "-1", "1000", "٣")),
         records(*GOOD, ("RUNNING_CODE", "0"), ("END", "")),
         records(*GOOD, ("RUNNING", "/a"), ("END", "")),
@@ -483,6 +485,7 @@ def test_other_answers_about_paths_are_refused(output: bytes) -> None:
     assert caught.value.sentence == "The server's answer about the mounted paths is cut off or malformed."
 
 
+DB = ComposeService(name="db", base="d" * 64, files=(ServiceFile(kind="configs", key="c", target="/c", path="/etc/c"),))
 CONF = fact(f"{FOLDER}/conf", PathKind.FOLDER, real=f"{REAL}/conf", digest=ONE)
 PW = fact(f"{FOLDER}/pw", real=f"{REAL}/pw", digest=TWO)
 
@@ -501,12 +504,12 @@ def test_a_label_of_settings_has_their_hash_and_one_of_the_content() -> None:
 
 def overridden(major: int = 2) -> dict[str, Any]:
     images = (
-        ServiceImage(service="web", image="sha256:1"),
-        ServiceImage(service="db", image="sha256:2", digest="postgres@sha256:3"),
         ServiceImage(service="gone", image="sha256:4"),
         ServiceImage(service="untagged", image="sha256:5"),
+        ServiceImage(service="web", image="sha256:1"),
+        ServiceImage(service="db", image="sha256:2", digest="postgres@sha256:3"),
     )
-    services = (WEB, ComposeService(name="db", base="d" * 64), ComposeService(name="untagged"))
+    services = (WEB, DB, ComposeService(name="untagged"))
     text = override_of(
         config(*services),
         manifest=Manifest(services=images),
@@ -540,7 +543,7 @@ def test_an_override_pins_labels_and_moves_what_changed_and_nothing_else() -> No
                 "labels": {
                     "deploybot.release": "r1",
                     "deploybot.image": "postgres@sha256:3",
-                    "deploybot.settings": "d" * 12,
+                    "deploybot.settings": settings_of(DB, facts(CONF, PW)),
                 },
             },
         },

@@ -93,6 +93,12 @@ def test_what_changed_is_recreated_and_says_why(change: dict[str, Any], why: str
     assert effect == Effect("web", EffectKind.RECREATED, why)
 
 
+def test_one_stopped_replica_is_enough() -> None:
+    two = service(replicas=2)
+    there = (ran(two), ran(two, id="web-2", state="exited", exit_code=1))
+    assert only(effects_of(seen(*there), wanted(two))) == Effect("web", EffectKind.STARTED, "stopped now")
+
+
 def test_one_changed_replica_is_enough() -> None:
     two = service(replicas=2)
     effect = only(effects_of(seen(ran(two), ran(two, id="2", image_id="sha256:2")), wanted(two)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploybot.strategies.compose.compose_model import parse_config
+from deploybot.strategies.compose.compose_model import ComposeUnreadable, parse_config
 from deploybot.strategies.compose.config_hash import compose_hashes
 
 DB: dict[str, Any] = {"command": None, "entrypoint": None, "image": "postgres", "networks": {"default": None}}
@@ -101,7 +101,24 @@ def test_up_puts_containers_in_place_of_services_and_leaves_out_the_rest(
     service: dict[str, Any], as_if: dict[str, Any]
 ) -> None:
     written = {"image": "x", **service}
-    assert hashes(written, {"db": ["c1", "c2"]}) == hashes({"image": "x", **as_if})
+    ordered = {"image": "x", **as_if}
+    texts = {json.dumps(one, separators=(",", ":")) for one in (ordered, dict(sorted(ordered.items())))}
+    for plain, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
+        texts = {text.replace(plain, escaped) for text in texts}
+    assert hashes(written, {"db": ["c1", "c2"]}) == {hashlib.sha256(text.encode()).hexdigest() for text in texts}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"services": []}, "services is not a mapping"),
+        ({"services": {"web": []}}, "web is not a mapping"),
+        ({"services": {"web": {"volumes_from": 1}}}, "volumes_from is not a list"),
+    ],
+)
+def test_what_has_no_hash_is_named(given: object, words: str) -> None:
+    with pytest.raises(ComposeUnreadable, match=f"cannot be read: {words}"):
+        compose_hashes(json.dumps(given), {})
 
 
 def test_line_separators_are_escaped_as_go_does() -> None:
@@ -258,7 +275,8 @@ def test_options_of_short_mounts_count_but_for_how_they_are_written() -> None:
 
 def test_networks_may_be_a_list_and_are_not_used_beside_a_network_mode() -> None:
     assert base({"image": "x", "networks": ["a"]}) == base({"image": "x", "networks": {"a": None}})
-    assert base({"image": "x"}) == base({"image": "x", "networks": {"default": None}})
+    for same in ('{"default": null}', "{}", "[]"):
+        assert base({"image": "x"}) == base({"image": "x", "networks": json.loads(same)})
     assert base({"image": "x", "network_mode": "host", "networks": ["a"]}) == base(
         {"image": "x", "network_mode": "host"}
     )

@@ -188,6 +188,9 @@ def test_replicas_cannot_share_a_name_or_a_port() -> None:
     both = service(replicas=3, container_name="x", ports=(port,))
     assert len(problems_of(known(both))) == 2
     assert problems_of(known(service(replicas=2, ports=(port,)))) == ()
+    (name,) = problems_of(known(service(replicas=2, container_name="x")))
+    assert name.sentence == "web has 2 replicas, which cannot share one container_name."
+    assert name.advice == "Remove container_name from the Compose file."
 
 
 PORTS = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Manifest, ServiceImage
-from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService
+from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServiceMount
 from deploybot.strategies.compose.mounted_paths import PathFact, PathFacts, PathKind
 from deploybot.strategies.compose.release_record import files_of, manifest_of, snapshot_of, with_health
 from deploybot.strategies.compose.settings_label import settings_of
@@ -20,7 +20,8 @@ FOLDER = "com.docker.compose.project.working_dir"
 
 
 def test_a_release_is_recorded_by_the_ids_of_its_images() -> None:
-    web = ComposeService(name="web", image="shop:1", base="a" * 64, replicas=2)
+    mount = ServiceMount(kind="bind", source="/srv/x", target="/x")
+    web = ComposeService(name="web", image="shop:1", base="a" * 64, replicas=2, mounts=(mount,))
     model = ComposeService(name="model", provided=True)
     config = ComposeConfig(services=(model, web))
     made = manifest_of(config, FACTS, {"web": ("sha256:1", "shop@sha256:d")}, ("a.yaml", "b.yaml"))

@@ -408,10 +408,23 @@ def nested(depth: int) -> str:
         ("ä" * (LONGEST // 2 + 1), "it is larger than 4 MiB"),
         (nested(DEEPEST + 1), f"it is nested deeper than {DEEPEST} levels"),
         ("a: " + "[" * DEEPEST + "]" * DEEPEST, "it is too large or nested too deeply"),
+        ("a: [" + "[]," * 100 + "[" * DEEPEST + "]" * DEEPEST + "]", "it is too large or nested too deeply"),
         ('{"a": [' + "0," * MOST_NODES + "0]}", f"it has more than {MOST_NODES} values"),
         ('{"a": [' + "[]," * (2 * MOST_NODES) + "0]}", f"it has more than {MOST_NODES} values"),
     ],
-    ids=["list", "open", "NaN", "YAML", "long", "long in bytes", "deep", "deep YAML", "many", "many at once"],
+    ids=[
+        "list",
+        "open",
+        "NaN",
+        "YAML",
+        "long",
+        "long in bytes",
+        "deep",
+        "deep YAML",
+        "deep after flat",
+        "many",
+        "many at once",
+    ],
 )
 def test_limits(text: str, words: str) -> None:
     with pytest.raises(ComposeUnreadable) as caught:
@@ -422,5 +435,6 @@ def test_limits(text: str, words: str) -> None:
 def test_what_is_just_within_the_limits_is_read() -> None:
     assert load(nested(DEEPEST))[1]
     assert load("a: " + "[" * (DEEPEST - 1) + "]" * (DEEPEST - 1))[0]
+    assert load("a: [" + "[]," * 3 * DEEPEST + "]")[0]
     assert load('{"a": [' + "0," * (MOST_NODES - 3) + "0]}")[0]
     assert load("{}" + " " * (LONGEST - 2)) == ({}, True)

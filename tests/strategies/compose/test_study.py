@@ -175,6 +175,13 @@ def test_the_project_is_that_of_bot_toml_where_compose_does_not_name_it() -> Non
     nameless = configured(NEW, WEB, running={"/home/me/web": WEB}).replace(f'"name": "{PROJECT}", '.encode(), b"")
     (elsewhere,) = study_of(answered(site, NEW, nameless), NEW).elsewhere
     assert elsewhere.config.name == PROJECT
+    old = b"services: {web: {image: x, profiles: [debug]}, db: {image: y}}"
+    there = b"RUNNING=/home/me/web\0RUNNING_CONFIG=" + old + b"\0RUNNING_ERRORS=\0RUNNING_CODE=0\0END=\0"
+    said = configured(NEW, WEB).removesuffix(b"END=\0") + there
+    for profiles, names in (([], ["db"]), (["debug"], ["db", "web"])):
+        site = site_of(container("web", "1", labels=HOME), app=make_app("compose", compose={"profiles": profiles}))
+        (elsewhere,) = study_of(answered(site, NEW, said), NEW).elsewhere
+        assert [one.name for one in elsewhere.config.services] == names
 
 
 @pytest.mark.parametrize(

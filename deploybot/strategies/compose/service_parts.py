@@ -196,16 +196,16 @@ def read_build(value: Plain, where: str) -> ServiceBuild | None:
 
 def read_shared(service: dict[str, Plain], where: str) -> tuple[str, ...]:
     """Return the services whose network, process or ipc namespace or volumes a service uses."""
-    found: dict[str, None] = {}
+    found: list[str] = []
     for key in ("network_mode", "ipc", "pid"):
         word, _, other = string(service.get(key), where).partition(":")
         if word == "service" and other:
-            found[other] = None
+            found.append(other)
     for text in strings(service.get("volumes_from"), where):
         name = text.removeprefix("service:")
         if not name.startswith("container:"):
-            found[name.partition(":")[0]] = None
-    return tuple(found)
+            found.append(name.partition(":")[0])
+    return tuple(dict.fromkeys(found))
 
 
 def read_resources(value: Plain, project: str, where: str) -> tuple[ComposeResource, ...]:

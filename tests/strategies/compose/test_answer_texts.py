@@ -467,6 +467,7 @@ def test_every_record_about_paths_is_read() -> None:
         fields(RELEASE, END)[:-1],
         fields(RELEASE, END) + b"more\0",
         fields(END, RELEASE),
+        fields(("path", FOLDER, "folder", REAL, ""), END),
         fields(RELEASE, ("path", "/a", "file", "/a", ""), ("path", "/a", "file", "/a", "")),
         fields(RELEASE, ("path", "/a", "thing", "/a", ""), END),
         fields(RELEASE, ("path", "/a", "file", "a", ""), END),

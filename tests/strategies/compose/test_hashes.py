@@ -260,6 +260,7 @@ def test_the_folder_of_a_release_is_no_setting_but_one_beside_it_is() -> None:
 
     assert at("/srv/r1/www", "/srv/r1") == at("/real/r2/www", "/srv/r2", "/real/r2/") == at("./www")
     assert at("/srv/r1-old/www", "/srv/r1") != at("/srv/r2-old/www", "/srv/r2")
+    assert at("/srv/ä/www", "/srv/ä") == at("./www")
     assert at("/srv/r1/a", "/srv", "/srv/r1", "") == at("./a")
     assert at('/srv/"r1"/a', '/srv/"r1"') == at("./a")
 

@@ -141,9 +141,10 @@ def test_docker_compose_1_mounts_no_configs() -> None:
     assert [one.kind for one in web.files] == ["secrets"]
 
 
-def test_docker_compose_1_is_refused_where_its_configs_are_no_list() -> None:
-    with pytest.raises(ComposeUnreadable, match="cannot be read: configs is not a list"):
-        parse_config("services: {web: {configs: 1}}")
+@pytest.mark.parametrize(("configs", "shape"), [("1", "list"), ("[1]", "mapping"), ("[{source: []}]", "string")])
+def test_configs_of_docker_compose_1_have_their_shape_too(configs: str, shape: str) -> None:
+    with pytest.raises(ComposeUnreadable, match=f"cannot be read: configs is not a {shape}"):
+        parse_config(f"services: {{web: {{configs: {configs}}}}}")
 
 
 @pytest.mark.parametrize(

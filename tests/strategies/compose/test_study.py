@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Effect, EffectKind
+from deploybot.domain import Effect, EffectKind, ServerFacts
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.strategies.compose.release_study import config_of, effects_in, insist, study_of
@@ -136,6 +136,15 @@ def test_what_stands_against_a_release_is_raised_whole() -> None:
         "ai has a `provider` instead of an image, which deploybot does not run."
     )
     assert len(caught.value.hint.splitlines()) == len(caught.value.sentence.splitlines()) == 2
+
+
+def test_room_for_images_is_needed_only_where_some_are_made() -> None:
+    full = ServerFacts(home="/", docker_free=1, docker_inodes=10**9)
+    site = site_of(observed=replace(observed(), facts=full))
+    site = answered(site, NEW, configured(NEW, WEB))
+    assert insist(site, study_of(site, NEW), effects(site), makes=False) == ()
+    with pytest.raises(UserError, match="Docker is low on disk space"):
+        insist(site, study_of(site, NEW), effects(site), makes=True)
 
 
 def test_where_nothing_is_wrong_there_are_no_warnings() -> None:

@@ -152,8 +152,15 @@ async def test_values_that_docker_does_not_tell_yet_are_asked_for_again(bench: B
     assert [dict(one.env) for one in bench.host.started] == [{"A": "1"}]
 
 
-async def test_docker_that_never_tells_values_is_named(bench: Bench) -> None:
-    bench.problems = [EngineError("Docker restarts")] * 9
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (EngineError("Docker restarts"), "web1 cannot be reached: Docker restarts"),
+        (ZeroDivisionError("a slip of the pen"), "web1 gave no usable answer: it cannot be read (ZeroDivisionError)"),
+    ],
+)
+async def test_a_server_that_never_tells_values_is_named(bench: Bench, problem: Exception, said: str) -> None:
+    bench.problems = [problem] * 9
     advance = bench.clock.advance
 
     class Slow(Hasty):
@@ -162,8 +169,7 @@ async def test_docker_that_never_tells_values_is_named(bench: Bench) -> None:
             advance(30.0)
 
     bench.stop = Slow()
-    said = await bench.unknown()
-    assert said.why.startswith("web1 cannot be reached: Docker restarts")
+    assert (await bench.unknown()).why.startswith(said)
     assert bench.host.started == []
 
 

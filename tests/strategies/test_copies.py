@@ -105,9 +105,9 @@ def test_copies_are_named_in_the_order_of_their_projects() -> None:
     others = (named("zoo"), named("ark"))
     observed = observed_with(*others)
     found = [one.sentence for one in second_copies(config(web="ghcr.io/ana/notes:2"), observed, ["notes"])]
-    pair = observed_with(named("notes"), named("notes", service="db", image="postgres"))
-    (one,) = second_copies(config(web="ghcr.io/ana/notes:2", db="postgres"), pair, ["notes"])
-    assert "project notes has db, web. A second copy" in one.sentence
+    more = [named("notes", service=name) for name in ("zoo", "job", "db", "mail", "api", "cron")]
+    (one,) = second_copies(config(web="ghcr.io/ana/notes:2"), observed_with(named("notes"), *more), ["notes"])
+    assert "project notes has api, cron, db, job, mail, web, zoo. A second copy" in one.sentence
     assert ["project ark" in found[0], "project zoo" in found[1], len(found)] == [True, True, 2]
 
 

@@ -168,7 +168,7 @@ def read_elsewhere(
     answer: ConfigAnswer, containers: Sequence[Container], *, profiles: Sequence[str], project: str
 ) -> Elsewhere | None:
     """Parse the answer for a folder of running containers; None if Compose could not read its files."""
-    if answer.code or not answer.text:
+    if answer.code:
         return None
     ids: dict[str, list[str]] = {}
     for one in sorted(containers, key=lambda one: one.name):

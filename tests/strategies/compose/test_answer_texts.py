@@ -445,6 +445,8 @@ def test_every_record_about_paths_is_read() -> None:
         ("mounted", "/old/a", "folder", "/old/a/", TWO),
         ("path", "/old/a", "folder", "/old/a", ""),
         ("path", "/root", "folder", "/", ""),
+        ("path", "/old/X", "file", "/old/X", ""),
+        ("mounted", "/old/X", "file", "/old/X", ONE),
         ("lost", "/old/a", "x", "new", ""),
         ("lost", "/old/a", "y", "changed", ""),
         END,
@@ -454,6 +456,7 @@ def test_every_record_about_paths_is_read() -> None:
         fact(f"{FOLDER}/a", real=f"{REAL}/a", digest=ONE),
         fact("/old/a", PathKind.FOLDER, digest=TWO),
         fact("/root", PathKind.FOLDER, real="/"),
+        fact("/old/X", digest=ONE),
         lost=(LostFile(mounted="/old/a", name="x"), LostFile(mounted="/old/a", name="y", changed=True)),
     )
 

@@ -243,6 +243,14 @@ def test_what_a_person_mounted_is_compared_by_content_or_place(
     )
 
 
+@pytest.mark.parametrize(("now", "kept"), [("/srv/data", True), ("/srv/other", False)])
+def test_a_place_that_was_not_looked_at_is_compared_by_its_path(now: str, kept: bool) -> None:
+    mounts = (ServiceMount(kind="bind", source="/srv/data", target="/data"),)
+    container = foreign(mounts=(Mount(kind="bind", source=now, target="/data"),))
+    found = only(effects_of(seen(container), wanted(service(mounts=mounts), elsewhere=(there(),))))
+    assert (found.kind is EffectKind.KEPT) is kept
+
+
 def test_files_of_secrets_are_compared_too() -> None:
     file = ServiceFile(kind="secrets", key="pw", target="/run/secrets/pw", path="/srv/releases/r2/pw")
     facts = replace(FACTS, paths={file.path: fact(file.path, "c")})

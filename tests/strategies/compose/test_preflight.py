@@ -132,7 +132,10 @@ CREATED = [(None, (2, 26), 1), (None, (5, 6), 0), (True, (2, 26), 0), (False, (5
 @pytest.mark.parametrize(("creates", "version", "count"), CREATED)
 def test_a_path_elsewhere_that_nobody_creates(creates: bool | None, version: tuple[int, int], count: int) -> None:
     given = known(mounting("/data", creates=creates), paths=(at("/data", PathKind.MISSING),), version=version)
-    assert len(problems_of(given)) == count
+    found = problems_of(given)
+    assert [one.sentence for one in found] == ["web mounts /data, which is not on the server."] * count
+    advice = "Create it there, or set `create_host_path: true` in the Compose file: /data"
+    assert [one.advice for one in found] == [advice] * count
 
 
 def losing() -> Preflight:

@@ -50,7 +50,7 @@ def test_what_runs_is_recorded_whoever_started_it() -> None:
         replace(web, id="second", created=50.0),
         container("db", "2", image="postgres:16", labels={FILES: "/old.yaml", FOLDER: "/old"}),
         container("job", "3", oneoff=True),
-        images=(image("2", digests=["postgres@sha256:d", "mirror@sha256:d"]),),
+        images=(image("1"), image("2", digests=["postgres@sha256:d", "mirror@sha256:d"])),
     )
     assert snapshot_of(found) == Manifest(
         services=(

@@ -351,7 +351,7 @@ def test_the_error_names_the_place(given: object, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "read"),
-    [(0, 0), (65_535, 65_535), ("0", 0), ("65535", 65_535), (7.0, 7), ("007", 7)],
+    [(0, 0), (65_535, 65_535), ("0", 0), ("65535", 65_535), (7.0, 7), (0.0, 0), ("007", 7)],
 )
 def test_whole_numbers(value: object, read: int) -> None:
     found = number(value, "x")
@@ -410,6 +410,7 @@ def nested(depth: int) -> str:
         (nested(DEEPEST + 1), f"it is nested deeper than {DEEPEST} levels"),
         ("a: " + "[" * DEEPEST + "]" * DEEPEST, "it is too large or nested too deeply"),
         ("a: [" + "[]," * 100 + "[" * DEEPEST + "]" * DEEPEST + "]", "it is too large or nested too deeply"),
+        ("a: [[[[[]," + "[" * (DEEPEST - 2) + "]" * (DEEPEST - 2) + "]]]]", "it is too large or nested too deeply"),
         ('{"a": [' + "0," * MOST_NODES + "0]}", f"it has more than {MOST_NODES} values"),
         ('{"a": [' + "[]," * (2 * MOST_NODES) + "0]}", f"it has more than {MOST_NODES} values"),
     ],
@@ -423,6 +424,7 @@ def nested(depth: int) -> str:
         "deep",
         "deep YAML",
         "deep after flat",
+        "deep inside",
         "many",
         "many at once",
     ],

@@ -14,9 +14,9 @@ from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint import config_of
 from deploybot.deployments.fingerprint_check import FingerprintCheck
-from deploybot.domain import Action, Identity, Kind, Plan, Release, RequestVerdict, State
+from deploybot.domain import Action, Changes, CommitAuthor, Identity, Kind, Plan, Release, RequestVerdict, State
 from deploybot.errors import Cancelled, Denied, StoreError, Unreachable, UserError
-from deploybot.policy import Decision
+from deploybot.policy import ONLY_AUTHORS, Decision
 from deploybot.settings import App, FileRef
 from deploybot.testing import Outcome
 from tests.approvals.conftest import Town, make_town
@@ -433,6 +433,26 @@ async def test_the_card_counts_an_approval_at_once(tmp_path: Path) -> None:
     async with make_town(tmp_path, approvals=2) as town:
         number = await town.ask()
         await town.shop.deployments.queue.close()
-        assert (await town.shop.deployments.approve(town.ctx("ben"), number)).ok
+        first = await town.shop.deployments.approve(town.ctx("ben"), number)
+        assert first == Card(title=f"#{number} has 1 of 2 approvals now.", tone=Tone.GOOD, aside=True)
         queued = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now() + 9e9, 1000))
         assert "approved 1 of 2: ben" in queued[-1].card.footer
+        last = await town.shop.deployments.approve(town.ctx("cem"), number)
+        assert last == Card(title=f"#{number} is approved.", tone=Tone.GOOD, aside=True)
+
+
+async def test_who_wrote_it_alone_is_told_that_somebody_else_has_to_approve(tmp_path: Path) -> None:
+    async with make_town(tmp_path, approvals_exclude="authors") as town:
+        ben = town.people["ben"].id
+        await town.store.write(lambda tables: tables.people.link(ben, Identity("git", "ben@example.com")))
+        first = await town.ask("deploy shop@v1 to production")
+        for who in ("ben", "cem"):  # of a first deployment the authors are unknown, so it needs two
+            await town.say(f"approve #{first}", who)
+        assert (await town.end_of(first)).state is State.SUCCEEDED
+        wrote = Changes(total=1, authors=(CommitAuthor("Ben", "ben@example.com"),))
+        town.shop.refs.between[V1.id, V2.id] = wrote
+        number = await town.ask("deploy shop@v2 to production")
+        assert await town.shop.deployments.approve(town.ctx("ben"), number) == Card(
+            title=f"#{number} has 1 of 1 approvals now.", text=ONLY_AUTHORS, tone=Tone.GOOD, aside=True
+        )
+        assert (await town.say(f"approve #{number}", "cem")).ok

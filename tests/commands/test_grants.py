@@ -242,7 +242,10 @@ async def test_what_adds_nothing_or_takes_the_last_admin_is_refused(one: World) 
     card = await one.say("allow @ben viewer on shop for 1h")
     assert card.title == "That role already exists, without an end time."
     card = await one.say("allow telegram:77:eve for 1h")
-    assert card.title == "Only a role can have an end time."
+    assert (card.title, card.hint) == (
+        "Only a role can have an end time.",
+        "Like this: `allow @ben deployer on shop for 8h`.",
+    )
     await one.say("deny @fay")
     assert not (await one.say("deny @ana")).ok
     await one.say("allow @ben admin for 1h")
@@ -345,6 +348,24 @@ async def test_what_was_confirmed_in_the_same_moment_is_not_confirmed_again(two:
             "`who` lists who has which role.",
         )
     assert not await role(two, "eve")
+
+
+async def test_where_no_second_admin_is_left_nobody_may_confirm(two: World) -> None:
+    change, ctx = await _asked(two, "ana", "allow @eve viewer")
+    await two.say("deny @fay")
+    with pytest.raises(Denied, match="You can't confirm your own request") as caught:
+        await two.access.confirm(ctx, change)
+    assert caught.value.who_may == "not on the allowlist"
+
+
+async def test_a_wrong_code_to_link_is_refused_in_a_sentence(one: World) -> None:
+    ctx = Context(incoming=one.incoming("x"), person=None, services=one.services, reply=one.reply)
+    with pytest.raises(UserError) as caught:
+        await one.access.link(ctx, "0000-0000")
+    assert (caught.value.sentence, caught.value.hint) == (
+        "This code is wrong, already used or expired.",
+        "Get one first: type `link` in the chat where I know you.",
+    )
 
 
 async def test_a_request_of_somebody_who_is_gone_is_nobodys(two: World) -> None:
@@ -636,7 +657,8 @@ async def test_who_lost_their_role_while_their_command_ran_changes_nothing(one: 
     with pytest.raises(Denied, match="`deny` needs the role admin on every environment of shop") as caught:
         await one.access.deny(late, "@eve", "shop", None)
     assert caught.value.who_may == "ana, fay"
-    assert await role(one, "eve")
+    one.clock.advance(10)
+    assert await role(one, "eve"), "a role without seconds has no end"
 
 
 # Accounts

@@ -37,7 +37,7 @@ class GiteaLike(BaseSender, ABC):
         ("status", frozenset({"sha", "context", "state"})),
     )
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender."""
         reader = _READERS.get(self.kind(received))
         return reader(self.name, tree) if reader else ()

@@ -67,10 +67,10 @@ class BaseSender(ABC):
         tree = read(received)
         if tree.text("deploybot") == PING["deploybot"]:
             return (Ping(sender=self.name),)
-        return self.told(received, tree)
+        return self.events_in(received, tree)
 
     @abstractmethod
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """Return the events in a body that is a JSON object."""
 
     @abstractmethod

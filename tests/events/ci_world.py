@@ -71,7 +71,7 @@ class Sent:
         caller = sender(self.sender)
         assert isinstance(caller, BaseSender)
         headers = {caller.kind_header or "x-kind": (self.kind,)}
-        return caller.told(Received(headers=headers, body=b"{}", query={}), Tree(self.body))
+        return caller.events_in(Received(headers=headers, body=b"{}", query={}), Tree(self.body))
 
 
 @dataclass(slots=True)

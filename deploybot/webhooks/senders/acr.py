@@ -27,7 +27,7 @@ class Acr(BaseSender):
     pings = ""
     looks = (("", frozenset({"push_data", "repository"})),)
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender. Its times have no zone, so they are not used."""
         region = tree.text("repository", "region")
         host = next(iter(received.query.get("registry", ())), "") or f"registry.{region}.aliyuncs.com"

@@ -61,7 +61,7 @@ class ArgoCd(BaseSender):
     pings = ""
     looks = (("", frozenset({"application", "sync", "health"})),)
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender. The state is that of a running or failed operation, or else whether all is in sync."""
         phase = tree.text("phase")
         return (

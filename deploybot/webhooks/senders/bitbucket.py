@@ -54,7 +54,7 @@ class Bitbucket(BaseSender):
         state = Tree(payload).text("pullrequest", "state")
         return _ENDS.get(state, found) if found == "pullrequest:updated" else found
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender."""
         reader = _READERS.get(self.kind(received))
         return tuple(reader(tree)) if reader else ()

@@ -27,7 +27,7 @@ class DockerHub(BaseSender):
     pings = ""
     looks = (("", frozenset({"push_data", "repository", "callback_url"})),)
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender. `callback_url` is never called."""
         name, tag = tree.needs("repository", "repo_name"), tree.text("push_data", "tag")
         found = image(f"{DOCKER_HUB}/{name}")

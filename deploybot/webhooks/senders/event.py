@@ -46,7 +46,7 @@ class ScriptSender(BaseSender):
         ("", frozenset({"images"})),
     )
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender. Unlike others this is strict: the author of the script reads the answer."""
         _known(tree, KEYS, "")
         _known(tree.at("build"), BUILD_KEYS, "build.")

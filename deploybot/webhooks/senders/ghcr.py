@@ -33,7 +33,7 @@ class Ghcr(BaseSender):
         ("ping", frozenset({"zen", "hook_id"})),
     )
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender."""
         match self.kind(received):
             case "package" | "registry_package":

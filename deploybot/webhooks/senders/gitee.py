@@ -42,7 +42,7 @@ class Gitee(BaseSender):
         ("Push Hook", frozenset({"hook_name", "ref", "commits"})),
     )
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender."""
         if first(received, "x-gitee-ping") == "true":
             return (Ping(sender=self.name, repository=repository(tree)),)

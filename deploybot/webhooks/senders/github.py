@@ -64,7 +64,7 @@ class GitHubSender(BaseSender):
         ("registry_package", frozenset({"action", "registry_package"})),
     )
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:
         """See BaseSender. Gitea and Forgejo sign like GitHub, but the same words mean other things there."""
         for other in ("forgejo", "gitea"):
             if f"x-{other}-event" in received.headers:

@@ -69,7 +69,7 @@ class GitLabSender(BaseSender):
         """See Sender. If both headers are there, they hold the same value."""
         return plain(first(received, "webhook-id") or first(received, self.id_header))
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender. The body has the kind as well, the same for hooks of projects, groups and the system."""
         reader = _READERS.get(tree.text("object_kind"))
         return reader(tree) if reader else ()

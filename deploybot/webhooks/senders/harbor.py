@@ -36,7 +36,7 @@ class Harbor(BaseSender):
         ("", frozenset({"type", "specversion", "data"})),
     )
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender."""
         if tree.needs("type") not in _KINDS:
             return ()

@@ -68,7 +68,7 @@ class Jenkins(BaseSender):
         ("", frozenset({"job", "phase"})),
     )
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender."""
         return _by_plugin(tree) if tree.has("build") else _by_step(tree)
 

@@ -44,7 +44,7 @@ class Prometheus(BaseSender):
     pings = ""
     looks = (("", frozenset({"alerts", "groupKey"})),)
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender."""
         if not tree.lists("alerts"):
             raise MalformedError("The body has no list of alerts, which Alertmanager documents.")

@@ -57,7 +57,7 @@ class RegistrySender(BaseSender):
             return ""
         return plain(hashlib.sha256("\n".join(idents).encode()).hexdigest()) if all(idents) and idents else ""
 
-    def told(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
+    def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender. Blobs, pulls, mounts and manifests pushed by digest alone are ignored."""
         if not tree.lists("events"):
             raise MalformedError("The body has no list of events, which the registry documents.")

@@ -147,6 +147,15 @@ async def test_after_ctrl_c_the_deployment_goes_on_to_its_end(scene: Scene) -> N
     assert (code, "goes on" in said) == (0, False), said
 
 
+@pytest.fixture
+def terminals_hang_up() -> Iterator[None]:
+    """Children die of SIGHUP as usual, also where the tests were started by nohup, which hands on to ignore it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("terminals_hang_up")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
 async def test_a_closed_terminal_or_a_killed_client_leaves_it_alone(scene: Scene, number: signal.Signals) -> None:
     client, bot = await begin(scene)

@@ -18,7 +18,7 @@ from deploybot.domain import Action, Changes, CommitAuthor, Identity, Kind, Plan
 from deploybot.errors import Cancelled, Denied, StoreError, Unreachable, UserError
 from deploybot.policy import ONLY_AUTHORS, Decision
 from deploybot.settings import App, FileRef
-from deploybot.testing import Outcome
+from deploybot.testing import FakeClock, Outcome
 from tests.approvals.conftest import Town, make_town
 from tests.deployments.conftest import V1, V2, V3, settings_of
 
@@ -456,3 +456,46 @@ async def test_who_wrote_it_alone_is_told_that_somebody_else_has_to_approve(tmp_
             title=f"#{number} has 1 of 1 approvals now.", text=ONLY_AUTHORS, tone=Tone.GOOD, aside=True
         )
         assert (await town.say(f"approve #{number}", "cem")).ok
+
+
+async def _look_often(town: Town, number: int) -> None:
+    """Let the task that waits for a request look at it several times."""
+    for _ in range(10):
+        await town.deployment(number)
+        await asyncio.sleep(0.006)  # its pauses are shorter: `CLOCK_LOOKS` of these tests
+
+
+async def test_a_request_is_reminded_of_once_and_expires_in_its_second(town: Town) -> None:
+    town.shop.clock = clock = FakeClock()
+    await town.restart()
+    number = await town.ask()
+    request = await town.request(number)
+
+    async def reminders() -> int:
+        return len([row for row in await town.audit() if row.action == "deploy reminded"])
+
+    await _look_often(town, number)
+    assert await reminders() == 0
+    clock.advance(request.remind_at - clock.now())
+    async with asyncio.timeout(20):
+        while await reminders() == 0:  # noqa: ASYNC110 - nobody tells it
+            await asyncio.sleep(0.001)
+    await _look_often(town, number)
+    assert await reminders() == 1
+    clock.advance(request.expires - clock.now() - 1)
+    await _look_often(town, number)
+    assert (await town.deployment(number)).awaits_approval
+    clock.advance(1)
+    assert (await town.end_of(number)).verdict is RequestVerdict.EXPIRED
+
+
+async def test_what_has_its_approvals_without_a_click_is_found_while_it_waits(town: Town) -> None:
+    """A webhook that comes late may make one approval enough."""
+    async with town.busy():
+        number = await town.ask()
+        assert (await town.say(f"approve #{number}", "ben")).ok
+        await town.shop.deployments.queue.close()
+        await town.store.write(lambda tables: tables.deployments.approve(number, 0.0))
+        async with asyncio.timeout(20):
+            assert await engine(town).wait(number, CancellationWatch())
+        assert (await town.deployment(number)).approved

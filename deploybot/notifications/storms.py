@@ -51,12 +51,21 @@ class Batch:
     waits: bool = False
 
     def begin(self, row: EventPlace, story: CardState) -> None:
-        """Start a message about a thing in a channel. If it has several states here, the last one counts."""
-        self.begun.setdefault((row.place, row.stream), {})[row.thing] = row, story
+        """Start a message about a thing in a channel. If it has several states here, the last one counts.
+
+        Builds of several senders may belong to one thing: it stays in the stream in which it began.
+        """
+        stream = self._stream(row) or row.stream
+        self.begun.setdefault((row.place, stream), {})[row.thing] = replace(row, stream=stream), story
 
     def begins(self, row: EventPlace) -> bool:
         """Return whether a thing starts a message in a channel."""
-        return row.thing in self.begun.get((row.place, row.stream), {})
+        return bool(self._stream(row))
+
+    def _stream(self, row: EventPlace) -> str:
+        """Return the stream in which a thing starts a message in a channel; empty if it starts none."""
+        found = (stream for (place, stream), begun in self.begun.items() if place == row.place and row.thing in begun)
+        return next(found, "")
 
 
 def stream_of(event: Event) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from deploybot.autodeploy.detector import TriggerDetector
 from deploybot.autodeploy.event_hints import hint_of
 from deploybot.autodeploy.pending_deployments import Refusal, TriggerRequests
@@ -202,3 +204,12 @@ def whose(name: str) -> tuple[str, str]:
     """Whose check a name of `checks` is: the forge's where it names nobody."""
     who, colon, rest = name.partition(":")
     return (who, rest) if colon else ("github", name)
+
+
+@pytest.mark.parametrize("seed", [848205074, 595848152])
+async def test_builds_of_several_senders_in_one_go_have_one_card(tmp_path: Path, seed: int) -> None:
+    """The card was begun once for each sender, and the older one was posted last."""
+    events = told(draw(random.Random(seed)))
+    async with listeners(0, tmp_path) as both:
+        await both.hear(events[:20], 0)
+        assert await disagree(both) == []

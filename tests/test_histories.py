@@ -108,7 +108,7 @@ def ledger() -> Ledger:
         OLD: Memory(answer="app-v1", images=BEFORE.images, digests={}),
         NEW: Memory(answer="app-v2", images=GOOD.images, digests={}),
     }
-    orders = {2: PastOrder(state=State.SUCCEEDED, release=V2, before="app-v1")}
+    orders = {2: PastOrder(state=State.SUCCEEDED, release=V2, before="app-v1", names=frozenset({"v1"}))}
     return Ledger(memories=memories, texts={OLD: "app-v1", NEW: "app-v2"}, running=NEW, orders=orders)
 
 

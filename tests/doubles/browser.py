@@ -51,10 +51,10 @@ class Browser:
         result: dict[str, Any] = answer["result"]
         return result
 
-    async def open(self, url: str) -> None:
-        """Go to an address, and wait until it is there."""
+    async def open(self, url: str, *, ready: str = "true") -> None:
+        """Go to an address, and wait until it is there; `ready` is what its own script makes true."""
         await self.call("Page.navigate", url=url)
-        await self.until("document.readyState === 'complete'")
+        await self.until(f"document.readyState === 'complete' && {ready}")
 
     async def ask(self, script: str) -> Any:  # noqa: ANN401  whatever the script gives
         """The value of an expression in the page."""

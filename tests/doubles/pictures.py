@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from deploybot.errors import UserError
 from tests.doubles.browser import Browser, browser, missing
-from tests.doubles.page import Page
+from tests.doubles.page import READY, Page
 from tests.doubles.street import CHANNEL, GROUP, PEOPLE, Street, street
 
 _DEPLOYED_WITHIN = 60.0
@@ -32,7 +32,7 @@ class Studio:
         """Show a chat's public room as somebody sees it."""
         slack, telegram, _ = PEOPLE[who]
         where = {"as": slack, "room": CHANNEL} if chat == "slack" else {"as": telegram, "room": GROUP}
-        await self.window.open(f"{self._page.url}/?{urlencode({'chat': chat, **where})}")
+        await self.window.open(f"{self._page.url}/?{urlencode({'chat': chat, **where})}", ready=READY)
 
     async def write(self, text: str) -> None:
         """Have whoever looks write something."""

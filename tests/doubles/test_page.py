@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from deploybot.card import Button, Card
 from tests.doubles.browser import PROGRAMS, browser
-from tests.doubles.page import Chat, Page
+from tests.doubles.page import READY, Chat, Page
 from tests.parity.conftest import connected, furnished
 from tests.parity.platforms import SlackWay, TelegramWay
 
@@ -69,7 +69,7 @@ async def test_nothing_is_given_away_or_taken_that_is_not_there(tmp_path: Path) 
 async def test_a_person_with_a_browser(name: str, tmp_path: Path) -> None:
     async with shown(name, tmp_path) as (page, way, room, ana), browser(tmp_path / "profile") as window:
         query = urlencode({"chat": NAMES[name], "as": ana, "room": room})
-        await window.open(f"{page.url}/?{query}")
+        await window.open(f"{page.url}/?{query}", ready=READY)
         await window.type("#text", "/deploy shop@v1.4 to staging because <b>bold</b> & <script>alert(1)</script>")
         await way.answered("ana", room)
         await window.until("document.querySelector('main').innerText.includes('in staging')")

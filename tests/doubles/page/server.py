@@ -20,6 +20,8 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; form-action 'none'"
 )
 _ANSWERED_WITHIN = 5.0
+READY = "document.getElementById('name').textContent !== ''"
+"""What is true in the page once its script knows the chats, and a person can type."""
 Json = dict[str, Any]
 
 

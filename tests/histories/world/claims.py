@@ -129,10 +129,8 @@ def history_findings(card: Card, ledger: Ledger) -> Iterator[str]:
         old, arrow, _ = row[5].partition(" → ")
         if arrow and old == "nothing" and past.before:
             yield f"history says {row[5]!r} of #{number}, but {past.before!r} answered before it"
-        if match := re.match(r"v(\d+)$", old):
-            names = {past.before.rpartition("-")[2]}
-            if past.before and match[0] not in names:
-                yield f"history says {row[5]!r} of #{number}, but {past.before!r} answered before it"
+        if re.match(r"v\d+$", old) and past.before and old not in past.names:
+            yield f"history says {row[5]!r} of #{number}, but {past.before!r} answered before it"
 
 
 def end_findings(

@@ -169,7 +169,10 @@ class AppHistory:
         if deployment is None:
             return
         ledger.orders[deployment.number] = PastOrder(
-            state=deployment.state, release=deployment.plan.release, before=before.answer
+            state=deployment.state,
+            release=deployment.plan.release,
+            before=before.answer,
+            names=ledger.names_of(before.answer),
         )
         if deployment.state in {State.FAILED, State.UNKNOWN, State.CANCELLED}:
             # What failed may count as what runs now.

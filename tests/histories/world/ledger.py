@@ -21,11 +21,12 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastOrder:
-    """A deployment that ended: how, what was deployed, and what answered before it."""
+    """A deployment that ended: how, what was deployed, what answered before it, and which versions answered so then."""
 
     state: State
     release: Release
     before: str
+    names: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -48,6 +49,16 @@ class Ledger:
     def runs(self, reality: Reality) -> set[str]:
         """The releases whose images are exactly those that run."""
         return {release for release, one in self.memories.items() if one.images == reality.images}
+
+    def names_of(self, text: str) -> frozenset[str]:
+        """The versions that answer this: the one it is named after, and a version whose moving tag brought it."""
+        moved = {
+            version.name
+            for release, answer in self.texts.items()
+            for version in self.versions.values()
+            if answer == text and release.startswith(version.commit)
+        }
+        return frozenset({text.rpartition("-")[2], *moved})
 
     def texts_of(self, short: str) -> set[str]:
         """What releases answer whose identity begins so."""

@@ -9,7 +9,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 	--no-emit-index-url --no-emit-find-links --no-header
 SEED ?=
 SUITE ?=
-AS ?=
+ACCOUNT ?=
 N ?= 50
 BASE ?= python:3.11-slim-bookworm
 TAG ?= deploybot
@@ -33,8 +33,8 @@ test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
 	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
 
 .PHONY: bare
-bare: $(STAMP) ## Demo and tests on minimal Debian 12 and 13, as a user and root (as root; SUITE=… AS=…)
-	$(BIN)/python -m tests.bare $(if $(SUITE),--suite $(SUITE)) $(if $(AS),--as $(AS)) $(if $(ARGS),--options="$(ARGS)")
+bare: $(STAMP) ## Demo and tests on minimal Debian 12 and 13, as a user and root (as root; SUITE=… ACCOUNT=…)
+	$(BIN)/python -m tests.bare $(if $(SUITE),--suite $(SUITE)) $(if $(ACCOUNT),--as $(ACCOUNT)) $(if $(ARGS),--options="$(ARGS)")
 
 .PHONY: lint
 lint: $(STAMP) ## Check style, types and the direction of imports

@@ -134,7 +134,7 @@ class Legacy:
             release=release,
             manifest=manifest,
             at=at,
-            verified=False,
+            verified=release in site.good,
         )
         await self._store.write(lambda tables: tables.manifests.put(row))
 

@@ -16,7 +16,7 @@ from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import what
 from deploybot.deployments.restore import Restorer, is_restorable
 from deploybot.deployments.stage_runner import StageRunner
-from deploybot.deployments.step_execution import Executor
+from deploybot.deployments.step_execution import Executor, recorded
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
 from deploybot.domain import (
@@ -252,8 +252,8 @@ class DeploymentRunner:
         def record(tables: Tables) -> Deployment:
             ended = tables.deployments.move(deployment.number, end.state, now=now, outcome=end.outcome, tail=end.tail)
             for row in end.released:
-                tables.running.put(row)
                 _keep_manifest(tables, ended, row, now)
+                tables.running.put(row)
             tables.audit.append(
                 actor="deploybot",
                 action=f"{ended.plan.kind.value} {end.state.value}",
@@ -291,7 +291,7 @@ def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: fl
     if not row.healthy:
         return
     part = next(one for one in deployment.plan.servers if one.server == row.server)
-    kept = tables.manifests.get(row.app, row.environment, row.server, row.release.id)
+    kept = recorded(tables, deployment.plan, part)
     manifest = part.before if deployment.state is not State.SUCCEEDED else kept.manifest if kept else None
     if manifest is not None:
         tables.manifests.put(

@@ -17,6 +17,7 @@ from deploybot.domain import (
     ManifestRow,
     Observed,
     Phase,
+    Plan,
     Release,
     ServerPlan,
     Step,
@@ -86,18 +87,14 @@ class Executor:
 
     async def manifest(self, deployment: Deployment, part: ServerPlan) -> Manifest:
         """Return what the new release is recorded to run on a server; without services if nothing is recorded."""
-        plan = deployment.plan
-        where = (plan.app, plan.environment, part.server, plan.release.id)
-        found = await self._store.read(lambda tables: tables.manifests.get(*where))
+        found = await self._store.read(lambda tables: recorded(tables, deployment.plan, part))
         return found.manifest if found else Manifest()
 
     async def note_verified(self, deployment: Deployment, part: ServerPlan, seen: Observed) -> None:
         """Add what was seen to run during verification to the record of the release."""
-        plan = deployment.plan
-        where = (plan.app, plan.environment, part.server, plan.release.id)
 
         def note(tables: Tables) -> None:
-            found = tables.manifests.get(*where)
+            found = recorded(tables, deployment.plan, part)
             if found is not None:
                 tables.manifests.put(dataclasses.replace(found, manifest=as_verified(found.manifest, seen)))
 
@@ -142,3 +139,14 @@ class Executor:
         )
         await self._store.write(lambda tables: tables.manifests.put(row))
         return dataclasses.replace(site, manifests={**site.manifests, release.id: manifest})
+
+
+def recorded(tables: Tables, plan: Plan, part: ServerPlan) -> ManifestRow | None:
+    """Return what the release of a plan has to run on a server, as it is stored; None if it is not.
+
+    New images are an attempt until they are verified. A restart has to bring back what a failed attempt left there.
+    """
+    rows = tables.running.get(plan.app, plan.environment)
+    left = any(row.server == part.server and row.release.id == plan.release.id and not row.healthy for row in rows)
+    attempt = part.made or (plan.kind is Kind.RESTART and left)
+    return tables.manifests.get(plan.app, plan.environment, part.server, plan.release.id, attempt=attempt)

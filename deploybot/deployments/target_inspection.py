@@ -53,10 +53,12 @@ class Inspector:
         """Observe a target on a server, along with the bot's records of it. Raises Unreachable or EngineError."""
         strategy = self._strategies[app.strategy]
         seen = observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
-        observed, (manifests, good) = await asyncio.gather(
+        observed, (records, good) = await asyncio.gather(
             seen, self._store.read(lambda tables: _recorded(tables, app, environment, server))
         )
         engine = self._servers.engine(server) if strategy.containers else None
+        running, ran = runs(observed, records) if strategy.containers else (observed.facts.current, None)
+        manifests = dict(reversed(records))
         return Site(
             app=app,
             environment=environment,
@@ -64,7 +66,8 @@ class Inspector:
             observed=observed,
             good=good,
             manifests=manifests,
-            running=runs(observed, manifests) if strategy.containers else observed.facts.current,
+            running=running,
+            attempt=ran if ran != manifests.get(running) else None,
             images=await engine.images() if engine else (),
             remove_orphans=remove_orphans,
         )
@@ -210,8 +213,11 @@ def step_values(app: App, environment: Environment, step: Step) -> dict[str, str
 
 def _recorded(
     tables: Tables, app: App, environment: Environment, server: str
-) -> tuple[Mapping[str, Manifest], frozenset[str]]:
-    """Return the database's records of a target on a server: manifests by release, and which releases were healthy."""
-    rows = tables.manifests.of_target(app.name, environment.name, server)
-    manifests = {one.release: one.manifest for one in rows}
-    return manifests, tables.deployments.healthy(app.name, environment.name, server)
+) -> tuple[tuple[tuple[str, Manifest], ...], frozenset[str]]:
+    """Return the database's records of a target on a server, and which releases were healthy.
+
+    The records are releases' ids with images, verified ones first, then newest first.
+    """
+    rows = sorted(tables.manifests.of_target(app.name, environment.name, server), key=lambda one: not one.verified)
+    records = tuple((one.release, one.manifest) for one in rows)
+    return records, tables.deployments.healthy(app.name, environment.name, server)

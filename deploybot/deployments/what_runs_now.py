@@ -93,7 +93,7 @@ def present(site: Site) -> str:
 def _failing(site: Site) -> list[str]:
     if site.observed is None:
         return []
-    manifest = site.manifests.get(site.running, Manifest())
+    manifest = site.ran or Manifest()
     found = []
     for one in site.observed.containers:
         expected = manifest.of(one.service)

@@ -48,7 +48,8 @@ class Manifest:
 class ManifestRow:
     """What a release was seen to run on one server of an environment, as stored in the database.
 
-    `verified` is True if it was seen after a successful deployment, False if it was only found there.
+    `verified` is True if it was seen after a success or a restore. It is False for an attempt: what a deployment
+    prepared and has not verified. A release deployed again has both, so a failure does not cost it its good record.
     """
 
     app: str

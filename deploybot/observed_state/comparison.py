@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deploybot.domain import Container, Manifest, Observed, Running, short_id
@@ -74,20 +74,19 @@ def judge(observed: Observed, running: Running | None, manifest: Manifest | None
     )
 
 
-def runs(observed: Observed, manifests: Mapping[str, Manifest]) -> str:
-    """Return which of the recorded releases runs now; empty if none of them does.
+def runs(observed: Observed, records: Collection[tuple[str, Manifest]]) -> tuple[str, Manifest | None]:
+    """Return which of the recorded releases runs now, with the record that it fits; `("", None)` if none does.
 
-    The images of all services decide. If several releases have the same images, settings and then the link decide; then
-    the first in the order of `manifests`. An app without containers runs what the link points to.
+    The images of all services decide. If several records have the same images, settings and then the link decide; then
+    the first in `records`. A release may have several records. An app without containers runs what the link points to.
     """
     current = observed.facts.current
     services = observed.services
-    if not _asked(observed):
-        return current if current in manifests else ""
-    fitting = [(which, one) for which, one in manifests.items() if _fits(services, one)]
+    asked = _asked(observed)
+    fitting = [pair for pair in records if (_fits(services, pair[1]) if asked else pair[0] == current)]
     if not fitting:
-        return ""
-    return max(fitting, key=lambda pair: (*_closeness(services, pair[1]), pair[0] == current))[0]
+        return "", None
+    return max(fitting, key=lambda pair: (*_closeness(services, pair[1]), pair[0] == current))
 
 
 def _fits(services: Mapping[str, Sequence[Container]], manifest: Manifest) -> bool:

@@ -162,10 +162,15 @@ class Manifests(Protocol):
     """The images that releases were seen to run, by server. A rollback starts from these."""
 
     def put(self, row: ManifestRow) -> None:
-        """Store a row. It replaces the one of the same release on the same server."""
+        """Store a row for a release on a server. A verified one replaces both, an attempt only the last attempt."""
 
-    def get(self, app: str, environment: str, server: str, release: str) -> ManifestRow | None:
-        """Return what a release ran on a server; None if that is unknown."""
+    def get(
+        self, app: str, environment: str, server: str, release: str, *, attempt: bool = False
+    ) -> ManifestRow | None:
+        """Return what a release ran on a server; None if that is unknown.
+
+        If it has a verified row and an attempt, `attempt` decides which is returned.
+        """
 
     def of_target(self, app: str, environment: str, server: str) -> tuple[ManifestRow, ...]:
         """Return all rows of a target on a server, newest first."""

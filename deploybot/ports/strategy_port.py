@@ -14,8 +14,9 @@ from deploybot.settings import App, Environment
 class Site:
     """A target on one server: its settings in bot.toml, its observed state, and what the bot recorded.
 
-    `good` are the ids of releases that were healthy there. `manifests` has the images of each release, by release id.
-    `running` is the id of the release that runs there by the observed state, empty if it is none of the bot's.
+    `good` are the ids of releases that were healthy there. `manifests` has the images of each release, by release id:
+    those that were verified, if any were. `running` is the id of the release that runs there by the observed state,
+    empty if it is none of the bot's. `attempt` are its images if a failed deployment left others than in `manifests`.
     `answers` is the output of the scripts that the strategy asked for (`Strategy.ask`), by their names. `images` are
     all images on its Engine. `files` are the Compose files of a release to roll back to. It is empty for those of
     bot.toml, which may have changed since. `remove_orphans` is True if a person agreed to remove containers that are in
@@ -29,6 +30,7 @@ class Site:
     good: frozenset[str] = frozenset()
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     running: str = ""
+    attempt: Manifest | None = None
     answers: Mapping[str, bytes] = field(default_factory=dict)
     images: tuple[Image, ...] = ()
     files: tuple[str, ...] = ()
@@ -43,6 +45,11 @@ class Site:
     def server(self) -> str:
         """The server's name, for sentences."""
         return self.facts.server or "the server"
+
+    @property
+    def ran(self) -> Manifest | None:
+        """The recorded images of what runs now; None if it is none of the bot's."""
+        return self.attempt or self.manifests.get(self.running)
 
     def holds(self, release: Release) -> bool:
         """Return whether the release's files are complete on the server."""

@@ -152,7 +152,8 @@ def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]
 
 def _manifest(tables: Tables, running: Running) -> Manifest | None:
     """Return the images that were seen when the release was deployed."""
-    found = tables.manifests.get(running.app, running.environment, running.server, running.release.id)
+    where = (running.app, running.environment, running.server, running.release.id)
+    found = tables.manifests.get(*where, attempt=not running.healthy)
     return found.manifest if found else None
 
 

@@ -15,7 +15,7 @@ from deploybot.store.schema.chat_schema import m003_buttons, m004_requests, m005
 from deploybot.store.schema.event_schema import m006_deliveries, m007_told, m008_wishes, m010_reports, m015_builds
 from deploybot.store.schema.grant_schema import m012_grants
 from deploybot.store.schema.initial_schema import m001_first, m002_not_before
-from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass, m017_stages
+from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass, m017_stages, m019_attempts
 from deploybot.store.schema.notice_schema import m014_silence
 from deploybot.store.schema.source_schema import m018_sources
 
@@ -37,5 +37,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m016_audit_sinks,
     m017_stages,
     m018_sources,
+    m019_attempts,
 )
 """All migrations, in order."""

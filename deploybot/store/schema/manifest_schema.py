@@ -29,3 +29,28 @@ def m017_stages(db: Database) -> None:
     """Store the kind of each stage, and what a watch compares with."""
     db.execute("ALTER TABLE steps ADD COLUMN kind TEXT NOT NULL DEFAULT 'run'")
     db.execute("ALTER TABLE steps ADD COLUMN baseline TEXT NOT NULL DEFAULT ''")
+
+
+def m019_attempts(db: Database) -> None:
+    """Keep what a deployment only prepared beside what was verified. What once succeeded counts as verified."""
+    db.execute("ALTER TABLE manifests RENAME TO manifests_before")
+    db.execute("""
+        CREATE TABLE manifests (
+            app TEXT NOT NULL,
+            environment TEXT NOT NULL,
+            server TEXT NOT NULL,
+            release TEXT NOT NULL CHECK (release <> ''),
+            manifest TEXT NOT NULL,
+            at REAL NOT NULL,
+            verified INTEGER NOT NULL CHECK (verified IN (0, 1)),
+            PRIMARY KEY (app, environment, server, release, verified)
+        ) WITHOUT ROWID""")
+    db.execute("""
+        INSERT INTO manifests (app, environment, server, release, manifest, at, verified)
+        SELECT app, environment, server, release, manifest, at, verified OR EXISTS (
+            SELECT 1 FROM deployments
+            WHERE deployments.app = manifests_before.app AND deployments.environment = manifests_before.environment
+            AND commit_id = release AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
+        )
+        FROM manifests_before""")
+    db.execute("DROP TABLE manifests_before")

@@ -156,7 +156,7 @@ def _before(site: Site, previous: Release | None) -> Manifest | None:
     snapshot = snapshot_of(observed)
     if previous is None:
         return snapshot
-    recorded = site.manifests.get(previous.id)
+    recorded = site.ran if previous.id == site.running else site.manifests.get(previous.id)
     return with_health(recorded, observed) if recorded and (snapshot or previous.id in site.good) else None
 
 

@@ -83,7 +83,7 @@ def effects_in(site: Site, study: ReleaseStudy, manifest: Manifest | None, relea
         images=known,
         built=work.build,
         elsewhere=study.elsewhere,
-        last=site.manifests.get(site.running),
+        last=site.ran,
         remove_orphans=site.remove_orphans,
     )
     return effects_of(observed_of(site), wanted)

@@ -156,7 +156,7 @@ class AppHistory:
         if version and deployment and deployment.state is State.SUCCEEDED and version.nature is not Nature.GOOD:
             found.append(f"#{deployment.number} succeeded, but the version is {version.nature}")
         self.report.untrue += [f"{act}: {one}" for one in found]
-        if act in _HAS_TO_SUCCEED and ended.state is not State.SUCCEEDED:
+        if self._has_to_succeed(act) and ended.state is not State.SUCCEEDED:
             said = deployment.outcome if deployment else ended.card.title
             tail = deployment.tail[-3:] if deployment else ()
             self.report.lost.append(f"{act}: a good version was not deployed: {said!r} {tail}")
@@ -182,6 +182,12 @@ class AppHistory:
             if whole:
                 await asyncio.to_thread(ledger.remember, ledger.running, after, self._app.server.reader)
             await asyncio.to_thread(hands.keep, self._app, _KEPT)
+
+    def _has_to_succeed(self, act: Act) -> bool:
+        """Whether a good version is deployed: a moving tag means by now what was published last."""
+        by_tag = act is Act.DEPLOY_AGAIN and self._app.style is ShopStyle.LATEST
+        newest = [*self._ledger.versions.values()][-1:]
+        return act in _HAS_TO_SUCCEED and not (by_tag and any(one.nature is not Nature.GOOD for one in newest))
 
     def _note_text(self, ended: Ended, version: ShopVersion | None) -> None:
         """Write down what the release of a deployment answers, before its end is judged by it."""

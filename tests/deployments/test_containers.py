@@ -25,10 +25,14 @@ class ComposedHost(FakeHost):
     """A server whose scripts answer for the release that they are asked about."""
 
     config: bytes = b""
+    services: Mapping[str, Mapping[str, object]] = WEB
 
     async def stream(self, script: str, env: Mapping[str, str], *, timeout: float) -> AsyncIterator[bytes]:
         release = Release.of_commit(env["DEPLOYBOT_RELEASE"])
-        answers = {"compose_config": self.config or configured(release, WEB), "compose_paths": looked(release)}
+        answers = {
+            "compose_config": self.config or configured(release, self.services),
+            "compose_paths": looked(release),
+        }
         self.streams = {name: [answer[:7], answer[7:]] for name, answer in answers.items()}
         async for piece in super().stream(script, env, timeout=timeout):
             yield piece
@@ -41,11 +45,13 @@ class ComposedServer:
     host: ComposedHost
     engine: FakeEngine
     ids: itertools.count[int]
+    moved: str = ""
+    """The letter of the image that a moving tag means by now; empty for the release's own."""
 
     def build(self, host: FakeHost, env: Mapping[str, str]) -> None:
         """Make the image of a release, and call it as it is asked to."""
         del host
-        letter = LETTERS[env["DEPLOYBOT_RELEASE"]]
+        letter = self.moved or LETTERS[env["DEPLOYBOT_RELEASE"]]
         others = [replace(one, tags=()) for one in self.engine.all_images if one.id != image_id(letter)]
         tag = env["DEPLOYBOT_TAGS"].split()[-1]
         self.engine.all_images = [*others, Image(id=image_id(letter), tags=(tag,), size=1, created=1.0)]
@@ -74,6 +80,11 @@ class ComposedServer:
         """Come up, and be unhealthy."""
         self.up(host, env)
         self.engine.all[PROJECT] = [replace(one, health="unhealthy") for one in self.engine.all[PROJECT]]
+
+    def heal(self, host: FakeHost, env: Mapping[str, str]) -> None:
+        """Become healthy."""
+        del host, env
+        self.engine.all[PROJECT] = [replace(one, health="healthy") for one in self.engine.all[PROJECT]]
 
     def up_and_end(self, host: FakeHost, env: Mapping[str, str]) -> None:
         """Come up, and end as a job does."""

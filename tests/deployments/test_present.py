@@ -78,6 +78,7 @@ def test_a_service_that_serves_is_named_when_it_has_stopped() -> None:
         known = replace(there, manifests={V1.id: manifest})
         assert present(known) == words
         assert all_well({"web1": known}) is ends
+        assert present(replace(known, manifests={V1.id: Manifest()}, attempt=manifest)) == words
 
 
 def test_a_release_that_came_up_in_part_is_named() -> None:

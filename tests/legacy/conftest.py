@@ -144,6 +144,10 @@ class House:
         rows = await self.store.read(lambda tables: tables.manifests.of_target("shop", "production", "web1"))
         return {row.release: row.manifest for row in rows}
 
+    async def verified(self) -> dict[str, bool]:
+        rows = await self.store.read(lambda tables: tables.manifests.of_target("shop", "production", "web1"))
+        return {row.release: row.verified for row in rows}
+
 
 class Contained(FilesStrategy):
     """Folders and containers, without Compose."""

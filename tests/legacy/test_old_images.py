@@ -32,6 +32,7 @@ async def test_images_are_recorded_from_pins_and_from_what_runs(boxes: House, re
         old: Manifest(services=(web, db), files=files),
         now: Manifest(services=(two, db), files=files),
     }
+    assert await boxes.verified() == {old: True, now: True}
     assert part.replaces == Release.of_commit(now)
     assert [step.name for step in (await boxes.plan("v1", rollback=True)).steps] == ["switch"]
     marks = boxes.server.directory / ".deploybot/releases" / old

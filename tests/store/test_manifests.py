@@ -41,6 +41,27 @@ async def test_a_row_comes_back_as_it_was_kept(store: Database) -> None:
     assert await store.read(lambda tables: tables.manifests.of_target("shop", "production", "web1")) == (row(at=5.0),)
 
 
+async def test_an_attempt_is_kept_beside_what_was_verified_until_it_is_verified(store: Database) -> None:
+    where = ("shop", "production", "web1", V1)
+
+    async def kept(*rows: ManifestRow) -> tuple[object, ...]:
+        def work(tables: Tables) -> tuple[object, ...]:
+            for one in rows:
+                tables.manifests.put(one)
+            return tuple(tables.manifests.get(*where, attempt=attempt) for attempt in (False, True))
+
+        return await store.write(work)
+
+    good, tried, again = row(at=1.0), row(at=2.0, verified=False), row(at=3.0, verified=False)
+    assert await kept(good) == (good, good)
+    assert await kept(tried) == (good, tried)
+    assert await kept(again, row("3" * 40), row(server="web2")) == (good, again)
+    verified = row(at=4.0)
+    assert await kept(verified) == (verified, verified)
+    await store.write(lambda tables: tables.manifests.prune("shop", "production", "web1", set()))
+    assert await kept() == (None, None)
+
+
 async def test_a_servers_rows_come_newest_first_and_old_ones_go(store: Database) -> None:
     rows = row(V1, at=1.0), row(V2, at=3.0), row("3" * 40, at=2.0), row(V1, "web2")
 
@@ -56,6 +77,24 @@ async def test_a_servers_rows_come_newest_first_and_old_ones_go(store: Database)
         rows[0],
     )
     assert await store.read(lambda tables: tables.manifests.of_target("shop", "production", "web2")) == (rows[3],)
+
+
+def test_records_of_what_succeeded_are_verified_after_an_update(tmp_path: Path) -> None:
+    path = tmp_path / "deploybot.db"
+    before = STEPS[: [step.__name__ for step in STEPS].index("m019_attempts")]
+    with closing(open_database(path, Way(durable=False), steps=before)) as old:
+        old.execute("INSERT INTO persons (name) VALUES ('ann')")
+        for commit, state in ((V1, "succeeded"), (V2, "failed")):
+            old.execute(
+                "INSERT INTO deployments (app, environment, kind, state, commit_id, plan, requester, requester_name, "
+                "reason, created) VALUES ('shop', 'production', 'deploy', ?, ?, '{}', 1, 'ann', '', 1.0)",
+                (state, commit),
+            )
+            old.execute("INSERT INTO manifests VALUES ('shop', 'production', 'web1', ?, '{}', 1.0, 0)", (commit,))
+        old.commit()
+    with closing(open_database(path, Way(durable=False))) as new:
+        rows = new.execute("SELECT release, manifest, at, verified FROM manifests ORDER BY release").fetchall()
+        assert [tuple(one) for one in rows] == [(V1, "{}", 1.0, 1), (V2, "{}", 1.0, 0)]
 
 
 def test_a_database_of_the_version_before_has_no_rows_yet_and_keeps_the_others(tmp_path: Path) -> None:

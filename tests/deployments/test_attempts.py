@@ -1,0 +1,129 @@
+"""A release that is deployed again with other images: its good record stays until the new ones are verified."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploybot.domain import ManifestRow, State
+from deploybot.settings import Environment
+from deploybot.status.status_board import StatusBoard
+from deploybot.testing import Outcome
+from tests.deployments.conftest import V1, V2, Shop
+from tests.deployments.test_containers import ComposedServer, composed, good, runs, server
+from tests.strategies.sites import image_id
+
+__all__ = ["composed", "server"]
+
+
+@pytest.fixture
+def moving(composed: Shop, server: ComposedServer) -> Shop:
+    """A shop whose Compose file names images by a tag that moves."""
+    server.host.services = {"web": {"image": "acme/shop:latest"}}
+    compose = composed.app.compose.model_copy(update={"source": "images"})
+    composed.settings.apps["shop"] = composed.app.model_copy(update={"compose": compose})
+    return composed
+
+
+def on_failure(shop: Shop, policy: str) -> Environment:
+    """What becomes of a release that fails."""
+    production = shop.app.environments["production"].model_copy(update={"on_failure": policy})
+    shop.settings.apps["shop"] = shop.app.model_copy(update={"environments": {"production": production}})
+    return production
+
+
+async def row(shop: Shop, *, attempt: bool) -> ManifestRow:
+    where = ("shop", "production", "web1", V1.id)
+    found = await shop.store.read(lambda tables: tables.manifests.get(*where, attempt=attempt))
+    assert found is not None
+    return found
+
+
+def image(row: ManifestRow) -> str:
+    return row.manifest.services[0].image
+
+
+async def test_the_restored_images_of_the_same_release_are_known(moving: Shop, server: ComposedServer) -> None:
+    await good(moving, V1)
+    server.moved = "9"
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
+    ended = await moving.deploy(V1)
+    assert ended.state is State.RESTORED, ended.outcome
+    assert "Now running: web1 1111111111." in ended.outcome
+    assert runs(server) == [image_id("1")]
+    for attempt in (False, True):
+        kept = await row(moving, attempt=attempt)
+        assert (image(kept), kept.verified) == (image_id("1"), True)
+
+
+async def test_a_failure_that_stays_is_known_and_a_rollback_takes_the_verified_images(
+    moving: Shop, server: ComposedServer
+) -> None:
+    await good(moving, V1)
+    on_failure(moving, "leave")
+    server.moved = "9"
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
+    ended = await moving.deploy(V1)
+    assert ended.state is State.FAILED, ended.outcome
+    assert "Now running: web1 1111111111 (web is unhealthy)." in ended.outcome
+    assert runs(server) == [image_id("9")]
+    assert (image(await row(moving, attempt=False)), image(await row(moving, attempt=True))) == (
+        image_id("1"),
+        image_id("9"),
+    )
+    await good(moving, V1, rollback=True)
+    assert runs(server) == [image_id("1")]
+    assert image(await row(moving, attempt=True)) == image_id("1")
+
+
+async def test_what_was_left_is_no_difference_and_is_what_the_next_failure_goes_back_to(
+    moving: Shop, server: ComposedServer
+) -> None:
+    await good(moving, V1)
+    fails = on_failure(moving, "leave")
+    server.moved = "9"
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
+    assert (await moving.deploy(V1)).state is State.FAILED
+    board = StatusBoard(moving.hosts, moving.store, moving.clock)
+    (line,) = (await board.board([(moving.app, fails)])).lines
+    assert "v1 (1111111111)" in line.text
+    assert "image" not in line.text
+    assert "unhealthy" in line.text
+    on_failure(moving, "restore")
+    server.moved = ""
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
+    ended = await moving.deploy(V2)
+    assert ended.state is State.RESTORED, ended.outcome
+    assert runs(server) == [image_id("9")]
+
+
+async def test_a_restart_of_what_was_left_expects_what_was_left(moving: Shop, server: ComposedServer) -> None:
+    await good(moving, V1)
+    on_failure(moving, "leave")
+    server.moved = "9"
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.heal))
+    assert (await moving.deploy(V1)).state is State.FAILED
+    card = await moving.deployments.restart(moving.ctx(), moving.app, moving.production)
+    ended = await moving.end_of(int(card.key.partition(":")[2]))
+    assert ended.state is State.SUCCEEDED, ended.outcome
+    assert runs(server) == [image_id("9")]
+
+
+async def test_a_success_makes_the_new_images_the_record(moving: Shop, server: ComposedServer) -> None:
+    await good(moving, V1)
+    server.moved = "9"
+    await good(moving, V1)
+    assert runs(server) == [image_id("9")]
+    assert image(await row(moving, attempt=False)) == image_id("9")
+
+
+async def test_a_failed_attempt_does_not_cost_an_older_release_its_images(moving: Shop, server: ComposedServer) -> None:
+    await good(moving, V1)
+    on_failure(moving, "leave")
+    server.moved = "9"
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
+    assert (await moving.deploy(V1)).state is State.FAILED
+    server.moved = ""
+    await good(moving, V2)
+    assert runs(server) == [image_id("2")]
+    await good(moving, V1, rollback=True)
+    assert runs(server) == [image_id("1")]

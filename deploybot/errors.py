@@ -116,15 +116,22 @@ class BadAnswer(Unreachable):
         self.args = (f"{what} gave no usable answer: {why}",)
 
 
+NOT_STARTED = -1
+"""In place of an exit code: the process of a step was never started."""
+
+
 class StepFailed(DeploybotError):
-    """A job failed. `code` is its exit code, `tail` its last lines, already redacted."""
+    """A job failed. `code` is its exit code, or `NOT_STARTED`; `tail` its last lines, already redacted."""
 
     def __init__(self, server: str, step: str, code: int, tail: tuple[str, ...] = ()) -> None:
         """Take the server, the step, the exit code, and the last lines, which may show the cause."""
         cause = cause_of(tail)
-        why = (
-            f"failed on {server}: {cause} (exit code {code})" if cause else f"failed on {server} with exit code {code}"
-        )
+        if code == NOT_STARTED:
+            why = f"was not started on {server}{f': {cause}' if cause else ''}"
+        elif cause:
+            why = f"failed on {server}: {cause} (exit code {code})"
+        else:
+            why = f"failed on {server} with exit code {code}"
         super().__init__(f"step `{step}` {why}")
         self.server = server
         self.step = step

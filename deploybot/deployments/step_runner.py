@@ -14,7 +14,7 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.file_uploads import send_uploads
 from deploybot.deployments.step_logs import Journal
 from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState
-from deploybot.errors import Cancelled, EngineError, StepFailed, StepUnknown, Unreachable, UserError
+from deploybot.errors import NOT_STARTED, Cancelled, EngineError, StepFailed, StepUnknown, Unreachable, UserError
 from deploybot.ports import Clock, Host, RefSource, Servers, Store, Tables
 from deploybot.settings import App
 from deploybot.untrusted_input import of_one
@@ -73,6 +73,13 @@ def job_id(deployment: int, phase: Phase, server: str, position: int) -> str:
     return _UNSAFE.sub("_", f"{deployment}-{phase.value[0]}-{server}-{position}-{secrets.token_hex(5)}")
 
 
+@dataclasses.dataclass(slots=True)
+class _Start:
+    """Whether the start of a job was sent to its server: from then on it may run there."""
+
+    sent: bool
+
+
 class StepRunner:
     """Runs steps as detached jobs."""
 
@@ -115,7 +122,9 @@ class StepRunner:
             return self._as_before(row, stop)
         row = await self._mended(row)
         host = self._servers.host(work.server)
-        status = await self._insist(work, host, row, stop)
+        # A row that was there already may be of a bot that died right after it sent the start.
+        start = _Start(sent=row.job != fresh.job)
+        status = await self._insist(work, host, row, stop, start)
         return await self._follow(work, host, row, status, stop)
 
     async def _mended(self, row: StepRow) -> StepRow:
@@ -141,15 +150,21 @@ class StepRunner:
             raise stop.why or Cancelled(row.detail or "a person")
         raise StepFailed(row.server, row.name, row.code, self._journal.tail(row, TAIL))
 
-    async def _insist(self, work: Work, host: Host, row: StepRow, stop: CancellationWatch) -> JobStatus:
-        """Start the job, or find it as an earlier bot left it; retry while the server does not answer."""
+    async def _insist(self, work: Work, host: Host, row: StepRow, stop: CancellationWatch, start: _Start) -> JobStatus:
+        """Start the job, or find it as an earlier bot left it; retry while the server does not answer.
+
+        A job whose start was never sent does not run for certain: it fails, or is cancelled, without a question.
+        """
         last = self._clock.now() + UNREACHABLE_START
         pauses = iter(RETRY)
         while True:
+            if stop.why is not None and not start.sent:
+                await self._end(row, StepState.CANCELLED, NOT_STARTED, str(stop.why))
+                raise stop.why
             if stop.why is not None:
                 raise await self._stopped(host, row, stop.why)
             try:
-                if (status := await stop.before(self._start(work, host, row))) is not None:
+                if (status := await stop.before(self._start(work, host, row, start))) is not None:
                     return status
                 # It was cancelled: stopping the job shows whether it was started.
                 continue
@@ -159,15 +174,22 @@ class StepRunner:
                 await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
                 raise
             except Unreachable as problem:
+                if self._clock.now() > last and not start.sent:
+                    raise await self._never_sent(row, problem) from problem
                 if self._clock.now() > last:
-                    why = f"{problem}; it may have started there"
-                    raise await self._unknown(row, why) from problem
+                    raise await self._unknown(row, f"{problem}; it may have started there") from problem
                 log.info("step %s of #%s waits: %s", row.name, row.deployment, problem)
                 if not row.detail:
                     row = await self._doubt(row, problem.why)
                 await stop.pause(next(pauses))
 
-    async def _start(self, work: Work, host: Host, row: StepRow) -> JobStatus:
+    async def _never_sent(self, row: StepRow, problem: Unreachable) -> StepFailed:
+        """Record that a job was not started because the server did not answer; return the error."""
+        words = str(problem)
+        await self._end(self._journal.append(row, words.encode(), last=True), StepState.FAILED, NOT_STARTED)
+        return StepFailed(row.server, row.name, NOT_STARTED, (words,))
+
+    async def _start(self, work: Work, host: Host, row: StepRow, start: _Start) -> JobStatus:
         if row.state is StepState.STARTED:
             return (await of_one(row.server, host.poll(row.job, row.offset, limit=0))).status
         try:
@@ -175,8 +197,11 @@ class StepRunner:
         except EngineError as problem:
             raise Unreachable(work.server, str(problem)) from problem
         except UserError as problem:
-            raise StepFailed(row.server, row.name, -1, tuple(problem.sentence.splitlines())) from problem
+            raise StepFailed(
+                work.server, work.step.name, NOT_STARTED, tuple(problem.sentence.splitlines())
+            ) from problem
         await send_uploads(self._refs, host, work.app, work.step.uploads)
+        start.sent = True
         return await of_one(row.server, host.start(row.job, work.step.script, env, deadline=work.step.timeout))
 
     async def _follow(

@@ -159,7 +159,7 @@ async def test_values_that_docker_does_not_tell_yet_are_asked_for_again(bench: B
         (ZeroDivisionError("a slip of the pen"), "web1 gave no usable answer: it cannot be read (ZeroDivisionError)"),
     ],
 )
-async def test_a_server_that_never_tells_values_is_named(bench: Bench, problem: Exception, said: str) -> None:
+async def test_a_job_whose_start_was_never_sent_was_not_started(bench: Bench, problem: Exception, said: str) -> None:
     bench.problems = [problem] * 9
     advance = bench.clock.advance
 
@@ -169,8 +169,41 @@ async def test_a_server_that_never_tells_values_is_named(bench: Bench, problem: 
             advance(30.0)
 
     bench.stop = Slow()
-    assert (await bench.unknown()).why.startswith(said)
-    assert bench.host.started == []
+    with pytest.raises(StepFailed, match=re.escape(f"step `build` was not started on web1: {said}")) as caught:
+        await bench.run()
+    (row,) = await bench.rows()
+    assert (row.state, row.code, caught.value.code) == (StepState.FAILED, -1, -1)
+    assert bench.journal.tail(row, 1)[0].startswith(said)
+    assert bench.host.calls == []
+
+
+async def test_a_cancellation_before_the_start_was_sent_asks_no_server(bench: Bench) -> None:
+    bench.problems = [EngineError("Docker restarts")] * 9
+
+    class Impatient(Hasty):
+        async def pause(self, seconds: float) -> None:
+            await Hasty.pause(self, seconds)
+            self.set(Cancelled("ana"))
+
+    bench.stop = Impatient()
+    with pytest.raises(Cancelled):
+        await bench.run()
+    (row,) = await bench.rows()
+    assert (row.state, bench.host.calls) == (StepState.CANCELLED, [])
+
+
+async def test_a_row_of_an_earlier_bot_may_have_been_started(bench: Bench) -> None:
+    await bench.shop.store.write(lambda tables: tables.deployments.begin(bench.work().first_row(0.0)))
+    bench.problems = [EngineError("Docker restarts")] * 9
+    advance = bench.clock.advance
+
+    class Slow(Hasty):
+        async def pause(self, seconds: float) -> None:
+            await Hasty.pause(self, seconds)
+            advance(30.0)
+
+    bench.stop = Slow()
+    assert (await bench.unknown()).why == "web1 cannot be reached: Docker restarts; it may have started there"
 
 
 async def test_values_that_cannot_be_are_a_failed_step_and_its_log(bench: Bench) -> None:

@@ -157,7 +157,7 @@ def _insist(found: os.stat_result, path: PurePath, user: int) -> None:
 
 
 def _foreign(found: os.stat_result, path: PurePath, user: int) -> str:
-    owner, name = _user(found.st_uid), _user(user)
+    owner, name = user_name(found.st_uid), user_name(user)
     flag = "-h " if stat.S_ISLNK(found.st_mode) else ""
     said = f"{_described(found, path)} belongs to {owner}, not to {name}{'' if user == 0 else ' or root'}, "
     run = f"so {owner} may change it; run `chown {flag}{name} {_quoted(path)}`"
@@ -179,10 +179,13 @@ def _insist_on_file(found: os.stat_result, path: PurePath) -> None:
 def _described(found: os.stat_result, path: PurePath) -> str:
     """Return `the folder /srv (owner ana:devs, mode 0775)`."""
     kind = {stat.S_IFDIR: "the folder ", stat.S_IFLNK: "the link "}.get(stat.S_IFMT(found.st_mode), "")
-    return f"{kind}{path} (owner {_user(found.st_uid)}:{_group(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o})"
+    return (
+        f"{kind}{path} (owner {user_name(found.st_uid)}:{_group(found.st_gid)}, mode {stat.S_IMODE(found.st_mode):04o})"
+    )
 
 
-def _user(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Return a user's name, or the number if the system does not know it."""
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return str(uid)

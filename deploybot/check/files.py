@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
-from contextlib import suppress
 from pathlib import Path
 
 from deploybot import trusted_files
@@ -44,7 +42,4 @@ def _try(path: Path, *, private: bool) -> Row | None:
 def _user() -> str:
     """Return `root`, or `root and deploybot`."""
     uid = os.geteuid()
-    name = str(uid)
-    with suppress(KeyError):
-        name = pwd.getpwuid(uid).pw_name
-    return "root" if uid == 0 else f"root and {name}"
+    return "root" if uid == 0 else f"root and {trusted_files.user_name(uid)}"

@@ -143,13 +143,15 @@ async def database(settings: Settings, *, make: bool = False) -> AsyncIterator[D
     from deploybot.config import secrets_of
     from deploybot.masking import Redactor
     from deploybot.store.database import Database
+    from deploybot.trusted_files import user_name
 
     folder = settings.bot.data
-    if folder.exists() and folder.stat().st_uid != os.geteuid():
-        owner = folder.owner()
+    if folder.exists() and (uid := folder.stat().st_uid) != os.geteuid():
+        owner = user_name(uid)
+        account = f"'#{owner}'" if owner.isdecimal() else owner
         raise Failure(
             f"{folder} belongs to {owner}: a file written there by another user would lock the bot out.",
-            hint=f"Run this as {owner}: sudo -u {owner} deploybot …",
+            hint=f"Run this as {owner}: sudo -u {account} deploybot …",
         )
     path = folder / "deploybot.db"
     if not make and not path.exists():

@@ -95,10 +95,11 @@ def _meanings() -> _Meanings:
     )
 
 
+# No group here has a possessive quantifier: Python 3.11 before 3.11.5 loses matches with one (gh-106052).
 _PREFIX = (
-    rb"(?:\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}+(?:Z|[+-]\d\d:?\d\d)?[ ])?+"  # times of the Engine and others
-    rb"(?:[A-Z][a-z]{2}[ ][ \d]\d[ ]\d\d:\d\d:\d\d[ ]\S{1,64}+[ ]\S{1,64}+[ ])?+"  # syslog's prefix
-    rb"(?:[\w./-]{1,64}+[ ]*+\|[ ]?)?+[ \t]*+"  # the name of a service
+    rb"(?:\d{4}-\d\d-\d\d[T ][\d:.,]{5,20}+(?:Z|[+-]\d\d:?\d\d)?[ ])?"  # times of the Engine and others
+    rb"(?:[A-Z][a-z]{2}[ ][ \d]\d[ ]\d\d:\d\d:\d\d[ ]\S{1,64}+[ ]\S{1,64}+[ ])?"  # syslog's prefix
+    rb"(?:[\w./-]{1,64}+[ ]*+\|[ ]?)?[ \t]*+"  # the name of a service
 )
 _DIGIT = rb"[A-Za-z0-9+/_-]"
 # Lines that continue have at least 32 digits: wrapped lines have 60 or more.

@@ -35,6 +35,8 @@ _GPG_KEY = re.compile(r"^\[GNUPG:\] (?:NO_PUBKEY|ERRSIG) ([0-9A-F]{16,40})", re.
 _GPG_BAD = frozenset({"BADSIG", "ERRSIG", "EXPSIG", "EXPKEYSIG", "REVKEYSIG"})
 _GPG_CONF = "trust-model always\nno-auto-key-retrieve\nno-autostart\nbatch\n"
 _UNSIGNED = ("", "error: no signature found")
+_MISSING = re.compile(r"cannot (?:run|exec) ['\"]?(ssh-keygen|gpg)\b")
+"""What git prints if it has no program to verify a signature with."""
 _TAMPERED = re.compile(r"incorrect signature|BADSIG|couldn't parse|Could not verify signature")
 
 
@@ -153,6 +155,8 @@ class Signatures:
         """Explain why an object has no good signature."""
         if words.strip() in _UNSIGNED:
             return "has no signature"
+        if missing := _MISSING.search(words):
+            return f"has a signature that cannot be checked: {missing[1]} is not installed on deploybot's machine"
         if _TAMPERED.search(words):
             return "has a signature that does not match: it was changed, or the signature was copied"
         key = _SSH_KEY.search(words) or _GPG_KEY.search(words)

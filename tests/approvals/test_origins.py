@@ -225,6 +225,7 @@ def sign(repo: Repo, by: Path, name: str, at: str) -> None:
     repo.git("-c", "gpg.format=ssh", "-c", f"user.signingkey={by}", "tag", "-s", "-f", "-m", name, name, at)
 
 
+@pytest.mark.needs("ssh-keygen")
 async def test_only_what_a_listed_person_signed_is_deployed(tmp_path: Path, repo: Repo) -> None:
     ana, eve = key(tmp_path, "ana"), key(tmp_path, "eve")
     signers = {"ana": Signer(ssh=(ana.with_suffix(".pub").read_text(),))}

@@ -125,13 +125,14 @@ def test_it_works_while_a_bot_runs() -> None:
         assert asyncio.run(beside()) == (f"ana ({ME}) is admin on every app.\n", "ana")
 
 
-def test_another_users_database_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.needs("root")
+def test_another_users_database_is_not_touched() -> None:
     _run("allow", "ana", "admin")
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    os.chown("data", 4711, 4711)
     result = _run("allow", "ben", "viewer", "--identity", "console:7")
     assert result.exit_code == 1
-    assert "belongs to" in result.output
-    assert "sudo -u" in result.output
+    assert "data belongs to 4711: " in result.output
+    assert "Run this as 4711: sudo -u '#4711' deploybot …" in result.output
 
 
 def test_the_audit_is_shown_exported_and_verified() -> None:

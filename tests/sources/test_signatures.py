@@ -22,6 +22,7 @@ from tests.lab import Repo
 from tests.lab.run import run
 
 MakeApp = Callable[..., App]
+pytestmark = pytest.mark.needs("ssh-keygen")
 
 
 class Keys:
@@ -232,6 +233,20 @@ async def test_what_a_repository_ships_and_the_users_own_configuration_count_for
     run("git", f"--git-dir={mirror}", "config", "gpg.ssh.allowedSignersFile", str(tmp_path / "eve"))
     assert not (await source.signature(app, commit)).by
     run("git", "-c", f"gpg.ssh.allowedSignersFile={tmp_path / 'eve'}", f"--git-dir={mirror}", "verify-commit", commit)
+
+
+async def test_a_machine_without_the_program_says_so(
+    app: App, repo: Repo, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, bare = signed(repo, *keys.config("ana")), tmp_path / "bin"
+    bare.mkdir()
+    for name in ("git", "sh"):
+        (bare / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", str(bare))
+    source = GitSource(tmp_path / "data", Redactor(), signers={"ana": Signer(ssh=(keys.public("ana"),))})
+    found = await source.signature(app, commit)
+    why = "the commit has a signature that cannot be checked: ssh-keygen is not installed on deploybot's machine"
+    assert found == Signature(problem=why)
 
 
 async def test_a_program_that_does_not_end_is_stopped(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pwd
 import secrets
 import socket
 import stat
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from deploybot.chat.console.console_protocol import REQUEST_LIMIT, ConsoleRefused, encode
 from deploybot.errors import UserError
+from deploybot.trusted_files import user_name
 
 _LONGEST = 107
 _REFUSE_WITHIN = 1.0
@@ -29,10 +29,8 @@ def peer(sock: socket.socket) -> int:
 
 def user(uid: int) -> str:
     """Return a user's name, or `user` and the number if the system does not know it."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
+    name = user_name(uid)
+    return f"user {name}" if name.isdecimal() else name
 
 
 def listen(path: Path) -> socket.socket:

@@ -30,7 +30,7 @@ doubles: $(STAMP) ## Try the bot in Slack and Telegram with no account: doubles 
 
 .PHONY: test
 test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
-	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: bare
 bare: $(STAMP) ## Demo and tests on minimal Debian 12 and 13, as a user and root (as root; SUITE=… ACCOUNT=…)

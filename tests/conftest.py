@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -20,7 +21,6 @@ from tests.lab.parts import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _HERMETIC_GIT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -31,6 +31,10 @@ _HERMETIC_GIT = {
 # How long an example takes says more of the machine than of the code; pytest's own time-out remains.
 settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+_TESTS = Path(__file__).parent
+_LONG = ("test_histories.py", "test_demo.py", "e2e/test_images.py", "test_image.py", "approvals/test_cells.py")
+"""Files that take a minute or more. They begin, so that at the end no worker is alone with one of them."""
 
 Kept = dict[str, Sshd | Engine | Registry]
 
@@ -54,6 +58,13 @@ class MakeRepo(Protocol):
 
     def __call__(self, name: str = "shop") -> Repo:
         """Make one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first. Their order stays otherwise."""
+    first = {_TESTS / name for name in _LONG}
+    assert all(path.is_file() for path in first), "one of _LONG has another name by now"
+    items.sort(key=lambda item: item.path not in first)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -56,7 +56,7 @@ class Incoming:
     `id` is the platform's id of the message; a repeated one runs once. `at` is when it was sent, in seconds since the
     epoch. `name` is the platform's name for the sender: show it to people, never trust it.
     `press` is the hash of a pressed button's token; a changing command uses it up.
-    `wish` is the number of an automatic deployment's trigger; 0 for messages that people send.
+    `trigger` is the number of an automatic deployment's trigger; 0 for messages that people send.
     """
 
     identity: Identity
@@ -66,7 +66,7 @@ class Incoming:
     at: float
     name: str = ""
     press: str = ""
-    wish: int = 0
+    trigger: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,8 +55,8 @@ def test_the_list_goes_the_way_of_imports() -> None:
 @pytest.mark.parametrize("document", ["docs/architecture.md", "CONTRIBUTING.md"])
 def test_what_documents_name_is_there(document: str) -> None:
     text = (ROOT / document).read_text()
-    told = re.sub(r"^\| (.*?) \|", "", text, flags=re.MULTILINE)  # what the design said is not there any more
-    named = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", told)) | set(re.findall(r"`(\w+\.(?:py|sh))`", told))
+    checked = re.sub(r"^\| (.*?) \|", "", text, flags=re.MULTILINE)  # what the design had is not there any more
+    named = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", checked)) | set(re.findall(r"`(\w+\.(?:py|sh))`", checked))
     files = {path.relative_to(ROOT).as_posix() for top in (PACKAGE, ROOT / "tests") for path in top.rglob("*")}
     places = {"/".join(file.split("/")[at:]) for file in files for at in range(file.count("/") + 1)}
     looked_for = [one for one in named if not any(word in one for word in PLACEHOLDERS)]
@@ -69,16 +69,16 @@ MAY_LOOK_INTO_A_SOURCE = ("domain/", "sources/", "strategies/", "ports/strategy_
 OTHER_SOURCES = {
     "applogs/log_reader.py": {"tail"},  # a log
     "applogs/log_tail.py": {"self"},
-    "autodeploy/detector.py": {"one", "standing", "wish"},  # a trigger: where it was found
+    "autodeploy/detector.py": {"one", "current", "trigger"},  # a trigger: where it was found
     "autodeploy/first_look.py": {"moved"},
-    "autodeploy/pending_deployments.py": {"wish"},
+    "autodeploy/pending_deployments.py": {"trigger"},
     "autodeploy/watched_sources.py": {"one"},
     "cli/hooks_command.py": {"address.secret"},  # a secret
     "cli/server_discovery.py": {"mount"},  # a folder of a server
     "command_loader.py": {"found[command.name]"},  # a file of a command
-    "deployments/originators.py": {"wish"},
+    "deployments/originators.py": {"trigger"},
     "settings/setting_types.py": {"self"},
-    "store/trigger_rows.py": {"kept", "wish"},
+    "store/trigger_rows.py": {"kept", "trigger"},
 }
 """Everything else that is called `source`, by module: the expressions that have one and are no release."""
 

@@ -52,7 +52,7 @@ def _tell(tables: Tables) -> None:
         app="shop", sender="github", delivery="one", digest=b"1", again_after=60.0, body=b"{}", received=1.0
     )
     (number,) = tables.deliveries.add((new,))
-    tables.deliveries.finish(number, Fate.DONE, "said (1)", 1.0)
+    tables.deliveries.finish(number, Fate.DONE, "posted (1)", 1.0)
     things = {f"{build_thing(COMMIT.sha, BRANCH)}": "main — green after 2 s", "push:1": f"1 commit {COMMIT.sha[:10]}"}
     for thing, title in things.items():
         tables.outbox.put(CONSOLE, Card(key=f"event:shop:{thing}:1", title=title), 1.0)
@@ -75,7 +75,7 @@ def test_the_judge_finds_nothing_where_all_is_well(data: Path) -> None:
     ("spoil", "finding"),
     [
         ("DELETE FROM deliveries", "lost: push one was answered ['kept'], and is not there"),
-        ("UPDATE deliveries SET fate = 'failed'", "lost: push one is failed: said (1)"),
+        ("UPDATE deliveries SET fate = 'failed'", "lost: push one is failed: posted (1)"),
         ("DELETE FROM outbox WHERE key LIKE '%push%'", f"lost: nobody was told of the push of {COMMIT.sha}"),
         ("DELETE FROM outbox WHERE key LIKE '%build%'", f"lost: nobody was told of the builds of {COMMIT.sha}"),
         (

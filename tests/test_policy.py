@@ -115,8 +115,8 @@ ASKED = (
         for approved in ((), (1,), (2,), (2, 3), (3, 3), (9,))
     ),
     *(
-        AskedBy(requester=9, approved=approved, brought=brought)
-        for brought in ((1,), (2, 3))
+        AskedBy(requester=9, approved=approved, originators=originators)
+        for originators in ((1,), (2, 3))
         for approved in ((), (1, 2), (2, 3))
     ),
 )
@@ -152,7 +152,7 @@ def lacks_approvals(question: PolicyQuestion) -> bool:
     if not question.begins or wanted is None or question.command == "restart":
         return False
     good = {one.id for one in question.people if is_asked_for(one, question)}
-    return asked is None or len(good & set(asked.approved) - {asked.requester, *asked.brought}) < wanted.count
+    return asked is None or len(good & set(asked.approved) - {asked.requester, *asked.originators}) < wanted.count
 
 
 def comes_too_early(question: PolicyQuestion) -> bool:
@@ -170,7 +170,7 @@ def approval_oracle(question: PolicyQuestion) -> bool:
     assert question.person
     me, asked = question.person.id, question.asked
     if question.action is Action.APPROVE:
-        mine = asked is not None and me in {asked.requester, *asked.brought, *asked.approved}
+        mine = asked is not None and me in {asked.requester, *asked.originators, *asked.approved}
         return is_asked_for(question.person, question) and not (question.command == "approve" and mine)
     return level(me, question) >= 2 and not lacks_approvals(question) and not comes_too_early(question)
 
@@ -254,7 +254,7 @@ def test_what_is_deployed_by_itself_is_said_and_nothing_else_is_the_bots() -> No
 
 def test_who_brought_it_about_may_not_approve() -> None:
     grants = (Grant(ME.id, Role.APPROVER),)
-    asked = AskedBy(requester=9, brought=(ME.id,))
+    asked = AskedBy(requester=9, originators=(ME.id,))
     decision = ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), asked=asked)
     assert decision.reasons == ("You triggered it, which counts as your own request: someone else has to approve it.",)
 

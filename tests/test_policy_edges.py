@@ -89,8 +89,8 @@ def test_some_approvals_are_counted_for_who_waits() -> None:
 def test_who_asked_does_not_count_however_high_their_role() -> None:
     asked = AskedBy(requester=CEM.id, approved=(CEM.id, BEN.id))
     assert counting(replace(DEPLOY, wanted=WantedAction(count=1), asked=asked)) == (BEN.id,)
-    brought = AskedBy(requester=9, approved=(CEM.id, BEN.id), brought=(CEM.id,))
-    assert counting(replace(DEPLOY, wanted=WantedAction(count=1), asked=brought)) == (BEN.id,)
+    originators = AskedBy(requester=9, approved=(CEM.id, BEN.id), originators=(CEM.id,))
+    assert counting(replace(DEPLOY, wanted=WantedAction(count=1), asked=originators)) == (BEN.id,)
 
 
 BEFORE = Before(environment="staging", release="v2", id="b", there=(("web1", "v2", "b", True),))

@@ -38,7 +38,7 @@ class _State:
 
     seen: dict[str, str]
     runs: tuple[Running, ...]
-    standing: Trigger | None
+    current: Trigger | None
     open: tuple[Deployment, ...]
     good: tuple[Deployment, ...]
 
@@ -79,14 +79,14 @@ class TriggerDetector:
         self._looked: set[tuple[str, str]] = set()
         self._gone = gone
 
-    async def hear(self, app: App, event: Event, delivery: str) -> str:
+    async def handle_event(self, app: App, event: Event, delivery: str) -> str:
         """Store what an event reports, and check soon. The same event may come again safely. Raises only StoreError."""
-        return (await self.hear_all(app, [(event, delivery)]))[0]
+        return (await self.handle_events(app, [(event, delivery)]))[0]
 
-    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
-        """Handle several events like `hear`, in one transaction."""
-        hints = [hint_of(app, event) if autos(app) else None for event, _ in heard]
-        fresh = [one for event, _ in heard for one in self._moved(app, event)]
+    async def handle_events(self, app: App, events: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        """Handle several events like `handle_event`, in one transaction."""
+        hints = [hint_of(app, event) if autos(app) else None for event, _ in events]
+        fresh = [one for event, _ in events for one in self._moved(app, event)]
         if any(hints) or fresh:
             await self._store.write(lambda tables: self._keep_all(tables, app.name, hints, fresh))
         if any(hint is not None and hint.about for hint in hints):
@@ -111,15 +111,15 @@ class TriggerDetector:
     def _keep(self, tables: Tables, app: str, hint: Hint) -> None:
         now = self._clock.now()
         if hint.by is not None:
-            for what in hint.brought:
-                tables.wishes.bring(app, what, hint.by, now)
+            for what in hint.author_keys:
+                tables.triggers.put_author(app, what, hint.by, now)
         if hint.built is not None:
-            known = tables.wishes.built(app, hint.built)
+            known = tables.triggers.built(app, hint.built)
             built = joined(known, dated(hint.built, now))
             if built != known:
-                tables.wishes.build(app, built, now)
+                tables.triggers.build(app, built, now)
         if hint.published:
-            tables.wishes.publish(app, hint.published, now)
+            tables.triggers.publish(app, hint.published, now)
 
     async def look(self, app: App) -> float:
         """Check everything that `auto` deploys an app from, and process its triggers.
@@ -144,7 +144,7 @@ class TriggerDetector:
     async def _there(self, app: App) -> tuple[There, DeploybotError | None]:
         """Read the heads, releases and images that exist now. If a registry fails, return its error with the rest."""
         heads = await self._refs.heads(app)
-        published = await self._store.read(lambda tables: tables.wishes.published(app.name))
+        published = await self._store.read(lambda tables: tables.triggers.published(app.name))
         if self._images is None or not any(auto.image for auto in autos(app).values()):
             return There(heads, published), None
         try:
@@ -157,8 +157,8 @@ class TriggerDetector:
         known = {*(f"heads/{name}" for name in there.heads.branches), *(f"tags/{name}" for name in there.heads.tags)}
 
         def gone(tables: Tables) -> list[Trigger]:
-            wishes = tables.wishes.pending(app.name)
-            return [one for one in wishes if not one.state.ended and one.source not in {IMAGES, *known}]
+            triggers = tables.triggers.pending(app.name)
+            return [one for one in triggers if not one.state.ended and one.source not in {IMAGES, *known}]
 
         def withdraw(tables: Tables) -> None:
             for one in gone(tables):
@@ -176,11 +176,11 @@ class TriggerDetector:
         if not fresh.found and not fresh.first:
             await self._forget_first(app, environment, state.seen)
             return
-        wish = None
+        trigger = None
         if fresh.found:
             newest = await self._newest(app, fresh.found)
-            wish = await self._weigh(app, environment, newest, there, state)
-        await self._store.write(lambda tables: self._settle(tables, app, environment, fresh, wish))
+            trigger = await self._weigh(app, environment, newest, there, state)
+        await self._store.write(lambda tables: self._settle(tables, app, environment, fresh, trigger))
 
     async def _forget_first(self, app: App, environment: Environment, seen: dict[str, str]) -> None:
         """Delete the notes of first checks once they are old, so that events are no longer compared with them."""
@@ -188,7 +188,7 @@ class TriggerDetector:
 
         def forget(tables: Tables) -> None:
             for source in old:
-                tables.wishes.forget(app.name, environment.name, source)
+                tables.triggers.forget(app.name, environment.name, source)
 
         if old:
             await self._store.write(forget)
@@ -221,18 +221,18 @@ class TriggerDetector:
             log.info("%s/%s: %s is already deployed or queued", app.name, environment.name, found.words)
             return None
         why = await self._why(app, found)
-        wish = self._wish(environment, found, commit=commit, release=commit, ref=commit, why=why)
-        if problem := await self._behind(app, found, state) or await self._was_there(wish):
-            return replace(wish, state=TriggerState.LEFT, problem=problem)
+        trigger = self._trigger(environment, found, commit=commit, release=commit, ref=commit, why=why)
+        if problem := await self._behind(app, found, state) or await self._was_there(trigger):
+            return replace(trigger, state=TriggerState.LEFT, problem=problem)
         if found.where.startswith("heads/") and (mark := await self._skipped(app, commit)):
-            return replace(wish, state=TriggerState.LEFT, problem=f"Its commit says {mark}")
+            return replace(trigger, state=TriggerState.LEFT, problem=f"Its commit says {mark}")
         base = (state.runs[0].release.code or "") if state.runs else found.commit_before
         if not await self._is_touched(app, environment, base, commit):
             log.info("%s/%s: %s changes nothing that is watched here", app.name, environment.name, found.words)
             return None
-        return wish
+        return trigger
 
-    def _wish(
+    def _trigger(
         self, environment: Environment, found: Found, *, commit: str, release: str, ref: str, why: str
     ) -> Trigger:
         asks = environment.auto is not None and environment.auto.ask
@@ -253,7 +253,7 @@ class TriggerDetector:
 
         def look(tables: Tables) -> str:
             whats = dict.fromkeys(filter(None, (found.commit, found.where, *more)))
-            authors = tables.wishes.brought(app.name, whats)
+            authors = tables.triggers.authors(app.name, whats)
             people = (tables.people.of(one.identity) for one in authors if one.identity is not None)
             return by(authors, [person.name for person in people if person is not None])
 
@@ -262,14 +262,14 @@ class TriggerDetector:
     async def _behind(self, app: App, found: Found, state: _State) -> str:
         """Return why a change is older than a commit that ran, runs or waits, or an empty text if it is not."""
         commit = found.commit
-        waits = [one.plan.release.code for one in state.open if one.wish and not one.cancel_by]
-        standing = state.standing.commit if state.standing else ""
+        waits = [one.plan.release.code for one in state.open if one.trigger and not one.cancel_by]
+        current = state.current.commit if state.current else ""
         newer = [
             (found.commit_before, f"{_place(found.where)} was moved back from {found.commit_before[:10]}"),
             *((row.release.code, f"It is older than {row.release}, which runs there") for row in state.runs),
             *(
                 (one, f"It is older than {one[:10]}, which is waiting to be deployed there")
-                for one in (*waits, standing)
+                for one in (*waits, current)
                 if one
             ),
         ]
@@ -278,8 +278,10 @@ class TriggerDetector:
                 return problem
         return ""
 
-    async def _was_there(self, wish: Trigger) -> str:
-        number = await self._store.read(lambda tables: tables.wishes.once(wish.app, wish.environment, wish.release))
+    async def _was_there(self, trigger: Trigger) -> str:
+        number = await self._store.read(
+            lambda tables: tables.triggers.deployment_of(trigger.app, trigger.environment, trigger.release)
+        )
         return f"It was already deployed automatically, as #{number}" if number else ""
 
     async def _skipped(self, app: App, commit: str) -> str:
@@ -313,26 +315,32 @@ class TriggerDetector:
         why = await self._why(app, found, *(pin.digest for pin in changed))
         commit = release.code or ""
         ref = changed[0].digest if alone else commit
-        wish = self._wish(environment, found, commit=commit, release=images_text(pins), ref=ref, why=why)
+        trigger = self._trigger(environment, found, commit=commit, release=images_text(pins), ref=ref, why=why)
         ran = {pin.digest for one in state.good for pin in one.plan.release.images} - there_now
         if back := [pin for pin in changed if pin.digest in ran]:
             names = " and ".join(f"{pin.service} {pin.tag}" for pin in back)
-            return replace(wish, state=TriggerState.LEFT, problem=f"{names} was moved back to an image that ran before")
-        if problem := await self._was_there(wish):
-            return replace(wish, state=TriggerState.LEFT, problem=problem)
-        return wish
+            return replace(
+                trigger, state=TriggerState.LEFT, problem=f"{names} was moved back to an image that ran before"
+            )
+        if problem := await self._was_there(trigger):
+            return replace(trigger, state=TriggerState.LEFT, problem=problem)
+        return trigger
 
-    def _settle(self, tables: Tables, app: App, environment: Environment, fresh: News, wish: Trigger | None) -> None:
+    def _settle(self, tables: Tables, app: App, environment: Environment, fresh: News, trigger: Trigger | None) -> None:
         """Store the values considered, the new trigger and the one that it replaces, and post their cards."""
         if first_look.settle(tables, (app.name, environment.name), fresh.first, self._clock.now()):
             self._ring(app.name)
         for one in fresh.found:
-            tables.wishes.consider(app.name, environment.name, one.source, one.seen)
-        standing = tables.wishes.standing(app.name, environment.name)
-        if wish is not None and standing is not None and (not wish.state.ended or standing.source == wish.source):
-            self._book.put(tables, app, replace(standing, state=TriggerState.OVERTAKEN, problem=f"Newer: {wish.why}"))
-        if wish is not None:
-            self._book.put(tables, app, tables.wishes.add(wish), aloud=wish.state is not TriggerState.OPEN)
+            tables.triggers.consider(app.name, environment.name, one.source, one.seen)
+        current = tables.triggers.current(app.name, environment.name)
+        if (
+            trigger is not None
+            and current is not None
+            and (not trigger.state.ended or current.source == trigger.source)
+        ):
+            self._book.put(tables, app, replace(current, state=TriggerState.OVERTAKEN, problem=f"Newer: {trigger.why}"))
+        if trigger is not None:
+            self._book.put(tables, app, tables.triggers.add(trigger), with_card=trigger.state is not TriggerState.OPEN)
 
 
 def _looking(hint: Hint | None) -> str:
@@ -352,9 +360,9 @@ def _state(tables: Tables, environment: Environment) -> _State:
     rows = {row.server: row for row in tables.running.get(app, name)}
     here = (one for one in tables.deployments.open() if (one.plan.app, one.plan.environment) == (app, name))
     return _State(
-        seen=tables.wishes.considered(app, name),
+        seen=tables.triggers.considered(app, name),
         runs=tuple(rows[server] for server in environment.servers if server in rows),
-        standing=tables.wishes.standing(app, name),
+        current=tables.triggers.current(app, name),
         open=tuple(here),
         good=tables.deployments.good(app, name, _GOOD_LOOK),
     )

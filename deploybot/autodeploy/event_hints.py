@@ -15,12 +15,12 @@ from deploybot.settings import App, Auto
 class Hint:
     """The parts of an event that matter to an app: the author of a change, a build of a commit, a published tag.
 
-    `about` are the environments whose `auto` may deploy something now. `brought` are the keys that the author `by` is
-    stored under.
+    `about` are the environments whose `auto` may deploy something now. `author_keys` are the keys
+    that the author `by` is stored under.
     """
 
     about: tuple[str, ...] = ()
-    brought: tuple[str, ...] = ()
+    author_keys: tuple[str, ...] = ()
     by: Author | None = None
     built: Build | None = None
     published: str = ""
@@ -47,8 +47,8 @@ def hint_of(app: App, event: Event) -> Hint | None:
             about = _about(app, lambda auto: bool(auto.after or auto.checks))
             return Hint(about, built=replace(event, url="", by=Author(), failed=())) if about else None
         case ImagePushed(digest=digest):
-            brought = (digest, image_key(event.image, event.tag, digest)) if digest else ()
-            return Hint(_about(app, lambda auto: auto.image), brought, _known(event.by))
+            author_keys = (digest, image_key(event.image, event.tag, digest)) if digest else ()
+            return Hint(_about(app, lambda auto: auto.image), author_keys, _known(event.by))
         case _:
             return None
 

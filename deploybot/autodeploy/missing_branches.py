@@ -33,16 +33,16 @@ class GoneBranches:
         if not changed:
             return
 
-        def tell(tables: Tables) -> None:
+        def report(tables: Tables) -> None:
             for key, is_gone in changed.items():
                 environment = now[key][0]
                 if is_gone:
-                    seen = tables.wishes.considered(app.name, environment)
+                    seen = tables.triggers.considered(app.name, environment)
                     self._board.report(tables, _notice(app, environment, key, heads, seen))
                 else:
                     self._board.close(tables, key)
 
-        await self._store.write(tell)
+        await self._store.write(report)
         self._known |= changed
 
 

@@ -45,7 +45,7 @@ class _Hold:
     """Why a trigger has to wait, whether the channels should be notified, and when to check again without an event."""
 
     why: str
-    aloud: bool
+    with_card: bool
     until: float = inf
 
 
@@ -76,74 +76,74 @@ class TriggerRequests:
     async def go_on(self, app: App) -> float:
         """Process all open triggers of an app. Return the seconds until it is worth trying again without an event."""
         due = inf
-        for wish in await self._store.read(lambda tables: tables.wishes.pending(app.name)):
-            due = min(due, await self._go_on(app, wish))
+        for trigger in await self._store.read(lambda tables: tables.triggers.pending(app.name)):
+            due = min(due, await self._go_on(app, trigger))
         return max(due - self._clock.now(), 0.0)
 
-    async def _go_on(self, app: App, wish: Trigger) -> float:
+    async def _go_on(self, app: App, trigger: Trigger) -> float:
         """Process one trigger. Return the time at which to check it again."""
-        environment = app.environments.get(wish.environment)
-        settled = await self._store.read(lambda tables: _settled(tables, environment, wish))
-        if settled is not None or environment is None or wish.state is not TriggerState.OPEN:
-            kept = settled or wish
-            if kept.state is not wish.state or kept.shown not in {"", kept.state}:
-                await self._put(app, kept, aloud=kept.state is TriggerState.ASKED)
+        environment = app.environments.get(trigger.environment)
+        settled = await self._store.read(lambda tables: _settled(tables, environment, trigger))
+        if settled is not None or environment is None or trigger.state is not TriggerState.OPEN:
+            kept = settled or trigger
+            if kept.state is not trigger.state or kept.shown not in {"", kept.state}:
+                await self._put(app, kept, with_card=kept.state is TriggerState.ASKED)
             return inf
-        if hold := await self._hold(app, environment, wish):
-            if hold.why != wish.problem or (hold.aloud and not wish.shown):
-                await self._put(app, replace(wish, problem=hold.why), aloud=hold.aloud)
+        if hold := await self._hold(app, environment, trigger):
+            if hold.why != trigger.problem or (hold.with_card and not trigger.shown):
+                await self._put(app, replace(trigger, problem=hold.why), with_card=hold.with_card)
             return hold.until
         # More than the longest pause can remain only if the clock was set back since.
-        waits = 0 < wish.next_at - self._clock.now() <= _RETRY.longest
-        return wish.next_at if waits else await self._ask_for(app, wish)
+        waits = 0 < trigger.next_at - self._clock.now() <= _RETRY.longest
+        return trigger.next_at if waits else await self._ask_for(app, trigger)
 
-    async def _put(self, app: App, wish: Trigger, *, aloud: bool = False) -> None:
-        await self._store.write(lambda tables: self._book.put(tables, app, wish, aloud=aloud))
+    async def _put(self, app: App, trigger: Trigger, *, with_card: bool = False) -> None:
+        await self._store.write(lambda tables: self._book.put(tables, app, trigger, with_card=with_card))
 
-    async def _hold(self, app: App, environment: Environment, wish: Trigger) -> _Hold | None:
+    async def _hold(self, app: App, environment: Environment, trigger: Trigger) -> _Hold | None:
         """Return the reason to wait: the commit's builds, an open deployment of the same release, or the policy."""
         auto = environment.auto
-        if auto is not None and wish.source != IMAGES:
-            builds = await self._store.read(lambda tables: tables.wishes.builds(wish.app, wish.commit))
-            verdict = judge(auto, builds, wish.source.partition("/")[2], forge_named(app, self._callers))
-            unheard = wish.made + NO_BUILD_KNOWN
+        if auto is not None and trigger.source != IMAGES:
+            builds = await self._store.read(lambda tables: tables.triggers.builds(trigger.app, trigger.commit))
+            verdict = judge(auto, builds, trigger.source.partition("/")[2], forge_named(app, self._callers))
+            late_at = trigger.made + NO_BUILD_KNOWN
             if verdict.light is Light.RED:
-                return _Hold(verdict.why, aloud=True)
+                return _Hold(verdict.why, with_card=True)
             if verdict.light is Light.WAITS:
-                late = verdict.unheard and self._clock.now() >= unheard
-                return _Hold(verdict.why, aloud=late, until=unheard if verdict.unheard and not late else inf)
-        if number := await self._store.read(lambda tables: _on_its_way(tables, wish)):
-            return _Hold(f"#{number} is about to deploy it", aloud=False)
-        refusal = await self._refusal(wish)
-        return _Hold(refusal.why, aloud=True, until=refusal.until or inf) if refusal.why else None
+                late = verdict.unreported and self._clock.now() >= late_at
+                return _Hold(verdict.why, with_card=late, until=late_at if verdict.unreported and not late else inf)
+        if number := await self._store.read(lambda tables: _on_its_way(tables, trigger)):
+            return _Hold(f"#{number} is about to deploy it", with_card=False)
+        refusal = await self._refusal(trigger)
+        return _Hold(refusal.why, with_card=True, until=refusal.until or inf) if refusal.why else None
 
-    async def _ask_for(self, app: App, wish: Trigger) -> float:
+    async def _ask_for(self, app: App, trigger: Trigger) -> float:
         """Send the command as `deploybot`. If it leads to no deployment, post the reason and retry later."""
-        tried = replace(wish, tries=wish.tries + 1)
+        tried = replace(trigger, tries=trigger.tries + 1)
         await self._put(app, tried)
-        log.info("%s/%s: %s", wish.app, wish.environment, wish.command)
+        log.info("%s/%s: %s", trigger.app, trigger.environment, trigger.command)
         card = await self._handle(_incoming(tried, self._clock.now()), _silence)
-        kept = await self._store.read(lambda tables: tables.wishes.get(wish.number))
+        kept = await self._store.read(lambda tables: tables.triggers.get(trigger.number))
         if kept is None or kept.state is not TriggerState.OPEN:
             if kept is not None and kept.shown:
                 await self._put(app, kept)
             return inf
         why = " ".join(filter(None, (card.title, card.text))) if card else "The command got no answer."
         again = self._clock.now() + _RETRY.after(tried.tries)
-        await self._put(app, replace(kept, problem=why, next_at=again), aloud=True)
+        await self._put(app, replace(kept, problem=why, next_at=again), with_card=True)
         return again
 
 
-def _incoming(wish: Trigger, now: float) -> Incoming:
+def _incoming(trigger: Trigger, now: float) -> Incoming:
     """Return the command as a message. Each try has its own id, so a try that was interrupted can be repeated."""
     return Incoming(
         identity=AUTO,
-        place=Place(AUTO.platform, f"{wish.app}/{wish.environment}", private=True),
-        text=f"{wish.command} because {wish.why}",
-        id=f"{wish.number}.{wish.tries}",
+        place=Place(AUTO.platform, f"{trigger.app}/{trigger.environment}", private=True),
+        text=f"{trigger.command} because {trigger.why}",
+        id=f"{trigger.number}.{trigger.tries}",
         at=now,
         name=AUTO.user,
-        wish=wish.number,
+        trigger=trigger.number,
     )
 
 
@@ -152,35 +152,37 @@ async def _silence(card: Card) -> None:
     del card
 
 
-def _settled(tables: Tables, environment: Environment | None, wish: Trigger) -> Trigger | None:
+def _settled(tables: Tables, environment: Environment | None, trigger: Trigger) -> Trigger | None:
     """Return the trigger in its final state (or ASKED), or None if it still has to be deployed automatically."""
-    if wish.state.ended:
-        return wish
+    if trigger.state.ended:
+        return trigger
     if environment is None or environment.auto is None:
-        return replace(wish, state=TriggerState.LEFT, problem="`auto` in bot.toml no longer deploys there")
-    if number := tables.wishes.once(wish.app, wish.environment, wish.release):
-        return replace(wish, state=TriggerState.LEFT, problem=f"It was already deployed automatically, as #{number}")
-    if _runs(tables, environment, wish):
-        return replace(wish, state=TriggerState.DONE, problem="")
-    return replace(wish, state=TriggerState.ASKED, problem="") if environment.auto.ask else None
+        return replace(trigger, state=TriggerState.LEFT, problem="`auto` in bot.toml no longer deploys there")
+    if number := tables.triggers.deployment_of(trigger.app, trigger.environment, trigger.release):
+        return replace(trigger, state=TriggerState.LEFT, problem=f"It was already deployed automatically, as #{number}")
+    if _runs(tables, environment, trigger):
+        return replace(trigger, state=TriggerState.DONE, problem="")
+    return replace(trigger, state=TriggerState.ASKED, problem="") if environment.auto.ask else None
 
 
-def _runs(tables: Tables, environment: Environment, wish: Trigger) -> bool:
+def _runs(tables: Tables, environment: Environment, trigger: Trigger) -> bool:
     """Return whether the release already runs healthy on all servers, for example deployed by a person."""
-    rows = {row.server: row for row in tables.running.get(wish.app, wish.environment) if row.healthy}
+    rows = {row.server: row for row in tables.running.get(trigger.app, trigger.environment) if row.healthy}
     runs = [rows[server].release for server in environment.servers if server in rows]
-    return bool(runs) and len(runs) == len(environment.servers) and all(_is_wanted(wish, one) for one in runs)
+    return bool(runs) and len(runs) == len(environment.servers) and all(_is_wanted(trigger, one) for one in runs)
 
 
-def _on_its_way(tables: Tables, wish: Trigger) -> int:
+def _on_its_way(tables: Tables, trigger: Trigger) -> int:
     """Return the number of an open deployment of the same release, or 0 if there is none or it is being cancelled."""
     for one in tables.deployments.open():
-        here = (one.plan.app, one.plan.environment) == (wish.app, wish.environment)
-        if here and _is_wanted(wish, one.plan.release):
+        here = (one.plan.app, one.plan.environment) == (trigger.app, trigger.environment)
+        if here and _is_wanted(trigger, one.plan.release):
             return 0 if one.cancel_by else one.number
     return 0
 
 
-def _is_wanted(wish: Trigger, release: Release) -> bool:
+def _is_wanted(trigger: Trigger, release: Release) -> bool:
     """Return whether a release is what a trigger deploys."""
-    return images_text(release.images) == wish.release if wish.source == IMAGES else release.is_from(wish.release)
+    return (
+        images_text(release.images) == trigger.release if trigger.source == IMAGES else release.is_from(trigger.release)
+    )

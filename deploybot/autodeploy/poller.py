@@ -27,7 +27,7 @@ LOOK_WITHIN = 1800.0
 RETRY = Backoff(10.0, 3600.0)
 REST = 0.5
 LONG = 900.0
-_TOLD = "trouble told"
+_REPORTED = "trouble reported"
 
 
 @dataclass(slots=True)
@@ -92,51 +92,51 @@ class Poller:
         try:
             async with self._few, asyncio.timeout(LOOK_WITHIN):
                 due = await look(one.app)
-            await self._well(one)
+            await self._succeeded(one)
         except (DeploybotError, TimeoutError) as problem:
             log.warning("%s could not be checked: %s", one.app.name, problem)
-            return await self._ill(one, problem)
+            return await self._failed(one, problem)
         except Exception as problem:
             log.exception("checking %s failed", one.app.name)
-            return await self._ill(one, problem)
+            return await self._failed(one, problem)
         return min(self._spread(one.app.poll), due)
 
-    async def _well(self, one: _Watched) -> None:
+    async def _succeeded(self, one: _Watched) -> None:
         """Record a successful check. If the failure was reported, perhaps before a restart, report that it is over."""
         if one.failures or not one.known:
-            await self._store.write(lambda tables: self._tell_well(tables, one.app))
+            await self._store.write(lambda tables: self._report_recovery(tables, one.app))
         one.failures, one.since, one.known = 0, 0.0, True
 
-    def _tell_well(self, tables: Tables, app: App) -> None:
-        if _TOLD in tables.wishes.considered(app.name, ""):
-            tables.wishes.forget(app.name, "", _TOLD)
-            self._book.say(tables, app, trouble_card(app.name, ""))
+    def _report_recovery(self, tables: Tables, app: App) -> None:
+        if _REPORTED in tables.triggers.considered(app.name, ""):
+            tables.triggers.forget(app.name, "", _REPORTED)
+            self._book.post(tables, app, trouble_card(app.name, ""))
 
-    async def _ill(self, one: _Watched, problem: Exception) -> float:
+    async def _failed(self, one: _Watched, problem: Exception) -> float:
         """Record a failed check and return the seconds to wait. Report the failure once if it goes on for long."""
         now = self._clock.now()
         one.failures, one.since = one.failures + 1, one.since or now
         if now - one.since >= LONG:
-            await self._tell_ill(one.app, problem)
+            await self._report_problem(one.app, problem)
         return max(self._spread(RETRY.after(one.failures)), requested_pause(problem))
 
     def _spread(self, seconds: float) -> float:
         """Return a pause that is longer or shorter by up to a tenth, so that apps are not checked at the same time."""
         return seconds * (1 + SPREAD * (2 * self._jitter() - 1))
 
-    async def _tell_ill(self, app: App, problem: Exception) -> None:
+    async def _report_problem(self, app: App, problem: Exception) -> None:
         ours = isinstance(problem, DeploybotError)
         why = (
             str(problem) if ours else "no answer in time" if isinstance(problem, TimeoutError) else "see the bot's log"
         )
-        cure = str(getattr(problem, "hint", ""))
+        fix = str(getattr(problem, "hint", ""))
 
-        def tell(tables: Tables) -> None:
-            if _TOLD not in tables.wishes.considered(app.name, ""):
-                tables.wishes.consider(app.name, "", _TOLD, why)
-                self._book.say(tables, app, trouble_card(app.name, why, cure))
+        def report(tables: Tables) -> None:
+            if _REPORTED not in tables.triggers.considered(app.name, ""):
+                tables.triggers.consider(app.name, "", _REPORTED, why)
+                self._book.post(tables, app, trouble_card(app.name, why, fix))
 
         try:
-            await self._store.write(tell)
+            await self._store.write(report)
         except StoreError as trouble:
             log.error("could not report that %s cannot be checked: %s", app.name, trouble)  # noqa: TRY400  the message has all that is needed

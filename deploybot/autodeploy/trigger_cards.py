@@ -20,7 +20,7 @@ _TITLES = {
 _TONES = {TriggerState.OPEN: Tone.WARN, TriggerState.LEFT: Tone.WARN}
 
 
-def wish_key(number: int) -> str:
+def trigger_key(number: int) -> str:
     """Return the key of a trigger's card."""
     return f"event:auto:{number}"
 
@@ -30,29 +30,33 @@ def trouble_key(app: str) -> str:
     return f"event:auto-watch:{app}"
 
 
-def wish_card(wish: Trigger) -> Card:
+def trigger_card(trigger: Trigger) -> Card:
     """Return the card of a trigger: why it waits or was left, and a button to deploy it by hand where useful."""
-    by_hand = wish.state in {TriggerState.OPEN, TriggerState.ASKED, TriggerState.LEFT} and bool(
-        wish.ref or not wish.commit
+    by_hand = trigger.state in {TriggerState.OPEN, TriggerState.ASKED, TriggerState.LEFT} and bool(
+        trigger.ref or not trigger.commit
     )
-    said = f"It is #{wish.deployment}; its card shows the progress." if wish.deployment else sentence(wish.problem)
+    text = (
+        f"It is #{trigger.deployment}; its card shows the progress."
+        if trigger.deployment
+        else sentence(trigger.problem)
+    )
     return Card(
-        key=wish_key(wish.number),
-        title=f"{wish.app}/{wish.environment}: {wish.why} {_TITLES[wish.state]}",
-        text=said,
-        lines=(Line("release", shown(wish)),) if shown(wish) else (),
-        buttons=(Button(f"Deploy to {wish.environment}", wish.command),) if by_hand else (),
-        tone=_TONES.get(wish.state, Tone.PLAIN),
-        final=wish.state.ended,
+        key=trigger_key(trigger.number),
+        title=f"{trigger.app}/{trigger.environment}: {trigger.why} {_TITLES[trigger.state]}",
+        text=text,
+        lines=(Line("release", shown(trigger)),) if shown(trigger) else (),
+        buttons=(Button(f"Deploy to {trigger.environment}", trigger.command),) if by_hand else (),
+        tone=_TONES.get(trigger.state, Tone.PLAIN),
+        final=trigger.state.ended,
     )
 
 
-def shown(wish: Trigger) -> str:
+def shown(trigger: Trigger) -> str:
     """Return the release for people: the short commit, or the first digits of an image's digest."""
-    return wish.commit[:10] if wish.ref == wish.commit else wish.ref[:17]
+    return trigger.commit[:10] if trigger.ref == trigger.commit else trigger.ref[:17]
 
 
-def trouble_card(app: str, why: str, cure: str = "") -> Card:
+def trouble_card(app: str, why: str, fix: str = "") -> Card:
     """Return the card for an app that could not be checked for a long time. An empty `why` means it works again."""
     if not why:
         return Card(key=trouble_key(app), title=f"{app} can be checked for changes again.", tone=Tone.GOOD)
@@ -60,7 +64,7 @@ def trouble_card(app: str, why: str, cure: str = "") -> Card:
         key=trouble_key(app),
         title=f"{app} cannot be checked for changes.",
         text=sentence(why),
-        hint=cure,
+        hint=fix,
         tone=Tone.BAD,
         final=False,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from deploybot.autodeploy.trigger_cards import wish_card
+from deploybot.autodeploy.trigger_cards import trigger_card
 from deploybot.card import Card
 from deploybot.domain import Place, Trigger
 from deploybot.ports import Clock, Tables
@@ -20,16 +20,16 @@ class TriggerBook:
         self._clock = clock
         self._places = places
 
-    def put(self, tables: Tables, app: App, wish: Trigger, *, aloud: bool = False) -> Trigger:
-        """Store a trigger. Post its card if it already has one, or if `aloud` asks for one."""
-        said = aloud or bool(wish.shown)
-        kept = replace(wish, shown=wish.state.value if said else "")
-        tables.wishes.put(kept)
-        if said:
-            self.say(tables, app, wish_card(kept))
+    def put(self, tables: Tables, app: App, trigger: Trigger, *, with_card: bool = False) -> Trigger:
+        """Store a trigger. Post its card if it already has one, or if `with_card` asks for one."""
+        posted = with_card or bool(trigger.shown)
+        kept = replace(trigger, shown=trigger.state.value if posted else "")
+        tables.triggers.put(kept)
+        if posted:
+            self.post(tables, app, trigger_card(kept))
         return kept
 
-    def say(self, tables: Tables, app: App, card: Card) -> None:
+    def post(self, tables: Tables, app: App, card: Card) -> None:
         """Post a card to the channels of an app."""
         for place in self._places(app):
             tables.outbox.put(place, card, self._clock.now())

@@ -59,7 +59,7 @@ class Sent:
 class Nobody:
     """`ports.EventListener` that makes nothing of anything."""
 
-    async def hear(self, app: App, event: Event, delivery: str) -> str:
+    async def handle_event(self, app: App, event: Event, delivery: str) -> str:
         """Say for whom it would have been."""
         del event, delivery
         return f"received for {app.name}"

@@ -54,7 +54,7 @@ def in_the_way(tables: Tables, plan: Plan) -> tuple[Deployment, ...]:
     return tuple(
         one
         for one in tables.deployments.open()
-        if one.wish and (one.plan.app, one.plan.environment) == place
+        if one.trigger and (one.plan.app, one.plan.environment) == place
         if one.state is State.WAITING and not one.cancel_by
     )
 

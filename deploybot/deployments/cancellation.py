@@ -51,11 +51,11 @@ class CancellationWatch:
 
     async def _race(self, work: Coroutine[object, object, T], within: float | None) -> list[T]:
         """Return the result of some work as the only item of a list, or an empty list if it did not end in time."""
-        task, wish = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
+        task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
         try:
-            await asyncio.wait({task, wish}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, stopped}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
             return [task.result()] if task.done() else []
         finally:
             task.cancel()
-            wish.cancel()
-            await asyncio.gather(task, wish, return_exceptions=True)
+            stopped.cancel()
+            await asyncio.gather(task, stopped, return_exceptions=True)

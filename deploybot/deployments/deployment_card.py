@@ -240,9 +240,9 @@ def _end(deployment: Deployment) -> Iterator[str]:
 def _asked(deployment: Deployment, asked: Request | None, room: _Room) -> Iterator[str]:
     """Yield who asks for approvals, and why. For anything else the footer names the requester."""
     because = f"because {short(deployment.reason, room.reason)}" if deployment.reason else ""
-    if asked is not None and not deployment.wish:
+    if asked is not None and not deployment.trigger:
         yield f"{deployment.requester_name} asks: {because}" if because else f"{deployment.requester_name} asks"
-    elif because and not deployment.wish:
+    elif because and not deployment.trigger:
         yield because
 
 
@@ -261,7 +261,7 @@ def _all_warnings(plan: Plan, asked: Request | None) -> list[str]:
 
 def _long(deployment: Deployment, asked: Request | None) -> Iterator[Line]:
     """Yield in full the texts that the card may have cut."""
-    if deployment.reason and (not deployment.wish or len(deployment.reason) > _ROOMY.reason):
+    if deployment.reason and (not deployment.trigger or len(deployment.reason) > _ROOMY.reason):
         yield Line("reason", deployment.reason)
     if len(deployment.outcome) > OUTCOME_LONGEST:
         yield Line("outcome", deployment.outcome)
@@ -355,9 +355,9 @@ def _way_back(deployment: Deployment, steps: Sequence[StepRow]) -> Iterator[Butt
 
 
 def _footer(deployment: Deployment, request: Request | None, *, named: bool) -> str:
-    if request is not None and deployment.awaits_approval and not deployment.cancel_by and not deployment.wish:
+    if request is not None and deployment.awaits_approval and not deployment.cancel_by and not deployment.trigger:
         return state_line(deployment, request, named=named)
-    why = f": {short(deployment.reason, _ROOMY.reason)}" if deployment.wish and deployment.reason else ""
+    why = f": {short(deployment.reason, _ROOMY.reason)}" if deployment.trigger and deployment.reason else ""
     parts = [f"by {deployment.requester_name}{why}"]
     if request is not None and deployment.awaits_approval and not deployment.cancel_by:
         return "; ".join([*parts, state_line(deployment, request, named=named)])

@@ -44,9 +44,9 @@ class _Asked:
     glass: bool = False
 
     @property
-    def wish(self) -> int:
+    def trigger(self) -> int:
         """Return the number of the trigger that caused it; 0 if a person asked."""
-        return self.ctx.incoming.wish
+        return self.ctx.incoming.trigger
 
 
 class DeploymentEngine:
@@ -267,21 +267,21 @@ class DeploymentEngine:
         plan, request = asked.plan, asked.request
         question = self._questions.may_request(tables, asked.person.id, plan, glass=asked.glass)
         self._questions.insist(question)
-        older = in_the_way(tables, plan) if asked.wish else ()
+        older = in_the_way(tables, plan) if asked.trigger else ()
         deployment = tables.deployments.add(
             plan,
             requester=asked.person,
             reason=asked.ctx.reason,
-            place=None if asked.wish else asked.ctx.incoming.place,
+            place=None if asked.trigger else asked.ctx.incoming.place,
             now=asked.now,
             not_before=asked.not_before,
             needs_approval=request is not None,
-            wish=asked.wish,
+            trigger=asked.trigger,
             skipped=skipped_by(older),
             glass=glass_text(question) if asked.glass else "",
         )
-        if asked.wish:
-            tables.wishes.fulfil(asked.wish, deployment.number)
+        if asked.trigger:
+            tables.triggers.mark_deployed(asked.trigger, deployment.number)
         for one in older:
             self.queue.replace(tables, one.number, deployment.number)
         if request is not None:

@@ -30,15 +30,15 @@ _NOREPLY = (
 )
 
 
-def brought_by(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
+def originators_of(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
     """Return the people who caused an automatic deployment; empty if a person requested it."""
-    wish = _wish(tables, deployment)
-    if wish is None:
+    trigger = _trigger(tables, deployment)
+    if trigger is None:
         return ()
     plan = deployment.plan
     digests = (pin.digest for pin in plan.release.images)
-    whats = dict.fromkeys(filter(None, (plan.release.code, wish.source, *digests, *_keys(wish, plan))))
-    people = (_person(tables.people, author) for author in tables.wishes.brought(wish.app, whats))
+    whats = dict.fromkeys(filter(None, (plan.release.code, trigger.source, *digests, *_keys(trigger, plan))))
+    people = (_person(tables.people, author) for author in tables.triggers.authors(trigger.app, whats))
     return tuple(dict.fromkeys(number for number in people if number is not None))
 
 
@@ -48,11 +48,11 @@ def unknown_cause(tables: Tables, deployment: Deployment) -> str:
     Only a webhook about this exact commit on this exact branch or tag, or about this exact image under its tag, counts.
     A person who pushed the same commit elsewhere did not cause it here.
     """
-    wish = _wish(tables, deployment)
-    if wish is None:
+    trigger = _trigger(tables, deployment)
+    if trigger is None:
         return ""
-    told = [tables.wishes.brought(wish.app, (key,)) for key in _keys(wish, deployment.plan)]
-    published = tables.wishes.brought(wish.app, (wish.source,))
+    told = [tables.triggers.authors(trigger.app, (key,)) for key in _keys(trigger, deployment.plan)]
+    published = tables.triggers.authors(trigger.app, (trigger.source,))
     everybody = (*published, *(author for authors in told for author in authors))
     strangers = [author.name for author in everybody if _person(tables.people, author) is None]
     if strangers:
@@ -77,14 +77,14 @@ def _is_new(changes: Changes) -> bool:
     return not changes.known or changes.total > 0
 
 
-def _wish(tables: Tables, deployment: Deployment) -> Trigger | None:
-    return tables.wishes.get(deployment.wish)  # there is no trigger 0
+def _trigger(tables: Tables, deployment: Deployment) -> Trigger | None:
+    return tables.triggers.get(deployment.trigger)  # there is no trigger 0
 
 
-def _keys(wish: Trigger, plan: Plan) -> Iterator[str]:
+def _keys(trigger: Trigger, plan: Plan) -> Iterator[str]:
     """Yield the keys of the records that show who caused it; each has to exist."""
-    if wish.source != _IMAGES:
-        yield ref_key(wish.source, plan.release.code or "")  # no webhook reports a push without a commit
+    if trigger.source != _IMAGES:
+        yield ref_key(trigger.source, plan.release.code or "")  # no webhook reports a push without a commit
         return
     before = {pin.digest for part in plan.servers if part.replaces for pin in part.replaces.images}
     yield from (image_key(pin.image, pin.tag, pin.digest) for pin in plan.release.images if pin.digest not in before)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deploybot.deployments.auto_targets import auto_text, grants_of, is_used
-from deploybot.deployments.originators import authors_of, brought_by, unknown_cause
+from deploybot.deployments.originators import authors_of, originators_of, unknown_cause
 from deploybot.domain import (
     AUTO,
     EVERY,
@@ -230,7 +230,7 @@ def _asked(tables: Tables, request: Request | None, place: Environment | None) -
     return AskedBy(
         requester=deployment.requester,
         approved=given,
-        brought=brought_by(tables, deployment),
+        originators=originators_of(tables, deployment),
         unknown=unknown,
         authors=authors,
         number=deployment.number,

@@ -127,13 +127,13 @@ class DeploymentRunner:
         inner = CancellationWatch()
         if stop.why is not None:
             inner.set(stop.why)
-        wish = asyncio.ensure_future(stop.pass_on(inner))
+        stopping = asyncio.ensure_future(stop.pass_on(inner))
         parts_of_work = [self._one(work, deployment, part, inner) for part in parts]
         try:
             results = await asyncio.gather(*parts_of_work, return_exceptions=True)
         finally:
-            wish.cancel()
-            await asyncio.gather(wish, return_exceptions=True)
+            stopping.cancel()
+            await asyncio.gather(stopping, return_exceptions=True)
         for problem in _worst_first(results, inner.why):
             raise problem
 

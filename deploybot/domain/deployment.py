@@ -39,8 +39,8 @@ class Deployment:
 
     `not_before` is the scheduled start, 0.0 if none was given. `cancel_by` is the person who asked to cancel, or empty.
     `outcome` is a sentence about the end, `tail` the last masked lines of the failed output. `approved` is the time at
-    which it had all approvals that it needs. `verdict` is how its request ended if it was never started. `wish` is the
-    number of its trigger if no person asked for it. `skipped` are the numbers of the deployments that it replaced,
+    which it had all approvals that it needs. `verdict` is how its request ended if it was never started. `trigger` is
+    the number of its trigger if no person asked for it. `skipped` are the numbers of the deployments that it replaced,
     `replaced_by` is the number of the one that replaced it, or 0. `glass` names the rules that break glass bypassed, or
     is `nothing` if none was in the way. It is empty for all other deployments.
     """
@@ -62,7 +62,7 @@ class Deployment:
     needs_approval: bool = False
     approved: float = 0.0
     verdict: RequestVerdict = RequestVerdict.NONE
-    wish: int = 0
+    trigger: int = 0
     skipped: tuple[int, ...] = ()
     replaced_by: int = 0
     glass: str = ""

@@ -39,12 +39,12 @@ class Light(enum.StrEnum):
 class BuildVerdict:
     """The result of the builds and the reason, for people.
 
-    `unheard` is True if nothing is known of a required build.
+    `unreported` is True if nothing is known of a required build.
     """
 
     light: Light
     why: str = ""
-    unheard: bool = False
+    unreported: bool = False
 
 
 GREEN: Final = BuildVerdict(Light.GREEN)
@@ -214,7 +214,7 @@ def judge_all(builds: Sequence[Build], ref: str) -> BuildVerdict:
     verdict = stands(counted(builds, ref))
     if standing(builds, ref):
         return verdict
-    return replace(verdict, why=f"{verdict.why}{_only_forks(builds)}", unheard=True)
+    return replace(verdict, why=f"{verdict.why}{_only_forks(builds)}", unreported=True)
 
 
 def stands(found: Sequence[Build]) -> BuildVerdict:
@@ -236,7 +236,7 @@ def judge_named(checks: Sequence[Check], builds: Sequence[Build], ref: str) -> B
     if bad := [one for one in every if one.state in {*_BAD, BuildState.SKIPPED}]:
         return BuildVerdict(Light.RED, f"What is asked for is not green: {_listed(bad)}")
     if missing := [check for check, runs in found.items() if not runs]:
-        return BuildVerdict(Light.WAITS, " ".join(_unknown(check, builds) for check in missing), unheard=True)
+        return BuildVerdict(Light.WAITS, " ".join(_unknown(check, builds) for check in missing), unreported=True)
     if busy := [one for one in every if not one.state.ended]:
         return BuildVerdict(Light.WAITS, f"What is asked for has not ended: {_listed(busy)}")
     return GREEN

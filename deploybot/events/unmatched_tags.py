@@ -41,18 +41,18 @@ class UnfitTags:
         self._store = store
         self._board = board
 
-    async def hear(self, app: App, event: Event, delivery: str) -> str:
+    async def handle_event(self, app: App, event: Event, delivery: str) -> str:
         """Check one event. Raises StoreError."""
-        return (await self.hear_all(app, [(event, delivery)]))[0]
+        return (await self.handle_events(app, [(event, delivery)]))[0]
 
-    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+    async def handle_events(self, app: App, events: Sequence[tuple[Event, str]]) -> Sequence[str]:
         """Check several events in one transaction."""
-        pushed = [one for event, _ in heard for one in _pushed(app, event)]
+        pushed = [one for event, _ in events for one in _pushed(app, event)]
         if pushed:
-            await self._store.write(lambda tables: self._tell(tables, app, pushed))
-        return ["" for _ in heard]
+            await self._store.write(lambda tables: self._notify(tables, app, pushed))
+        return ["" for _ in events]
 
-    def _tell(self, tables: Tables, app: App, pushed: Sequence[_Pushed]) -> None:
+    def _notify(self, tables: Tables, app: App, pushed: Sequence[_Pushed]) -> None:
         # Fitting tags come first: a delivery may contain both kinds.
         for one in sorted(pushed, key=lambda one: not one.fits):
             key = one.key(app.name)

@@ -59,8 +59,8 @@ class _Commit:
         """Return the builds to show. A check suite is shown only if its state is not also that of other builds."""
         suites = [one for one in self.builds if one.whole and not one.number]
         others = [one for one in self.builds if one not in suites]
-        told = {BuildState.PASSED, BuildState.SKIPPED, *(one.state for one in others)} if others else set()
-        shown = (*others, *(one for one in suites if one.state not in told))
+        seen = {BuildState.PASSED, BuildState.SKIPPED, *(one.state for one in others)} if others else set()
+        shown = (*others, *(one for one in suites if one.state not in seen))
         return [(self.known[one.sender, one.key], one) for one in shown]
 
 
@@ -74,11 +74,11 @@ def build_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
     builds = [event for _, event in shown]
     mood, word = _mood(commit, builds)
     where = one_line(commit.ref or latest.name, REF)
-    told = sorted(shown, key=lambda one: (_ORDER.index(one[1].state), one[1].name, one[0].part))
-    lines = [_line(scene, part, build, commit.ref) for part, build in told[:_SHOWN]]
-    if len(told) > _SHOWN:
-        lines.append(Line(f"… and {len(told) - _SHOWN} more", _counts(build for _, build in told[_SHOWN:])))
-    behind = overtaken(scene, latest.branch, latest.commit, min(part.heard for part in parts))
+    ordered = sorted(shown, key=lambda one: (_ORDER.index(one[1].state), one[1].name, one[0].part))
+    lines = [_line(scene, part, build, commit.ref) for part, build in ordered[:_SHOWN]]
+    if len(ordered) > _SHOWN:
+        lines.append(Line(f"… and {len(ordered) - _SHOWN} more", _counts(build for _, build in ordered[_SHOWN:])))
+    behind = overtaken(scene, latest.branch, latest.commit, min(part.arrived_at for part in parts))
     good = mood is Mood.GOOD and not behind and not is_foreign(commit.ref)
     place = {"branch": latest.branch, "tag": latest.tag}
     card = Card(
@@ -111,8 +111,8 @@ def _commit(scene: Scene, parts: Sequence[EventPart]) -> _Commit:
     known = {(one.sender, one.key): part for part, one in _builds(every)}
     builds = [one for _, one in _builds(every)]
     found = () if alone else counted(builds, ref)
-    heard = [replace(one, branch="", tag="", fork=False) for _, one in _builds(parts)]
-    return _Commit(latest, ref, known, found or counted(heard, ""), counts=alone or bool(found))
+    here = [replace(one, branch="", tag="", fork=False) for _, one in _builds(parts)]
+    return _Commit(latest, ref, known, found or counted(here, ""), counts=alone or bool(found))
 
 
 def _builds(parts: Iterable[EventPart]) -> list[tuple[EventPart, Build]]:
@@ -166,8 +166,8 @@ def _line(scene: Scene, part: EventPart, build: Build, ref: str) -> Line:
         words[0] += f": {shown}" + (", …" if len(build.failed) > _FAILED_SHOWN else "")
     if build.attempt > 1:
         words.append(f"attempt {build.attempt}")
-    if told := _streak(scene, part, build):
-        words.append(told)
+    if streak := _streak(scene, part, build):
+        words.append(streak)
     if (elsewhere := build.branch or build.tag) not in {"", ref}:
         words.append(f"on {one_line(elsewhere, REF)}")
     return Line(_name(build), "; ".join(words), _TONES[build.state], page(build.url))
@@ -200,7 +200,7 @@ def _streak(scene: Scene, part: EventPart, build: Build) -> str:
         times = f"{LOOK_BACK} times or more" if many else f"{nth(streak.failures + 1)} time"
         return f"still failing, {times}, since {moment(streak.since, scene.zone)}"
     if build.state is BuildState.PASSED:
-        lasted = show_duration(max(ended(build, part.heard) - streak.since, 0.0))
+        lasted = show_duration(max(ended(build, part.arrived_at) - streak.since, 0.0))
         return f"green again after {count(streak.failures, 'failure')}, {lasted}"
     return ""
 

@@ -24,7 +24,7 @@ def push_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
     part = parts[0]
     push = part.event
     assert isinstance(push, Push)  # noqa: S101  a thing of this kind holds pushes
-    behind = bool(push.after) and overtaken(scene, push.branch, push.after, part.heard)
+    behind = bool(push.after) and overtaken(scene, push.branch, push.after, part.arrived_at)
     card = Card(
         title=_push_title(push, who(push.by, scene.persons)),
         text="! The branch was rewritten: commits that were there are gone." if push.forced and push.after else "",

@@ -161,5 +161,5 @@ def kept(event: Event) -> Event:
 
 def _id(*parts: str) -> str:
     """Return a short digest of any texts."""
-    told = "\0".join(parts).encode("utf-8", "surrogatepass")
-    return hashlib.sha256(told).hexdigest()[:24]
+    content = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()[:24]

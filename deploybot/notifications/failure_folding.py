@@ -44,13 +44,13 @@ def before(part: EventPart, series: Iterable[EventPart]) -> Streak:
         known = True
         if event.state is BuildState.PASSED:
             break
-        failures, since = failures + 1, ended(event, one.heard)
+        failures, since = failures + 1, ended(event, one.arrived_at)
     return Streak(failures, since, known)
 
 
-def ended(event: Build, heard: float) -> float:
+def ended(event: Build, arrived_at: float) -> float:
     """Return when a build ended, or the best known time for that."""
-    return event.finished or event.at or event.started or heard
+    return event.finished or event.at or event.started or arrived_at
 
 
 def overtaken(scene: Scene, branch: str, commit: str, since: float) -> bool:
@@ -66,4 +66,4 @@ def overtaken(scene: Scene, branch: str, commit: str, since: float) -> bool:
     heads = [pair for pair in pushes if pair[1].after not in left] or pushes
     newest, head = max(heads, key=lambda pair: (pair[0].position, pair[0].thing))
     known = any(event.after.lower() == commit.lower() for _, event in pushes)
-    return head.after.lower() != commit.lower() and (known or newest.heard > since)
+    return head.after.lower() != commit.lower() and (known or newest.arrived_at > since)

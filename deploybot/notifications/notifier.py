@@ -53,7 +53,7 @@ from deploybot.notifications.event_text import full_sha
 from deploybot.notifications.failure_folding import LOOK_BACK, PUSHES
 from deploybot.notifications.quiet_hours import FOLDED_FROM, Quiet, digest_card
 from deploybot.notifications.storms import Batch, close_storms, folded, listed, put_storm, storm_for, stream_of
-from deploybot.ports import Clock, EventPart, EventPlace, Store, Tables, TextRedactor
+from deploybot.ports import Clock, EventPart, Notification, Store, Tables, TextRedactor
 from deploybot.settings import App, Settings
 
 LONG_PAST: Final = 1800.0
@@ -85,35 +85,35 @@ class Notifier:
 
     async def run(self) -> None:
         """Post waiting notifications when quiet hours are over. Run until cancelled."""
-        await Quiet(self._store, self._clock, self.say_due, self._waiting).run()
+        await Quiet(self._store, self._clock, self.post_due, self._waiting).run()
 
-    async def hear(self, app: App, event: Event, delivery: str) -> str:
+    async def handle_event(self, app: App, event: Event, delivery: str) -> str:
         """Post an event once. Return a sentence about the result. Raises StoreError."""
-        return (await self.hear_all(app, [(event, delivery)]))[0]
+        return (await self.handle_events(app, [(event, delivery)]))[0]
 
-    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
-        """Handle several events like `hear`, in one transaction."""
-        said, waits = await self._store.write(lambda tables: self._hear_all(tables, app, heard))
+    async def handle_events(self, app: App, events: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        """Handle several events like `handle_event`, in one transaction."""
+        results, waits = await self._store.write(lambda tables: self._handle_all(tables, app, events))
         if waits:
             self._waiting.set()
-        return said
+        return results
 
-    def _hear_all(self, tables: Tables, app: App, heard: Sequence[tuple[Event, str]]) -> tuple[list[str], bool]:
+    def _handle_all(self, tables: Tables, app: App, events: Sequence[tuple[Event, str]]) -> tuple[list[str], bool]:
         """Post each event, then update once the other cards that they affect.
 
         Also return whether something waits to be posted later.
         """
         batch = Batch(self._clock.now())
-        said = [self._hear(tables, app, event, delivery, batch) for event, delivery in heard]
+        results = [self._handle(tables, app, event, delivery, batch) for event, delivery in events]
         self._begin_all(tables, batch)
         for thing in batch.beside:
-            self._retell(tables, app, thing, batch)
+            self._refresh(tables, app, thing, batch)
         for storm in batch.storms:
             put_storm(tables, storm, batch.now)
-        tables.told.forget(batch.now - KEPT)
-        return said, batch.waits
+        tables.events.forget(batch.now - KEPT)
+        return results, batch.waits
 
-    def _hear(self, tables: Tables, app: App, event: Event, delivery: str, batch: Batch) -> str:
+    def _handle(self, tables: Tables, app: App, event: Event, delivery: str, batch: Batch) -> str:
         """Store and post one event. Add other things that it affects to `batch`."""
         if isinstance(event, Ping):
             return "a ping: nothing to post"
@@ -130,9 +130,9 @@ class Notifier:
             return "nothing newer than what was posted"
         # Its position in its series depends on all that is known of it now.
         spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
-        tables.told.put(_part(app, spot, event, was.heard if was else now), now)
+        tables.events.put(_part(app, spot, event, was.arrived_at if was else now), now)
         batch.beside.update(dict.fromkeys(_beside(tables, app, spot, event)))
-        return self._tell(tables, app, spot.thing, batch)
+        return self._publish(tables, app, spot.thing, batch)
 
     def _masked(self, event: Event) -> Event:
         """Return the event with secrets masked in its text.
@@ -148,16 +148,16 @@ class Notifier:
             return replace(event, title=mask(event.title), text=mask(event.text))
         return replace(event, text=mask(event.text)) if isinstance(event, _WITH_TEXT) else event
 
-    def _tell(self, tables: Tables, app: App, thing: str, batch: Batch) -> str:
+    def _publish(self, tables: Tables, app: App, thing: str, batch: Batch) -> str:
         """Post or edit a thing's message in every channel where it belongs."""
-        parts = tables.told.parts(app.name, thing)
+        parts = tables.events.parts(app.name, thing)
         story, stream = self._story(tables, app, parts), stream_of(parts[0].event)
-        known = {one.place: one for one in tables.told.places(app.name, thing)}
+        known = {one.place: one for one in tables.events.notifications(app.name, thing)}
         wanted = self._wanted(app, story, batch.now)
         done: list[str] = []
         for place, hush in wanted.items():
-            row = known.get(place) or EventPlace(app=app.name, thing=thing, place=place)
-            done.append(self._say(tables, replace(row, stream=stream), story, batch, hush))
+            row = known.get(place) or Notification(app=app.name, thing=thing, place=place)
+            done.append(self._notify(tables, replace(row, stream=stream), story, batch, hush))
         done += [self._edit(tables, known[place], story, batch) for place in known.keys() - wanted.keys()]
         words = [word for word in done if word]
         return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "no channel wants it"
@@ -166,22 +166,22 @@ class Notifier:
         """Return the channels for a card, each with the seconds of quiet hours left there."""
         return places_for(app, story, self._homes, datetime.fromtimestamp(now, self._settings.bot.timezone))
 
-    def _say(self, tables: Tables, was: EventPlace, story: CardState, batch: Batch, hush: float) -> str:
+    def _notify(self, tables: Tables, was: Notification, story: CardState, batch: Batch, hush: float) -> str:
         """Notify one channel: with a new message, an edit, or a message after the quiet hours."""
-        told = was.messages or was.storm
-        late = told and _turned(was, story) and batch.now - was.said > LONG_PAST
+        posted = was.messages or was.storm
+        late = posted and _turned(was, story) and batch.now - was.posted_at > LONG_PAST
         begins = batch.begins(was)
-        if told and not was.due and not late and not begins:
+        if posted and not was.due and not late and not begins:
             return self._edit(tables, was, story, batch)
         if not hush or story.mood is Mood.BAD or begins:
             batch.begin(was, story)
-            return "said"
+            return "posted"
         self._edit(tables, was, story, batch)
-        tables.told.say(replace(_as_it_is(was, story), due=was.due or batch.now + hush))
+        tables.events.put_notification(replace(_as_it_is(was, story), due=was.due or batch.now + hush))
         batch.waits = True
         return _LATER
 
-    def _edit(self, tables: Tables, was: EventPlace, story: CardState, batch: Batch) -> str:
+    def _edit(self, tables: Tables, was: Notification, story: CardState, batch: Batch) -> str:
         """Update a thing's message in a channel, or its storm's message. Do nothing if it has neither."""
         if not was.messages and not was.storm:
             return ""
@@ -190,7 +190,7 @@ class Notifier:
         else:
             self._put(tables, was, story.card, batch.now)
         if (row := _as_it_is(was, story)) != was:
-            tables.told.say(row)
+            tables.events.put_notification(row)
         return "edited"
 
     def _begin_all(self, tables: Tables, batch: Batch) -> None:
@@ -208,36 +208,36 @@ class Notifier:
                     continue
                 if row.messages and not row.storm:
                     self._put(tables, row, replace(story.card, buttons=(), final=True), batch.now)
-                tables.told.say(folded(_as_it_is(row, story), story, storm, batch.now))
+                tables.events.put_notification(folded(_as_it_is(row, story), story, storm, batch.now))
 
-    def _begin(self, tables: Tables, was: EventPlace, story: CardState, now: float) -> None:
+    def _begin(self, tables: Tables, was: Notification, story: CardState, now: float) -> None:
         """Post a thing in a new message. Its earlier message keeps its state and loses its buttons."""
         if was.messages and not was.storm:
             self._put(tables, was, replace(story.card, buttons=(), final=True), now)
-        row = replace(was, messages=was.messages + 1, said=now, due=0.0, mood=_mood(was, story), storm=0)
-        tables.told.say(row)
+        row = replace(was, messages=was.messages + 1, posted_at=now, due=0.0, mood=_mood(was, story), storm=0)
+        tables.events.put_notification(row)
         self._put(tables, row, story.card, now)
 
-    def _put(self, tables: Tables, row: EventPlace, card: Card, now: float) -> None:
+    def _put(self, tables: Tables, row: Notification, card: Card, now: float) -> None:
         key = f"event:{row.app}:{row.thing}:{row.messages}"
         tables.outbox.put(row.place, replace(card, key=key, notification=True), now)
 
-    def _retell(self, tables: Tables, app: App, thing: str, batch: Batch) -> None:
+    def _refresh(self, tables: Tables, app: App, thing: str, batch: Batch) -> None:
         """Update a thing's messages after another event affected them."""
-        told = [one for one in tables.told.places(app.name, thing) if batch.now - one.said < _RECENT]
-        rows = [one for one in told if one.messages or one.storm]
-        parts = tables.told.parts(app.name, thing) if rows else ()
+        recent = [one for one in tables.events.notifications(app.name, thing) if batch.now - one.posted_at < _RECENT]
+        rows = [one for one in recent if one.messages or one.storm]
+        parts = tables.events.parts(app.name, thing) if rows else ()
         if parts:
             story = self._story(tables, app, parts)
             for row in rows:
-                self._retell_in(tables, row, story, batch)
+                self._refresh_one(tables, row, story, batch)
 
-    def _retell_in(self, tables: Tables, row: EventPlace, story: CardState, batch: Batch) -> None:
+    def _refresh_one(self, tables: Tables, row: Notification, story: CardState, batch: Batch) -> None:
         """Update one message. Whether the thing is good or bad does not change here."""
         if not row.storm:
             self._put(tables, row, story.card, batch.now)
         elif (line := listed(row.app, story)) != row.line:
-            tables.told.say(replace(row, line=line))
+            tables.events.put_notification(replace(row, line=line))
             batch.storms[row.storm] = None
 
     def deployed(self, tables: Tables, deployment: Deployment) -> None:
@@ -253,44 +253,44 @@ class Notifier:
         commits = filter(None, {one.code for one in (plan.release, *plan.replaced)})
         try:
             for commit in sorted(commits):
-                for thing in tables.told.about(app.name, commit, _ABOUT):
-                    self._retell(tables, app, thing, batch)
+                for thing in tables.events.about(app.name, commit, _ABOUT):
+                    self._refresh(tables, app, thing, batch)
             for storm in batch.storms:
                 put_storm(tables, storm, batch.now)
         except StoreError:
             log.exception("the notifications about what #%s deployed could not be updated", deployment.number)
 
-    def say_due(self, tables: Tables) -> float | None:
+    def post_due(self, tables: Tables) -> float | None:
         """Post notifications that waited for the end of quiet hours. Return when the next is due, or None."""
         now = self._clock.now()
         close_storms(tables, now)
-        waiting: dict[Place, list[EventPlace]] = {}
-        for row in tables.told.due(now):
+        waiting: dict[Place, list[Notification]] = {}
+        for row in tables.events.due(now):
             waiting.setdefault(row.place, []).append(row)
         for place, rows in waiting.items():
             self._make_up(tables, place, rows, now)
-        return tables.told.next_due()
+        return tables.events.next_due()
 
-    def _make_up(self, tables: Tables, place: Place, rows: Sequence[EventPlace], now: float) -> None:
+    def _make_up(self, tables: Tables, place: Place, rows: Sequence[Notification], now: float) -> None:
         """Post the notifications that waited for a channel, each in its current state. Many become one message."""
-        told: list[tuple[EventPlace, CardState]] = []
+        ready: list[tuple[Notification, CardState]] = []
         for row in rows:
-            app, parts = self._settings.apps.get(row.app), tables.told.parts(row.app, row.thing)
+            app, parts = self._settings.apps.get(row.app), tables.events.parts(row.app, row.thing)
             if app is None or not parts:
-                tables.told.say(replace(row, due=0.0))
+                tables.events.put_notification(replace(row, due=0.0))
                 continue
             story = self._story(tables, app, parts)
             if hush := self._wanted(app, story, now).get(place, 0.0):
-                tables.told.say(replace(row, due=now + hush))
+                tables.events.put_notification(replace(row, due=now + hush))
             else:
-                told.append((row, story))
-        if len(told) < FOLDED_FROM:
-            for row, story in told:
+                ready.append((row, story))
+        if len(ready) < FOLDED_FROM:
+            for row, story in ready:
                 self._begin(tables, row, story, now)
             return
-        for row, story in told:
-            tables.told.say(replace(row, due=0.0, said=now, mood=_mood(row, story)))
-        card = digest_card([(row.app, story.card) for row, story in told])
+        for row, story in ready:
+            tables.events.put_notification(replace(row, due=0.0, posted_at=now, mood=_mood(row, story)))
+        card = digest_card([(row.app, story.card) for row, story in ready])
         tables.outbox.put(place, replace(card, key=f"event:quiet:{int(now)}", notification=True), now)
 
     def _story(self, tables: Tables, app: App, parts: Sequence[EventPart]) -> CardState:
@@ -304,7 +304,7 @@ class Notifier:
         scene = Scene(
             app=app,
             persons=person,
-            series=lambda series, limit: tables.told.series(app.name, series, limit),
+            series=lambda series, limit: tables.events.series(app.name, series, limit),
             running=lambda environment: tables.running.get(app.name, environment),
             zone=self._settings.bot.timezone,
             builds=lambda commit: _builds_of(tables, app, commit),
@@ -316,12 +316,12 @@ class Notifier:
 
 def _builds_of(tables: Tables, app: App, commit: str) -> tuple[EventPart, ...]:
     """Return all builds of a commit, on any branch, in the order in which they were first reported."""
-    things = (one for one in tables.told.about(app.name, commit, _THINGS) if one.startswith("build:"))
-    parts = [part for thing in things for part in tables.told.parts(app.name, thing)]
-    return tuple(sorted(parts, key=lambda part: (part.heard, part.part)))
+    things = (one for one in tables.events.about(app.name, commit, _THINGS) if one.startswith("build:"))
+    parts = [part for thing in things for part in tables.events.parts(app.name, thing)]
+    return tuple(sorted(parts, key=lambda part: (part.arrived_at, part.part)))
 
 
-def _part(app: App, spot: EventPosition, event: Event, heard: float) -> EventPart:
+def _part(app: App, spot: EventPosition, event: Event, arrived_at: float) -> EventPart:
     return EventPart(
         app=app.name,
         thing=spot.thing,
@@ -330,7 +330,7 @@ def _part(app: App, spot: EventPosition, event: Event, heard: float) -> EventPar
         series=spot.series,
         position=spot.position,
         commit=commit_of(event),
-        heard=heard,
+        arrived_at=arrived_at,
     )
 
 
@@ -339,29 +339,29 @@ def _known(tables: Tables, app: App, spot: EventPosition) -> EventPart | None:
 
     A build may be reported before its commit is known. It is then a separate thing.
     """
-    thing = tables.told.thing_with(app.name, spot.part) if spot.thing.startswith("build:") else None
-    parts = tables.told.parts(app.name, thing or spot.thing)
+    thing = tables.events.thing_with(app.name, spot.part) if spot.thing.startswith("build:") else None
+    parts = tables.events.parts(app.name, thing or spot.thing)
     return next((one for one in parts if one.part == spot.part), None)
 
 
 def _mark(app: App, event: Event, delivery: str) -> str:
     """Return a digest that identifies one event of one delivery for one app."""
-    told = f"{app.name}\0{delivery}\0{event!r}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(told).hexdigest()
+    content = f"{app.name}\0{delivery}\0{event!r}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()
 
 
-def _mood(was: EventPlace, story: CardState) -> str:
+def _mood(was: Notification, story: CardState) -> str:
     """Return whether a thing is good or bad, or its last such state if it has not settled yet."""
     return story.mood.value if story.mood.settled else was.mood
 
 
-def _as_it_is(was: EventPlace, story: CardState) -> EventPlace:
+def _as_it_is(was: Notification, story: CardState) -> Notification:
     """Return the row of a thing brought up to date, without posting anything."""
     line = listed(was.app, story) if was.storm else was.line
     return replace(was, mood=_mood(was, story), line=line)
 
 
-def _turned(was: EventPlace, story: CardState) -> bool:
+def _turned(was: Notification, story: CardState) -> bool:
     """Return whether a thing went from good to bad or back since its last message, or else within its series."""
     if not story.mood.settled:
         return False
@@ -388,12 +388,12 @@ def _beside(tables: Tables, app: App, spot: EventPosition, event: Event) -> Iter
     A push may overtake older pushes and their builds. A build changes how later failures are counted.
     """
     if isinstance(event, Push):
-        pushes = [*tables.told.series(app.name, push_series(event.branch), PUSHES)]
+        pushes = [*tables.events.series(app.name, push_series(event.branch), PUSHES)]
         yield from (one.thing for one in pushes if one.thing != spot.thing)
         commits = {one.event.after for one in pushes if isinstance(one.event, Push)} | {event.after}
         yield from (build_thing(commit, event.branch) for commit in commits)
     elif isinstance(event, Build):
-        series = tables.told.series(app.name, spot.series, LOOK_BACK) if spot.series else ()
+        series = tables.events.series(app.name, spot.series, LOOK_BACK) if spot.series else ()
         later = [one.thing for one in takewhile(lambda one: one.position > spot.position, series)]
         same = [one.thing for one in _builds_of(tables, app, full_sha(event.commit))]
         yield from (thing for thing in dict.fromkeys((*later, *same)) if thing != spot.thing)

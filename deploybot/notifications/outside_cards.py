@@ -76,11 +76,11 @@ def synced_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
     mood = (
         Mood.BAD if words & SICK else Mood.BUSY if words & BUSY else Mood.GOOD if words & _WELL else Mood.PLAIN
     )  # fmt: skip
-    says = ", ".join(filter(None, (one_line(event.state, NAME), one_line(event.health, NAME))))
+    states = ", ".join(filter(None, (one_line(event.state, NAME), one_line(event.health, NAME))))
     environment = _named(scene.app, event.application)
     card = Card(
         title=f"Argo CD {one_line(event.application, NAME)}"
-        f"{f' ({short(event.commit)})' if event.commit else ''} — {says or 'unknown'}",
+        f"{f' ({short(event.commit)})' if event.commit else ''} — {states or 'unknown'}",
         tone=TONES[mood],
         text=paragraph(event.text) if mood is Mood.BAD else "",
         links=_page(event.url),

@@ -23,7 +23,7 @@ _STORE_PAUSE: Final = 5.0
 log = logging.getLogger(__name__)
 
 
-def digest_card(told: Sequence[tuple[str, Card]]) -> Card:
+def digest_card(cards: Sequence[tuple[str, Card]]) -> Card:
     """Return one card for many things: a line for each, by app, with a link if there is one.
 
     Titles begin with the app.
@@ -35,23 +35,23 @@ def digest_card(told: Sequence[tuple[str, Card]]) -> Card:
             card.tone,
             next((page(one.url) for one in card.links), ""),
         )
-        for app, card in told[:_SHOWN]
+        for app, card in cards[:_SHOWN]
     ]
-    if len(told) > _SHOWN:
-        lines.append(Line("…", f"and {len(told) - _SHOWN} more"))
-    return Card(title=f"During quiet hours: {len(told)} notifications, in their current state", lines=tuple(lines))
+    if len(cards) > _SHOWN:
+        lines.append(Line("…", f"and {len(cards) - _SHOWN} more"))
+    return Card(title=f"During quiet hours: {len(cards)} notifications, in their current state", lines=tuple(lines))
 
 
 class Quiet:
-    """Calls `say_due` (see `Notifier`) whenever something is due. `waiting` is set when there may be something new."""
+    """Calls `post_due` (see `Notifier`) whenever something is due. `waiting` is set when there may be something new."""
 
     def __init__(
-        self, store: Store, clock: Clock, say_due: Callable[[Tables], float | None], waiting: asyncio.Event
+        self, store: Store, clock: Clock, post_due: Callable[[Tables], float | None], waiting: asyncio.Event
     ) -> None:
         """Take the ports, the function to call, and the event to wait for."""
         self._store = store
         self._clock = clock
-        self._say_due = say_due
+        self._post_due = post_due
         self._waiting = waiting
 
     async def run(self) -> None:
@@ -71,7 +71,7 @@ class Quiet:
 
     async def _next(self) -> float:
         """Post what is due. Return the seconds until the next notification, at most a quarter of an hour."""
-        at = await self._store.read(lambda tables: tables.told.next_due())
+        at = await self._store.read(lambda tables: tables.events.next_due())
         if at is not None and at <= self._clock.now():
-            at = await self._store.write(self._say_due)
+            at = await self._store.write(self._post_due)
         return _LOOKS if at is None else min(max(at - self._clock.now(), 0.0), _LOOKS)

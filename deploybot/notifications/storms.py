@@ -12,7 +12,7 @@ from deploybot.domain import Alert, Event, Place
 from deploybot.notifications.event_cards import CardState, Mood
 from deploybot.notifications.event_text import count, one_line, page
 from deploybot.part_tables import sender_title
-from deploybot.ports import EventPlace, Storm, Tables
+from deploybot.ports import Notification, Storm, Tables
 
 WITHIN: Final = 60.0
 """Seconds that a storm lasts. It starts if too many messages were posted in the same time before it."""
@@ -45,12 +45,12 @@ class Batch:
     """
 
     now: float
-    begun: dict[tuple[Place, str], dict[str, tuple[EventPlace, CardState]]] = field(default_factory=dict)
+    begun: dict[tuple[Place, str], dict[str, tuple[Notification, CardState]]] = field(default_factory=dict)
     beside: dict[str, None] = field(default_factory=dict)
     storms: dict[int, None] = field(default_factory=dict)
     waits: bool = False
 
-    def begin(self, row: EventPlace, story: CardState) -> None:
+    def begin(self, row: Notification, story: CardState) -> None:
         """Start a message about a thing in a channel. If it has several states here, the last one counts.
 
         Builds of several senders may belong to one thing: it stays in the stream in which it began.
@@ -58,11 +58,11 @@ class Batch:
         stream = self._stream(row) or row.stream
         self.begun.setdefault((row.place, stream), {})[row.thing] = replace(row, stream=stream), story
 
-    def begins(self, row: EventPlace) -> bool:
+    def begins(self, row: Notification) -> bool:
         """Return whether a thing starts a message in a channel."""
         return bool(self._stream(row))
 
-    def _stream(self, row: EventPlace) -> str:
+    def _stream(self, row: Notification) -> str:
         """Return the stream in which a thing starts a message in a channel; empty if it starts none."""
         found = (stream for (place, stream), begun in self.begun.items() if place == row.place and row.thing in begun)
         return next(found, "")
@@ -79,11 +79,11 @@ def storm_for(tables: Tables, place: Place, stream: str, new: int, now: float) -
     """Return the number of the storm that takes these new things, or 0 if each gets its own message."""
     if not stream:
         return 0
-    if number := tables.told.open_storm(place, stream):
+    if number := tables.events.open_storm(place, stream):
         return number
-    if tables.told.recent(place, stream, now - WITHIN) + new <= ALONE:
+    if tables.events.recent(place, stream, now - WITHIN) + new <= ALONE:
         return 0
-    return tables.told.begin_storm(place, stream, now, now + WITHIN)
+    return tables.events.begin_storm(place, stream, now, now + WITHIN)
 
 
 def listed(app: str, story: CardState) -> Line:
@@ -97,21 +97,21 @@ def listed(app: str, story: CardState) -> Line:
 
 def put_storm(tables: Tables, number: int, now: float) -> None:
     """Post a storm, or edit its message. The whole list is attached once the storm is over."""
-    storm = tables.told.storm(number)
+    storm = tables.events.storm(number)
     if storm is None:
         return
-    lines = tables.told.storm_lines(number, _SHOWN if storm.closes else _LISTED)
+    lines = tables.events.storm_lines(number, _SHOWN if storm.closes else _LISTED)
     tables.outbox.put(storm.place, storm_card(storm, lines), now)
 
 
 def close_storms(tables: Tables, now: float) -> None:
     """Close the storms whose minute is over."""
-    for number in tables.told.due_storms(now):
-        tables.told.close_storm(number)
+    for number in tables.events.due_storms(now):
+        tables.events.close_storm(number)
         put_storm(tables, number, now)
 
 
-def storm_card(storm: Storm, rows: Sequence[EventPlace]) -> Card:
+def storm_card(storm: Storm, rows: Sequence[Notification]) -> Card:
     """Return one card for many things, with the bad ones first."""
     kind, _, sender = storm.stream.partition(" ")
     noun, word = _NOUNS.get(kind, ("event", "bad"))
@@ -134,12 +134,12 @@ def storm_card(storm: Storm, rows: Sequence[EventPlace]) -> Card:
     )
 
 
-def _rows(rows: Sequence[EventPlace]) -> Iterator[str]:
+def _rows(rows: Sequence[Notification]) -> Iterator[str]:
     """Yield the whole list as lines of a file."""
     for row in rows:
         yield f"{_SIGNS.get(row.mood, '    ')}  {row.line.name}  {row.line.text}  {row.line.url}".rstrip()
 
 
-def folded(row: EventPlace, story: CardState, storm: int, now: float) -> EventPlace:
+def folded(row: Notification, story: CardState, storm: int, now: float) -> Notification:
     """Return the row of a thing that is shown in a storm."""
-    return replace(row, storm=storm, said=now, due=0.0, line=listed(row.app, story))
+    return replace(row, storm=storm, posted_at=now, due=0.0, line=listed(row.app, story))

@@ -30,7 +30,7 @@ class WantedAction:
 class AskedBy:
     """A request for approvals: who requested it, and who has approved, as ids of people.
 
-    `brought` are the people who caused an automatic request, such as those who pushed.
+    `originators` are the people who caused an automatic request, such as those who pushed.
     `unknown` says what is not known about its cause. If it is not empty, one more approval is needed.
     `authors` wrote the change, if bot.toml requires an approver who did not.
     `number` is the deployment's number, used to see what came after it; 0 if that does not matter.
@@ -38,7 +38,7 @@ class AskedBy:
 
     requester: int
     approved: tuple[int, ...] = ()
-    brought: tuple[int, ...] = ()
+    originators: tuple[int, ...] = ()
     unknown: str = ""
     authors: tuple[int, ...] = ()
     number: int = 0

@@ -155,7 +155,7 @@ def _another(question: PolicyQuestion) -> RuleFinding | None:
         return None
     if asked.requester == person.id:
         return _refuses("You can't approve your own request: someone else has to approve it.")
-    if person.id in asked.brought:
+    if person.id in asked.originators:
         return _refuses("You triggered it, which counts as your own request: someone else has to approve it.")
     if person.id in asked.approved:
         return _refuses("You already approved it.")

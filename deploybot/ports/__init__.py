@@ -10,7 +10,7 @@ from deploybot.ports.allowlist_tables import Claims, Codes, GrantChanges, LinkCo
 from deploybot.ports.chat_ports import ButtonRow, Buttons, Chat, ChatFinding, LiveChat, Outbox, OutboxItem, SeenMessages
 from deploybot.ports.deployment_tables import DeploymentTable, Locks, Manifests, Reports, Requests, RunningReleases
 from deploybot.ports.event_listeners import EventListener, GroupListener
-from deploybot.ports.event_tables import EventPart, EventPlace, EventTable, Notices, Storm
+from deploybot.ports.event_tables import EventPart, EventTable, Notices, Notification, Storm
 from deploybot.ports.image_registry import Images
 from deploybot.ports.inbox_tables import Deliveries, Delivery, Fate, NewDelivery, Waiting
 from deploybot.ports.infrastructure_ports import (
@@ -46,7 +46,6 @@ __all__ = [
     "Engine",
     "EventListener",
     "EventPart",
-    "EventPlace",
     "EventTable",
     "Fate",
     "GrantChanges",
@@ -60,6 +59,7 @@ __all__ = [
     "Manifests",
     "NewDelivery",
     "Notices",
+    "Notification",
     "Outbox",
     "OutboxItem",
     "People",

@@ -39,13 +39,13 @@ class DeploymentTable(Protocol):
         now: float,
         not_before: float = 0.0,
         needs_approval: bool = False,
-        wish: int = 0,
+        trigger: int = 0,
         skipped: Sequence[int] = (),
         glass: str = "",
     ) -> Deployment:
         """Add a WAITING deployment with the next number. It may not start before `not_before`, if given.
 
-        `wish` is the number of its trigger, `skipped` are the numbers of the deployments that it replaces. `glass`
+        `trigger` is the number of its trigger, `skipped` are the numbers of the deployments that it replaces. `glass`
         names the rules that break glass bypasses.
         """
 

@@ -12,7 +12,7 @@ from deploybot.settings import App
 class EventListener(Protocol):
     """A component that handles events."""
 
-    async def hear(self, app: App, event: Event, delivery: str) -> str:
+    async def handle_event(self, app: App, event: Event, delivery: str) -> str:
         """Handle an event about an app. Return what was done as a sentence, or empty.
 
         The same `delivery` and event may come again after a crash; nothing may be done twice then. Raises only errors
@@ -24,8 +24,8 @@ class EventListener(Protocol):
 class GroupListener(EventListener, Protocol):
     """A listener that handles several events at once faster than one by one."""
 
-    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
-        """Handle each event with its delivery as `hear` does, in this order. Return the result of each.
+    async def handle_events(self, app: App, events: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        """Handle each event with its delivery as `handle_event` does, in this order. Return the result of each.
 
-        All or none: if it raises any error, the events are passed to `hear` one by one.
+        All or none: if it raises any error, the events are passed to `handle_event` one by one.
         """

@@ -17,8 +17,8 @@ class EventPart:
     """The newest event about one part of a thing, such as one build of a commit.
 
     `series` names what repeats across things (the builds of one workflow on one branch), empty if nothing does.
-    `position` is the part's position in the series. `commit` is the full commit that it is about, or empty. `heard` is
-    when the first event about it arrived.
+    `position` is the part's position in the series. `commit` is the full commit that it is about, or empty.
+    `arrived_at` is when the first event about it arrived.
     """
 
     app: str
@@ -28,16 +28,16 @@ class EventPart:
     series: str = ""
     position: float = 0.0
     commit: str = ""
-    heard: float = 0.0
+    arrived_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EventPlace:
+class Notification:
     """The messages posted about a thing in one channel.
 
-    `messages` counts them, 0 before the first; the last one was started at `said`. `due` is when a new one is to be
-    posted, 0.0 if none waits. `mood` is the state of the thing at the last post, in the events' own word. `stream` is
-    where it came from (such as all pushes of one sender). `line` is its line in a list. `storm` is the number of the
+    `messages` counts them, 0 before the first; the last one was started at `posted_at`. `due` is when a new one is to
+    be posted, 0.0 if none waits. `mood` is the state of the thing at the last post, in the events' own word. `stream`
+    is where it came from (such as all pushes of one sender). `line` is its line in a list. `storm` is the number of the
     storm that lists it; 0 if it has its own message.
     """
 
@@ -45,7 +45,7 @@ class EventPlace:
     thing: str
     place: Place
     messages: int = 0
-    said: float = 0.0
+    posted_at: float = 0.0
     due: float = 0.0
     mood: str = ""
     stream: str = ""
@@ -91,13 +91,13 @@ class EventTable(Protocol):
     def series(self, app: str, series: str, limit: int) -> Iterator[EventPart]:
         """Yield the last parts of a series, newest first. Each is read only when needed."""
 
-    def places(self, app: str, thing: str) -> tuple[EventPlace, ...]:
+    def notifications(self, app: str, thing: str) -> tuple[Notification, ...]:
         """Return the channels in which a thing was posted or waits to be."""
 
-    def say(self, place: EventPlace) -> None:
+    def put_notification(self, notification: Notification) -> None:
         """Store what was posted about a thing in a channel. It replaces the earlier row."""
 
-    def due(self, now: float) -> tuple[EventPlace, ...]:
+    def due(self, now: float) -> tuple[Notification, ...]:
         """Return what is to be posted by now, in the order of the first events."""
 
     def next_due(self) -> float | None:
@@ -118,7 +118,7 @@ class EventTable(Protocol):
     def storm(self, number: int) -> Storm | None:
         """Return a storm; None if it was deleted."""
 
-    def storm_lines(self, number: int, limit: int) -> tuple[EventPlace, ...]:
+    def storm_lines(self, number: int, limit: int) -> tuple[Notification, ...]:
         """Return what a storm lists, bad states first, then newest first."""
 
     def due_storms(self, now: float) -> tuple[int, ...]:

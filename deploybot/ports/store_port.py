@@ -117,11 +117,11 @@ class Tables(Protocol):
         """Queued reports of deployments."""
 
     @property
-    def wishes(self) -> TriggerTable:
+    def triggers(self) -> TriggerTable:
         """Triggers of automatic deployments."""
 
     @property
-    def told(self) -> EventTable:
+    def events(self) -> EventTable:
         """The things that events are about, and the messages about them."""
 
     @property

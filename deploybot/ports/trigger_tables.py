@@ -20,35 +20,35 @@ class TriggerTable(Protocol):
     def forget(self, app: str, environment: str, source: str) -> None:
         """Delete such a record."""
 
-    def add(self, wish: Trigger) -> Trigger:
+    def add(self, trigger: Trigger) -> Trigger:
         """Store a new trigger and give it its number."""
 
     def get(self, number: int) -> Trigger | None:
         """Return one trigger; None if there is none with that number."""
 
-    def put(self, wish: Trigger) -> None:
+    def put(self, trigger: Trigger) -> None:
         """Replace the row with its number. Raises StoreError if it has ended differently in the meantime."""
 
     def pending(self, app: str) -> tuple[Trigger, ...]:
         """Return the triggers of an app that have not ended or whose card does not show their end yet; oldest first."""
 
-    def standing(self, app: str, environment: str) -> Trigger | None:
+    def current(self, app: str, environment: str) -> Trigger | None:
         """Return the open or asked trigger of an environment; there is at most one."""
 
-    def fulfil(self, number: int, deployment: int) -> Trigger:
+    def mark_deployed(self, number: int, deployment: int) -> Trigger:
         """Record the deployment of an open trigger. Raises UserError if it is not open.
 
         Also raises UserError if its release was already deployed automatically. Call it in the transaction that creates
         the deployment, so that each is created once.
         """
 
-    def once(self, app: str, environment: str, release: str) -> int:
+    def deployment_of(self, app: str, environment: str, release: str) -> int:
         """Return the automatic deployment of a release in an environment; 0 if there was none."""
 
-    def bring(self, app: str, what: str, author: Author, now: float) -> None:
+    def put_author(self, app: str, what: str, author: Author, now: float) -> None:
         """Store the author of a commit, a tag (`tags/v1`) or a digest for ninety days."""
 
-    def brought(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
+    def authors(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
         """Return the authors of any of these, as their senders name them; each once."""
 
     def build(self, app: str, build: Build, now: float) -> None:

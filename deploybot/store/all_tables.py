@@ -49,6 +49,6 @@ class Rows:
         self.links = LinkRows(connection)
         self.deliveries = DeliveryRows(connection)
         self.reports = ReportRows(connection, redactor)
-        self.wishes = TriggerRows(connection)
-        self.told = EventRows(connection)
+        self.triggers = TriggerRows(connection)
+        self.events = EventRows(connection)
         self.notices = NoticeRows(connection)

@@ -32,7 +32,7 @@ from deploybot.store.stored_text import clean
 
 _SELECT = """
     SELECT number, plan, state, requester, requester_name, reason, place, created, not_before, started, finished,
-           cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by, glass,
+           cancel_by, outcome, tail, needs_approval, approved, trigger_number, skipped, replaced_by, glass,
            coalesce((SELECT verdict FROM requests WHERE requests.deployment = number), '')
     FROM deployments
     """
@@ -60,7 +60,7 @@ def _plan(text: str) -> Plan:
 
 def _deployment(row: sqlite3.Row) -> Deployment:
     number, plan, state, requester, name, reason, place, created, at, started, finished, *rest = row
-    cancel_by, outcome, tail, needs_approval, approved, wish, skipped, replaced_by, glass, verdict = rest
+    cancel_by, outcome, tail, needs_approval, approved, trigger, skipped, replaced_by, glass, verdict = rest
     return Deployment(
         number=number,
         plan=_plan(plan),
@@ -78,7 +78,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         tail=decode(tuple[str, ...], tail),
         needs_approval=bool(needs_approval),
         approved=approved,
-        wish=wish,
+        trigger=trigger,
         skipped=decode(tuple[int, ...], skipped),
         replaced_by=replaced_by,
         glass=glass,
@@ -129,7 +129,7 @@ class DeploymentRows:
         now: float,
         not_before: float = 0.0,
         needs_approval: bool = False,
-        wish: int = 0,
+        trigger: int = 0,
         skipped: Sequence[int] = (),
         glass: str = "",
     ) -> Deployment:
@@ -145,17 +145,17 @@ class DeploymentRows:
             created=now,
             not_before=not_before,
             needs_approval=needs_approval,
-            wish=wish,
+            trigger=trigger,
             skipped=tuple(skipped),
             glass=glass,
         )
         sql = """
             INSERT INTO deployments (app, environment, kind, commit_id, state, plan, requester, requester_name,
-                                     reason, place, created, not_before, needs_approval, wish, skipped, glass)
+                                     reason, place, created, not_before, needs_approval, trigger_number, skipped, glass)
             VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
         where = encode(place) if place else None
         whose = (made.requester, made.requester_name, made.reason, where, now, not_before, needs_approval)
-        auto = (wish, encode(made.skipped), glass)
+        auto = (trigger, encode(made.skipped), glass)
         what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
         return replace(made, number=self._run(sql, what + whose + auto).lastrowid or 0)
 

@@ -23,7 +23,7 @@ from deploybot.domain import (
     Tagged,
 )
 from deploybot.errors import StoreError
-from deploybot.ports.event_tables import EventPart, EventPlace, Storm
+from deploybot.ports.event_tables import EventPart, Notification, Storm
 from deploybot.store.codec import decode, encode
 
 _KINDS: Final[dict[str, type[Event]]] = {
@@ -31,12 +31,12 @@ _KINDS: Final[dict[str, type[Event]]] = {
     for kind in (Alert, Build, Change, Deployed, ImagePushed, Note, Ping, Published, Push, Synced, Tagged)
 }
 _PARTS: Final = 100
-_PART = "SELECT app, thing, part, kind, event, series, position, commit_id, heard FROM told_parts "
-_PLACE = "SELECT app, thing, place, messages, said, due, mood, stream, storm, line FROM told_places "
+_PART = "SELECT app, thing, part, kind, event, series, position, commit_id, arrived_at FROM event_parts "
+_PLACE = "SELECT app, thing, place, messages, posted_at, due, mood, stream, storm, line FROM notifications "
 _TRIM = """
-    DELETE FROM told_parts WHERE app = :app AND thing = :thing AND (heard, part) < (
-        SELECT heard, part FROM told_parts WHERE app = :app AND thing = :thing
-        ORDER BY heard DESC, part DESC LIMIT 1 OFFSET :most - 1)"""
+    DELETE FROM event_parts WHERE app = :app AND thing = :thing AND (arrived_at, part) < (
+        SELECT arrived_at, part FROM event_parts WHERE app = :app AND thing = :thing
+        ORDER BY arrived_at DESC, part DESC LIMIT 1 OFFSET :most - 1)"""
 
 
 class EventRows:
@@ -49,15 +49,15 @@ class EventRows:
     def put(self, part: EventPart, now: float) -> None:
         """Store the newest event of a part. The time of its first event stays."""
         sql = """
-            INSERT INTO told_parts (app, thing, part, kind, event, series, position, commit_id, heard)
+            INSERT INTO event_parts (app, thing, part, kind, event, series, position, commit_id, arrived_at)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (app, thing, part) DO UPDATE SET
                 kind = excluded.kind, event = excluded.event, series = excluded.series, position = excluded.position,
                 commit_id = excluded.commit_id"""
         where, event = (part.app, part.thing, part.part), (type(part.event).__name__, encode(part.event))
-        row = (*where, *event, part.series, part.position, part.commit, part.heard)
+        row = (*where, *event, part.series, part.position, part.commit, part.arrived_at)
         self._run(
-            "INSERT INTO told_things (app, thing, changed) VALUES (?, ?, ?) "
+            "INSERT INTO event_subjects (app, thing, changed) VALUES (?, ?, ?) "
             "ON CONFLICT (app, thing) DO UPDATE SET changed = excluded.changed",
             (part.app, part.thing, now),
         )
@@ -66,20 +66,20 @@ class EventRows:
 
     def parts(self, app: str, thing: str) -> tuple[EventPart, ...]:
         """Return the parts of a subject in the order of their first events; only the last of very many."""
-        sql = _PART + "WHERE app = ? AND thing = ? ORDER BY heard DESC, part DESC LIMIT ?"
+        sql = _PART + "WHERE app = ? AND thing = ? ORDER BY arrived_at DESC, part DESC LIMIT ?"
         return tuple(map(_part, self._run(sql, (app, thing, _PARTS)).fetchall()[::-1]))
 
     def thing_with(self, app: str, part: str) -> str | None:
         """Return the first subject that has a part of this name, or None."""
-        sql = "SELECT thing FROM told_parts WHERE app = ? AND part = ? ORDER BY heard LIMIT 1"
+        sql = "SELECT thing FROM event_parts WHERE app = ? AND part = ? ORDER BY arrived_at LIMIT 1"
         row = self._run(sql, (app, part)).fetchone()
         return str(row[0]) if row else None
 
     def about(self, app: str, commit: str, limit: int) -> tuple[str, ...]:
         """Return the last subjects about a commit."""
         sql = """
-            SELECT thing FROM told_parts WHERE app = ? AND commit_id = ? AND commit_id <> ''
-            GROUP BY thing ORDER BY max(heard) DESC, thing LIMIT ?"""
+            SELECT thing FROM event_parts WHERE app = ? AND commit_id = ? AND commit_id <> ''
+            GROUP BY thing ORDER BY max(arrived_at) DESC, thing LIMIT ?"""
         return tuple(str(row[0]) for row in self._run(sql, (app, commit, limit)))
 
     def series(self, app: str, series: str, limit: int) -> Iterator[EventPart]:
@@ -87,23 +87,24 @@ class EventRows:
         sql = _PART + "WHERE app = ? AND series = ? AND series <> '' ORDER BY position DESC, thing, part LIMIT ?"
         return map(_part, self._run(sql, (app, series, limit)).fetchall())
 
-    def places(self, app: str, thing: str) -> tuple[EventPlace, ...]:
+    def notifications(self, app: str, thing: str) -> tuple[Notification, ...]:
         """Return the channels where a subject was posted or waits to be posted."""
         return tuple(map(_place, self._run(_PLACE + "WHERE app = ? AND thing = ? ORDER BY place", (app, thing))))
 
-    def say(self, place: EventPlace) -> None:
+    def put_notification(self, notification: Notification) -> None:
         """Store the state of a subject's notification in a channel, replacing the stored one."""
         sql = """
-            INSERT INTO told_places (app, thing, place, messages, said, due, mood, stream, storm, line)
+            INSERT INTO notifications (app, thing, place, messages, posted_at, due, mood, stream, storm, line)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (app, thing, place) DO UPDATE SET
-                messages = excluded.messages, said = excluded.said, due = excluded.due, mood = excluded.mood,
+                messages = excluded.messages, posted_at = excluded.posted_at, due = excluded.due, mood = excluded.mood,
                 stream = excluded.stream, storm = excluded.storm, line = excluded.line"""
-        where = (place.app, place.thing, encode(place.place))
-        line = encode(place.line) if place.storm else ""
-        self._run(sql, (*where, place.messages, place.said, place.due, place.mood, place.stream, place.storm, line))
+        where = (notification.app, notification.thing, encode(notification.place))
+        line = encode(notification.line) if notification.storm else ""
+        posted = (notification.messages, notification.posted_at, notification.due, notification.mood)
+        self._run(sql, (*where, *posted, notification.stream, notification.storm, line))
 
-    def due(self, now: float) -> tuple[EventPlace, ...]:
+    def due(self, now: float) -> tuple[Notification, ...]:
         """Return the notifications due by now, in the order of their first events."""
         sql = _PLACE + "WHERE due > 0 AND due <= ? ORDER BY id"
         return tuple(map(_place, self._run(sql, (now,))))
@@ -111,59 +112,59 @@ class EventRows:
     def next_due(self) -> float | None:
         """Return when the next notification or storm is due, or None."""
         sql = """
-            SELECT min(at) FROM (SELECT min(due) AS at FROM told_places WHERE due > 0
-                                 UNION ALL SELECT min(closes) FROM told_storms WHERE closes > 0)"""
+            SELECT min(at) FROM (SELECT min(due) AS at FROM notifications WHERE due > 0
+                                 UNION ALL SELECT min(closes) FROM storms WHERE closes > 0)"""
         row = self._run(sql).fetchone()
         return float(row[0]) if row[0] is not None else None
 
     def forget(self, before: float) -> None:
         """Delete subjects without new events since `before`, and storms that began before it."""
-        self._run("DELETE FROM told_things WHERE changed < ?", (before,))
-        self._run("DELETE FROM told_storms WHERE began < ?", (before,))
+        self._run("DELETE FROM event_subjects WHERE changed < ?", (before,))
+        self._run("DELETE FROM storms WHERE began < ?", (before,))
 
     def recent(self, place: Place, stream: str, since: float) -> int:
         """Count the subjects of a stream posted in a channel after `since`."""
-        sql = "SELECT count(*) FROM told_places WHERE place = ? AND stream = ? AND stream <> '' AND said > ?"
+        sql = "SELECT count(*) FROM notifications WHERE place = ? AND stream = ? AND stream <> '' AND posted_at > ?"
         return int(self._run(sql, (encode(place), stream, since)).fetchone()[0])
 
     def open_storm(self, place: Place, stream: str) -> int:
         """Return the open storm of a stream in a channel, or 0 if there is none."""
-        sql = "SELECT max(id) FROM told_storms WHERE place = ? AND stream = ? AND closes > 0"
+        sql = "SELECT max(id) FROM storms WHERE place = ? AND stream = ? AND closes > 0"
         return int(self._run(sql, (encode(place), stream)).fetchone()[0] or 0)
 
     def begin_storm(self, place: Place, stream: str, began: float, closes: float) -> int:
         """Open a storm and return its number."""
-        sql = "INSERT INTO told_storms (place, stream, began, closes) VALUES (?, ?, ?, ?)"
+        sql = "INSERT INTO storms (place, stream, began, closes) VALUES (?, ?, ?, ?)"
         return self._run(sql, (encode(place), stream, began, closes)).lastrowid or 0
 
     def storm(self, number: int) -> Storm | None:
         """Return a storm, or None if it was deleted."""
-        row = self._run("SELECT place, stream, began, closes FROM told_storms WHERE id = ?", (number,)).fetchone()
+        row = self._run("SELECT place, stream, began, closes FROM storms WHERE id = ?", (number,)).fetchone()
         if row is None:
             return None
-        moods = self._run("SELECT mood, count(*) FROM told_places WHERE storm = ? GROUP BY mood", (number,))
+        moods = self._run("SELECT mood, count(*) FROM notifications WHERE storm = ? GROUP BY mood", (number,))
         place, stream, began, closes = row
         return Storm(
             id=number, place=decode(Place, place), stream=stream, began=began, closes=closes, moods=dict(moods)
         )
 
-    def storm_lines(self, number: int, limit: int) -> tuple[EventPlace, ...]:
+    def storm_lines(self, number: int, limit: int) -> tuple[Notification, ...]:
         """Return the notifications in a storm: bad ones first, then the newest."""
         sql = _PLACE + "WHERE storm = ? ORDER BY mood <> 'bad', id DESC LIMIT ?"
         return tuple(map(_place, self._run(sql, (number, limit))))
 
     def due_storms(self, now: float) -> tuple[int, ...]:
         """Return the storms whose time is over but that are not closed yet."""
-        found = self._run("SELECT id FROM told_storms WHERE closes > 0 AND closes <= ? ORDER BY id", (now,))
+        found = self._run("SELECT id FROM storms WHERE closes > 0 AND closes <= ? ORDER BY id", (now,))
         return tuple(int(row[0]) for row in found)
 
     def close_storm(self, number: int) -> None:
         """Close a storm, so that it accepts no more notifications."""
-        self._run("UPDATE told_storms SET closes = 0 WHERE id = ?", (number,))
+        self._run("UPDATE storms SET closes = 0 WHERE id = ?", (number,))
 
 
 def _part(row: sqlite3.Row) -> EventPart:
-    app, thing, part, kind, event, series, position, commit, heard = row
+    app, thing, part, kind, event, series, position, commit, arrived_at = row
     if kind not in _KINDS:
         raise StoreError(f"a row of the database holds an event of the kind {kind}, which this version does not know")
     return EventPart(
@@ -174,18 +175,18 @@ def _part(row: sqlite3.Row) -> EventPart:
         series=series,
         position=position,
         commit=commit,
-        heard=heard,
+        arrived_at=arrived_at,
     )
 
 
-def _place(row: sqlite3.Row) -> EventPlace:
-    app, thing, place, messages, said, due, mood, stream, storm, line = row
-    return EventPlace(
+def _place(row: sqlite3.Row) -> Notification:
+    app, thing, place, messages, posted_at, due, mood, stream, storm, line = row
+    return Notification(
         app=app,
         thing=thing,
         place=decode(Place, place),
         messages=messages,
-        said=said,
+        posted_at=posted_at,
         due=due,
         mood=mood,
         stream=stream,

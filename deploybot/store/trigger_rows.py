@@ -15,19 +15,19 @@ _KEPT = 90 * 86400.0
 _SELECT = """
     SELECT number, app, environment, source, commit_id, release, ref, why, made, state, problem, shown, tries, next_at,
            deployment
-    FROM wishes """
+    FROM triggers """
 _INSERT = """
-    INSERT INTO wishes (app, environment, source, commit_id, release, ref, why, made, state, problem, shown, tries,
+    INSERT INTO triggers (app, environment, source, commit_id, release, ref, why, made, state, problem, shown, tries,
                         next_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_PUT = "UPDATE wishes SET state = ?, problem = ?, shown = ?, tries = ?, next_at = ? WHERE number = ?"
+_PUT = "UPDATE triggers SET state = ?, problem = ?, shown = ?, tries = ?, next_at = ? WHERE number = ?"
 _BUILD = """
     INSERT OR REPLACE INTO builds (app, commit_id, key, name, state, attempt, at, kept, event)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _BUILDS = "SELECT commit_id, key, name, state, attempt, at, event FROM builds "
 
 
-def _wish(row: sqlite3.Row) -> Trigger:
+def _trigger(row: sqlite3.Row) -> Trigger:
     number, app, environment, source, commit, release, ref, why, made, state, *rest = row
     problem, shown, tries, next_at, deployment = rest
     return Trigger(
@@ -86,9 +86,9 @@ class TriggerRows:
         sql = "DELETE FROM considered WHERE app = ? AND environment = ? AND source = ?"
         self._run(sql, (app, environment, clean(source)))
 
-    def add(self, wish: Trigger) -> Trigger:
+    def add(self, trigger: Trigger) -> Trigger:
         """Store a new trigger and return it with its number."""
-        kept = replace(wish, source=clean(wish.source), why=clean(wish.why), problem=clean(wish.problem))
+        kept = replace(trigger, source=clean(trigger.source), why=clean(trigger.why), problem=clean(trigger.problem))
         what = (kept.app, kept.environment, kept.source, kept.commit, kept.release, kept.ref, kept.why, kept.made)
         state = (kept.state.value, kept.problem, kept.shown, kept.tries, kept.next_at)
         return replace(kept, number=self._run(_INSERT, what + state).lastrowid or 0)
@@ -96,56 +96,56 @@ class TriggerRows:
     def get(self, number: int) -> Trigger | None:
         """Return one trigger, or None."""
         row = self._run(_SELECT + "WHERE number = ?", (number,)).fetchone()
-        return _wish(row) if row else None
+        return _trigger(row) if row else None
 
-    def put(self, wish: Trigger) -> None:
+    def put(self, trigger: Trigger) -> None:
         """Update a stored trigger. Raises StoreError if it is unknown or already ended in another state."""
-        kept = self.get(wish.number)
-        if kept is None or (kept.state.ended and kept.state is not wish.state):
-            raise StoreError(f"wish {wish.number} has ended and cannot become {wish.state}")
-        values = (wish.state.value, clean(wish.problem), wish.shown, wish.tries, wish.next_at)
-        self._run(_PUT, (*values, wish.number))
+        kept = self.get(trigger.number)
+        if kept is None or (kept.state.ended and kept.state is not trigger.state):
+            raise StoreError(f"trigger {trigger.number} has ended and cannot become {trigger.state}")
+        values = (trigger.state.value, clean(trigger.problem), trigger.shown, trigger.tries, trigger.next_at)
+        self._run(_PUT, (*values, trigger.number))
 
     def pending(self, app: str) -> tuple[Trigger, ...]:
         """Return an app's triggers that have not ended, or whose card is out of date; oldest first."""
         where = "WHERE app = ? AND (state IN ('open', 'asked') OR (shown <> '' AND shown <> state)) ORDER BY number"
-        return tuple(map(_wish, self._run(_SELECT + where, (app,))))
+        return tuple(map(_trigger, self._run(_SELECT + where, (app,))))
 
-    def standing(self, app: str, environment: str) -> Trigger | None:
+    def current(self, app: str, environment: str) -> Trigger | None:
         """Return the trigger that is open or asked in an environment, or None."""
         where = "WHERE app = ? AND environment = ? AND state IN ('open', 'asked')"
         row = self._run(_SELECT + where, (app, environment)).fetchone()
-        return _wish(row) if row else None
+        return _trigger(row) if row else None
 
-    def fulfil(self, number: int, deployment: int) -> Trigger:
+    def mark_deployed(self, number: int, deployment: int) -> Trigger:
         """Record the deployment of an open trigger.
 
         Raises UserError for any other trigger, and for a release that was already deployed automatically.
         """
-        wish = self.get(number)
-        if wish is None or wish.state is not TriggerState.OPEN:
+        trigger = self.get(number)
+        if trigger is None or trigger.state is not TriggerState.OPEN:
             raise UserError("This automatic deployment is no longer wanted.")
-        if before := self.once(wish.app, wish.environment, wish.release):
+        if before := self.deployment_of(trigger.app, trigger.environment, trigger.release):
             raise UserError(f"It was already deployed automatically, as #{before}.")
-        sql = "UPDATE wishes SET state = 'deployed', deployment = ?, problem = '' WHERE number = ?"
+        sql = "UPDATE triggers SET state = 'deployed', deployment = ?, problem = '' WHERE number = ?"
         self._run(sql, (deployment, number))
-        return replace(wish, state=TriggerState.DEPLOYED, deployment=deployment, problem="")
+        return replace(trigger, state=TriggerState.DEPLOYED, deployment=deployment, problem="")
 
-    def once(self, app: str, environment: str, release: str) -> int:
+    def deployment_of(self, app: str, environment: str, release: str) -> int:
         """Return the automatic deployment of a release in an environment, or 0 if there was none."""
-        sql = "SELECT deployment FROM wishes WHERE app = ? AND environment = ? AND release = ? AND deployment <> 0"
+        sql = "SELECT deployment FROM triggers WHERE app = ? AND environment = ? AND release = ? AND deployment <> 0"
         row = self._run(sql, (app, environment, release)).fetchone()
         return int(row[0]) if row else 0
 
-    def bring(self, app: str, what: str, author: Author, now: float) -> None:
+    def put_author(self, app: str, what: str, author: Author, now: float) -> None:
         """Record the author of a commit, a tag or a digest."""
-        self._run("DELETE FROM brought WHERE at < ?", (now - _KEPT,))
-        sql = "INSERT OR REPLACE INTO brought (app, what, author, at) VALUES (?, ?, ?, ?)"
+        self._run("DELETE FROM change_authors WHERE at < ?", (now - _KEPT,))
+        sql = "INSERT OR REPLACE INTO change_authors (app, what, author, at) VALUES (?, ?, ?, ?)"
         self._run(sql, (app, clean(what), encode(replace(author, name=clean(author.name))), now))
 
-    def brought(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
+    def authors(self, app: str, whats: Iterable[str]) -> tuple[Author, ...]:
         """Return the authors of any of these, each once."""
-        sql = "SELECT author FROM brought WHERE app = ? AND what = ? ORDER BY at, author"
+        sql = "SELECT author FROM change_authors WHERE app = ? AND what = ? ORDER BY at, author"
         found = (decode(Author, row[0]) for what in whats for row in self._run(sql, (app, clean(what))))
         return tuple(dict.fromkeys(found))
 

@@ -23,7 +23,7 @@ from deploybot.webhooks.sender_notices import NO_INTEREST
 _BATCH = 32
 _BATCH_BYTES = 1 << 20
 _EVENTS = 100
-_HEAR_WITHIN = 120.0
+_HANDLE_WITHIN = 120.0
 _SOON = 1.0
 _PATIENCE = 12
 _BROKEN_TRIES = 3
@@ -46,7 +46,7 @@ class End:
 class AppLane:
     """The deliveries of one app, by number, in order.
 
-    `hear` returns a delivery's outcome for this app. `hear_all` returns those of several at once, or None if that
+    `handle` returns a delivery's outcome for this app. `handle_all` returns those of several at once, or None if that
     fails. `ended` takes the outcomes and returns when they are stored.
     """
 
@@ -55,14 +55,14 @@ class AppLane:
         store: Store,
         rush: BurstDetector,
         *,
-        hear: Callable[[Delivery], Coroutine[None, None, End]],
-        hear_all: Callable[[Sequence[Delivery]], Awaitable[Sequence[End] | None]],
+        handle: Callable[[Delivery], Coroutine[None, None, End]],
+        handle_all: Callable[[Sequence[Delivery]], Awaitable[Sequence[End] | None]],
         ended: Callable[[Sequence[tuple[Delivery, End]]], Awaitable[None]],
     ) -> None:
         self._store = store
         self._rush = rush
-        self._hear = hear
-        self._hear_all = hear_all
+        self._handle = handle
+        self._handle_all = handle_all
         self._ended = ended
         self._numbers: deque[int] = deque()
         self.task: asyncio.Task[None] | None = None
@@ -79,28 +79,28 @@ class AppLane:
             await self._rush.over()
             numbers = [self._numbers[index] for index in range(min(_BATCH, len(self._numbers)))]
             found = await until_kept(self._store.read, partial(_load, numbers))
-            ends = await self._hear_all(found) if len(found) > 1 else None
+            ends = await self._handle_all(found) if len(found) > 1 else None
             if ends is None:
-                await self._hear_each(found)
+                await self._handle_each(found)
             else:
                 await self._ended([*zip(found, ends, strict=True)])
             last = found[-1].number if found else numbers[-1]
             while self._numbers and self._numbers[0] <= last:
                 self._numbers.popleft()
 
-    async def _hear_each(self, found: Sequence[Delivery]) -> None:
+    async def _handle_each(self, found: Sequence[Delivery]) -> None:
         """Process deliveries in order. Outcomes are stored without waiting for a slow delivery."""
         ends: list[tuple[Delivery, End]] = []
         for delivery in found:
-            hearing = asyncio.create_task(self._hear(delivery))
+            handling = asyncio.create_task(self._handle(delivery))
             try:
-                await asyncio.wait((hearing,), timeout=_SOON)
-                if ends and not hearing.done():
+                await asyncio.wait((handling,), timeout=_SOON)
+                if ends and not handling.done():
                     await self._ended(ends)
                     ends = []
-                ends.append((delivery, await hearing))
+                ends.append((delivery, await handling))
             finally:
-                hearing.cancel()
+                handling.cancel()
         await self._ended(ends)
 
 
@@ -108,7 +108,7 @@ def _load(numbers: Sequence[int], tables: Tables) -> tuple[Delivery, ...]:
     return tables.deliveries.load(numbers, _BATCH_BYTES)
 
 
-class Ears:
+class EventDispatcher:
     """All listeners of events, in their order. `retry` are the pauses after failures of one delivery."""
 
     def __init__(self, store: Store, listeners: Sequence[EventListener], *, retry: Backoff = RETRY) -> None:
@@ -117,16 +117,16 @@ class Ears:
         self._groups = tuple(one for one in self._listeners if isinstance(one, GroupListener))
         self._retry = retry
 
-    async def tell(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
+    async def dispatch(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
         """Give events to all listeners. Retry failures with growing pauses, and finally give up."""
-        tries, told = delivery.tries, False
+        tries, logged = delivery.tries, False
         while True:
             try:
-                return await self._tell_once(app, delivery, events)
+                return await self._dispatch_once(app, delivery, events)
             except StoreDown as error:
                 # A problem of the bot itself is no reason to drop a delivery answered with 2xx, however long it lasts.
-                log.log(logging.DEBUG if told else logging.WARNING, "deliveries for %s wait: %s", app.name, error)
-                told = True
+                log.log(logging.DEBUG if logged else logging.WARNING, "deliveries for %s wait: %s", app.name, error)
+                logged = True
                 await asyncio.sleep(self._retry.first * _STORE_PAUSE)
                 continue
             except (Unreachable, StoreError, TimeoutError) as error:
@@ -143,38 +143,44 @@ class Ears:
             await self._note(delivery.number, tries)
             await asyncio.sleep(max(pause, self._retry.after(tries)))
 
-    async def tell_all(self, app: App, told: Sequence[tuple[Delivery, Sequence[Event]]]) -> Sequence[End] | None:
+    async def dispatch_all(
+        self, app: App, deliveries: Sequence[tuple[Delivery, Sequence[Event]]]
+    ) -> Sequence[End] | None:
         """Give the events of several deliveries to all listeners. Each listener gets all of them at once.
 
-        Return None if that fails, or if some listener can't take several at once. The caller then uses `tell` for each
-        delivery. Listeners that already handled one recognise its number.
+        Return None if that fails, or if some listener can't take several at once. The caller then uses `dispatch` for
+        each delivery. Listeners that already handled one recognise its number.
         """
         if len(self._groups) < len(self._listeners):
             return None
-        said: dict[str, list[str]] = {str(delivery.number): [] for delivery, _ in told}
-        heard = [(event, str(one.number)) for one, events in told for event in events if not isinstance(event, Ping)]
+        results: dict[str, list[str]] = {str(delivery.number): [] for delivery, _ in deliveries}
+        numbered = [
+            (event, str(one.number)) for one, events in deliveries for event in events if not isinstance(event, Ping)
+        ]
         try:
-            for listener in self._groups if heard else ():
-                async with asyncio.timeout(_HEAR_WITHIN):
-                    words = await listener.hear_all(app, heard)
-                for (_, number), word in zip(heard, words, strict=True):
-                    said[number].append(word)
-        except Exception as error:  # noqa: BLE001  `tell` meets it again and reports it
-            log.info("%d deliveries for %s are processed one by one: %s", len(told), app.name, type(error).__name__)
+            for listener in self._groups if numbered else ():
+                async with asyncio.timeout(_HANDLE_WITHIN):
+                    words = await listener.handle_events(app, numbered)
+                for (_, number), word in zip(numbered, words, strict=True):
+                    results[number].append(word)
+        except Exception as error:  # noqa: BLE001  `dispatch` meets it again and reports it
+            log.info(
+                "%d deliveries for %s are processed one by one: %s", len(deliveries), app.name, type(error).__name__
+            )
             return None
-        for delivery, events in told:
+        for delivery, events in deliveries:
             _count(delivery, events)
-        return [_made(said[str(delivery.number)], events) for delivery, events in told]
+        return [_made(results[str(delivery.number)], events) for delivery, events in deliveries]
 
-    async def _tell_once(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
-        said: list[str] = []
+    async def _dispatch_once(self, app: App, delivery: Delivery, events: Sequence[Event]) -> End:
+        results: list[str] = []
         _count(delivery, events)
-        heard = [(event, str(delivery.number)) for event in events if not isinstance(event, Ping)]
-        for some in (heard[at : at + _EVENTS] for at in range(0, len(heard), _EVENTS)):
+        numbered = [(event, str(delivery.number)) for event in events if not isinstance(event, Ping)]
+        for some in (numbered[at : at + _EVENTS] for at in range(0, len(numbered), _EVENTS)):
             for listener in self._listeners:
-                async with asyncio.timeout(_HEAR_WITHIN):
-                    said += await _tell_some(listener, app, some)
-        return _made(said, events)
+                async with asyncio.timeout(_HANDLE_WITHIN):
+                    results += await _pass_on(listener, app, some)
+        return _made(results, events)
 
     async def _note(self, number: int, tries: int) -> None:
         """Store the number of tries, for after a crash. Without it there are only more tries."""
@@ -184,11 +190,11 @@ class Ears:
             log.warning("the retry count of delivery %d could not be saved: %s", number, error)
 
 
-async def _tell_some(listener: EventListener, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
+async def _pass_on(listener: EventListener, app: App, events: Sequence[tuple[Event, str]]) -> Sequence[str]:
     """Give several events of one delivery to a listener, together if it can take them: they may be a storm."""
     if isinstance(listener, GroupListener):
-        return await listener.hear_all(app, heard)
-    return [await listener.hear(app, event, number) for event, number in heard]
+        return await listener.handle_events(app, events)
+    return [await listener.handle_event(app, event, number) for event, number in events]
 
 
 def _count(delivery: Delivery, events: Sequence[Event]) -> None:
@@ -196,21 +202,21 @@ def _count(delivery: Delivery, events: Sequence[Event]) -> None:
         METRICS.events.add(delivery.sender, type(event).__name__.lower())
 
 
-def _made(said: Sequence[str], events: Sequence[Event]) -> End:
+def _made(results: Sequence[str], events: Sequence[Event]) -> End:
     """Return the outcome of a delivery, with the listeners' sentences. Repeated sentences appear once."""
     if not events:
         return End(Fate.DONE, "ignored", NO_INTEREST)
-    words = [*said, *("a ping" for event in events if isinstance(event, Ping))]
+    words = [*results, *("a ping" for event in events if isinstance(event, Ping))]
     return End(Fate.DONE, "heard", "; ".join(dict.fromkeys(filter(None, words))) or "heard")
 
 
 async def until_kept(ask: Callable[[Callable[[Tables], T]], Awaitable[T]], work: Callable[[Tables], T]) -> T:
     """Retry until the database answers. Nothing is lost meanwhile, and nothing can be done without it."""
-    told = False
+    logged = False
     while True:
         try:
             return await ask(work)
         except StoreError as error:
-            log.log(logging.DEBUG if told else logging.WARNING, "deliveries wait for the database: %s", error)
-            told = True
+            log.log(logging.DEBUG if logged else logging.WARNING, "deliveries wait for the database: %s", error)
+            logged = True
             await asyncio.sleep(_STORE_PAUSE)

@@ -22,7 +22,7 @@ from deploybot.metrics import METRICS
 from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
 from deploybot.settings import Settings
 from deploybot.setup_notices import NoticeBoard
-from deploybot.webhooks.app_queue import RETRY, AppLane, Ears, End, until_kept
+from deploybot.webhooks.app_queue import RETRY, AppLane, End, EventDispatcher, until_kept
 from deploybot.webhooks.burst_detector import BurstDetector
 from deploybot.webhooks.large_bodies import LARGE, events_of
 from deploybot.webhooks.sender_notices import ABOUT, NO_APP, NO_INTEREST, look_at_ends, named_by, renamed_notice
@@ -60,7 +60,7 @@ class Inbox:
         self._routes = Routes(settings)
         self._store = store
         self._clock = clock
-        self._ears = Ears(store, listeners, retry=retry)
+        self._dispatcher = EventDispatcher(store, listeners, retry=retry)
         self._lanes: dict[str, AppLane] = {}
         self._open: dict[int, _OpenDelivery] = {}
         self._rush = BurstDetector()
@@ -83,7 +83,7 @@ class Inbox:
         self._idle.clear()
         self._changed.set()
 
-    async def heard(self) -> None:
+    async def drained(self) -> None:
         """Wait until the queue is empty. For the command line and for tests."""
         await self._idle.wait()
 
@@ -136,27 +136,29 @@ class Inbox:
             return ("",)
 
     def _lane(self, app: str) -> AppLane:
-        hear, hear_all = partial(self._hear, app), partial(self._hear_all, app)
-        return AppLane(self._store, self._rush, hear=hear, hear_all=hear_all, ended=self._end)
+        handle, handle_all = partial(self._handle, app), partial(self._handle_all, app)
+        return AppLane(self._store, self._rush, handle=handle, handle_all=handle_all, ended=self._end)
 
-    async def _hear(self, app: str, delivery: Delivery) -> End:
+    async def _handle(self, app: str, delivery: Delivery) -> End:
         """Process a delivery for an app and return its outcome. Log messages meanwhile carry its number."""
         with about_delivery(f"{delivery.sender}/{delivery.number}"):
             found = await self._read(app, delivery)
-            return found if isinstance(found, End) else await self._ears.tell(self._apps[app], delivery, found)
+            return (
+                found if isinstance(found, End) else await self._dispatcher.dispatch(self._apps[app], delivery, found)
+            )
 
-    async def _hear_all(self, app: str, deliveries: Sequence[Delivery]) -> Sequence[End] | None:
+    async def _handle_all(self, app: str, deliveries: Sequence[Delivery]) -> Sequence[End] | None:
         """Process several deliveries and return their outcomes, or None if they have to be processed one by one."""
         found: list[End | Sequence[Event]] = []
         for delivery in deliveries:
             with about_delivery(f"{delivery.sender}/{delivery.number}"):
                 found.append(await self._read(app, delivery))
             await asyncio.sleep(0)  # let other tasks run between two bodies
-        told = [(one, of_it) for one, of_it in zip(deliveries, found, strict=True) if not isinstance(of_it, End)]
-        heard = await self._ears.tell_all(self._apps[app], told) if told else ()
-        if heard is None:
+        readable = [(one, of_it) for one, of_it in zip(deliveries, found, strict=True) if not isinstance(of_it, End)]
+        outcomes = await self._dispatcher.dispatch_all(self._apps[app], readable) if readable else ()
+        if outcomes is None:
             return None
-        ends = iter(heard)
+        ends = iter(outcomes)
         return [of_it if isinstance(of_it, End) else next(ends) for of_it in found]
 
     async def _read(self, app: str, delivery: Delivery) -> Sequence[Event] | End:
@@ -225,9 +227,9 @@ class Inbox:
             tables.deliveries.finish(delivery.number, fate, made, now)
         if self._board is None:
             return
-        heard = [(delivery, made) for delivery, fate, made in done if fate is Fate.DONE]
-        look_at_ends(tables, self._board, heard)
-        for delivery, made in heard:
+        handled = [(delivery, made) for delivery, fate, made in done if fate is Fate.DONE]
+        look_at_ends(tables, self._board, handled)
+        for delivery, made in handled:
             if delivery.app in self._apps and made.startswith(ABOUT):
                 named = made.removeprefix(ABOUT).partition(", which is not ")[0]
                 own = self._routes.own(delivery.app)

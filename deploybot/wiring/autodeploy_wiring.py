@@ -53,15 +53,15 @@ def by_itself(
     from deploybot.autodeploy.poller import Poller  # noqa: PLC0415  see above
     from deploybot.autodeploy.trigger_records import TriggerBook  # noqa: PLC0415  see above
 
-    async def refusal(wish: Trigger) -> Refusal:
+    async def refusal(trigger: Trigger) -> Refusal:
         # The images of a release are known only once it is pinned. Then the command itself checks `after`.
-        release = None if settings.apps[wish.app].images else Release.of_commit(wish.commit)
+        release = None if settings.apps[trigger.app].images else Release.of_commit(trigger.commit)
         answer = await access.ask(
             AUTO,
             action=Action.DEPLOY,
             command="deploy",
-            app=wish.app,
-            environment=wish.environment,
+            app=trigger.app,
+            environment=trigger.environment,
             release=release,
         )
         if answer.decision.allowed:
@@ -70,7 +70,7 @@ def by_itself(
         if lock is None or not answer.decision.held:
             return Refusal(why)
         # Leave out how long it has been held: the card would change at every poll.
-        return Refusal(f"{why} “{lock.reason}” `unlock {wish.app} {wish.environment}` releases it.", lock.until)
+        return Refusal(f"{why} “{lock.reason}” `unlock {trigger.app} {trigger.environment}` releases it.", lock.until)
 
     book = TriggerBook(world.clock, lambda app: app.channel or event_places(settings))
     apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]

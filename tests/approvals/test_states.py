@@ -281,7 +281,7 @@ async def test_a_question_about_a_request_has_its_approvals_that_count_while_it_
         asked = ask(tables, questions, number=number).asked
         assert asked
         assert (asked.requester, asked.approved, asked.number) == (1, (2,), number)
-        assert (asked.brought, asked.unknown, asked.authors) == ((), "", ())
+        assert (asked.originators, asked.unknown, asked.authors) == ((), "", ())
         assert ask(tables, questions).asked is None
         tables.deployments.move(number, State.CANCELLED, now=AT)
         tables.requests.close(number, RequestVerdict.REJECTED)

@@ -135,7 +135,7 @@ class Yard:
         return made
 
     async def hear(self, event: Event) -> str:
-        return await self.itself.automatic.hear(self.app, event, "d1")
+        return await self.itself.automatic.handle_event(self.app, event, "d1")
 
     async def push(self, branch: str, message: str = "Change things", *, by: str = "ana", **more: Any) -> str:  # noqa: ANN401  it is passed on
         """A commit on a branch of which the forge tells; the bot looks."""
@@ -180,10 +180,10 @@ class Yard:
         (commit,) = {row.release.code or "" for row in rows} or {""}
         return commit
 
-    async def wishes(self) -> list[Trigger]:
+    async def triggers(self) -> list[Trigger]:
         def every(tables: Any) -> list[Trigger]:  # noqa: ANN401 - rows that no port gives
-            numbers = tables.wishes._run("SELECT number FROM wishes ORDER BY number").fetchall()
-            return [tables.wishes.get(number) for (number,) in numbers]
+            numbers = tables.triggers._run("SELECT number FROM triggers ORDER BY number").fetchall()
+            return [tables.triggers.get(number) for (number,) in numbers]
 
         return await self.town.store.read(every)
 

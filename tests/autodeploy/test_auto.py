@@ -431,7 +431,7 @@ async def test_who_deploys_it_by_hand_ends_the_wish(yard: Yard) -> None:
     await yard.town.say("unlock shop staging", "eve")
     await yard.look()
     assert await yard.deployed() == [made]
-    assert [wish.state for wish in await yard.wishes()] == [TriggerState.DONE]
+    assert [trigger.state for trigger in await yard.triggers()] == [TriggerState.DONE]
     (card,) = await yard.cards()
     assert (card.title, card.buttons) == ("shop/staging: push to develop by ana is deployed", ())
 
@@ -477,7 +477,7 @@ async def test_a_first_administrator_of_that_name_gets_another_one(yard: Yard) -
 
 async def test_somebody_of_that_name_from_before_is_a_clear_error(yard: Yard) -> None:
     def rename(tables: object) -> None:
-        run = tables.wishes._run  # type: ignore[attr-defined]
+        run = tables.triggers._run  # type: ignore[attr-defined]
         run("DELETE FROM identities WHERE platform = 'auto'")
 
     await yard.town.store.write(rename)
@@ -490,7 +490,7 @@ async def test_grants_of_the_bot_come_from_bot_toml_alone(yard: Yard) -> None:
     """A grant that somebody wrote into the table gives it nothing."""
 
     def cheat(tables: object) -> None:
-        run = tables.wishes._run  # type: ignore[attr-defined]
+        run = tables.triggers._run  # type: ignore[attr-defined]
         (number,) = run("SELECT id FROM persons WHERE name = 'deploybot'").fetchone()
         sql = "INSERT INTO grants (person, app, environment, role) VALUES (?, '*', '*', ?)"
         run(sql, (number, Role.ADMIN.value))
@@ -526,5 +526,5 @@ async def test_an_event_that_comes_twice_is_kept_once(yard: Yard) -> None:
     event = ImagePushed(sender="dockerhub", image="acme/shop", tag="1", digest="sha256:" + "a" * 64, by=Author("Ana"))
     for _ in range(2):
         await yard.hear(event)
-    who = await yard.town.store.read(lambda tables: tables.wishes.brought("shop", ["sha256:" + "a" * 64] * 2))
+    who = await yard.town.store.read(lambda tables: tables.triggers.authors("shop", ["sha256:" + "a" * 64] * 2))
     assert who == (Author("Ana"),)

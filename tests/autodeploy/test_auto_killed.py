@@ -105,6 +105,6 @@ async def judge(yard: Yard, at: int) -> list[str]:
     jobs: list[Any] = [one.job for name in ("web1", "web2", "web3") for one in yard.town.shop.hosts[name].started]
     if len(jobs) != len({*jobs}):
         wrong.append(f"{at}: jobs doubled")
-    if any(wish.state is TriggerState.OPEN for wish in await yard.wishes()):
-        wrong.append(f"{at}: a wish is open")
+    if any(trigger.state is TriggerState.OPEN for trigger in await yard.triggers()):
+        wrong.append(f"{at}: a trigger is open")
     return wrong

@@ -111,7 +111,7 @@ async def test_an_event_that_comes_long_after_the_first_look_is_old(yard: Yard) 
     await yard.hear(event)
     await look(yard)
     assert await yard.deployed() == []
-    kept = await yard.town.store.read(lambda tables: tables.wishes.considered("shop", "staging"))
+    kept = await yard.town.store.read(lambda tables: tables.triggers.considered("shop", "staging"))
     assert [one for one in kept if one.startswith("first ")] == []
 
 

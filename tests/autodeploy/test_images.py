@@ -117,7 +117,7 @@ async def test_a_registry_that_is_down_keeps_nobody_from_the_repository(tmp_path
         made = yard.commit("develop")
         with pytest.raises(Unreachable, match="no answer within 30 s"):
             await yard.look()
-        assert [(wish.source, wish.commit) for wish in await yard.wishes()] == [("heads/develop", made)]
+        assert [(trigger.source, trigger.commit) for trigger in await yard.triggers()] == [("heads/develop", made)]
 
 
 class StrictRefs(FakeRefs):

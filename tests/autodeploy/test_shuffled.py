@@ -59,8 +59,10 @@ class Shuffle:
 
         def deploy(tables: Tables) -> None:
             person = tables.people.named("ana") or tables.people.add("ana")
-            made = tables.deployments.add(plan, requester=person, reason="", place=None, now=1.0, wish=incoming.wish)
-            tables.wishes.fulfil(incoming.wish, made.number)
+            made = tables.deployments.add(
+                plan, requester=person, reason="", place=None, now=1.0, trigger=incoming.trigger
+            )
+            tables.triggers.mark_deployed(incoming.trigger, made.number)
             tables.deployments.move(made.number, State.SUCCEEDED, now=1.0)
             row = Running(self.app.name, "staging", "web1", plan.release, made.number, 1.0, healthy=True)
             tables.running.put(row)
@@ -70,7 +72,7 @@ class Shuffle:
         return Card(title="done")
 
     async def hear(self, event: Event) -> None:
-        if await self.automatic.hear(self.app, event, "d"):
+        if await self.automatic.handle_event(self.app, event, "d"):
             await self.automatic.look(self.app)
 
 

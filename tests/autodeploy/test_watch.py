@@ -178,7 +178,7 @@ async def test_pauses_double_up_to_an_hour_and_keep_to_what_was_asked(
         there = Scene(store, apps(tmp_path))
         one = there.watch._watched["shop0"]
         down = Unreachable("the repository", "down")
-        pauses = [await there.watch._ill(one, down) for _ in range(11)]
+        pauses = [await there.watch._failed(one, down) for _ in range(11)]
         assert pauses[:4] == [10, 20, 40, 80]
         assert pauses[-1] == 3600
-        assert await there.watch._ill(one, Unreachable("the registry", "slow down", retry_after=7200)) == 7200
+        assert await there.watch._failed(one, Unreachable("the registry", "slow down", retry_after=7200)) == 7200

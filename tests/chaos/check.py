@@ -22,7 +22,7 @@ from deploybot.store.codec import decode
 from tests.chaos import app
 from tests.chaos.app import Mark, There
 from tests.chaos.findings import Findings
-from tests.chaos.scenario import Fault, Scenario, Wish
+from tests.chaos.scenario import Action, Fault, Scenario
 
 _NOW = re.compile(r"Now running: (.+)\.$", re.MULTILINE)
 _RELEASING = {Kind.DEPLOY, Kind.ROLLBACK}
@@ -145,7 +145,7 @@ def ends_of(scenario: Scenario) -> AbstractSet[State]:
 
 
 def _usual_ends(scenario: Scenario, faults: AbstractSet[Fault]) -> AbstractSet[State]:
-    if scenario.wish in {Wish.RESTART, Wish.RUN}:
+    if scenario.action in {Action.RESTART, Action.RUN}:
         return {State.SUCCEEDED, State.FAILED} if faults else {State.SUCCEEDED}
     if scenario.kind is app.Kind.GOOD:
         # A release whose health cannot be asked in time is taken back, however well it is.

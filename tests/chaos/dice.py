@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from tests.chaos.app import Kind, Site
 from tests.chaos.points import Failpoint
-from tests.chaos.scenario import Death, Fault, Scenario, Trouble, Wish
+from tests.chaos.scenario import Action, Death, Fault, Scenario, Trouble
 
 T = TypeVar("T")
 Choose = Callable[[int, Sequence[Site]], Scenario | None]
 """What happens in a run, by its number, counted from 1, at the sites that there are; None after the last."""
-_WISHES = {Wish.DEPLOY: 16, Wish.ROLLBACK: 2, Wish.RESTART: 1, Wish.RUN: 1}
+_ACTIONS = {Action.DEPLOY: 16, Action.ROLLBACK: 2, Action.RESTART: 1, Action.RUN: 1}
 _KINDS = {Kind.GOOD: 6, Kind.SICK: 2, Kind.HALF: 2, Kind.BROKEN: 1}
 _DEATHS = {0: 1, 1: 10, 2: 6, 3: 2}
 _TROUBLED = 0.35
@@ -81,16 +81,16 @@ def draw(dice: random.Random, sites: Sequence[Site]) -> Scenario:
     """A run in which at least one thing goes wrong."""
     site = dice.choice(sites)
     kind = _one_of(dice, _KINDS)
-    wish = _one_of(dice, _WISHES)
-    kind = Kind.GOOD if wish is not Wish.DEPLOY or (kind is Kind.HALF and len(site.servers) == 1) else kind
-    first = _range(site, kind, share=1.0 if wish is Wish.DEPLOY else _OTHERS_SHARE)
+    action = _one_of(dice, _ACTIONS)
+    kind = Kind.GOOD if action is not Action.DEPLOY or (kind is Kind.HALF and len(site.servers) == 1) else kind
+    first = _range(site, kind, share=1.0 if action is Action.DEPLOY else _OTHERS_SHARE)
     later = _Range({name: (count + 2) // 3 for name, count in first.calls.items()}, _RECOVERY_SECONDS)
     deaths = tuple(_death(dice, later if at else first) for at in range(_one_of(dice, _DEATHS)))
     trouble = _trouble(dice, site, first) if dice.random() < _TROUBLED or not deaths else None
     return Scenario(
         site=site,
         kind=kind,
-        wish=wish,
+        action=action,
         deaths=deaths,
         troubles=(trouble,) if trouble else (),
         cancel_after=dice.uniform(0.1, first.seconds) if dice.random() < _CANCELLED else 0.0,

@@ -14,7 +14,7 @@ from tests.chaos.config import TASK
 from tests.chaos.findings import Findings
 from tests.chaos.judge import Judge, remember
 from tests.chaos.process import STOP_WITHIN, Life
-from tests.chaos.scenario import Death, Scenario, Trouble, Wish
+from tests.chaos.scenario import Action, Death, Scenario, Trouble
 from tests.chaos.world import World
 
 END_WITHIN = 100.0
@@ -111,9 +111,9 @@ class Run:
             self._timers.append(asyncio.create_task(self._cancel()))
         try:
             async with asyncio.timeout(END_WITHIN):
-                await self._ask(scenario.wish, scenario.kind, last)
+                await self._ask(scenario.action, scenario.kind, last)
                 if scenario.followed and self._numbers:
-                    await self._ask(Wish.DEPLOY, Kind.GOOD, self._numbers[0])
+                    await self._ask(Action.DEPLOY, Kind.GOOD, self._numbers[0])
                 for number in self._numbers:
                     await person.follow(key(number))
         except TimeoutError:
@@ -124,10 +124,10 @@ class Run:
         self._world.bot.look_again()
         await asyncio.gather(*troubles)
 
-    async def _ask(self, wish: Wish, kind: Kind, last: int) -> None:
+    async def _ask(self, action: Action, kind: Kind, last: int) -> None:
         """Ask for a deployment, and take down its number where it was begun; `last` is the newest before it."""
         person = self._world.person
-        done = await person.say(await self._words(wish, kind))
+        done = await person.say(await self._words(action, kind))
         if done is None:
             self._report.end = "the bot died before it was begun"
             number = await self._newest()
@@ -139,17 +139,17 @@ class Run:
             self._numbers.append(number)
             self._begun.set()
 
-    async def _words(self, wish: Wish, kind: Kind) -> str:
+    async def _words(self, action: Action, kind: Kind) -> str:
         """The command; a release to deploy is made for it."""
         site = self._scenario.site
-        if wish is Wish.DEPLOY:
+        if action is Action.DEPLOY:
             commit = await asyncio.to_thread(self._world.source.release, kind)
             return f"deploy {site.app}@{commit} to {site.environment}"
         return {
-            Wish.ROLLBACK: f"rollback {site.app} from {site.environment}",
-            Wish.RESTART: f"restart {site.app} {site.environment}",
-            Wish.RUN: f"run {site.app} {TASK} {site.environment}",
-        }[wish]
+            Action.ROLLBACK: f"rollback {site.app} from {site.environment}",
+            Action.RESTART: f"restart {site.app} {site.environment}",
+            Action.RUN: f"run {site.app} {TASK} {site.environment}",
+        }[action]
 
     async def _newest(self) -> int:
         """The last deployment's number, once a bot is back and has put its database right."""

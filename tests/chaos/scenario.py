@@ -11,7 +11,7 @@ from tests.chaos.app import Kind, Site
 from tests.chaos.points import Failpoint
 
 
-class Wish(enum.StrEnum):
+class Action(enum.StrEnum):
     """What a person asks for: the command, but for its object."""
 
     DEPLOY = "deploy"
@@ -74,7 +74,7 @@ class Scenario:
     """
 
     site: Site
-    wish: Wish = Wish.DEPLOY
+    action: Action = Action.DEPLOY
     kind: Kind = Kind.GOOD
     deaths: tuple[Death, ...] = ()
     troubles: tuple[Trouble, ...] = ()
@@ -82,7 +82,7 @@ class Scenario:
     followed: bool = False
 
     def __str__(self) -> str:
-        what = self.kind if self.wish is Wish.DEPLOY else self.wish
+        what = self.kind if self.action is Action.DEPLOY else self.action
         words = [f"{self.site.app}/{self.site.environment} {what}", *map(str, self.deaths), *map(str, self.troubles)]
         if self.cancel_after:
             words.append(f"cancelled at {self.cancel_after:.1f} s")
@@ -90,7 +90,7 @@ class Scenario:
 
     def without_rollback(self) -> Scenario:
         """The same, where there is nothing to go back to yet."""
-        return dataclasses.replace(self, wish=Wish.DEPLOY) if self.wish is Wish.ROLLBACK else self
+        return dataclasses.replace(self, action=Action.DEPLOY) if self.action is Action.ROLLBACK else self
 
 
 def undisturbed(site: Site) -> Scenario:

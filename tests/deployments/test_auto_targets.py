@@ -102,8 +102,8 @@ async def test_a_person_of_the_bots_name_is_not_taken_for_the_bot() -> None:
 PLAN = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=())
 
 
-def _waiting(tables: Tables, plan: Plan = PLAN, *, wish: int = 7) -> Deployment:
-    return tables.deployments.add(plan, requester=ANA, reason="", place=None, now=1.0, wish=wish)
+def _waiting(tables: Tables, plan: Plan = PLAN, *, trigger: int = 7) -> Deployment:
+    return tables.deployments.add(plan, requester=ANA, reason="", place=None, now=1.0, trigger=trigger)
 
 
 async def test_a_newer_one_replaces_only_automatic_ones_that_still_wait_for_the_same_target() -> None:
@@ -112,7 +112,7 @@ async def test_a_newer_one_replaces_only_automatic_ones_that_still_wait_for_the_
         def look(tables: Tables) -> None:
             assert tables.people.add(ANA.name, Identity("console", "1")) == ANA
             first, second = _waiting(tables), _waiting(tables)
-            by_hand = _waiting(tables, wish=0)
+            by_hand = _waiting(tables, trigger=0)
             others = [
                 _waiting(tables, one) for one in (replace(PLAN, app="blog"), replace(PLAN, environment="staging"))
             ]

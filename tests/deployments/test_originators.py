@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.autodeploy.watched_sources import IMAGES
-from deploybot.deployments.originators import authors_of, brought_by, unknown_cause
+from deploybot.deployments.originators import authors_of, originators_of, unknown_cause
 from deploybot.domain import (
     ArtifactSource,
     Author,
@@ -51,7 +51,7 @@ def plan(*pins: Pin, before: Release | None = None, **more: object) -> Plan:
 
 def deployment(tables: Tables, of: Plan, *, source: str = IMAGES) -> Deployment:
     """One that came of a wish."""
-    wish = tables.wishes.add(
+    trigger = tables.triggers.add(
         Trigger(
             app="shop",
             environment="production",
@@ -63,7 +63,9 @@ def deployment(tables: Tables, of: Plan, *, source: str = IMAGES) -> Deployment:
             made=0.0,
         )
     )
-    return Deployment(number=1, plan=of, state=State.WAITING, requester=1, requester_name="deploybot", wish=wish.number)
+    return Deployment(
+        number=1, plan=of, state=State.WAITING, requester=1, requester_name="deploybot", trigger=trigger.number
+    )
 
 
 async def test_who_pushed_each_new_image_under_its_tag_is_known() -> None:
@@ -74,13 +76,13 @@ async def test_who_pushed_each_new_image_under_its_tag_is_known() -> None:
             before = Release.of_commit("1" * 40, images=(pin("web", OLD), pin("worker", OTHER)))
             one = deployment(tables, plan(pin("web", NEW), pin("worker", OTHER), before=before))
             assert unknown_cause(tables, one) == NOBODY_REPORTED
-            assert brought_by(tables, one) == ()
-            tables.wishes.bring("shop", NEW, Author("Ana", ANA), 1.0)
+            assert originators_of(tables, one) == ()
+            tables.triggers.put_author("shop", NEW, Author("Ana", ANA), 1.0)
             assert unknown_cause(tables, one), "the digest alone may have been pushed under another tag"
-            tables.wishes.bring("shop", image_key("GHCR.io/acme/web", "1", NEW), Author("Ana", ANA), 1.0)
+            tables.triggers.put_author("shop", image_key("GHCR.io/acme/web", "1", NEW), Author("Ana", ANA), 1.0)
             assert unknown_cause(tables, one) == "", "what stays was brought by nobody now"
-            assert brought_by(tables, one) == (ana.id,)
-            tables.wishes.bring("shop", image_key("ghcr.io/acme/web", "1", NEW), Author("", CI), 2.0)
+            assert originators_of(tables, one) == (ana.id,)
+            tables.triggers.put_author("shop", image_key("ghcr.io/acme/web", "1", NEW), Author("", CI), 2.0)
             assert unknown_cause(tables, one) == "somebody triggered it from an unknown account"
 
         await store.write(look)
@@ -92,9 +94,9 @@ async def test_of_a_push_without_a_commit_the_cause_is_unknown() -> None:
         def look(tables: Tables) -> None:
             tables.people.add("ana", ANA)
             one = deployment(tables, plan(release=Release(ArtifactSource("a" * 64))), source="heads/main")
-            tables.wishes.bring("shop", ref_key("heads/main", "1" * 40), Author("Ana", ANA), 1.0)
+            tables.triggers.put_author("shop", ref_key("heads/main", "1" * 40), Author("Ana", ANA), 1.0)
             assert unknown_cause(tables, one) == "no webhook reported who triggered it"
-            assert brought_by(tables, one) == ()
+            assert originators_of(tables, one) == ()
 
         await store.write(look)
 
@@ -103,9 +105,9 @@ async def test_of_what_a_person_asked_for_the_cause_is_known() -> None:
     async with memory_store() as store:
 
         def look(tables: Tables) -> None:
-            asked = replace(deployment(tables, plan()), wish=0)
-            assert (unknown_cause(tables, asked), brought_by(tables, asked)) == ("", ())
-            assert unknown_cause(tables, replace(asked, wish=99)) == ""
+            asked = replace(deployment(tables, plan()), trigger=0)
+            assert (unknown_cause(tables, asked), originators_of(tables, asked)) == ("", ())
+            assert unknown_cause(tables, replace(asked, trigger=99)) == ""
 
         await store.write(look)
 
@@ -175,12 +177,12 @@ async def test_a_push_counts_only_for_its_commit_on_its_branch() -> None:
             one = deployment(tables, plan(), source="heads/main")
             commit = one.plan.release.id.partition("-")[0]
             for elsewhere in (ref_key("heads/other", commit), ref_key("heads/main", "2" * 40)):
-                tables.wishes.bring("shop", elsewhere, Author("Ana", ANA), 1.0)
-            assert (unknown_cause(tables, one), brought_by(tables, one)) == (NOBODY_REPORTED, ())
-            tables.wishes.bring("blog", ref_key("heads/main", commit), Author("Ana", ANA), 1.0)
+                tables.triggers.put_author("shop", elsewhere, Author("Ana", ANA), 1.0)
+            assert (unknown_cause(tables, one), originators_of(tables, one)) == (NOBODY_REPORTED, ())
+            tables.triggers.put_author("blog", ref_key("heads/main", commit), Author("Ana", ANA), 1.0)
             assert unknown_cause(tables, one) == NOBODY_REPORTED, "that was another app"
-            tables.wishes.bring("shop", ref_key("heads/main", commit), Author("Ana", ANA), 1.0)
-            assert (unknown_cause(tables, one), brought_by(tables, one)) == ("", (ana.id,))
+            tables.triggers.put_author("shop", ref_key("heads/main", commit), Author("Ana", ANA), 1.0)
+            assert (unknown_cause(tables, one), originators_of(tables, one)) == ("", (ana.id,))
 
         await store.write(look)
 
@@ -193,18 +195,18 @@ async def test_everybody_who_is_behind_it_is_found_once_and_none_of_them_may_be_
             ana, ben = tables.people.add("ana", ANA), tables.people.add("ben", CI)
             one = deployment(tables, plan(pin("web", NEW)), source="tags/v1")
             commit = one.plan.release.id.partition("-")[0]
-            tables.wishes.bring("shop", ref_key("tags/v1", commit), Author("Ana", ANA), 1.0)
-            tables.wishes.bring("shop", commit, Author("Ana", ANA), 1.0)
-            tables.wishes.bring("shop", "tags/v1", Author("Ben", CI), 1.0)
+            tables.triggers.put_author("shop", ref_key("tags/v1", commit), Author("Ana", ANA), 1.0)
+            tables.triggers.put_author("shop", commit, Author("Ana", ANA), 1.0)
+            tables.triggers.put_author("shop", "tags/v1", Author("Ben", CI), 1.0)
             assert unknown_cause(tables, one) == ""
-            assert sorted(brought_by(tables, one)) == [ana.id, ben.id]
-            tables.wishes.bring("shop", NEW, Author("Cem", CEM), 1.0)
+            assert sorted(originators_of(tables, one)) == [ana.id, ben.id]
+            tables.triggers.put_author("shop", NEW, Author("Cem", CEM), 1.0)
             cem = tables.people.add("cem", CEM)
-            assert sorted(brought_by(tables, one)) == [ana.id, ben.id, cem.id]
+            assert sorted(originators_of(tables, one)) == [ana.id, ben.id, cem.id]
             for name in ("Zed", "Yan", "Xia", "Wim", "Zed"):
-                tables.wishes.bring("shop", "tags/v1", Author(name, Identity("github", f"9{name}")), 2.0)
+                tables.triggers.put_author("shop", "tags/v1", Author(name, Identity("github", f"9{name}")), 2.0)
             assert unknown_cause(tables, one).endswith(" and 1 more triggered it from an unknown account")
-            assert sorted(brought_by(tables, one)) == [ana.id, ben.id, cem.id], "nobody is guessed"
+            assert sorted(originators_of(tables, one)) == [ana.id, ben.id, cem.id], "nobody is guessed"
 
         await store.write(look)
 
@@ -215,11 +217,11 @@ async def test_a_name_without_an_account_is_nobody_known() -> None:
         def look(tables: Tables) -> None:
             tables.people.add("ana", ANA)
             one = deployment(tables, plan(), source="heads/main")
-            tables.wishes.bring(
+            tables.triggers.put_author(
                 "shop", ref_key("heads/main", one.plan.release.id.partition("-")[0]), Author("ana"), 1.0
             )
             assert unknown_cause(tables, one) == "ana triggered it from an unknown account"
-            assert brought_by(tables, one) == ()
+            assert originators_of(tables, one) == ()
 
         await store.write(look)
 
@@ -230,9 +232,9 @@ async def test_each_new_image_has_to_be_reported() -> None:
         def look(tables: Tables) -> None:
             tables.people.add("ana", ANA)
             one = deployment(tables, plan(pin("web", NEW), pin("worker", OTHER)))
-            tables.wishes.bring("shop", image_key("ghcr.io/acme/web", "1", NEW), Author("Ana", ANA), 1.0)
+            tables.triggers.put_author("shop", image_key("ghcr.io/acme/web", "1", NEW), Author("Ana", ANA), 1.0)
             assert unknown_cause(tables, one) == NOBODY_REPORTED
-            tables.wishes.bring("shop", image_key("ghcr.io/acme/worker", "1", OTHER), Author("Ana", ANA), 1.0)
+            tables.triggers.put_author("shop", image_key("ghcr.io/acme/worker", "1", OTHER), Author("Ana", ANA), 1.0)
             assert unknown_cause(tables, one) == ""
 
         await store.write(look)

@@ -89,7 +89,7 @@ async def considered(office: Office) -> None:
     """Return once the bot has looked for the first time."""
     read = office.world.store.read
     async with asyncio.timeout(WITHIN):
-        while not await read(lambda tables: tables.wishes.considered("shop", "live")):  # noqa: ASYNC110  the database rings no bell
+        while not await read(lambda tables: tables.triggers.considered("shop", "live")):  # noqa: ASYNC110  the database rings no bell
             await asyncio.sleep(0.02)
 
 

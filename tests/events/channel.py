@@ -107,7 +107,9 @@ class Channel:
         """Hear them all, each as a delivery of its own; what was made of the last."""
         said = ""
         for event in events:
-            said = await self.telling.hear(self.settings.apps["shop"], event, delivery or f"d{next(self.deliveries)}")
+            said = await self.telling.handle_event(
+                self.settings.apps["shop"], event, delivery or f"d{next(self.deliveries)}"
+            )
         return said
 
     async def messages(self, place: Place = HOME) -> list[Card]:

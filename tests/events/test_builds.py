@@ -121,7 +121,7 @@ def test_what_may_be_for_a_fork_counts_for_neither(fork: dict[str, Any]) -> None
     assert judge_all([green], "main") == BuildVerdict(
         Light.WAITS,
         "No build of it is known to have passed (tests passed, perhaps for a fork, which does not count)",
-        unheard=True,
+        unreported=True,
     )
 
 
@@ -224,7 +224,7 @@ def test_the_bots_own_statuses_are_known() -> None:
 )
 def test_every_build_is_waited_for(builds: tuple[Build, ...], why: str) -> None:
     verdict = judge(CI, builds, "main", "github")
-    assert (verdict.why, verdict.unheard) == (why, not builds)
+    assert (verdict.why, verdict.unreported) == (why, not builds)
     assert judge(Auto(branch="main"), builds, "main", "github").light is Light.GREEN
 
 
@@ -236,7 +236,7 @@ def test_a_check_belongs_to_its_sender() -> None:
     assert judge(auto, [script], "main", "github") == BuildVerdict(
         Light.WAITS,
         'Nothing is known yet of github:tests. event reports one: write checks = ["event:tests"].',
-        unheard=True,
+        unreported=True,
     )
     assert judge(Auto(branch="main", checks=("event:tests",)), [red, script], "main", "github").light is Light.GREEN
 
@@ -288,9 +288,9 @@ def test_the_branch_is_asked_for_everywhere() -> None:
 def test_where_nothing_counts_only_forks_are_named() -> None:
     elsewhere, fork = run("lint", CANCELLED, branch="feature"), run("docs", FAILED, fork=True)
     verdict = judge_all([elsewhere, fork], "main")
-    assert verdict.unheard
+    assert verdict.unreported
     assert verdict.why.endswith("(docs failed, perhaps for a fork, which does not count)")
-    assert judge_all([elsewhere], "main").unheard
+    assert judge_all([elsewhere], "main").unreported
 
 
 def test_each_check_that_nobody_tells_of_is_named() -> None:

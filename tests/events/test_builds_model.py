@@ -82,11 +82,11 @@ class Real:
 
     async def hear(self, events: list[Event], first: int) -> None:
         heard = [(event, f"d{number}") for number, event in enumerate(events, first)]
-        await self.channel.telling.hear_all(SHOP, heard)
-        await self.automatic.hear_all(SHOP, heard)
+        await self.channel.telling.handle_events(SHOP, heard)
+        await self.automatic.handle_events(SHOP, heard)
 
     async def builds(self) -> tuple[Build, ...]:
-        return await self.channel.store.read(lambda tables: tables.wishes.builds("shop", COMMIT))
+        return await self.channel.store.read(lambda tables: tables.triggers.builds("shop", COMMIT))
 
     async def cards(self) -> list[Card]:
         return await self.channel.messages()
@@ -105,8 +105,8 @@ class OnPaper:
             spot = event_subjects.spot_of(build, "")
             was = self.parts.get(spot.part)
             joined = event_subjects.joined(was.event if was else None, build)
-            thing, heard = (was.thing, was.heard) if was else (spot.thing, NOON + number)
-            self.parts[spot.part] = EventPart(app="shop", thing=thing, part=spot.part, event=joined, heard=heard)
+            thing, heard = (was.thing, was.arrived_at) if was else (spot.thing, NOON + number)
+            self.parts[spot.part] = EventPart(app="shop", thing=thing, part=spot.part, event=joined, arrived_at=heard)
             hint = hint_of(SHOP, event)
             if hint is not None and (told := hint.built) is not None:
                 key = told.sender, told.key
@@ -116,7 +116,7 @@ class OnPaper:
         return tuple(one for one in self.kept.values() if one.commit == COMMIT)
 
     async def cards(self) -> list[Card]:
-        every = sorted(self.parts.values(), key=lambda one: one.heard)
+        every = sorted(self.parts.values(), key=lambda one: one.arrived_at)
         scene = Scene(
             app=SHOP,
             persons=lambda _: "",

@@ -46,7 +46,7 @@ COMMON: dict[str, Any] = {"sender": "github", "repository": "acme/shop", "by": A
 
 
 async def test_a_push(channel: Channel) -> None:
-    assert await channel.hear(push(total=3)) == "said (1)"
+    assert await channel.hear(push(total=3)) == "posted (1)"
     card = await channel.message()
     assert card.title == "shop: 3 commits to develop by Ana Ruiz (@ana)"
     assert card.lines == (
@@ -477,17 +477,17 @@ async def test_what_an_event_changes_is_one_transaction(channel: Channel) -> Non
     whole, channel.telling._redactor = channel.telling._redactor, Broken()
     with pytest.raises(RuntimeError):
         await channel.hear(push(), delivery="d")
-    found = await channel.store.read(lambda tables: tables.told.about("shop", sha(2), 9))
+    found = await channel.store.read(lambda tables: tables.events.about("shop", sha(2), 9))
     assert (found, await channel.messages()) == ((), [])
     channel.telling._redactor = whole
-    assert await channel.hear(push(), delivery="d") == "said (1)"
+    assert await channel.hear(push(), delivery="d") == "posted (1)"
 
 
 async def test_a_row_that_cannot_be_read_does_not_stop_a_deployment(
     channel: Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
     await channel.hear(push())
-    await channel.store.write(lambda tables: tables.told._run("UPDATE told_parts SET kind = 'Comet'"))  # type: ignore[attr-defined]
+    await channel.store.write(lambda tables: tables.events._run("UPDATE event_parts SET kind = 'Comet'"))  # type: ignore[attr-defined]
     await channel.runs("staging", sha(2))
     assert "could not be updated" in caplog.text
     assert await channel.store.read(lambda tables: len(tables.running.get("shop", "staging"))) == 1

@@ -137,8 +137,8 @@ async def test_things_of_which_nothing_is_heard_for_a_month_are_forgotten(channe
     channel.clock.advance(31 * 86400)
     await channel.hear(push(3))
     thing = spot_of(push(2), "").thing
-    assert await channel.store.read(lambda tables: tables.told.places("shop", thing)) == ()
-    assert await channel.store.read(lambda tables: tables.told.parts("shop", thing)) == ()
+    assert await channel.store.read(lambda tables: tables.events.notifications("shop", thing)) == ()
+    assert await channel.store.read(lambda tables: tables.events.parts("shop", thing)) == ()
 
 
 def test_numbers_in_words() -> None:

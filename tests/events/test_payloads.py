@@ -25,7 +25,7 @@ async def test_every_recorded_payload_is_a_message(figure: Callable[[str], None]
                 heard += bool(said)
                 assert said or isinstance(event, Ping)
         cards = await channel.messages()
-        kept = await channel.store.read(lambda tables: tables.told._run("SELECT event FROM told_parts").fetchall())  # type: ignore[attr-defined]
+        kept = await channel.store.read(lambda tables: tables.events._run("SELECT event FROM event_parts").fetchall())  # type: ignore[attr-defined]
     wrong += [what for card in cards for what in (*on_slack(card), *on_telegram(card)) if what != "page"]
     figure(f"{len(wrong)} of {len(cards)} messages of {heard} events of {len(RECORDED)} payloads were wrong")
     assert len(cards) > 30

@@ -27,7 +27,7 @@ PASSED, FAILED, RUNNING = BuildState.PASSED, BuildState.FAILED, BuildState.RUNNI
 async def until_morning(channel: Channel) -> None:
     """Let the quiet hours pass, and say what has waited."""
     channel.clock.advance(9 * 3600.0)
-    await channel.store.write(channel.telling.say_due)
+    await channel.store.write(channel.telling.post_due)
 
 
 def night() -> Settings:
@@ -39,11 +39,11 @@ async def test_a_push_at_night_is_told_in_the_morning() -> None:
         channel.clock.advance(TEN_HOURS)
         assert await channel.hear(push()) == "kept until the quiet hours are over (1)"
         assert await channel.messages() == []
-        due = await channel.store.read(lambda tables: tables.told.next_due())
+        due = await channel.store.read(lambda tables: tables.events.next_due())
         assert due == NOON + 19 * 3600
         await until_morning(channel)
         assert (await channel.message()).title == "shop: 1 commit to develop by Ana Ruiz (@ana)"
-        assert await channel.store.read(lambda tables: tables.told.next_due()) is None
+        assert await channel.store.read(lambda tables: tables.events.next_due()) is None
 
 
 async def test_what_is_bad_is_said_at_once_and_what_became_of_it_in_its_message() -> None:
@@ -95,10 +95,10 @@ async def test_hours_that_follow_on_each_other_are_one_night() -> None:
         channel.clock.advance(TEN_HOURS)
         await channel.hear(push())
         channel.clock.advance(4 * 3600.0)
-        due = await channel.store.write(channel.telling.say_due)
+        due = await channel.store.write(channel.telling.post_due)
         assert (due, await channel.messages()) == (NOON + 19 * 3600, [])
         channel.clock.advance(5 * 3600.0)
-        await channel.store.write(channel.telling.say_due)
+        await channel.store.write(channel.telling.post_due)
         assert len(await channel.messages()) == 1
 
 
@@ -136,7 +136,7 @@ async def test_an_app_that_is_gone_from_bot_toml_is_not_told_of() -> None:
         channel.telling = Notifier(gone, channel.store, channel.clock, Redactor(()), (HOME,))
         await until_morning(channel)
         assert await channel.messages() == []
-        assert await channel.store.read(lambda tables: tables.told.next_due()) is None
+        assert await channel.store.read(lambda tables: tables.events.next_due()) is None
 
 
 async def test_the_worker_says_it_and_bears_a_database_that_fails(caplog: pytest.LogCaptureFixture) -> None:
@@ -146,7 +146,7 @@ async def test_the_worker_says_it_and_bears_a_database_that_fails(caplog: pytest
         said = asyncio.Event()
         channel.store.connect_workers(said.set)
         telling = channel.telling
-        worker = asyncio.create_task(Quiet(moody, channel.clock, telling.say_due, telling._waiting).run())
+        worker = asyncio.create_task(Quiet(moody, channel.clock, telling.post_due, telling._waiting).run())
         moody.gone = "the disk is gone"
         await channel.hear(push())
         async with asyncio.timeout(5):
@@ -199,6 +199,6 @@ async def test_a_failed_write_is_for_the_inbox_to_try_again() -> None:
         moody.full = "no space"
         telling = Notifier(channel.settings, moody, channel.clock, Redactor(()), (HOME,))
         with pytest.raises(StoreError):
-            await telling.hear(channel.settings.apps["shop"], push(), "d")
+            await telling.handle_event(channel.settings.apps["shop"], push(), "d")
         moody.full = ""
-        assert await telling.hear(channel.settings.apps["shop"], push(), "d") == "said (1)"
+        assert await telling.handle_event(channel.settings.apps["shop"], push(), "d") == "posted (1)"

@@ -168,7 +168,7 @@ async def test_many_at_once_give_the_same_messages_in_one_commit(figure: Callabl
         wanted = await told(events)
         async with open_channel() as channel:
             shop, commits = channel.settings.apps["shop"], channel.store.commits
-            said = await channel.telling.hear_all(shop, [(one, f"d{at}") for at, one in enumerate(events)])
+            said = await channel.telling.handle_events(shop, [(one, f"d{at}") for at, one in enumerate(events)])
             assert (len(said), channel.store.commits) == (len(events), commits + 1)
             otherwise += {card.key: card for card in await channel.messages()} != wanted
     figure(f"{otherwise} of {N} histories told otherwise when heard at once, seed={SEED}")

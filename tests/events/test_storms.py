@@ -32,13 +32,13 @@ def alert(number: int, *, firing: bool = True, group: str = "hosts") -> Alert:
 async def hear_at_once(channel: Channel, events: Iterable[Event]) -> None:
     """Hear them in one transaction."""
     app = channel.settings.apps["shop"]
-    await channel.telling.hear_all(app, [(event, f"d{next(channel.deliveries)}") for event in events])
+    await channel.telling.handle_events(app, [(event, f"d{next(channel.deliveries)}") for event in events])
 
 
 async def over(channel: Channel) -> None:
     """Let a minute go by."""
     channel.clock.advance(61)
-    await channel.store.write(channel.telling.say_due)
+    await channel.store.write(channel.telling.post_due)
 
 
 def storms(cards: Iterable[Card]) -> list[Card]:
@@ -114,8 +114,8 @@ async def test_the_next_minute_begins_a_new_message(channel: Channel) -> None:
 
 async def test_a_storm_goes_on_after_a_restart(channel: Channel) -> None:
     await hear_at_once(channel, map(alert, range(8)))
-    await channel.store.read(lambda tables: tables.told.next_due())
-    assert await channel.store.read(lambda tables: tables.told.next_due()) == channel.clock.now() + 60
+    await channel.store.read(lambda tables: tables.events.next_due())
+    assert await channel.store.read(lambda tables: tables.events.next_due()) == channel.clock.now() + 60
     await hear_at_once(channel, map(alert, range(8, 10)))
     assert (await channel.message()).title == "Prometheus: 10 alerts within a minute, all firing"
 

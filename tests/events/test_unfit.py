@@ -15,7 +15,7 @@ async def push(channel: Channel, *tags: str, image: str = IMAGE) -> list[Card]:
     board = NoticeBoard(channel.clock, lambda _: (HOME,))
     app = channel.settings.apps["shop"]
     events = [ImagePushed(sender="registry", image=image, tag=tag, digest=DIGEST) for tag in tags]
-    await UnfitTags(channel.store, board).hear_all(app, [(event, "d") for event in events])
+    await UnfitTags(channel.store, board).handle_events(app, [(event, "d") for event in events])
     channel.clock.advance(1)
     return await channel.messages()
 

@@ -91,7 +91,7 @@ async def test_the_longest_messages_are_whole() -> None:
         channel.clock.advance(11 * 3600.0)
         await channel.hear(*(push(number, branch=f"release/{number}{long}", compare=url) for number in range(40)))
         channel.clock.advance(11 * 3600.0)
-        await channel.store.write(channel.telling.say_due)
+        await channel.store.write(channel.telling.post_due)
         cards = await channel.messages()
     assert cards[-1].title.startswith("During quiet hours")
     assert [what for card in cards for what in (*on_slack(card), *on_telegram(card)) if what != "page"] == []

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from deploybot.bot import Bot
 from deploybot.domain import Place
-from deploybot.ports import EventPlace, Tables
+from deploybot.ports import Notification, Tables
 from deploybot.settings import BotSettings, Http
 from deploybot.wiring.infrastructure import adapters
 from tests.events.channel import push, settings
@@ -33,7 +33,7 @@ async def test_where_bot_toml_names_no_channel_the_console_is_told(tmp_path: Pat
     telling = Bot(made, world).telling
     assert telling is not None
     async with world.database:
-        await telling.hear(made.apps["shop"], push(), "d")
+        await telling.handle_event(made.apps["shop"], push(), "d")
         (item,) = await world.store.read(lambda tables: tables.outbox.due(1e12))
     assert item.place == Place("console", "console")
 
@@ -73,7 +73,7 @@ async def test_a_webhook_becomes_a_message(tmp_path: Path) -> None:
     assert told[0].messages == 1
 
 
-def _told(tables: Tables) -> tuple[EventPlace, ...]:
+def _told(tables: Tables) -> tuple[Notification, ...]:
     """Where the push was told."""
-    things = tables.told.about("shop", "a41be0c2d3f4051627384950a1b2c3d4e5f60718", 1)
-    return tables.told.places("shop", things[0]) if things else ()
+    things = tables.events.about("shop", "a41be0c2d3f4051627384950a1b2c3d4e5f60718", 1)
+    return tables.events.notifications("shop", things[0]) if things else ()

@@ -34,7 +34,7 @@ class Told:
 
     async def hear(self, *events: Event) -> None:
         for number, one in enumerate(events):
-            await self.telling.hear(SHOP, one, f"{number} {one.at} {one!r}")
+            await self.telling.handle_event(SHOP, one, f"{number} {one.at} {one!r}")
         self.made.worker.wake()
 
     async def see(self, *phrases: str) -> None:

@@ -12,6 +12,7 @@ from deploybot.domain import Manifest, ManifestRow, ServiceImage
 from deploybot.ports import Tables
 from deploybot.store.database import Database
 from deploybot.store.database_connection import Way, open_database
+from deploybot.store.manifest_rows import ManifestRows
 from deploybot.store.schema import STEPS
 from deploybot.testing import memory_store
 
@@ -95,6 +96,15 @@ def test_records_of_what_succeeded_are_verified_after_an_update(tmp_path: Path) 
     with closing(open_database(path, Way(durable=False))) as new:
         rows = new.execute("SELECT release, manifest, at, verified FROM manifests ORDER BY release").fetchall()
         assert [tuple(one) for one in rows] == [(V1, "{}", 1.0, 1), (V2, "{}", 1.0, 0)]
+
+
+def test_a_database_with_rows_passes_the_check_of_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "deploybot.db"
+    for _ in range(2):
+        with closing(open_database(path, Way(durable=False))) as store:
+            ManifestRows(store).put(row())
+    with closing(open_database(path, Way(durable=False))) as store:
+        assert ManifestRows(store).get("shop", "production", "web1", V1) == row()
 
 
 def test_a_database_of_the_version_before_has_no_rows_yet_and_keeps_the_others(tmp_path: Path) -> None:

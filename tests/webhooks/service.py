@@ -74,7 +74,7 @@ class Listener:
     calls: int = 0
     trouble: Callable[[App, Event], None] = lambda _app, _event: None
 
-    async def hear(self, app: App, event: Event, delivery: str) -> str:
+    async def handle_event(self, app: App, event: Event, delivery: str) -> str:
         self.calls += 1
         self.trouble(app, event)
         if (one := (app.name, delivery, event)) not in self.heard:

@@ -48,7 +48,7 @@ async def test_a_large_delivery_is_heard(tmp_path: Path) -> None:
     listener, body, before = Listener(), large(), spent()
     async with serving(tmp_path, listener, gate=ConnectionGate(max_body=4 * LARGE)) as bot:
         await bot.post("/hooks/shop/github", body, **signed(body))
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(1) == "noted"
     (heard,) = (event for _, _, event in listener.heard)
     assert isinstance(heard, Push)
@@ -71,6 +71,6 @@ async def test_the_largest_push_of_github_is_heard_by_default_within_bounded_mem
     async with serving(tmp_path, listener, gate=ConnectionGate(max_body=Http().max_body)) as bot:
         status, _ = await bot.post("/hooks/shop/github", body, **signed(body))
         assert status == 200
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(1) == "noted"
     assert listener.commits == [COMMIT]

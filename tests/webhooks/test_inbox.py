@@ -37,7 +37,7 @@ async def test_each_app_hears_in_order(tmp_path: Path) -> None:
         for number, commit in enumerate(COMMITS):
             app = ("shop", "blog")[number % 2]
             await bot.push(app, commit, path="/hooks/github" if number % 3 else "")
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     for app in ("shop", "blog"):
         numbers = [int(delivery) for name, delivery, _ in listener.heard if name == app]
         assert len(numbers) == len(COMMITS) / 2
@@ -52,14 +52,14 @@ async def test_every_listener_hears_in_turn(tmp_path: Path) -> None:
             super().__init__()
             self.name = name
 
-        async def hear(self, app: App, event: Event, delivery: str) -> str:
-            await super().hear(app, event, delivery)
+        async def handle_event(self, app: App, event: Event, delivery: str) -> str:
+            await super().handle_event(app, event, delivery)
             order.append(self.name)
             return f"{self.name} noted it"
 
     async with serving(tmp_path, Named("telling"), Named("auto")) as bot:
         await bot.push("shop", COMMITS[0])
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(1) == "telling noted it; auto noted it"
     assert order == ["telling", "auto"]
 
@@ -69,7 +69,7 @@ async def test_what_cannot_be_reached_is_tried_again_in_its_place(tmp_path: Path
     async with serving(tmp_path, listener) as bot:
         for commit in COMMITS[:3]:
             await bot.push("shop", commit)
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     assert listener.commits == COMMITS[:3]
     assert listener.calls == 3 + 5
 
@@ -80,7 +80,7 @@ async def test_it_is_given_up_at_last_and_told(tmp_path: Path, caplog: pytest.Lo
     async with serving(tmp_path, listener) as bot:
         await bot.push("shop", COMMITS[0])
         await bot.push("shop", COMMITS[1])
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(1) == "given up after 12 tries: the forge cannot be reached: no route"
     assert listener.commits == [COMMITS[1]]
 
@@ -93,7 +93,7 @@ async def test_a_poisoned_delivery_is_set_aside_and_stops_nobody(
     async with serving(tmp_path, listener) as bot:
         for number, commit in enumerate(COMMITS[:6]):
             await bot.push(("shop", "blog")[number % 2], commit)
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(1) == "given up after 3 tries: something broke: RuntimeError"
     assert sorted(listener.commits) == COMMITS[1:6]
     assert METRICS.webhooks.values["github", "given_up"] == before + 1
@@ -107,7 +107,7 @@ async def test_what_was_answered_is_not_given_up_while_the_database_is_down(
     async with serving(tmp_path, listener) as bot:
         for commit in COMMITS[:2]:
             await bot.push("shop", commit)
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(1) == "noted"
     assert listener.commits == COMMITS[:2]
     told = [one.message for one in caplog.records if one.levelname == "WARNING"]
@@ -118,10 +118,10 @@ async def test_one_app_waits_while_others_hear(tmp_path: Path) -> None:
     held = asyncio.Event()
 
     class Slow(Listener):
-        async def hear(self, app: App, event: Event, delivery: str) -> str:
+        async def handle_event(self, app: App, event: Event, delivery: str) -> str:
             if app.name == "shop":
                 await held.wait()
-            said = await super().hear(app, event, delivery)
+            said = await super().handle_event(app, event, delivery)
             if len(self.heard) == 3:
                 held.set()
             return said
@@ -131,7 +131,7 @@ async def test_one_app_waits_while_others_hear(tmp_path: Path) -> None:
         await bot.push("shop", COMMITS[0])
         for commit in COMMITS[1:4]:
             await bot.push("blog", commit)
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     assert listener.commits == [*COMMITS[1:4], COMMITS[0]]
 
 
@@ -139,10 +139,10 @@ async def test_what_has_ended_does_not_wait_for_what_takes_its_time(tmp_path: Pa
     held = asyncio.Event()
 
     class Slow(Listener):
-        async def hear(self, app: App, event: Event, delivery: str) -> str:
+        async def handle_event(self, app: App, event: Event, delivery: str) -> str:
             if delivery == "2":
                 await held.wait()
-            return await super().hear(app, event, delivery)
+            return await super().handle_event(app, event, delivery)
 
     async with serving(tmp_path, Slow()) as bot:
         for commit in COMMITS[:3]:
@@ -152,7 +152,7 @@ async def test_what_has_ended_does_not_wait_for_what_takes_its_time(tmp_path: Pa
                 await asyncio.sleep(0.05)
         assert not await bot.made(2)
         held.set()
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(3) == "noted"
 
 
@@ -163,7 +163,7 @@ async def test_what_cannot_be_read_is_set_aside(tmp_path: Path, body: bytes, cap
         for path in ("/hooks/shop/github", "/hooks/github"):
             assert (await bot.post(path, body, **signed(body)))[0] == 200
         await bot.push("shop", COMMITS[0])
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert (await bot.made(1)).startswith("cannot be read: ")
         assert (await bot.made(2)).startswith("cannot be read: ")
     assert listener.commits == COMMITS[:1]
@@ -178,7 +178,7 @@ async def test_what_waited_when_the_bot_ended_is_heard_after_its_start(tmp_path:
     assert not stuck.heard
     listener = Listener()
     async with serving(tmp_path, listener) as bot:
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     assert listener.commits == COMMITS[:20]
 
 
@@ -189,11 +189,11 @@ class Group(Listener):
         super().__init__(trouble=trouble)
         self.sizes: list[int] = []
 
-    async def hear_all(self, app: App, heard: Sequence[tuple[Event, str]]) -> Sequence[str]:
-        for event, _ in heard:
+    async def handle_events(self, app: App, events: Sequence[tuple[Event, str]]) -> Sequence[str]:
+        for event, _ in events:
             self.trouble(app, event)
-        self.sizes.append(len(heard))
-        return [await self.hear(app, event, delivery) for event, delivery in heard]
+        self.sizes.append(len(events))
+        return [await self.handle_event(app, event, delivery) for event, delivery in events]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ async def test_many_are_heard_at_once_and_one_by_one_where_that_fails(
         # All at once, so that they are a rush, and all are there when it is over.
         bodies = [pushed("shop", commit) for commit in COMMITS]
         await asyncio.gather(*(bot.post("/hooks/shop/github", body, **signed(body)) for body in bodies))
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         ends = {await bot.made(number) for number in range(1, len(COMMITS) + 1)}
     assert ends == {"noted"}
     assert sorted(listener.commits) == sorted(COMMITS)

@@ -24,7 +24,7 @@ async def post(
         body = json.dumps(json.loads(pushed(name, f"{number + 1:040x}")) | {"of": f"{path} {kind} {count}"}).encode()
         status, _ = await bot.post(path, body, **signed(body, kind=kind))
         assert status == 200
-    await bot.inbox.heard()
+    await bot.inbox.drained()
 
 
 async def test_a_repository_that_was_renamed_is_reported_once(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ async def test_a_delivery_is_kept_then_answered_then_heard(tmp_path: Path) -> No
     async with serving(tmp_path, listener) as bot:
         status, answer = await bot.push("shop", ONE)
         assert (status, answer) == (200, {"result": "kept", "delivery": 1})
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(1) == "noted"
     assert listener.commits == [ONE]
     assert counted("kept") == before + 1
@@ -55,7 +55,7 @@ async def test_the_address_of_all_apps_finds_the_app_by_its_repository(tmp_path:
     async with serving(tmp_path, listener) as bot:
         await bot.push("blog", ONE, path="/hooks/github")
         await bot.push("nobodys", TWO, path="/hooks/github")
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(2) == "about acme/nobodys, which is no app's here"
     assert [(app, delivery) for app, delivery, _ in listener.heard] == [("blog", "1")]
 
@@ -64,7 +64,7 @@ async def test_an_app_does_not_hear_of_another_repository(tmp_path: Path) -> Non
     listener = Listener()
     async with serving(tmp_path, listener) as bot:
         await bot.push("blog", ONE, path="/hooks/shop/github")
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(1) == "about acme/blog, which is not shop's"
     assert not listener.heard
 
@@ -87,7 +87,7 @@ async def test_what_an_address_tells_besides_its_secret_is_heard(tmp_path: Path)
     listener = Listener()
     async with serving(tmp_path, listener, made=settings(names=("acr",))) as bot:
         await bot.post(f"/hooks/shop/acr?secret={SECRET}&registry=acme.example.com&token=x&y=z", body)
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     ((_, _, event),) = listener.heard
     assert isinstance(event, ImagePushed)
     assert event.image == "acme.example.com/acme/shop"
@@ -116,7 +116,7 @@ async def test_no_secret_is_kept(tmp_path: Path) -> None:
         await bot.post(f"/hooks/shop/dockerhub/{SECRET}", X_Thing=SECRET)
         await bot.post("/hooks/shop/event", Authorization=f"Bearer {SECRET}")
         await bot.push("shop", ONE)
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     with sqlite3.connect(tmp_path / "data" / "deploybot.db") as rows:
         kept = rows.execute("SELECT headers, query FROM deliveries").fetchall()
     rows.close()
@@ -132,7 +132,7 @@ async def test_what_came_before_is_known_by_its_id_and_by_its_body(tmp_path: Pat
         assert (await bot.push("shop", ONE, delivery="b"))[1] == {"result": "double"}
         assert (await bot.push("shop", TWO, delivery="a"))[1] == {"result": "double"}
         assert (await bot.push("shop", TWO, delivery="c"))[1] == {"result": "kept", "delivery": 2}
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     assert listener.commits == [ONE, TWO]
 
 
@@ -151,7 +151,7 @@ async def test_an_unknown_but_authentic_event_is_taken_and_counted(tmp_path: Pat
     async with serving(tmp_path) as bot:
         body = b'{"action": "started"}'
         assert (await bot.post("/hooks/shop/github", body, **signed(body, kind="star")))[0] == 200
-        await bot.inbox.heard()
+        await bot.inbox.drained()
         assert await bot.made(1) == "of no interest"
     assert counted("ignored") == before + 1
 
@@ -187,7 +187,7 @@ async def test_a_database_that_cannot_write_makes_the_sender_try_again(tmp_path:
     listener = Listener()
     async with serving(tmp_path, listener) as bot:
         await bot.push("shop", ONE)
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     assert listener.commits == [ONE]
 
 
@@ -203,7 +203,7 @@ async def test_redeliveries_are_handled_once(tmp_path: Path, figure: Callable[[s
     listener = Listener()
     async with serving(tmp_path, listener) as bot:
         done = await hammered(bot.port, shuffled, 64)
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     assert done.count(200) == N, (seed, done.answers)
     assert done.count(200, "kept") == len(commits), (seed, done.answers)
     assert sorted(listener.commits) == commits, seed
@@ -245,7 +245,7 @@ async def test_no_forgery_is_accepted(tmp_path: Path, figure: Callable[[str], No
     async with serving(tmp_path, listener) as bot:
         done = await hammered(bot.port, [*forgeries(N, chance(seed))], 32)
         await bot.push("shop", ONE)
-        await bot.inbox.heard()
+        await bot.inbox.drained()
     assert done.count(403) == N, (seed, done.answers)
     assert listener.commits == [ONE]
     figure(f"{done.count(200)} of {N} forgeries accepted, seed {seed}")
@@ -331,10 +331,10 @@ async def test_whenever_the_bot_dies_nothing_is_lost_and_nothing_is_done_twice(
                 async with serving(folder, listener, wrap=partial(Dying, calls=calls, after=after)) as bot:
                     taken = await _try(bot, commits)
                     assert isinstance(bot.store, Dying)
-                    await bot.store.heard_or_dead(bot.inbox.heard())
+                    await bot.store.heard_or_dead(bot.inbox.drained())
             async with serving(folder, listener) as bot:
                 await _try(bot, [commit for commit in commits if commit not in taken])
-                await bot.inbox.heard()
+                await bot.inbox.drained()
             points += 1
             lost += len(set(commits) - set(listener.commits))
             again += len(listener.commits) - len(set(listener.commits))

@@ -12,7 +12,14 @@ from sqlite_utils import Database
 
 from deploybot.store.schema.audit_schema import m016_audit_sinks
 from deploybot.store.schema.chat_schema import m003_buttons, m004_requests, m005_codes
-from deploybot.store.schema.event_schema import m006_deliveries, m007_told, m008_wishes, m010_reports, m015_builds
+from deploybot.store.schema.event_schema import (
+    m006_deliveries,
+    m007_told,
+    m008_wishes,
+    m010_reports,
+    m015_builds,
+    m020_triggers,
+)
 from deploybot.store.schema.grant_schema import m012_grants
 from deploybot.store.schema.initial_schema import m001_first, m002_not_before
 from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass, m017_stages, m019_attempts
@@ -38,5 +45,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m017_stages,
     m018_sources,
     m019_attempts,
+    m020_triggers,
 )
 """All migrations, in order."""

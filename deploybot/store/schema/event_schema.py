@@ -195,3 +195,52 @@ def m015_builds(db: Database) -> None:
     db.execute("ALTER TABLE builds ADD COLUMN event TEXT NOT NULL DEFAULT ''")
     db.execute("DELETE FROM builds WHERE key LIKE 'github github:%:check:%'")
     db.execute("DELETE FROM told_parts WHERE kind = 'Build' AND event LIKE '%\"key\":\"github:%:check:%'")
+
+
+_RENAMED = (
+    "ALTER TABLE wishes RENAME TO triggers",
+    "UPDATE considered SET source = 'trouble reported' WHERE source = 'trouble told'",
+    "ALTER TABLE deployments RENAME COLUMN wish TO trigger_number",
+    "ALTER TABLE brought RENAME TO change_authors",
+    "DROP INDEX brought_at",
+    "CREATE INDEX change_authors_at ON change_authors (at)",
+    "ALTER TABLE told_things RENAME TO event_subjects",
+    "ALTER TABLE told_parts RENAME TO event_parts",
+    "ALTER TABLE event_parts RENAME COLUMN heard TO arrived_at",
+    "ALTER TABLE told_places RENAME TO notifications",
+    "ALTER TABLE notifications RENAME COLUMN said TO posted_at",
+    "ALTER TABLE told_storms RENAME TO storms",
+    *(
+        f"DROP INDEX {name}"
+        for name in (
+            *("wishes_standing", "wishes_once", "wishes_pending", "told_things_changed", "told_parts_part"),
+            *("told_parts_commit", "told_parts_series", "told_places_due", "told_places_stream", "told_places_storm"),
+            *("told_storms_open", "told_storms_began"),
+        )
+    ),
+    "CREATE UNIQUE INDEX triggers_current ON triggers (app, environment) WHERE state IN ('open', 'asked')",
+    "CREATE UNIQUE INDEX triggers_deployed ON triggers (app, environment, release) WHERE deployment <> 0",
+    """
+    CREATE INDEX triggers_pending ON triggers (app, number)
+    WHERE state IN ('open', 'asked') OR (shown <> '' AND shown <> state)""",
+    "DROP TRIGGER wishes_end",
+    """
+    CREATE TRIGGER triggers_end BEFORE UPDATE OF state, deployment ON triggers
+    WHEN OLD.state NOT IN ('open', 'asked') AND (NEW.state <> OLD.state OR NEW.deployment <> OLD.deployment)
+    BEGIN SELECT RAISE(ABORT, 'a trigger that has ended never changes'); END""",
+    "CREATE INDEX event_subjects_changed ON event_subjects (changed)",
+    "CREATE INDEX event_parts_part ON event_parts (app, part)",
+    "CREATE INDEX event_parts_commit ON event_parts (app, commit_id) WHERE commit_id <> ''",
+    "CREATE INDEX event_parts_series ON event_parts (app, series, position) WHERE series <> ''",
+    "CREATE INDEX notifications_due ON notifications (due) WHERE due > 0",
+    "CREATE INDEX notifications_stream ON notifications (place, stream, posted_at) WHERE stream <> ''",
+    "CREATE INDEX notifications_storm ON notifications (storm, id) WHERE storm <> 0",
+    "CREATE INDEX storms_open ON storms (closes) WHERE closes > 0",
+    "CREATE INDEX storms_began ON storms (began)",
+)
+
+
+def m020_triggers(db: Database) -> None:
+    """Rename the tables of triggers, events and notifications after what they hold. All rows stay."""
+    for statement in _RENAMED:
+        db.execute(statement)

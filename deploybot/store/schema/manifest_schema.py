@@ -34,15 +34,16 @@ def m017_stages(db: Database) -> None:
 def m019_attempts(db: Database) -> None:
     """Keep what a deployment only prepared beside what was verified. What once succeeded counts as verified."""
     db.execute("ALTER TABLE manifests RENAME TO manifests_before")
+    # The key's columns come first: SQLite 3.40 (Debian 12) calls such a table damaged if another column is among them.
     db.execute("""
         CREATE TABLE manifests (
             app TEXT NOT NULL,
             environment TEXT NOT NULL,
             server TEXT NOT NULL,
             release TEXT NOT NULL CHECK (release <> ''),
+            verified INTEGER NOT NULL CHECK (verified IN (0, 1)),
             manifest TEXT NOT NULL,
             at REAL NOT NULL,
-            verified INTEGER NOT NULL CHECK (verified IN (0, 1)),
             PRIMARY KEY (app, environment, server, release, verified)
         ) WITHOUT ROWID""")
     db.execute("""

@@ -25,11 +25,11 @@ def settled(data: Path, head: str) -> bool:
         counts = (
             "SELECT count(*) FROM deliveries WHERE fate = 'waiting'",
             "SELECT count(*) FROM outbox WHERE state = 'waiting'",
-            "SELECT count(*) FROM wishes WHERE state IN ('open', 'asked') OR (shown <> '' AND shown <> state)",
+            "SELECT count(*) FROM triggers WHERE state IN ('open', 'asked') OR (shown <> '' AND shown <> state)",
             "SELECT count(*) FROM deployments WHERE state IN ('waiting', 'running', 'restoring')",
         )
         waits = sum(int(connection.execute(sql).fetchone()[0]) for sql in counts)
-        wanted = connection.execute("SELECT count(*) FROM wishes WHERE release = ?", (head,)).fetchone()[0]
+        wanted = connection.execute("SELECT count(*) FROM triggers WHERE release = ?", (head,)).fetchone()[0]
     return not waits and bool(wanted)
 
 
@@ -73,7 +73,7 @@ def _check_messages(connection: sqlite3.Connection, commits: Sequence[Commit], f
                 found.doubled.append(f"the {what} of {commit.sha} have {len(said)} messages")
         found.untrue.extend(_untruths(commit, builds))
         found.untrue.extend(f"{commit.sha}: {text}" for text in stormy_builds if _word(commit) not in text)
-    _check_wishes(connection, dict(cards), found)
+    _check_triggers(connection, dict(cards), found)
 
 
 def _lines(cards: Sequence[tuple[str, Card]], what: str, commit: Commit) -> list[str]:
@@ -93,19 +93,19 @@ def _untruths(commit: Commit, builds: Sequence[Card]) -> Iterator[str]:
             yield f"the builds of {commit.sha} are {word}, but the message says: {card.title}"
 
 
-def _check_wishes(connection: sqlite3.Connection, cards: Mapping[str, Card], found: Findings) -> None:
-    """The message of a wish, where it has one, says what became of it."""
-    for number, state, shown in connection.execute("SELECT number, state, shown FROM wishes"):
+def _check_triggers(connection: sqlite3.Connection, cards: Mapping[str, Card], found: Findings) -> None:
+    """The message of a trigger, where it has one, says what became of it."""
+    for number, state, shown in connection.execute("SELECT number, state, shown FROM triggers"):
         card = cards.get(f"event:auto:{number}")
         if shown and (card is None or card.final != TriggerState(state).ended):
-            found.untrue.append(f"wish {number} is {state}, but its message says: {card.title if card else None}")
+            found.untrue.append(f"trigger {number} is {state}, but its message says: {card.title if card else None}")
 
 
 def _check_deployments(connection: sqlite3.Connection, commits: Sequence[Commit], found: Findings) -> None:
     """No commit is deployed twice, and none that is not green."""
     made = Counter(str(commit) for (commit,) in connection.execute("SELECT commit_id FROM deployments"))
     found.doubled.extend(f"{sha} was deployed {count} times" for sha, count in made.items() if count > 1)
-    wanted = connection.execute("SELECT count(*) FROM wishes WHERE deployment <> 0").fetchone()[0]
+    wanted = connection.execute("SELECT count(*) FROM triggers WHERE deployment <> 0").fetchone()[0]
     if made.total() != wanted:
         found.doubled.append(f"there are {made.total()} deployments, and {wanted} were wanted")
     found.untrue.extend(f"{one.sha} is red, and was deployed" for one in commits if not one.green and made[one.sha])

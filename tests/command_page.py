@@ -1,4 +1,4 @@
-"""docs/commands.md, made from the commands: `python -m tests.command_page` writes it anew."""
+"""docs/commands.md, made from the commands: `python -m tests.command_page` writes it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ PAGE = Path(__file__).parents[1] / "docs" / "commands.md"
 _INTRODUCTION = """\
 # Commands
 
-This page is made from the files in `commands/`; the bot says the same with `help` and `help COMMAND`.
+This page lists every chat command. `help` and `help COMMAND` show the same in a chat. The page is generated from the
+files in `commands/`.
 
-At the console a command is typed as it stands here (`deploy shop`); a `/` or `@deploybot` before it is understood,
-too, as the chats to come will have it.
+At the console, type a command as it is written here (`deploy shop`). You can also put a `/` or `@deploybot` before
+it, as in the other chats.
 
-- What stands in `[ ]` may be left out, and such parts may stand in any order. Words stand for themselves, `<names>`
-  for what you fill in.
-- `@` comes before a ref, because names of branches hold `/`. `:current` and `:previous` are refs, and `#41` is what
-  deployment 41 deployed. Several servers are parted by commas: `production/web1,web2`.
-- Every command takes `because` and a reason at its end; whatever follows is the reason. To search for the word itself,
-  put it in quotes: `logs shop grep "because"`.
-- Text with blanks in it is put in quotes. Curly quotes, and the long dash that a phone makes of `--`, are understood.
-  So are code marks, bold, links around a ref, and a full stop at the end.
-- Where no environment is named, the app's only one is meant, or the one marked `default` in bot.toml. Otherwise you
-  are asked which, with a button for each.
-- A bare command asks for what it lacks, one thing at a time: `deploy` offers the apps you may see, then the
-  environments, then the newest refs; `rollback` the last good releases. What there is only one of is taken.
-  `deploy shop ?` asks for the rest. Nothing runs before the last answer.
-- A word that does not fit is never guessed at: you get what was probably meant as a button, and nothing runs.
+- Parts in `[ ]` are optional, and you can type them in any order. Type plain words as they are, and replace `<names>`
+  with your values.
+- `@` comes before a ref, because branch names may contain `/`. `:current` and `:previous` are refs, and `#41` is what
+  deployment 41 deployed. Separate several servers by commas: `production/web1,web2`.
+- Every command accepts `because` and a reason at its end. Everything after `because` is the reason. To search for the
+  word itself, put it in quotes: `logs shop grep "because"`.
+- Put text that contains spaces in quotes. The bot accepts curly quotes, and the long dash that a phone makes of `--`.
+  It also accepts code marks, bold text, links around a ref, and a full stop at the end.
+- Without an environment, the bot uses the app's only one, or the one marked `default` in bot.toml. Otherwise it asks
+  you, with a button for each.
+- A bare command asks for what is missing, one thing at a time. `deploy` offers the apps that you may see, then the
+  environments, then the newest refs. `rollback` offers the last good releases. If there is only one choice, the bot
+  takes it. `deploy shop ?` asks for the rest. Nothing runs before the last answer.
+- The bot never guesses. If a word does not fit, you get a button with what you probably meant, and nothing runs.
 
-Who may do what is in [roles.md](roles.md); how to add a command of your own in [own-commands.md](own-commands.md).
+See [roles.md](roles.md) for who may use which command, and [own-commands.md](own-commands.md) to add your own.
 """
 
 

@@ -30,11 +30,11 @@ _CARD = "[...document.querySelectorAll('article')].pop()"
 _INTRODUCTION = """\
 # What each card looks like
 
-This page shows the bot's messages in every state, in Slack and Telegram, on a desktop and on a phone. What a card says
-is in [The chats compared](chats.md#what-a-card-says).
+This page shows the bot's messages in every state, in Slack and Telegram, on a desktop and on a phone.
+[The chats compared](chats.md#what-a-card-says) explains what a card says.
 
-The pictures come from [test doubles](chats.md#try-it-without-an-account) of both platforms: the content is exact, the
-look of the real apps differs. `python -m tests.doubles.card_pictures` makes this page.
+The pictures come from [test doubles](chats.md#try-it-without-an-account) of both platforms. The content is exact, but
+the real apps look different. `python -m tests.doubles.card_pictures` makes this page.
 """
 
 

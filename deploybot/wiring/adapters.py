@@ -38,7 +38,7 @@ def chats(
             parts=parts,
             store=world.store,
             homes=channels_of(settings, name),
-            closed=missing.heard_of(world.store, name),
+            closed=missing.on_closed(world.store, name),
             server=server,
         )
         yield chat.connect(settings, tools)

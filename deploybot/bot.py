@@ -41,8 +41,8 @@ from deploybot.wiring.adapters import (
     chats,
     monitor,
     notice_board,
+    notifier,
     reports,
-    telling,
     unfit_tags,
     web_server,
     webhooks,
@@ -72,8 +72,8 @@ class Bot:
         self._on_quiet = on_quiet
         codes = CodeFiles(settings.bot.data / "codes")
         self._access = Access(settings, world.store, world.clock, codes, event_places(settings))
-        self.telling = telling(settings, world)
-        self.deployments = deployments(settings, world, codes, self.telling, on_end=self._ended)
+        self.notifier = notifier(settings, world)
+        self.deployments = deployments(settings, world, codes, self.notifier, on_end=self._ended)
         services = Services(
             settings=settings,
             deployments=self.deployments,
@@ -134,7 +134,7 @@ class Bot:
             # Started after the chats, so it does not find them missing.
             for name, part in self._parts():
                 work.append(asyncio.create_task(part, name=name))
-                work[-1].add_done_callback(_tell_break)
+                work[-1].add_done_callback(_log_failure)
             if self._web is not None:
                 await self._web.start()
             resumed = await self.deployments.queue.resume()
@@ -142,11 +142,11 @@ class Bot:
                 log.info("resuming %s", ", ".join(f"#{one.number}" for one in resumed))
             if self.by_itself is not None:
                 work.append(self.by_itself.start())
-                work[-1].add_done_callback(_tell_break)
+                work[-1].add_done_callback(_log_failure)
             ready()
             if beside is not None:
                 work.append(asyncio.create_task(beside(), name="temporary-life"))
-                work[-1].add_done_callback(_tell_break)
+                work[-1].add_done_callback(_log_failure)
             await self._stop.wait()
         finally:
             log.info("stopping; deployments continue on the servers")
@@ -167,8 +167,8 @@ class Bot:
             yield "audit-export", self._audit.run()
         if self._inbox is not None:
             yield "webhooks", self._inbox.run()
-        if self.telling is not None:
-            yield "quiet-hours", self.telling.run()
+        if self.notifier is not None:
+            yield "quiet-hours", self.notifier.run()
         if self._web is not None and (lag := monitor(settings, world, self._web, self._problems, self._sinks)):
             yield "loop-lag", lag
 
@@ -192,8 +192,8 @@ class Bot:
 
     def _listeners(self) -> Iterator[EventListener]:
         """Yield the listeners for events in order: first notifications, then automatic deployments."""
-        if self.telling is not None:
-            yield self.telling
+        if self.notifier is not None:
+            yield self.notifier
         if self.by_itself is not None:
             yield self.by_itself.automatic
         yield from unfit_tags(self._settings, self._world)
@@ -255,7 +255,7 @@ def _broke(task: asyncio.Task[None]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is not None
 
 
-def _tell_break(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     """Log the exception that ended background work."""
     if _broke(task):
         log.error("%s broke", task.get_name(), exc_info=task.exception())
@@ -280,8 +280,8 @@ async def run(settings: Settings, adapt: Callable[[Settings], Adapters] = adapte
         if replaced:
             log.info("took over from the temporary bot, process %d", replaced)
         bot = Bot(settings, world)
-        with _told_to_stop(bot.stop), starter.watched(bot.stop):
-            await bot.serve(lambda: _say_ready(starter, done=True))
+        with _stopped_by_signal(bot.stop), starter.watched(bot.stop):
+            await bot.serve(lambda: _report_ready(starter, done=True))
 
 
 async def _run_temporary(settings: Settings, world: Adapters, starter: Starter) -> None:
@@ -295,7 +295,7 @@ async def _run_temporary(settings: Settings, world: Adapters, starter: Starter) 
     life = TemporaryLife(bot.deployments.queue, bot.console, changed)
 
     def ready() -> None:
-        _say_ready(starter, done=False)
+        _report_ready(starter, done=False)
         file.take(sys.stdout, sys.stderr)
 
     async def live() -> None:
@@ -306,12 +306,12 @@ async def _run_temporary(settings: Settings, world: Adapters, starter: Starter) 
 
     if not starter.is_there:
         life.release()
-    with _told_to_stop(bot.stop), starter.watched(life.release):
+    with _stopped_by_signal(bot.stop), starter.watched(life.release):
         await bot.serve(ready, live)
 
 
 @contextlib.contextmanager
-def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
+def _stopped_by_signal(stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop` on SIGTERM and SIGINT."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -319,7 +319,7 @@ def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
     yield
 
 
-def _say_ready(starter: Starter, *, done: bool) -> None:
+def _report_ready(starter: Starter, *, done: bool) -> None:
     """Signal to the client that started the bot that it listens. A service manager reads the log instead."""
     starter.ready()
     if done:

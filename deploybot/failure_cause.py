@@ -22,7 +22,7 @@ _BEFORE = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
-_SAYS_NOTHING = re.compile(
+_UNINFORMATIVE = re.compile(
     r"""^(?:
         [\W_]*                                                                      # rules and brackets
         | \d+\s+\|.*                                                                # lines of a Dockerfile
@@ -59,8 +59,8 @@ def advice_of(cause: str, server: str) -> str:
 def cause_of(lines: Sequence[str]) -> str:
     """Return the last line that names a cause, without colours and prefixes; the last line if none does."""
     bare = [text for line in lines if (text := _bare(line))]
-    telling = [text for text in bare if not _SAYS_NOTHING.match(text)]
-    found = (telling or bare or [""])[-1].rstrip(".")
+    informative = [text for text in bare if not _UNINFORMATIVE.match(text)]
+    found = (informative or bare or [""])[-1].rstrip(".")
     return f"{found[: LONGEST - 1]}…" if len(found) > LONGEST else found
 
 

@@ -24,10 +24,10 @@ from deploybot.parsing import (
     clean,
     complete,
     find,
-    hear,
     parse,
     read_command,
     split,
+    strip_mention,
 )
 from tests.world import EVERYTHING, SETTINGS
 
@@ -388,7 +388,7 @@ def test_long_words_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "heard", "addressed"),
+    ("text", "rest", "addressed"),
     [
         ("status", "status", False),
         ("/status shop", "status shop", True),
@@ -404,14 +404,14 @@ def test_long_words_are_cut() -> None:
         ("deploy shop@v1", "deploy shop@v1", False),
     ],
 )
-def test_hear(text: str, heard: str, addressed: bool) -> None:
-    found = hear(text, {"deploybot"})
+def test_a_mention_is_stripped(text: str, rest: str, addressed: bool) -> None:
+    found = strip_mention(text, {"deploybot"})
     assert found is not None
-    assert (found.text, found.addressed) == (heard, addressed)
+    assert (found.text, found.addressed) == (rest, addressed)
 
 
 def test_another_bots_command() -> None:
-    assert hear("/status@otherbot", {"deploybot"}) is None
+    assert strip_mention("/status@otherbot", {"deploybot"}) is None
 
 
 @pytest.mark.parametrize("sign", ["\x00", "\x1b", "\x7f", "\u202e", "\u200f", "\u2066", "\u200b", "\ufeff", "\ud800"])
@@ -673,8 +673,8 @@ def test_anything_is_understood_or_refused(words: list[str], glue: str) -> None:
         count, proposed = complete(FORMS, message, SETTINGS, EVERYTHING)
         assert all(word.lower().startswith(message[len(message) - count :].lower()) for word in proposed)
         try:
-            heard = hear(message, {"deploybot"})
-            call = read(clean(heard.text if heard else ""))
+            addressed = strip_mention(message, {"deploybot"})
+            call = read(clean(addressed.text if addressed else ""))
         except UserError:
             continue
         assert call.command.name in COMMANDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploybot.errors import UserError
-from deploybot.parsing import Ref, hear
+from deploybot.parsing import Ref, strip_mention
 from tests.test_parsing import read, refusal
 from tests.world import World, make_world
 
@@ -46,9 +46,9 @@ NAMES = ("deploybot",)
     ],
 )
 def test_what_is_pasted_is_understood(text: str) -> None:
-    heard = hear(text, NAMES)
-    assert heard is not None
-    call = read(heard.text)
+    addressed = strip_mention(text, NAMES)
+    assert addressed is not None
+    call = read(addressed.text)
     assert (call.arguments["ref"], call.arguments["dry_run"]) == (Ref("v2"), True)
     assert call.environment is not None
     assert call.environment.name == "staging"
@@ -74,17 +74,17 @@ def test_a_full_stop_belongs_to_a_text_but_to_no_name(text: str, name: str, valu
 
 @pytest.mark.parametrize("text", ["status.", "status?", "`status`", "*status*", "status!"])
 def test_a_command_alone(text: str) -> None:
-    heard = hear(text, NAMES)
-    assert heard is not None
-    assert heard.text == "status"
+    addressed = strip_mention(text, NAMES)
+    assert addressed is not None
+    assert addressed.text == "status"
 
 
 @pytest.mark.parametrize("text", ["", "?", ".", "``", "**", '""', "“”", "> ", "*", "_"])
 def test_marks_alone_are_nothing_to_stumble_over(text: str) -> None:
-    heard = hear(text, NAMES)
-    assert heard is not None
+    addressed = strip_mention(text, NAMES)
+    assert addressed is not None
     with pytest.raises(UserError):
-        read(heard.text)
+        read(addressed.text)
 
 
 @pytest.mark.parametrize("text", ["deploy wiki.", "deploy wiki. because it is done."])

@@ -163,13 +163,13 @@ class Talk:
             async with asyncio.timeout(within):
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _insist(self, say: Callable[[], Awaitable[T]]) -> T:
-        """Call `say` and retry while the chat (or the database, for its buttons) is unreachable."""
+    async def _insist(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Call `send` and retry while the chat (or the database, for its buttons) is unreachable."""
         loop = asyncio.get_running_loop()
         end, pauses = loop.time() + INSIST, iter(_RETRY)
         while True:
             try:
-                return await say()
+                return await send()
             except (Unreachable, StoreError) as problem:
                 wait = requested_pause(problem) or next(pauses)
                 if loop.time() + wait > end:

@@ -66,13 +66,13 @@ class OutboxWorker(Courier[OutboxItem]):
         channel = (item.place.platform, item.place.channel)
         self._pauses.check(item.place.platform, channel)
         try:
-            return await self._say(item)
+            return await self._deliver(item)
         except Unreachable as error:
             if error.retry_after:
                 self._pauses.note(channel, error.retry_after)
             raise
 
-    async def _say(self, item: OutboxItem) -> str:
+    async def _deliver(self, item: OutboxItem) -> str:
         """Edit the existing message. If there is none or it is gone for good, post the card as a new one."""
         chat = self._chats.get(item.place.platform)
         if chat is None:

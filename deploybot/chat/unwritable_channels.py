@@ -18,7 +18,7 @@ Closed = Callable[[str, str], Awaitable[None]]
 """Gets a channel in which the bot can't write, and the reason."""
 
 
-async def nobody_hears(channel: str, why: str) -> None:
+async def no_report(channel: str, why: str) -> None:
     """Do nothing, if no report is needed."""
     del channel, why
 
@@ -56,7 +56,7 @@ class MissingChannels:
             self._known(tables).discard(key)
             self._board.close(tables, key)
 
-    def heard_of(self, store: Store, platform: str) -> Closed:
+    def on_closed(self, store: Store, platform: str) -> Closed:
         """Return the callback for a chat that finds a closed channel at its start."""
 
         async def closed(channel: str, why: str) -> None:

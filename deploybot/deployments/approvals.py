@@ -54,15 +54,15 @@ class Approvals:
         clock: Clock,
         bonds: FingerprintCheck,
         codes: CodeSecrets,
-        tell: Callable[[Tables, int], None],
+        queue_card: Callable[[Tables, int], None],
     ) -> None:
-        """Take the ports; `tell(tables, number)` queues the cards of a deployment in the same transaction."""
+        """Take the ports; `queue_card(tables, number)` queues the cards of a deployment in the same transaction."""
         self._settings = settings
         self._store = store
         self._clock = clock
         self._bonds = bonds
         self._codes = CodeCheck(codes, clock)
-        self._tell = tell
+        self._queue_card = queue_card
         self._questions = PolicyQuestions(settings, clock)
         self._desks: WeakValueDictionary[int, _OpenRequest] = WeakValueDictionary()
 
@@ -112,7 +112,7 @@ class Approvals:
                 self._ask_for_more(tables, one)
                 self._count(tables, one, self._clock.now())
                 tables.requests.note(one.number, note)
-                self._tell(tables, one.number)
+                self._queue_card(tables, one.number)
 
         if open_ones:
             await self._store.write(refresh)
@@ -182,7 +182,7 @@ class Approvals:
         given = self._count(tables, deployment, now)
         detail = f"{given.there} of {given.wanted}, bound to {request.binding.digest[:12]}"
         self._audit(tables, person.name, "approve", deployment, detail)
-        self._tell(tables, number)
+        self._queue_card(tables, number)
         return given
 
     def _count(self, tables: Tables, deployment: Deployment, now: float) -> ApprovalCount:
@@ -264,7 +264,7 @@ class Approvals:
             self._audit(tables, "deploybot", f"{deployment.plan.kind.value} reminded", deployment, "")
             changed = True
         if changed:
-            self._tell(tables, number)
+            self._queue_card(tables, number)
         next_at = request.expires if now >= request.remind_at else request.remind_at
         return max(next_at - now, 0.001)
 
@@ -274,7 +274,7 @@ class Approvals:
         given = self._count(tables, deployment, self._clock.now())
         detail = f"{given.there} of {given.wanted} approvals count now"
         self._audit(tables, "deploybot", f"{deployment.plan.kind.value} lacks approvals", deployment, detail)
-        self._tell(tables, deployment.number)
+        self._queue_card(tables, deployment.number)
 
     async def void(self, number: int, changed: Sequence[str]) -> Card:
         """End a request whose approvals no longer count; return the card that says so and offers a new request."""
@@ -309,7 +309,7 @@ class Approvals:
         ended = tables.deployments.move(deployment.number, State.CANCELLED, now=self._clock.now(), outcome=words)
         tables.requests.close(deployment.number, verdict)
         self._audit(tables, actor, f"{ended.plan.kind.value} {verdict}", ended, words)
-        self._tell(tables, deployment.number)
+        self._queue_card(tables, deployment.number)
         return ended
 
     def _audit(self, tables: Tables, actor: str, action: str, deployment: Deployment, detail: str) -> None:
@@ -324,7 +324,7 @@ class Approvals:
             deployment = tables.deployments.get(number)
             if deployment is not None and deployment.awaits_approval:
                 tables.requests.note(number, text)
-                self._tell(tables, number)
+                self._queue_card(tables, number)
 
         await self._store.write(note)
 

@@ -60,7 +60,7 @@ def glass_text(question: PolicyQuestion) -> str:
     return ", ".join(broken_rules(question)) or NOTHING
 
 
-def told_text(question: PolicyQuestion, requester: int) -> str:
+def notified_text(question: PolicyQuestion, requester: int) -> str:
     """Return the names of the other admins, for the audit."""
     return ", ".join(one.name for one in _other_admins(question, requester)) or "nobody"
 

@@ -60,7 +60,7 @@ def deployment_details(
     long: Sequence[Line] = (),
 ) -> Iterator[Line]:
     """Yield all details of a deployment that are not among the lines `shown`. `long` holds texts that the card cuts."""
-    plan, told = deployment.plan, {one.text for one in shown}
+    plan, texts = deployment.plan, {one.text for one in shown}
     yield from long
     if deployment.not_before:
         yield Line("begins", f"not before {show_time(deployment.not_before)}")
@@ -68,9 +68,9 @@ def deployment_details(
     for part in plan.servers:
         done = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
         words = ", ".join(map(step_words, done)) if done and deployment.state.ended else _planned(plan, part)
-        if words not in told:
+        if words not in texts:
             yield Line(part.server, words)
-        if effects_text(gravest_first(part.effects)) not in told:
+        if effects_text(gravest_first(part.effects)) not in texts:
             yield from effects_lines(part)
     yield from _changes(plan.changes, request.compare if request else "")
     yield Line("plan", plan.digest[:12] or "none")

@@ -42,6 +42,6 @@ def for_place(wakes: tuple[Mention, ...], place: Place) -> tuple[Mention, ...]:
     return () if place.private else tuple(one for one in wakes if one.identity.platform == place.platform)
 
 
-def is_heard(wakes: tuple[Mention, ...], place: Place) -> bool:
+def can_notify(wakes: tuple[Mention, ...], place: Place) -> bool:
     """Return whether a message in a channel can notify any of these people; at the console none does."""
     return place.platform != "console" and any(one.identity.platform == place.platform for one in wakes)

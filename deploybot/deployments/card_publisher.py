@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from deploybot.card import Card, File
 from deploybot.deployments.approval_card import reminder_card
-from deploybot.deployments.card_mentions import Mentions, for_place, is_heard
+from deploybot.deployments.card_mentions import Mentions, can_notify, for_place
 from deploybot.deployments.card_titles import headline
 from deploybot.deployments.deployment_card import deployment_card, end_card
 from deploybot.deployments.step_logs import Journal
@@ -87,5 +87,5 @@ class CardPublisher:
         wakes = self._mentions.requester(tables, deployment)
         for place in self._places(deployment):
             card = end_card(deployment, for_place(wakes, place), self.mask)
-            if card is not None and is_heard(wakes, place):
+            if card is not None and can_notify(wakes, place):
                 tables.outbox.put(place, card, self._clock.now())

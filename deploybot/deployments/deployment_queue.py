@@ -45,7 +45,7 @@ class Queue:
         approvals: Approvals,
         beginning: Beginning,
         runner: DeploymentRunner,
-        tell: CardPublisher,
+        queue_card: CardPublisher,
         on_end: Callable[[str], object],
     ) -> None:
         """Take the ports and parts; `zone` is the bot's time zone, for times on cards."""
@@ -55,7 +55,7 @@ class Queue:
         self._approvals = approvals
         self._beginning = beginning
         self._runner = runner
-        self._tell = tell
+        self._queue_card = queue_card
         self._on_end = on_end
         self._stops: dict[int, CancellationWatch] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -218,11 +218,11 @@ class Queue:
         while stop.why is None and (left := deployment.not_before - self._clock.now()) > 0:
             await stop.pause(min(left, CLOCK_LOOKS))
 
-        def tell(tables: Tables) -> None:
-            self._tell(tables, deployment.number, self.waits_for(deployment, tables.deployments.open()))
+        def show_wait(tables: Tables) -> None:
+            self._queue_card(tables, deployment.number, self.waits_for(deployment, tables.deployments.open()))
 
         if turn.locked() and stop.why is None:
-            await self._store.write(tell)
+            await self._store.write(show_wait)
 
     async def _row(self, number: int) -> Deployment | None:
         return await self._store.read(lambda tables: tables.deployments.get(number))
@@ -264,7 +264,7 @@ class Queue:
             detail=outcome,
             now=now,
         )
-        self._tell(tables, number)
+        self._queue_card(tables, number)
 
     async def _broke(self, number: int, mark: str) -> None:
         """End a deployment as unknown because the bot itself failed, and claim nothing else."""

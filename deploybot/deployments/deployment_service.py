@@ -12,7 +12,7 @@ from deploybot.card import Card
 from deploybot.command import Context
 from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.auto_targets import in_the_way, skipped_by
-from deploybot.deployments.break_glass import BreakGlass, glass_text, told_text
+from deploybot.deployments.break_glass import BreakGlass, glass_text, notified_text
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import headline, what
 from deploybot.deployments.deployment_card import deployment_card, plan_card
@@ -60,7 +60,7 @@ class DeploymentEngine:
         clock: Clock,
         planner: Planner,
         journal: Journal,
-        tell: CardPublisher,
+        publisher: CardPublisher,
         approvals: Approvals,
         queue: Queue,
         releases: Releases,
@@ -72,7 +72,7 @@ class DeploymentEngine:
         self._clock = clock
         self._planner = planner
         self._journal = journal
-        self._tell = tell
+        self._publisher = publisher
         self._approvals = approvals
         self._glass = glass
         self._questions = PolicyQuestions(settings, clock)
@@ -123,7 +123,7 @@ class DeploymentEngine:
         if dry_run:
             wanted = None if break_glass else wanted_of(environment)
             begins_at = show_moment(not_before, zone) if at else ""
-            return plan_card(plan, mask=self._tell.mask, begins=begins_at, wants=str(wanted) if wanted else "")
+            return plan_card(plan, mask=self._publisher.mask, begins=begins_at, wants=str(wanted) if wanted else "")
         return await self._add(ctx, plan, not_before, typed=typed, glass=break_glass)
 
     async def _insist(self, ctx: Context, plan: Plan, *, glass: bool) -> None:
@@ -167,7 +167,7 @@ class DeploymentEngine:
             if not tables.deployments.ask_cancel(number, by):
                 raise UserError(f"{deployment.cancel_by} already cancelled #{number}; it is stopping.")
             tables.audit.append(actor=by, action="cancel", subject=f"#{number}", detail=ctx.reason, now=now)
-            self._tell(tables, number)
+            self._publisher(tables, number)
             return deployment
 
         deployment = await self._store.write(ask)
@@ -209,7 +209,7 @@ class DeploymentEngine:
                 return None
             waits_for = self.queue.waits_for(deployment, tables.deployments.open())
             steps, request = tables.deployments.steps(number), tables.requests.get(number)
-            mask, progress = self._tell.mask, self._tell.progress.of(steps)
+            mask, progress = self._publisher.mask, self._publisher.progress.of(steps)
             return deployment_card(
                 deployment, steps, waits_for=waits_for, request=request, progress=progress, mask=mask
             )
@@ -256,7 +256,7 @@ class DeploymentEngine:
 
         # The requester may be gone by now; a committed deployment has to be launched anyway.
         deployment, waits_for, kept = await asyncio.shield(asyncio.create_task(commit()))
-        card = deployment_card(deployment, (), waits_for=waits_for, request=kept, mask=self._tell.mask)
+        card = deployment_card(deployment, (), waits_for=waits_for, request=kept, mask=self._publisher.mask)
         return dataclasses.replace(card, queued=True)
 
     def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str, Request | None]:
@@ -292,20 +292,20 @@ class DeploymentEngine:
             self._sound(tables, asked, deployment, question)
         if not waits_for and request is None:
             deployment = tables.deployments.move(deployment.number, State.RUNNING, now=asked.now)
-        self._tell(tables, deployment.number, waits_for)
+        self._publisher(tables, deployment.number, waits_for)
         return deployment, waits_for, tables.requests.get(deployment.number)
 
     def _sound(self, tables: Tables, asked: _Asked, deployment: Deployment, question: PolicyQuestion) -> None:
         """Record in the audit that the glass was broken, and notify all other admins, in the same transaction."""
-        told = told_text(question, asked.person.id)
+        notified = notified_text(question, asked.person.id)
         tables.audit.append(
             actor=asked.person.name,
             action="break glass",
             subject=f"#{deployment.number} {question.place}",
-            detail=f"bypassed {deployment.glass}, because {asked.ctx.reason}; notified {told}",
+            detail=f"bypassed {deployment.glass}, because {asked.ctx.reason}; notified {notified}",
             now=asked.now,
         )
-        self._tell.wake(tables, deployment, *self._glass.alarm(tables, deployment, question))
+        self._publisher.wake(tables, deployment, *self._glass.alarm(tables, deployment, question))
 
     def _audit(self, tables: Tables, asked: _Asked, deployment: Deployment) -> None:
         plan, reason = asked.plan, asked.ctx.reason

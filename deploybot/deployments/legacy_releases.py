@@ -153,16 +153,16 @@ class Legacy:
 
 def read_old(output: bytes) -> dict[str, OldRelease]:
     """Parse what `adopt.sh` prints, by release; leave out those whose files are not as the bot writes them."""
-    told: dict[str, list[tuple[str, str]]] = {}
+    printed: dict[str, list[tuple[str, str]]] = {}
     release = ""
     for line in output.decode("utf-8", "replace").split("\n"):
         word, _, text = line.partition(" ")
         if word == "release":
             release = text
-            told[release] = []
+            printed[release] = []
         elif release and word:
-            told[release].append((word, text))
-    read = {one: _old(lines) for one, lines in told.items()}
+            printed[release].append((word, text))
+    read = {one: _old(lines) for one, lines in printed.items()}
     return {one: old for one, old in read.items() if old is not None}
 
 
@@ -197,8 +197,8 @@ def _pins(text: str) -> tuple[OldPin, ...] | None:
 def of_containers(pin: OldPin, containers: Sequence[Container]) -> ServiceImage | None:
     """Return the image that a service's containers run, if all of them were made from the pin."""
     ids = {one.image_id for one in containers}
-    says = {(one.label("deploybot.release"), one.label("deploybot.image")) for one in containers}
-    if says != {(pin.since, pin.label)} or len(ids) != 1:
+    labels = {(one.label("deploybot.release"), one.label("deploybot.image")) for one in containers}
+    if labels != {(pin.since, pin.label)} or len(ids) != 1:
         return None
     (image,) = ids
     return _image(pin, image, (), len(containers)) if _is_named_by(image, pin) else None

@@ -37,8 +37,8 @@ def originators_of(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
         return ()
     plan = deployment.plan
     digests = (pin.digest for pin in plan.release.images)
-    whats = dict.fromkeys(filter(None, (plan.release.code, trigger.source, *digests, *_keys(trigger, plan))))
-    people = (_person(tables.people, author) for author in tables.triggers.authors(trigger.app, whats))
+    keys = dict.fromkeys(filter(None, (plan.release.code, trigger.source, *digests, *_keys(trigger, plan))))
+    people = (_person(tables.people, author) for author in tables.triggers.authors(trigger.app, keys))
     return tuple(dict.fromkeys(number for number in people if number is not None))
 
 
@@ -51,13 +51,13 @@ def unknown_cause(tables: Tables, deployment: Deployment) -> str:
     trigger = _trigger(tables, deployment)
     if trigger is None:
         return ""
-    told = [tables.triggers.authors(trigger.app, (key,)) for key in _keys(trigger, deployment.plan)]
+    reported = [tables.triggers.authors(trigger.app, (key,)) for key in _keys(trigger, deployment.plan)]
     published = tables.triggers.authors(trigger.app, (trigger.source,))
-    everybody = (*published, *(author for authors in told for author in authors))
+    everybody = (*published, *(author for authors in reported for author in authors))
     strangers = [author.name for author in everybody if _person(tables.people, author) is None]
     if strangers:
         return f"{_listed(strangers)} triggered it from an unknown account"
-    return "" if all(told) else "no webhook reported who triggered it"
+    return "" if all(reported) else "no webhook reported who triggered it"
 
 
 def authors_of(tables: Tables, plan: Plan) -> tuple[tuple[int, ...], str]:

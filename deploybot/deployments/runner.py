@@ -78,7 +78,7 @@ class DeploymentRunner:
         present: Present,
         journal: Journal,
         clock: Clock,
-        tell: CardPublisher,
+        queue_card: CardPublisher,
     ) -> None:
         """Take the ports and the parts that do the single steps."""
         self._journal = journal
@@ -89,7 +89,7 @@ class DeploymentRunner:
         self._restorer = restorer
         self._present = present
         self._clock = clock
-        self._tell = tell
+        self._queue_card = queue_card
 
     async def run(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
         """Run a RUNNING or RESTORING deployment to its end, and return it as it ended."""
@@ -220,10 +220,10 @@ class DeploymentRunner:
     ) -> _End:
         """Restore every touched server, the last switched one first."""
         deployment = await self._begin_restore(deployment, why, tail)
-        told, released, all_back = [], [], True
+        results, released, all_back = [], [], True
         for part in reversed(touched):
             restored = await self._restorer.restore(deployment, part)
-            told.append(restored.words)
+            results.append(restored.words)
             all_back &= restored.good
             if part.replaces is not None and is_restorable(part):
                 released.append(self._row(deployment, part.server, part.replaces, healthy=restored.good))
@@ -231,7 +231,7 @@ class DeploymentRunner:
         ended = State.CANCELLED if cancelled else State.RESTORED
         servers = [part.server for part in touched]
         first = () if all_back else (self._present.headline(deployment, seen, servers),)
-        outcome = "\n".join(line for line in (*first, why, *told, sentence_of(seen)) if line)
+        outcome = "\n".join(line for line in (*first, why, *results, sentence_of(seen)) if line)
         return _End(ended if all_back else State.FAILED, outcome, tail, tuple(released))
 
     async def _begin_restore(self, deployment: Deployment, why: str, tail: Sequence[str]) -> Deployment:
@@ -240,7 +240,7 @@ class DeploymentRunner:
 
         def move(tables: Tables) -> Deployment:
             moved = tables.deployments.move(deployment.number, State.RESTORING, now=begun, outcome=why, tail=tail)
-            self._tell(tables, deployment.number)
+            self._queue_card(tables, deployment.number)
             return moved
 
         return await self._store.write(move)
@@ -261,7 +261,7 @@ class DeploymentRunner:
                 detail=f"{what(ended.plan)}: {end.outcome}",
                 now=now,
             )
-            self._tell(tables, ended.number)
+            self._queue_card(tables, ended.number)
             return ended
 
         return await self._store.write(record)

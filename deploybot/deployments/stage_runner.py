@@ -61,16 +61,16 @@ class StageRunner:
         verifier: Verifier,
         journal: Journal,
         clock: Clock,
-        tell: Callable[[Tables, int], None],
+        queue_card: Callable[[Tables, int], None],
     ) -> None:
-        """Take the ports and parts; `tell(tables, number)` queues the deployment's card in the same transaction."""
+        """Take the ports and parts; `queue_card(tables, number)` queues the card in the same transaction."""
         self._store = store
         self._executor = executor
         self._gate = gate
         self._verifier = verifier
         self._journal = journal
         self._clock = clock
-        self._tell = tell
+        self._queue_card = queue_card
 
     async def run(
         self,
@@ -149,7 +149,7 @@ class StageRunner:
             if found is not None or stop.why is not None:
                 return found
             row = tables.deployments.begin(fresh)
-            self._tell(tables, deployment.number)
+            self._queue_card(tables, deployment.number)
             return row
 
         row = await self._store.write(begin)
@@ -203,6 +203,6 @@ class StageRunner:
         def end(tables: Tables) -> None:
             tables.deployments.progress(row.job, offset=row.offset, size=row.size)
             tables.deployments.end(row.job, state, code=NO_CODE, now=now, detail=detail)
-            self._tell(tables, row.deployment)
+            self._queue_card(tables, row.deployment)
 
         await self._store.write(end)

@@ -38,16 +38,16 @@ class Beginning:
         planner: Planner,
         approvals: Approvals,
         bonds: FingerprintCheck,
-        tell: Callable[[Tables, int], None],
+        queue_card: Callable[[Tables, int], None],
     ) -> None:
-        """Take the ports and parts; `tell(tables, number)` queues a deployment's card in the same transaction."""
+        """Take the ports and parts; `queue_card(tables, number)` queues a deployment's card in the same transaction."""
         self._settings = settings
         self._store = store
         self._clock = clock
         self._planner = planner
         self._approvals = approvals
         self._bonds = bonds
-        self._tell = tell
+        self._queue_card = queue_card
         self._questions = PolicyQuestions(settings, clock)
         self.rests = False
 
@@ -107,7 +107,7 @@ class Beginning:
             self._bonds.kept(plan, request)
         tables.deployments.replan(deployment.number, plan)
         moved = tables.deployments.move(deployment.number, State.RUNNING, now=self._clock.now())
-        self._tell(tables, deployment.number)
+        self._queue_card(tables, deployment.number)
         return moved
 
     async def _with_origin(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:

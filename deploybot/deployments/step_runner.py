@@ -91,15 +91,15 @@ class StepRunner:
         refs: RefSource,
         journal: Journal,
         clock: Clock,
-        tell: Callable[[Tables, int], None],
+        queue_card: Callable[[Tables, int], None],
     ) -> None:
-        """Take the ports; `tell(tables, number)` queues the deployment's card in the same transaction."""
+        """Take the ports; `queue_card(tables, number)` queues the deployment's card in the same transaction."""
         self._store = store
         self._servers = servers
         self._refs = refs
         self._journal = journal
         self._clock = clock
-        self._tell = tell
+        self._queue_card = queue_card
 
     async def run(self, work: Work, stop: CancellationWatch) -> StepRow:
         """Run a step to its end, whatever state it is in.
@@ -114,7 +114,7 @@ class StepRunner:
         def begin(tables: Tables) -> StepRow:
             row = tables.deployments.begin(fresh)
             if row.job == fresh.job:
-                self._tell(tables, number)
+                self._queue_card(tables, number)
             return row
 
         row = await self._store.write(begin)
@@ -131,7 +131,9 @@ class StepRunner:
         """Return the row after its log file was cut back to the row's size, or both were reset to zero."""
         mended = self._journal.mend(row)
         if mended.offset < row.offset:
-            await self._store.write(lambda tables: tables.deployments.progress(row.job, offset=0, size=0, anew=True))
+            await self._store.write(
+                lambda tables: tables.deployments.progress(row.job, offset=0, size=0, from_start=True)
+            )
         return mended
 
     async def _is_begun(self, work: Work) -> bool:
@@ -259,7 +261,7 @@ class StepRunner:
 
         def note(tables: Tables) -> None:
             tables.deployments.progress(row.job, offset=row.offset, size=row.size, detail=lost)
-            self._tell(tables, row.deployment)
+            self._queue_card(tables, row.deployment)
 
         await self._store.write(note)
         return dataclasses.replace(row, state=StepState.STARTED, detail=lost)
@@ -269,7 +271,7 @@ class StepRunner:
 
         def note(tables: Tables) -> None:
             tables.deployments.note(row.job, why)
-            self._tell(tables, row.deployment)
+            self._queue_card(tables, row.deployment)
 
         await self._store.write(note)
         return dataclasses.replace(row, detail=why)
@@ -316,8 +318,8 @@ class StepRunner:
             async with asyncio.timeout(STOP_WITHIN):
                 row, status = await self._insist_on_stop(host, row, last)
         except TimeoutError as problem:
-            said = last[-1] if last else f"no answer within {STOP_WITHIN:.0f} s"
-            words = "; ".join((str(said), *getattr(said, "tail", ())))
+            answer = last[-1] if last else f"no answer within {STOP_WITHIN:.0f} s"
+            words = "; ".join((str(answer), *getattr(answer, "tail", ())))
             raise await self._unknown(row, f"{words}, so it could not be stopped and may still run") from problem
         if status.state is JobState.RUNNING:
             raise await self._unknown(row, "it was asked to stop, but still runs on the server")
@@ -345,7 +347,7 @@ class StepRunner:
         def end(tables: Tables) -> None:
             tables.deployments.progress(row.job, offset=row.offset, size=row.size)
             tables.deployments.end(row.job, state, code=code, now=now, detail=detail)
-            self._tell(tables, row.deployment)
+            self._queue_card(tables, row.deployment)
 
         await self._store.write(end)
         return dataclasses.replace(row, state=state, code=code, finished=now, detail=detail)

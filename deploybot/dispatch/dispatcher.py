@@ -29,10 +29,10 @@ from deploybot.parsing import (
     clean,
     complete,
     find,
-    hear,
-    hear_inside,
+    find_mention,
     parse,
     read_command,
+    strip_mention,
 )
 from deploybot.policy import OPEN_COMMANDS, tell_lock
 from deploybot.ports import Clock, Store, TextRedactor
@@ -131,25 +131,25 @@ class Dispatcher:
 
     async def complete(self, identity: Identity, line: str) -> tuple[int, tuple[str, ...]]:
         """Return completions for a line being typed: how many characters to replace, and with which words."""
-        heard = hear(line, self._names)
-        if heard is None or len(line) > LONGEST:
+        addressed = strip_mention(line, self._names)
+        if addressed is None or len(line) > LONGEST:
             return 0, ()
-        typed = heard.text + line[len(line.rstrip()) :]
+        typed = addressed.text + line[len(line.rstrip()) :]
         visible = self._visible(await self._access.known(identity))
         named = {pair for pair in visible if pair[0] in typed.lower()}
         deployments = await self._store.read(lambda tables: nameable(tables, named))
         return complete(self._forms, typed, self._services.settings, visible, deployments)
 
     async def _answer(self, incoming: Incoming, reply: Reply) -> Card | None:
-        heard = hear(incoming.text, self._names)
-        if heard is None:
+        addressed = strip_mention(incoming.text, self._names)
+        if addressed is None:
             return None
-        inside = hear_inside(incoming.text, self._names) if not heard.addressed else None
+        inside = find_mention(incoming.text, self._names) if not addressed.addressed else None
         if inside is not None and find(self._forms, inside.text) is not None:
-            heard = inside
-        text = "help" if heard.text in _GREETINGS and _is_loud(incoming, heard) else heard.text
+            addressed = inside
+        text = "help" if addressed.text in _GREETINGS and _expects_answer(incoming, addressed) else addressed.text
         form = find(self._forms, text)
-        if (form is None or heard.cited) and not _is_loud(incoming, heard):
+        if (form is None or addressed.cited) and not _expects_answer(incoming, addressed):
             return None
         known = await self._known(incoming)
         if known.person is None:
@@ -300,6 +300,6 @@ class Dispatcher:
         return (Line("runs there now", f"{release}, as far as I know" if release else "unknown"),)
 
 
-def _is_loud(incoming: Incoming, heard: Addressed) -> bool:
+def _expects_answer(incoming: Incoming, addressed: Addressed) -> bool:
     """Return whether a message is clearly meant for the bot."""
-    return heard.addressed or incoming.place.private or incoming.identity.platform == _CONSOLE
+    return addressed.addressed or incoming.place.private or incoming.identity.platform == _CONSOLE

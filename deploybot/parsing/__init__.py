@@ -1,6 +1,6 @@
 """Parse text into typed arguments by a command's grammar, or explain what does not fit. Pure functions.
 
-addressed = hear(clean(text), names)          is the message for the bot?
+addressed = strip_mention(clean(text), names)  is the message for the bot?
 form      = read_command(command)             once at start-up: check usage against signature
 call      = parse(forms, addressed.text, …)   arguments, app, environment, reason
 """
@@ -15,7 +15,7 @@ from deploybot.errors import UsageError, UserError
 from deploybot.parsing.command_form import Form, read_command
 from deploybot.parsing.completion import complete
 from deploybot.parsing.message_reader import FilledIn, Reader
-from deploybot.parsing.message_text import LONGEST, Addressed, clean, hear, hear_inside, split
+from deploybot.parsing.message_text import LONGEST, Addressed, clean, find_mention, split, strip_mention
 from deploybot.parsing.parameter_types import (
     ChangeNumber,
     FollowName,
@@ -46,12 +46,12 @@ __all__ = [
     "complete",
     "default_environment",
     "find",
-    "hear",
-    "hear_inside",
+    "find_mention",
     "nearest",
     "parse",
     "read_command",
     "split",
+    "strip_mention",
     "with_release",
 ]
 

@@ -34,9 +34,9 @@ _FIRST_WORD = re.compile(r"(?P<word>[^\s@]+)(?:@(?P<bot>[A-Za-z0-9_]+))?(?=\s|\Z
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A message without the bot's name and prefix. `addressed` tells whether it had one of them.
+    """A message without the bot's name and prefix. `addressed` is whether it had one of them.
 
-    `cited` tells whether it was in quotes, or behind `>` or `$`: such a message may only cite a command.
+    `cited` is whether it was in quotes, or behind `>` or `$`: such a message may only cite a command.
     """
 
     text: str
@@ -83,7 +83,7 @@ def clean(text: str) -> str:
     return text
 
 
-def hear(text: str, names: Collection[str]) -> Addressed | None:
+def strip_mention(text: str, names: Collection[str]) -> Addressed | None:
     """Strip mention, slash and exclamation mark. Return None for a command that names another bot.
 
     `names` are the bot's names in lower case. It reads `@deploybot status`, `/status@deploybot` and `!status`.
@@ -103,7 +103,7 @@ def hear(text: str, names: Collection[str]) -> Addressed | None:
     return Addressed(rest, addressed, cited)
 
 
-def hear_inside(text: str, names: Collection[str]) -> Addressed | None:
+def find_mention(text: str, names: Collection[str]) -> Addressed | None:
     """Return the part of a message behind the bot's name, or before it if the message ends with it.
 
     It reads `please @deploybot status`, and `status @deploybot`. Return None if the name is not among the words.

@@ -91,11 +91,11 @@ class DeploymentTable(Protocol):
     def keep_baseline(self, job: str, baseline: WatchBaseline) -> None:
         """Store what the containers of a WATCH step are compared with."""
 
-    def progress(self, job: str, *, offset: int, size: int, anew: bool = False, detail: str = "") -> None:
+    def progress(self, job: str, *, offset: int, size: int, from_start: bool = False, detail: str = "") -> None:
         """Record how much of a step's log is stored. The step was seen running, so a PENDING one becomes STARTED.
 
         `detail` is why the step cannot be seen any more; the next progress clears it. Raises StoreError if it is less
-        than before, unless the log is fetched `anew`.
+        than before, unless the log is fetched `from_start`.
         """
 
     def note(self, job: str, detail: str) -> None:

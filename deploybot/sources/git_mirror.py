@@ -140,8 +140,8 @@ class Mirror:
         refs = await self.look(remote)
         if not refs.raw or (self._fetched == refs.raw and await self._holds(refs)):
             return refs
-        for anew in (False, False, True):
-            if anew:
+        for fresh in (False, False, True):
+            if fresh:
                 await asyncio.to_thread(_clear, self.path)
             await self._prepare(len(next(iter(refs.raw.values()))))
             try:
@@ -149,7 +149,7 @@ class Mirror:
                 if await self._holds(refs):
                     break
             except GitFailed as problem:
-                if anew or not problem.damaged:
+                if fresh or not problem.damaged:
                     raise
             # The remote was pushed to meanwhile, or the mirror is damaged.
             refs = await self.look(remote)

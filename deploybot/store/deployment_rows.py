@@ -269,14 +269,14 @@ class DeploymentRows:
         """Store what a watch compares with."""
         self._run("UPDATE steps SET baseline = ? WHERE job = ?", (encode(baseline), job))
 
-    def progress(self, job: str, *, offset: int, size: int, anew: bool = False, detail: str = "") -> None:
-        """Store how far the log of a running step was saved. Raises StoreError if that moves back without `anew`."""
+    def progress(self, job: str, *, offset: int, size: int, from_start: bool = False, detail: str = "") -> None:
+        """Store how far a running step's log was saved. Raises StoreError if that moves back without `from_start`."""
         sql = """
             UPDATE steps SET offset = ?1, size = ?2, detail = ?5,
                 state = CASE state WHEN 'pending' THEN 'started' ELSE state END
             WHERE job = ?3 AND (offset <= ?1 OR ?4)
         """
-        if self._run(sql, (offset, size, job, anew, clean(detail))).rowcount != 1:
+        if self._run(sql, (offset, size, job, from_start, clean(detail))).rowcount != 1:
             raise StoreError(f"the log of job {job} cannot be kept up to {offset}: it is unknown, or kept further")
 
     def note(self, job: str, detail: str) -> None:

@@ -38,7 +38,7 @@ def chats(
             parts=parts,
             store=world.store,
             homes=channels_of(settings, name),
-            closed=missing.heard_of(world.store, name),
+            closed=missing.on_closed(world.store, name),
             server=server,
         )
         yield chat.connect(settings, tools)
@@ -53,7 +53,7 @@ def web_server(settings: Settings, problems: Callable[[], dict[str, str]]) -> We
     return WebServer(settings.http.listen, problems, max_body=settings.http.max_body)
 
 
-def telling(settings: Settings, world: Adapters) -> Notifier | None:
+def notifier(settings: Settings, world: Adapters) -> Notifier | None:
     """Return the notifier, which posts events to channels, if bot.toml has webhooks. It is imported only then."""
     if not _has_hooks(settings):
         return None

@@ -52,15 +52,15 @@ def deployments(
     settings: Settings,
     world: Infrastructure,
     codes: CodeSecrets,
-    telling: Notifier | None = None,
+    notifier: Notifier | None = None,
     *,
     on_end: Callable[[str], object] = lambda _: None,
 ) -> DeploymentEngine:
     """Return the deployment engine with all its parts. `on_end(app)` is called when a deployment has ended."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     places = partial(places_of, settings=settings)
-    report = _reports_to(Reporter((one.target for one in receivers_of(settings)), world.clock), telling)
-    tell = CardPublisher(
+    report = _reports_to(Reporter((one.target for one in receivers_of(settings)), world.clock), notifier)
+    publisher = CardPublisher(
         clock=world.clock,
         mask=world.redactor.text,
         journal=journal,
@@ -71,7 +71,9 @@ def deployments(
     inspector = Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
     plans = planner(world, inspector)
     bonds = FingerprintCheck(settings, plans, world.clock)
-    approvals = Approvals(settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, tell=tell)
+    approvals = Approvals(
+        settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, queue_card=publisher
+    )
     beginning = Beginning(
         settings=settings,
         store=world.store,
@@ -79,7 +81,7 @@ def deployments(
         planner=plans,
         approvals=approvals,
         bonds=bonds,
-        tell=tell,
+        queue_card=publisher,
     )
     queue = Queue(
         store=world.store,
@@ -87,8 +89,8 @@ def deployments(
         zone=settings.bot.timezone,
         approvals=approvals,
         beginning=beginning,
-        runner=_runner(settings, world, inspector, journal, tell),
-        tell=tell,
+        runner=_runner(settings, world, inspector, journal, publisher),
+        queue_card=publisher,
         on_end=on_end,
     )
     return DeploymentEngine(
@@ -97,7 +99,7 @@ def deployments(
         clock=world.clock,
         planner=plans,
         journal=journal,
-        tell=tell,
+        publisher=publisher,
         approvals=approvals,
         queue=queue,
         releases=plans.releases,
@@ -106,11 +108,16 @@ def deployments(
 
 
 def _runner(
-    settings: Settings, world: Infrastructure, inspector: Inspector, journal: Journal, tell: CardPublisher
+    settings: Settings, world: Infrastructure, inspector: Inspector, journal: Journal, publisher: CardPublisher
 ) -> DeploymentRunner:
     """Make the runner of a deployment."""
     steps = StepRunner(
-        store=world.store, servers=world.servers, refs=world.refs, journal=journal, clock=world.clock, tell=tell
+        store=world.store,
+        servers=world.servers,
+        refs=world.refs,
+        journal=journal,
+        clock=world.clock,
+        queue_card=publisher,
     )
     executor = Executor(
         settings=settings,
@@ -129,7 +136,7 @@ def _runner(
         verifier=verifier,
         journal=journal,
         clock=world.clock,
-        tell=tell,
+        queue_card=publisher,
     )
     restorer = Restorer(store=world.store, executor=executor, stages=stages, verifier=verifier, clock=world.clock)
     return DeploymentRunner(
@@ -141,11 +148,11 @@ def _runner(
         present=Present(settings, inspector, STRATEGIES),
         journal=journal,
         clock=world.clock,
-        tell=tell,
+        queue_card=publisher,
     )
 
 
-def _reports_to(reporter: Reporter, telling: Notifier | None) -> Callable[[Tables, Deployment], None]:
+def _reports_to(reporter: Reporter, notifier: Notifier | None) -> Callable[[Tables, Deployment], None]:
     """Return the function that is called for each change of a deployment, in its transaction.
 
     It queues reports to other services, and updates notifications about events.
@@ -153,7 +160,7 @@ def _reports_to(reporter: Reporter, telling: Notifier | None) -> Callable[[Table
 
     def report(tables: Tables, deployment: Deployment) -> None:
         reporter(tables, deployment)
-        if telling is not None:
-            telling.deployed(tables, deployment)
+        if notifier is not None:
+            notifier.deployed(tables, deployment)
 
     return report

@@ -138,7 +138,7 @@ class Bench:
             refs=CarefulRefs(self.shop.settings.bot.data.parent),
             journal=self.journal,
             clock=self.clock,
-            tell=self._tell,
+            queue_card=self._tell,
         )
 
     def _tell(self, tables: Tables, number: int) -> None:

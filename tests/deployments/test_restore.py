@@ -83,7 +83,7 @@ class RestoreBench:
         refs, store, clock = FakeRefs(self.folder), self.store, self.clock
         inspector = Inspector(store=store, servers=servers, refs=refs, strategies=STRATEGIES)
         journal = Journal(self.folder / "logs", Redactor(), limit=100_000)
-        steps = StepRunner(store=store, servers=servers, refs=refs, journal=journal, clock=clock, tell=_silence)
+        steps = StepRunner(store=store, servers=servers, refs=refs, journal=journal, clock=clock, queue_card=_silence)
         executor = Executor(
             settings=self.settings, store=store, steps=steps, inspector=inspector, strategies=STRATEGIES, clock=clock
         )
@@ -96,7 +96,7 @@ class RestoreBench:
             verifier=verifier,
             journal=journal,
             clock=clock,
-            tell=_silence,
+            queue_card=_silence,
         )
         return Restorer(
             store=store, executor=executor, stages=stages, verifier=verifier, clock=clock, pause=self._pause

@@ -115,7 +115,7 @@ class StageBench:
         refs, store, clock = FakeRefs(self.folder), self.store, self.clock
         inspector = Inspector(store=store, servers=servers, refs=refs, strategies=STRATEGIES)
         journal = Journal(self.folder / "logs", Redactor(), limit=100_000)
-        steps = StepRunner(store=store, servers=servers, refs=refs, journal=journal, clock=clock, tell=_silence)
+        steps = StepRunner(store=store, servers=servers, refs=refs, journal=journal, clock=clock, queue_card=_silence)
         executor = Executor(
             settings=self.settings, store=store, steps=steps, inspector=inspector, strategies=STRATEGIES, clock=clock
         )
@@ -127,7 +127,7 @@ class StageBench:
             verifier=Verifier(servers, gate, clock),
             journal=journal,
             clock=clock,
-            tell=self._tell,
+            queue_card=self._tell,
         )
 
     def _tell(self, tables: Tables, number: int) -> None:

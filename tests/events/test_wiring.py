@@ -24,13 +24,13 @@ HOOK = {"github": {"secret": {"env": "S"}}}
 @pytest.mark.parametrize(("hooks", "there"), [({}, False), (HOOK, True)])
 def test_nothing_tells_where_nothing_may_call(tmp_path: Path, hooks: dict[str, object], there: bool) -> None:
     made = settings(hooks=hooks).model_copy(update={"bot": BotSettings(data=tmp_path / "data")})
-    assert (Bot(made, adapters(made)).telling is not None) is there
+    assert (Bot(made, adapters(made)).notifier is not None) is there
 
 
 async def test_where_bot_toml_names_no_channel_the_console_is_told(tmp_path: Path) -> None:
     made = settings(hooks=HOOK).model_copy(update={"bot": BotSettings(data=tmp_path / "data")})
     world = adapters(made)
-    telling = Bot(made, world).telling
+    telling = Bot(made, world).notifier
     assert telling is not None
     async with world.database:
         await telling.handle_event(made.apps["shop"], push(), "d")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from deploybot.bot import Bot, _tell_break
+from deploybot.bot import Bot, _log_failure
 from deploybot.chat.console.child_bot import READY_FD
 from deploybot.config import load
 from deploybot.wiring.infrastructure import adapters
@@ -53,7 +53,7 @@ async def test_work_that_broke_makes_it_ill_and_what_has_just_ended_does_not(
     tasks = [asyncio.create_task(end(error), name=name) for name, error in (("ends", None), ("breaks", KeyError()))]
     bot._work = tasks
     for task in tasks:
-        task.add_done_callback(_tell_break)
+        task.add_done_callback(_log_failure)
     await asyncio.wait(tasks)
     problems = bot._problems()
     assert (problems["ends"], "it stopped" in problems["breaks"]) == ("", True)

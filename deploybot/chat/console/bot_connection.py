@@ -35,12 +35,12 @@ class WantedBot:
 
 
 class Gateway:
-    """Opens connections. `say` shows the person one sentence about the progress."""
+    """Opens connections. `show_progress` shows the person one sentence about the progress."""
 
-    def __init__(self, wanted: WantedBot, on_show: OnShow, say: Callable[[str], None]) -> None:
+    def __init__(self, wanted: WantedBot, on_show: OnShow, show_progress: Callable[[str], None]) -> None:
         self._wanted = wanted
         self._on_show = on_show
-        self._say = say
+        self._show_progress = show_progress
         self._own: OwnBot | None = None
         self._link: ClientConnection | None = None
 
@@ -57,7 +57,7 @@ class Gateway:
             if not self._wanted.command:
                 raise
         _check_owner(self._wanted.path.parent)
-        self._say("No bot runs; a temporary one is started for this console.")
+        self._show_progress("No bot runs; a temporary one is started for this console.")
         end = time.monotonic() + _START_WITHIN
         for last in (False, True):
             link = await self._start(last=last) or await self._other(end)

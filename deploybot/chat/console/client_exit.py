@@ -23,8 +23,8 @@ class Parting:
         """Return a sentence for the person who leaves, or "" if nothing continues."""
         if self.begun:
             go, them, end = ("continues", "it", "it ends") if len(self.begun) == 1 else ("continue", "them", "they end")
-            told = f"{_named(self.begun)} {go} in the background: a temporary bot follows {them} until {end}."
-            return f"{told} {LOOK}"
+            text = f"{_named(self.begun)} {go} in the background: a temporary bot follows {them} until {end}."
+            return f"{text} {LOOK}"
         if self.asked:
             return f"Your commands continue in the background. {LOOK}"
         if self.waiting and not self.stays:

@@ -93,7 +93,7 @@ class Console:
         """Show the newest state of a card to everybody."""
         self._room.put(message, card, seen=any(session.listens for session in self._sessions))
         for session in self._sessions:
-            session.told(message)
+            session.card_changed(message)
 
     def _shut(self) -> None:
         """Stop listening and remove the socket."""

@@ -114,7 +114,7 @@ class Session:
                 await unix_sockets.refuse(self._reader, self._writer, self._last_words)
             self._writer.close()
 
-    def told(self, message: str) -> None:
+    def card_changed(self, message: str) -> None:
         """Handle a change of a card in the room."""
         if self.listens:
             self._mailbox.post(message)
@@ -176,7 +176,7 @@ class Session:
         """Answer one request. The client may have left by then."""
         try:
             if isinstance(request, Say):
-                await self._put(await self._say(request))
+                await self._put(await self._run(request))
             elif isinstance(request, WatchRequest):
                 await self._put(await self._watch(request))
             else:
@@ -197,7 +197,7 @@ class Session:
             await self._put(Show(self._name(card), card, request))
             await self._put(Done(request, ok=False, tone=Tone.BAD))
 
-    async def _say(self, request: Say) -> Done:
+    async def _run(self, request: Say) -> Done:
         """Run a command for the person. Its cards go to this client."""
         active = self._active[request.id]
 

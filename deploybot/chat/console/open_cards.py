@@ -57,11 +57,11 @@ class OpenCards:
             self._open.pop(show.message, None)
         if card.stream:
             return self._stream(card, before, width)
-        if card.key and (not card.final or self._told_before(show)):
+        if card.key and (not card.final or self._shown_before(show)):
             return []
         return rows(card, width, self._symbols)
 
-    def _told_before(self, show: Show) -> bool:
+    def _shown_before(self, show: Show) -> bool:
         """Return whether this final card was printed before.
 
         After a restart, a bot sends it both to the room and to the client that requested it.

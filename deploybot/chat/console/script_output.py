@@ -121,12 +121,12 @@ class LivePrinter:
 
     def show(self, show: Show) -> None:
         """Print a finished card, or redraw the open ones."""
-        self._say(self._board.put(show, self._console.width))
+        self._print(self._board.put(show, self._console.width))
         self._draw()
 
     def done(self, done: Done, code: int) -> None:  # noqa: ARG002  the cards show the result
         """Print the cards that the command left open."""
-        self._say(self._board.answered(done.request, self._console.width))
+        self._print(self._board.answered(done.request, self._console.width))
         self._draw()
 
     def lose_sight(self) -> None:
@@ -143,9 +143,9 @@ class LivePrinter:
         """Remove the region, and print the last state of open cards."""
         left = self._board.leave(self._console.width)
         self._draw()
-        self._say(left)
+        self._print(left)
 
-    def _say(self, lines: list[Row]) -> None:
+    def _print(self, lines: list[Row]) -> None:
         """Print rows above the region."""
         if lines:
             self._console.print(styled(lines), soft_wrap=True, highlight=False, end="\n")

@@ -12,7 +12,7 @@ from deploybot.command import Command
 
 _MOST: Final = 50
 _DESCRIPTION, _USAGE = 200, 200
-_SAYS: Final = "Deploy, roll back, read logs and see status from chat"
+_ABOUT: Final = "Deploy, roll back, read logs and see status from chat"
 
 
 def manifest(commands: Iterable[Command], url: str = "") -> str:
@@ -24,7 +24,7 @@ def manifest(commands: Iterable[Command], url: str = "") -> str:
     slashes = [_slash(f"/{EVERYTHING}", "Any command: /deploybot help lists them", "<command>", hook)]
     slashes += [made for command in commands if (made := _of(command, hook))]
     app = {
-        "display_information": {"name": EVERYTHING, "description": _SAYS, "background_color": "#1f2a44"},
+        "display_information": {"name": EVERYTHING, "description": _ABOUT, "background_color": "#1f2a44"},
         "features": {
             "app_home": {
                 "home_tab_enabled": True,

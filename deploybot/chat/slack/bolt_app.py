@@ -91,12 +91,12 @@ async def _authorize(enterprise_id: str | None, team_id: str | None) -> Authoriz
     return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id)
 
 
-class HttpDoor:
+class SlackHttpEndpoint:
     """The HTTP mode: a handler for `WebServer.add_post`."""
 
-    def __init__(self, secret: str, hearing: BoltListener, clock: Clock) -> None:
+    def __init__(self, secret: str, listener: BoltListener, clock: Clock) -> None:
         self._secret = secret.encode()
-        self._hearing = hearing
+        self._listener = listener
         self._clock = clock
         self._seen = SeenKeys(_REMEMBERED, forget_after=2 * _FRESH)
 
@@ -117,7 +117,7 @@ class HttpDoor:
             for name, value in request.headers.items()
             if name.lower().startswith(("x-slack", "content-type"))
         }
-        return await self._hearing.request(headers, body.decode("utf-8", "replace"))
+        return await self._listener.request(headers, body.decode("utf-8", "replace"))
 
     def _signature(self, request: web.Request, body: bytes) -> str:
         """Return the request's signature, or "" if it is missing, duplicate, wrong or too old."""

@@ -25,10 +25,10 @@ GRANT: Final = "paste what `deploybot slack-manifest` prints as the app's manife
 class SlackProblems:
     """Problems by source: a token, the connection, the API, a method that lacks its scope."""
 
-    def __init__(self, *, tell: bool = True) -> None:
-        """`tell` is whether new problems are logged."""
+    def __init__(self, *, log_problems: bool = True) -> None:
+        """`log_problems` is whether new problems are logged."""
         self._problems: dict[str, str] = {}
-        self._tell = tell
+        self._log_problems = log_problems
 
     @property
     def problem(self) -> str:
@@ -41,12 +41,12 @@ class SlackProblems:
 
     def ill(self, source: str, why: str) -> None:
         """Store a problem, and log it if it is new."""
-        if self._tell and self._problems.get(source) != why:
+        if self._log_problems and self._problems.get(source) != why:
             log.error("Slack: %s", why)
         self._problems[source] = why
 
     def well(self, *sources: str) -> None:
         """Clear the problems of these sources."""
         gone = [self._problems.pop(source) for source in sources if source in self._problems]
-        if gone and self._tell and not self._problems:
+        if gone and self._log_problems and not self._problems:
             log.info("Slack: all problems are fixed")

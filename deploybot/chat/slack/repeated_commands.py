@@ -15,7 +15,7 @@ from deploybot.bounded_memory import BoundedDict
 from deploybot.chat.slack.slash_command_names import EVERYTHING
 from deploybot.command import Command
 from deploybot.domain import Action
-from deploybot.parsing import hear
+from deploybot.parsing import strip_mention
 
 _REMEMBERED: Final = 2_000
 _LOOKS: Final = frozenset({Action.ANYONE, Action.VIEW})
@@ -26,8 +26,8 @@ Key = tuple[str, str, str, str]
 
 def words_of(text: str) -> list[str]:
     """Return the words of a line without the bot's name. The first word is the command's name."""
-    heard = hear(text, (EVERYTHING,))
-    words = heard.text.split() if heard else []
+    addressed = strip_mention(text, (EVERYTHING,))
+    words = addressed.text.split() if addressed else []
     return [words[0].lower(), *words[1:]] if words else []
 
 

@@ -18,20 +18,20 @@ from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
 from deploybot.chat.rate_limits import Urgency, urgency_of
 from deploybot.chat.resumed_uploads import Uploads
-from deploybot.chat.slack.bolt_app import BoltListener, HttpDoor
+from deploybot.chat.slack.bolt_app import BoltListener, SlackHttpEndpoint
 from deploybot.chat.slack.connection_problems import GRANT, SlackProblems
 from deploybot.chat.slack.oauth_scopes import HOOK, bot_scopes
 from deploybot.chat.slack.slack_api import NotInChannel, SlackApi, SlackRefused
 from deploybot.chat.slack.slack_connection import SlackConnection
 from deploybot.chat.slack.slack_files import SlackFiles
 from deploybot.chat.slack.slack_handler import PLATFORM, SlackHandler
-from deploybot.chat.slack.slack_incoming import Heard, read
+from deploybot.chat.slack.slack_incoming import SlackEvent, read
 from deploybot.chat.slack.slack_members import Directory
 from deploybot.chat.slack.slack_rendering import Rendered, bare, render
 from deploybot.chat.slack.slack_reply_target import ELSEWHERE, OUTSIDE
 from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.slack.slack_timeouts import Times
-from deploybot.chat.unwritable_channels import Closed, nobody_hears
+from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable
@@ -63,7 +63,7 @@ class SlackChat:
         times: Times | None = None,
         uploads: Uploads | None = None,
         homes: Sequence[str] = (),
-        closed: Closed = nobody_hears,
+        closed: Closed = no_report,
     ) -> None:
         """Take the `[slack]` table of bot.toml. In HTTP mode `server` gets a route, so it must not run yet.
 
@@ -78,7 +78,7 @@ class SlackChat:
         self._user = ""
         self._folds = True
         self._times = times or Times()
-        self._hearing = BoltListener(self._take)
+        self._listener = BoltListener(self._take)
         self._api: SlackApi | None = None
         self._files: SlackFiles | None = None
         self._uploads = uploads
@@ -88,8 +88,8 @@ class SlackChat:
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: list[asyncio.Task[None]] = []
         if settings.signing_secret and server is not None:
-            door = HttpDoor(settings.signing_secret.reveal(), self._hearing, parts.clock)
-            server.add_post(HOOK, door.handle)
+            endpoint = SlackHttpEndpoint(settings.signing_secret.reveal(), self._listener, parts.clock)
+            server.add_post(HOOK, endpoint.handle)
 
     @property
     def problem(self) -> str:
@@ -113,7 +113,7 @@ class SlackChat:
             await self._files.resume()
         self._running = [asyncio.create_task(self._watch(), name="slack")]
         if self._settings.app_token:
-            link = SlackConnection(self._open_url, self._hearing.envelope, self._health, self._times)
+            link = SlackConnection(self._open_url, self._listener.envelope, self._health, self._times)
             self._running.append(asyncio.create_task(self._listen(link), name="slack-link"))
 
     async def close(self) -> None:
@@ -185,14 +185,14 @@ class SlackChat:
 
     def _take(self, body: dict[str, Any]) -> None:
         """Take a payload."""
-        heard = read(body, self._user)
-        if heard is not None:
-            self.spawn(self._receive(heard, self._clock.now()))
+        event = read(body, self._user)
+        if event is not None:
+            self.spawn(self._receive(event, self._clock.now()))
 
-    async def _receive(self, heard: Heard, at: float) -> None:
+    async def _receive(self, event: SlackEvent, at: float) -> None:
         """Handle an event. In HTTP mode it may come before the bot knows its own user id, so wait for that."""
         await self._ready.wait()
-        await self._reception.receive(heard, at)
+        await self._reception.receive(event, at)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run a coroutine that outlives its caller. Its errors are logged."""
@@ -221,7 +221,7 @@ class SlackChat:
         try:
             return await self.post(place, card)
         except SlackRefused as refused:
-            if refused.error not in OUTSIDE or not await self._reception.say_aside(place, card):
+            if refused.error not in OUTSIDE or not await self._reception.show_aside(place, card):
                 raise
         return ELSEWHERE
 
@@ -229,7 +229,7 @@ class SlackChat:
         """Post a message. Raises SlackRefused if the bot is not in the channel, whatever the card."""
         tokens = await self._desk.lay_out(place, card.buttons)
         where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
-        made, answer = await self._say("chat.postMessage", card, tokens, where)
+        made, answer = await self._post_or_edit("chat.postMessage", card, tokens, where)
         message = str(answer["ts"])
         self._reception.home.changed(card)
         # The message is posted. An unbound button is bound by its first press, and posting twice would be worse.
@@ -242,10 +242,10 @@ class SlackChat:
         """Replace a message and its buttons."""
         if message == ELSEWHERE:
             if card.final:
-                await self._reception.say_aside(place, card)
+                await self._reception.show_aside(place, card)
             return
         tokens = await self._desk.lay_out(place, card.buttons, message)
-        made, _ = await self._say("chat.update", card, tokens, {"channel": place.channel, "ts": message})
+        made, _ = await self._post_or_edit("chat.update", card, tokens, {"channel": place.channel, "ts": message})
         self._reception.home.changed(card)
         await self._follow(place, message, card, made)
 
@@ -253,9 +253,9 @@ class SlackChat:
         """Answer so that only the sender sees it."""
         place = incoming.place
         where = {"channel": place.channel, "user": incoming.identity.user, "thread_ts": place.thread}
-        await self._say("chat.postEphemeral", card, await self._desk.lay_out(place, card.buttons), where)
+        await self._post_or_edit("chat.postEphemeral", card, await self._desk.lay_out(place, card.buttons), where)
 
-    async def _say(
+    async def _post_or_edit(
         self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
     ) -> tuple[Rendered, Mapping[str, Any]]:
         """Post or edit a card. Return the rendered message and Slack's answer.
@@ -284,8 +284,8 @@ class SlackChat:
         self, method: str, made: Rendered, where: Mapping[str, object], urgency: Urgency
     ) -> Mapping[str, Any]:
         """Send a rendered message. `parse` prevents links and mentions in its text: edits have another default."""
-        said = {**where, "text": made.text, "blocks": made.blocks}
-        return await self.api.call(method, urgency, **said, parse="none", link_names=False)
+        content = {**where, "text": made.text, "blocks": made.blocks}
+        return await self.api.call(method, urgency, **content, parse="none", link_names=False)
 
     async def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
         if self._files is not None:

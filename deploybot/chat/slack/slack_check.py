@@ -46,7 +46,7 @@ async def probe(settings: Settings) -> AsyncIterator[ChatFinding]:
     if slack is None:
         return
     app_token = slack.app_token.reveal() if slack.app_token else ""
-    api = SlackApi(slack.api_url, slack.bot_token.reveal(), app_token, SlackProblems(tell=False))
+    api = SlackApi(slack.api_url, slack.bot_token.reveal(), app_token, SlackProblems(log_problems=False))
     try:
         async for found in _bot_token(slack, api):
             yield found

@@ -36,7 +36,7 @@ class _Socket(SocketModeClient):
     """Slack's client without its own reconnecting. It only reports that it must be replaced, and why."""
 
     def __init__(
-        self, url: str, heard: Callable[[SocketModeClient, SocketModeRequest], Awaitable[None]], ping: float
+        self, url: str, handle: Callable[[SocketModeClient, SocketModeRequest], Awaitable[None]], ping: float
     ) -> None:
         super().__init__(
             app_token="",
@@ -53,7 +53,7 @@ class _Socket(SocketModeClient):
         self.ended = asyncio.Event()
         self.over = asyncio.Event()
         self.reason = ""
-        self.socket_mode_request_listeners.append(heard)  # type: ignore[arg-type]  # the library annotates its base class
+        self.socket_mode_request_listeners.append(handle)  # type: ignore[arg-type]  # the library annotates its base class
 
     async def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: FBT001, FBT002, ARG002  Slack's signature
         """Handle Slack's announcement that the socket will close. `SlackConnection` opens the next one."""
@@ -87,17 +87,17 @@ class _Socket(SocketModeClient):
 
 
 class SlackConnection:
-    """Keeps one socket connected. `open_url` asks Slack for a URL; `heard` gets each envelope."""
+    """Keeps one socket connected. `open_url` asks Slack for a URL; `handle` gets each envelope."""
 
     def __init__(
         self,
         open_url: Callable[[], Awaitable[str]],
-        heard: Callable[[SocketModeClient, SocketModeRequest], Awaitable[None]],
+        handle: Callable[[SocketModeClient, SocketModeRequest], Awaitable[None]],
         health: SlackProblems,
         times: Times,
     ) -> None:
         self._open_url = open_url
-        self._heard = heard
+        self._handle = handle
         self._health = health
         self._times = times
         self._socket: _Socket | None = None
@@ -152,7 +152,7 @@ class SlackConnection:
 
     async def _connect(self) -> _Socket:
         """Return a socket that Slack has greeted. Raises Unreachable with the reason if that failed."""
-        socket = _Socket(await self._open_url(), self._heard, self._times.ping)
+        socket = _Socket(await self._open_url(), self._handle, self._times.ping)
         try:
             async with asyncio.timeout(_CONNECT_WITHIN):
                 await socket.connect()  # type: ignore[no-untyped-call]

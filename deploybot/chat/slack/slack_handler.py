@@ -24,9 +24,9 @@ from deploybot.chat.slack.slack_incoming import (
     REFRESH,
     RUN,
     USER,
-    Heard,
     HomeOpened,
     Revoked,
+    SlackEvent,
     SlackLine,
     SlackPressed,
     Submitted,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PLATFORM: Final = "slack"
-_TOLD_AGAIN: Final = 3600.0
+_WARN_AGAIN: Final = 3600.0
 _REMEMBERED: Final = 1_000
 _RECEIVED: Final = 10_000
 _UNKNOWN: Final = "I cannot look you up in Slack right now, so I did nothing."
@@ -62,7 +62,7 @@ class SlackHandler:
         self._answers = ResponseUrls()
         self._team = ""
         self._directory: Directory | None = None
-        self._told = SeenKeys(_REMEMBERED, forget_after=_TOLD_AGAIN)
+        self._warned = SeenKeys(_REMEMBERED, forget_after=_WARN_AGAIN)
         self._repeats = Repeats(parts.commands, times.again)
         self._received = SeenKeys(_RECEIVED)
         self.home = HomeTab(slack, parts, desk, times.renew, self._incoming)
@@ -72,33 +72,33 @@ class SlackHandler:
         self._team = team
         self._directory = directory
 
-    async def receive(self, heard: Heard, at: float) -> None:
+    async def receive(self, event: SlackEvent, at: float) -> None:
         """Handle an event once: Slack may send it again. Raises nothing except on cancellation.
 
         `at` is when it arrived, in seconds since the epoch: it may have waited since then.
         """
-        if not self._first_time(heard):
+        if not self._first_time(event):
             return
         try:
-            match heard:
+            match event:
                 case SlackLine():
-                    await self._line(heard, at)
+                    await self._line(event, at)
                 case SlackPressed():
-                    await self._pressed(heard, at)
+                    await self._pressed(event, at)
                 case Submitted():
-                    await self._submitted(heard, at)
+                    await self._submitted(event, at)
                 case HomeOpened():
-                    await self._show_home(heard.user)
+                    await self._show_home(event.user)
                 case Revoked():
                     self._slack.revoked()
         except DeploybotError as problem:
             log.warning("Slack: a request could not be answered: %s", problem)
 
-    def _first_time(self, heard: Heard) -> bool:
+    def _first_time(self, event: SlackEvent) -> bool:
         """Return whether an event is new. The dispatcher detects repeated changes after a restart, too."""
-        return isinstance(heard, Revoked) or self._received.first_time((heard.user, heard.id))
+        return isinstance(event, Revoked) or self._received.first_time((event.user, event.id))
 
-    async def say_aside(self, place: Place, card: Card) -> bool:
+    async def show_aside(self, place: Place, card: Card) -> bool:
         """Show a card of the outbox to the person who requested it, in a channel that the bot is not in.
 
         Return False if that person is unknown. Raises Unreachable.
@@ -106,7 +106,7 @@ class SlackHandler:
         asked = await self._answers.asker(card.key) if card.key else None
         if asked is None:
             return False
-        await self._corner(asked).say_aside(place, card)
+        await self._corner(asked).show_aside(place, card)
         return True
 
     def _corner(self, asked: AskedUrl) -> SlackReplyTarget:
@@ -122,7 +122,7 @@ class SlackHandler:
         if since is None:
             await self._answer(incoming, line.answer_url, trigger=line.trigger, key=key)
         elif await self._admitted(incoming, line.answer_url):
-            await self._tell(incoming, line.answer_url, _again(since, self._repeats.window - since))
+            await self._reply(incoming, line.answer_url, _again(since, self._repeats.window - since))
 
     async def _pressed(self, pressed: SlackPressed, at: float) -> None:
         """Handle a pressed button: run its command, or ask for input first."""
@@ -156,9 +156,9 @@ class SlackHandler:
             if refused.error not in {"expired_trigger_id", "trigger_expired"}:
                 raise
             late = _sentence("Slack took too long to open the question.", "Press the button again.")
-            await self._tell(incoming, pressed.answer_url, late)
+            await self._reply(incoming, pressed.answer_url, late)
         except UserError as error:
-            await self._tell(incoming, pressed.answer_url, _sentence(error.sentence, error.hint))
+            await self._reply(incoming, pressed.answer_url, _sentence(error.sentence, error.hint))
 
     async def _submitted(self, submitted: Submitted, at: float) -> None:
         """Handle a submitted modal: it has the chosen button, or the answer for a button pressed earlier."""
@@ -187,7 +187,7 @@ class SlackHandler:
         try:
             press = await self._desk.press(token, incoming.place.channel, message)
         except UserError as error:
-            await self._tell(incoming, url, _sentence(error.sentence, error.hint))
+            await self._reply(incoming, url, _sentence(error.sentence, error.hint))
             return
         made = replace(incoming, text=add(press.command), press=press.hash)
         await self._answer(made, url, trigger=trigger if press.is_pick else "")
@@ -232,21 +232,21 @@ class SlackHandler:
             member = await self._directory.look_up(incoming.identity.user)
         except DeploybotError as problem:
             log.warning("Slack: a user cannot be identified: %s", problem)
-            await self._tell(incoming, url, _sentence(_UNKNOWN, "Try again in a moment."))
+            await self._reply(incoming, url, _sentence(_UNKNOWN, "Try again in a moment."))
             return None
         if member.kind is MemberKind.MEMBER:
             return member
         log.info("Slack: %s (%s) is ignored", incoming.identity.user, member.kind)
-        told = member.kind is MemberKind.GUEST or (member.kind is MemberKind.STRANGER and url)
-        if told and self._not_told(incoming.identity.user):
-            await self._tell(incoming, url, _sentence("I only work for full members of this workspace."))
+        warns = member.kind is MemberKind.GUEST or (member.kind is MemberKind.STRANGER and url)
+        if warns and self._first_warning(incoming.identity.user):
+            await self._reply(incoming, url, _sentence("I only work for full members of this workspace."))
         return None
 
-    def _not_told(self, user: str) -> bool:
+    def _first_warning(self, user: str) -> bool:
         """Return True at most once an hour for each person."""
-        return self._told.first_time(user, asyncio.get_running_loop().time())
+        return self._warned.first_time(user, asyncio.get_running_loop().time())
 
-    async def _tell(self, incoming: Incoming, url: str, card: Card) -> None:
+    async def _reply(self, incoming: Incoming, url: str, card: Card) -> None:
         """Send the sender alone a message that is not from a command."""
         if is_home(incoming.place.channel):
             await self._show_home(incoming.identity.user, card)

@@ -95,10 +95,10 @@ class Revoked:
     """The app or its tokens were removed."""
 
 
-Heard = SlackLine | SlackPressed | Submitted | HomeOpened | Revoked
+SlackEvent = SlackLine | SlackPressed | Submitted | HomeOpened | Revoked
 
 
-def read(body: Json, bot: str = "") -> Heard | None:
+def read(body: Json, bot: str = "") -> SlackEvent | None:
     """Parse a payload of either mode. Return None for bots, edits and other events. Never raises.
 
     `bot` is the bot's own user id, if it is known already.
@@ -130,11 +130,11 @@ def _slash(body: Json) -> SlackLine:
     )
 
 
-def _event(body: Json, bot: str) -> Heard | None:
+def _event(body: Json, bot: str) -> SlackEvent | None:
     event = body["event"]
     match event["type"]:
         case "app_mention" | "message":
-            return _said(event, bot or _bot(body))
+            return _message(event, bot or _bot(body))
         case "app_home_opened" if event.get("tab") == "home":
             return HomeOpened(user=event["user"], id=f"home:{body['event_id']}")
         case "app_uninstalled":
@@ -145,10 +145,10 @@ def _event(body: Json, bot: str) -> Heard | None:
             return None
 
 
-def _said(event: Json, bot: str) -> SlackLine | None:
+def _message(event: Json, bot: str) -> SlackLine | None:
     """Parse a message or a mention. Ignore edited ones, those of bots, and those with a subtype."""
-    nobody = event.get("subtype") or event.get("bot_id") or event.get("edited") or event.get("hidden")
-    if nobody or (event["type"] == "message" and event.get("channel_type") != "im"):
+    ignored = event.get("subtype") or event.get("bot_id") or event.get("edited") or event.get("hidden")
+    if ignored or (event["type"] == "message" and event.get("channel_type") != "im"):
         return None
     return SlackLine(
         user=event["user"],

@@ -27,7 +27,7 @@ _TITLE, _HINT, _FOOTER, _NOTICE, _BARE = 500, 600, 300, 400, 3_500
 _WAKES: Final = 20
 _USER: Final = re.compile(r"[UW][A-Z0-9]{2,30}", re.ASCII)
 _TEXT, _LINES, _CODE, _TABLE = 3_000, 6_500, 6_000, 4_000
-_NAME, _SAYS, _LINKS = 120, 900, 8
+_NAME, _VALUE, _LINKS = 120, 900, 8
 _CLIP, _MOST_ROWS = 8_000, 500
 _ELEMENT: Final = 2_900
 _LINE_COSTS: Final = 110
@@ -155,15 +155,15 @@ class _Sketch:
         room = self._room(_LINES)
         elements: list[Json] = []
         for number, (one, sign) in enumerate(zip(lines, line_signs(lines), strict=True)):
-            name, says = self._line(one.name, _NAME), self._cut(visible(self._clip(one.text)), _SAYS)
+            name, value = self._line(one.name, _NAME), self._cut(visible(self._clip(one.text)), _VALUE)
             url = web_url(one.url) if self._scale > _UNLINKED else ""
-            room -= len(name) + len(says) + _LINE_COSTS + len(url)
+            room -= len(name) + len(value) + _LINE_COSTS + len(url)
             if room < 0 and number:
                 self.was_cut = True
                 return [*elements, *_run(f"\n… and {len(lines) - number} more")]
             elements += _run(("\n" if number else "") + sign)
             elements += [_link(name, url, "bold")] if url and name else _run(name, "bold")
-            elements += self._dated(f"  {says}" if says else "")
+            elements += self._dated(f"  {value}" if value else "")
         return elements
 
     def _links(self, links: Sequence[Link]) -> list[Json]:
@@ -330,7 +330,7 @@ def words(text: str, most: int = _LABEL) -> Json:
     return {"type": "plain_text", "text": shown, "emoji": False}
 
 
-def said(text: str) -> Json:
+def text_block(text: str) -> Json:
     """Return a block with one text."""
     return {"type": "rich_text", "elements": [_section(_run(text or "…"))]}
 

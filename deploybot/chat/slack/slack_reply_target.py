@@ -60,7 +60,7 @@ class SlackReplyTarget:
             if refused.error not in OUTSIDE or not self._url:
                 raise
         if card.final:
-            await self.say_aside(place, card)
+            await self.show_aside(place, card)
         return ELSEWHERE
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
@@ -68,9 +68,9 @@ class SlackReplyTarget:
         if message != ELSEWHERE:
             await self._slack.edit(place, message, card)
         elif card.final:
-            await self.say_aside(place, card)
+            await self.show_aside(place, card)
 
-    async def say_aside(self, place: Place, card: Card) -> None:
+    async def show_aside(self, place: Place, card: Card) -> None:
         """Show a card to the sender alone, because the bot is not in that channel."""
         await self._post(place, card, _INVITE)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from deploybot.card import Button, Card
 from deploybot.chat.slack.slack_escaping import cut, line, visible
 from deploybot.chat.slack.slack_incoming import ANSWER, REFRESH
-from deploybot.chat.slack.slack_rendering import render, said, words
+from deploybot.chat.slack.slack_rendering import render, text_block, words
 
 Json = dict[str, Any]
 
@@ -45,8 +45,8 @@ def choice(card: Card, tokens: Sequence[str], about: Mapping[str, str]) -> Json:
     """Return the modal in which a person chooses one of a card's buttons: an environment, or what they meant."""
     options = [_option(button, token) for button, token in zip(card.buttons, tokens, strict=True)]
     element = {"type": "static_select", "focus_on_load": True, "placeholder": words("Choose"), "options": options}
-    told = cut("\n".join(filter(None, (line(card.title), visible(card.hint)))), _QUESTION)
-    return _modal("Which one?", "Go", about, [said(told), _input("One of these", element)])
+    question = cut("\n".join(filter(None, (line(card.title), visible(card.hint)))), _QUESTION)
+    return _modal("Which one?", "Go", about, [text_block(question), _input("One of these", element)])
 
 
 def _option(button: Button, token: str) -> Json:
@@ -87,5 +87,5 @@ def home(cards: Sequence[Card], tokens: Sequence[str] = (), notice: Card | None 
     hint = "Type /deploybot help in a channel, or message me here. Both work the same."
     shown = [render(card, tokens if not number else (), folds=False).blocks for number, card in enumerate(cards)]
     blocks = [block for one in shown for block in (*one, {"type": "divider"})]
-    told = [said(f"{line(notice.title)} {line(notice.hint)}".strip()), {"type": "divider"}] if notice else []
-    return {"type": "home", "blocks": [*told, *blocks, {"type": "actions", "elements": [again]}, said(hint)]}
+    notices = [text_block(f"{line(notice.title)} {line(notice.hint)}".strip()), {"type": "divider"}] if notice else []
+    return {"type": "home", "blocks": [*notices, *blocks, {"type": "actions", "elements": [again]}, text_block(hint)]}

@@ -109,9 +109,9 @@ class Prompts:
     def _give_up(self, key: tuple[str, int], place: Place) -> None:
         """Close a question that got no answer, unless it was dropped for newer ones."""
         if (dropped := self._open.pop(key, None)) is not None:
-            self._spawn(self._tell_closed(place, key[1], dropped[0]))
+            self._spawn(self._note_closed(place, key[1], dropped[0]))
 
-    async def _tell_closed(self, place: Place, number: int, question: PromptQuestion) -> None:
+    async def _note_closed(self, place: Place, number: int, question: PromptQuestion) -> None:
         try:
             await self._calls.send(
                 place, literal(f"No answer came to “{question.text}”. Press the button again."), reply_to=number

@@ -101,7 +101,7 @@ def make_bot(settings: Telegram, *, poll: float = 0.0, grace: float = 10.0) -> B
     )
 
 
-def told(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return an error as text without a URL or a token."""
     if isinstance(error, BadRequest | Forbidden):
         return error.message
@@ -143,7 +143,7 @@ class Calls:
                 reply_parameters=_reply(reply_to),
             )
 
-        return (await self._said(place.channel, work, urgency=urgency)).message_id
+        return (await self._paced(place.channel, work, urgency=urgency)).message_id
 
     async def edit(
         self,
@@ -167,7 +167,7 @@ class Calls:
             )
 
         try:
-            await self._said(place.channel, work, urgency=urgency)
+            await self._paced(place.channel, work, urgency=urgency)
         except UserError as error:
             if _NOT_MODIFIED not in error.sentence.lower():
                 raise
@@ -186,7 +186,7 @@ class Calls:
                     reply_parameters=_reply(reply_to),
                 )
 
-        await self._said(place.channel, work, _UPLOAD_WITHIN, urgency=Urgency.CARD)
+        await self._paced(place.channel, work, _UPLOAD_WITHIN, urgency=Urgency.CARD)
 
     async def answer(self, query: str, text: str = "", *, alert: bool = False, url: str = "") -> None:
         """Answer the press of a button with a note for the person, or with a URL to open.
@@ -223,7 +223,7 @@ class Calls:
         """Check that a chat exists."""
         await self._tried("", lambda: self._bot.get_chat(int(chat)), _WITHIN)
 
-    async def _said(
+    async def _paced(
         self, chat: str, work: Callable[[], Awaitable[T]], within: float = _WITHIN, *, urgency: Urgency
     ) -> T:
         """Make a call that counts as a message. It waits for the rate limits, and fails during a requested pause."""
@@ -254,15 +254,15 @@ class Calls:
         except InvalidToken:
             raise Unreachable(WHAT, "it rejected the bot's token", retry_after=_TOKEN_PAUSE) from None
         except Forbidden as error:
-            raise Closed(f"Telegram: {told(error)}.") from None
+            raise Closed(f"Telegram: {error_text(error)}.") from None
         except BadRequest as error:
             if any(sign in error.message.lower() for sign in _NO_TOPIC):
-                raise NoTopic(f"Telegram: {told(error)}.") from None
+                raise NoTopic(f"Telegram: {error_text(error)}.") from None
             if _NO_CHAT in error.message.lower():
-                raise Closed(f"Telegram: {told(error)}.") from None
-            raise UserError(f"Telegram: {told(error)}.") from None
+                raise Closed(f"Telegram: {error_text(error)}.") from None
+            raise UserError(f"Telegram: {error_text(error)}.") from None
         except (TelegramError, TimeoutError) as error:
-            raise Unreachable(WHAT, told(error)) from None
+            raise Unreachable(WHAT, error_text(error)) from None
 
 
 def seconds_of(error: RetryAfter) -> float:

@@ -37,7 +37,7 @@ from deploybot.chat.telegram.telegram_incoming import (
 from deploybot.chat.telegram.telegram_posting import Post
 from deploybot.chat.telegram.telegram_reply_target import INTERVAL, SeenUpdate
 from deploybot.chat.telegram.telegram_settings import Telegram
-from deploybot.chat.unwritable_channels import Closed, nobody_hears
+from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable
@@ -80,7 +80,7 @@ class TelegramChat:
         server: WebServer | None = None,
         url: str = "",
         homes: Sequence[str] = (),
-        closed: Closed = nobody_hears,
+        closed: Closed = no_report,
         limits: Limits = _LIMITS,
         patience: Patience = _PATIENCE,
         answer_within: float = ANSWER_WITHIN,
@@ -182,10 +182,10 @@ class TelegramChat:
         if update.callback_query is not None:
             return self._spawn(self._presses.take(update.callback_query, late=late))
         if update.message is not None:
-            return self._spawn(self._hear(update.message))
+            return self._spawn(self._receive(update.message))
         return None
 
-    async def _hear(self, message: Message) -> None:
+    async def _receive(self, message: Message) -> None:
         """Handle a message: an answer to a question, a command, or something to ignore."""
         if message.migrate_to_chat_id:
             self._post.moved(str(message.chat.id), str(message.migrate_to_chat_id))
@@ -256,7 +256,7 @@ class TelegramChat:
         try:
             await Talk(room, incoming).answer(self._parts)
         finally:
-            room.said()
+            room.answered()
 
     async def _see(self, place: Place, message: int) -> None:
         try:

@@ -16,7 +16,7 @@ from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, Invali
 
 from deploybot.chat.card_channels import places_named
 from deploybot.chat.console import unix_sockets
-from deploybot.chat.telegram.telegram_api import make_bot, told
+from deploybot.chat.telegram.telegram_api import error_text, make_bot
 from deploybot.chat.telegram.telegram_connection import PATH, UNREADABLE
 from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.domain import Place
@@ -62,7 +62,7 @@ async def _token(telegram: Telegram, bot: Bot) -> tuple[ChatFinding, User | None
     except InvalidToken:
         return ChatFinding(what, "Telegram rejected it: it is wrong or was revoked", _BOT_FATHER), None
     except TelegramError as error:
-        return ChatFinding(what, f"Telegram cannot be reached: {told(error)}", _NETWORK), None
+        return ChatFinding(what, f"Telegram cannot be reached: {error_text(error)}", _NETWORK), None
     return ChatFinding(what, f"@{bot.username}"), bot.bot
 
 
@@ -78,7 +78,7 @@ async def _bot(settings: Settings, telegram: Telegram, bot: Bot, me: User, liste
         for place in places:
             yield await _place(place, bot)
     except (TelegramError, *UNREADABLE) as error:
-        yield ChatFinding("answer", f"Telegram failed: {told(error)}", _NETWORK)
+        yield ChatFinding("answer", f"Telegram failed: {error_text(error)}", _NETWORK)
 
 
 def _privacy(me: User) -> ChatFinding:

@@ -23,7 +23,7 @@ from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
 from deploybot.backoff import Backoff
 from deploybot.bounded_memory import SeenKeys
-from deploybot.chat.telegram.telegram_api import seconds_of, told
+from deploybot.chat.telegram.telegram_api import error_text, seconds_of
 from deploybot.chat.telegram.telegram_incoming import Me
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ class TelegramConnection:
                 self._ill("Telegram asked the bot to slow down.")
                 return seconds_of(error)
             case TelegramError() | TimeoutError():
-                self._ill(f"Telegram cannot be reached: {told(error)}. I keep trying.")
+                self._ill(f"Telegram cannot be reached: {error_text(error)}. I keep trying.")
             case _:
                 self._ill("Receiving from Telegram failed; see the log. I keep trying.")
         return Backoff(patience.first, _LONGEST_PAUSE).after(self._failures)

@@ -25,7 +25,7 @@ from deploybot.chat.resumed_uploads import ResumedUpload, Uploads
 from deploybot.chat.telegram.inline_keyboard import keyboard
 from deploybot.chat.telegram.telegram_api import Calls, ChatMoved, NoTopic
 from deploybot.chat.telegram.telegram_rendering import Page, page_of
-from deploybot.chat.unwritable_channels import Closed, nobody_hears
+from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.units import show_size
@@ -49,7 +49,7 @@ class Post:
     """Sends and edits cards. `spawn` runs coroutines in the background."""
 
     def __init__(
-        self, calls: Calls, desk: ButtonTokens, spawn: Spawn, uploads: Uploads, closed: Closed = nobody_hears
+        self, calls: Calls, desk: ButtonTokens, spawn: Spawn, uploads: Uploads, closed: Closed = no_report
     ) -> None:
         self._calls = calls
         self._desk = desk

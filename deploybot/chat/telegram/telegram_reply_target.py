@@ -44,11 +44,11 @@ class MessageReply:
         self._post = post
         self._me = me
         self._reply_to = reply_to
-        self._told = False
+        self._whispered = False
 
     async def send(self, place: Place, card: Card) -> str:
         """Post a card."""
-        return await self._say(place, card)
+        return await self._post_card(place, card)
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
         """Replace a message."""
@@ -61,27 +61,27 @@ class MessageReply:
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer in the private chat. Problems and `aside` cards are not secret: post them where the command was."""
         if card.aside or not card.ok:
-            await self._say(incoming.place, card, incoming.identity.user)
+            await self._post_card(incoming.place, card, incoming.identity.user)
             return
         try:
-            if not self._told:
+            if not self._whispered:
                 await self._post.send(Place("telegram", incoming.identity.user, private=True), card)
-                self._told = True
+                self._whispered = True
         except Closed:
             button = InlineKeyboardButton("Open a chat with me", url=f"https://t.me/{self._me}")
             await self._post.note(incoming.place, _FOR_YOU, InlineKeyboardMarkup([[button]]), self._reply_to)
         else:
             await self._post.note(incoming.place, _THERE, reply_to=self._reply_to)
-        self.said()
+        self.answered()
 
-    async def _say(self, place: Place, card: Card, owner: str = "") -> str:
+    async def _post_card(self, place: Place, card: Card, owner: str = "") -> str:
         """Post a card. If `owner` is given, only that user may press its buttons."""
         async with self._post.answering(place):
             message = await self._post.send(place, card, reply_to=self._reply_to, owner=owner)
-        self.said()
+        self.answered()
         return message
 
-    def said(self) -> None:
+    def answered(self) -> None:
         """Note that an answer was posted: further ones are not replies."""
         self._reply_to = 0
 
@@ -94,9 +94,9 @@ class SeenUpdate(MessageReply):
         super().__init__(post, me, reply_to)
         self._timer = asyncio.get_running_loop().call_later(_SOON, show)
 
-    def said(self) -> None:
+    def answered(self) -> None:
         """Note that an answer was posted, or that none will come."""
-        super().said()
+        super().answered()
         self._timer.cancel()
 
 
@@ -119,16 +119,16 @@ class PressReply(MessageReply):
         self._spawn = spawn
         self._timer = asyncio.get_running_loop().call_later(_SOON, self._wait_no_more)
 
-    async def _say(self, place: Place, card: Card, owner: str = "") -> str:
+    async def _post_card(self, place: Place, card: Card, owner: str = "") -> str:
         """Post a card. An immediate short refusal is shown only to the person who pressed."""
         if card.picks and self.picker:
             return await self._replace_picker(place, card, owner)
         short = card.aside or not (card.code or card.lines or card.table or card.files or card.buttons or card.key)
         if self.open and not card.ok:
-            heard = await self.answer(alert_of(card, NOTE), alert=True)
-            if short and heard:
+            received = await self.answer(alert_of(card, NOTE), alert=True)
+            if short and received:
                 return ""
-        return await super()._say(place, card, owner)
+        return await super()._post_card(place, card, owner)
 
     async def _replace_picker(self, place: Place, card: Card, owner: str) -> str:
         """Show the next picker in place of the pressed one. If that one can't be edited any more, post it."""
@@ -137,7 +137,7 @@ class PressReply(MessageReply):
             async with self._post.answering(place):
                 await self._post.edit(place, message, card, owner=owner)
         except UserError:
-            return await super()._say(place, card, owner)
+            return await super()._post_card(place, card, owner)
         return message
 
     async def nod(self, card: Card) -> None:

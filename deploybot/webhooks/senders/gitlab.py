@@ -123,8 +123,8 @@ def _changed(tree: Tree) -> tuple[Event, ...]:
     request = tree.at("object_attributes")
     action = request.text("action")
     done = _DONE.get(action)
-    telling = request.has("oldrev") or any(tree.has("changes", key) for key in ("title", "draft", "target_branch"))
-    if done is None or (action == "update" and not telling):
+    noteworthy = request.has("oldrev") or any(tree.has("changes", key) for key in ("title", "draft", "target_branch"))
+    if done is None or (action == "update" and not noteworthy):
         return ()
     branch, there = request.needs("source_branch"), request.text("source", "path_with_namespace")
     fork = there and there != request.text("target", "path_with_namespace")

@@ -19,7 +19,7 @@ from deploybot.chat.slack.oauth_scopes import HOOK
 from deploybot.chat.slack.slack_chat import SlackChat
 from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.slack.slack_timeouts import Times
-from deploybot.chat.unwritable_channels import Closed, nobody_hears
+from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.command import Command
 from deploybot.domain import Identity, Place
 from deploybot.http_server import WebServer
@@ -131,7 +131,7 @@ async def open_workspace(
     times: Times = QUICK,
     ready: bool = True,
     homes: tuple[str, ...] = (),
-    closed: Closed = nobody_hears,
+    closed: Closed = no_report,
 ) -> AsyncIterator[Workspace]:
     """A workspace with the bot in it; it ends with a look at what the double did not like."""
     async with make_world(*commands) as world:

@@ -19,7 +19,7 @@ from deploybot.chat.telegram.telegram_chat import TelegramChat
 from deploybot.chat.telegram.telegram_connection import Patience
 from deploybot.chat.telegram.telegram_escaping import JOINER
 from deploybot.chat.telegram.telegram_settings import Telegram
-from deploybot.chat.unwritable_channels import Closed, nobody_hears
+from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.command import Command, Incoming
 from deploybot.domain import Identity, Place
 from deploybot.http_server import WebServer
@@ -115,7 +115,7 @@ async def open_town(
     patience: Patience = HASTY,
     hook: str = "",
     homes: tuple[str, ...] = (),
-    closed: Closed = nobody_hears,
+    closed: Closed = no_report,
     answer_within: float = 60.0,
     started: bool = True,
 ) -> AsyncIterator[Town]:

@@ -16,7 +16,7 @@ from deploybot.backoff import requested_pause
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
-from deploybot.chat.rate_limits import Urgency, urgency_of
+from deploybot.chat.rate_limits import Urgency
 from deploybot.chat.resumed_uploads import Uploads
 from deploybot.chat.slack.bolt_app import BoltListener, SlackHttpEndpoint
 from deploybot.chat.slack.connection_problems import GRANT, SlackProblems
@@ -24,17 +24,17 @@ from deploybot.chat.slack.oauth_scopes import HOOK, bot_scopes
 from deploybot.chat.slack.slack_api import NotInChannel, SlackApi, SlackRefused
 from deploybot.chat.slack.slack_connection import SlackConnection
 from deploybot.chat.slack.slack_files import SlackFiles
-from deploybot.chat.slack.slack_handler import PLATFORM, SlackHandler
+from deploybot.chat.slack.slack_handler import SlackHandler
 from deploybot.chat.slack.slack_incoming import SlackEvent, read
 from deploybot.chat.slack.slack_members import Directory
-from deploybot.chat.slack.slack_rendering import Rendered, bare, render
+from deploybot.chat.slack.slack_posting import PLATFORM, SlackPosting
 from deploybot.chat.slack.slack_reply_target import ELSEWHERE, OUTSIDE
 from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.command import Incoming
 from deploybot.domain import Place
-from deploybot.errors import DeploybotError, StoreError, Unreachable
+from deploybot.errors import DeploybotError, StoreError
 from deploybot.http_server import WebServer
 
 _READ_CHANNELS: Final = {"channels:read", "groups:read"}
@@ -43,15 +43,14 @@ log = logging.getLogger(__name__)
 _LOOK_AGAIN: Final = 300.0
 _MOST_TASKS: Final = 1_000
 _STOP_WITHIN: Final = 2.0
-_TOO_MUCH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 
 
 class SlackChat:
     """Slack as a `ports.LiveChat` and a `ReplyRoom`."""
 
     platform = PLATFORM
-    interval = 1.0
-    edit_interval = 2.0
+    interval = SlackPosting.interval
+    edit_interval = SlackPosting.edit_interval
 
     def __init__(
         self,
@@ -76,13 +75,11 @@ class SlackChat:
         self._clock = parts.clock
         self._health = SlackProblems()
         self._user = ""
-        self._folds = True
         self._times = times or Times()
         self._listener = BoltListener(self._take)
-        self._api: SlackApi | None = None
-        self._files: SlackFiles | None = None
         self._uploads = uploads
-        self._reception = SlackHandler(self, parts, desk, self._times)
+        self._posting = SlackPosting(desk, self._spawn, self._card_posted)
+        self._reception = SlackHandler(self._posting, parts, desk, self._times, self._doubt)
         self._ready = asyncio.Event()
         self._doubted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -99,18 +96,17 @@ class SlackChat:
     @property
     def api(self) -> SlackApi:
         """Return the Web API. Raises Unreachable before the start and after the end."""
-        if self._api is None:
-            raise Unreachable("Slack", "the bot is not connected to it")
-        return self._api
+        return self._posting.api
 
     async def start(self) -> None:
         """Start to listen. Returns at once."""
         app_token = self._settings.app_token.reveal() if self._settings.app_token else ""
         bot_token = self._settings.bot_token.reveal()
-        self._api = SlackApi(self._settings.api_url, bot_token, app_token, self._health, self._times)
-        self._files = SlackFiles(self._api, self.spawn, self._times, self._uploads)
+        api = SlackApi(self._settings.api_url, bot_token, app_token, self._health, self._times)
+        files = SlackFiles(api, self._spawn, self._times, self._uploads)
+        self._posting.open(api, files)
         with contextlib.suppress(StoreError):
-            await self._files.resume()
+            await files.resume()
         self._running = [asyncio.create_task(self._watch(), name="slack")]
         if self._settings.app_token:
             link = SlackConnection(self._open_url, self._listener.envelope, self._health, self._times)
@@ -126,9 +122,7 @@ class SlackChat:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        if self._api is not None:
-            await self._api.close()
-            self._api = None
+        await self._posting.close()
 
     async def _watch(self) -> None:
         """Look up the bot's own user id, then check regularly whether its token still works."""
@@ -159,7 +153,7 @@ class SlackChat:
             self._reception.open(enterprise or team, Directory(self.api, team, enterprise))
             self._ready.set()
             if {*self.api.granted} >= _READ_CHANNELS:
-                self.spawn(self._look_at_homes())
+                self._spawn(self._look_at_homes())
 
     async def _look_at_homes(self) -> None:
         """Check whether the bot is in the channels named in bot.toml."""
@@ -187,14 +181,14 @@ class SlackChat:
         """Take a payload."""
         event = read(body, self._user)
         if event is not None:
-            self.spawn(self._receive(event, self._clock.now()))
+            self._spawn(self._receive(event, self._clock.now()))
 
     async def _receive(self, event: SlackEvent, at: float) -> None:
         """Handle an event. In HTTP mode it may come before the bot knows its own user id, so wait for that."""
         await self._ready.wait()
         await self._reception.receive(event, at)
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run a coroutine that outlives its caller. Its errors are logged."""
         if len(self._tasks) >= _MOST_TASKS:
             work.close()
@@ -209,9 +203,12 @@ class SlackChat:
         if not task.cancelled() and (error := task.exception()):
             log.error("handling a request from Slack failed", exc_info=error)
 
-    def revoked(self) -> None:
+    def _doubt(self) -> None:
         """Check the token at once: Slack reports that the app or its token was removed."""
         self._doubted.set()
+
+    def _card_posted(self, card: Card) -> None:
+        self._reception.home.changed(card)
 
     async def send(self, place: Place, card: Card) -> str:
         """Post a message. Return its `ts`. Raises Unreachable, or SlackRefused if a retry would not help.
@@ -219,74 +216,19 @@ class SlackChat:
         If the bot is not in the channel, the person who requested the card there sees its first and final state.
         """
         try:
-            return await self.post(place, card)
+            return await self._posting.post(place, card)
         except SlackRefused as refused:
             if refused.error not in OUTSIDE or not await self._reception.show_aside(place, card):
                 raise
         return ELSEWHERE
 
-    async def post(self, place: Place, card: Card) -> str:
-        """Post a message. Raises SlackRefused if the bot is not in the channel, whatever the card."""
-        tokens = await self._desk.lay_out(place, card.buttons)
-        where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
-        made, answer = await self._post_or_edit("chat.postMessage", card, tokens, where)
-        message = str(answer["ts"])
-        self._reception.home.changed(card)
-        # The message is posted. An unbound button is bound by its first press, and posting twice would be worse.
-        with contextlib.suppress(StoreError):
-            await self._desk.sent(place, card.buttons, tokens, message)
-        await self._follow(place, message, card, made)
-        return message
-
     async def edit(self, place: Place, message: str, card: Card) -> None:
         """Replace a message and its buttons."""
-        if message == ELSEWHERE:
-            if card.final:
-                await self._reception.show_aside(place, card)
-            return
-        tokens = await self._desk.lay_out(place, card.buttons, message)
-        made, _ = await self._post_or_edit("chat.update", card, tokens, {"channel": place.channel, "ts": message})
-        self._reception.home.changed(card)
-        await self._follow(place, message, card, made)
+        if message != ELSEWHERE:
+            await self._posting.edit(place, message, card)
+        elif card.final:
+            await self._reception.show_aside(place, card)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it."""
-        place = incoming.place
-        where = {"channel": place.channel, "user": incoming.identity.user, "thread_ts": place.thread}
-        await self._post_or_edit("chat.postEphemeral", card, await self._desk.lay_out(place, card.buttons), where)
-
-    async def _post_or_edit(
-        self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
-    ) -> tuple[Rendered, Mapping[str, Any]]:
-        """Post or edit a card. Return the rendered message and Slack's answer.
-
-        If Slack refuses its blocks, its details are not folded. If that is refused, too, only text is sent. A workspace
-        that does not accept folded details is remembered.
-        """
-        urgency = urgency_of(card, edits=method == "chat.update")
-        for folds in (True, False) if self._folds and card.folded else (self._folds,):
-            made = render(card, tokens, folds=folds)
-            try:
-                answer = await self._put(method, made, where, urgency)
-            except SlackRefused as refused:
-                if refused.error not in _TOO_MUCH:
-                    raise
-                log.warning(
-                    "Slack rejected the blocks of a message (%s); it is posted in a simpler form", refused.error
-                )
-            else:
-                self._folds &= folds or not card.folded
-                return made, answer
-        made = bare(card)
-        return made, await self._put(method, made, where, urgency)
-
-    async def _put(
-        self, method: str, made: Rendered, where: Mapping[str, object], urgency: Urgency
-    ) -> Mapping[str, Any]:
-        """Send a rendered message. `parse` prevents links and mentions in its text: edits have another default."""
-        content = {**where, "text": made.text, "blocks": made.blocks}
-        return await self.api.call(method, urgency, **content, parse="none", link_names=False)
-
-    async def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
-        if self._files is not None:
-            await self._files.follow(place, message, card, was_cut=made.was_cut)
+        await self._posting.whisper(incoming, card)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card, Tone
@@ -32,6 +32,7 @@ from deploybot.chat.slack.slack_incoming import (
     Submitted,
 )
 from deploybot.chat.slack.slack_members import Directory, Member, MemberKind
+from deploybot.chat.slack.slack_posting import PLATFORM, SlackPosting
 from deploybot.chat.slack.slack_reply_target import SlackReplyTarget
 from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.chat.slack.slack_views import completed, question
@@ -40,12 +41,8 @@ from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
 from deploybot.errors import DeploybotError, UserError
 
-if TYPE_CHECKING:
-    from deploybot.chat.slack.slack_chat import SlackChat
-
 log = logging.getLogger(__name__)
 
-PLATFORM: Final = "slack"
 _WARN_AGAIN: Final = 3600.0
 _REMEMBERED: Final = 1_000
 _RECEIVED: Final = 10_000
@@ -55,8 +52,12 @@ _UNKNOWN: Final = "I cannot look you up in Slack right now, so I did nothing."
 class SlackHandler:
     """Handles what people do. Call `open` first: identities need the team."""
 
-    def __init__(self, slack: SlackChat, parts: Parts, desk: ButtonTokens, times: Times) -> None:
-        self._slack = slack
+    def __init__(
+        self, posting: SlackPosting, parts: Parts, desk: ButtonTokens, times: Times, revoked: Callable[[], None]
+    ) -> None:
+        """`revoked` is called when Slack reports that the app or its token was removed."""
+        self._posting = posting
+        self._revoked = revoked
         self._parts = parts
         self._desk = desk
         self._answers = ResponseUrls()
@@ -65,7 +66,7 @@ class SlackHandler:
         self._warned = SeenKeys(_REMEMBERED, forget_after=_WARN_AGAIN)
         self._repeats = Repeats(parts.commands, times.again)
         self._received = SeenKeys(_RECEIVED)
-        self.home = HomeTab(slack, parts, desk, times.renew, self._incoming)
+        self.home = HomeTab(posting, parts, desk, times.renew, self._incoming)
 
     def open(self, team: str, directory: Directory) -> None:
         """Set the team for people's identities, and the directory that looks them up."""
@@ -90,7 +91,7 @@ class SlackHandler:
                 case HomeOpened():
                     await self._show_home(event.user)
                 case Revoked():
-                    self._slack.revoked()
+                    self._revoked()
         except DeploybotError as problem:
             log.warning("Slack: a request could not be answered: %s", problem)
 
@@ -111,7 +112,7 @@ class SlackHandler:
 
     def _corner(self, asked: AskedUrl) -> SlackReplyTarget:
         """Return the target for the answers to a message."""
-        return SlackReplyTarget(self._slack, self._desk, self._answers, asked)
+        return SlackReplyTarget(self._posting, self._desk, self._answers, asked)
 
     async def _line(self, line: SlackLine, at: float) -> None:
         """Handle a command. A command sent again because Slack was slow runs once."""
@@ -151,7 +152,7 @@ class SlackHandler:
         try:
             await self._desk.press(pressed.token, pressed.channel, pressed.message)
             view = question(pressed.asks, about, code=pressed.kind == CODE)
-            await self._slack.api.call("views.open", trigger_id=pressed.trigger, view=view)
+            await self._posting.api.call("views.open", trigger_id=pressed.trigger, view=view)
         except SlackRefused as refused:
             if refused.error not in {"expired_trigger_id", "trigger_expired"}:
                 raise

@@ -11,7 +11,7 @@ import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 from deploybot.bounded_memory import BoundedDict
@@ -19,13 +19,11 @@ from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
 from deploybot.chat.rate_limits import Urgency
+from deploybot.chat.slack.slack_posting import SlackPosting
 from deploybot.chat.slack.slack_views import home
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError
-
-if TYPE_CHECKING:
-    from deploybot.chat.slack.slack_chat import SlackChat
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +52,14 @@ class HomeTab:
 
     def __init__(
         self,
-        slack: SlackChat,
+        posting: SlackPosting,
         parts: Parts,
         desk: ButtonTokens,
         pause: float,
         make: Callable[[str, Place, str, str, float], Incoming],
     ) -> None:
         """`pause` is the number of seconds in which several changes are one."""
-        self._slack = slack
+        self._posting = posting
         self._parts = parts
         self._desk = desk
         self._pause = pause
@@ -102,7 +100,7 @@ class HomeTab:
         self._titles[card.key] = card.title
         if self._open and not self._renews:
             self._renews = True
-            self._slack.spawn(self._renew())
+            self._posting.spawn(self._renew())
 
     async def _renew(self) -> None:
         await asyncio.sleep(self._pause)
@@ -126,7 +124,7 @@ class HomeTab:
         buttons = cards[COMMANDS[0]].buttons
         tokens = await self._desk.lay_out(home_place(user), buttons, HOME)
         view = home([*cards.values()], tokens, notice)
-        await self._slack.api.call("views.publish", Urgency.CARD, user_id=user, view=view)
+        await self._posting.api.call("views.publish", Urgency.CARD, user_id=user, view=view)
 
 
 class HomeReply:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from deploybot.card import Card
+from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.slack.response_urls import AskedUrl, ResponseUrls
 from deploybot.chat.slack.slack_api import SlackRefused
 from deploybot.chat.slack.slack_incoming import RUN
+from deploybot.chat.slack.slack_posting import SlackPosting
 from deploybot.chat.slack.slack_rendering import render
 from deploybot.chat.slack.slack_views import choice, is_choice
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError
-
-if TYPE_CHECKING:
-    from deploybot.chat.button_tokens import ButtonTokens
-    from deploybot.chat.slack.slack_chat import SlackChat
 
 log = logging.getLogger(__name__)
 
@@ -35,27 +33,27 @@ _INVITE: Final = "Only you see this: I am not in this channel. Add me with `/inv
 class SlackReplyTarget:
     """A `ReplyRoom` for the answer to one message."""
 
-    def __init__(self, slack: SlackChat, desk: ButtonTokens, answers: ResponseUrls, asked: AskedUrl) -> None:
-        self._slack = slack
+    def __init__(self, posting: SlackPosting, desk: ButtonTokens, answers: ResponseUrls, asked: AskedUrl) -> None:
+        self._posting = posting
         self._desk = desk
         self._answers = answers
         self._incoming = asked.incoming
         self._url = asked.url
         self._trigger = asked.trigger
-        self.platform = slack.platform
-        self.interval = slack.interval
-        self.edit_interval = slack.edit_interval
+        self.platform = posting.platform
+        self.interval = posting.interval
+        self.edit_interval = posting.edit_interval
 
     async def send(self, place: Place, card: Card) -> str:
         """Post in the message's channel. If the bot is not in that channel, only the sender sees the answer.
 
         The same applies if many messages already wait for the channel, so that cards of the outbox are not delayed.
         """
-        if card.final and not card.key and not place.private and self._slack.api.is_crowded(place.channel):
+        if card.final and not card.key and not place.private and self._posting.api.is_crowded(place.channel):
             await self.whisper(self._incoming, replace(card, hint=_with(card, _CROWDED)))
             return ELSEWHERE
         try:
-            return await self._slack.post(place, card)
+            return await self._posting.post(place, card)
         except SlackRefused as refused:
             if refused.error not in OUTSIDE or not self._url:
                 raise
@@ -66,7 +64,7 @@ class SlackReplyTarget:
     async def edit(self, place: Place, message: str, card: Card) -> None:
         """Replace a message."""
         if message != ELSEWHERE:
-            await self._slack.edit(place, message, card)
+            await self._posting.edit(place, message, card)
         elif card.final:
             await self.show_aside(place, card)
 
@@ -88,7 +86,7 @@ class SlackReplyTarget:
                 log.info("Slack: %s", refused)
             else:
                 return
-        await self._slack.whisper(incoming, card)
+        await self._posting.whisper(incoming, card)
 
     async def _let_choose(self, place: Place, card: Card) -> bool:
         """Open the modal. Return False if that is not possible: a trigger works once, within three seconds."""
@@ -99,7 +97,7 @@ class SlackReplyTarget:
         tokens = await self._desk.lay_out(place, card.buttons)
         try:
             view = choice(card, tokens, about)
-            opened = await self._slack.api.call("views.open", trigger_id=trigger, view=view)
+            opened = await self._posting.api.call("views.open", trigger_id=trigger, view=view)
         except DeploybotError as problem:
             log.info("Slack: a choice is posted as a message: %s", problem)
             return False
@@ -114,7 +112,7 @@ class SlackReplyTarget:
         # Do not fold: if Slack refused that, one more of the URL's five answers would be used up.
         made = render(replace(card, hint=_with(card, more)), tokens, folds=False)
         message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}
-        await self._slack.api.answer(self._url, {**message, **({"thread_ts": place.thread} if place.thread else {})})
+        await self._posting.api.answer(self._url, {**message, **({"thread_ts": place.thread} if place.thread else {})})
 
 
 def _with(card: Card, more: str) -> str:

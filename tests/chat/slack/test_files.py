@@ -65,8 +65,8 @@ async def test_a_file_that_is_gone_or_empty_keeps_nobody_waiting(workspace: Work
 async def test_an_upload_is_tried_again_while_slack_does_not_answer(workspace: Workspace) -> None:
     post = await workspace.send(Card(title="x"))
     workspace.double.unkind.broken = 2
-    assert workspace.slack._files is not None
-    await workspace.slack._files.follow(PLACE, post.id, LONG, was_cut=True)
+    assert workspace.slack._posting._files is not None
+    await workspace.slack._posting._files.follow(PLACE, post.id, LONG, was_cut=True)
     assert (await workspace.double.scene.until(lambda one: bool(one.files))).thread == post.id
 
 

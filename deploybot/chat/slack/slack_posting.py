@@ -1,0 +1,122 @@
+"""Post and edit cards as messages, with their buttons and files."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from deploybot.card import Card
+from deploybot.chat.button_tokens import ButtonTokens
+from deploybot.chat.rate_limits import Urgency, urgency_of
+from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
+from deploybot.chat.slack.slack_files import SlackFiles
+from deploybot.chat.slack.slack_rendering import Rendered, bare, render
+from deploybot.command import Incoming
+from deploybot.domain import Place
+from deploybot.errors import StoreError, Unreachable
+
+log = logging.getLogger(__name__)
+
+Spawn = Callable[[Coroutine[None, None, None]], object]
+PLATFORM: Final = "slack"
+_TOO_MUCH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+
+
+class SlackPosting:
+    """Sends and edits cards. Call `open` first: both raise Unreachable before.
+
+    `spawn` runs coroutines in the background. `posted` is called with each card that was posted or edited.
+    """
+
+    platform = PLATFORM
+    interval = 1.0
+    edit_interval = 2.0
+
+    def __init__(self, desk: ButtonTokens, spawn: Spawn, posted: Callable[[Card], None]) -> None:
+        self.spawn = spawn
+        self._desk = desk
+        self._posted = posted
+        self._folds = True
+        self._api: SlackApi | None = None
+        self._files: SlackFiles | None = None
+
+    def open(self, api: SlackApi, files: SlackFiles) -> None:
+        """Use an API from now on."""
+        self._api, self._files = api, files
+
+    async def close(self) -> None:
+        """Close the API. Posting raises Unreachable from now on."""
+        if self._api is not None:
+            await self._api.close()
+            self._api = None
+
+    @property
+    def api(self) -> SlackApi:
+        """Return the Web API. Raises Unreachable before the start and after the end."""
+        if self._api is None:
+            raise Unreachable("Slack", "the bot is not connected to it")
+        return self._api
+
+    async def post(self, place: Place, card: Card) -> str:
+        """Post a message. Raises SlackRefused if the bot is not in the channel, whatever the card."""
+        tokens = await self._desk.lay_out(place, card.buttons)
+        where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
+        made, answer = await self._post_or_edit("chat.postMessage", card, tokens, where)
+        message = str(answer["ts"])
+        self._posted(card)
+        # The message is posted. An unbound button is bound by its first press, and posting twice would be worse.
+        with contextlib.suppress(StoreError):
+            await self._desk.sent(place, card.buttons, tokens, message)
+        await self._follow(place, message, card, made)
+        return message
+
+    async def edit(self, place: Place, message: str, card: Card) -> None:
+        """Replace a message and its buttons."""
+        tokens = await self._desk.lay_out(place, card.buttons, message)
+        made, _ = await self._post_or_edit("chat.update", card, tokens, {"channel": place.channel, "ts": message})
+        self._posted(card)
+        await self._follow(place, message, card, made)
+
+    async def whisper(self, incoming: Incoming, card: Card) -> None:
+        """Answer so that only the sender sees it."""
+        place = incoming.place
+        where = {"channel": place.channel, "user": incoming.identity.user, "thread_ts": place.thread}
+        await self._post_or_edit("chat.postEphemeral", card, await self._desk.lay_out(place, card.buttons), where)
+
+    async def _post_or_edit(
+        self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
+    ) -> tuple[Rendered, Mapping[str, Any]]:
+        """Post or edit a card. Return the rendered message and Slack's answer.
+
+        If Slack refuses its blocks, its details are not folded. If that is refused, too, only text is sent. A workspace
+        that does not accept folded details is remembered.
+        """
+        urgency = urgency_of(card, edits=method == "chat.update")
+        for folds in (True, False) if self._folds and card.folded else (self._folds,):
+            made = render(card, tokens, folds=folds)
+            try:
+                answer = await self._put(method, made, where, urgency)
+            except SlackRefused as refused:
+                if refused.error not in _TOO_MUCH:
+                    raise
+                log.warning(
+                    "Slack rejected the blocks of a message (%s); it is posted in a simpler form", refused.error
+                )
+            else:
+                self._folds &= folds or not card.folded
+                return made, answer
+        made = bare(card)
+        return made, await self._put(method, made, where, urgency)
+
+    async def _put(
+        self, method: str, made: Rendered, where: Mapping[str, object], urgency: Urgency
+    ) -> Mapping[str, Any]:
+        """Send a rendered message. `parse` prevents links and mentions in its text: edits have another default."""
+        content = {**where, "text": made.text, "blocks": made.blocks}
+        return await self.api.call(method, urgency, **content, parse="none", link_names=False)
+
+    async def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
+        if self._files is not None:
+            await self._files.follow(place, message, card, was_cut=made.was_cut)

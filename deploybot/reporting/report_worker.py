@@ -68,7 +68,7 @@ class ReportWorker(Courier[ReportItem]):
         target = self._targets.get(item.target)
         if target is None:
             raise UserError("it is no longer in bot.toml")
-        return await target.tell(item)
+        return await target.send(item)
 
     def _tell_failure(self, item: ReportItem, wait: float, error: Exception) -> None:
         """Log the first failure as a warning, later ones as info. Giving up after a day is a second warning."""

@@ -70,7 +70,7 @@ class ReportWorker(Courier[ReportItem]):
             raise UserError("it is no longer in bot.toml")
         return await target.send(item)
 
-    def _tell_failure(self, item: ReportItem, wait: float, error: Exception) -> None:
+    def _report_failure(self, item: ReportItem, wait: float, error: Exception) -> None:
         """Log the first failure as a warning, later ones as info. Giving up after a day is a second warning."""
         level = logging.INFO if item.attempts else logging.WARNING
         hint = f" {error.hint}" if isinstance(error, Unreachable) and error.hint else ""

@@ -51,9 +51,9 @@ def unknown(current: Release, ref: Release) -> str:
 
 def images(current: Release, ref: Release) -> Iterator[Line]:
     """`images: web 1.4.2 sha256:… → 1.4.3 sha256:…`."""
-    told = [f"{service} {was} → {now}" for service, was, now in image_changes(current, ref)]
-    if told:
-        yield Line("images", ", ".join(told))
+    changes = [f"{service} {was} → {now}" for service, was, now in image_changes(current, ref)]
+    if changes:
+        yield Line("images", ", ".join(changes))
 
 
 def total(changes: Changes) -> str:

@@ -202,9 +202,9 @@ class StatusService(Protocol):
     """The service for the state of apps and servers."""
 
     async def board(
-        self, pairs: Sequence[tuple[App, Environment]], tell: Callable[[Card], Awaitable[None]] | None = None
+        self, pairs: Sequence[tuple[App, Environment]], show: Callable[[Card], Awaitable[None]] | None = None
     ) -> Card:
-        """Return one line for each server of each environment. `tell` gets a board without slow servers first."""
+        """Return one line for each server of each environment. `show` gets a board without slow servers first."""
 
     async def detail(self, app: App, environments: Sequence[Environment]) -> Card:
         """Return everything about one app."""

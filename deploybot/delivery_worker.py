@@ -90,7 +90,7 @@ class Courier(abc.ABC, Generic[T]):
         self._lanes: dict[LaneName, DeliveryLane] = {}
         self._arrived: dict[int, tuple[T, Result]] = {}
         self._changed = asyncio.Event()
-        self._store_is_told = False
+        self._store_reported = False
 
     @abc.abstractmethod
     def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[T]:
@@ -135,9 +135,9 @@ class Courier(abc.ABC, Generic[T]):
                 self._changed.clear()
                 try:
                     pause = await self._start_due()
-                    self._store_is_told = False
+                    self._store_reported = False
                 except StoreError as error:
-                    self._tell_store("read", error)
+                    self._report_store("read", error)
                     pause = _STORE_PAUSE
                 await self._sleep(pause)
         finally:
@@ -208,17 +208,17 @@ class Courier(abc.ABC, Generic[T]):
             await self._store.write(lambda tables: self._write(tables, item, result))
             self._arrived.pop(item.id, None)
         except StoreError as error:
-            self._tell_store("written", error)
+            self._report_store("written", error)
             lane.free_at = max(lane.free_at, time.monotonic() + _STORE_PAUSE)
         finally:
             lane.task = None
             self._changed.set()
 
-    def _tell_store(self, done: str, error: StoreError) -> None:
+    def _report_store(self, done: str, error: StoreError) -> None:
         """Log that the database is in the way. Warn only once, since the database logs its own recovery."""
-        level = logging.DEBUG if self._store_is_told else logging.WARNING
+        level = logging.DEBUG if self._store_reported else logging.WARNING
         log.log(level, "%s cannot be %s, and waits for the database: %s", self._name, done, error)
-        self._store_is_told = True
+        self._store_reported = True
 
     async def _try(self, lane: DeliveryLane, item: T) -> Result:
         """Send once, and set when the lane may be used again."""
@@ -247,10 +247,10 @@ class Courier(abc.ABC, Generic[T]):
         lane.failures += 1
         wait = requested_pause(error) or self._retry.after(lane.failures)
         lane.free_at = time.monotonic() + wait
-        self._tell_failure(item, wait, error)
+        self._report_failure(item, wait, error)
         return Result(error=str(error) or "no answer in time", wait=wait)
 
-    def _tell_failure(self, item: T, wait: float, error: Exception) -> None:
+    def _report_failure(self, item: T, wait: float, error: Exception) -> None:
         """Log a message that has to wait."""
         log.warning("%s: a message waits %.1f s: %s", self._where(item), wait, str(error) or "no answer in time")
 

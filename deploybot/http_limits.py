@@ -38,7 +38,7 @@ class ConnectionGate:
         self._open: set[web.RequestHandler] = set()
         # Both are sorted by when the connection was added, oldest first.
         self._idle: dict[web.RequestHandler, None] = {}
-        self._saying: dict[web.RequestHandler, float] = {}
+        self._receiving: dict[web.RequestHandler, float] = {}
         self._claims: dict[web.RequestHandler, int] = {}
         self._claimed = 0
         self._cut_off = 0
@@ -48,9 +48,9 @@ class ConnectionGate:
     def enter(self, connection: HttpConnection) -> None:
         """Add a new connection. Drop another one if there are too many."""
         self._open.add(connection)
-        self.speak(connection)
+        self.start_clock(connection)
         if len(self._open) > self._most:
-            self._drop(next(iter(self._idle), None) or next(iter(self._saying)))
+            self._drop(next(iter(self._idle), None) or next(iter(self._receiving)))
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
 
@@ -58,22 +58,22 @@ class ConnectionGate:
         """Remove a closed connection."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
-        self._saying.pop(connection, None)
+        self._receiving.pop(connection, None)
 
-    def speak(self, connection: web.RequestHandler) -> None:
+    def start_clock(self, connection: web.RequestHandler) -> None:
         """Start the clock for a connection that begins to send a head or a body."""
         self._idle.pop(connection, None)
-        self._saying.pop(connection, None)
-        self._saying[connection] = asyncio.get_running_loop().time()
+        self._receiving.pop(connection, None)
+        self._receiving[connection] = asyncio.get_running_loop().time()
 
-    def hear(self, connection: HttpConnection) -> None:
+    def bytes_arrived(self, connection: HttpConnection) -> None:
         """Start the clock for an idle connection that sends bytes: the head of its next request begins."""
         if connection in self._idle:
-            self.speak(connection)
+            self.start_clock(connection)
 
     def begin(self, connection: web.RequestHandler) -> None:
         """Stop the clock of a connection while its request is handled."""
-        self._saying.pop(connection, None)
+        self._receiving.pop(connection, None)
 
     def end(self, connection: web.RequestHandler) -> None:
         """Mark a connection as idle after its answer."""
@@ -84,13 +84,13 @@ class ConnectionGate:
         """Reserve room for a body of this many bytes. Drop the oldest transfers if there is too little."""
         self._claims[connection] = size
         self._claimed += size
-        self.speak(connection)
+        self.start_clock(connection)
         while self._claimed > self._room:
             self._drop(next(iter(self._claims)))
 
     def unclaim(self, connection: web.RequestHandler) -> None:
         """Free the room of a body, whether it was read or not."""
-        self._saying.pop(connection, None)
+        self._receiving.pop(connection, None)
         self._claimed -= self._claims.pop(connection, 0)
 
     def cut_off(self, remote: str) -> None:
@@ -113,7 +113,7 @@ class ConnectionGate:
         """Drop connections that have taken too long."""
         loop = asyncio.get_running_loop()
         late = loop.time() - self._within
-        while (oldest := next(iter(self._saying), None)) is not None and self._saying[oldest] < late:
+        while (oldest := next(iter(self._receiving), None)) is not None and self._receiving[oldest] < late:
             self._drop(oldest)
         self._sweeper = loop.call_later(_SWEEP, self._sweep) if self._open else None
 
@@ -177,7 +177,7 @@ class HttpConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Report incoming bytes to the gate: the next head may begin."""
-        self._gate.hear(self)
+        self._gate.bytes_arrived(self)
         super().data_received(data)
 
 

@@ -56,7 +56,7 @@ class NoticeBoard:
             final=False,
             notification=True,
         )
-        for place in self._told(notice):
+        for place in self._channels(notice):
             tables.outbox.put(place, card, now)
         return True
 
@@ -64,7 +64,7 @@ class NoticeBoard:
         """Store a key without posting anything."""
         tables.notices.add(key, key, "", self._clock.now())
 
-    def _told(self, notice: Notice) -> Iterable[Place]:
+    def _channels(self, notice: Notice) -> Iterable[Place]:
         """Return the channels for a notice, except the channel that it is about."""
         about = notice.besides
         left = [

@@ -159,9 +159,9 @@ def _insist(found: os.stat_result, path: PurePath, user: int) -> None:
 def _foreign(found: os.stat_result, path: PurePath, user: int) -> str:
     owner, name = user_name(found.st_uid), user_name(user)
     flag = "-h " if stat.S_ISLNK(found.st_mode) else ""
-    said = f"{_described(found, path)} belongs to {owner}, not to {name}{'' if user == 0 else ' or root'}, "
+    problem = f"{_described(found, path)} belongs to {owner}, not to {name}{'' if user == 0 else ' or root'}, "
     run = f"so {owner} may change it; run `chown {flag}{name} {_quoted(path)}`"
-    return said + run + (f", or start this as {owner}" if user == 0 else " as root")
+    return problem + run + (f", or start this as {owner}" if user == 0 else " as root")
 
 
 def _insist_on_privacy(found: os.stat_result, path: PurePath, user: int) -> None:

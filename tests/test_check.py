@@ -111,7 +111,7 @@ def _links(web1: FakeHost | None = None, web2: FakeHost | None = None, engine: F
 
 
 def _failed(rows: tuple[Row, ...]) -> list[tuple[str, str, str, str]]:
-    return [(row.subject, row.what, row.says, row.cure) for row in rows if row.state == "failed"]
+    return [(row.subject, row.what, row.text, row.cure) for row in rows if row.state == "failed"]
 
 
 async def test_all_is_well(settings: Settings, refs: FakeRefs) -> None:
@@ -139,7 +139,7 @@ async def test_all_is_well(settings: Settings, refs: FakeRefs) -> None:
         ("app site", "repository"),
     ]
     assert sorted(links.dropped) == ["web1", "web2"]
-    assert rows[-1].says == "https://example.com/site.git: main (0123456789)"
+    assert rows[-1].text == "https://example.com/site.git: main (0123456789)"
 
 
 async def test_a_server_that_hangs_costs_only_its_own_row(settings: Settings, refs: FakeRefs) -> None:
@@ -274,8 +274,8 @@ async def test_every_image_is_asked_for(settings: Settings, refs: FakeRefs) -> N
     app = next(iter(settings.apps.values()))
     app.images.update(web=ImageOf(image="acme/shop", tag="^1"), side=ImageOf(image="acme/side"))
     rows = {row.what: row for row in await check(settings, _links(), refs, images=images) if "image" in row.what}
-    assert rows["image web"].says == "acme/shop, ^1: 1.4.2 sha256:1111111111"
-    assert (rows["image side"].state, rows["image side"].says) == (CheckState.FAILED, "acme/side has no tag `latest`.")
+    assert rows["image web"].text == "acme/shop, ^1: 1.4.2 sha256:1111111111"
+    assert (rows["image side"].state, rows["image side"].text) == (CheckState.FAILED, "acme/side has no tag `latest`.")
     images.down = "it is being moved"
     failed = _failed(await check(settings, _links(), refs, images=images))
     assert [says for _, _, says, _ in failed] == ["the registry cannot be reached: it is being moved"] * 2

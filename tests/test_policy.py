@@ -23,9 +23,9 @@ from deploybot.policy import (
     counting,
     decide,
     explain,
+    lock_text,
     role_of,
     suffices,
-    tell_lock,
     who_may,
 )
 
@@ -326,12 +326,12 @@ def test_roles_are_ordered() -> None:
 
 
 def test_tell_lock() -> None:
-    assert tell_lock(LOCK, 1_800_000_720.0) == (
+    assert lock_text(LOCK, 1_800_000_720.0) == (
         "shop/production is locked by other since 2027-01-15 08:00 UTC (12 min): “measuring”. "
         "other or an admin can release it: `unlock shop production`."
     )
     bounded = Lock("shop", "staging", OTHER.id, OTHER.name, "", 1_800_000_000.0, 1_800_007_200.0)
-    assert tell_lock(bounded, 1_800_000_060.0) == (
+    assert lock_text(bounded, 1_800_000_060.0) == (
         "shop/staging is locked by other since 2027-01-15 08:00 UTC (1 min), until 2027-01-15 10:00 UTC. "
         "other or an admin can release it: `unlock shop staging`."
     )

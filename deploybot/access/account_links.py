@@ -153,7 +153,7 @@ class Linking:
             was = f"{identity_text(link.other)}, who was {other.name if other else 'nobody'}"
             _audit(tables, person.name, "link", person, now=now, detail=was)
             text = f"{person.name} linked {was}: they are one person now, with the roles of both."
-            self._announcer.tell(tables, text, app=EVERY, environment=EVERY, now=now, actor=person.id)
+            self._announcer.announce(tables, text, app=EVERY, environment=EVERY, now=now, actor=person.id)
             return person, link.other, other
 
         person, other, before = await self._store.write(confirm)

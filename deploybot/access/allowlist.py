@@ -244,8 +244,8 @@ class Access:
             if tables.links.paused(identity, now):
                 return None
             right = tables.claims.consume(code.upper(), now)
-            said = "right" if right else "wrong"
-            tables.audit.append(actor=identity_text(identity), action="claim", subject=said, now=now)
+            result = "right" if right else "wrong"
+            tables.audit.append(actor=identity_text(identity), action="claim", subject=result, now=now)
             if not right:
                 tables.links.fail(identity, now)
                 return None

@@ -28,7 +28,7 @@ class GrantAnnouncer:
         found = admins_of(tables.people.everybody(), tables.people.grants(), app, environment, now)
         return frozenset(one.id for one in found)
 
-    def tell(
+    def announce(
         self,
         tables: Tables,
         text: str,
@@ -47,12 +47,12 @@ class GrantAnnouncer:
         The channel gets none.
         """
         card = Card(title=text, tone=Tone.WARN)
-        told = self.admins(tables, app, environment, now) | (admins or frozenset())
+        notified = self.admins(tables, app, environment, now) | (admins or frozenset())
         public = dict.fromkeys(self._channels(app))
         for place in public:
             tables.outbox.put(place, card, now)
         asking = replace(card, buttons=buttons, hint=hint)
-        for place in dict.fromkeys(self._private(tables, told - {actor})):
+        for place in dict.fromkeys(self._private(tables, notified - {actor})):
             # A button is tied to a channel, and direct messages may get channel ids of their own. There people type.
             asked = asking if CHAT_TABLE[place.platform].direct_buttons else replace(asking, buttons=())
             if place not in public:

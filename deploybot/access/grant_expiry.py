@@ -45,11 +45,11 @@ class GrantEnds:
     def _end(self, tables: Tables, now: float) -> None:
         names = {person.id: person.name for person in tables.people.everybody()}
         for grant in tables.people.end_grants(now):
-            self._tell(tables, grant, names[grant.person], now)
+            self._announce(tables, grant, names[grant.person], now)
 
-    def _tell(self, tables: Tables, grant: Grant, name: str, now: float) -> None:
+    def _announce(self, tables: Tables, grant: Grant, name: str, now: float) -> None:
         place = place_name(grant.app, grant.environment)
         detail = f"{grant.role} on {place}"
         tables.audit.append(actor="deploybot", action="grant ended", subject=name, detail=detail, now=now)
         text = f"{name} is no longer {detail}: the grant by {grant.by} has expired."
-        self._announcer.tell(tables, text, app=grant.app, environment=grant.environment, now=now)
+        self._announcer.announce(tables, text, app=grant.app, environment=grant.environment, now=now)

@@ -53,7 +53,7 @@ class Granting:
                 check(tables, wanted, actor)
                 return self._propose(tables, who, given, seconds, actor)
             person = give(tables, given, actor)
-            self._announce(tables, given.told(actor.name, person), given, actor)
+            self._announce(tables, given.announcement(actor.name, person), given, actor)
             return person
 
         return await self._store.write(allow)
@@ -89,7 +89,7 @@ class Granting:
         )
         detail = f"{change.name}: {describe(change)}"
         tables.audit.append(actor=actor.name, action="allow asked", subject=who, detail=detail, now=actor.now)
-        self._announcer.tell(
+        self._announcer.announce(
             tables,
             text,
             app=change.app,
@@ -124,7 +124,7 @@ class Granting:
         check(tables, who, proposer)
         given = changed(change, who, actor.now)
         person = give(tables, given, actor, asked_by=change.proposer_name)
-        text = given.told(f"{change.proposer_name} and {actor.name}", person)
+        text = given.announcement(f"{change.proposer_name} and {actor.name}", person)
         self._announce(tables, text, given, actor)
         return text
 
@@ -132,7 +132,7 @@ class Granting:
         detail = f"{change.name}: {describe(change)}"
         tables.audit.append(actor=actor.name, action="allow refused", subject=change.who, detail=detail, now=actor.now)
         text = f"{actor.name} refused {change.name}: {change.who} does not become {describe(change)}."
-        self._announcer.tell(
+        self._announcer.announce(
             tables, text, app=change.app, environment=change.environment, now=actor.now, actor=actor.number
         )
         return text
@@ -155,7 +155,7 @@ class Granting:
             taken = take(tables, person, app, environment, actor)
             if taken.grants or taken.accounts:
                 text = f"{actor.name} removed {_lost(taken)} from {person.name} on {place_name(*place)}."
-                self._announcer.tell(
+                self._announcer.announce(
                     tables,
                     text,
                     app=place[0],
@@ -183,13 +183,13 @@ class Granting:
             _insist(tables, actor, "unlink", (EVERY, EVERY))
             person = unlink(tables, identity, actor)
             text = f"{actor.name} removed the account {identity_text(identity)} from {person.name}."
-            self._announcer.tell(tables, text, app=EVERY, environment=EVERY, now=actor.now, actor=actor.number)
+            self._announcer.announce(tables, text, app=EVERY, environment=EVERY, now=actor.now, actor=actor.number)
             return person
 
         return await self._store.write(cut)
 
     def _announce(self, tables: Tables, text: str, given: Given, actor: Actor) -> None:
-        self._announcer.tell(
+        self._announcer.announce(
             tables, text, app=given.app, environment=given.environment, now=actor.now, actor=actor.number
         )
 

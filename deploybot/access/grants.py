@@ -47,7 +47,7 @@ class Given:
             return identity_text(self.who.identity) if self.who.identity else ""
         return f"{self.role} on {place_name(self.app, self.environment)}{end_text(self.until)}"
 
-    def told(self, by: str, person: Person) -> str:
+    def announcement(self, by: str, person: Person) -> str:
         """Return a sentence that names the giver, the person and the account."""
         account = identity_text(self.who.identity) if self.who.identity else ""
         if self.role is None:

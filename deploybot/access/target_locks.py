@@ -8,12 +8,12 @@ from deploybot.command import Context
 from deploybot.deployments.policy_lookup import PolicyQuestions, required
 from deploybot.domain import Action, Lock, Person
 from deploybot.errors import Locked
-from deploybot.policy import tell_lock
+from deploybot.policy import lock_text
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
 
-def _nobody(app: str) -> None:
+def _ignore(app: str) -> None:
     """Do nothing when a lock is released."""
 
 
@@ -21,7 +21,7 @@ class PersonLocks:
     """`command.LockService` over the store. Each change asks the policy, and also writes an audit row."""
 
     def __init__(
-        self, settings: Settings, store: Store, clock: Clock, released: Callable[[str], None] = _nobody
+        self, settings: Settings, store: Store, clock: Clock, released: Callable[[str], None] = _ignore
     ) -> None:
         """Take bot.toml and the ports. `released(app)` is called when a lock of the app is released."""
         self._questions = PolicyQuestions(settings, clock)
@@ -55,7 +55,7 @@ class PersonLocks:
 
         other = await self._store.write(take)
         if other is not None:
-            raise Locked(tell_lock(other, now))
+            raise Locked(lock_text(other, now))
         return lock
 
     async def release(self, ctx: Context, app: App, environment: Environment) -> Lock | None:

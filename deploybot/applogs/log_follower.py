@@ -66,7 +66,7 @@ class LogFollower:
         self._news = asyncio.Event()
         self._last: dict[str, bytes] = {}
         self._rests: dict[str, float] = {}
-        self._told: dict[str, str] = {}
+        self._last_notice: dict[str, str] = {}
 
     async def run(self, stop: asyncio.Event, found: dict[str, list[Source]]) -> bool:
         """Follow until `stop` is set, the time is over, or nothing is left to read; return True if it was stopped.
@@ -99,10 +99,10 @@ class LogFollower:
                 if found is None:
                     try:
                         found = await self._followed.find(server)
-                        trouble = self._tell(server, "is back", "") if trouble else ""
+                        trouble = self._notice(server, "is back", "") if trouble else ""
                     except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
                         found = []
-                        trouble = self._tell(server, f"{failure_of(server, problem)}; retrying", trouble)
+                        trouble = self._notice(server, f"{failure_of(server, problem)}; retrying", trouble)
                 self._begin(found, tasks, looked)
                 if found and all(source.stamps is not Stamps.DOCKER for source in found):
                     await asyncio.gather(*tasks.values())
@@ -137,30 +137,30 @@ class LogFollower:
         try:
             async with aclosing(read(source, reading, self._redactor, timer)) as batches:
                 async for batch in batches:
-                    self._told.pop(key, None)
+                    self._last_notice.pop(key, None)
                     if timer.doubt and not doubt:
-                        doubt = self._tell(name, timer.doubt, "")
+                        doubt = self._notice(name, timer.doubt, "")
                     self._take(prefix, [entry for entry in batch if not before or entry[0] > before])
                     self._last[key] = batch[-1][0]
                     await asyncio.sleep(sum(len(text) for _, text in batch) / READ_RATE)
         except (EngineError, UserError) as problem:
             self._rests[key] = math.inf
-            self._tell(name, str(problem), "")
+            self._notice(name, str(problem), "")
         except DeploybotError as problem:
             self._rests[key] = loop.time() + LOOK_EVERY
-            self._told[key] = self._tell(name, str(problem), self._told.get(key, ""))
+            self._last_notice[key] = self._notice(name, str(problem), self._last_notice.get(key, ""))
         else:
             self._rests[key] = loop.time() + REST
-            self._told[key] = self._tell(name, "has ended", self._told.get(key, ""))
+            self._last_notice[key] = self._notice(name, "has ended", self._last_notice.get(key, ""))
 
     def _take(self, prefix: bytes, batch: list[Entry]) -> None:
         wanted = self._followed.wanted
         if lines := [(key, prefix + text) for key, text in batch if not wanted or wanted((key, text))]:
             self._add(lines)
 
-    def _tell(self, name: str, news: str, told: str) -> str:
+    def _notice(self, name: str, news: str, shown: str) -> str:
         """Show a message about a server as a line, unless it was the last one shown; return the message."""
-        if news != told:
+        if news != shown:
             self._add([(_LATEST, f"-- {name}: {news}".encode())])
         return news
 

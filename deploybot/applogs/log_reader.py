@@ -194,7 +194,7 @@ class AppLogs:
             title=_sentence(look.name),
             tone=Tone.WARN if troubles else Tone.PLAIN,
             text="" if shown else _nothing(look.query, self._zone),
-            lines=(*_told(troubles), *_doubted({tail.source.name: tail.doubt for tail in tails})),
+            lines=(*_trouble_lines(troubles), *_doubt_lines({tail.source.name: tail.doubt for tail in tails})),
             code=tuple(text.decode("utf-8", errors="replace") for _, text in shown),
             footer=_footer(look.query, len(shown), self._zone),
             hint=advice(troubles.values()),
@@ -251,11 +251,11 @@ def _sentence(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def _told(troubles: Mapping[str, DeploybotError]) -> tuple[Line, ...]:
+def _trouble_lines(troubles: Mapping[str, DeploybotError]) -> tuple[Line, ...]:
     return tuple(Line(server, trouble(problem, server), Tone.BAD) for server, problem in troubles.items())
 
 
-def _doubted(doubts: Mapping[str, str]) -> tuple[Line, ...]:
+def _doubt_lines(doubts: Mapping[str, str]) -> tuple[Line, ...]:
     """Return a warning for each source whose lines have unknown times."""
     return tuple(Line(name, doubt, Tone.WARN) for name, doubt in doubts.items() if doubt)
 
@@ -301,7 +301,7 @@ def _file_card(look: _Look, made: Export, troubles: Mapping[str, DeploybotError]
         text=""
         if made.whole
         else f"The file is cut at {show_size(MOST_BYTES)}. Ask for less with `since` or a number of lines.",
-        lines=(*_told(troubles), *_doubted(doubts)),
+        lines=(*_trouble_lines(troubles), *_doubt_lines(doubts)),
         hint=advice(troubles.values()),
         files=(File(str(made.path), made.path.name),),
         ok=not troubles,

@@ -56,7 +56,7 @@ class WholeLog:
     async def _merged(self, sources: Sequence[Source], reading: Reading) -> AsyncIterator[bytes]:
         """Yield the wanted lines of several logs, by time; errors are lines as in `_plain`."""
 
-        async def told(source: Source) -> AsyncIterator[list[Entry]]:
+        async def entries(source: Source) -> AsyncIterator[list[Entry]]:
             prefix, last, timer = self._labels.prefix(source), b"", source.timer(reading)
             try:
                 async with aclosing(read(source, reading, self._redactor, timer)) as batches:
@@ -69,7 +69,7 @@ class WholeLog:
             if timer.doubt:
                 self.doubts[source.name] = timer.doubt
 
-        async for batch in merge([told(source) for source in sources]):
+        async for batch in merge([entries(source) for source in sources]):
             yield b"".join(text + b"\n" for _, text in batch)
 
     def _last_words(self, problem: DeploybotError) -> bytes:

@@ -44,7 +44,7 @@ class ChatPart(Protocol):
     def connect(self, settings: Settings, tools: ChatTools) -> LiveChat:
         """Return the chat, which is not started yet."""
 
-    def says(self, settings: Settings) -> str:
+    def summary(self, settings: Settings) -> str:
         """Return how it is connected, for `deploybot check`."""
 
     def probe(self, settings: Settings) -> AsyncIterator[ChatFinding]:

@@ -1,6 +1,6 @@
 """`deploybot check`: try every server, repository and chat of bot.toml, all at once, each within a deadline.
 
-It depends only on ports. Each check becomes a `Row`. A failed row says how to fix it.
+It depends only on ports. Each check becomes a `Row`. A failed row shows how to fix it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def check(
     # The checks above cut connections to servers, so plans come afterwards.
     found += await asyncio.gather(*_plans(settings, plans, within))
     rows = [_data(settings.bot.data), *(row for rows in found for row in rows)]
-    return tuple(dataclasses.replace(row, says=mask(row.says), cure=mask(row.cure)) for row in rows)
+    return tuple(dataclasses.replace(row, text=mask(row.text), cure=mask(row.cure)) for row in rows)
 
 
 def _plans(settings: Settings, plans: DryPlan | None, within: float) -> list[Coroutine[None, None, list[Row]]]:
@@ -114,4 +114,4 @@ async def _files(settings: Settings) -> AsyncIterator[Row]:
 
 async def _chat(name: str, findings: AsyncIterator[ChatFinding]) -> AsyncIterator[Row]:
     async for found in findings:
-        yield Row(name, found.what, CheckState.FAILED if found.cure else CheckState.OK, found.says, found.cure)
+        yield Row(name, found.what, CheckState.FAILED if found.cure else CheckState.OK, found.text, found.cure)

@@ -21,5 +21,5 @@ class Row:
     subject: str
     what: str
     state: CheckState
-    says: str
+    text: str
     cure: str = ""

@@ -31,8 +31,8 @@ def _try(path: Path, *, private: bool) -> Row | None:
     try:
         trusted_files.verify(path, private=private)
     except trusted_files.UnsafeFileError as problem:
-        says, _, cure = str(problem).partition("; ")
-        return Row("bot", "files", CheckState.FAILED, says, f"{cure[:1].upper()}{cure[1:]}.")
+        problem_text, _, cure = str(problem).partition("; ")
+        return Row("bot", "files", CheckState.FAILED, problem_text, f"{cure[:1].upper()}{cure[1:]}.")
     except OSError as problem:
         cure = "Create it, or remove it from bot.toml."
         return Row("bot", "files", CheckState.FAILED, f"{path}: {problem.strerror}", cure)

@@ -139,7 +139,7 @@ async def _allow(
             who=who, role=Role(role.lower()) if role else None, app=where[0], environment=where[1], until=until
         )
         person = give(tables, given, Actor(_actor(), None, now))
-        _announce(tables, settings, given.told(_actor(), person), where, now)
+        _announce(tables, settings, given.announcement(_actor(), person), where, now)
         return person, tables.people.identities(person.id), tables.people.grants(person.id)
 
     async with database(settings, make=True) as store:
@@ -166,11 +166,11 @@ def _announce(
     from deploybot.chat.card_channels import event_places
 
     announcer = GrantAnnouncer(settings, event_places(settings))
-    announcer.tell(tables, text, app=where[0], environment=where[1], now=now, admins=admins)
+    announcer.announce(tables, text, app=where[0], environment=where[1], now=now, admins=admins)
 
 
 def _account(tables: Tables, name: str, wanted: Identity | None) -> Identity | None:
-    """The account that is meant: whoever sits here, where somebody new comes without one."""
+    """The account that is meant: the person at this terminal, if a new person has none."""
     from deploybot.domain import Identity
 
     if wanted is not None or tables.people.named(name) is not None:

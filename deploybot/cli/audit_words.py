@@ -91,13 +91,13 @@ def _change(change: AuditChange) -> str:
         return f"{head} was added: the database has {_texts(change.now.fields() if change.now else {})}"
     if change.now is None:
         return f"{head} was removed: it was {_texts(change.was.fields)}"
-    told = [f"{name} was {_cut(was)}, is {_cut(now)}" for name, was, now in change.differences()]
-    return f"{head} was changed: {'; '.join(told) or 'a text that the line leaves out'}"
+    changes = [f"{name} was {_cut(was)}, is {_cut(now)}" for name, was, now in change.differences()]
+    return f"{head} was changed: {'; '.join(changes) or 'a text that the line leaves out'}"
 
 
 def _texts(fields: object) -> str:
-    told = fields if isinstance(fields, dict) else {}
-    return _cut("  ".join(str(told[name]) for name in ("actor", "action", "subject", "detail") if told.get(name)))
+    texts = fields if isinstance(fields, dict) else {}
+    return _cut("  ".join(str(texts[name]) for name in ("actor", "action", "subject", "detail") if texts.get(name)))
 
 
 def _cut(value: object) -> str:

@@ -1,4 +1,4 @@
-"""`deploybot check`: says what the bot understood, then tries all of it."""
+"""`deploybot check`: shows what the bot understood, then tries all of it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def _try(settings: Settings) -> tuple[Row, ...]:
 
 def row_json(row: Row) -> dict[str, str]:
     """Return a row as `--json` prints it."""
-    return {"subject": row.subject, "what": row.what, "state": row.state, "says": row.says, "fix": row.cure}
+    return {"subject": row.subject, "what": row.what, "state": row.state, "says": row.text, "fix": row.cure}
 
 
 def understood(settings: Settings) -> Iterator[str]:
@@ -92,7 +92,7 @@ def understood(settings: Settings) -> Iterator[str]:
         f", own commands in {settings.bot.plugins}" if settings.bot.plugins else ""
     )
     yield from _of_chats(settings)
-    yield from (f"  {receiver.says}" for receiver in receivers_of(settings) if receiver.says)
+    yield from (f"  {receiver.summary}" for receiver in receivers_of(settings) if receiver.summary)
     if audit := settings.audit:
         places = [str(audit.file)] if audit.file else []
         places += [f"syslog {audit.syslog}"] if audit.syslog else []
@@ -119,8 +119,8 @@ def _of_chats(settings: Settings) -> Iterator[str]:
 
     tables = settings.chats()
     for name, chat in chat_parts(settings):
-        told = f", channel {tables[name].channel}" if tables[name].channel else ""
-        yield f"  {CHAT_TABLE[name].title} by {chat.says(settings)}{told}"
+        channel = f", channel {tables[name].channel}" if tables[name].channel else ""
+        yield f"  {CHAT_TABLE[name].title} by {chat.summary(settings)}{channel}"
 
 
 def _of_server(server: Server) -> Iterator[str]:
@@ -186,11 +186,11 @@ def show(rows: Sequence[Row]) -> None:
     colours = {"ok": "green", "failed": "bold red", "skipped": "dim"}
     before = ""
     for row in rows:
-        says = Text(row.says)
+        text = Text(row.text)
         if row.state == "failed" and row.cure:
-            says.append(f"\n{row.cure}", style="yellow")
+            text.append(f"\n{row.cure}", style="yellow")
         subject = "" if row.subject == before else row.subject
-        table.add_row(Text(subject), Text(row.what), Text(row.state, style=colours[row.state]), says)
+        table.add_row(Text(subject), Text(row.what), Text(row.state, style=colours[row.state]), text)
         before = row.subject
     Console().print(table)
 
@@ -201,6 +201,6 @@ def plain(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         cells = zip((row.subject, row.what, row.state), widths, strict=True)
         start = "  ".join(text.ljust(width) for text, width in cells)
-        yield f"{start}  {row.says}"
+        yield f"{start}  {row.text}"
         if row.state == "failed" and row.cure:
             yield f"{' ' * len(start)}  -> {row.cure}"

@@ -66,7 +66,7 @@ class Wrong(Failure):
 
 
 class ErrorReportingGroup(click.Group):
-    """A group that tells every expected error in one place, and imports a command when it is asked for."""
+    """A group that reports every expected error in one place, and imports a command when it is asked for."""
 
     def __init__(self, *given: Any, modules: Mapping[str, str], **more: Any) -> None:  # noqa: ANN401  click's own
         """Take the commands' names in their order, each with its module in this package."""
@@ -113,7 +113,7 @@ class ErrorReportingGroup(click.Group):
 
 
 def _no_command(ctx: click.Context, known: Iterable[str], args: list[str]) -> Wrong:
-    """Commands of the chat are typed here, too, by whoever does not know yet that the bot has to be asked."""
+    """People who do not know yet that the bot has to be asked also type commands of the chat here."""
     from deploybot.command_loader import load
     from deploybot.wording import meant
 
@@ -136,7 +136,7 @@ def problems_text(error: ConfigError) -> str:
 
 @asynccontextmanager
 async def database(settings: Settings, *, make: bool = False) -> AsyncIterator[Database]:
-    """The bot's database, also while the bot runs; made if need be and so wished.
+    """The bot's database, also while the bot runs; created if it is missing and that is requested.
 
     Raises Failure where there is none, and for a user who would lock the bot out of it.
     """

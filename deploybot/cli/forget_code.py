@@ -1,4 +1,4 @@
-"""`deploybot forget-code`: for whoever lost the phone that made their one-time codes."""
+"""`deploybot forget-code`: for people who lost the phone that made their one-time codes."""
 
 from __future__ import annotations
 

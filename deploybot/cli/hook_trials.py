@@ -1,4 +1,4 @@
-"""Payloads sent again: to a bot of its own that tells and deploys nothing, or to the running one."""
+"""Payloads sent again: to a bot of its own that posts and deploys nothing, or to the running one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from deploybot.webhooks.receiver import Receiver
 from deploybot.webhooks.sender_port import MalformedError, Received
 from deploybot.wiring.infrastructure import SystemClock
 
-_HEARD_WITHIN = 5.0
+_HANDLED_WITHIN = 5.0
 _LOOK_EVERY = 0.01
 _LARGEST = 32 << 20
 _NO_LIMIT = 1_000_000
@@ -56,11 +56,11 @@ class Sent:
         return self.status >= _SERVER_ERROR
 
 
-class Nobody:
-    """`ports.EventListener` that makes nothing of anything."""
+class DryListener:
+    """`ports.EventListener` that does nothing."""
 
     async def handle_event(self, app: App, event: Event, delivery: str) -> str:
-        """Say for whom it would have been."""
+        """Return the app that would have received it."""
         del event, delivery
         return f"received for {app.name}"
 
@@ -77,7 +77,7 @@ async def replay_dry(settings: Settings | None, files: Sequence[Payload]) -> lis
 
 
 async def replay_live(settings: Settings, base: str, files: Sequence[Payload]) -> list[Sent]:
-    """Send all to the running bot, by the secrets of bot.toml; it does what they say."""
+    """Send all to the running bot, by the secrets of bot.toml; it acts on them."""
     async with database(settings) as store:
         return await _send(settings, base, store, files)
 
@@ -90,20 +90,20 @@ def _made_up() -> Secret:
 
 @asynccontextmanager
 async def _trial(settings: Settings, store: Store) -> AsyncIterator[str]:
-    """The receiver and the inbox of a bot, and nobody who listens; where it is reached."""
-    inbox = Inbox(settings, store, SystemClock(), (Nobody(),))
+    """The receiver and the inbox of a bot, and no listener; where it is reached."""
+    inbox = Inbox(settings, store, SystemClock(), (DryListener(),))
     server = WebServer("127.0.0.1:0", dict, max_body=_LARGEST)
     receiver = Receiver(store, SystemClock(), inbox, rate=_NO_LIMIT)
     for address in addresses(settings):
         receiver.open(server, address)
     await server.start()
-    hearing = asyncio.create_task(inbox.run())
+    working = asyncio.create_task(inbox.run())
     try:
         yield f"http://{server.address}"
     finally:
-        hearing.cancel()
+        working.cancel()
         with suppress(asyncio.CancelledError):
-            await hearing
+            await working
         await server.close()
 
 
@@ -128,15 +128,15 @@ class _Caller:
         if payload.sender is None:
             return Sent(0, payload.name, "?", "", "", "not sent: unknown sender; name it with --sender")
         events, name = _events(payload), payload.sender.name
-        told = ", ".join(dict.fromkeys(describe(event) for event in events)) or payload.kind
+        summary = ", ".join(dict.fromkeys(describe(event) for event in events)) or payload.kind
         address = self._fitting(name, events)
         if address is None:
-            return Sent(0, payload.name, name, told, "", "not sent: bot.toml has no webhook address for it")
+            return Sent(0, payload.name, name, summary, "", "not sent: bot.toml has no webhook address for it")
         signed = payload.signed(address.secret.reveal(), time.time())
         answer = await call(self._session, self._base, address, signed, payload.body)
         made = await made_of(self._store, answer.delivery) if answer.delivery else _refused(answer)
         routed = dict.fromkeys(app for event in events for app in self._routes.apps(event))
-        return Sent(answer.status, payload.name, name, told, address.app or " ".join(routed), made)
+        return Sent(answer.status, payload.name, name, summary, address.app or " ".join(routed), made)
 
     def _fitting(self, name: str, events: Sequence[Event]) -> HookAddress | None:
         """The address of all apps, or that of the app that it is about, or any."""
@@ -150,7 +150,7 @@ def _refused(answer: HookAnswer) -> str:
 
 
 def _events(payload: Payload) -> tuple[Event, ...]:
-    """What it tells, for the table; nothing where it cannot be read, which the bot says, too."""
+    """What it reports, for the table; nothing where it cannot be read, which the bot reports, too."""
     if payload.sender is None:
         return ()
     signed = payload.signed(secrets.token_hex(32), time.time())
@@ -172,15 +172,15 @@ def describe(event: Event) -> str:
 
 
 async def made_of(store: Store, number: int) -> str:
-    """What was made of a delivery, once it was heard; given up after five seconds, since others hear it."""
-    until = time.monotonic() + _HEARD_WITHIN
+    """What was made of a delivery, once it was handled; given up after five seconds: another process may handle it."""
+    until = time.monotonic() + _HANDLED_WITHIN
     while time.monotonic() < until:
         found = await store.read(lambda tables: tables.deliveries.get(number))
         if found is None:
             raise UserError(f"Delivery {number} is not in the database.", hint="Did another bot answer?")
         if found.fate is not Fate.WAITING:
             return found.made
-        # The bot that hears it is another process as a rule: there is nothing to wait for.
+        # The bot that handles it is another process as a rule: there is nothing to wait for.
         await asyncio.sleep(_LOOK_EVERY)
     return "not processed yet"
 

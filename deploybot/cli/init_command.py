@@ -104,7 +104,7 @@ def init(
 
 
 def _running(settings: Settings, answers: InitAnswers) -> RunningProject | None:
-    """Look for the app among the Compose projects that run on the server, and say what was found."""
+    """Look for the app among the Compose projects that run on the server, and report what was found."""
     try:
         projects = asyncio.run(running_projects(settings, _SERVER))
     except DeploybotError as problem:
@@ -140,7 +140,7 @@ def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[st
 
 
 def _fitting(shape: Any) -> Callable[[str], str]:  # noqa: ANN401  an annotation can be anything
-    """What takes an answer that bot.toml would take, and has click say what is wrong with another, and ask again."""
+    """What takes an answer that bot.toml would take, and has click report what is wrong with another, and ask again."""
     from pydantic import TypeAdapter, ValidationError
 
     def read(text: str) -> str:

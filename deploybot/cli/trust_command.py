@@ -1,4 +1,4 @@
-"""`deploybot trust`: shows a server's host key and pins it in bot.toml once a person has said yes."""
+"""`deploybot trust`: shows a server's host key and pins it in bot.toml once a person has confirmed it."""
 
 from __future__ import annotations
 

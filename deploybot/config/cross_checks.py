@@ -128,11 +128,11 @@ def _no_server(name: str, settings: Settings) -> str:
 
 def _jumps(settings: Settings) -> Iterator[Problem]:
     """Yield cycles of jump hosts, each once."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for start in settings.servers:
         way = _way(start, settings)
-        if way[-1] == start and len(way) > 1 and start not in told:
-            told.update(way)
+        if way[-1] == start and len(way) > 1 and start not in reported:
+            reported.update(way)
             yield Problem(("servers", start, "jump"), f"forms a cycle: {' → '.join(way)}")
 
 
@@ -210,7 +210,7 @@ def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
 
 def _order(path: Path, app: App) -> Iterator[Problem]:
     """Yield unknown environments in `after`, and cycles, each once."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for start, environment in app.environments.items():
         if environment.after and environment.after not in app.environments:
             near = meant(environment.after, app.environments)
@@ -219,8 +219,8 @@ def _order(path: Path, app: App) -> Iterator[Problem]:
         way = [start]
         while (before := app.environments.get(way[-1])) and before.after and way.count(way[-1]) == 1:
             way.append(before.after)
-        if way[-1] == start and len(way) > 1 and start not in told:
-            told.update(way)
+        if way[-1] == start and len(way) > 1 and start not in reported:
+            reported.update(way)
             yield Problem((*path, "environments", start, "after"), f"forms a cycle: {' → '.join(way)}")
 
 

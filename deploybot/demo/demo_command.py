@@ -40,7 +40,7 @@ def _demo(folder: Path | None, *, keep: bool, by_itself: bool) -> int:
         raise click.ClickException(lack)
     alone = by_itself or not (sys.stdin.isatty() and sys.stdout.isatty())
     with _held_back(), folder_of(folder, keep=keep) as where:
-        code = _until_told(_played(where, sys.stdout) if alone else _visited(where))
+        code = _until_stopped(_played(where, sys.stdout) if alone else _visited(where))
     click.echo(f"Nothing of it runs any more; its files are in {where}." if keep else "Everything is put away.")
     return code
 
@@ -76,7 +76,7 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
-def _until_told(work: Coroutine[None, None, int]) -> int:
+def _until_stopped(work: Coroutine[None, None, int]) -> int:
     """Run the work to its end. Ctrl-C, TERM and a closed terminal end it early, with everything cleaned up."""
 
     async def doing() -> int:
@@ -114,7 +114,7 @@ async def _played(folder: Path, out: TextIO) -> int:
     began = time.monotonic()
     async with town(folder) as made:
         stage = DemoTranscript(made, out)
-        stage.tell(
+        stage.explain(
             "deploybot demo: a web shop in a git repository with the releases v1 to v4, and a server",
             f"reached by SSH, all in {folder}",
         )
@@ -125,13 +125,13 @@ async def _played(folder: Path, out: TextIO) -> int:
     took = show_duration(time.monotonic() - began)
     stage.title("The end")
     if stage.wrong:
-        stage.tell(
+        stage.explain(
             f"{len(stage.wrong)} of {stage.right + len(stage.wrong)} outcomes were wrong, in {took}:", *stage.wrong
         )
         for bot in stage.bots:
-            stage.tell("The last words of a bot that ran:", *bot.last_words.splitlines())
+            stage.explain("The last words of a bot that ran:", *bot.last_words.splitlines())
         return WRONG
-    stage.tell(f"All {stage.right} outcomes were right, in {took}.")
+    stage.explain(f"All {stage.right} outcomes were right, in {took}.")
     return RIGHT
 
 

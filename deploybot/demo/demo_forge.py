@@ -80,7 +80,7 @@ class DemoForge:
         }
         return self._delivery("workflow_run", commit.author, {"workflow_run": run, "workflow": {"name": "tests"}})
 
-    async def tell(self, delivery: DemoDelivery, *, forged: bool = False) -> int:
+    async def call(self, delivery: DemoDelivery, *, forged: bool = False) -> int:
         """Call the bot and return the status of its answer. A `forged` call is signed with a wrong secret."""
         return await asyncio.to_thread(self._post, delivery, secrets.token_hex(32) if forged else self.secret)
 

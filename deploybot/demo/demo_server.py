@@ -165,7 +165,7 @@ async def _flow(session: asyncssh.SSHServerProcess[bytes]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+def _log_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
     # asyncssh 2.24 raises inside the loop if a command prints, or ends, after its client has gone.
     error = context.get("exception")
     if not (isinstance(error, BrokenPipeError | KeyError) and _raised_in(error).startswith("asyncssh.")):
@@ -183,7 +183,7 @@ async def serve(folder: Path) -> None:
     keys, sessions, life = Keys(folder / "keys"), Sessions(folder), asyncio.StreamReader()
     opener = asyncssh.read_private_key(str(keys.client))
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_tell)
+    loop.set_exception_handler(_log_exception)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(life), sys.stdin.buffer)
     async with await asyncssh.listen(
         "127.0.0.1",

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from deploybot.chat.console.child_bot import OwnBot
 from deploybot.demo import demo_repository
-from deploybot.demo.demo_transcript import ANA, BEN, CEM, DemoTranscript, Said
+from deploybot.demo.demo_transcript import ANA, BEN, CEM, DemoAnswer, DemoTranscript
 
 _BEGUN_WITHIN = 90.0
 _DEAD_WITHIN = 30.0
 _PAGE_WITHIN = 30.0
 _ASKED_WITHIN = 90.0
-_TOLD_WITHIN = 90.0
+_POSTED_WITHIN = 90.0
 
 
 async def play(stage: DemoTranscript) -> None:
@@ -32,12 +32,12 @@ async def play(stage: DemoTranscript) -> None:
         await _pruned(stage)
         await _typing_errors(stage)
         await _no_right(stage)
-        said, saying = await _killed(stage)
+        answer, typing = await _killed(stage)
     try:
         async with _bot(stage):
-            await _taken_up(stage, said, saying)
+            await _taken_up(stage, answer, typing)
     finally:
-        saying.cancel()
+        typing.cancel()
     stage.town.want_approvals()
     async with _bot(stage):
         await _second_person(stage)
@@ -61,52 +61,52 @@ async def _bot(stage: DemoTranscript) -> AsyncIterator[OwnBot]:
 
 async def _people(stage: DemoTranscript) -> None:
     stage.title("Two people")
-    stage.tell(
+    stage.explain(
         "No person may do anything until somebody allows it. Ana, who owns this machine's user,",
         "becomes the administrator; ben may look, and no more.",
     )
     await stage.shell("allow", "ana", "admin")
     await stage.shell("allow", "ben", "viewer", "--identity", f"console:{os.getuid()}/ben")
-    stage.tell("`deploybot run` is started, and all commands from here on are sent to it by `deploybot chat`.")
+    stage.explain("`deploybot run` is started, and all commands from here on are sent to it by `deploybot chat`.")
 
 
 async def _first_release(stage: DemoTranscript) -> None:
     stage.title("The first release")
-    await stage.say(ANA, "apps", "shop", "staging", "production")
-    await stage.say(ANA, "help deploy", "deploy <app>[@<ref>]")
-    await stage.say(ANA, "deploy shop@v1", "first deployment", "· succeeded")
+    await stage.ask(ANA, "apps", "shop", "staging", "production")
+    await stage.ask(ANA, "help deploy", "deploy <app>[@<ref>]")
+    await stage.ask(ANA, "deploy shop@v1", "first deployment", "· succeeded")
     await stage.serves("staging", "v1")
-    await stage.say(ANA, "deploy shop@v1 to production because we open today", "because we open today", "· succeeded")
+    await stage.ask(ANA, "deploy shop@v1 to production because we open today", "because we open today", "· succeeded")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "status", "2 targets: all OK", "shop/staging", "shop/production")
+    await stage.ask(ANA, "status", "2 targets: all OK", "shop/staging", "shop/production")
 
 
 async def _next_release(stage: DemoTranscript) -> None:
     stage.title("The next release, with what it changes")
-    await stage.say(ANA, "diff shop@v2 production", "Sell a lantern, too", "migrations/0001-prices.sql")
-    await stage.say(ANA, "deploy shop@v2 to production --dry-run", "nothing was done")
+    await stage.ask(ANA, "diff shop@v2 production", "Sell a lantern, too", "migrations/0001-prices.sql")
+    await stage.ask(ANA, "deploy shop@v2 to production --dry-run", "nothing was done")
     await stage.serves("production", "v1")
-    await stage.say(
+    await stage.ask(
         ANA, "deploy shop@v2 to production", "v1 → v2", "Keep prices in the database — Emil Ek", "· succeeded"
     )
     await stage.serves("production", "v2")
-    await stage.say(ANA, "logs shop tail 6 from production", "migrated: 0001-prices.sql")
-    stage.tell("The payment key is a secret of bot.toml: the shop wrote it into its log, the bot masks it.")
+    await stage.ask(ANA, "logs shop tail 6 from production", "migrated: 0001-prices.sql")
+    stage.explain("The payment key is a secret of bot.toml: the shop wrote it into its log, the bot masks it.")
 
 
 async def _broken_release(stage: DemoTranscript) -> None:
     stage.title("A broken release is rolled back")
-    stage.tell("v3 starts, but its migration is misspelt, and its health check answers 500.")
-    await stage.say(ANA, "deploy shop@v3 to production", "answers 500", "failed, rolled back to v2", code=1)
+    stage.explain("v3 starts, but its migration is misspelt, and its health check answers 500.")
+    await stage.ask(ANA, "deploy shop@v3 to production", "answers 500", "failed, rolled back to v2", code=1)
     await stage.serves("production", "v2")
     await stage.serves("staging", "v1")
 
 
 async def _back_and_forth(stage: DemoTranscript) -> None:
     stage.title("Back, and forth again")
-    await stage.say(ANA, "rollback shop from production because the lantern is sold out", "(rollback)", "· succeeded")
+    await stage.ask(ANA, "rollback shop from production because the lantern is sold out", "(rollback)", "· succeeded")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "deploy shop@v2 to production", "· succeeded")
+    await stage.ask(ANA, "deploy shop@v2 to production", "· succeeded")
     await stage.serves("production", "v2")
     built = [line.split()[0] for line in stage.town.builds("production") if line.endswith("begins")]
     stage.compare("builds in production until now", ", ".join(built), "v1, v2, v3")
@@ -114,13 +114,13 @@ async def _back_and_forth(stage: DemoTranscript) -> None:
 
 async def _by_hand(stage: DemoTranscript) -> None:
     stage.title("Somebody deploys by hand")
-    stage.tell("On the server the link `current` is moved to v1, and the shop is restarted. The bot is not asked.")
+    stage.explain("On the server the link `current` is moved to v1, and the shop is restarted. The bot is not asked.")
     stage.type("ln -sfn releases/… current && sh restart.sh")
     await asyncio.to_thread(stage.town.deploy_by_hand, "production", "v1")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "status", "1 needs attention", "but #6 deployed v2")
-    await stage.say(ANA, "diff shop@v2 production", "→ v2")
-    await stage.say(ANA, "deploy shop@v2 to production", "but #6 deployed v2", "· succeeded")
+    await stage.ask(ANA, "status", "1 needs attention", "but #6 deployed v2")
+    await stage.ask(ANA, "diff shop@v2 production", "→ v2")
+    await stage.ask(ANA, "deploy shop@v2 to production", "but #6 deployed v2", "· succeeded")
     await stage.serves("production", "v2")
 
 
@@ -128,49 +128,49 @@ async def _pruned(stage: DemoTranscript) -> None:
     stage.title("A release is pruned on the server, and a rollback still brings exactly it back")
     stage.type("rm -rf releases/…    # v1, to have more room")
     await asyncio.to_thread(stage.town.prune, "production", "v1")
-    await stage.say(ANA, "rollback shop from production", "(rollback)", "· succeeded")
+    await stage.ask(ANA, "rollback shop from production", "(rollback)", "· succeeded")
     await stage.serves("production", "v1")
-    await stage.say(ANA, "deploy shop@v2 to production", "· succeeded")
+    await stage.ask(ANA, "deploy shop@v2 to production", "· succeeded")
     await stage.serves("production", "v2")
-    await stage.say(ANA, "status", "2 targets: all OK")
+    await stage.ask(ANA, "status", "2 targets: all OK")
 
 
 async def _no_right(stage: DemoTranscript) -> None:
     stage.title("Ben, who may look")
-    await stage.say(BEN, "whoami", "You are ben", "viewer")
-    await stage.say(BEN, "status shop production", "v2", "healthy")
-    await stage.say(BEN, "deploy shop@v1 to production", "needs the role deployer", "Who may: ana", code=1)
+    await stage.ask(BEN, "whoami", "You are ben", "viewer")
+    await stage.ask(BEN, "status shop production", "v2", "healthy")
+    await stage.ask(BEN, "deploy shop@v1 to production", "needs the role deployer", "Who may: ana", code=1)
     await stage.serves("production", "v2")
 
 
 async def _typing_errors(stage: DemoTranscript) -> None:
     stage.title("Slips of the finger")
-    await stage.say(ANA, "deploy shpo@v2 to production", "did you mean `shop`?", code=1)
-    await stage.say(ANA, "deploy shop@v22 to production", "There is no ref `v22`", "Nearest: v2", code=1)
-    await stage.say(ANA, "dpeloy shop@v2", "did you mean `deploy`?", code=1)
+    await stage.ask(ANA, "deploy shpo@v2 to production", "did you mean `shop`?", code=1)
+    await stage.ask(ANA, "deploy shop@v22 to production", "There is no ref `v22`", "Nearest: v2", code=1)
+    await stage.ask(ANA, "dpeloy shop@v2", "did you mean `deploy`?", code=1)
     await stage.serves("production", "v2")
 
 
-async def _killed(stage: DemoTranscript) -> tuple[Said, asyncio.Task[None]]:
+async def _killed(stage: DemoTranscript) -> tuple[DemoAnswer, asyncio.Task[None]]:
     """Kill the bot while it deploys v4. Ana's console keeps waiting."""
     stage.title("The bot is killed in the middle of a deployment")
-    stage.tell("v4 is built on the server, with a picture for each page: that takes a few seconds.")
-    said = Said()
-    saying = asyncio.create_task(stage.saying(said, ANA, "deploy shop@v4 to production"))
+    stage.explain("v4 is built on the server, with a picture for each page: that takes a few seconds.")
+    answer = DemoAnswer()
+    typing = asyncio.create_task(stage.type_command(answer, ANA, "deploy shop@v4 to production"))
     try:
         await stage.until("the build of v4", lambda: len(_made(stage)) > 1, _BEGUN_WITHIN)
         await _kill(stage)
     except BaseException:
-        saying.cancel()
+        typing.cancel()
         raise
-    return said, saying
+    return answer, typing
 
 
-async def _taken_up(stage: DemoTranscript, said: Said, saying: asyncio.Task[None]) -> None:
-    stage.tell("`deploybot run` again: the new bot finds what the old one began, and what became of it.")
-    await saying
-    end = "done" if "· succeeded" in said.text else "not done"
-    stage.compare("ana's command, over the bot's death", f"{end}, exit code {said.code}", "done, exit code 0")
+async def _taken_up(stage: DemoTranscript, answer: DemoAnswer, typing: asyncio.Task[None]) -> None:
+    stage.explain("`deploybot run` again: the new bot finds what the old one began, and what became of it.")
+    await typing
+    end = "done" if "· succeeded" in answer.text else "not done"
+    stage.compare("ana's command, over the bot's death", f"{end}, exit code {answer.code}", "done, exit code 0")
     await stage.serves("production", "v4")
     begun = stage.town.builds("production").count("v4 begins")
     twice = len(_made(stage)) - len(set(_made(stage)))
@@ -186,7 +186,7 @@ async def _kill(stage: DemoTranscript) -> None:
     os.kill(process, signal.SIGKILL)
     await stage.until("the end of the bot", lambda: not Path(f"/proc/{process}").exists(), _DEAD_WITHIN)
     await stage.until("another page", lambda: len(_made(stage)) > before, _PAGE_WITHIN)
-    stage.tell(f"The bot died at page {before} of the build. That goes on without it: page {len(_made(stage))}.")
+    stage.explain(f"The bot died at page {before} of the build. That goes on without it: page {len(_made(stage))}.")
 
 
 def _made(stage: DemoTranscript) -> list[str]:
@@ -197,20 +197,20 @@ def _made(stage: DemoTranscript) -> list[str]:
 async def _second_person(stage: DemoTranscript) -> None:
     """Play a request that its author cannot approve, that becomes void when the branch moves, and then succeeds."""
     stage.title("Production waits for a second person")
-    stage.tell("bot.toml now says `approvals = 1` for production, and cem may approve. The bot is restarted.")
+    stage.explain("bot.toml now says `approvals = 1` for production, and cem may approve. The bot is restarted.")
     await stage.shell("allow", CEM, "approver", "--identity", f"console:{os.getuid()}/{CEM}")
     tent, boat, _ = demo_repository.later()
     stage.town.push(tent)
     async with _request(stage, "deploy shop@main to production because people camp") as request:
-        await stage.say(ANA, "approve #11", "your own request", code=1)
+        await stage.ask(ANA, "approve #11", "your own request", code=1)
         await stage.serves("production", "v4")
-        stage.tell("Before cem looks at it, somebody pushes to `main`.")
+        stage.explain("Before cem looks at it, somebody pushes to `main`.")
         stage.town.push(boat)
-        await stage.say(CEM, "approve #11", "#11 is void", "release: `main` was", code=1)
+        await stage.ask(CEM, "approve #11", "#11 is void", "release: `main` was", code=1)
     stage.compare("ana's request", f"exit code {request.code}", "exit code 1")
     await stage.serves("production", "v4")
     async with _request(stage, "deploy shop@main to production because people camp and sail") as request:
-        await stage.say(CEM, "approve #12")
+        await stage.ask(CEM, "approve #12")
     stage.compare("ana's second request", f"exit code {request.code}", "exit code 0")
     await stage.serves("production", "v6")
 
@@ -218,43 +218,45 @@ async def _second_person(stage: DemoTranscript) -> None:
 async def _by_itself(stage: DemoTranscript) -> None:
     """Play a push that is deployed to staging once its build is green, automatically and only once."""
     stage.title("A push that is deployed automatically")
-    stage.tell("bot.toml now says that staging follows `main` when its build is green, and lets a forge call the bot.")
+    stage.explain(
+        "bot.toml now says that staging follows `main` when its build is green, and lets a forge call the bot."
+    )
     *_, kite = demo_repository.later()
     forge = stage.town.forge
-    async with stage.listening() as heard:
+    async with stage.listening() as console:
         commit = stage.town.push(kite)
         push = forge.pushed(commit)
-        stage.compare("the forge reports a push", str(await forge.tell(push)), "200")
-        stage.compare("the same, from somebody without the secret", str(await forge.tell(push, forged=True)), "403")
+        stage.compare("the forge reports a push", str(await forge.call(push)), "200")
+        stage.compare("the same, from somebody without the secret", str(await forge.call(push, forged=True)), "403")
         for word in ("queued", "in_progress"):
-            stage.compare(f"its build: {word}", str(await forge.tell(forge.built(commit, word))), "200")
-        await stage.until("the running build", lambda: heard.holds("running"), _TOLD_WITHIN)
+            stage.compare(f"its build: {word}", str(await forge.call(forge.built(commit, word))), "200")
+        await stage.until("the running build", lambda: console.holds("running"), _POSTED_WITHIN)
         await stage.serves("staging", "v1")
-        stage.compare("its build: success", str(await forge.tell(forge.built(commit, "success"))), "200")
-        await stage.until("the deployment's end", lambda: heard.holds("· succeeded"), _TOLD_WITHIN)
+        stage.compare("its build: success", str(await forge.call(forge.built(commit, "success"))), "200")
+        await stage.until("the deployment's end", lambda: console.holds("· succeeded"), _POSTED_WITHIN)
         await stage.serves("staging", "v7")
-        stage.compare("messages about the build", str(heard.messages("tests")), "1")
-        stage.compare("the push, once more", str(await forge.tell(push)), "200")
-    await stage.say(ANA, "history shop staging", "deploybot")
+        stage.compare("messages about the build", str(console.messages("tests")), "1")
+        stage.compare("the push, once more", str(await forge.call(push)), "200")
+    await stage.ask(ANA, "history shop staging", "deploybot")
     stage.compare("deployments of v7", str(stage.town.builds("staging").count("v7 begins")), "1")
 
 
 @asynccontextmanager
-async def _request(stage: DemoTranscript, line: str) -> AsyncIterator[Said]:
+async def _request(stage: DemoTranscript, line: str) -> AsyncIterator[DemoAnswer]:
     """Start Ana's request and yield while it waits. At the end, wait until her command has ended."""
-    said = Said()
-    saying = asyncio.create_task(stage.saying(said, ANA, line))
+    answer = DemoAnswer()
+    typing = asyncio.create_task(stage.type_command(answer, ANA, line))
     try:
-        await stage.until("the card of the request", lambda: "▸ Approve" in said.text, _ASKED_WITHIN)
-        yield said
-        await saying
+        await stage.until("the card of the request", lambda: "▸ Approve" in answer.text, _ASKED_WITHIN)
+        yield answer
+        await typing
     finally:
-        saying.cancel()
+        typing.cancel()
 
 
 async def _record(stage: DemoTranscript) -> None:
     stage.title("What is left on record")
-    await stage.say(ANA, "history shop", "v2 → v3", "failed, rolled back to v2", "v2 → v4", "succeeded")
+    await stage.ask(ANA, "history shop", "v2 → v3", "failed, rolled back to v2", "v2 → v4", "succeeded")
     await stage.shell("audit", "tail", "24", holds=("ana  denied", "cem  approve", "deploy succeeded"))
     await stage.shell("audit", "verify", holds=("The audit is intact",))
     stage.kept_secret()

@@ -61,14 +61,14 @@ async def _run(town: DemoSetup, *words: str, lines: str = "") -> None:
     )
     try:
         async with asyncio.timeout(_SET_UP_WITHIN):
-            told, _ = await process.communicate(lines.encode())
+            output, _ = await process.communicate(lines.encode())
     except TimeoutError:
         raise UserError(f"`deploybot {words[0]}` did not end within {_SET_UP_WITHIN:.0f} s.") from None
     finally:
         if process.returncode is None:
             process.kill()
     if process.returncode:
-        raise UserError(f"`deploybot {words[0]}` failed:\n{told.decode(errors='replace')}")
+        raise UserError(f"`deploybot {words[0]}` failed:\n{output.decode(errors='replace')}")
 
 
 async def _prompt(town: DemoSetup) -> int:

@@ -34,7 +34,7 @@ class TooLate(UserError):
 
 
 @dataclass(slots=True)
-class Said:
+class DemoAnswer:
     """The answer so far, and the exit code once it is known."""
 
     lines: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Said:
         return "\n".join(self.lines)
 
 
-class DemoHeard:
+class ListeningConsole:
     """The messages to everyone at the console, each with its states in order."""
 
     def __init__(self, printer: Printer) -> None:
@@ -80,13 +80,13 @@ class DemoTranscript:
         self.right = 0
         self.wrong: list[str] = []
         self.bots: list[OwnBot] = []
-        self._said: list[str] = []
+        self._output: list[str] = []
 
     def title(self, text: str) -> None:
         """Begin a scene."""
         self._write("", f"── {text} ".ljust(_WIDTH, "─"))
 
-    def tell(self, *lines: str) -> None:
+    def explain(self, *lines: str) -> None:
         """Explain something to the audience."""
         self._write("", *(f"# {line}" for line in lines))
 
@@ -94,40 +94,40 @@ class DemoTranscript:
         """Show a line that is typed into a shell."""
         self._write("", f"$ {line}")
 
-    async def say(self, person: str, line: str, *holds: str, code: int = 0) -> Said:
+    async def ask(self, person: str, line: str, *holds: str, code: int = 0) -> DemoAnswer:
         """Type a line into `deploybot chat` as a person. Compare the exit code and what the answer `holds`."""
-        said = Said()
-        await self.saying(said, person, line)
-        self._compare_said(line, said, holds, code)
-        return said
+        answer = DemoAnswer()
+        await self.type_command(answer, person, line)
+        self._compare_answer(line, answer, holds, code)
+        return answer
 
-    async def saying(self, said: Said, person: str, line: str) -> None:
-        """Type a line without comparing. `said` fills while the answer arrives."""
+    async def type_command(self, answer: DemoAnswer, person: str, line: str) -> None:
+        """Type a line without comparing. `answer` fills while the answer arrives."""
         self._write("", f"{person}> {line}")
         speaker = () if person == ANA else ("--as", person)
-        await self._run(said, "chat", *speaker, "-c", line)
+        await self._run(answer, "chat", *speaker, "-c", line)
 
     @contextlib.asynccontextmanager
-    async def listening(self) -> AsyncIterator[DemoHeard]:
+    async def listening(self) -> AsyncIterator[ListeningConsole]:
         """Run a console that listens in the meantime. Messages are shown as they arrive."""
         self.type("deploybot chat --listen")
         process = await asyncio.create_subprocess_exec(
             *self.town.command("chat", "--listen", "--json"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         )
-        heard = DemoHeard(PlainPrinter(self._out, UNICODE))
-        reading = asyncio.create_task(_hand_on(process, heard))
+        console = ListeningConsole(PlainPrinter(self._out, UNICODE))
+        reading = asyncio.create_task(_hand_on(process, console))
         try:
-            yield heard
+            yield console
         finally:
             await _left(process, reading)
 
-    async def shell(self, *words: str, holds: tuple[str, ...] = ()) -> Said:
+    async def shell(self, *words: str, holds: tuple[str, ...] = ()) -> DemoAnswer:
         """Run `deploybot WORDS` as in a terminal."""
-        said = Said()
+        answer = DemoAnswer()
         self.type(f"deploybot {' '.join(words)}")
-        await self._run(said, *words)
-        self._compare_said(" ".join(words), said, holds, 0)
-        return said
+        await self._run(answer, *words)
+        self._compare_answer(" ".join(words), answer, holds, 0)
+        return answer
 
     async def serves(self, environment: str, release: str) -> None:
         """Ask the shop itself which release it is, and compare."""
@@ -137,7 +137,7 @@ class DemoTranscript:
     def kept_secret(self) -> None:
         """Check that the shop's secret is in none of the answers, and in none of the bot's files."""
         key, data = self.town.payment_key, self.town.folder / "data"
-        found = ["an answer"] if any(key in line for line in self._said) else []
+        found = ["an answer"] if any(key in line for line in self._output) else []
         found += [file.name for file in data.rglob("*") if file.is_file() and key.encode() in file.read_bytes()]
         self.compare(
             "the payment key, in all answers and the bot's own files", ", ".join(found) or "nowhere", "nowhere"
@@ -156,10 +156,10 @@ class DemoTranscript:
                 raise TooLate(f"{what}: that did not happen within {within:.0f} s")
             await asyncio.sleep(_PAUSE)
 
-    def _compare_said(self, line: str, said: Said, holds: tuple[str, ...], code: int) -> None:
-        self._note(f"`{line}` ended with {said.code}, and not {code}", right=said.code == code)
+    def _compare_answer(self, line: str, answer: DemoAnswer, holds: tuple[str, ...], code: int) -> None:
+        self._note(f"`{line}` ended with {answer.code}, and not {code}", right=answer.code == code)
         for text in holds:
-            self._note(f"the answer to `{line}` does not hold “{text}”", right=text in said.text)
+            self._note(f"the answer to `{line}` does not hold “{text}”", right=text in answer.text)
 
     def _note(self, trouble: str, *, right: bool) -> bool:
         if right:
@@ -169,7 +169,7 @@ class DemoTranscript:
             self._write(f"  => WRONG: {trouble}")
         return right
 
-    async def _run(self, said: Said, *words: str) -> None:
+    async def _run(self, answer: DemoAnswer, *words: str) -> None:
         """Run a subcommand and show its output as it arrives."""
         process = await asyncio.create_subprocess_exec(
             *self.town.command(*words),
@@ -182,10 +182,10 @@ class DemoTranscript:
         try:
             async with asyncio.timeout(_ANSWER_WITHIN):
                 async for line in process.stdout:
-                    said.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
-                    self._said.append(said.lines[-1])
-                    self._write(said.lines[-1])
-                said.code = await process.wait()
+                    answer.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                    self._output.append(answer.lines[-1])
+                    self._write(answer.lines[-1])
+                answer.code = await process.wait()
         except TimeoutError:
             raise TooLate(f"`deploybot {' '.join(words)}` did not end within {_ANSWER_WITHIN:.0f} s") from None
         finally:
@@ -197,11 +197,11 @@ class DemoTranscript:
         self._out.flush()
 
 
-async def _hand_on(process: asyncio.subprocess.Process, heard: DemoHeard) -> None:
+async def _hand_on(process: asyncio.subprocess.Process, console: ListeningConsole) -> None:
     """Pass on the output of a listening console, until it ends."""
     assert process.stdout is not None  # noqa: S101  a pipe was requested
     async for line in process.stdout:
-        heard.take(line)
+        console.take(line)
 
 
 async def _left(process: asyncio.subprocess.Process, reading: asyncio.Task[None]) -> None:

@@ -25,7 +25,7 @@ from deploybot.domain import (
     Role,
 )
 from deploybot.errors import Denied, Locked
-from deploybot.policy import Allowed, AskedBy, Before, Decision, PolicyQuestion, WantedAction, decide, tell_lock
+from deploybot.policy import Allowed, AskedBy, Before, Decision, PolicyQuestion, WantedAction, decide, lock_text
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Environment, Settings
 
@@ -182,7 +182,7 @@ class PolicyQuestions:
         if decision.allowed:
             return
         if decision.held and question.lock is not None:
-            raise Locked(tell_lock(question.lock, self._clock.now()))
+            raise Locked(lock_text(question.lock, self._clock.now()))
         raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "not on the allowlist")
 
     def _place(self, app: str | None, environment: str | None) -> Environment | None:

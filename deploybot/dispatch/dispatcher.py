@@ -34,7 +34,7 @@ from deploybot.parsing import (
     read_command,
     strip_mention,
 )
-from deploybot.policy import OPEN_COMMANDS, tell_lock
+from deploybot.policy import OPEN_COMMANDS, lock_text
 from deploybot.ports import Clock, Store, TextRedactor
 from deploybot.token_bucket import Allowances
 from deploybot.units import show_duration
@@ -218,8 +218,8 @@ class Dispatcher:
         if not await self._book.first(incoming, person, subject.place, call.kept):
             return None
         card = await self._outcome(request)
-        said = card.title if card else "no answer"
-        await self._book.result(incoming, person, subject.place, f"{call.kept}: {said}")
+        outcome = card.title if card else "no answer"
+        await self._book.result(incoming, person, subject.place, f"{call.kept}: {outcome}")
         return card
 
     async def _authorised(self, request: _Request, release: Release | None = None) -> Person | None:
@@ -239,7 +239,7 @@ class Dispatcher:
             return answer.person
         await self._book.denied(request.incoming, answer.person, subject.place, call.kept)
         if answer.decision.held and answer.lock is not None:
-            raise Locked(tell_lock(answer.lock, self._clock.now()))
+            raise Locked(lock_text(answer.lock, self._clock.now()))
         raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "not on the allowlist")
 
     def _refuse_stale(self, request: _Request) -> None:

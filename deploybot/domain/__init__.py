@@ -33,9 +33,9 @@ from deploybot.domain.events import (
     Ping,
     Published,
     Push,
+    PushedCommit,
     Synced,
     Tagged,
-    ToldCommit,
 )
 from deploybot.domain.image_names import DOCKER_HUB, canonical_image
 from deploybot.domain.observed_target import (
@@ -162,6 +162,7 @@ __all__ = [
     "Published",
     "PublishedPort",
     "Push",
+    "PushedCommit",
     "RefRule",
     "Release",
     "ReleaseSource",
@@ -187,7 +188,6 @@ __all__ = [
     "StepState",
     "Synced",
     "Tagged",
-    "ToldCommit",
     "Trigger",
     "TriggerState",
     "Unfinished",

@@ -41,14 +41,14 @@ class AuditRow:
         before, because the hash covers the dropped texts. Number and hashes always stay, so `longest` should be 400 or
         more.
         """
-        told = self.fields()
-        while len(line := json.dumps(told, default=repr)) > longest:
-            there = [name for name in _TEXTS if name in told]
+        fields = self.fields()
+        while len(line := json.dumps(fields, default=repr)) > longest:
+            there = [name for name in _TEXTS if name in fields]
             if not there:
                 break
-            longest_text = max(there, key=lambda name: len(json.dumps(told[name], default=repr)))
-            told = {key: value for key, value in told.items() if key not in {longest_text, CUT}}
-            told[CUT] = [name for name in _TEXTS if name not in told]
+            longest_text = max(there, key=lambda name: len(json.dumps(fields[name], default=repr)))
+            fields = {key: value for key, value in fields.items() if key not in {longest_text, CUT}}
+            fields[CUT] = [name for name in _TEXTS if name not in fields]
         return line
 
 

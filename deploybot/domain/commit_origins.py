@@ -84,7 +84,7 @@ class Origin:
         """The parts that an approval is bound to: the allowing ref and the signature, each only where it is limited."""
         ref = self.ref or ("nothing that refs allow" if self.found else "")
         signature = self.signature or ("none that counts" if self.unsigned else "")
-        return tuple((name, said) for name, said in (("ref", ref), ("signature", signature)) if said)
+        return tuple((name, rule) for name, rule in (("ref", ref), ("signature", signature)) if rule)
 
     def __str__(self) -> str:
         """Return a text for people, such as `branch main, signed by ana on the commit`."""

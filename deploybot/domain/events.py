@@ -31,7 +31,7 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldCommit:
+class PushedCommit:
     """A commit as listed in a push. `message` is the whole message, cut at 2,000 characters."""
 
     sha: str
@@ -63,7 +63,7 @@ class Push(Event):
     branch: str
     before: str = ""
     after: str = ""
-    commits: tuple[ToldCommit, ...] = ()
+    commits: tuple[PushedCommit, ...] = ()
     total: int = 0
     more: bool = False
     compare: str = ""

@@ -101,7 +101,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class ContainerMark:
-    """What tells whether a container restarted since: its Engine id, state, restarts and start (as in `Container`)."""
+    """What shows whether a container restarted since: its Engine id, state, restarts and start (as in `Container`)."""
 
     id: str
     state: str

@@ -77,7 +77,7 @@ def _known(problem: BaseException) -> tuple[BaseException, str, str] | None:
     """Return the first known cause with its message and hint, or None."""
     causes = tuple(_causes(problem))
     return next(
-        ((cause, says, hint) for kind, says, hint in _PLAIN for cause in causes if isinstance(cause, kind)), None
+        ((cause, text, hint) for kind, text, hint in _PLAIN for cause in causes if isinstance(cause, kind)), None
     )
 
 

@@ -57,10 +57,10 @@ class EngineSocket:
         self._known = self._named
         if self._host is None:
             return ""
-        said = b""
+        output = b""
         async for chunk in self._host.stream("docker_why", {"DEPLOYBOT_SOCKET": self.path}, timeout=_ASK_WITHIN):
-            said = (said + chunk)[:_LONGEST_WORD]
-        return said.decode(errors="replace").strip()
+            output = (output + chunk)[:_LONGEST_WORD]
+        return output.decode(errors="replace").strip()
 
     async def _where(self) -> str:
         """Return the path. Ask the server once where its own `docker` finds the Engine."""

@@ -66,5 +66,5 @@ def words_of(body: bytes) -> str:
         found = json_of(body)
     except Unreadable:
         return body.decode(errors="replace").strip()[:LONGEST_WORDS]
-    said = found.get("message") or found.get("cause") if isinstance(found, dict) else ""
-    return text_of(said, "message")[:LONGEST_WORDS] if isinstance(said, str) and said else ""
+    message = found.get("message") or found.get("cause") if isinstance(found, dict) else ""
+    return text_of(message, "message")[:LONGEST_WORDS] if isinstance(message, str) and message else ""

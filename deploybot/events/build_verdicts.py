@@ -169,9 +169,9 @@ def _newest(runs: Sequence[Build], ref: str, age: Callable[[Build], tuple[int, i
     A part is as new as its run, then its own number decides. Skipped builds don't count if there are others. Cancelled
     builds of other branches don't count. Builds with the same number all count.
     """
-    told = [one for one in runs if one.state is not BuildState.SKIPPED] or [*runs]
-    here = [one for one in told if not ref or (one.branch or one.tag) in {"", ref}]
-    found = here or [one for one in told if one.state is not BuildState.CANCELLED]
+    counting = [one for one in runs if one.state is not BuildState.SKIPPED] or [*runs]
+    here = [one for one in counting if not ref or (one.branch or one.tag) in {"", ref}]
+    found = here or [one for one in counting if one.state is not BuildState.CANCELLED]
     found.sort(key=age)
     return [one for one in found if age(one) == age(found[-1])]
 
@@ -225,8 +225,8 @@ def stands(found: Sequence[Build]) -> BuildVerdict:
         return BuildVerdict(Light.WAITS, f"Its builds have not ended: {_listed(busy)}")
     if any(one.state is BuildState.PASSED for one in found):
         return GREEN
-    said = f" ({_listed(found)})" if found else ""
-    return BuildVerdict(Light.WAITS, f"No build of it is known to have passed{said}")
+    names = f" ({_listed(found)})" if found else ""
+    return BuildVerdict(Light.WAITS, f"No build of it is known to have passed{names}")
 
 
 def judge_named(checks: Sequence[Check], builds: Sequence[Build], ref: str) -> BuildVerdict:
@@ -250,11 +250,11 @@ def _named(check: Check, builds: Sequence[Build], ref: str) -> list[Build]:
 
 def _unknown(check: Check, builds: Sequence[Build]) -> str:
     """Explain that no build counts for a check, and what to do if another sender reported that name."""
-    tell = {one.sender for one in builds if check.name in {one.name, one.path}}
-    if check.sender in tell:
+    senders = {one.sender for one in builds if check.name in {one.name, one.path}}
+    if check.sender in senders:
         return f"What is known of {check} may be for a fork, and does not count."
-    if tell:
-        other = Check(min(tell), check.name)
+    if senders:
+        other = Check(min(senders), check.name)
         return f'Nothing is known yet of {check}. {other.sender} reports one: write checks = ["{other}"].'
     return f"Nothing is known yet of {check}."
 

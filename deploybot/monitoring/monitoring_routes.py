@@ -33,10 +33,10 @@ class Monitor:
     async def health(self, request: web.Request) -> web.Response:
         """Answer 200 if the bot works, 503 if it is down. Only requests with the token get problems and fixes."""
         health = await self._look.look()
-        told: dict[str, object] = {"status": health.status}
+        body: dict[str, object] = {"status": health.status}
         if self._opens(request):
-            told |= self._details(health)
-        return web.json_response(told, status=HEALTH_CODES[health.status], headers=_NOT_STORED)
+            body |= self._details(health)
+        return web.json_response(body, status=HEALTH_CODES[health.status], headers=_NOT_STORED)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Return all metrics for Prometheus. Answer 404 if bot.toml has no token, 401 for a wrong token."""
@@ -60,11 +60,11 @@ class Monitor:
 
     def _details(self, health: BotHealth) -> dict[str, object]:
         groups = {"parts": health.own, "servers": health.servers} | ({"audit": health.audit} if health.audit else {})
-        told = {group: {name: self._shown(part) for name, part in parts.items()} for group, parts in groups.items()}
-        return {"version": __version__, **told}
+        body = {group: {name: self._shown(part) for name, part in parts.items()} for group, parts in groups.items()}
+        return {"version": __version__, **body}
 
     def _shown(self, part: HealthPart) -> dict[str, object]:
-        told: dict[str, object] = {"ok": not part.problem, **(part.facts or {})}
+        body: dict[str, object] = {"ok": not part.problem, **(part.facts or {})}
         if part.problem:
-            told |= {"problem": self._mask(part.problem), "fix": self._mask(part.cure)}
-        return told
+            body |= {"problem": self._mask(part.problem), "fix": self._mask(part.cure)}
+        return body

@@ -62,9 +62,9 @@ def judge(observed: Observed, running: Running | None, manifest: Manifest | None
     if running is None:
         return _unrecorded(observed, health)
     images = tuple(_images(observed, running, manifest))
-    told = _asked(observed) and (manifest is not None or bool(running.release.images))
-    serving = _serving(observed, running, images, told=told)
-    places = tuple(_places(observed, running, told=told and serving is Serving.RECORDED))
+    recorded = _asked(observed) and (manifest is not None or bool(running.release.images))
+    serving = _serving(observed, running, images, recorded=recorded)
+    places = tuple(_places(observed, running, recorded=recorded and serving is Serving.RECORDED))
     known = not _asked(observed) or manifest is not None
     return Judgement(
         serving=serving,
@@ -112,8 +112,8 @@ def _unrecorded(observed: Observed, health: tuple[Difference, ...]) -> Judgement
     serving = Serving.FOREIGN if observed.services or (current and not asked) else Serving.NOTHING
     differences = [*_half_switched(observed), *health]
     if current and asked and not observed.services:
-        says = f"`current` points to {short_id(current)}, which has no containers"
-        differences.insert(0, Difference(DifferenceKind.LINK, says))
+        text = f"`current` points to {short_id(current)}, which has no containers"
+        differences.insert(0, Difference(DifferenceKind.LINK, text))
     return Judgement(serving=serving, release=_linked(observed), differences=tuple(differences))
 
 
@@ -127,15 +127,15 @@ def _linked(observed: Observed) -> str:
     return "" if _asked(observed) else observed.facts.current
 
 
-def _serving(observed: Observed, running: Running, images: Sequence[Difference], *, told: bool) -> Serving:
-    """Return what runs, in one word; the images decide if there is a record of them (`told`), else the link."""
+def _serving(observed: Observed, running: Running, images: Sequence[Difference], *, recorded: bool) -> Serving:
+    """Return what runs, in one word; the images decide if there is a record of them (`recorded`), else the link."""
     current, half = observed.facts.current, observed.facts.switching
-    if (_asked(observed) and not observed.services) or not (told or current):
+    if (_asked(observed) and not observed.services) or not (recorded or current):
         return Serving.NOTHING
     if half and half != current:
         return Serving.PARTLY
     changed = any(one.kind is DifferenceKind.IMAGE for one in images)
-    moved = not told and current != running.release.id
+    moved = not recorded and current != running.release.id
     return Serving.FOREIGN if changed or moved else Serving.RECORDED
 
 
@@ -183,13 +183,13 @@ def _unlabelled(services: Mapping[str, Sequence[Container]], running: Running) -
 
 def _other_image(one: Container, wanted: str = "") -> Difference:
     by_hand = not one.label(RELEASE_LABEL) and not one.label(IMAGE_LABEL)
-    says = "by hand" if by_hand else f"runs a different image{wanted}"
-    return Difference(DifferenceKind.IMAGE, f"{name_of(one)} {says} (image {_image_name(one)})", one.service)
+    text = "by hand" if by_hand else f"runs a different image{wanted}"
+    return Difference(DifferenceKind.IMAGE, f"{name_of(one)} {text} (image {_image_name(one)})", one.service)
 
 
 def _other_settings(one: Container) -> Difference:
-    says = "runs with different settings" if one.label(SETTINGS_LABEL) else "was created by hand, from the same image"
-    return Difference(DifferenceKind.SETTINGS, f"{name_of(one)} {says}", one.service)
+    text = "runs with different settings" if one.label(SETTINGS_LABEL) else "was created by hand, from the same image"
+    return Difference(DifferenceKind.SETTINGS, f"{name_of(one)} {text}", one.service)
 
 
 def _image_name(one: Container) -> str:
@@ -197,15 +197,15 @@ def _image_name(one: Container) -> str:
     return one.image if one.image and not one.image.startswith("sha256:") else one.image_id[:19]
 
 
-def _places(observed: Observed, running: Running, *, told: bool) -> Iterator[Difference]:
+def _places(observed: Observed, running: Running, *, recorded: bool) -> Iterator[Difference]:
     """Yield problems with the release's folder and the link to it, and a switch that stopped half-way.
 
-    `told`: the containers belong to the release, so the link has to point to it.
+    `recorded`: the containers belong to the release, so the link has to point to it.
     """
     facts, current, wanted = observed.facts, observed.facts.current, running.release.id
     if facts.current_is_folder:
         yield Difference(DifferenceKind.LINK, "`current` is a folder and not a link")
-    elif told and current != wanted:
+    elif recorded and current != wanted:
         leads = f"points to {short_id(current)}" if current else "is gone"
         yield Difference(DifferenceKind.LINK, f"`current` {leads}, but the containers are those of the release")
     if current == wanted and wanted not in {*facts.releases, *facts.legacy}:
@@ -216,5 +216,5 @@ def _places(observed: Observed, running: Running, *, told: bool) -> Iterator[Dif
 def _half_switched(observed: Observed) -> Iterator[Difference]:
     current, half = observed.facts.current, observed.facts.switching
     if half and half != current:
-        says = f"partly switched from {short_id(current) or 'nothing'} to {short_id(half)}"
-        yield Difference(DifferenceKind.SWITCHING, says)
+        text = f"partly switched from {short_id(current) or 'nothing'} to {short_id(half)}"
+        yield Difference(DifferenceKind.SWITCHING, text)

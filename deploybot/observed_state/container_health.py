@@ -46,9 +46,9 @@ def ailments(observed: Observed) -> Iterator[Difference]:
     serves = any(one.state == "running" for one in containers)
     for one in containers:
         if found := ailment(one, containers, now=observed.at):
-            kind, says = found
+            kind, text = found
             mild = serves and kind is DifferenceKind.STOPPED and not one.exit_code
-            yield Difference(kind, f"{name_of(one)} {says}", one.service, mild)
+            yield Difference(kind, f"{name_of(one)} {text}", one.service, mild)
 
 
 def ailment(one: Container, containers: Sequence[Container], *, now: float) -> tuple[DifferenceKind, str] | None:

@@ -19,7 +19,7 @@ from deploybot.policy.question_types import (
     Voice,
     WantedAction,
 )
-from deploybot.policy.roles import LEAST, admins_of, covers, holds, role_of, suffices, tell_lock
+from deploybot.policy.roles import LEAST, admins_of, covers, holds, lock_text, role_of, suffices
 from deploybot.policy.rules import (
     NEEDS_APPROVAL,
     ONLY_AUTHORS,
@@ -57,10 +57,10 @@ __all__ = [
     "decide",
     "explain",
     "holds",
+    "lock_text",
     "missing",
     "needed",
     "role_of",
     "suffices",
-    "tell_lock",
     "who_may",
 ]

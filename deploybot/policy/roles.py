@@ -59,7 +59,7 @@ def reaches(role: Role | None, least: Role) -> bool:
     return role is not None and _RANK[role] >= _RANK[least]
 
 
-def tell_lock(lock: Lock, now: float) -> str:
+def lock_text(lock: Lock, now: float) -> str:
     """Say who holds the lock, since when, until when, why, and how to release it."""
     since = f"since {show_time(lock.since)} ({show_duration(now - lock.since)})"
     until = f", until {show_time(lock.until)}" if lock.until else ""

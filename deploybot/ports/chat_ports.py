@@ -67,7 +67,7 @@ class ChatFinding:
     """A result of `deploybot check` for a chat: the check, its result, and the fix; no `cure` if all is well."""
 
     what: str
-    says: str
+    text: str
     cure: str = ""
 
 

@@ -25,7 +25,7 @@ class GiteaReporter:
         self._repository = repository
         self._place = f"/repos/{quote(repository)}"
 
-    async def tell(self, item: ReportItem) -> str:
+    async def send(self, item: ReportItem) -> str:
         """Report a state. Return an empty string, because there is no id."""
         report = item.report
         state = _ENDS.get(State(report.word), "error") if report.ended else "pending"

@@ -45,7 +45,7 @@ class GitHubReporter:
         self._repository = repository
         self._place = f"/repos/{quote(repository)}"
 
-    async def tell(self, item: ReportItem) -> str:
+    async def send(self, item: ReportItem) -> str:
         """Report a state and return GitHub's id of the deployment."""
         remote = item.remote or await self._found(item) or await self._made(item)
         await self._status(remote, _DEPLOYMENT[item.report.word], description_of(item.report))
@@ -59,8 +59,8 @@ class GitHubReporter:
     async def check(self) -> AsyncIterator[ChatFinding]:
         """Check that the token can read the repository's deployments. Nothing is written."""
         await self._api.get(f"{self._place}/deployments?per_page=1")
-        says = f"GitHub shows the deployments of {self._repository}; the first report shows whether the token may write"
-        yield ChatFinding("token", says)
+        text = f"GitHub shows the deployments of {self._repository}; the first report shows whether the token may write"
+        yield ChatFinding("token", text)
 
     async def _found(self, item: ReportItem) -> str:
         """Return the id of a deployment that was created although its answer got lost; empty if there is none."""

@@ -42,7 +42,7 @@ class GitLabReporter:
         self._project = project
         self._place = f"/projects/{quote(project, safe='')}"
 
-    async def tell(self, item: ReportItem) -> str:
+    async def send(self, item: ReportItem) -> str:
         """Report a state. Return GitLab's id of the deployment, empty while there is none."""
         report, remote = item.report, item.remote
         state = _DEPLOYMENT.get(State(report.word)) if report.started else None

@@ -30,7 +30,7 @@ class OtelReporter:
             yield ReportReceiver(
                 target=ReportedTarget("otel", ends=True),
                 title="traces",
-                says=f"traces to {otel.endpoint}",
+                summary=f"traces to {otel.endpoint}",
                 connect=partial(_connect, otel),
             )
 

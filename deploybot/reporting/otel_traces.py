@@ -58,7 +58,7 @@ class Traces:
         self._resource = Resource({"service.name": service, "service.version": __version__})
         self._store = tools.store
 
-    async def tell(self, item: ReportItem) -> str:
+    async def send(self, item: ReportItem) -> str:
         """Send the trace. Return an empty string, because there is no id."""
         number = item.report.deployment
         rows = await self._store.read(lambda tables: _rows(tables, number))

@@ -46,10 +46,10 @@ class ReportAnswer:
     def words(self) -> str:
         """Return the error message in the body, in one line."""
         try:
-            told = json_of(self.body)
-            if isinstance(told, dict):
-                told = told.get("message") or told.get("error") or told.get("errors") or ""
-            words = told if isinstance(told, str) else json.dumps(told)
+            answer = json_of(self.body)
+            if isinstance(answer, dict):
+                answer = answer.get("message") or answer.get("error") or answer.get("errors") or ""
+            words = answer if isinstance(answer, str) else json.dumps(answer)
         except Unreadable:
             words = self.body.decode("utf-8", "replace")
         return " ".join(words.split())[:_SHOWN]
@@ -136,10 +136,10 @@ def accepted(answer: ReportAnswer, what: str) -> ReportAnswer:
     """
     if 200 <= answer.status < 300:  # noqa: PLR2004  any 2xx
         return answer
-    said = f"it answers {answer.status}" + (f": {answer.words}" if answer.words else "")
+    text = f"it answers {answer.status}" + (f": {answer.words}" if answer.words else "")
     if answer.status in _REFUSED:
-        raise UserError(f"{what}: {said}")
-    raise Unreachable(what, said, hint=_cure(answer), retry_after=retry_after(answer, time.time()))
+        raise UserError(f"{what}: {text}")
+    raise Unreachable(what, text, hint=_cure(answer), retry_after=retry_after(answer, time.time()))
 
 
 def _cure(answer: ReportAnswer) -> str:

@@ -8,7 +8,7 @@ from deploybot.units import show_duration
 LONGEST = 140
 """Maximum length, set by GitHub (REST API, "Create a deployment status"). The other forges accept it too."""
 
-_SAYS = {
+_WORDING = {
     REQUESTED: "waiting for approval",
     State.WAITING: "queued",
     State.RUNNING: "runs",
@@ -41,5 +41,5 @@ def description_of(report: Report) -> str:
     after = f" after {show_duration(took)}" if report.ended and report.started and took > 0 else ""
     done = "rolled back" if report.kind is Kind.ROLLBACK else "deployed"
     whose = f"{done if report.started else 'asked for'} by {report.by}"
-    line = f"#{report.deployment} {report.why or _SAYS[report.word]}{after}, {whose}"
+    line = f"#{report.deployment} {report.why or _WORDING[report.word]}{after}, {whose}"
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

@@ -68,9 +68,9 @@ class ReportWorker(Courier[ReportItem]):
         target = self._targets.get(item.target)
         if target is None:
             raise UserError("it is no longer in bot.toml")
-        return await target.tell(item)
+        return await target.send(item)
 
-    def _tell_failure(self, item: ReportItem, wait: float, error: Exception) -> None:
+    def _report_failure(self, item: ReportItem, wait: float, error: Exception) -> None:
         """Log the first failure as a warning, later ones as info. Giving up after a day is a second warning."""
         level = logging.INFO if item.attempts else logging.WARNING
         hint = f" {error.hint}" if isinstance(error, Unreachable) and error.hint else ""

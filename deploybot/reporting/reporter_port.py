@@ -20,7 +20,7 @@ Path = tuple[str | int, ...]
 class ReportTarget(Protocol):
     """A service that receives reports."""
 
-    async def tell(self, item: ReportItem) -> str:
+    async def send(self, item: ReportItem) -> str:
         """Send a report. Return the other side's id of the deployment, or an empty string.
 
         The same report may be sent again. Raises Unreachable if a retry may help, and any other DeploybotError if the
@@ -28,7 +28,7 @@ class ReportTarget(Protocol):
         """
 
     def check(self) -> AsyncIterator[ChatFinding]:
-        """Check the target without writing anything there. Raises as `tell` does."""
+        """Check the target without writing anything there. Raises as `send` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class ReportReceiver:
     """A receiver that bot.toml names.
 
     `target` has its name in the database, which never changes, and the deployments that it gets. `title` is its name
-    for people. `says` is its line of `deploybot check`, empty if the app's line has it. `connect` makes what sends to
-    it; only then heavy libraries are imported. It raises ConfigError if that is not possible.
+    for people. `summary` is its line of `deploybot check`, empty if the app's line has it. `connect` makes what sends
+    to it; only then heavy libraries are imported. It raises ConfigError if that is not possible.
     """
 
     target: ReportedTarget
     title: str
     connect: Callable[[ReportTools], ReportTarget]
-    says: str = ""
+    summary: str = ""
 
 
 class ReporterPart(Protocol):

@@ -63,7 +63,7 @@ class SignedCalls:
 class SignedCallTarget(SignedCalls):
     """Reports deployments to one address."""
 
-    async def tell(self, item: ReportItem) -> str:
+    async def send(self, item: ReportItem) -> str:
         """Report a state. Return an empty string, because there is no id."""
         await self.post(f"msg_{item.key}", message(item.report))
         return ""

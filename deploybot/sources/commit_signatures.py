@@ -69,12 +69,12 @@ class Signatures:
         """Verify one object with git. Only a clearly good signature counts."""
         where = f"--git-dir={mirror.path}"
         try:
-            said = await run_git(where, how, "--raw", name, env=env, timeout=VERIFY_WITHIN, words=True)
+            output = await run_git(where, how, "--raw", name, env=env, timeout=VERIFY_WITHIN, words=True)
         except GitTimeout:
             raise
         except GitFailed as problem:
             return Signature(problem=f"{on} {self._explained(problem.words)}")
-        words = said.decode("utf-8", errors="replace")
+        words = output.decode("utf-8", errors="replace")
         by = ssh_signer(words) or await self._owner(valid_key(words))
         return Signature(by, on) if by else Signature(problem=f"{on} {self._explained(words)}")
 
@@ -138,9 +138,9 @@ class Signatures:
     async def _fingerprints(self, file: Path) -> frozenset[str]:
         """Return the primary keys of a file (doc/DETAILS of GnuPG, `--with-colons`)."""
         content = await asyncio.to_thread(_keys_in, file)
-        said = (await self._gpg("--with-colons", "--show-keys", stdin=content)).decode(errors="replace")
+        output = (await self._gpg("--with-colons", "--show-keys", stdin=content)).decode(errors="replace")
         found, primary = set(), False
-        for fields in (line.split(":") for line in said.splitlines()):
+        for fields in (line.split(":") for line in output.splitlines()):
             if fields[0] == "fpr" and primary:
                 found.add(fields[9])
             primary = fields[0] == "pub"
@@ -216,10 +216,10 @@ def _when(signer: Signer) -> str:
 async def _is_tag_of(mirror: Mirror, tag: str, name: str, commit: str) -> bool:
     """Return whether an annotated tag names this commit and this tag name: refs can be renamed, its text can't."""
     try:
-        said = await mirror.git("cat-file", "tag", tag)
+        output = await mirror.git("cat-file", "tag", tag)
     except GitFailed:
         return False  # a lightweight tag is not a tag object
-    head = said.partition(b"\n\n")[0].decode("utf-8", errors="replace").splitlines()
+    head = output.partition(b"\n\n")[0].decode("utf-8", errors="replace").splitlines()
     return {f"object {commit}", "type commit", f"tag {name}"} <= set(head[:3])
 
 

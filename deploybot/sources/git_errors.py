@@ -1,4 +1,4 @@
-"""Convert messages of git and ssh to errors that say what is wrong and how to fix it."""
+"""Convert messages of git and ssh to errors that name what is wrong and how to fix it."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ class Mirror:
     async def look(self, remote: GitRemote) -> Refs:
         """Return the remote's current refs without fetching. Raises GitFailed."""
         argv = ("ls-remote", "--symref", "--", remote.url, "HEAD", "refs/heads/*", "refs/tags/*")
-        said = await run_git(*argv, env=remote.env, timeout=self._ask_within)
-        return parse_refs(said.decode("utf-8", errors="replace"))
+        output = await run_git(*argv, env=remote.env, timeout=self._ask_within)
+        return parse_refs(output.decode("utf-8", errors="replace"))
 
     async def mending(self, remote: GitRemote, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` on the mirror. If the mirror is missing or damaged, recreate it and run `work` again."""
@@ -124,8 +124,8 @@ class Mirror:
         if not objects or not self.path.exists():
             return {}
         ask = "".join(f"{name}\n" for name in objects).encode()
-        said = await self.git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=ask)
-        rows = [line.split(" ") for line in said.decode().splitlines()]
+        output = await self.git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=ask)
+        rows = [line.split(" ") for line in output.decode().splitlines()]
         return {row[0]: row[1] for row in rows if row[1] != "missing"}
 
     async def pin(self, commit: str) -> None:

@@ -85,14 +85,14 @@ async def run(
         raise GitFailed(_NO_GIT, f"{program} is not installed where the bot runs") from None
     try:
         async with asyncio.timeout(timeout):
-            output, said = await _talk(process, stdin)
+            output, errors = await _talk(process, stdin)
     except TimeoutError:
         raise GitTimeout(timeout) from None
     finally:
         await _end(process)
     if process.returncode:
-        raise GitFailed(process.returncode, said.decode("utf-8", errors="replace"))
-    return output + said if words else output
+        raise GitFailed(process.returncode, errors.decode("utf-8", errors="replace"))
+    return output + errors if words else output
 
 
 async def _talk(process: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:

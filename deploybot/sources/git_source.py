@@ -100,8 +100,8 @@ class GitSource:
         with self._explaining(app):
             mirror, remote = self._open(app)
             refs = await mirror.refresh(remote)
-            said = await mirror.mending(remote, lambda: mirror.git(*argv))
-        return newest_first(said.decode("utf-8", errors="replace"), refs, app.branch or "")
+            output = await mirror.mending(remote, lambda: mirror.git(*argv))
+        return newest_first(output.decode("utf-8", errors="replace"), refs, app.branch or "")
 
     async def message(self, app: App, commit: str) -> str:
         """Return the whole message of a full commit, cut at 64 KiB."""
@@ -109,8 +109,8 @@ class GitSource:
             mirror, remote = self._open(app)
             await _present(app, mirror, remote, commit)
             argv = ("log", "-1", "--encoding=UTF-8", "--format=%B", f"{commit}^{{commit}}", "--")
-            said = await mirror.mending(remote, lambda: mirror.git(*argv))
-        return said[:MOST_MESSAGE].decode("utf-8", errors="replace").strip()
+            output = await mirror.mending(remote, lambda: mirror.git(*argv))
+        return output[:MOST_MESSAGE].decode("utf-8", errors="replace").strip()
 
     async def touched(self, app: App, old: str, new: str, patterns: Sequence[str]) -> tuple[str, ...] | None:
         """Return the paths that match a pattern (like `warn_paths`) and differ between two full commits."""
@@ -138,8 +138,8 @@ class GitSource:
             refs = await mirror.refresh(remote)
             await _present(app, mirror, remote, commit)
             argv = ("for-each-ref", f"--contains={commit}", "--format=%(refname)", "refs/heads/")
-            said = (await mirror.mending(remote, lambda: mirror.git(*argv))).decode("utf-8", errors="replace")
-        branches = (line.removeprefix("refs/heads/") for line in said.splitlines())
+            output = (await mirror.mending(remote, lambda: mirror.git(*argv))).decode("utf-8", errors="replace")
+        branches = (line.removeprefix("refs/heads/") for line in output.splitlines())
         tags = tuple(sorted(name for name, of in refs.tags.items() if of == commit))
         twins = tuple(name for name in tags if name in refs.branches)
         return Holding(tuple(name for name in branches if name in refs.branches), tags, twins)
@@ -292,7 +292,7 @@ async def _both(mirror: Mirror, remote: GitRemote, old: str, new: str) -> bool:
 
 async def _described(mirror: Mirror, commit: str, ref: str) -> Release:
     try:
-        said = await mirror.git("log", "-1", "--encoding=UTF-8", _FORMAT, f"{commit}^{{commit}}", "--")
+        output = await mirror.git("log", "-1", "--encoding=UTF-8", _FORMAT, f"{commit}^{{commit}}", "--")
     except GitFailed:
         kind = (await mirror.types([commit])).get(commit, "")
         if kind not in {"blob", "tree"}:
@@ -300,14 +300,14 @@ async def _described(mirror: Mirror, commit: str, ref: str) -> Release:
         raise UserError(
             f"`{ref}` is a {kind}, not a commit.", hint="Name a branch, a tag of a commit, or a commit."
         ) from None
-    sha, author, at, subject = fields(said.rstrip(b"\n"), 4)[0]
+    sha, author, at, subject = fields(output.rstrip(b"\n"), 4)[0]
     return Release(CommitSource(sha), ref=ref, subject=_plain(subject), author=_plain(author), committed=float(at))
 
 
 async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
     limit = f"-{MOST_COMMITS}"
     diff = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--")
-    counts, said, paths = await asyncio.gather(
+    counts, output, paths = await asyncio.gather(
         mirror.git("rev-list", "--left-right", "--count", f"{old}...{new}", "--"),
         mirror.git("log", limit, "-z", "--encoding=UTF-8", _FORMAT, f"{old}..{new}", "--"),
         mirror.git(*diff),
@@ -315,7 +315,7 @@ async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
     removed, total = map(int, counts.split())
     commits = tuple(
         Commit(sha=sha, author=_plain(author), subject=_plain(subject), at=float(at))
-        for sha, author, at, subject in fields(said, 4)
+        for sha, author, at, subject in fields(output, 4)
     )
     files = fields(paths, 1)
     warned = fields(await mirror.git(*diff, *_globs(app.warn_paths)), 1) if app.warn_paths and files else []
@@ -326,9 +326,9 @@ async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
 
 async def _authors(mirror: Mirror, old: str, new: str) -> tuple[CommitAuthor, ...]:
     """Return the authors and co-authors of the commits between two others, each once."""
-    said = await mirror.git("log", "-z", "--encoding=UTF-8", _AUTHORS, f"{old}..{new}", "--")
+    output = await mirror.git("log", "-z", "--encoding=UTF-8", _AUTHORS, f"{old}..{new}", "--")
     found: dict[CommitAuthor, None] = {}
-    for name, email, others in fields(said, 3):
+    for name, email, others in fields(output, 3):
         found.setdefault(CommitAuthor(_plain(name), _plain(email)))
         for other in filter(None, others.split("\x02")):
             called, _, rest = other.partition("<")

@@ -74,12 +74,12 @@ def no_such_ref(ref: str, app: str, close: tuple[str, ...]) -> UserError:
     return UserError(f"There is no ref `{ref}` in {app}.", hint=hint)
 
 
-def newest_first(said: str, refs: Refs, branch: str) -> tuple[NamedRef, ...]:
+def newest_first(output: str, refs: Refs, branch: str) -> tuple[NamedRef, ...]:
     """Return the refs of the remote in git's order, but `branch` or the default one first.
 
-    `said` has a line in the format `REF_TIMES` for each ref of the mirror; those that the remote lacks are left out.
+    `output` has a line in the format `REF_TIMES` for each ref of the mirror; those that the remote lacks are left out.
     """
-    found = [one for line in said.splitlines() if (one := _named_ref(line, refs)) is not None]
+    found = [one for line in output.splitlines() if (one := _named_ref(line, refs)) is not None]
     first = branch or refs.default
     return tuple(sorted(found, key=lambda one: one.is_tag or one.name.removeprefix("heads/") != first))
 

@@ -58,7 +58,7 @@ class Jobs:
             return (await self._there(job, 0, 0)).status
         if follower.answer.state == "refused":
             raise self._refused(script, follower.answer.words)
-        return await self._told(job, follower.answer)
+        return await self._status_of(job, follower.answer)
 
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
         """Return the job's status when it ends or after `timeout` seconds; the log size is unknown while it runs."""
@@ -68,7 +68,7 @@ class Jobs:
             return JobStatus(JobState.RUNNING)
         ended = self._end(job)
         if ended is not None:
-            return await self._told(job, ended)
+            return await self._status_of(job, ended)
         return await self._wait_there(valid(job), end)
 
     async def poll(self, job: str, offset: int, *, limit: int) -> JobChunk:
@@ -85,7 +85,7 @@ class Jobs:
         """Stop a job and wait for its end. A job that has not started can't start afterwards."""
         ended = self._end(job)
         if ended is not None:
-            return await self._told(job, ended)
+            return await self._status_of(job, ended)
         link = await self._connect()
         answer = await link.ask("cancel", valid(job), min(math.ceil(grace), _LONGEST_GRACE))
         if answer.state == "refused":
@@ -110,7 +110,7 @@ class Jobs:
     async def _begin(self, script: str, command: str, data: bytes) -> JobFollower:
         """Return a follower of a job that the server took. Install the runner again if it is missing."""
         link = await self._connect()
-        said = ""
+        reason = ""
         for _ in range(2):
             if refusal := await link.refused():
                 raise self._refused(script, refusal)
@@ -118,11 +118,11 @@ class Jobs:
             try:
                 await follower.begin()
             except NoAnswer as problem:
-                said = str(problem)
-                link.lost_runner(said)
+                reason = str(problem)
+                link.lost_runner(reason)
             else:
                 return follower
-        raise Unreachable(self._server, said)
+        raise Unreachable(self._server, reason)
 
     async def _wait_there(self, job: str, end: float) -> JobStatus:
         """Wait for the job in a separate session. Poll every second when too few sessions are free."""
@@ -155,7 +155,7 @@ class Jobs:
         if len(answer.data) == answer.size < FIRST_LOG:
             self._ended[job] = answer
 
-    async def _told(self, job: str, answer: RunnerAnswer) -> JobStatus:
+    async def _status_of(self, job: str, answer: RunnerAnswer) -> JobStatus:
         """Return an answer's status. Ask the server for the log size when the log is incomplete."""
         self._remember(job, answer)
         return answer.status if len(answer.data) < FIRST_LOG else (await self._there(job, 0, 0)).status

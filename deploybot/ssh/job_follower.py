@@ -72,8 +72,8 @@ class JobFollower:
         while not has_started(output) and (data := await exchange.read()):
             output += data
             if len(output) > LONGEST_WORD and not has_started(output):
-                said = ssh_errors.plain_bytes(output)
-                raise Flooded(f"it printed more than {LONGEST_WORD:,} bytes before the job started: `{said}`")
+                text = ssh_errors.plain_bytes(output)
+                raise Flooded(f"it printed more than {LONGEST_WORD:,} bytes before the job started: `{text}`")
         if has_started(output):
             self._begun.set()
         return bytes(output)

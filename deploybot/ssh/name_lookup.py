@@ -1,6 +1,6 @@
 """Resolve names on a server and check the addresses before the bot connects to them from there.
 
-If sshd resolved the name, nobody could check the result. So the bot asks the server first, then gives sshd the exact
+If sshd resolved the name, the result could not be checked. So the bot asks the server first, then gives sshd the exact
 address that it checked. A second lookup can't lead elsewhere.
 """
 
@@ -37,8 +37,8 @@ async def addresses(link: SshConnection, host: str) -> tuple[str, ...]:
 async def _looked_up(link: SshConnection, name: str) -> tuple[str, ...]:
     async with link.session(remote_shell.READ, remote_shell.program("resolve", {"RESOLVE_NAME": name})) as exchange:
         output = await exchange.rest(_LONGEST)
-    _, _, said = output.partition(b"\0")
-    words = said.partition(b"\0")[0].decode("ascii", "replace").split()
+    _, _, answer = output.partition(b"\0")
+    words = answer.partition(b"\0")[0].decode("ascii", "replace").split()
     return tuple(dict.fromkeys(filter(_is_address, words)))[:_MOST]
 
 

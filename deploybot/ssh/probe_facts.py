@@ -52,43 +52,43 @@ class DockerFacts:
 
 def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
     """Return the facts in a probe's output, or None if it is incomplete."""
-    told = _records(output)
-    if "end" not in told:
+    records = _records(output)
+    if "end" not in records:
         return None
-    if "command" in told:
+    if "command" in records:
         raise Unreadable(
             "its login shell does not run the bot's commands: is there an exec in its .bashrc or .profile?"
         )
     return ServerFacts(
-        home=_one(told, "home") or "/",
+        home=_one(records, "home") or "/",
         server=server,
-        user=_one(told, "user"),
-        uid=_number(told, "uid"),
-        system=_one(told, "system"),
-        boot_id=_one(told, "boot_id"),
-        disk_free=_bytes(told, "disk_free_kib"),
-        disk_total=_bytes(told, "disk_total_kib"),
-        memory_available=_bytes(told, "memory_available_kib"),
-        git=_one(told, "git") == "yes",
-        tools_missing=tuple(told["tool_missing"]),
-        docker=_version(_one(told, "docker")),
-        compose=tuple(_one(told, "compose").split()),
-        compose_version=_version(_one(told, "compose_version")),
-        writable=_one(told, "writable") == "yes",
+        user=_one(records, "user"),
+        uid=_number(records, "uid"),
+        system=_one(records, "system"),
+        boot_id=_one(records, "boot_id"),
+        disk_free=_bytes(records, "disk_free_kib"),
+        disk_total=_bytes(records, "disk_total_kib"),
+        memory_available=_bytes(records, "memory_available_kib"),
+        git=_one(records, "git") == "yes",
+        tools_missing=tuple(records["tool_missing"]),
+        docker=_version(_one(records, "docker")),
+        compose=tuple(_one(records, "compose").split()),
+        compose_version=_version(_one(records, "compose_version")),
+        writable=_one(records, "writable") == "yes",
         directory=directory,
-        current=_release(_one(told, "current").rstrip("/").rpartition("/")[2]),
-        switching=_release(_one(told, "switching")),
-        releases=_all(RELEASE_ID, told["release"]),
-        have=_all(_COMMIT, told["have"]),
-        docker_host=_one(told, "docker_host"),
-        docker_root=_one(told, "docker_root"),
-        docker_free=_bytes(told, "docker_free_kib"),
-        docker_inodes=_number(told, "docker_inodes"),
-        current_is_folder=_one(told, "current_is_folder") == "yes",
-        listening=(*_listening(told, "tcp"), *_listening(told, "udp")),
-        legacy=_all(RELEASE_ID, told["legacy"]),
-        legacy_switching=_release(_one(told, "legacy_switching")),
-        local_time=_local_time(_one(told, "time_zone"), _one(told, "time_offset")),
+        current=_release(_one(records, "current").rstrip("/").rpartition("/")[2]),
+        switching=_release(_one(records, "switching")),
+        releases=_all(RELEASE_ID, records["release"]),
+        have=_all(_COMMIT, records["have"]),
+        docker_host=_one(records, "docker_host"),
+        docker_root=_one(records, "docker_root"),
+        docker_free=_bytes(records, "docker_free_kib"),
+        docker_inodes=_number(records, "docker_inodes"),
+        current_is_folder=_one(records, "current_is_folder") == "yes",
+        listening=(*_listening(records, "tcp"), *_listening(records, "udp")),
+        legacy=_all(RELEASE_ID, records["legacy"]),
+        legacy_switching=_release(_one(records, "legacy_switching")),
+        local_time=_local_time(_one(records, "time_zone"), _one(records, "time_offset")),
     )
 
 
@@ -96,25 +96,25 @@ def _records(output: bytes) -> defaultdict[str, list[str]]:
     """Return the values by name. Anything before the first NUL was printed by the login shell."""
     if output.count(b"\0") > _MOST_RECORDS:
         raise Unreadable(f"it reports more than {_MOST_RECORDS:,} facts")
-    told = defaultdict[str, list[str]](list)
+    records = defaultdict[str, list[str]](list)
     for record in output.split(b"\0")[1:-1]:
         name, _, value = record[:_LONGEST].decode("utf-8", "replace").partition("=")
-        told[name].append(value)
-    return told
+        records[name].append(value)
+    return records
 
 
-def _one(told: defaultdict[str, list[str]], name: str) -> str:
-    return told[name][0].strip() if told[name] else ""
+def _one(records: defaultdict[str, list[str]], name: str) -> str:
+    return records[name][0].strip() if records[name] else ""
 
 
-def _number(told: defaultdict[str, list[str]], name: str) -> int:
+def _number(records: defaultdict[str, list[str]], name: str) -> int:
     """Return a number, or -1 if it is missing. Raises Unreadable for a number that is too long."""
-    text = _one(told, name)
+    text = _one(records, name)
     return digits_of(text, name) if text.isascii() and text.isdigit() else -1
 
 
-def _bytes(told: defaultdict[str, list[str]], name: str) -> int:
-    kib = _number(told, name)
+def _bytes(records: defaultdict[str, list[str]], name: str) -> int:
+    kib = _number(records, name)
     return kib * _KIB if kib >= 0 else -1
 
 
@@ -128,11 +128,11 @@ def _local_time(zone: str, offset: str) -> LocalTime:
     return LocalTime(zone=name, offset=-seconds if match[1] == "-" else seconds, short=match[4] or "")
 
 
-def _listening(told: defaultdict[str, list[str]], protocol: str) -> tuple[PublishedPort, ...]:
+def _listening(records: defaultdict[str, list[str]], protocol: str) -> tuple[PublishedPort, ...]:
     """Read local addresses of proc_net_tcp(5), such as `0100007F:0050`. Ignore one that is cut off at the end."""
     found = (
         PublishedPort(port=int(port, 16), protocol=protocol, address=_address(address))
-        for address, port in _LOCAL.findall(_one(told, protocol))
+        for address, port in _LOCAL.findall(_one(records, protocol))
     )
     return tuple(dict.fromkeys(found))
 

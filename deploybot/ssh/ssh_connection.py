@@ -39,7 +39,7 @@ class SshConnection:
     def __init__(self, server: str, connection: asyncssh.SSHClientConnection, sockets: Path) -> None:
         """Wrap a logged-in connection; `sockets` is the folder for forwarded sockets.
 
-        `heard_at` is when a command last completed, or 0.0 before the first: a starting shell sometimes hangs.
+        `answered_at` is when a command last completed, or 0.0 before the first: a starting shell sometimes hangs.
         """
         self.server = server
         self.connection = connection
@@ -52,12 +52,12 @@ class SshConnection:
         self._forwarding = asyncio.Lock()
         self._preparing = asyncio.Lock()
         self._begun = False
-        self.heard_at = 0.0
+        self.answered_at = 0.0
 
     @property
-    def heard(self) -> bool:
+    def answered(self) -> bool:
         """Return whether a command has completed on this connection."""
-        return self.heard_at > 0
+        return self.answered_at > 0
 
     @property
     def closed(self) -> bool:
@@ -81,9 +81,9 @@ class SshConnection:
                 self._refusal = await self._prepare()
             return self._refusal
 
-    def lost_runner(self, said: str) -> None:
+    def lost_runner(self, reason: str) -> None:
         """Note what the server printed instead of the runner's answer. The runner will be installed again."""
-        self._refusal = said
+        self._refusal = reason
 
     async def _prepare(self) -> str:
         async with self.session(remote_shell.READ, remote_shell.runner().installer) as exchange:
@@ -101,7 +101,7 @@ class SshConnection:
         Waits until the server has a free session. Raises Unreachable if the connection breaks, BadAnswer if the output
         exceeds its limit.
         """
-        # This counts as the first command, so nobody else has to run one.
+        # This counts as the first command, so no caller has to run one.
         self._begun = True
         try:
             async with self._sessions, self._exchange(command) as exchange:
@@ -109,7 +109,7 @@ class SshConnection:
                 if not more:
                     exchange.write_eof()
                 yield exchange
-                self.heard_at = time.time()
+                self.answered_at = time.time()
                 METRICS.ssh_commands.add(self.server, "ok")
         except Broken as problem:
             METRICS.ssh_commands.add(self.server, "failed")
@@ -136,9 +136,9 @@ class SshConnection:
 
     async def ask(self, verb: str, *words: str | int, data: bytes = b"") -> RunnerAnswer:
         """Run a short runner command. Raises Unreachable if no complete answer arrives."""
-        said = ""
+        reason = ""
         for _ in range(2):
-            if said := await self.refused():
+            if reason := await self.refused():
                 break
             async with self.session(remote_shell.runner().command(verb, *words), data) as exchange:
                 output = await exchange.rest(LONGEST_ANSWER)
@@ -146,9 +146,9 @@ class SshConnection:
                 if answer is not None:
                     return answer
                 await exchange.status()
-                said = ssh_errors.no_answer(output, exchange.errors)
-                self.lost_runner(said)
-        raise Unreachable(self.server, said)
+                reason = ssh_errors.no_answer(output, exchange.errors)
+                self.lost_runner(reason)
+        raise Unreachable(self.server, reason)
 
     async def forward(self, remote: str) -> Path:
         """Return a local socket that leads to a Unix socket on the server while this connection is open."""

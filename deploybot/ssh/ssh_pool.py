@@ -52,8 +52,8 @@ class Pool:
         """Return the last known state of each server, without asking any. Servers never contacted are left out."""
         seen = dict(self._failed)
         for name, link in self._links.items():
-            if name not in seen and link.heard:
-                seen[name] = Sight(link.heard_at)
+            if name not in seen and link.answered:
+                seen[name] = Sight(link.answered_at)
         return seen
 
     async def link(self, name: str) -> SshConnection:
@@ -87,7 +87,7 @@ class Pool:
     def silent(self, name: str) -> bool:
         """Return whether a server is connected but no command has completed there yet."""
         link = self._links.get(name)
-        return link is not None and not link.closed and not link.heard
+        return link is not None and not link.closed and not link.answered
 
     async def forward(self, name: str, remote: str) -> Path:
         """Return a private local socket that leads to a Unix socket on a server. It changes after a reconnect."""
@@ -160,7 +160,7 @@ class Pool:
         problem = task.exception()
         METRICS.ssh_connections.add(name, "failed" if problem else "made")
         if problem is not None:
-            self._failed[name] = Sight(time.time(), *_told(problem))
+            self._failed[name] = Sight(time.time(), *_reason_of(problem))
             return
         self._failed.pop(name, None)
         old = self._links.get(name)
@@ -183,7 +183,7 @@ class Pool:
         link.gone()
 
 
-def _told(problem: BaseException) -> tuple[str, str]:
+def _reason_of(problem: BaseException) -> tuple[str, str]:
     """Return why a server could not be reached, and a hint."""
     if isinstance(problem, Unreachable):
         return problem.why, problem.hint

@@ -30,15 +30,15 @@ async def upload(link: SshConnection, source: Path, target: str) -> None:
     env = {"RECEIVE_TARGET": target, "RECEIVE_SHA256": digest, "RECEIVE_SIZE": str(size)}
     frame = remote_shell.frame(remote_shell.script("receive"), env)
     async with link.session(remote_shell.runner().command("call", len(frame.data)), frame.data, more=True) as exchange:
-        said = await _word(exchange)
-        if said == "send":
+        answer = await _word(exchange)
+        if answer == "send":
             await _send(exchange, source)
-            said = ""
-        said += (await exchange.rest(_LONGEST_ANSWER)).decode("utf-8", "replace")
+            answer = ""
+        answer += (await exchange.rest(_LONGEST_ANSWER)).decode("utf-8", "replace")
         code = await exchange.status()
-    if code == 0 and said.strip() in {"same", "placed"}:
+    if code == 0 and answer.strip() in {"same", "placed"}:
         return
-    words = tuple(ssh_errors.plain(line) for line in f"{said}\n{exchange.errors}".splitlines() if line.strip())
+    words = tuple(ssh_errors.plain(line) for line in f"{answer}\n{exchange.errors}".splitlines() if line.strip())
     if not words:
         raise Unreachable(link.server, "it did not confirm the upload")
     raise StepFailed(link.server, f"upload of {target}", code or ssh_errors.CANNOT_CREATE, words)
@@ -52,15 +52,15 @@ def _measure(source: Path) -> tuple[int, str]:
 
 async def _word(exchange: Exchange) -> str:
     """Return the first line of the answer. Ignore what a login shell prints before it."""
-    said = bytearray()
+    answer = bytearray()
     while data := await exchange.read():
-        said += data
-        for line in bytes(said).split(b"\n")[:-1]:
+        answer += data
+        for line in bytes(answer).split(b"\n")[:-1]:
             if line in {b"send", b"same"}:
                 return line.decode()
-        if len(said) > _LONGEST_ANSWER:
+        if len(answer) > _LONGEST_ANSWER:
             break
-    return said.decode("utf-8", "replace")
+    return answer.decode("utf-8", "replace")
 
 
 async def _send(exchange: Exchange, source: Path) -> None:

@@ -69,16 +69,16 @@ def _section(section: Section, now: float, *, named: bool) -> Iterator[Line]:
 def _server(entry: Entry, now: float) -> Iterator[Line]:
     """Yield a server's own line, and one more for each part of it that did not answer."""
     look, facts = entry.look, entry.look.facts
-    told = summary(entry, now)
+    words = summary(entry, now)
     busy = {word.text for word in status_text.going_on(entry.record, now)}
-    told = [word for word in told if word.text not in busy]
+    words = [word for word in words if word.text not in busy]
     if isinstance(facts, DeploybotError):
         yield Line(entry.server, trouble(facts, entry.server), Tone.BAD)
     else:
         memory = [Word(f"memory {show_size(facts.memory_available)} free")] if facts.memory_available >= 0 else []
         kept = [Word(_kept(len(facts.releases)))] if facts.releases else []
-        told += [*memory, *kept]
-    yield Line(entry.server, joined(told), worst(word.tone for word in told))
+        words += [*memory, *kept]
+    yield Line(entry.server, joined(words), worst(word.tone for word in words))
     for problem in (look.containers, None if status_text.is_empty(look, entry.record) else look.health):
         if isinstance(problem, DeploybotError) and problem is not facts:
             yield Line(entry.server, trouble(problem, entry.server), Tone.BAD)

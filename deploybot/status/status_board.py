@@ -27,7 +27,7 @@ HISTORY = 5
 """How many deployments an app's details show."""
 
 _Spot = tuple[App, Environment, str]
-_Tell = Callable[[Card], Awaitable[None]]
+_Show = Callable[[Card], Awaitable[None]]
 
 
 class StatusBoard:
@@ -40,25 +40,25 @@ class StatusBoard:
         self._clock = clock
         self._looker = ServerLooker(servers)
 
-    async def board(self, pairs: Sequence[Place], tell: _Tell | None = None) -> Card:
+    async def board(self, pairs: Sequence[Place], show: _Show | None = None) -> Card:
         """Return one line per server and environment, and a single line for a server that does not answer.
 
-        If some servers are late, `tell` first receives the board of the others. The returned card then has the same key
+        If some servers are late, `show` first receives the board of the others. The returned card then has the same key
         and replaces it.
         """
         spots = _spots(pairs)
         looks = [asyncio.create_task(self._look(spot, quick=True)) for spot in spots]
         try:
             records = await self._records(spots)
-            key = await self._tell_early(spots, records, looks, tell) if tell else ""
+            key = await self._show_early(spots, records, looks, show) if show else ""
             found = await asyncio.gather(*looks)
         finally:
             for look in looks:
                 look.cancel()
         return replace(board_card(_entries(spots, records, found), self._clock.now()), key=key)
 
-    async def _tell_early(
-        self, spots: Sequence[_Spot], records: Sequence[Record], looks: Sequence[asyncio.Task[ServerLook]], tell: _Tell
+    async def _show_early(
+        self, spots: Sequence[_Spot], records: Sequence[Record], looks: Sequence[asyncio.Task[ServerLook]], show: _Show
     ) -> str:
         """Post what there is if some servers are late; return the key of that card, or an empty string."""
         if not await some_are_late(looks):
@@ -72,7 +72,7 @@ class StatusBoard:
         early = early_card(_entries(*zip(*come, strict=True)), sorted(late), self._clock.now())
         key = f"status:{secrets.token_hex(4)}"
         with contextlib.suppress(Unreachable):
-            await tell(replace(early, key=key))
+            await show(replace(early, key=key))
         return key
 
     async def detail(self, app: App, environments: Sequence[Environment]) -> Card:

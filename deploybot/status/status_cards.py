@@ -72,21 +72,21 @@ def _title(count: int, silent: int, ill: int) -> str:
         f"{silent} server{'s do' if silent > 1 else ' does'} not answer" if silent else "",
         f"{ill} need{'s' if ill == 1 else ''} attention" if ill else "",
     ]
-    told = " and ".join(filter(None, parts))
-    return f"{count} target{'s' if count > 1 else ''}: {told or 'all OK'}"
+    counts = " and ".join(filter(None, parts))
+    return f"{count} target{'s' if count > 1 else ''}: {counts or 'all OK'}"
 
 
 def _silent(server: str, entries: Sequence[Entry]) -> Line:
     """Return the line of a server that does not answer, with what should run there."""
     problem = entries[0].look.facts
-    told = trouble(problem, server) if isinstance(problem, DeploybotError) else ""
+    problem_text = trouble(problem, server) if isinstance(problem, DeploybotError) else ""
     should = ", ".join(f"{entry.name} {entry.record.running.release}" for entry in entries if entry.record.running)
-    return Line(server, f"{told}; last known: {should}" if should else told, Tone.BAD)
+    return Line(server, f"{problem_text}; last known: {should}" if should else problem_text, Tone.BAD)
 
 
 def _line(entry: Entry, now: float) -> Line:
-    told = summary(entry, now)
-    return Line(f"{entry.name} {entry.server}", joined(told), worst(word.tone for word in told))
+    words = summary(entry, now)
+    return Line(f"{entry.name} {entry.server}", joined(words), worst(word.tone for word in words))
 
 
 def summary(entry: Entry, now: float) -> list[Word]:

@@ -70,10 +70,10 @@ def release(look: ServerLook, record: Record, judged: Judgement | None) -> list[
     running = record.running
     if judged is None or isinstance(look.facts, DeploybotError):
         return [Word(f"{running.release} (last known)" if running else "unknown", Tone.UNKNOWN)]
-    told = _runs(look.facts, running, judged) if running else _found(look, judged)
+    state = _runs(look.facts, running, judged) if running else _found(look, judged)
     named = () if judged.serving is Serving.RECORDED else _NAMED
     rest = [one for one in judged.differences if one not in judged.ailments and one.kind not in named]
-    return [told, *(Word(one.text, Tone.BAD) for one in rest)]
+    return [state, *(Word(one.text, Tone.BAD) for one in rest)]
 
 
 def _runs(facts: ServerFacts, running: Running, judged: Judgement) -> Word:
@@ -128,8 +128,8 @@ def health(look: ServerLook, record: Record, judged: Judgement | None, *, checke
 def _containers_health(look: ServerLook, judged: Judgement | None, *, expected: bool) -> Word | None:
     """Return what is wrong with the containers."""
     if isinstance(look.containers, DeploybotError):
-        said = "gives no usable answer" if isinstance(look.containers, BadAnswer) else "does not answer"
-        return Word(f"health unknown: Docker {said}", Tone.BAD)
+        answer = "gives no usable answer" if isinstance(look.containers, BadAnswer) else "does not answer"
+        return Word(f"health unknown: Docker {answer}", Tone.BAD)
     ailments = sorted(judged.ailments if judged else (), key=lambda one: one.mild)
     if ailments:
         tone = Tone.WARN if all(one.mild for one in ailments) else Tone.BAD
@@ -205,8 +205,8 @@ def going_on(record: Record, now: float) -> list[Word]:
 
 
 def _open(one: Deployment, now: float) -> str:
-    told = {State.WAITING: "waiting", State.RESTORING: "being rolled back"}.get(one.state, "running")
-    return f"#{one.number} {one.plan.release} {told} for {show_duration(now - (one.started or one.created))}"
+    state = {State.WAITING: "waiting", State.RESTORING: "being rolled back"}.get(one.state, "running")
+    return f"#{one.number} {one.plan.release} {state} for {show_duration(now - (one.started or one.created))}"
 
 
 def locked(lock: Lock, now: float) -> str:

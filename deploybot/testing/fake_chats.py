@@ -43,7 +43,7 @@ class FakeChat:
         """Return the seconds to leave between two messages to one channel."""
         return self._interval
 
-    def said(self, place: Place) -> list[Card]:
+    def shown(self, place: Place) -> list[Card]:
         """Return what people see in a channel now, oldest first."""
         return [message.card for message in self.messages if message.place == place]
 

@@ -93,19 +93,19 @@ class FakeHost:
     def cut(self, why: str = "the connection was cut") -> None:
         """Go down, and end all waits for a job with Unreachable. Set `down` to "" to come back."""
         self.down = why
-        self._tell()
+        self._notify()
 
     def write(self, job: str, log: bytes) -> None:
         """Add output to the log of a running job."""
         self._jobs[job].log += log
-        self._tell()
+        self._notify()
 
     def finish(self, job: str, *, code: int = 0, state: JobState = JobState.DONE) -> None:
         """End a running job."""
         kept = self._jobs[job]
         if kept.status.state is JobState.RUNNING:
             kept.status = JobStatus(state, code if state is JobState.DONE else -1)
-        self._tell()
+        self._notify()
 
     @property
     def name(self) -> str:
@@ -158,7 +158,7 @@ class FakeHost:
         kept = self._jobs.setdefault(job, _Job(JobStatus(JobState.CANCELLED)))
         if kept.status.state is JobState.RUNNING:
             kept.status = JobStatus(JobState.CANCELLED)
-            self._tell()
+            self._notify()
         return self._answer(self._status(job))
 
     async def forget(self, jobs: Sequence[str]) -> None:
@@ -218,7 +218,7 @@ class FakeHost:
             raise Unreachable(self._name, "the connection broke before the answer came")
         return value
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -241,7 +241,7 @@ class FakeStatus:
     async def board(
         self,
         pairs: Sequence[tuple[App, Environment]],
-        tell: Callable[[Card], Awaitable[None]] | None = None,  # noqa: ARG002  the port's signature
+        show: Callable[[Card], Awaitable[None]] | None = None,  # noqa: ARG002  the port's signature
     ) -> Card:
         """Return a card with the pairs."""
         return Card(title="board", code=tuple(f"{app.name}/{environment.name}" for app, environment in pairs))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from deploybot.domain import Author, Change, Event, Identity, Ping, Published, Push, Tagged, ToldCommit
+from deploybot.domain import Author, Change, Event, Identity, Ping, Published, Push, PushedCommit, Tagged
 from deploybot.webhooks.body_reading import MESSAGE, Tree, under
 
 COMMITS = 20
@@ -113,19 +113,19 @@ def _pusher(forge: ForgeDialect, tree: Tree) -> Author:
     return person(forge.name, tree.at("sender") if tree.has("sender") else tree.at("pusher"))
 
 
-def newest(tree: Tree) -> tuple[ToldCommit, ...]:
+def newest(tree: Tree) -> tuple[PushedCommit, ...]:
     """Return the newest commits of a push, newest first, in whichever order they are listed."""
     commits = list(tree.each("commits"))
     after = tree.commit("after")
     if commits and commits[0].commit("id") != after:
         commits.reverse()
-    told = (commit_of(commit) for commit in commits[:COMMITS])
-    return tuple(commit for commit in told if commit.sha)
+    found = (commit_of(commit) for commit in commits[:COMMITS])
+    return tuple(commit for commit in found if commit.sha)
 
 
-def commit_of(commit: Tree) -> ToldCommit:
+def commit_of(commit: Tree) -> PushedCommit:
     """Return a commit as GitHub, GitLab, Gitea and Gitee write it."""
-    return ToldCommit(
+    return PushedCommit(
         sha=commit.commit("id"),
         author=commit.text("author", "name") or commit.text("author", "username"),
         message=commit.lines("message", cut=MESSAGE),

@@ -276,24 +276,24 @@ def _standing_on(tree: Tree) -> str:
 def deployment(sender: str, tree: Tree) -> tuple[Event, ...]:
     """Return a new deployment or a status of one. The bot's own are marked."""
     made = tree.at("deployment")
-    told = tree.at("deployment_status")
-    state = _DEPLOYMENTS.get(told.text("state") if told.has() else "queued")
+    status = tree.at("deployment_status")
+    state = _DEPLOYMENTS.get(status.text("state") if status.has() else "queued")
     if state is None:
         return ()
-    pages = (told.page("target_url"), told.page("log_url"), told.page("environment_url"), made.page("html_url"))
+    pages = (status.page("target_url"), status.page("log_url"), status.page("environment_url"), made.page("html_url"))
     return (
         Deployed(
             sender=sender,
             repository=repository(tree),
             url=next(filter(None, pages), "") or tree.page("repository", "html_url"),
-            by=person(sender, (told if told.has("creator") else made).at("creator")),
-            at=told.time("updated_at") or made.time("updated_at"),
+            by=person(sender, (status if status.has("creator") else made).at("creator")),
+            at=status.time("updated_at") or made.time("updated_at"),
             key=_key(sender, tree, "deployment", made.needs("id")),
-            environment=told.text("environment") or made.needs("environment"),
+            environment=status.text("environment") or made.needs("environment"),
             state=state,
             ref=made.text("ref"),
             commit=made.commit("sha"),
-            text=told.lines("description") or made.lines("description"),
+            text=status.lines("description") or made.lines("description"),
             own=made.has("payload", OWN) or made.text("description").split(" ")[0] == OWN,
         ),
     )

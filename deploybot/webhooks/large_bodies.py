@@ -51,7 +51,7 @@ async def _apart(head: bytes, body: bytes) -> tuple[Event, ...] | MalformedError
     )
     try:
         async with asyncio.timeout(_WITHIN):
-            told, _ = await asyncio.gather(_read(process), _write(process, head, body))
+            result, _ = await asyncio.gather(_read(process), _write(process, head, body))
             await process.wait()
     finally:
         if process.returncode is None:
@@ -59,7 +59,7 @@ async def _apart(head: bytes, body: bytes) -> tuple[Event, ...] | MalformedError
             await process.wait()
     if process.returncode:
         raise ReaderError(f"the reader of a large body ended with {process.returncode}")
-    return cast("tuple[Event, ...] | MalformedError", pickle.loads(told))  # noqa: S301  both ends of the pipe are this program
+    return cast("tuple[Event, ...] | MalformedError", pickle.loads(result))  # noqa: S301  both ends of the pipe are this program
 
 
 async def _read(process: Process) -> bytes:

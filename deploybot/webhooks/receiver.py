@@ -25,7 +25,7 @@ from deploybot.units import show_size
 from deploybot.webhooks.body_reading import plain
 from deploybot.webhooks.delivery_writer import DeliveryWriter
 from deploybot.webhooks.hook_addresses import HookAddress
-from deploybot.webhooks.sender_notices import nobody_reads, too_large_notice
+from deploybot.webhooks.sender_notices import no_report, too_large_notice
 from deploybot.webhooks.sender_port import ForgedError, Received, Sender
 from deploybot.webhooks.senders import sender
 
@@ -63,7 +63,7 @@ class Receiver:
         shelf: Shelf,
         *,
         rate: float,
-        report: Callable[[Notice], Awaitable[None]] = nobody_reads,
+        report: Callable[[Notice], Awaitable[None]] = no_report,
     ) -> None:
         """Take the store, the clock and the queue. `report` posts refused calls in chat."""
         self._keeper = DeliveryWriter(store)
@@ -182,12 +182,12 @@ class _Endpoint:
         return {
             name: found
             for name, found in values.items()
-            if _tells(name) and not any(self.secret in value or self.secret in unquote(value) for value in found)
+            if _is_stored(name) and not any(self.secret in value or self.secret in unquote(value) for value in found)
         }
 
 
 @functools.lru_cache(maxsize=256)
-def _tells(name: str) -> bool:
+def _is_stored(name: str) -> bool:
     """Return whether a header, or a parameter of an address, may be stored, judged by its name."""
     kept = name.startswith(_KEPT_HEADERS) or name in _KEPT_PARAMETERS
     return kept and not any(word in name for word in _PROOFS)

@@ -52,9 +52,9 @@ class BaseSender(ABC):
 
     def kind(self, received: Received) -> str:
         """See Sender."""
-        return plain(first(received, self.kind_header) or self._told_kind(received)) or self.name
+        return plain(first(received, self.kind_header) or self._stated_kind(received)) or self.name
 
-    def _told_kind(self, received: Received) -> str:
+    def _stated_kind(self, received: Received) -> str:
         if not self.kind_key or len(received.body) > _QUICK:
             return ""
         try:
@@ -80,8 +80,8 @@ class BaseSender(ABC):
     def sign(self, body: bytes, secret: str, *, kind: str, delivery: str, at: float) -> Signed:
         """See Sender. Raises ForgedError if the proof cannot use the secret."""
         signed = self.proof.sign(body, secret, delivery=delivery, at=at)
-        said = {self.kind_header: kind, self.id_header: delivery}
-        headers = {name: value for name, value in said.items() if name and value}
+        named = {self.kind_header: kind, self.id_header: delivery}
+        headers = {name: value for name, value in named.items() if name and value}
         return Signed(headers={**_JSON, **headers, **signed.headers}, query=signed.query, path=signed.path)
 
     def ping(self, at: float) -> tuple[str, bytes]:

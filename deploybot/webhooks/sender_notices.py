@@ -18,7 +18,7 @@ _IN_A_ROW: Final = 5
 _LOOKED_AT: Final = 50
 
 
-async def nobody_reads(notice: Notice) -> None:
+async def no_report(notice: Notice) -> None:
     """Report nothing: there is no chat."""
     del notice
 
@@ -29,7 +29,7 @@ def too_large_notice(path: str, app: str, size: str, most: str) -> Notice:
         key=f"too large {path} {most}",
         app=app,
         title=f"A webhook to {path} was refused: its body has {size}, and `max_body` is {most}.",
-        text="I did not read it, so I cannot say whether its sender is authentic. Its content is lost.",
+        text="I did not read it, so I do not know whether its sender is authentic. Its content is lost.",
         fix="Raise `max_body` in [http] of bot.toml, and the limit of the reverse proxy in front of the bot.",
     )
 

@@ -22,12 +22,12 @@ async def test_what_is_there_is_said_and_what_is_not_has_a_cure(tmp_path: Path) 
     refs.branches = {"develop": "1" * 40}
     refs.tags = {"v1.9": "2" * 40, "v1.10": "3" * 40}
     good, bad = await rows(app, refs)
-    assert (good.what, good.state, good.says) == (
+    assert (good.what, good.state, good.text) == (
         "auto staging",
         CheckState.OK,
         "develop is 1111111111, the newest tag is v1.10",
     )
-    assert (bad.what, bad.state, bad.says) == (
+    assert (bad.what, bad.state, bad.text) == (
         "auto production",
         CheckState.FAILED,
         "the repository has no branch main",
@@ -40,4 +40,4 @@ async def test_a_repository_that_does_not_answer_is_one_row(tmp_path: Path) -> N
     refs = FakeRefs(tmp_path)
     refs.down = "nothing listens there"
     (row,) = await rows(app, refs)
-    assert (row.state, row.says) == (CheckState.FAILED, "nothing listens there")
+    assert (row.state, row.text) == (CheckState.FAILED, "nothing listens there")

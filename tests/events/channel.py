@@ -19,12 +19,12 @@ from deploybot.domain import (
     Place,
     Plan,
     Push,
+    PushedCommit,
     Release,
     Role,
     Running,
     ServerPlan,
     State,
-    ToldCommit,
 )
 from deploybot.masking import Redactor
 from deploybot.notifications.notifier import Notifier
@@ -71,7 +71,7 @@ def settings(**more: object) -> Settings:
 
 def push(number: int = 2, *, branch: str = "develop", total: int = 1, **more: object) -> Push:
     """The push that brings commit `number` after the one before it, at its minute past noon."""
-    told = ToldCommit(
+    told = PushedCommit(
         sha(number), "Ana Ruiz", f"Change number {number}\n\nAnd why.", f"https://git.example.com/c/{number}"
     )
     given: Mapping[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from deploybot.card import Card
 from deploybot.chat.console.terminal_cards import plain
-from deploybot.domain import Alert, BuildState, Push, ToldCommit
+from deploybot.domain import Alert, BuildState, Push, PushedCommit
 from tests.events.channel import ANA, NOON, Channel, build, open_channel, push
 
 COMMITS = ("8c1f04d2ab", "f00d5e1c77", "3b9a6612e4", "d41c88e0f9")
@@ -25,7 +25,7 @@ def pushed(number: int, total: int = 1) -> Push:
     """One of Ana's pushes, ten minutes after the other."""
     at = NOON + 600 * (number - 1)
     page = f"https://git.example.com/acme/shop/compare/{COMMITS[number - 1]}...{COMMITS[number]}"
-    told = ToldCommit(
+    told = PushedCommit(
         commit(number), "Ana Ruiz", WORK[number - 1], f"https://git.example.com/acme/shop/{COMMITS[number]}"
     )
     return replace(

@@ -19,10 +19,10 @@ from deploybot.domain import (
     Note,
     Ping,
     Published,
+    PushedCommit,
     Release,
     Synced,
     Tagged,
-    ToldCommit,
 )
 from tests.events.channel import (
     ANA,
@@ -90,7 +90,7 @@ async def test_a_forced_push_says_so(channel: Channel) -> None:
 
 @pytest.mark.parametrize("total", [500, 10_000])
 async def test_a_huge_push_is_a_short_message(channel: Channel, total: int) -> None:
-    commits = tuple(ToldCommit(sha(number), "Ben", "x" * 60_000) for number in range(20))
+    commits = tuple(PushedCommit(sha(number), "Ben", "x" * 60_000) for number in range(20))
     await channel.hear(push(total=total, commits=commits, paths=("a/b",) * 50_000))
     card = await channel.message()
     assert card.title == f"shop: {total:,} commits to develop by Ana Ruiz (@ana)"
@@ -494,7 +494,7 @@ async def test_a_row_that_cannot_be_read_does_not_stop_a_deployment(
 
 
 async def test_secrets_are_masked_and_addresses_that_hold_one_are_left_out(channel: Channel) -> None:
-    told = ToldCommit(sha(2), SECRET, f"Use {SECRET}", f"https://git.example.com/{SECRET}")
+    told = PushedCommit(sha(2), SECRET, f"Use {SECRET}", f"https://git.example.com/{SECRET}")
     await channel.hear(push(commits=(told,), compare=f"https://x.example/?token={SECRET}"))
     card = await channel.message()
     assert SECRET not in repr(card)

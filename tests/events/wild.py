@@ -17,9 +17,9 @@ from deploybot.domain import (
     Note,
     Published,
     Push,
+    PushedCommit,
     Synced,
     Tagged,
-    ToldCommit,
 )
 from tests.events.channel import ANA, DIGEST, NOON, sha
 
@@ -61,7 +61,7 @@ def event(dice: random.Random) -> Event:
     }  # fmt: skip
     commit = dice.choice((sha(dice.randint(1, 9)), some(), ""))
     pairs = tuple((some(), some()) for _ in range(dice.randint(0, 20)))
-    commits = tuple(ToldCommit(commit, some(), some(), dice.choice(PAGES)) for _ in range(dice.randint(0, 20)))
+    commits = tuple(PushedCommit(commit, some(), some(), dice.choice(PAGES)) for _ in range(dice.randint(0, 20)))
     state = dice.choice([*BuildState])
     makers = (
         lambda: Push(

@@ -261,7 +261,7 @@ async def test_check_says_whether_it_can_be_written_and_writes_nothing(path: Pat
     assert [*_there(path)] == []
     await FileSink(path).send([row(1)], "")
     before = _lines(path)
-    assert [one.says async for one in FileSink(path).check()] == [str(path)]
+    assert [one.text async for one in FileSink(path).check()] == [str(path)]
     assert _lines(path) == before
     with pytest.raises(Unreachable, match="no space left"):
         await anext(aiter(FileSink(full_disk.path / "audit.jsonl").check()))

@@ -215,7 +215,7 @@ async def test_check_says_whether_a_receiver_is_there_and_sends_nothing(tmp_path
         assert received(listener) == []
     assert found.cure == ""
     (found,) = [one async for one in SyslogSink("udp://127.0.0.1:9").check()]
-    assert "UDP does not show" in found.says
+    assert "UDP does not show" in found.text
 
 
 async def test_a_name_that_leads_to_a_metadata_service_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:

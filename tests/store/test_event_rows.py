@@ -24,9 +24,9 @@ from deploybot.domain import (
     Place,
     Published,
     Push,
+    PushedCommit,
     Synced,
     Tagged,
-    ToldCommit,
 )
 from deploybot.errors import StoreError
 from deploybot.ports import EventPart, Notification, Tables
@@ -40,7 +40,7 @@ from tests.store.examples import CONSOLE, NOW
 SHA = "0123456789abcdef0123456789abcdef01234567"
 BY = Author("Ana \ud800 <b>", Identity("github", "583231"))
 EVENTS: tuple[Event, ...] = (
-    Push(sender="github", by=BY, branch="main", after=SHA, commits=(ToldCommit(SHA, "Ana", "x"),), paths=("a",)),
+    Push(sender="github", by=BY, branch="main", after=SHA, commits=(PushedCommit(SHA, "Ana", "x"),), paths=("a",)),
     Tagged(sender="github", tag="v1", commit=SHA),
     Published(sender="github", tag="v1", early=True),
     Change(sender="gitlab", number=1, title="x", what="opened", branch="a", into="b"),

@@ -53,9 +53,9 @@ async def test_a_chat_remembers_every_state() -> None:
     await chat.edit(PLACE, message, Card(title="two"))
     later = await chat.send(PLACE, Card(title="later"))
     await chat.edit(PLACE, later, Card(title="three"))
-    assert [card.title for card in chat.said(PLACE)] == ["two", "three"]
+    assert [card.title for card in chat.shown(PLACE)] == ["two", "three"]
     assert [card.title for card in chat.messages[0].states] == ["one", "two"]
-    assert chat.said(Place("console", "other")) == []
+    assert chat.shown(Place("console", "other")) == []
 
 
 async def test_a_chat_fails_when_told_and_edits_only_what_is_there() -> None:

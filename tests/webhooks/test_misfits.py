@@ -79,7 +79,7 @@ async def test_a_body_that_is_too_large_is_logged_counted_and_reported_once(
     (notice,) = {*notices}
     assert notice.title == "A webhook to /hooks/shop/github was refused: its body has 200 kB, and `max_body` is 100 kB."
     assert "max_body" in notice.hint
-    assert "cannot say whether its sender is authentic" in notice.text
+    assert "do not know whether its sender is authentic" in notice.text
     lines = [one.message for one in caplog.records if "413" in one.message]
     assert len(lines) == 6
     assert "200 kB from 127.0.0.1" in lines[0]

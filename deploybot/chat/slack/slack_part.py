@@ -31,7 +31,7 @@ class SlackPart:
             closed=tools.closed,
         )
 
-    def says(self, settings: Settings) -> str:
+    def summary(self, settings: Settings) -> str:
         """Return the mode."""
         return "Socket Mode" if settings.needs(SlackSettings).app_token else "HTTP"
 

@@ -27,7 +27,7 @@ class TelegramPart:
             closed=tools.closed,
         )
 
-    def says(self, settings: Settings) -> str:
+    def summary(self, settings: Settings) -> str:
         """Return the way by which updates come."""
         return "webhook" if settings.needs(Telegram).webhook_secret else "long polling"
 

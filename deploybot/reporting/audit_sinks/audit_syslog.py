@@ -79,8 +79,8 @@ class SyslogSink:
                 (await self._open()).close()
         except OSError as error:
             raise self._unreachable(error) from error
-        says = f"{self._address} can be sent to; UDP does not show whether anything listens"
-        yield ChatFinding("receiver", says if self._kind == "udp" else f"{self._address} takes connections")
+        text = f"{self._address} can be sent to; UDP does not show whether anything listens"
+        yield ChatFinding("receiver", text if self._kind == "udp" else f"{self._address} takes connections")
 
     async def close(self) -> None:
         """Close the connection."""
@@ -166,8 +166,8 @@ def _unacknowledged(line: socket.socket) -> int:
 def _has_ended(line: socket.socket) -> bool:
     """Return whether the other side has closed the connection. Data that it sent is discarded."""
     try:
-        while said := line.recv(1 << 12):
-            del said
+        while answer := line.recv(1 << 12):
+            del answer
     except BlockingIOError:
         return False
     except OSError:

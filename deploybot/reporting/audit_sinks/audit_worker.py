@@ -148,7 +148,7 @@ class AuditExporter(Courier[AuditBatch]):
             self._mask(str(error)), getattr(error, "hint", ""), item.head - first + 1
         )
 
-    def _tell_failure(self, item: AuditBatch, wait: float, error: Exception) -> None:
+    def _report_failure(self, item: AuditBatch, wait: float, error: Exception) -> None:
         """Log a failure: the first in a row as a warning, later ones as info."""
         level = logging.INFO if item.attempts else logging.WARNING
         log.log(level, "%s waits %.0f s: %s", self._where(item), wait, str(error) or "no answer in time")

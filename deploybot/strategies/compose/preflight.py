@@ -90,8 +90,8 @@ def unresolved(answers: ConfigAnswers, facts: PathFacts) -> tuple[ComposeProblem
         if (fact := facts.of(path)) and fact.kind in _GONE
     ]
     words = own_words(answers.release.errors)
-    told = ComposeProblem(f"Compose cannot read the release's files: {words}", "Fix that in the repository.")
-    return (told, *missing)
+    problem = ComposeProblem(f"Compose cannot read the release's files: {words}", "Fix that in the repository.")
+    return (problem, *missing)
 
 
 def _missing_file(what: str, path: str, facts: PathFacts) -> ComposeProblem:

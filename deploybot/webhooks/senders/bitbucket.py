@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import ClassVar
 
-from deploybot.domain import OWN, Author, Build, BuildState, Change, Event, Identity, Push, Tagged, ToldCommit
+from deploybot.domain import OWN, Author, Build, BuildState, Change, Event, Identity, Push, PushedCommit, Tagged
 from deploybot.webhooks.body_reading import MESSAGE, Tree
 from deploybot.webhooks.delivery_signatures import BodyMac, Proof
 from deploybot.webhooks.forge_events import COMMITS, Done, repository
@@ -91,7 +91,7 @@ def _push(tree: Tree, change: Tree, branch: str) -> Push:
         branch=branch,
         before=change.commit("old", "target", "hash"),
         after=change.commit("new", "target", "hash"),
-        commits=tuple(_told(commit) for commit in change.each("commits", most=COMMITS)),
+        commits=tuple(_commit(commit) for commit in change.each("commits", most=COMMITS)),
         total=change.count("commits"),
         more=change.flag("truncated"),
         compare=change.page("links", "html", "href"),
@@ -99,9 +99,9 @@ def _push(tree: Tree, change: Tree, branch: str) -> Push:
     )
 
 
-def _told(commit: Tree) -> ToldCommit:
+def _commit(commit: Tree) -> PushedCommit:
     raw = commit.text("author", "raw").partition(" <")[0]
-    return ToldCommit(
+    return PushedCommit(
         sha=commit.commit("hash"),
         author=commit.text("author", "user", "display_name") or raw,
         message=commit.lines("message", cut=MESSAGE),

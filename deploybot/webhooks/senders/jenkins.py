@@ -30,7 +30,7 @@ With the Notification plugin: the job, Configure, Job Notifications, Add Endpoin
 Format: JSON. Protocol: HTTP. Event: All Events. URL: {url}?token=SECRET
 SECRET is the secret of bot.toml (letters and digits).
 Or in a Jenkinsfile, where the secret is a credential of the kind Secret text with the id deploybot:
-def tell(String phase) {{
+def notify(String phase) {{
   writeFile file: '.deploybot.json', text: groovy.json.JsonOutput.toJson([
     job: env.JOB_NAME, number: env.BUILD_NUMBER, phase: phase, status: currentBuild.currentResult,
     url: env.BUILD_URL, commit: env.GIT_COMMIT, branch: env.GIT_BRANCH, git: env.GIT_URL,
@@ -39,7 +39,7 @@ def tell(String phase) {{
     sh 'curl -fsS {url} -H "Authorization: Bearer $SECRET" -H "Content-Type: application/json" -d @.deploybot.json'
   }}
 }}
-Then tell('STARTED') in the first stage, and post {{ always {{ script {{ tell('COMPLETED') }} }} }}."""
+Then notify('STARTED') in the first stage, and post {{ always {{ script {{ notify('COMPLETED') }} }} }}."""
 
 
 class _JenkinsProof:

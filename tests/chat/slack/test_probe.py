@@ -46,7 +46,7 @@ async def findings(
 
 async def test_where_all_is_well(double: SlackDouble) -> None:
     found = await findings(double)
-    assert {name: (one.says, one.cure) for name, one in found.items()} == {
+    assert {name: (one.text, one.cure) for name, one in found.items()} == {
         "bot token": ("deploybot in acme", ""),
         "scopes": ("all granted", ""),
         "Socket Mode": ("on; a test connection worked", ""),
@@ -57,7 +57,7 @@ async def test_where_all_is_well(double: SlackDouble) -> None:
 
 async def test_http_mode(double: SlackDouble) -> None:
     found = (await findings(double, http=True))["HTTP mode"]
-    assert ("https://bot.example.com/slack/events" in found.says, found.cure) == (True, "")
+    assert ("https://bot.example.com/slack/events" in found.text, found.cure) == (True, "")
     found = (await findings(double, http=True, secret="xapp-wrong"))["HTTP mode"]
     assert "Basic Information" in found.cure
 
@@ -73,10 +73,10 @@ async def test_http_mode(double: SlackDouble) -> None:
 )
 async def test_a_token_of_the_wrong_kind(double: SlackDouble, token: str, says: str) -> None:
     found = await findings(double, bot_token=token)
-    assert says in found["bot token"].says
+    assert says in found["bot token"].text
     assert "xoxb-" in found["bot token"].cure
     assert "scopes" not in found
-    assert not token or token not in "".join(one.says + one.cure for one in found.values())
+    assert not token or token not in "".join(one.text + one.cure for one in found.values())
 
 
 Break = Callable[[SlackDouble], None]
@@ -122,7 +122,7 @@ async def test_what_is_missing_has_a_cure(double: SlackDouble, what: str) -> Non
     spoil, name, says, cure = BROKEN[what]
     spoil(double)
     found = (await findings(double))[name]
-    assert says in found.says
+    assert says in found.text
     assert cure in found.cure
 
 

@@ -52,8 +52,8 @@ async def test_all_is_well(double: TelegramDouble, tmp_path: Path) -> None:
     found = await tried(double, tmp_path)
     assert [one.cure for one in found.values()] == [""] * 4
     assert list(found) == ["token", "privacy mode", "long polling", f"channel telegram:{GROUP}"]
-    assert found["token"].says == "@thebot"
-    assert found[f"channel telegram:{GROUP}"].says == f"the bot may write in “group {GROUP}”"
+    assert found["token"].text == "@thebot"
+    assert found[f"channel telegram:{GROUP}"].text == f"the bot may write in “group {GROUP}”"
     assert [post.text for post in double.scene.posts] == []
 
 
@@ -62,7 +62,7 @@ async def test_all_is_well(double: TelegramDouble, tmp_path: Path) -> None:
 )
 async def test_privacy_mode_is_explained(double: TelegramDouble, tmp_path: Path, privacy: bool, says: str) -> None:
     double.privacy = privacy
-    assert (await tried(double, tmp_path))["privacy mode"].says.startswith(says)
+    assert (await tried(double, tmp_path))["privacy mode"].text.startswith(says)
 
 
 @pytest.mark.parametrize(("token", "says"), [("1:no", "does not look like"), (f"123456789:{'A' * 35}", "rejected it")])
@@ -71,7 +71,7 @@ async def test_a_wrong_token_ends_it(double: TelegramDouble, tmp_path: Path, tok
     telegram.token.fill(token)
     found = await findings(config(telegram, tmp_path))
     assert list(found) == ["token"]
-    assert says in found["token"].says
+    assert says in found["token"].text
     assert "@BotFather" in found["token"].cure
     assert token not in str(found)
 
@@ -79,7 +79,7 @@ async def test_a_wrong_token_ends_it(double: TelegramDouble, tmp_path: Path, tok
 async def test_a_telegram_that_is_away_is_told(double: TelegramDouble, tmp_path: Path) -> None:
     await double.close()
     (found,) = (await tried(double, tmp_path)).values()
-    assert "cannot be reached" in found.says
+    assert "cannot be reached" in found.text
     assert "firewall" in found.cure
     assert double.token not in str(found)
 
@@ -119,7 +119,7 @@ async def test_what_is_wrong_with_a_group_is_told_with_its_cure(
 ) -> None:
     wrong(double)
     found = (await tried(double, tmp_path))[f"channel telegram:{GROUP}"]
-    assert says in found.says
+    assert says in found.text
     assert cure in found.cure
 
 
@@ -133,20 +133,20 @@ async def test_a_topic_that_is_not_there_is_told(double: TelegramDouble, tmp_pat
     double.group(GROUP).forum = True
     double.group(GROUP).topics = {7}
     assert (await tried(double, tmp_path, topic=7))[f"channel telegram:{GROUP}/7"].cure == ""
-    assert "topic not found" in (await tried(double, tmp_path, topic=8))[f"channel telegram:{GROUP}/8"].says
+    assert "topic not found" in (await tried(double, tmp_path, topic=8))[f"channel telegram:{GROUP}/8"].text
 
 
 async def test_a_webhook_that_stands_in_the_way_of_polls_is_told(double: TelegramDouble, tmp_path: Path) -> None:
     double.inbox.deliver(Webhook("http://127.0.0.1:9/other"))
     found = (await tried(double, tmp_path))["long polling"]
-    assert "a webhook is set" in found.says
+    assert "a webhook is set" in found.text
     assert "/newbot" in found.cure
 
 
 async def test_two_pollers_are_found(tmp_path: Path) -> None:
     async with open_town(started=False) as town, rival(town):
         found = await findings(config(settings_of(town.double), tmp_path), listen=2)
-    assert "another program polls" in found["long polling"].says
+    assert "another program polls" in found["long polling"].text
 
 
 async def test_a_bot_that_runs_is_not_disturbed(double: TelegramDouble, tmp_path: Path) -> None:
@@ -154,23 +154,23 @@ async def test_a_bot_that_runs_is_not_disturbed(double: TelegramDouble, tmp_path
     with socket.socket(socket.AF_UNIX) as console:
         console.bind(f"{tmp_path}/console.sock")
         console.listen()
-        assert "the bot is running here" in (await tried(double, tmp_path))["long polling"].says
+        assert "the bot is running here" in (await tried(double, tmp_path))["long polling"].text
     assert double.inbox.polls == 0
 
 
 async def test_what_waits_for_the_bot_is_left_to_it(double: TelegramDouble, tmp_path: Path) -> None:
     await double.say("1000", GROUP, "/status")
-    assert "leaves them there" in (await tried(double, tmp_path))["long polling"].says
+    assert "leaves them there" in (await tried(double, tmp_path))["long polling"].text
     assert double.inbox.pending == 1
 
 
 async def test_webhooks_are_looked_at(double: TelegramDouble, tmp_path: Path) -> None:
-    assert (await tried(double, tmp_path, hook=HOOK_SECRET))["webhook"].says == f"{URL}{PATH}, set when the bot starts"
+    assert (await tried(double, tmp_path, hook=HOOK_SECRET))["webhook"].text == f"{URL}{PATH}, set when the bot starts"
     double.inbox.deliver(Webhook("http://127.0.0.1:9/other"))
-    assert "a different webhook is set" in (await tried(double, tmp_path, hook=HOOK_SECRET))["webhook"].says
+    assert "a different webhook is set" in (await tried(double, tmp_path, hook=HOOK_SECRET))["webhook"].text
     double.inbox.webhook.url = f"{URL}{PATH}"
     double.inbox.webhook.error = "Connection refused"
-    assert "last delivery failed" in (await tried(double, tmp_path, hook=HOOK_SECRET))["webhook"].says
+    assert "last delivery failed" in (await tried(double, tmp_path, hook=HOOK_SECRET))["webhook"].text
 
 
 def test_chats_of_bot_toml_are_tried_by_name(tmp_path: Path) -> None:

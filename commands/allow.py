@@ -44,7 +44,8 @@ async def allow(
 
     Each role includes the ones before it. Without `on`, the role applies everywhere. A new role replaces the person's
     earlier role for the same target. With `for`, the role expires after that time, and a role without an end stays
-    beside it. A role does not count for requests made before it. The app's channel and the other admins are notified.
+    valid beside it. A role does not count for requests made before it. The app's channel and the other admins are
+    notified.
 
     Write a new person as `platform:id:name`; `whoami` shows it to them. Without a role, `platform:id:name` adds an
     account to a person, such as the forge account that their pushes and builds come from. Their roles stay the same.
@@ -53,7 +54,7 @@ async def allow(
     person = await ctx.people.allow(ctx, who, role, *where, seconds=duration)
     if isinstance(person, GrantChange):
         return Card(
-            title=f"A second admin has to confirm {person.name} within a day.",
+            title=f"A second admin must confirm {person.name} within a day.",
             hint=f"They type: confirm {person.name}",
             tone=Tone.WARN,
         )

@@ -15,7 +15,7 @@ async def approve(ctx: Context, number: Deployment, code: Code = Code("")) -> Ca
     """Approve somebody else's request.
 
     The card shows exactly what would be deployed, and your approval covers only that. If the branch, bot.toml or what
-    runs has changed since, the request is void and must be made again. Where bot.toml requires a one-time code, add
+    runs changes before the start, the request is void and must be made again. If bot.toml requires a one-time code, add
     it with `code`. `totp` sets up your phone for codes.
     """
     return await ctx.deployments.approve(ctx, number.number, code)

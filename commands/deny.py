@@ -19,9 +19,9 @@ async def deny(
 ) -> Card:
     """Take a person's roles away.
 
-    Without `on` all roles go; with `on`, those for that app or environment. It takes effect at once, also for their
-    requests that have not started. Without `on` they also lose their chat accounts: they become unknown users, cannot
-    link, and need an account from an admin to come back. The app's channel and the other admins are notified.
+    With `on`, the person loses the roles for that app or environment. Without it, they lose all roles and their chat
+    accounts. They are then an unknown user and cannot link; only an admin can give them an account again. It takes
+    effect at once, also for their requests that have not started. The app's channel and the other admins are notified.
     """
     taken = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
     gone, name, where = taken.grants, taken.person.name, place_name(app.name if app else "*", env.name if env else None)

@@ -36,20 +36,21 @@ async def deploy(
 ) -> Card:
     """Deploy a release to an app's servers.
 
-    The bot checks its health, and restores what ran before if the release does not become healthy.
+    The bot checks its health. If the release does not become healthy, the bot restores what ran before.
 
-    The ref is a branch, a tag, a commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed. The default
-    is the newest commit of the app's branch. Images from bot.toml are pinned again to what their tags mean now. The ref
-    can also be an image digest, `sha256:…`, or a tag that only an image has. It then changes only that image.
+    The ref is a branch, a tag, a commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed. The
+    default is the newest commit of the app's branch. Images from bot.toml are pinned again to the current images of
+    their tags. The ref can also be an image digest, `sha256:…`, or a tag that only an image has. It then changes only
+    that image.
 
     `--dry-run` shows the plan and changes nothing that runs. `--remove-orphans` removes containers of the Compose
     project that are in no Compose file. Without it, containers that deploybot did not create stay. With `--at`, the
-    deployment starts at that time of day in the bot's time zone. The ref is resolved now, and everything else is
-    checked again then.
+    deployment starts at that time of day in the bot's time zone. The ref is resolved now. Everything else is checked
+    again at that time.
 
-    With `--break-glass` and a reason, an admin deploys at once, past approvals, locks and `after`. Admins who are
-    enrolled for one-time codes add `code 123456`. All other admins are notified. It does not bypass `refs`, `signed`
-    or roles.
+    With `--break-glass` and a reason, an admin deploys at once and bypasses approvals, locks and `after`. Admins who
+    are enrolled for one-time codes add `code 123456`. All other admins are notified. It does not bypass `refs`,
+    `signed` or roles.
     """
     names = [server.name for server in servers]
     return await ctx.deployments.request(

@@ -14,7 +14,7 @@ from deploybot import App, Card, Changes, Context, Environment, Line, Release, T
     examples=("diff shop@v1.4 production", "diff shop", "diff shop@:previous production"),
 )
 async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
-    """Show what a deployment would change: commits, authors, images, and what needs a second look.
+    """Show what a deployment would change: commits, authors, images, and warnings.
 
     It compares what runs in the environment with the ref. The default is the newest commit of the app's branch, as for
     `deploy`.

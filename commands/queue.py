@@ -9,6 +9,6 @@ from deploybot import Card, Context, command
 async def queue(ctx: Context) -> Card:
     """Show what waits for approval or for its turn, and what runs.
 
-    If you may approve a request, its buttons are there.
+    If you may approve a request, it has buttons.
     """
     return await ctx.deployments.unfinished(ctx, await ctx.people.visible(ctx))

@@ -217,7 +217,7 @@ class Courier(abc.ABC, Generic[T]):
     def _report_store(self, done: str, error: StoreError) -> None:
         """Log that the database is in the way. Warn only once, since the database logs its own recovery."""
         level = logging.DEBUG if self._store_reported else logging.WARNING
-        log.log(level, "%s cannot be %s, and waits for the database: %s", self._name, done, error)
+        log.log(level, "%s cannot be %s, and will retry when the database works: %s", self._name, done, error)
         self._store_reported = True
 
     async def _try(self, lane: DeliveryLane, item: T) -> Result:
@@ -230,10 +230,10 @@ class Courier(abc.ABC, Generic[T]):
             # StoreError: if the bot could not write to its own database, the message is still worth a retry.
             result = self._later(lane, item, error)
         except DeploybotError as error:
-            log.warning("%s refused what it was sent for good: %s", self._where(item), error)
+            log.warning("%s refused a message permanently: %s", self._where(item), error)
             result = Result(error=str(error), given_up=True, closed=isinstance(error, ChannelClosed))
         except Exception as error:
-            log.exception("sending to %s broke", self._where(item))
+            log.exception("sending to %s failed because of a bug", self._where(item))
             attempts = item.attempts + 1
             result = Result(error=repr(error), wait=self._retry.after(attempts), given_up=attempts >= _BROKEN_TRIES)
         else:

@@ -100,7 +100,7 @@ class ConnectionGate:
         now = asyncio.get_running_loop().time()
         if now < self._quiet_until:
             return
-        log.info("%d HTTP requests ended before their body had come, the last from %s", self._cut_off, remote)
+        log.info("%d HTTP requests ended before their body was complete, the last from %s", self._cut_off, remote)
         self._cut_off, self._quiet_until = 0, now + _TELL_EVERY
 
     def _drop(self, connection: web.RequestHandler) -> None:
@@ -161,7 +161,7 @@ class HttpConnection(web.RequestHandler):
         """Answer an error outside of handlers. Bytes that are not HTTP are not worth a traceback."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return super().handle_error(request, status, exc, message)
-        log.debug("%s sent no HTTP: %s", request.remote, message)
+        log.debug("%s did not send HTTP: %s", request.remote, message)
         answer = web.Response(status=status, text=f"{status}: {HTTPStatus(status).phrase}\n")
         # aiohttp's response hooks do not see this answer, so set the header here.
         answer.headers[hdrs.SERVER] = "deploybot"
@@ -204,14 +204,16 @@ async def take_body(gate: ConnectionGate, request: web.Request) -> None:
 def check_head(gate: ConnectionGate, request: web.Request) -> None:
     """Refuse a body by its head: 415 if it is encoded, 413 if it claims to be too large."""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
-        raise _closing(web.HTTPUnsupportedMediaType(text="Content-Encoding is not taken: send the body as it is.\n"))
+        raise _closing(
+            web.HTTPUnsupportedMediaType(text="Content-Encoding is not supported: send the body uncompressed.\n")
+        )
     if (request.content_length or 0) > gate.max_body:
         raise too_large(gate.max_body)
 
 
 def too_large(most: int) -> web.HTTPException:
     """Return a 413 error that names the limit in bytes."""
-    error = web.HTTPRequestEntityTooLarge(most, text=f"A body may have {most} bytes here (max_body in bot.toml).\n")
+    error = web.HTTPRequestEntityTooLarge(most, text=f"The limit for a body is {most} bytes (max_body in bot.toml).\n")
     return _closing(error)
 
 

@@ -101,7 +101,7 @@ class WebServer:
         except OSError as error:
             raise UserError(
                 f"The HTTP server cannot listen on {self._listen}: {system_words(error)}.",
-                hint="Change `listen` in [http] of bot.toml, or stop what has the port.",
+                hint="Change `listen` in [http] of bot.toml, or stop the program that uses the port.",
             ) from None
         log.info("HTTP on %s", self._listen)
 

@@ -130,7 +130,7 @@ class Metrics:
         )
         self.audit_batches = Counter(
             "deploybot_audit_batches_total",
-            "Attempts to take rows of the audit to a receiver (file, syslog or call): sent, retried.",
+            "Attempts to send rows of the audit to a receiver (file, syslog or call): sent, retried.",
             ("sink", "result"),
         )
         self.ssh_connections = Counter(

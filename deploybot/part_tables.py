@@ -96,7 +96,7 @@ STRATEGY_TABLE: Final[Mapping[str, StrategyEntry]] = {
         "a static site or a binary: release folders and a link",
         example=(
             '# build = "npm ci && npm run build"    # runs on the server in the new release',
-            '# output = "dist"                      # what the build leaves',
+            '# output = "dist"                      # the folder that the build creates',
             '# restart = "sudo systemctl reload x"  # after the switch',
             '# health = { http = "http://127.0.0.1:8080/" }   # as seen from the server',
             '# logs = { journald = "x.service" }',

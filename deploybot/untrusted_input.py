@@ -35,7 +35,7 @@ class Unreadable(ValueError):
 def json_of(data: bytes) -> object:
     """Parse a JSON text (RFC 8259). Refuse NaN, infinite numbers and texts with too many values."""
     if sum(map(data.count, _SIGNS)) > MOST_VALUES:
-        raise Unreadable(f"its JSON holds more than {MOST_VALUES:,} values")
+        raise Unreadable(f"its JSON has more than {MOST_VALUES:,} values")
     try:
         return json.loads(data, parse_constant=_no_number)
     except RecursionError:

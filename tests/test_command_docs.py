@@ -19,7 +19,7 @@ DOCS = PAGE.parent
 ROLES = (DOCS / "roles.md").read_text()
 OWN = (DOCS / "own-commands.md").read_text()
 COMMANDS = load()
-EXCEPTIONS = {"`cancel log-3`": Action.VIEW, "end somebody else's lock": Action.ADMIN}
+EXCEPTIONS = {"`cancel log-3`": Action.VIEW, "remove other people's locks": Action.ADMIN}
 
 
 def test_the_page_of_commands_is_up_to_date() -> None:
@@ -73,7 +73,7 @@ async def test_the_example_is_as_guarded_as_any(promote: Command) -> None:
         card = await world.say("promote shpo to production")
         assert card.title == "There is no app `shpo`, did you mean `shop`?"
         card = await world.say("promote blog to live")
-        assert (card.title, card.hint) == ("Nothing runs in blog/staging.", "Begin with `deploy blog to staging`.")
+        assert (card.title, card.hint) == ("Nothing runs in blog/staging.", "Start with `deploy blog to staging`.")
         assert world.deployments.asked == []
 
 

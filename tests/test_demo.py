@@ -82,7 +82,7 @@ def test_every_outcome_is_right(played: tuple[Path, subprocess.CompletedProcess[
     assert done.stderr == ""
     assert "WRONG" not in done.stdout
     assert re.search(r"# All 1\d\d outcomes were right, in ", done.stdout)
-    assert done.stdout.endswith("Everything is put away.\n")
+    assert done.stdout.endswith("Everything is deleted.\n")
 
 
 def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -161,7 +161,7 @@ def test_stopped_half_way_it_puts_everything_away(tmp_path: Path) -> None:
     with begun(tmp_path) as process:
         told = pressed_until_it_ends(process, signal.SIGINT)
     assert process.returncode == 130
-    assert told.endswith("Everything is put away.\n")
+    assert told.endswith("Everything is deleted.\n")
     assert "Traceback" not in told
     assert list(tmp_path.iterdir()) == []
     assert living(tmp_path) == []
@@ -177,7 +177,7 @@ def test_one_wrong_outcome_fails_it(tmp_path: Path) -> None:
     assert "no answer (" in wrong[-1]
     assert f"# {len(wrong)} of " in told
     assert told.count("# The last words of a bot that ran:") == 4
-    assert told.endswith("Everything is put away.\n")
+    assert told.endswith("Everything is deleted.\n")
 
 
 def test_killed_it_leaves_files_and_no_process(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_at_a_terminal_it_leaves_one_at_the_prompt(tmp_path: Path) -> None:
     assert len(living(tmp_path)) > 3
     demo.send("\x03")
     demo.sendline("exit")
-    demo.expect_exact("Everything is put away.")
+    demo.expect_exact("Everything is deleted.")
     demo.expect(pexpect.EOF)
     demo.close()
     assert demo.exitstatus == 0
@@ -371,7 +371,7 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     # By itself, for it leaves its process deaf to Ctrl-C.
     done = subprocess.run((*DEMO, "--dir", str(tmp_path)), capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{tmp_path} is there already." in done.stderr
+    assert f"{tmp_path} already exists." in done.stderr
     assert (tmp_path / "mine").read_text() == "x"
     assert main(["--nonsense"]) == 2
     with folder_of(None, keep=False) as folder:

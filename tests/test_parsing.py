@@ -471,16 +471,16 @@ async def unknown(ctx: Context, word: Nowhere) -> Card | None: ...  # type: igno
         ("go <app>", none, "the usage has <app>, but the function has no parameter `app`"),
         ("go", app, "the function has a parameter `app`, but the usage has no <app>"),
         ("go <app> <app>", app, "the usage has <app> more than once"),
-        ("go [<app>]", app, "<app> may be left out: give the parameter `app` a default, such as None"),
-        ("go [<app>]", app_or_none, "the parameter `app` takes None: give it that as its default"),
-        ("go [<env>]", env_alone, "<env> is looked up in the app, so that has to come before it"),
+        ("go [<app>]", app, "<app> is optional: give the parameter `app` a default, such as None"),
+        ("go [<app>]", app_or_none, "the parameter `app` accepts None: make that its default"),
+        ("go [<env>]", env_alone, "<env> is looked up in the app, so that must come before it"),
         ("go <app> <other>", two_apps, "a command is about one app: use that type once"),
         (
             "go <app> <number>",
             subject,
             "a deployment, a followed log or a change of grants has its app already: leave the app out",
         ),
-        ("go <number>", floating, "the parameter `number` has a type that no word can be read as; known are App, "),
+        ("go <number>", floating, "the parameter `number` has a type that is not supported; supported are App, "),
         ("go", flag, "the parameter `fast` is a bool, but the usage has no [fast] or [--fast]"),
         (
             "go [--fast] [--slow]",
@@ -488,13 +488,13 @@ async def unknown(ctx: Context, word: Nowhere) -> Card | None: ...  # type: igno
             "the usage has [--slow], but the function has no parameter `slow: bool = False`",
         ),
         ("go [--fast]", flag_without_default, "the parameter `fast` should have a default: `fast: bool = False`"),
-        ("go <words>", rest, "the parameter `words` should be a plain one that can be given by its name"),
+        ("go <words>", rest, "the parameter `words` should be a plain one that can be passed by name"),
         ("go <word>", untyped, "the parameter `word` has no type"),
         ("go <app>", no_context, "the first parameter should be `ctx: Context`"),
         ("go", nothing_at_all, "the first parameter should be `ctx: Context`"),
-        ("go <server>", server, "<server> is looked up in the environment, so that has to come before it"),
+        ("go <server>", server, "<server> is looked up in the environment, so that must come before it"),
         ("go <ref>", release, "a release belongs to an app: the usage needs one"),
-        ("go <task> <app>", task, "<task> is looked up in the app, so that has to come before it"),
+        ("go <task> <app>", task, "<task> is looked up in the app, so that must come before it"),
         ("go", plain, "the function should be an `async def`"),
         (
             "go <word>",
@@ -756,7 +756,7 @@ def test_an_environment_that_is_none_needs_a_deployment() -> None:
 
     async def either(ctx: Context, app: App | Deployment, env: Environment) -> Card | None: ...
 
-    with pytest.raises(ValueError, match="takes None: give it that as its default"):
+    with pytest.raises(ValueError, match="accepts None: make that its default"):
         read_command(made("show <app> [<env>]", plain))
     with pytest.raises(ValueError, match=r"write `env: Environment \| None`"):
         read_command(made("show <app> [<env>]", either))

@@ -288,7 +288,7 @@ async def test_requests_that_are_cut_off_are_counted_and_told_in_one_line(
                 while METRICS.http_cut_off.values[()] < before + 50:  # noqa: ASYNC110  a counter tells nobody
                     await asyncio.sleep(0.01)
     assert "Traceback" not in caplog.text
-    assert caplog.text.count("ended before their body had come") == 1
+    assert caplog.text.count("ended before their body was complete") == 1
 
 
 async def test_a_client_that_is_gone_before_its_answer_is_counted_and_not_traced(

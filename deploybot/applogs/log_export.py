@@ -70,7 +70,7 @@ async def _fill(writer: _Writer, blocks: AsyncIterator[bytes]) -> None:
     await flushing
 
 
-_ROOM = "Make room on the bot's disk, or ask for fewer lines."
+_ROOM = "Free space on the bot's disk, or ask for fewer lines."
 
 
 class _Writer:
@@ -141,4 +141,4 @@ def _make_room(folder: Path) -> None:
 
 def _check_room(folder: Path, leave: int) -> None:
     if shutil.disk_usage(folder).free < leave:
-        raise UserError("The bot's disk has no room for a log.", hint=_ROOM)
+        raise UserError("The bot's disk has no space for a log.", hint=_ROOM)

@@ -104,7 +104,7 @@ def export(options: Options) -> None:
 @click.argument("count", type=click.IntRange(1, 100_000), default=20)
 @click.pass_obj
 def tail(options: Options, count: int) -> None:
-    """Print the last rows, 20 or as many as you ask for.
+    """Print the last rows. COUNT is 20 by default.
 
     \b
     Example:

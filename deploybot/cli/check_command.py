@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from deploybot.settings import App, Environment, Server, Settings
 
 
-@click.command(short_help="Try everything in bot.toml.")
-@click.option("--offline", is_flag=True, help="Only read bot.toml; try nothing.")
+@click.command(short_help="Test everything in bot.toml.")
+@click.option("--offline", is_flag=True, help="Only read bot.toml; test nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def check(options: Options, *, offline: bool, as_json: bool) -> None:
@@ -130,7 +130,7 @@ def _of_server(server: Server) -> Iterator[str]:
     if server.jump:
         yield f"through {server.jump}"
     yield "host key pinned" if server.host_key else "no host key pinned"
-    yield f"Docker at {server.docker}" if server.docker else "Docker as found there"
+    yield f"Docker at {server.docker}" if server.docker else "Docker: found automatically"
 
 
 def _of_app(app: App) -> Iterator[str]:

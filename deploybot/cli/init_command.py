@@ -66,7 +66,7 @@ def init(
     offline: bool,
     force: bool,
 ) -> None:
-    """Write a first bot.toml with comments. Missing options are asked for; without a terminal they are required.
+    """Write a first bot.toml with comments. It asks for missing options. Without a terminal, they are required.
 
     If your own `ssh` knows the server's host key, that key is pinned. A Compose app that already runs there is
     recognised.
@@ -226,14 +226,14 @@ def render(answers: InitAnswers) -> str:
         "",
         f"[apps.{answers.app}]",
         f"repo = {_text(answers.repo)}",
-        '# branch = "main"               # what `deploy` without a ref takes; else the repository\'s default',
+        '# branch = "main"               # deployed without a ref; default: the repository\'s',
         *([_REPO_HOST_KEY] if "@" in answers.repo else []),
         f"strategy = {_text(answers.strategy)}",
         f"directory = {_text(answers.directory)}",
         *STRATEGY_TABLE[answers.strategy].example,
         *_shared(answers.project),
-        '# secrets = { DATABASE_URL = { env = "DATABASE_URL" } }   # reach every step\'s environment, masked',
-        '# tasks = { migrate = "./migrate" }                       # what `run APP NAME` may run; nothing else can',
+        '# secrets = { DATABASE_URL = { env = "DATABASE_URL" } }   # in every step\'s environment, masked',
+        '# tasks = { migrate = "./migrate" }                       # the commands of `run APP NAME`',
         "",
         *_compose(answers),
         f"[apps.{answers.app}.environments.production]",

@@ -18,9 +18,9 @@ from deploybot.cli.command_base import Options
 def run(options: Options, *, temporary: bool) -> None:
     """Run the bot until SIGTERM or Ctrl-C.
 
-    Deployments that run then continue on their servers, and the next start resumes them. `deploybot chat` starts a
-    temporary bot if none runs. Its log is temporary.log in the data folder, and it makes way for a bot that is started
-    without --temporary.
+    Running deployments then continue on their servers, and the next start resumes them. If no bot runs,
+    `deploybot chat` starts a temporary one. Its log is temporary.log in the data folder. A bot that is started without
+    --temporary replaces it.
 
     \b
     Example:
@@ -67,7 +67,7 @@ def chat(
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> None:
-    """Set up a server, a repository and two people of your own, and try the bot on them."""
+    """Try the bot with a server, a repository and two people that it sets up for you."""
     from deploybot.demo import main as play
 
     sys.exit(play(arguments))

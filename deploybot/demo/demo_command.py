@@ -26,22 +26,22 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command("demo", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--dir", "folder", type=click.Path(path_type=Path), help="Do it in this new folder.")
-@click.option("--keep", is_flag=True, help="Leave the folder there at the end.")
-@click.option("--play", "by_itself", is_flag=True, help="Play the session, also at a terminal.")
+@click.option("--dir", "folder", type=click.Path(path_type=Path), help="Use this new folder.")
+@click.option("--keep", is_flag=True, help="Keep the folder at the end.")
+@click.option("--play", "by_itself", is_flag=True, help="Play the session, even at a terminal.")
 def _demo(folder: Path | None, *, keep: bool, by_itself: bool) -> int:
-    """Set up a server, a repository and two people of your own, and try the bot on them.
+    """Try the bot with a server, a repository and two people that it sets up for you.
 
-    Everything is real, lives in one folder and is gone at the end. At a terminal you get the prompt, and something
-    to try. Anywhere else a session is played, and each outcome is asked from the application itself: the exit code
-    is 0 if all were right, 1 if not.
+    Everything is real, is in one folder, and is deleted at the end. At a terminal, you get the prompt and some
+    commands to try. Elsewhere, a session is played, and each outcome is checked with the app itself. The exit code
+    is 0 if all were right, and 1 if not.
     """
     if lack := lacks():
         raise click.ClickException(lack)
     alone = by_itself or not (sys.stdin.isatty() and sys.stdout.isatty())
     with _held_back(), folder_of(folder, keep=keep) as where:
         code = _until_stopped(_played(where, sys.stdout) if alone else _visited(where))
-    click.echo(f"Nothing of it runs any more; its files are in {where}." if keep else "Everything is put away.")
+    click.echo(f"Everything is stopped. The files are in {where}." if keep else "Everything is deleted.")
     return code
 
 

@@ -136,7 +136,7 @@ async def _pruned(stage: DemoTranscript) -> None:
 
 
 async def _no_right(stage: DemoTranscript) -> None:
-    stage.title("Ben, who may look")
+    stage.title("Ben, who may view")
     await stage.ask(BEN, "whoami", "You are ben", "viewer")
     await stage.ask(BEN, "status shop production", "v2", "healthy")
     await stage.ask(BEN, "deploy shop@v1 to production", "needs the role deployer", "Who may: ana", code=1)
@@ -144,7 +144,7 @@ async def _no_right(stage: DemoTranscript) -> None:
 
 
 async def _typing_errors(stage: DemoTranscript) -> None:
-    stage.title("Slips of the finger")
+    stage.title("Typing errors")
     await stage.ask(ANA, "deploy shpo@v2 to production", "did you mean `shop`?", code=1)
     await stage.ask(ANA, "deploy shop@v22 to production", "There is no ref `v22`", "Nearest: v2", code=1)
     await stage.ask(ANA, "dpeloy shop@v2", "did you mean `deploy`?", code=1)
@@ -167,10 +167,10 @@ async def _killed(stage: DemoTranscript) -> tuple[DemoAnswer, asyncio.Task[None]
 
 
 async def _taken_up(stage: DemoTranscript, answer: DemoAnswer, typing: asyncio.Task[None]) -> None:
-    stage.explain("`deploybot run` again: the new bot finds what the old one began, and what became of it.")
+    stage.explain("`deploybot run` again: the new bot resumes what the old one started.")
     await typing
     end = "done" if "· succeeded" in answer.text else "not done"
-    stage.compare("ana's command, over the bot's death", f"{end}, exit code {answer.code}", "done, exit code 0")
+    stage.compare("ana's command, which outlived the bot", f"{end}, exit code {answer.code}", "done, exit code 0")
     await stage.serves("production", "v4")
     begun = stage.town.builds("production").count("v4 begins")
     twice = len(_made(stage)) - len(set(_made(stage)))
@@ -186,7 +186,9 @@ async def _kill(stage: DemoTranscript) -> None:
     os.kill(process, signal.SIGKILL)
     await stage.until("the end of the bot", lambda: not Path(f"/proc/{process}").exists(), _DEAD_WITHIN)
     await stage.until("another page", lambda: len(_made(stage)) > before, _PAGE_WITHIN)
-    stage.explain(f"The bot died at page {before} of the build. That goes on without it: page {len(_made(stage))}.")
+    stage.explain(
+        f"The bot died at page {before} of the build. The build continued without it: page {len(_made(stage))}."
+    )
 
 
 def _made(stage: DemoTranscript) -> list[str]:
@@ -255,7 +257,7 @@ async def _request(stage: DemoTranscript, line: str) -> AsyncIterator[DemoAnswer
 
 
 async def _record(stage: DemoTranscript) -> None:
-    stage.title("What is left on record")
+    stage.title("The record")
     await stage.ask(ANA, "history shop", "v2 → v3", "failed, rolled back to v2", "v2 → v4", "succeeded")
     await stage.shell("audit", "tail", "24", holds=("ana  denied", "cem  approve", "deploy succeeded"))
     await stage.shell("audit", "verify", holds=("The audit is intact",))

@@ -166,9 +166,9 @@ class DemoSetup:
 def lacks() -> str:
     """Return why the demo cannot run on this machine, with the fix, or an empty string if it can."""
     if not sys.platform.startswith("linux"):
-        return "The demo's server has to be Linux, and it runs on this machine: try it on one, or in a container."
+        return "The demo needs Linux. Run it on a Linux machine, or in a container."
     missing = [name for name in _NEEDED if shutil.which(name) is None]
-    return f"The demo needs {', '.join(missing)}, which this machine has not: install them." if missing else ""
+    return f"The demo needs {', '.join(missing)}, which this machine does not have. Install them." if missing else ""
 
 
 @contextlib.contextmanager
@@ -181,7 +181,7 @@ def folder_of(wanted: Path | None, *, keep: bool) -> Iterator[Path]:
         try:
             folder.mkdir(mode=0o700, parents=True)
         except FileExistsError:
-            raise UserError(f"{wanted} is there already.", hint="Delete it, or name another folder.") from None
+            raise UserError(f"{wanted} already exists.", hint="Delete it, or choose another folder.") from None
     try:
         yield folder
     finally:

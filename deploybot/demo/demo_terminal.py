@@ -21,14 +21,14 @@ _LEAVE_WITHIN = 20.0
 _TRY = """
 v1 of the shop runs in staging ({staging}) and production ({production}). Try:
 
-  deploy shop@v2 to production      with what it changes, and a look at its health
+  deploy shop@v2 to production      shows what it changes, and checks its health
   deploy shop@v3 to production      a broken release: it is rolled back
   rollback shop from production     or history shop, logs shop follow, status, help
   deploy shop@v4 to production      takes some seconds. Kill the bot meanwhile, in another terminal:
                                       kill -9 $(cat {lock})
-You are ana, the administrator. In another terminal you can be ben, who may only look:
+You are ana, the administrator. In another terminal you can be ben, who may only view:
   {chat} --as ben
-exit ends the demo and puts everything away.
+exit ends the demo and deletes everything.
 """
 
 

@@ -145,7 +145,7 @@ class DemoTranscript:
 
     def compare(self, what: str, got: str, wanted: str) -> None:
         """Show an outcome. If it is not the wanted one, the demo has failed."""
-        if self._note(f"{what}: {got}, and not {wanted}", right=got == wanted):
+        if self._note(f"{what}: {got} instead of {wanted}", right=got == wanted):
             self._write(f"  => {what}: {got}")
 
     async def until(self, what: str, condition: Callable[[], bool], within: float) -> None:
@@ -157,9 +157,9 @@ class DemoTranscript:
             await asyncio.sleep(_PAUSE)
 
     def _compare_answer(self, line: str, answer: DemoAnswer, holds: tuple[str, ...], code: int) -> None:
-        self._note(f"`{line}` ended with {answer.code}, and not {code}", right=answer.code == code)
+        self._note(f"`{line}` ended with {answer.code} instead of {code}", right=answer.code == code)
         for text in holds:
-            self._note(f"the answer to `{line}` does not hold “{text}”", right=text in answer.text)
+            self._note(f"the answer to `{line}` does not contain “{text}”", right=text in answer.text)
 
     def _note(self, trouble: str, *, right: bool) -> bool:
         if right:

@@ -180,7 +180,7 @@ class Queue:
                 work = self._in_turn(number, stop)
             except Exception:
                 mark = secrets.token_hex(2)
-                log.exception("#%s broke, id %s", number, mark)
+                log.exception("#%s failed because of a bug, id %s", number, mark)
                 if broken:
                     self._given_up.add(number)
                     return

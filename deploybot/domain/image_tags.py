@@ -64,7 +64,7 @@ class TagRule:
         match = self.pattern.fullmatch(tag)
         if match is None:
             return f"it does not match `{self.text}`"
-        return "" if self.order == "time" or _numbers(match) else f"`{self.text}` finds no number in it to order it by"
+        return "" if self.order == "time" or _numbers(match) else f"`{self.text}` finds no number in it to sort by"
 
     def fitting(self, tags: Iterable[str]) -> tuple[str, ...]:
         """Return the tags that count."""

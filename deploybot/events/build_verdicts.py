@@ -226,7 +226,7 @@ def stands(found: Sequence[Build]) -> BuildVerdict:
     if any(one.state is BuildState.PASSED for one in found):
         return GREEN
     names = f" ({_listed(found)})" if found else ""
-    return BuildVerdict(Light.WAITS, f"No build of it is known to have passed{names}")
+    return BuildVerdict(Light.WAITS, f"No build has been reported as passed{names}")
 
 
 def judge_named(checks: Sequence[Check], builds: Sequence[Build], ref: str) -> BuildVerdict:
@@ -234,11 +234,11 @@ def judge_named(checks: Sequence[Check], builds: Sequence[Build], ref: str) -> B
     found = {check: _named(check, builds, ref) for check in checks}
     every = [one for runs in found.values() for one in runs]
     if bad := [one for one in every if one.state in {*_BAD, BuildState.SKIPPED}]:
-        return BuildVerdict(Light.RED, f"What is asked for is not green: {_listed(bad)}")
+        return BuildVerdict(Light.RED, f"Required builds are not green: {_listed(bad)}")
     if missing := [check for check, runs in found.items() if not runs]:
         return BuildVerdict(Light.WAITS, " ".join(_unknown(check, builds) for check in missing), unreported=True)
     if busy := [one for one in every if not one.state.ended]:
-        return BuildVerdict(Light.WAITS, f"What is asked for has not ended: {_listed(busy)}")
+        return BuildVerdict(Light.WAITS, f"Required builds have not ended: {_listed(busy)}")
     return GREEN
 
 
@@ -252,11 +252,12 @@ def _unknown(check: Check, builds: Sequence[Build]) -> str:
     """Explain that no build counts for a check, and what to do if another sender reported that name."""
     senders = {one.sender for one in builds if check.name in {one.name, one.path}}
     if check.sender in senders:
-        return f"What is known of {check} may be for a fork, and does not count."
+        return f"The only reports of {check} may be for a fork, so they do not count."
     if senders:
         other = Check(min(senders), check.name)
-        return f'Nothing is known yet of {check}. {other.sender} reports one: write checks = ["{other}"].'
-    return f"Nothing is known yet of {check}."
+        known = f"{other.sender} reports a build of that name"
+        return f'There is no report yet of {check}. {known}: write checks = ["{other}"].'
+    return f"There is no report yet of {check}."
 
 
 def _only_forks(builds: Sequence[Build]) -> str:

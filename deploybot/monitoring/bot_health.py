@@ -89,15 +89,13 @@ class HealthLook:
             async with asyncio.timeout(_LOOK_WITHIN):
                 usage = await asyncio.to_thread(shutil.disk_usage, self._data)
         except TimeoutError:
-            return HealthPart(f"the disk of {self._data} does not answer", "See what the disk of this machine does.")
+            return HealthPart(f"the disk of {self._data} does not answer", "Check this machine's disk.")
         except OSError as error:
-            return HealthPart(
-                f"{self._data} cannot be looked at: {error.strerror}", "See that the data folder is there."
-            )
+            return HealthPart(f"{self._data} cannot be read: {error.strerror}", "Check that the data folder exists.")
         facts = {"free": usage.free, "total": usage.total}
         if usage.free >= self._least_free:
             return HealthPart(facts=facts)
-        return HealthPart(f"only {show_size(usage.free)} free", f"Make room where {self._data} is.", facts)
+        return HealthPart(f"only {show_size(usage.free)} free", f"Free space on the disk of {self._data}.", facts)
 
 
 def _server(sight: Sight | None) -> HealthPart:

@@ -101,9 +101,9 @@ def _of_health(health: BotHealth) -> Iterator[MetricFamily]:
         "deploybot_server_up", "1 if the last connection to a server worked; missing if there was none yet.", up
     )
     up = [((("sink", name),), float(not part.problem)) for name, part in health.audit.items()]
-    yield gauge("deploybot_audit_sink_up", "1 if rows of the audit left by a receiver when it was last tried.", up)
+    yield gauge("deploybot_audit_sink_up", "1 if the last attempt to send rows of the audit to a receiver worked.", up)
     waiting = [((("sink", name),), (part.facts or {}).get("waiting") or 0.0) for name, part in health.audit.items()]
-    yield gauge("deploybot_audit_waiting", "Rows of the audit that wait for a receiver, as last seen.", waiting)
+    yield gauge("deploybot_audit_waiting", "Rows of the audit that wait for a receiver, as last counted.", waiting)
     free = (health.own["disk"].facts or {}).get("free") if "disk" in health.own else None
     yield gauge(
         "deploybot_disk_free_bytes", "Free space on the disk of the data folder.", [] if free is None else [((), free)]

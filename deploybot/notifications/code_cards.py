@@ -27,7 +27,7 @@ def push_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
     behind = bool(push.after) and overtaken(scene, push.branch, push.after, part.arrived_at)
     card = Card(
         title=_push_title(push, who(push.by, scene.persons)),
-        text="! The branch was rewritten: commits that were there are gone." if push.forced and push.after else "",
+        text="! The branch was rewritten: some of its commits are gone." if push.forced and push.after else "",
         lines=_commits(push),
         links=_links(("compare", push.compare), ("repository", push.url if not push.compare else "")),
         buttons=() if behind else code_buttons(scene, push, push.after, branch=push.branch),

@@ -70,7 +70,7 @@ def _parameter(name: str, annotation: object, *, has_default: bool) -> Parameter
         kinds = tuple(part for part in typing.get_args(kinds[0]) if part is not Ellipsis)
     if not kinds or any(kind not in KINDS for kind in kinds):
         known = ", ".join(sorted(getattr(kind, "__name__", str(kind)) for kind in KINDS))
-        raise ValueError(f"the parameter `{name}` has a type that no word can be read as; known are {known} and bool")
+        raise ValueError(f"the parameter `{name}` has a type that is not supported; supported are {known} and bool")
     absent = len(kinds) < len(parts) and not has_default
     if absent and kinds != (Environment,):
         raise _lacks_default(name)
@@ -78,7 +78,7 @@ def _parameter(name: str, annotation: object, *, has_default: bool) -> Parameter
 
 
 def _lacks_default(name: str) -> ValueError:
-    return ValueError(f"the parameter `{name}` takes None: give it that as its default")
+    return ValueError(f"the parameter `{name}` accepts None: make that its default")
 
 
 def _signature(command: Command) -> Iterator[tuple[str, object, bool]]:
@@ -94,7 +94,7 @@ def _signature(command: Command) -> Iterator[tuple[str, object, bool]]:
         raise ValueError("the function should be an `async def`")
     for parameter in every[1:]:
         if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
-            raise ValueError(f"the parameter `{parameter.name}` should be a plain one that can be given by its name")
+            raise ValueError(f"the parameter `{parameter.name}` should be a plain one that can be passed by name")
         if parameter.name not in hints:
             raise ValueError(f"the parameter `{parameter.name}` has no type")
         yield parameter.name, hints[parameter.name], parameter.default is not inspect.Parameter.empty
@@ -110,7 +110,7 @@ def _check_usage(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
             if name not in parameters:
                 raise ValueError(f"the usage has <{name}>, but the function has no parameter `{name}`")
             if name in away and not (parameters[name].optional or parameters[name].found_out):
-                raise ValueError(f"<{name}> may be left out: give the parameter `{name}` a default, such as None")
+                raise ValueError(f"<{name}> is optional: give the parameter `{name}` a default, such as None")
     if twice := next((name for name, count in Counter(used).items() if count > 1), None):
         raise ValueError(f"the usage has <{twice}> more than once")
     if extra := next((name for name in parameters if name not in used), None):
@@ -124,7 +124,7 @@ def _check_kinds(grammar: Grammar, parameters: Mapping[str, Parameter]) -> None:
         for kind in parameters[name].types:
             needed = _LEANS_ON.get(kind) if isinstance(kind, type) or kind is Task else None
             if needed is not None and needed not in before:
-                raise ValueError(f"<{name}> is looked up in the {KINDS[needed].noun}, so that has to come before it")
+                raise ValueError(f"<{name}> is looked up in the {KINDS[needed].noun}, so that must come before it")
             before.append(kind)
     if Release in before and App not in before:
         raise ValueError("a release belongs to an app: the usage needs one")

@@ -100,7 +100,7 @@ def read_usage(usage: str) -> Grammar:
     if match is None:
         raise ValueError(
             f"the usage `{usage}` cannot be read: write words, <parameters>, [optional groups] last, "
-            "one blank between them, and glue parameters by @ or /, as in `deploy <app>[@<ref>] [to <env>]`"
+            "with one space between them; join parameters with @ or /, as in `deploy <app>[@<ref>] [to <env>]`"
         )
     groups = tuple(Group(_parts(group)) for group in _GROUP.findall(match["groups"]))
     grammar = Grammar(match["name"], _parts(match["required"]), groups, wants_reason)
@@ -113,4 +113,4 @@ def _check_words(grammar: Grammar) -> None:
     if twice := next((word for word in words if words.count(word) > 1), None):
         raise ValueError(f"two groups of the usage begin with `{twice}`: it would be ambiguous")
     if "because" in words:
-        raise ValueError("`because` needs no group: every command takes it, and ` because …` at the end demands it")
+        raise ValueError("`because` needs no group: every command accepts it, and ` because …` at the end requires it")

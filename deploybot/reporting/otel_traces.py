@@ -69,7 +69,7 @@ class Traces:
     async def check(self) -> AsyncIterator[ChatFinding]:
         """Check that the collector accepts a call, by sending one without a trace."""
         await self._post(b"")
-        yield ChatFinding("traces", f"{self._url} takes them")
+        yield ChatFinding("traces", f"{self._url} accepts them")
 
     async def _post(self, body: bytes) -> None:
         headers = {**self._headers, "Content-Type": _TYPE}

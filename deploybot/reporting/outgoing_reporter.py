@@ -33,7 +33,7 @@ class OutgoingReporter:
             yield ReportReceiver(
                 target=ReportedTarget(f"outgoing:{name}", frozenset(one.apps)),
                 title=f"outgoing {name}",
-                summary=f"{one.url} notified of deployments of {' '.join(one.apps) or 'every app'} ({name})",
+                summary=f"{one.url} gets the deployments of {' '.join(one.apps) or 'every app'} ({name})",
                 connect=partial(_connect, name, one),
             )
 

@@ -105,9 +105,13 @@ def _value(name: str, value: str) -> str:
         _bytes(value)
         return quote(value)
     except UnicodeEncodeError as problem:
-        raise UserError(f"The value of {name} holds half of a surrogate pair, which is no character.") from problem
+        raise UserError(
+            f"The value of {name} contains half of a surrogate pair, which is not a character."
+        ) from problem
     except ValueError as problem:
-        raise UserError(f"The value of {name} holds a NUL byte, which environment variables cannot.") from problem
+        raise UserError(
+            f"The value of {name} contains a NUL byte, which is not allowed in environment variables."
+        ) from problem
 
 
 def _bytes(text: str) -> bytes:

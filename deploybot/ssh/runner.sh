@@ -109,7 +109,7 @@ watch_over() {
         bot_deadline=$((bot_deadline - bot_turn))
     done
     : >late
-    printf '\n[deploybot] stopped: its %s s are over\n' "$1" >>log
+    printf '\n[deploybot] stopped after its timeout of %s s\n' "$1" >>log
     signal_group TERM
     bot_tries=10
     while group_lives && [ "$bot_tries" -gt 0 ]; do

@@ -93,8 +93,7 @@ class Database:
         except TimeoutError as error:
             self._queue.put(None)
             raise StoreError(
-                f"the database {self.path} could not be opened within {_OPEN_SECONDS:.0f} s: see what the disk of "
-                "this machine does"
+                f"the database {self.path} could not be opened within {_OPEN_SECONDS:.0f} s: check this machine's disk"
             ) from error
         except asyncio.CancelledError:
             self._queue.put(None)

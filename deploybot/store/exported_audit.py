@@ -96,7 +96,7 @@ def _lines(file: IO[bytes], name: str) -> Iterator[ExportedRow | Unread]:
         if row is not None:
             yield row
         else:
-            yield Unread(place, "it holds no row" if whole else "it is cut off")
+            yield Unread(place, "it contains no row" if whole else "it is cut off")
 
 
 def _row(text: str, place: str) -> ExportedRow | None:

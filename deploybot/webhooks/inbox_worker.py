@@ -173,7 +173,7 @@ class Inbox:
             return End(Fate.FAILED, "malformed", f"cannot be read: {error}")
         except Exception as error:
             log.exception("reading delivery %d of %s failed", delivery.number, delivery.sender)
-            return End(Fate.FAILED, "broken", f"broke its reading: {type(error).__name__}")
+            return End(Fate.FAILED, "broken", f"reading it failed: {type(error).__name__}")
 
     def _mine(self, app: str, delivery: Delivery, events: Sequence[Event]) -> Sequence[Event] | End:
         if app not in self._apps:
@@ -201,7 +201,7 @@ class Inbox:
         if all(isinstance(event, Ping) for event in events):
             METRICS.events.add(delivery.sender, "ping")
             return End(Fate.DONE, "heard", "a ping")
-        return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which is no app's here")
+        return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which belongs to no app here")
 
     async def _end(self, ends: Sequence[tuple[Delivery, End]]) -> None:
         """Record outcomes for one app. A delivery has ended when it has ended for all its apps."""
@@ -243,4 +243,4 @@ class Inbox:
 
 def _subject(event: Event) -> str:
     """Return the name that an event has for its subject."""
-    return named_by(event) or "nothing that has a name"
+    return named_by(event) or "something without a name"

@@ -75,7 +75,7 @@ class TemporaryLife:
         try:
             found = await self._queue.unfinished()
         except StoreError as problem:
-            log.warning("whether this temporary bot may stop is not known: %s", problem)
+            log.warning("cannot find out whether this temporary bot may stop: %s", problem)
             return None if loop.time() - self._known < _STORE_WITHIN else Unfinished()
         self._known = loop.time()
         return found

@@ -293,7 +293,9 @@ async def test_a_check_of_another_sender_deploys_nothing_and_the_channel_is_told
         yard.town.shop.clock.advance(1000)
         await yard.look()
         (card,) = await yard.cards()
-        said = 'Nothing is known yet of github:test. event reports one: write checks = ["event:test"].'
+        said = (
+            'There is no report yet of github:test. event reports a build of that name: write checks = ["event:test"].'
+        )
         assert card.text == said
         await yard.built(made, BuildState.FAILED)
         assert await yard.deployed() == []
@@ -319,7 +321,7 @@ async def test_builds_that_nobody_tells_of_are_told_after_a_while(tmp_path: Path
         yard.town.shop.clock.advance(1000)
         await yard.look()
         (card,) = await yard.cards()
-        assert card.text == "No build of it is known to have passed."
+        assert card.text == "No build has been reported as passed."
 
 
 async def test_ask_only_says_a_card_with_a_button(tmp_path: Path) -> None:

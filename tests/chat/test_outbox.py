@@ -440,7 +440,9 @@ async def test_a_database_that_is_down_is_told_once_and_waited_for(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     told = [one.message for one in caplog.records if one.levelname == "WARNING"]
-    assert told == ["the outbox cannot be read, and waits for the database: the disk is full: free some space"]
+    assert told == [
+        "the outbox cannot be read, and will retry when the database works: the disk is full: free some space"
+    ]
     assert not any(one.exc_info for one in caplog.records)
 
 

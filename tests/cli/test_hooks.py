@@ -109,7 +109,7 @@ def test_whose_a_payload_is_is_told_by_its_name_its_looks_or_the_command_line(tm
     (folder / "odd.json").write_text('{"nobody": "knows"}')
     (folder / "notes.md").write_text("no payload")
     lines = hooks("replay", folder).output.splitlines()
-    assert re.search(r"^200 +a.json +github +push main +- +about acme/shop, which is no app's here", lines[1])
+    assert re.search(r"^200 +a.json +github +push main +- +about acme/shop, which belongs to no app here", lines[1])
     assert re.search(r"^200 +github-odd.json +github .* cannot be read: ", lines[2])
     assert re.search(r"^200 +github-push.json +github +push main ", lines[3])
     assert re.search(r"^- +odd.json +\? .* unknown sender; name it with --sender$", lines[4])

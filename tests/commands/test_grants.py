@@ -264,7 +264,7 @@ async def test_a_role_given_for_good_replaces_what_was_for_a_time(one: World) ->
 async def test_with_two_a_second_admin_confirms(two: World) -> None:
     card = await two.say("allow @eve approver on shop/production for 2h", "dia")
     assert (card.title, card.hint) == (
-        "A second admin has to confirm grant-1 within a day.",
+        "A second admin must confirm grant-1 within a day.",
         "They type: confirm grant-1",
     )
     assert not await role(two, "eve")

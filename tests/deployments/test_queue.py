@@ -223,7 +223,7 @@ async def test_what_breaks_inside_is_told_with_its_mark_and_in_the_audit(
     ended = await shop.deploy(V1)
     mark = ended.outcome.removeprefix("Something broke on my side, id ").removesuffix(". `status` shows what runs now.")
     assert len(mark) == 4
-    assert f"#1 broke, id {mark}" in caplog.text
+    assert f"#1 failed because of a bug, id {mark}" in caplog.text
     assert (await audited(shop))[-1] == ("deploybot", "deploy unknown", "#1 shop/production", ended.outcome)
 
 

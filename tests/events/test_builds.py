@@ -120,7 +120,7 @@ def test_what_may_be_for_a_fork_counts_for_neither(fork: dict[str, Any]) -> None
     assert light(run(state=FAILED, number=8, branch="main"), green) == "red"
     assert judge_all([green], "main") == BuildVerdict(
         Light.WAITS,
-        "No build of it is known to have passed (tests passed, perhaps for a fork, which does not count)",
+        "No build has been reported as passed (tests passed, perhaps for a fork, which does not count)",
         unreported=True,
     )
 
@@ -133,7 +133,7 @@ def test_a_run_stands_for_its_parts_and_says_where_they_come_from() -> None:
     assert light(whole, replace(check, fork=False), replace(suite, fork=False)) == "green"
     assert light(replace(check, fork=False)) == light(replace(suite, fork=False)) == "red"
     named = judge_named([Check("github", "unit")], [whole, check], "main")
-    assert named.why == "What is asked for is not green: unit failed"
+    assert named.why == "Required builds are not green: unit failed"
     # A later run of the workflow has a later job, though the job of the first was run again since.
     later = replace(whole, key="6", run=6, number=6, within="81")
     healed = replace(check, key="c2", state=PASSED, within="81", run=850, workflow="suite 81")
@@ -217,8 +217,8 @@ def test_the_bots_own_statuses_are_known() -> None:
     [
         ((run("a"), run("b", FAILED), run("c", CANCELLED)), "Its builds are not green: b failed, c cancelled"),
         ((run("a"), run("b", QUEUED), run("c", RUNNING)), "Its builds have not ended: b queued, c running"),
-        ((run("a", SKIPPED),), "No build of it is known to have passed (a skipped)"),
-        ((), "No build of it is known to have passed"),
+        ((run("a", SKIPPED),), "No build has been reported as passed (a skipped)"),
+        ((), "No build has been reported as passed"),
         ((run("a"), run("b", SKIPPED)), ""),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_check_belongs_to_its_sender() -> None:
     assert judge(auto, [red, script], "main", "github").light is Light.RED
     assert judge(auto, [script], "main", "github") == BuildVerdict(
         Light.WAITS,
-        'Nothing is known yet of github:tests. event reports one: write checks = ["event:tests"].',
+        'There is no report yet of github:tests. event reports a build of that name: write checks = ["event:tests"].',
         unreported=True,
     )
     assert judge(Auto(branch="main", checks=("event:tests",)), [red, script], "main", "github").light is Light.GREEN
@@ -245,15 +245,15 @@ def test_a_check_belongs_to_its_sender() -> None:
     ("builds", "verdict"),
     [
         ((run(),), (Light.GREEN, "")),
-        ((run(state=RUNNING),), (Light.WAITS, "What is asked for has not ended: tests running")),
-        ((run(state=SKIPPED),), (Light.RED, "What is asked for is not green: tests skipped")),
-        ((run(state=CANCELLED),), (Light.RED, "What is asked for is not green: tests cancelled")),
+        ((run(state=RUNNING),), (Light.WAITS, "Required builds have not ended: tests running")),
+        ((run(state=SKIPPED),), (Light.RED, "Required builds are not green: tests skipped")),
+        ((run(state=CANCELLED),), (Light.RED, "Required builds are not green: tests cancelled")),
         ((run(workflow="1 a"), run(workflow="2 b", state=FAILED)),
-         (Light.RED, "What is asked for is not green: tests failed")),
+         (Light.RED, "Required builds are not green: tests failed")),
         ((run(workflow="1 a", number=1), run(workflow="2 b", number=2, state=SKIPPED)), (Light.GREEN, "")),
         ((run("CI", path="tests"),), (Light.GREEN, "")),
-        ((), (Light.WAITS, "Nothing is known yet of github:tests.")),
-        ((run(fork=True),), (Light.WAITS, "What is known of github:tests may be for a fork, and does not count.")),
+        ((), (Light.WAITS, "There is no report yet of github:tests.")),
+        ((run(fork=True),), (Light.WAITS, "The only reports of github:tests may be for a fork, so they do not count.")),
     ],
 )  # fmt: skip
 def test_what_a_named_check_says(builds: tuple[Build, ...], verdict: tuple[Light, str]) -> None:
@@ -297,8 +297,8 @@ def test_each_check_that_nobody_tells_of_is_named() -> None:
     senders = [run("lint", sender=name) for name in ("jenkins", "gitlab", "forgejo", "gitea", "event")]
     asked = [Check("github", "tests"), Check("github", "lint")]
     assert judge_named(asked, senders, "main").why == (
-        "Nothing is known yet of github:tests. "
-        'Nothing is known yet of github:lint. event reports one: write checks = ["event:lint"].'
+        "There is no report yet of github:tests. "
+        'There is no report yet of github:lint. event reports a build of that name: write checks = ["event:lint"].'
     )
 
 

@@ -85,7 +85,7 @@ async def test_a_push_of_which_the_sender_counts_not_all(channel: Channel) -> No
 
 async def test_a_forced_push_says_so(channel: Channel) -> None:
     await channel.hear(push(forced=True))
-    assert (await channel.message()).text == "! The branch was rewritten: commits that were there are gone."
+    assert (await channel.message()).text == "! The branch was rewritten: some of its commits are gone."
 
 
 @pytest.mark.parametrize("total", [500, 10_000])

@@ -69,7 +69,7 @@ async def _is_checked(path: Path) -> None:
     assert "  ends of deployments to http://127.0.0.1:" in "\n".join(understood(settings))
     async with memory_store() as store:
         (found,) = [one async for one in tries(settings, store)["pager"]]
-    assert "takes it" in found.text
+    assert "accepts it" in found.text
 
 
 if __name__ == "__main__":

@@ -120,11 +120,11 @@ async def test_a_server_that_is_down_or_was_never_looked_at_does_not_count(site:
 async def test_a_disk_that_is_nearly_full_or_gone_makes_it_down(tmp_path: Path) -> None:
     async with serving(tmp_path / "gone", TOKEN) as site:
         _, text = await site.get("/healthz", bearer(TOKEN))
-        assert "cannot be looked at" in json.loads(text)["parts"]["disk"]["problem"]
+        assert "cannot be read" in json.loads(text)["parts"]["disk"]["problem"]
     async with serving(tmp_path, TOKEN, least_free=1 << 60) as site:
         status, text = await site.get("/healthz", bearer(TOKEN))
         assert status == 503
-        assert "Make room" in json.loads(text)["parts"]["disk"]["fix"]
+        assert "Free space" in json.loads(text)["parts"]["disk"]["fix"]
 
 
 async def test_metrics_need_a_token_and_the_right_one(site: Site, tmp_path: Path) -> None:

@@ -293,7 +293,7 @@ async def test_a_deadline_ends_a_job_also_without_a_bot(server: Sshd, reach: Rea
     second = reach(server_of(server))
     status = await ended(second, job)
     assert (status.state, status.code, status.detail) == (JobState.DONE, 124, "stopped when its time was over")
-    assert (await whole_log(second, job)).startswith(b"begun\n\n[deploybot] stopped: its 1 s are over\n")
+    assert (await whole_log(second, job)).startswith(b"begun\n\n[deploybot] stopped after its timeout of 1 s\n")
 
 
 async def test_a_watchdog_dies_with_its_job(server: Sshd, host: SshHost, job: str) -> None:

@@ -76,5 +76,5 @@ def test_packaged_scripts_are_posix_to_every_shell(name: str, program: tuple[str
 
 
 def test_half_a_surrogate_pair_is_refused_and_not_shown() -> None:
-    with pytest.raises(UserError, match="The value of WHY holds half of a surrogate pair"):
+    with pytest.raises(UserError, match="The value of WHY contains half of a surrogate pair"):
         remote_shell.frame("", {"WHY": "because \ud800"})

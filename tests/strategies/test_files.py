@@ -271,7 +271,7 @@ def test_failed_build_switches_nothing_and_is_started_anew(make_server: MakeServ
     assert not (server.current() / "rubbish").exists()
 
     server.app = server.app.model_copy(update={"build": "true", "output": "nothing"})
-    with pytest.raises(StepEnded, match="left no nothing"):
+    with pytest.raises(StepEnded, match="did not create nothing"):
         server.deploy("v2")
     assert server.facts().current == repo.sha("v1")
 
@@ -339,7 +339,7 @@ def test_current_that_is_a_folder_is_left_alone(make_server: MakeServer, repo: R
     (server.directory / "current/index.html").write_text("by hand")
     with pytest.raises(UserError, match="current on web1 is a folder, but deploybot needs a link there"):
         server.plan("v1")
-    with pytest.raises(StepEnded, match="is a folder and has to become a link"):
+    with pytest.raises(StepEnded, match="is a folder, but deploybot needs a link there"):
         server.run(plan.steps)
     assert (server.directory / "current/index.html").read_text() == "by hand"
 

@@ -56,7 +56,7 @@ async def test_the_address_of_all_apps_finds_the_app_by_its_repository(tmp_path:
         await bot.push("blog", ONE, path="/hooks/github")
         await bot.push("nobodys", TWO, path="/hooks/github")
         await bot.inbox.drained()
-        assert await bot.made(2) == "about acme/nobodys, which is no app's here"
+        assert await bot.made(2) == "about acme/nobodys, which belongs to no app here"
     assert [(app, delivery) for app, delivery, _ in listener.heard] == [("blog", "1")]
 
 

@@ -205,7 +205,7 @@ def test_alibabas_host_may_be_told_in_the_address() -> None:
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ({}, "There is nothing in it"),
+        ({}, "The body reports nothing"),
         ({"titel": "x"}, "did you mean title"),
         ({"title": ["x"]}, "title should be a string"),
         ({"title": "x", "tone": "loud"}, "tone should be one of"),

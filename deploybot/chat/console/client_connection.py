@@ -188,7 +188,7 @@ async def open_link(path: Path, on_show: OnShow, *, name: str = "", room: bool =
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise NoBot(f"No bot listens on {path}.", hint="Start one: deploybot run") from None
     except BlockingIOError:
-        raise Lost("The bot is too busy to take a client.", hint="Try again in a moment.") from None
+        raise Lost("The bot is too busy to accept another client.", hint="Try again in a moment.") from None
     reader, writer = await asyncio.open_unix_connection(sock=sock, limit=ANSWER_LIMIT)
     link = ClientConnection(reader, writer, on_show)
     try:

@@ -28,12 +28,12 @@ _KINDS: Final = {
     "xoxe": "a rotated token, which the bot does not support",
 }
 _WHERE: Final = {
-    _BOT: "bot_token is the “Bot User OAuth Token” at api.slack.com/apps, “OAuth & Permissions”: it begins with xoxb-.",
-    _APP: "app_token is made at api.slack.com/apps, “Basic Information”, “App-Level Tokens”, with the scope "
-    "connections:write: it begins with xapp-.",
+    _BOT: "bot_token begins with xoxb-. It is the “Bot User OAuth Token” at api.slack.com/apps, “OAuth & Permissions”.",
+    _APP: "app_token begins with xapp-. Create it at api.slack.com/apps, “Basic Information”, “App-Level Tokens”, with "
+    "the scope connections:write.",
 }
 _SWITCH_ON: Final = (
-    "Switch it on at api.slack.com/apps, “Socket Mode”, or give signing_secret in place of app_token for HTTP mode."
+    "Enable it at api.slack.com/apps, “Socket Mode”. For HTTP mode, set signing_secret instead of app_token."
 )
 _NETWORK: Final = "Try again in a minute. If it persists, check for a firewall or a proxy in between."
 _INVITE: Final = "Type `/invite @deploybot` there."
@@ -98,7 +98,7 @@ async def _socket_mode(token: str, api: SlackApi) -> ChatFinding:
     except DeploybotError as problem:
         return ChatFinding(what, _why(problem), _cure(problem, _WHERE[_APP]))
     if reason == "link_disabled":
-        return ChatFinding(what, "it is switched off for the app", _SWITCH_ON)
+        return ChatFinding(what, "it is disabled for the app", _SWITCH_ON)
     if reason:
         return ChatFinding(what, f"Slack closed the socket: {reason}", "Try again in a minute.")
     return ChatFinding(what, "on; a test connection worked")

@@ -146,7 +146,7 @@ class SlackConnection:
                 async with asyncio.timeout(self._times.linger):
                     await socket.over.wait()
         except TimeoutError:
-            log.debug("Slack: the socket before is closed from here")
+            log.debug("Slack: closing the previous socket")
         finally:
             await socket.drop()
 
@@ -185,10 +185,10 @@ class SlackConnection:
             return
         if socket.reason == _DISABLED:
             self._health.ill("link", _why(socket.reason))
-        log.info("Slack: the socket is replaced (%s)", socket.reason or "it died")
+        log.info("Slack: replacing the socket (%s)", socket.reason or "it died")
 
 
 def _why(reason: str) -> str:
     if reason == _DISABLED:
-        return "Socket Mode is switched off for the app: switch it on at api.slack.com/apps, or give signing_secret"
+        return "Socket Mode is disabled for the app: enable it at api.slack.com/apps, or set signing_secret"
     return f"it was closed: {reason or 'no reason given'}"

@@ -113,7 +113,7 @@ class HomeTab:
             try:
                 await self.show(user, name, opened=False)
             except DeploybotError as problem:
-                log.info("Slack: a home tab was not renewed: %s", problem)
+                log.info("Slack: a home tab was not updated: %s", problem)
 
     def _asked(self, user: str, name: str, command: str) -> Incoming:
         ident = f"home:{user}:{command}:{next(self._turns)}:{self._parts.clock.now()}"

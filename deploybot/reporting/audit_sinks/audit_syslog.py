@@ -80,7 +80,7 @@ class SyslogSink:
         except OSError as error:
             raise self._unreachable(error) from error
         text = f"{self._address} can be sent to; UDP does not show whether anything listens"
-        yield ChatFinding("receiver", text if self._kind == "udp" else f"{self._address} takes connections")
+        yield ChatFinding("receiver", text if self._kind == "udp" else f"{self._address} accepts connections")
 
     async def close(self) -> None:
         """Close the connection."""

@@ -176,8 +176,8 @@ def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
     if gone and back:
         names = ", ".join(one.service for one in gone)
         raise UserError(
-            f"{release} cannot be restored exactly: its image of {names} is not on {site.server} any more, and it came "
-            "from no registry.",
+            f"{release} cannot be restored exactly: its image of {names} is not on {site.server} any more, and it did "
+            "not come from a registry.",
             hint=f"Build it again: deploy {site.app.name}@{release.code or release.ref} to {site.environment.name}",
         )
     return not gone

@@ -131,7 +131,7 @@ def _mounts(known: Preflight) -> Iterator[ComposeProblem]:
             elif not known.facts.within(fact.real):
                 if fact.kind in _GONE:
                     yield ComposeProblem(
-                        f"{service.name} mounts ./{name}, which points to {fact.real}, and nothing is there.",
+                        f"{service.name} mounts ./{name}, which points to {fact.real}, but that does not exist.",
                         f"Create {fact.real} on the server.",
                     )
             elif fact.kind in _GONE or fact.kind is PathKind.HOLLOW:
@@ -315,7 +315,7 @@ def _provided(known: Preflight) -> Iterator[ComposeProblem]:
         if service.provided:
             yield ComposeProblem(
                 f"{service.name} has a `provider` instead of an image, which deploybot does not run.",
-                "Remove it from the Compose file, or start it by hand and leave it out by a profile.",
+                "Remove it from the Compose file, or start it by hand and exclude it with a profile.",
             )
 
 

@@ -30,7 +30,7 @@ def second_copies(config: ComposeConfig, observed: Observed, names: Collection[s
             f"This app runs here already: project {project} has {services}"
             f"{f', started from {folder}' if folder else ''}. A second copy would start beside it.",
             f'Take it over: set compose.project = "{project}" in bot.toml. '
-            f"If it is another app, or is to end, stop it first: docker compose -p {project} down",
+            f"If it is another app, or is no longer needed, stop it first: docker compose -p {project} down",
         )
 
 

@@ -14,7 +14,7 @@ if [ -f "$marks/complete" ]; then
 fi
 sh -c "$DEPLOYBOT_COMMAND"
 if [ -n "$DEPLOYBOT_OUTPUT" ] && [ ! -e "$DEPLOYBOT_OUTPUT" ]; then
-    echo "The build command ended well, but left no $DEPLOYBOT_OUTPUT in $PWD." >&2
+    echo "The build command succeeded, but did not create $DEPLOYBOT_OUTPUT in $PWD." >&2
     exit 1
 fi
 # Not all systems can write out one folder only.

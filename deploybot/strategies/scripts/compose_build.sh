@@ -54,7 +54,7 @@ pull_pinned() {
     say "$DEPLOYBOT_PINNED" | while read -r reference; do
         [ -n "$reference" ] || continue
         docker image inspect "$reference" >/dev/null 2>&1 || docker pull "$reference" </dev/null ||
-            fail "$reference cannot be pulled here. Does the registry want a login? Then, as $(id -un) on this server:
+            fail "$reference cannot be pulled here. Does the registry need a login? Then, as $(id -un) on this server:
 docker login ${reference%%/*}"
     done
 }

@@ -29,7 +29,7 @@ take_bundle() {
     fi
     ref=refs/deploybot/$DEPLOYBOT_COMMIT
     plain_git fetch --quiet --no-tags -- "$DEPLOYBOT_UPLOAD" "+$ref:$ref" ||
-        fail "The bundle does not fit $DEPLOYBOT_DIRECTORY/repo.git. If that is damaged, delete it and deploy again."
+        fail "The bundle does not match $DEPLOYBOT_DIRECTORY/repo.git. If that is damaged, delete it and deploy again."
 }
 
 check_out() {
@@ -93,7 +93,7 @@ link_listed() {
     say "$DEPLOYBOT_SHARED_PATHS" | while IFS= read -r name; do
         [ -n "$name" ] || continue
         ! is_missing "$DEPLOYBOT_SHARED_FROM/$name" ||
-            fail "There is no $DEPLOYBOT_SHARED_FROM/$name to share. Make it, or take $name out of shared.paths."
+            fail "There is no $DEPLOYBOT_SHARED_FROM/$name to share. Create it, or remove $name from shared.paths."
         make_parents "$name"
         link_one "$DEPLOYBOT_SHARED_FROM/$name" "$name"
     done

@@ -19,7 +19,7 @@ begin_switch() {
     [ -f ".deploybot/releases/$DEPLOYBOT_RELEASE/complete" ] && [ -d "releases/$DEPLOYBOT_RELEASE" ] ||
         fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY/releases. Deploy it again."
     if [ -d current ] && [ ! -L current ]; then
-        fail "$DEPLOYBOT_DIRECTORY/current is a folder and has to become a link. Move the folder away."
+        fail "$DEPLOYBOT_DIRECTORY/current is a folder, but deploybot needs a link there. Move the folder away."
     fi
     printf '%s\n' "$DEPLOYBOT_RELEASE" >.deploybot/switching.tmp
     mv -f .deploybot/switching.tmp .deploybot/switching

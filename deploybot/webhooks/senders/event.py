@@ -55,7 +55,7 @@ class ScriptSender(BaseSender):
             raise MalformedError("url should be an address such as https://ci.example.com/7.")
         found = (*_builds(tree), *_images(tree), *_notes(tree))
         if not found:
-            raise MalformedError('There is nothing in it: give a "title", a "build" or "images".')
+            raise MalformedError('The body reports nothing: give a "title", a "build" or "images".')
         return found
 
     def setup(self, url: str) -> str:
@@ -125,7 +125,7 @@ def _builds(tree: Tree) -> Iterator[Build]:
         raise MalformedError("build.failed should be a list of the names of jobs.")
     name, commit = build.text("name"), _commit(tree)
     if not name:
-        raise MalformedError("build.name is missing: what is built, as people know it.")
+        raise MalformedError("build.name is missing: the name that people know the build by.")
     number = build.number("number")
     key = tree.text("key") or f"{tree.text('repository')}:{name}:{number or commit}"
     yield Build(
@@ -160,11 +160,11 @@ def _images(tree: Tree) -> Iterator[ImagePushed]:
     if tree.has("images") and not tree.lists("images"):
         raise MalformedError('images should be a list such as ["registry.example.com/acme/shop:v1.4"].')
     if tree.count("images") > _MOST_IMAGES:
-        raise MalformedError(f"images holds more than {_MOST_IMAGES}.")
+        raise MalformedError(f"images has more than {_MOST_IMAGES} entries.")
     for one in tree.each("images"):
         image, tag, digest = split(one.text(cut=512))
         if not (image and tag):
-            raise MalformedError("images should hold texts such as registry.example.com/acme/shop:v1.4, with a tag.")
+            raise MalformedError("images should contain texts such as registry.example.com/acme/shop:v1.4, with a tag.")
         yield ImagePushed(
             sender="event",
             repository=tree.text("repository"),

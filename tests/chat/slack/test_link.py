@@ -91,10 +91,10 @@ async def test_acknowledged_while_the_web_api_is_silent() -> None:
 async def test_socket_mode_that_is_off_is_said(caplog: pytest.LogCaptureFixture) -> None:
     async with open_workspace(ready=False, prepare=lambda double: setattr(double.wire, "disabled", True)) as workspace:
         await until(lambda: workspace.slack.problem)
-        assert "Socket Mode is switched off" in workspace.slack.problem
+        assert "Socket Mode is disabled" in workspace.slack.problem
         workspace.double.wire.disabled = False
         await until(lambda: not workspace.slack.problem)
-    assert len([record for record in caplog.records if "switched off" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "is disabled" in record.getMessage()]) == 1
 
 
 def _without_the_app_token(double: SlackDouble) -> None:

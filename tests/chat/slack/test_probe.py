@@ -95,11 +95,11 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
         "unknown to",
         "copied",
     ),
-    "switched off": (
+    "disabled": (
         lambda double: setattr(double.wire, "disabled", True),
         "Socket Mode",
-        "switched off",
-        "Switch it on",
+        "it is disabled",
+        "Enable it",
     ),
     "not invited": (
         lambda double: setattr(double.state.channel(ROOM), "bot_in", False),

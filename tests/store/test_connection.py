@@ -120,6 +120,16 @@ def test_each_migration_is_applied_once_and_after_a_copy(path: Path) -> None:
     assert [file.name for file in path.parent.glob("*.before-*")] == ["deploybot.db.before-m002_colours"]
 
 
+def test_the_key_of_a_table_without_row_ids_comes_first(path: Path) -> None:
+    """Otherwise the check of SQLite 3.40 (Debian 12) reports good rows as damage, and the bot does not start."""
+    with closing(open_database(path, Way(durable=False))) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%'").fetchall()
+        columns = {name: database.execute(f"PRAGMA table_info({name})").fetchall() for (name,) in tables}
+    assert len(tables) > 10
+    keys = {name: [number for number, *_, in_key in found if in_key] for name, found in columns.items()}
+    assert {name: key for name, key in keys.items() if key != [*range(len(key))]} == {}
+
+
 def test_a_new_database_needs_no_copy(path: Path) -> None:
     with _opened(path, m002_colours):
         assert not list(path.parent.glob("*.before-*"))

@@ -39,7 +39,7 @@ class Backoff:
 
 
 def requested_pause(problem: BaseException) -> float:
-    """Return how many seconds the other side asked the bot to wait; 0.0 if it did not say."""
+    """Return how many seconds the other side asked the bot to wait; 0.0 if it named no time."""
     return problem.retry_after if isinstance(problem, Unreachable) else 0.0
 
 

@@ -91,7 +91,7 @@ class Locked(DeploybotError):
 class Unreachable(DeploybotError):
     """No answer in time, or a refused connection. `what` is the server, engine, repository or chat.
 
-    `retry_after` is how many seconds the other side asked the bot to wait; 0.0 if it did not say.
+    `retry_after` is how many seconds the other side asked the bot to wait; 0.0 if it named no time.
     """
 
     def __init__(self, what: str, why: str, *, hint: str = "", retry_after: float = 0.0) -> None:

@@ -29,7 +29,7 @@ def home_places(settings: Settings) -> tuple[Place, ...]:
 
 
 def event_places(settings: Settings) -> tuple[Place, ...]:
-    """Return the channels for events that nobody requested, if the app has no channels.
+    """Return the channels for events without a requester, if the app has no channels.
 
     Without default channels, it is the console.
     """

@@ -205,7 +205,7 @@ class Database:
             self._wake()
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
-        # If the loop is closed, nobody waits any longer.
+        # If the loop is closed, no caller waits any longer.
         with suppress(RuntimeError):
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(function, *arguments)

@@ -17,9 +17,9 @@ from deploybot.store.stored_text import clean
 _DUE = """
     SELECT id, target, key, report, made, attempts, next_at,
         coalesce((
-            SELECT told.remote FROM reports AS told
-            WHERE told.deployment = due.deployment AND told.target = due.target AND told.remote <> ''
-            ORDER BY told.id DESC LIMIT 1
+            SELECT earlier.remote FROM reports AS earlier
+            WHERE earlier.deployment = due.deployment AND earlier.target = due.target AND earlier.remote <> ''
+            ORDER BY earlier.id DESC LIMIT 1
         ), ''),
         coalesce((
             SELECT good.remote FROM reports AS good

@@ -115,8 +115,8 @@ def reports(settings: Settings, world: Adapters) -> ReportWorker | None:
     from deploybot.reporting.report_worker import ReportWorker  # noqa: PLC0415  see above
 
     caller = Caller()
-    told = connected(settings, ReportTools(caller, world.store, world.redactor.text))
-    return ReportWorker(world.store, told, world.clock, close=caller.close)
+    targets = connected(settings, ReportTools(caller, world.store, world.redactor.text))
+    return ReportWorker(world.store, targets, world.clock, close=caller.close)
 
 
 def audit_export(settings: Settings, world: Adapters, board: NoticeBoard) -> AuditExporter | None:

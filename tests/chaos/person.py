@@ -26,7 +26,7 @@ class Person:
     async def say(self, text: str) -> Done | None:
         """Type a command; its answer, or None where the bot died over it."""
         try:
-            return await (await self._there()).say(text)
+            return await (await self._there()).ask(text)
         except Lost:
             return None
 

@@ -72,8 +72,8 @@ async def raw(bot: Bot) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
 
 async def test_a_command_is_handled_as_the_person_who_typed_it(bot: Bot) -> None:
     async with client(bot) as me, client(bot, "ben") as ben:
-        assert await me.link.say("echo one") == Done("1")
-        assert await ben.link.say("echo two") == Done("1")
+        assert await me.link.ask("echo one") == Done("1")
+        assert await ben.link.ask("echo two") == Done("1")
         assert me.titles == ["one"]
         assert ben.titles == ["two"]
     mine, his = bot.heard
@@ -105,8 +105,8 @@ async def test_the_socket_is_private(bot: Bot) -> None:
 
 async def test_commands_of_one_client_run_side_by_side(bot: Bot) -> None:
     async with client(bot) as me:
-        waiting = asyncio.create_task(me.link.say("wait long"))
-        await me.link.say("echo quick")
+        waiting = asyncio.create_task(me.link.ask("wait long"))
+        await me.link.ask("echo quick")
         assert me.titles == ["quick"]
         bot.gate.set()
         assert (await waiting).ok
@@ -115,30 +115,30 @@ async def test_commands_of_one_client_run_side_by_side(bot: Bot) -> None:
 
 async def test_answers_tell_what_they_answer_and_what_they_edit(bot: Bot) -> None:
     async with client(bot) as me:
-        await me.link.say("steps")
+        await me.link.ask("steps")
         assert [(show.message, show.request, show.edit) for show in me.shown] == [
             ("steps", "1", False),
             ("steps", "1", True),
             ("steps", "1", True),
             ("steps", "1", True),
         ]
-        await me.link.say("echo a")
-        await me.link.say("echo b")
+        await me.link.ask("echo a")
+        await me.link.ask("echo b")
         assert me.shown[-1].message != me.shown[-2].message
 
 
 async def test_a_refused_command_and_a_fault_are_answered(bot: Bot) -> None:
     async with client(bot) as me:
-        assert not (await me.link.say("fail")).ok
-        assert not (await me.link.say("break it")).ok
+        assert not (await me.link.ask("fail")).ok
+        assert not (await me.link.ask("break it")).ok
         assert me.titles == ["No.", "Something broke on my side."]
         assert "it" not in me.shown[-1].card.hint.split()
-        assert (await me.link.say("nothing")).ok
+        assert (await me.link.ask("nothing")).ok
 
 
 async def test_everybody_sees_a_deployment_and_its_requester_sees_it_once(bot: Bot) -> None:
     async with client(bot) as ann, client(bot, "ben") as ben:
-        done = await ann.link.say("deploy ok")
+        done = await ann.link.ask("deploy ok")
         assert done.follows == "deployment:1"
         end = "#1 deploy v2 (0123456789) to shop staging — done"
         await ann.until(end)
@@ -151,8 +151,8 @@ async def test_everybody_sees_a_deployment_and_its_requester_sees_it_once(bot: B
 
 async def test_a_script_follows_what_it_started_and_hears_nothing_else(bot: Bot) -> None:
     async with client(bot, room=False) as script, client(bot) as other:
-        await other.link.say("deploy ok")
-        done = await script.link.say("deploy bad")
+        await other.link.ask("deploy ok")
+        done = await script.link.ask("deploy bad")
         assert done.follows == "deployment:2"
         assert await script.link.watch(done.follows) == Done("2", ok=False, tone=Tone.BAD)
         assert {show.message for show in script.shown} == {"deployment:2"}
@@ -193,7 +193,7 @@ async def test_completion(bot: Bot) -> None:
 
 async def test_a_followed_log_stops_on_request(bot: Bot) -> None:
     async with client(bot) as me:
-        following = asyncio.create_task(me.link.say("follow", begun=lambda request: assert_equal(request, "1")))
+        following = asyncio.create_task(me.link.ask("follow", begun=lambda request: assert_equal(request, "1")))
         await me.until("shop staging, log-1")
         await me.link.stop("1")
         async with asyncio.timeout(5):
@@ -208,9 +208,9 @@ def assert_equal(one: object, other: object) -> None:
 
 async def test_a_client_that_leaves_stops_its_log_and_nothing_else(bot: Bot) -> None:
     async with client(bot) as me:
-        following = asyncio.create_task(me.link.say("follow"))
-        waiting = asyncio.create_task(me.link.say("wait on"))
-        await me.link.say("deploy ok")
+        following = asyncio.create_task(me.link.ask("follow"))
+        waiting = asyncio.create_task(me.link.ask("wait on"))
+        await me.link.ask("deploy ok")
         await me.until("shop staging, log-1")
     for task in (following, waiting):
         with pytest.raises(Lost):
@@ -252,7 +252,7 @@ async def test_a_reader_that_stops_reading_holds_its_own_log_and_nobody_else(bot
                 held = bot.sent
                 await asyncio.sleep(0.1)
         assert held < 100_000
-        await me.link.say("deploy ok")
+        await me.link.ask("deploy ok")
         await me.until("#1 deploy v2 (0123456789) to shop staging — done")
         assert bot.sent == held
     got = 0
@@ -265,13 +265,13 @@ async def test_a_reader_that_stops_reading_holds_its_own_log_and_nobody_else(bot
 
 async def test_too_many_commands_at_once(bot: Bot) -> None:
     async with client(bot) as me:
-        waiting = [asyncio.create_task(me.link.say(f"wait {number}")) for number in range(IN_FLIGHT)]
+        waiting = [asyncio.create_task(me.link.ask(f"wait {number}")) for number in range(IN_FLIGHT)]
         await asyncio.sleep(0)
-        assert not (await me.link.say("echo more")).ok
+        assert not (await me.link.ask("echo more")).ok
         assert me.titles == ["Too many commands at once."]
         bot.gate.set()
         assert all(done.ok for done in await asyncio.gather(*waiting))
-        assert (await me.link.say("echo now")).ok
+        assert (await me.link.ask("echo now")).ok
 
 
 @pytest.mark.parametrize(
@@ -297,21 +297,21 @@ async def test_a_client_that_breaks_the_protocol_is_told_and_closed(bot: Bot, li
     bot.gate.set()
     writer.close()
     async with client(bot) as me:
-        assert (await me.link.say("echo still here")).ok
+        assert (await me.link.ask("echo still here")).ok
 
 
 async def test_a_command_that_is_too_long_is_not_sent(bot: Bot) -> None:
     async with client(bot) as me:
         with pytest.raises(UserError, match="at most 8,192 bytes"):
-            await me.link.say("echo " + "ä" * 5000)
-        assert (await me.link.say("echo " + "ä" * 4000)).ok
+            await me.link.ask("echo " + "ä" * 5000)
+        assert (await me.link.ask("echo " + "ä" * 4000)).ok
 
 
 async def test_many_clients(bot: Bot) -> None:
     clients = [Client() for _ in range(50)]
     for one in clients:
         one.link = await open_link(bot.path, one.show)
-    answers = await asyncio.gather(*(one.link.say(f"echo {n}") for n, one in enumerate(clients)))
+    answers = await asyncio.gather(*(one.link.ask(f"echo {n}") for n, one in enumerate(clients)))
     assert all(done.ok for done in answers)
     await bot.console.send(PLACE, Card(title="to all"))
     for number, one in enumerate(clients):
@@ -366,7 +366,7 @@ async def test_stopping_tells_clients_and_takes_the_socket_away(bot: Bot) -> Non
         await bot.console.close()
         assert await me.link.closed == "The bot is stopping."
         with pytest.raises(Lost):
-            await me.link.say("echo x")
+            await me.link.ask("echo x")
     assert not bot.path.exists()
     with pytest.raises(NoBot):
         await open_link(bot.path, Client().show)
@@ -379,14 +379,14 @@ async def test_a_dead_bots_socket_is_replaced_and_a_living_ones_is_not(tmp_path:
     with pytest.raises(UserError, match="A bot already listens on"):
         await Bot(path).console.start()
     async with client(first) as me:
-        assert (await me.link.say("echo x")).ok
+        assert (await me.link.ask("echo x")).ok
     assert first.console._server is not None
     first.console._server.close()
     assert path.exists()
     second = Bot(path)
     await second.console.start()
     async with client(second) as me:
-        assert (await me.link.say("echo x")).ok
+        assert (await me.link.ask("echo x")).ok
     await second.console.close()
     assert not path.exists()
 
@@ -396,7 +396,7 @@ async def test_a_path_longer_than_a_socket_address(tmp_path: Path) -> None:
     bot = Bot(folder / SOCKET)
     await bot.console.start()
     async with client(bot) as me:
-        assert (await me.link.say("echo far")).ok
+        assert (await me.link.ask("echo far")).ok
     await bot.console.close()
     assert not bot.path.exists()
 

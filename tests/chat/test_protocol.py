@@ -18,9 +18,9 @@ from deploybot.chat.console.console_protocol import (
     ConsoleRefused,
     Done,
     Hello,
+    LineRequest,
     ProtocolError,
     Request,
-    Say,
     Show,
     StopRequest,
     WatchRequest,
@@ -67,7 +67,7 @@ CARDS = st.builds(
 )
 REQUESTS = st.one_of(
     st.builds(Hello, st.integers(0, 9), st.sampled_from(["", "ben", "a_b-c"]), FLAG),
-    st.builds(Say, IDS, TEXT),
+    st.builds(LineRequest, IDS, TEXT),
     st.builds(Complete, IDS, TEXT),
     st.builds(WatchRequest, IDS, TEXT),
     st.builds(StopRequest, IDS),

@@ -45,7 +45,7 @@ class ConsoleWay(Way):
         del where
         link = await self._link(who)
         self._shown[who].clear()
-        await link.say(text)
+        await link.ask(text)
 
     async def click(self, who: str, message: Message, label: str, answer: str) -> None:
         """The console shows a button as the command to type."""

@@ -20,9 +20,9 @@ from deploybot.chat.console.console_protocol import (
     ConsoleRefused,
     Done,
     Hello,
+    LineRequest,
     ProtocolError,
     Request,
-    Say,
     Show,
     StopRequest,
     WatchRequest,
@@ -60,9 +60,9 @@ class ClientConnection:
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.welcome = Welcome(VERSION, "", "")
 
-    async def say(self, text: str, *, begun: Callable[[str], None] = lambda _: None) -> Done:
+    async def ask(self, text: str, *, begun: Callable[[str], None] = lambda _: None) -> Done:
         """Run a command and return its final answer. `begun` gets the request's id. Raises Lost if none comes."""
-        answer = await self._ask(Say(self._next(), text), begun)
+        answer = await self._ask(LineRequest(self._next(), text), begun)
         return answer if isinstance(answer, Done) else Done(answer.request)
 
     async def watch(self, key: str) -> Done:
@@ -108,7 +108,7 @@ class ClientConnection:
         self._task = asyncio.create_task(self._listen())
 
     async def _ask(
-        self, request: Say | Complete | WatchRequest, begun: Callable[[str], None] = lambda _: None
+        self, request: LineRequest | Complete | WatchRequest, begun: Callable[[str], None] = lambda _: None
     ) -> Done | Candidates:
         """Send a request and wait for its final answer."""
         if len(encode(request)) > REQUEST_LIMIT:

@@ -45,7 +45,7 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class LineRequest:
     """A line that a person typed."""
 
     type: ClassVar[str] = "say"
@@ -130,11 +130,11 @@ class ConsoleRefused:
     hint: str = ""
 
 
-Request = Hello | Say | Complete | WatchRequest | StopRequest
+Request = Hello | LineRequest | Complete | WatchRequest | StopRequest
 Answer = Welcome | Show | Candidates | Done | ConsoleRefused
 
 _ANY: Final = TypeAdapter[Request | Answer](Request | Answer)
-_REQUESTS: Final = {kind.type: TypeAdapter(kind) for kind in (Hello, Say, Complete, WatchRequest, StopRequest)}
+_REQUESTS: Final = {kind.type: TypeAdapter(kind) for kind in (Hello, LineRequest, Complete, WatchRequest, StopRequest)}
 _ANSWERS: Final = {kind.type: TypeAdapter(kind) for kind in (Welcome, Show, Candidates, Done, ConsoleRefused)}
 
 

@@ -21,8 +21,8 @@ from deploybot.chat.console.console_protocol import (
     Complete,
     Done,
     Hello,
+    LineRequest,
     ProtocolError,
-    Say,
     Show,
     StopRequest,
     WatchRequest,
@@ -172,10 +172,10 @@ class Session:
             self._writer.write(encode(await self._mailbox.take()))
             await self._writer.drain()
 
-    async def _serve(self, request: Say | Complete | WatchRequest) -> None:
+    async def _serve(self, request: LineRequest | Complete | WatchRequest) -> None:
         """Answer one request. The client may have left by then."""
         try:
-            if isinstance(request, Say):
+            if isinstance(request, LineRequest):
                 await self._put(await self._run(request))
             elif isinstance(request, WatchRequest):
                 await self._put(await self._watch(request))
@@ -197,7 +197,7 @@ class Session:
             await self._put(Show(self._name(card), card, request))
             await self._put(Done(request, ok=False, tone=Tone.BAD))
 
-    async def _run(self, request: Say) -> Done:
+    async def _run(self, request: LineRequest) -> Done:
         """Run a command for the person. Its cards go to this client."""
         active = self._active[request.id]
 

@@ -145,7 +145,7 @@ class Screen:
     async def _run(self, line: str) -> None:
         """Run a command."""
         try:
-            done = await self.link.say(line)
+            done = await self.link.ask(line)
             self._print(self._board.answered(done.request, self._width))
         except Lost as error:
             self._note(f"{error.sentence} This was not answered: {line}")

@@ -98,7 +98,7 @@ class ScriptClient:
         try:
             if self._link.closed.done():
                 self._link = await self._unless_interrupted(self._gateway.reopen(_BACK_WITHIN))
-            done = await self._unless_interrupted(self._say(text))
+            done = await self._unless_interrupted(self._ask(text))
             done = await self._to_the_end(done) if done.follows else done
         except Lost as error:
             self._printer.note(f"{error.sentence} It is unknown whether the command ran: see `history`.")
@@ -111,10 +111,10 @@ class ScriptClient:
         self._printer.done(done, code)
         return code
 
-    async def _say(self, text: str) -> Done:
+    async def _ask(self, text: str) -> Done:
         """Run a command. If the bot dies after it showed the deployment's card, return an answer that follows it."""
         try:
-            return await self._link.say(text, begun=self._begun)
+            return await self._link.ask(text, begun=self._begun)
         except Lost:
             if not self._follows:
                 raise

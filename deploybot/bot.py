@@ -47,7 +47,7 @@ from deploybot.wiring.adapters import (
     web_server,
     webhooks,
 )
-from deploybot.wiring.autodeploy_wiring import by_itself
+from deploybot.wiring.autodeploy_wiring import autodeploy
 from deploybot.wiring.deployment_wiring import deployments
 from deploybot.wiring.infrastructure import Adapters, adapters
 
@@ -88,7 +88,7 @@ class Bot:
             services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
         )
         board = notice_board(settings, world)
-        self.by_itself = by_itself(settings, world, self._access, self.dispatcher)
+        self.autodeploy = autodeploy(settings, world, self._access, self.dispatcher)
         parts = Parts(
             handle=self.dispatcher.handle,
             complete=self.dispatcher.complete,
@@ -140,8 +140,8 @@ class Bot:
             resumed = await self.deployments.queue.resume()
             if resumed:
                 log.info("resuming %s", ", ".join(f"#{one.number}" for one in resumed))
-            if self.by_itself is not None:
-                work.append(self.by_itself.start())
+            if self.autodeploy is not None:
+                work.append(self.autodeploy.start())
                 work[-1].add_done_callback(_log_failure)
             ready()
             if beside is not None:
@@ -176,8 +176,8 @@ class Bot:
         """Stop new work, detach from running work, deliver what is possible, and close the database last."""
         try:
             async with asyncio.timeout(STOP_WITHIN):
-                if self.by_itself is not None:
-                    await self.by_itself.close()
+                if self.autodeploy is not None:
+                    await self.autodeploy.close()
                 await self.deployments.queue.close()
                 for task in work:
                     task.cancel()
@@ -194,8 +194,8 @@ class Bot:
         """Yield the listeners for events in order: first notifications, then automatic deployments."""
         if self.notifier is not None:
             yield self.notifier
-        if self.by_itself is not None:
-            yield self.by_itself.automatic
+        if self.autodeploy is not None:
+            yield self.autodeploy.automatic
         yield from unfit_tags(self._settings, self._world)
 
     def _wake(self) -> None:
@@ -213,8 +213,8 @@ class Bot:
 
     def _unlocked(self, app: str) -> None:
         """Check which automatic deployments wait for an environment of this app."""
-        if self.by_itself is not None:
-            self.by_itself.watch.ring(app)
+        if self.autodeploy is not None:
+            self.autodeploy.watch.wake(app)
 
     def _problems(self) -> dict[str, str]:
         """Return the problem of each part by name: the database, the chats, and background work that has stopped."""

@@ -167,8 +167,8 @@ def _foreign(found: os.stat_result, path: PurePath, user: int) -> str:
 def _insist_on_privacy(found: os.stat_result, path: PurePath, user: int) -> None:
     """Refuse a secret that others may read. Root may let a group read its own files."""
     if found.st_mode & (_OTHERS if found.st_uid == user else _EVERYBODY):
-        cure = f"chmod {'600' if found.st_uid == user else 'o-rwx'} {_quoted(path)}"
-        raise UnsafeFileError(f"others can read {_described(found, path)}; run `{cure}`")
+        fix = f"chmod {'600' if found.st_uid == user else 'o-rwx'} {_quoted(path)}"
+        raise UnsafeFileError(f"others can read {_described(found, path)}; run `{fix}`")
 
 
 def _insist_on_file(found: os.stat_result, path: PurePath) -> None:

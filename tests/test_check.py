@@ -111,7 +111,7 @@ def _links(web1: FakeHost | None = None, web2: FakeHost | None = None, engine: F
 
 
 def _failed(rows: tuple[Row, ...]) -> list[tuple[str, str, str, str]]:
-    return [(row.subject, row.what, row.text, row.cure) for row in rows if row.state == "failed"]
+    return [(row.subject, row.what, row.text, row.fix) for row in rows if row.state == "failed"]
 
 
 async def test_all_is_well(settings: Settings, refs: FakeRefs) -> None:
@@ -151,7 +151,7 @@ async def test_a_server_that_hangs_costs_only_its_own_row(settings: Settings, re
 
 
 @pytest.mark.parametrize(
-    ("error", "says", "cure"),
+    ("error", "says", "fix"),
     [
         (Unreachable("web1", "connection refused"), "connection refused", "Try `ssh -p 22 deploy@203.0.113.10`"),
         (Unreachable("web1", "no route", hint="Look there."), "no route", "Look there."),
@@ -160,14 +160,14 @@ async def test_a_server_that_hangs_costs_only_its_own_row(settings: Settings, re
     ],
 )
 async def test_a_server_that_cannot_be_reached_has_a_cure(
-    settings: Settings, refs: FakeRefs, error: Exception, says: str, cure: str
+    settings: Settings, refs: FakeRefs, error: Exception, says: str, fix: str
 ) -> None:
     host = Failing("web1")
     host.error = error
     failed = _failed(await check(settings, _links(web1=host), refs))
     assert len(failed) == 1
     assert failed[0][2] == says
-    assert cure in failed[0][3]
+    assert fix in failed[0][3]
 
 
 async def test_secrets_in_what_others_say_are_masked(settings: Settings, refs: FakeRefs) -> None:
@@ -279,7 +279,7 @@ async def test_every_image_is_asked_for(settings: Settings, refs: FakeRefs) -> N
     images.down = "it is being moved"
     failed = _failed(await check(settings, _links(), refs, images=images))
     assert [says for _, _, says, _ in failed] == ["the registry cannot be reached: it is being moved"] * 2
-    assert all(cure for _, _, _, cure in failed)
+    assert all(fix for _, _, _, fix in failed)
 
 
 async def test_a_data_folder_that_cannot_be_is_told(settings: Settings, refs: FakeRefs, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from deploybot.autodeploy.first_look import SourceMoved, moves
 from deploybot.autodeploy.missing_branches import GoneBranches
 from deploybot.autodeploy.pending_deployments import TriggerRequests
 from deploybot.autodeploy.trigger_cards import by, plain
-from deploybot.autodeploy.trigger_records import TriggerBook
+from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import IMAGES, Found, News, There, images_text, news, undated
 from deploybot.domain import NO_RELEASE, Deployment, Event, Running, Trigger, TriggerState
 from deploybot.errors import DeploybotError
@@ -44,8 +44,8 @@ class _State:
 
     def is_there(self, servers: Sequence[str], commit: str) -> bool:
         """Return whether a commit runs healthy on all servers."""
-        well = {row.server for row in self.runs if row.healthy and row.release.is_from(commit)}
-        return well >= {*servers}
+        healthy = {row.server for row in self.runs if row.healthy and row.release.is_from(commit)}
+        return healthy >= {*servers}
 
     def on_its_way(self, commit: str) -> bool:
         """Return whether a deployment of a commit is still open and not being cancelled."""
@@ -53,7 +53,7 @@ class _State:
 
 
 class TriggerDetector:
-    """A `ports.GroupListener` that also checks apps for the `Poller`. `ring(app)` asks for a check soon."""
+    """A `ports.GroupListener` that also checks apps for the `Poller`. `wake(app)` asks for a check soon."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class TriggerDetector:
         clock: Clock,
         refs: RefSource,
         images: Images | None,
-        pursuit: TriggerRequests,
-        book: TriggerBook,
-        ring: Callable[[str], None],
+        requests: TriggerRequests,
+        records: TriggerRecords,
+        wake: Callable[[str], None],
         gone: GoneBranches | None = None,
     ) -> None:
         """Take the ports. `images` is None where no registry can be asked. `gone` reports missing branches."""
@@ -72,9 +72,9 @@ class TriggerDetector:
         self._clock = clock
         self._refs = refs
         self._images = images
-        self._pursuit = pursuit
-        self._book = book
-        self._ring = ring
+        self._requests = requests
+        self._records = records
+        self._wake = wake
         self._dates: dict[str, float] = {}
         self._looked: set[tuple[str, str]] = set()
         self._gone = gone
@@ -90,7 +90,7 @@ class TriggerDetector:
         if any(hints) or fresh:
             await self._store.write(lambda tables: self._keep_all(tables, app.name, hints, fresh))
         if any(hint is not None and hint.about for hint in hints):
-            self._ring(app.name)
+            self._wake(app.name)
         return [_looking(hint) for hint in hints]
 
     def _moved(self, app: App, event: Event) -> Iterator[tuple[str, SourceMoved]]:
@@ -136,7 +136,7 @@ class TriggerDetector:
             except DeploybotError as found:
                 problem = problem or found
         await self._withdraw(app, there)
-        due = await self._pursuit.go_on(app)
+        due = await self._requests.go_on(app)
         if problem is not None:
             raise problem
         return due
@@ -163,7 +163,7 @@ class TriggerDetector:
         def withdraw(tables: Tables) -> None:
             for one in gone(tables):
                 problem = f"{_place(one.source)} was deleted"
-                self._book.put(tables, app, replace(one, state=TriggerState.LEFT, problem=problem))
+                self._records.put(tables, app, replace(one, state=TriggerState.LEFT, problem=problem))
 
         if await self._store.read(gone):
             await self._store.write(withdraw)
@@ -329,7 +329,7 @@ class TriggerDetector:
     def _settle(self, tables: Tables, app: App, environment: Environment, fresh: News, trigger: Trigger | None) -> None:
         """Store the values considered, the new trigger and the one that it replaces, and post their cards."""
         if first_look.settle(tables, (app.name, environment.name), fresh.first, self._clock.now()):
-            self._ring(app.name)
+            self._wake(app.name)
         for one in fresh.found:
             tables.triggers.consider(app.name, environment.name, one.source, one.seen)
         current = tables.triggers.current(app.name, environment.name)
@@ -338,9 +338,13 @@ class TriggerDetector:
             and current is not None
             and (not trigger.state.ended or current.source == trigger.source)
         ):
-            self._book.put(tables, app, replace(current, state=TriggerState.OVERTAKEN, problem=f"Newer: {trigger.why}"))
+            self._records.put(
+                tables, app, replace(current, state=TriggerState.OVERTAKEN, problem=f"Newer: {trigger.why}")
+            )
         if trigger is not None:
-            self._book.put(tables, app, tables.triggers.add(trigger), with_card=trigger.state is not TriggerState.OPEN)
+            self._records.put(
+                tables, app, tables.triggers.add(trigger), with_card=trigger.state is not TriggerState.OPEN
+            )
 
 
 def _looking(hint: Hint | None) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from math import inf
 
-from deploybot.autodeploy.trigger_records import TriggerBook
+from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import IMAGES, images_text
 from deploybot.backoff import Backoff
 from deploybot.card import Card
@@ -57,7 +57,7 @@ class TriggerRequests:
         *,
         store: Store,
         clock: Clock,
-        book: TriggerBook,
+        records: TriggerRecords,
         handle: Handle,
         refusal: Callable[[Trigger], Awaitable[Refusal]],
         callers: Iterable[str] = (),
@@ -68,7 +68,7 @@ class TriggerRequests:
         """
         self._store = store
         self._clock = clock
-        self._book = book
+        self._records = records
         self._handle = handle
         self._refusal = refusal
         self._callers = frozenset(callers)
@@ -98,7 +98,7 @@ class TriggerRequests:
         return trigger.next_at if waits else await self._ask_for(app, trigger)
 
     async def _put(self, app: App, trigger: Trigger, *, with_card: bool = False) -> None:
-        await self._store.write(lambda tables: self._book.put(tables, app, trigger, with_card=with_card))
+        await self._store.write(lambda tables: self._records.put(tables, app, trigger, with_card=with_card))
 
     async def _hold(self, app: App, environment: Environment, trigger: Trigger) -> _Hold | None:
         """Return the reason to wait: the commit's builds, an open deployment of the same release, or the policy."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from deploybot.autodeploy.trigger_cards import trouble_card
-from deploybot.autodeploy.trigger_records import TriggerBook
+from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.backoff import Backoff, requested_pause
 from deploybot.errors import DeploybotError, StoreError
 from deploybot.ports import Clock, Store, Tables
@@ -53,18 +53,18 @@ class Poller:
         *,
         store: Store,
         clock: Clock,
-        book: TriggerBook,
+        records: TriggerRecords,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Take the apps that have any `auto`, and the ports."""
         self._watched = {app.name: _Watched(app) for app in apps}
         self._store = store
         self._clock = clock
-        self._book = book
+        self._records = records
         self._jitter = jitter
         self._few = asyncio.Semaphore(AT_ONCE)
 
-    def ring(self, app: str) -> None:
+    def wake(self, app: str) -> None:
         """Check an app soon. Ignore apps that are not watched."""
         if app in self._watched:
             self._watched[app].bell.set()
@@ -110,7 +110,7 @@ class Poller:
     def _report_recovery(self, tables: Tables, app: App) -> None:
         if _REPORTED in tables.triggers.considered(app.name, ""):
             tables.triggers.forget(app.name, "", _REPORTED)
-            self._book.post(tables, app, trouble_card(app.name, ""))
+            self._records.post(tables, app, trouble_card(app.name, ""))
 
     async def _failed(self, one: _Watched, problem: Exception) -> float:
         """Record a failed check and return the seconds to wait. Report the failure once if it goes on for long."""
@@ -134,7 +134,7 @@ class Poller:
         def report(tables: Tables) -> None:
             if _REPORTED not in tables.triggers.considered(app.name, ""):
                 tables.triggers.consider(app.name, "", _REPORTED, why)
-                self._book.post(tables, app, trouble_card(app.name, why, fix))
+                self._records.post(tables, app, trouble_card(app.name, why, fix))
 
         try:
             await self._store.write(report)

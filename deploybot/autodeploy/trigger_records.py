@@ -12,7 +12,7 @@ from deploybot.ports import Clock, Tables
 from deploybot.settings import App
 
 
-class TriggerBook:
+class TriggerRecords:
     """Writes triggers and posts their cards, inside the caller's transaction."""
 
     def __init__(self, clock: Clock, places: Callable[[App], Iterable[Place]]) -> None:

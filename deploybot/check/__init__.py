@@ -65,7 +65,7 @@ async def check(
     # The checks above cut connections to servers, so plans come afterwards.
     found += await asyncio.gather(*_plans(settings, plans, within))
     rows = [_data(settings.bot.data), *(row for rows in found for row in rows)]
-    return tuple(dataclasses.replace(row, text=mask(row.text), cure=mask(row.cure)) for row in rows)
+    return tuple(dataclasses.replace(row, text=mask(row.text), fix=mask(row.fix)) for row in rows)
 
 
 def _plans(settings: Settings, plans: DryPlan | None, within: float) -> list[Coroutine[None, None, list[Row]]]:
@@ -88,8 +88,8 @@ async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> li
             async for row in tries:
                 rows.append(row)  # noqa: PERF401  rows from before the timeout are kept
     except TimeoutError:
-        cure = "Check whether it is overloaded. A firewall that drops packets also looks like this."
-        rows.append(Row(subject, "answer", CheckState.FAILED, f"no answer within {show_duration(within)}", cure))
+        fix = "Check whether it is overloaded. A firewall that drops packets also looks like this."
+        rows.append(Row(subject, "answer", CheckState.FAILED, f"no answer within {show_duration(within)}", fix))
     except Exception as problem:  # noqa: BLE001  any failure of a check is its own row
         error = failure_of(subject, problem)
         rows.append(Row(subject, "answer", CheckState.FAILED, str(error), getattr(error, "hint", "")))
@@ -103,8 +103,8 @@ def _data(folder: Path) -> Row:
         return Row(
             "bot", "data folder", CheckState.OK, f"{folder}" if there == folder else f"{folder}, created at the start"
         )
-    cure = f"Create it for the bot's user: `install -d -m 700 -o USER {folder}`."
-    return Row("bot", "data folder", CheckState.FAILED, f"this user cannot write to {folder}", cure)
+    fix = f"Create it for the bot's user: `install -d -m 700 -o USER {folder}`."
+    return Row("bot", "data folder", CheckState.FAILED, f"this user cannot write to {folder}", fix)
 
 
 async def _files(settings: Settings) -> AsyncIterator[Row]:
@@ -114,4 +114,4 @@ async def _files(settings: Settings) -> AsyncIterator[Row]:
 
 async def _chat(name: str, findings: AsyncIterator[ChatFinding]) -> AsyncIterator[Row]:
     async for found in findings:
-        yield Row(name, found.what, CheckState.FAILED if found.cure else CheckState.OK, found.text, found.cure)
+        yield Row(name, found.what, CheckState.FAILED if found.fix else CheckState.OK, found.text, found.fix)

@@ -25,8 +25,8 @@ async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
     try:
         release = await refs.resolve(app, "")
     except Unreachable as error:
-        cure = error.hint or "Check the address, and that repo_key or repo_token gives access."
-        yield Row(subject, what, CheckState.FAILED, f"{app.repo}: {error.why}", cure)
+        fix = error.hint or "Check the address, and that repo_key or repo_token gives access."
+        yield Row(subject, what, CheckState.FAILED, f"{app.repo}: {error.why}", fix)
     except UserError as error:
         yield Row(subject, what, CheckState.FAILED, error.sentence, error.hint or "Check `branch` in bot.toml.")
     else:
@@ -55,8 +55,8 @@ async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row
     try:
         (pin,) = await images.pins(app.model_copy(update={"images": {service: of}}))
     except Unreachable as error:
-        cure = error.hint or f"Check apps.{app.name}.images.{service}.image."
-        yield Row(subject, what, CheckState.FAILED, str(error), cure)
+        fix = error.hint or f"Check apps.{app.name}.images.{service}.image."
+        yield Row(subject, what, CheckState.FAILED, str(error), fix)
     except UserError as error:
         yield Row(subject, what, CheckState.FAILED, error.sentence, error.hint)
     else:
@@ -86,9 +86,9 @@ async def try_auto(app: App, refs: RefSource) -> AsyncIterator[Row]:
     for name, auto in autos(app).items():
         found, missing = _found(auto, heads)
         if missing:
-            cure = f"Push one, or change apps.{app.name}.environments.{name}.auto."
+            fix = f"Push one, or change apps.{app.name}.environments.{name}.auto."
             yield Row(
-                subject, f"auto {name}", CheckState.FAILED, f"the repository has no {' and no '.join(missing)}", cure
+                subject, f"auto {name}", CheckState.FAILED, f"the repository has no {' and no '.join(missing)}", fix
             )
         elif found:
             yield Row(subject, f"auto {name}", CheckState.OK, ", ".join(found))

@@ -22,4 +22,4 @@ class Row:
     what: str
     state: CheckState
     text: str
-    cure: str = ""
+    fix: str = ""

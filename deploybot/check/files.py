@@ -31,11 +31,11 @@ def _try(path: Path, *, private: bool) -> Row | None:
     try:
         trusted_files.verify(path, private=private)
     except trusted_files.UnsafeFileError as problem:
-        problem_text, _, cure = str(problem).partition("; ")
-        return Row("bot", "files", CheckState.FAILED, problem_text, f"{cure[:1].upper()}{cure[1:]}.")
+        problem_text, _, fix = str(problem).partition("; ")
+        return Row("bot", "files", CheckState.FAILED, problem_text, f"{fix[:1].upper()}{fix[1:]}.")
     except OSError as problem:
-        cure = "Create it, or remove it from bot.toml."
-        return Row("bot", "files", CheckState.FAILED, f"{path}: {problem.strerror}", cure)
+        fix = "Create it, or remove it from bot.toml."
+        return Row("bot", "files", CheckState.FAILED, f"{path}: {problem.strerror}", fix)
     return None
 
 

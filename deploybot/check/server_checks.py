@@ -135,11 +135,11 @@ async def _engine(subject: str, engine: Engine | None, server: Server, facts: Se
     try:
         return Row(subject, "Docker", CheckState.OK, f"Engine {await engine.version()} at {where}")
     except Unreachable as error:
-        cure = error.hint or (
+        fix = error.hint or (
             f"On the server: `systemctl start docker`, and `sudo usermod -aG docker {server.user}`, "
             "which gives that user root access there."
         )
-        return Row(subject, "Docker", CheckState.FAILED, error.why, cure)
+        return Row(subject, "Docker", CheckState.FAILED, error.why, fix)
     except EngineError as error:
         return Row(subject, "Docker", CheckState.FAILED, str(error), "The bot works with Docker 20.10 and later.")
 

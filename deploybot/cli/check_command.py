@@ -80,7 +80,7 @@ async def _try(settings: Settings) -> tuple[Row, ...]:
 
 def row_json(row: Row) -> dict[str, str]:
     """Return a row as `--json` prints it."""
-    return {"subject": row.subject, "what": row.what, "state": row.state, "says": row.text, "fix": row.cure}
+    return {"subject": row.subject, "what": row.what, "state": row.state, "says": row.text, "fix": row.fix}
 
 
 def understood(settings: Settings) -> Iterator[str]:
@@ -187,8 +187,8 @@ def show(rows: Sequence[Row]) -> None:
     before = ""
     for row in rows:
         text = Text(row.text)
-        if row.state == "failed" and row.cure:
-            text.append(f"\n{row.cure}", style="yellow")
+        if row.state == "failed" and row.fix:
+            text.append(f"\n{row.fix}", style="yellow")
         subject = "" if row.subject == before else row.subject
         table.add_row(Text(subject), Text(row.what), Text(row.state, style=colours[row.state]), text)
         before = row.subject
@@ -202,5 +202,5 @@ def plain(rows: Sequence[Row]) -> Iterator[str]:
         cells = zip((row.subject, row.what, row.state), widths, strict=True)
         start = "  ".join(text.ljust(width) for text, width in cells)
         yield f"{start}  {row.text}"
-        if row.state == "failed" and row.cure:
-            yield f"{' ' * len(start)}  -> {row.cure}"
+        if row.state == "failed" and row.fix:
+            yield f"{' ' * len(start)}  -> {row.fix}"

@@ -28,8 +28,8 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.command("demo", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--dir", "folder", type=click.Path(path_type=Path), help="Use this new folder.")
 @click.option("--keep", is_flag=True, help="Keep the folder at the end.")
-@click.option("--play", "by_itself", is_flag=True, help="Play the session, even at a terminal.")
-def _demo(folder: Path | None, *, keep: bool, by_itself: bool) -> int:
+@click.option("--play", "scripted", is_flag=True, help="Play the session, even at a terminal.")
+def _demo(folder: Path | None, *, keep: bool, scripted: bool) -> int:
     """Try the bot with a server, a repository and two people that it sets up for you.
 
     Everything is real, is in one folder, and is deleted at the end. At a terminal, you get the prompt and some
@@ -38,7 +38,7 @@ def _demo(folder: Path | None, *, keep: bool, by_itself: bool) -> int:
     """
     if lack := lacks():
         raise click.ClickException(lack)
-    alone = by_itself or not (sys.stdin.isatty() and sys.stdout.isatty())
+    alone = scripted or not (sys.stdin.isatty() and sys.stdout.isatty())
     with _held_back(), folder_of(folder, keep=keep) as where:
         code = _until_stopped(_played(where, sys.stdout) if alone else _visited(where))
     click.echo(f"Everything is stopped. The files are in {where}." if keep else "Everything is deleted.")

@@ -43,7 +43,7 @@ async def play(stage: DemoTranscript) -> None:
         await _second_person(stage)
     stage.town.follow_main()
     async with _bot(stage):
-        await _by_itself(stage)
+        await _automatic(stage)
         await _record(stage)
 
 
@@ -217,7 +217,7 @@ async def _second_person(stage: DemoTranscript) -> None:
     await stage.serves("production", "v6")
 
 
-async def _by_itself(stage: DemoTranscript) -> None:
+async def _automatic(stage: DemoTranscript) -> None:
     """Play a push that is deployed to staging once its build is green, automatically and only once."""
     stage.title("A push that is deployed automatically")
     stage.explain(

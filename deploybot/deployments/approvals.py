@@ -52,7 +52,7 @@ class Approvals:
         settings: Settings,
         store: Store,
         clock: Clock,
-        bonds: FingerprintCheck,
+        fingerprints: FingerprintCheck,
         codes: CodeSecrets,
         queue_card: Callable[[Tables, int], None],
     ) -> None:
@@ -60,11 +60,11 @@ class Approvals:
         self._settings = settings
         self._store = store
         self._clock = clock
-        self._bonds = bonds
+        self._fingerprints = fingerprints
         self._codes = CodeCheck(codes, clock)
         self._queue_card = queue_card
         self._questions = PolicyQuestions(settings, clock)
-        self._desks: WeakValueDictionary[int, _OpenRequest] = WeakValueDictionary()
+        self._open_requests: WeakValueDictionary[int, _OpenRequest] = WeakValueDictionary()
 
     def request_for(self, plan: Plan, ref: str | None, not_before: float) -> Request | None:
         """Return the request that a plan needs, to store with its deployment; None if it needs no approvals.
@@ -79,7 +79,7 @@ class Approvals:
         expires = not_before or now + environment.approval_within
         return Request(
             deployment=0,
-            binding=self._bonds.bind(plan, ref),
+            binding=self._fingerprints.bind(plan, ref),
             wanted=wanted.count,
             approvers=environment.approvers,
             expires=expires,
@@ -132,7 +132,7 @@ class Approvals:
         Denied or Unreachable if this did not approve it; the request's card then shows who tried.
         """
         person = required(ctx.person)
-        async with self._desk(number).turn:
+        async with self._open_request(number).turn:
             try:
                 return await self._approve(person, ctx.incoming.identity, number, code)
             except StoreError:
@@ -150,7 +150,7 @@ class Approvals:
         given = await self._store.write(lambda tables: self._give(tables, person, account, number, step))
         if given.refused:
             raise UserError(given.refused, hint=NEXT_CODE)
-        self._desk(number).bell.set()
+        self._open_request(number).bell.set()
         if not given.missing:
             return Card(title=f"#{number} is approved.", tone=Tone.GOOD, aside=True)
         title = f"#{number} has {given.there} of {given.wanted} approvals now."
@@ -163,7 +163,7 @@ class Approvals:
         """
         try:
             async with asyncio.timeout(LOOK_WITHIN):
-                return await self._bonds.changes(deployment, request)
+                return await self._fingerprints.changes(deployment, request)
         except TimeoutError:
             why = f"no answer within {show_duration(LOOK_WITHIN)}, so changes since the request are unknown"
             raise Unreachable("the repository or a server", why) from None
@@ -218,7 +218,7 @@ class Approvals:
             return self._end(tables, deployment, RequestVerdict.REJECTED, words, actor=person.name)
 
         rejected = await self._store.write(reject)
-        self._desk(number).bell.set()
+        self._open_request(number).bell.set()
         return Card(title=f"#{number} ({headline(rejected.plan)}) is rejected.", aside=True)
 
     async def wait(self, number: int, stop: CancellationWatch) -> bool:
@@ -227,13 +227,13 @@ class Approvals:
         Meanwhile, send the reminder and let the request expire. A cancellation also returns True: the caller handles
         it.
         """
-        desk = self._desk(number)
+        open_request = self._open_request(number)
         while True:
-            desk.bell.clear()
+            open_request.bell.clear()
             seconds = await self._look(number)
             if seconds <= 0 or stop.why is not None:
                 return seconds >= 0
-            await stop.outrun(desk.bell.wait(), within=min(seconds, CLOCK_LOOKS))
+            await stop.outrun(open_request.bell.wait(), within=min(seconds, CLOCK_LOOKS))
 
     async def _look(self, number: int) -> float:
         """Return the seconds until a request needs attention; 0.0 if it no longer waits, -1.0 if it has ended."""
@@ -288,7 +288,7 @@ class Approvals:
             return (ask_again(deployment, request),)
 
         again = await self._store.write(void)
-        self._desk(number).bell.set()
+        self._open_request(number).bell.set()
         return Card(
             title=f"#{number} is void, and was not deployed." if again else f"#{number} has already ended.",
             text="\n".join(changed) if again else "",
@@ -298,10 +298,10 @@ class Approvals:
             buttons=tuple(Button("Ask again", command) for command in again),
         )
 
-    def ring(self, numbers: Sequence[int]) -> None:
+    def wake(self, numbers: Sequence[int]) -> None:
         """Wake the tasks that wait for these requests, so that they read their rows again."""
         for number in numbers:
-            self._desk(number).bell.set()
+            self._open_request(number).bell.set()
 
     def _end(
         self, tables: Tables, deployment: Deployment, verdict: RequestVerdict, words: str, *, actor: str = "deploybot"
@@ -328,12 +328,12 @@ class Approvals:
 
         await self._store.write(note)
 
-    def _desk(self, number: int) -> _OpenRequest:
+    def _open_request(self, number: int) -> _OpenRequest:
         """Return the in-memory state of a request; it lasts as long as something refers to it."""
-        desk = self._desks.get(number)
-        if desk is None:
-            desk = self._desks[number] = _OpenRequest()
-        return desk
+        open_request = self._open_requests.get(number)
+        if open_request is None:
+            open_request = self._open_requests[number] = _OpenRequest()
+        return open_request
 
     def _time(self) -> str:
         return time.strftime("%H:%M:%S UTC", time.gmtime(self._clock.now()))

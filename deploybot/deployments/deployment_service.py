@@ -249,7 +249,7 @@ class DeploymentEngine:
         async def commit() -> tuple[Deployment, str, Request | None]:
             made, waits_for, kept = await self._store.write(lambda tables: self._keep(tables, asked))
             self.queue.launch(made)
-            self._approvals.ring(made.skipped)
+            self._approvals.wake(made.skipped)
             if glass:
                 METRICS.broken_glass.add(plan.app, plan.environment)
             return made, waits_for, kept

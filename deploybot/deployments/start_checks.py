@@ -37,7 +37,7 @@ class Beginning:
         clock: Clock,
         planner: Planner,
         approvals: Approvals,
-        bonds: FingerprintCheck,
+        fingerprints: FingerprintCheck,
         queue_card: Callable[[Tables, int], None],
     ) -> None:
         """Take the ports and parts; `queue_card(tables, number)` queues a deployment's card in the same transaction."""
@@ -46,7 +46,7 @@ class Beginning:
         self._clock = clock
         self._planner = planner
         self._approvals = approvals
-        self._bonds = bonds
+        self._fingerprints = fingerprints
         self._queue_card = queue_card
         self._questions = PolicyQuestions(settings, clock)
         self.rests = False
@@ -85,7 +85,7 @@ class Beginning:
 
         request = await self._store.read(look)
         if request is not None:
-            await self._bonds.insist(deployment, request, stop)
+            await self._fingerprints.insist(deployment, request, stop)
 
     def _move_on(self, tables: Tables, deployment: Deployment, plan: Plan) -> Deployment | None:
         """Let it begin, if the policy still allows it in this same transaction; return None if it lacks approvals.
@@ -104,7 +104,7 @@ class Beginning:
         self._questions.refuse(question, decision)
         request = tables.requests.get(deployment.number)
         if request is not None:
-            self._bonds.kept(plan, request)
+            self._fingerprints.kept(plan, request)
         tables.deployments.replan(deployment.number, plan)
         moved = tables.deployments.move(deployment.number, State.RUNNING, now=self._clock.now())
         self._queue_card(tables, deployment.number)

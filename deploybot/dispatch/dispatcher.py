@@ -105,7 +105,7 @@ class Dispatcher:
         self._store = store
         self._clock = clock
         self._redactor = redactor
-        self._book = RequestAudit(store, clock, redactor)
+        self._audit = RequestAudit(store, clock, redactor)
         self._names = names
         self._stale_after = stale_after
         self._forms: Mapping[str, Form] = {name: read_command(made) for name, made in services.commands.items()}
@@ -164,7 +164,7 @@ class Dispatcher:
             return await self._obey(call, incoming, reply, known.sees)
         except UserError as problem:
             if isinstance(problem, Unseen) or self._is_hidden(text, visible):
-                await self._book.denied(incoming, known.person, "", text)
+                await self._audit.denied(incoming, known.person, "", text)
             if visible != self._everything:
                 await asyncio.sleep(began + ALIKE_AFTER - asyncio.get_running_loop().time())
             raise
@@ -189,7 +189,7 @@ class Dispatcher:
 
     async def _turn_away(self, incoming: Incoming) -> Card:
         """Show a stranger how to get access."""
-        await self._book.denied(incoming, None, "", incoming.text)
+        await self._audit.denied(incoming, None, "", incoming.text)
         return stranger_card(incoming.identity, incoming.name)
 
     def _is_hidden(self, text: str, visible: frozenset[tuple[str, str]]) -> bool:
@@ -215,11 +215,11 @@ class Dispatcher:
         self._refuse_stale(request)
         if self._store.problem:
             raise StoreError(self._store.problem)
-        if not await self._book.first(incoming, person, subject.place, call.kept):
+        if not await self._audit.first(incoming, person, subject.place, call.kept):
             return None
         card = await self._outcome(request)
         outcome = card.title if card else "no answer"
-        await self._book.result(incoming, person, subject.place, f"{call.kept}: {outcome}")
+        await self._audit.result(incoming, person, subject.place, f"{call.kept}: {outcome}")
         return card
 
     async def _authorised(self, request: _Request, release: Release | None = None) -> Person | None:
@@ -237,7 +237,7 @@ class Dispatcher:
         )
         if answer.decision.allowed:
             return answer.person
-        await self._book.denied(request.incoming, answer.person, subject.place, call.kept)
+        await self._audit.denied(request.incoming, answer.person, subject.place, call.kept)
         if answer.decision.held and answer.lock is not None:
             raise Locked(lock_text(answer.lock, self._clock.now()))
         raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "not on the allowlist")

@@ -80,9 +80,9 @@ class SinkState:
 class SinkSight:
     """The last known state of an audit sink.
 
-    `problem` is why rows are not exported, empty if they are. `cure` is the fix, `waiting` the number of waiting rows.
+    `problem` is why rows are not exported, empty if they are. `fix` is what to do, `waiting` counts the waiting rows.
     """
 
     problem: str = ""
-    cure: str = ""
+    fix: str = ""
     waiting: int = 0

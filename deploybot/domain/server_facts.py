@@ -220,8 +220,8 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """When a server was last checked. `problem` is why it could not be reached, `cure` is the fix."""
+    """When a server was last checked. `problem` is why it could not be reached, `fix` is what to do."""
 
     at: float
     problem: str = ""
-    cure: str = ""
+    fix: str = ""

@@ -23,10 +23,10 @@ _LOOK_WITHIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class HealthPart:
-    """One part. An empty `problem` means healthy, `cure` is the fix, `facts` are shown beside them."""
+    """One part. An empty `problem` means healthy, `fix` is what to do, `facts` are shown beside them."""
 
     problem: str = ""
-    cure: str = ""
+    fix: str = ""
     facts: Mapping[str, float | None] | None = None
 
 
@@ -80,7 +80,7 @@ class HealthLook:
         seen = self._sights()
         servers = {name: _server(seen.get(name)) for name in self._servers}
         audit = {
-            name: HealthPart(one.problem, one.cure, {"waiting": one.waiting}) for name, one in self._sinks().items()
+            name: HealthPart(one.problem, one.fix, {"waiting": one.waiting}) for name, one in self._sinks().items()
         }
         return BotHealth(own, servers, audit)
 
@@ -101,4 +101,4 @@ class HealthLook:
 def _server(sight: Sight | None) -> HealthPart:
     if sight is None:
         return HealthPart(facts={"seen": None})
-    return HealthPart(sight.problem, sight.cure, {"seen": round(sight.at, 3)})
+    return HealthPart(sight.problem, sight.fix, {"seen": round(sight.at, 3)})

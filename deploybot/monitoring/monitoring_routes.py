@@ -66,5 +66,5 @@ class Monitor:
     def _shown(self, part: HealthPart) -> dict[str, object]:
         body: dict[str, object] = {"ok": not part.problem, **(part.facts or {})}
         if part.problem:
-            body |= {"problem": self._mask(part.problem), "fix": self._mask(part.cure)}
+            body |= {"problem": self._mask(part.problem), "fix": self._mask(part.fix)}
         return body

@@ -29,8 +29,8 @@ def code_buttons(
     app, sha = scene.app, full_sha(commit)
     if not sha or not is_of(app, event):
         return ()
-    by_itself = {name for name in environments_of(app, branch, tag) if not _asks(app.environments[name])}
-    open_to = [one for one in app.environments.values() if not _guarded(one) and one.name not in by_itself]
+    automatic = {name for name in environments_of(app, branch, tag) if not _asks(app.environments[name])}
+    open_to = [one for one in app.environments.values() if not _guarded(one) and one.name not in automatic]
     buttons = [*islice((_deploy(app, one, sha) for one in open_to if not _there(scene, one.name, sha)), _DEPLOYS)]
     if built:
         guarded = [one for one in app.environments.values() if _guarded(one)]

@@ -62,14 +62,14 @@ def _role(question: PolicyQuestion) -> RuleFinding | None:
         return None
     role = _role_in(question, question.person)
     if question.itself:
-        return _by_itself(question, may=suffices(role, question.action))
+        return _automatic(question, may=suffices(role, question.action))
     if suffices(role, question.action):
         return RuleFinding(Voice.ALLOWS, f"You are {role} on {question.place}.")
     has = f"you are {role} there" if role else "you have no role there"
     return _refuses(f"`{question.command}` needs the role {LEAST[question.action]} on {question.place}; {has}.")
 
 
-def _by_itself(question: PolicyQuestion, *, may: bool) -> RuleFinding:
+def _automatic(question: PolicyQuestion, *, may: bool) -> RuleFinding:
     """Allow the bot to do what `auto` in bot.toml says, and nothing else."""
     if may:
         return RuleFinding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.place} automatically.")

@@ -64,11 +64,11 @@ class Chat(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ChatFinding:
-    """A result of `deploybot check` for a chat: the check, its result, and the fix; no `cure` if all is well."""
+    """A result of `deploybot check` for a chat: the check, its result, and the fix; no `fix` if all is well."""
 
     what: str
     text: str
-    cure: str = ""
+    fix: str = ""
 
 
 class LiveChat(Chat, Protocol):

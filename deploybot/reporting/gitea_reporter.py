@@ -38,8 +38,8 @@ class GiteaReporter:
         found = await self._api.get(self._place)
         rights = found.get("permissions") if isinstance(found, dict) else None
         if isinstance(rights, dict) and not rights.get("push"):
-            cure = "Give its owner write permission, and the token the scope write:repository."
-            yield ChatFinding("token", f"it can read {self._repository} but not write to it", cure)
+            fix = "Give its owner write permission, and the token the scope write:repository."
+            yield ChatFinding("token", f"it can read {self._repository} but not write to it", fix)
         else:
             yield ChatFinding("token", f"{self._api.what} shows {self._repository}, and lets the token write")
 

@@ -139,10 +139,10 @@ def accepted(answer: ReportAnswer, what: str) -> ReportAnswer:
     text = f"it answers {answer.status}" + (f": {answer.words}" if answer.words else "")
     if answer.status in _REFUSED:
         raise UserError(f"{what}: {text}")
-    raise Unreachable(what, text, hint=_cure(answer), retry_after=retry_after(answer, time.time()))
+    raise Unreachable(what, text, hint=_fix_of(answer), retry_after=retry_after(answer, time.time()))
 
 
-def _cure(answer: ReportAnswer) -> str:
+def _fix_of(answer: ReportAnswer) -> str:
     if 300 <= answer.status < 400:  # noqa: PLR2004  any 3xx
         return "Redirects are not followed: set the final address in bot.toml."
     if answer.status in _NOT_ALLOWED:

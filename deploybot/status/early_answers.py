@@ -19,8 +19,8 @@ async def some_are_late(asked: Collection[asyncio.Task[object]]) -> bool:
     began, waiting = now(), set(asked)
     while waiting:
         many = 2 * len(waiting) <= len(asked)
-        patience = now() - began + MOMENT if many else None
-        answered, waiting = await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        timeout = now() - began + MOMENT if many else None
+        answered, waiting = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if not answered:
             return True
     return False

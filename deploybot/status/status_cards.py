@@ -50,9 +50,9 @@ def board_card(entries: Sequence[Entry], now: float) -> Card:
     silent = {entry.server for entry in entries if isinstance(entry.look.facts, DeploybotError)}
     lines = [_silent(server, [entry for entry in entries if entry.server == server]) for server in sorted(silent)]
     lines += [_line(entry, now) for entry in entries if entry.server not in silent]
-    ill = sum(line.tone in {Tone.BAD, Tone.UNKNOWN} for line in lines[len(silent) :])
+    unhealthy = sum(line.tone in {Tone.BAD, Tone.UNKNOWN} for line in lines[len(silent) :])
     return Card(
-        title=_title(len(entries), len(silent), ill),
+        title=_title(len(entries), len(silent), unhealthy),
         tone=worst(line.tone for line in lines),
         lines=tuple(lines),
         hint=advice(part for entry in entries for part in (entry.look.facts, entry.look.containers)),
@@ -67,10 +67,10 @@ def early_card(entries: Sequence[Entry], late: Sequence[str], now: float) -> Car
     return replace(card, title=title, tone=Tone.BUSY, lines=(*waiting, *card.lines), final=False)
 
 
-def _title(count: int, silent: int, ill: int) -> str:
+def _title(count: int, silent: int, unhealthy: int) -> str:
     parts = [
         f"{silent} server{'s do' if silent > 1 else ' does'} not answer" if silent else "",
-        f"{ill} need{'s' if ill == 1 else ''} attention" if ill else "",
+        f"{unhealthy} need{'s' if unhealthy == 1 else ''} attention" if unhealthy else "",
     ]
     counts = " and ".join(filter(None, parts))
     return f"{count} target{'s' if count > 1 else ''}: {counts or 'all OK'}"

@@ -114,7 +114,7 @@ class Writer:
             self._fail(jobs, error)
             return False
         if connection.total_changes != changes:
-            self._well()
+            self._succeeded()
         return rows.outbox.touched or rows.reports.touched or rows.audit.touched
 
     def read(self, job: Job) -> None:
@@ -143,7 +143,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - same
             self._trouble(error)
         else:
-            self._well()
+            self._succeeded()
 
     def record_head(self) -> None:
         """Write the audit's head beside the database if the last commit added to the audit."""
@@ -215,7 +215,7 @@ class Writer:
             _log.error("The database cannot be written: %s", sentence)
         self.problem = sentence
 
-    def _well(self) -> None:
+    def _succeeded(self) -> None:
         self.commits += 1
         self._changed = True
         # On a full disk, a row may still fit where another one was. The failure is not over then.

@@ -68,7 +68,7 @@ def explain(error: Exception, path: Path) -> StoreError:
 
 def damaged(path: Path, finding: str) -> StoreError:
     """Return the error for a damaged file, with the command that restores the last good backup."""
-    return StoreError(f"the database {path} is damaged ({finding}). {_cure(path)}")
+    return StoreError(f"the database {path} is damaged ({finding}). {_fix_of(path)}")
 
 
 def vanished(path: Path) -> StoreError | None:
@@ -84,7 +84,7 @@ def vanished(path: Path) -> StoreError | None:
     )
 
 
-def _cure(path: Path) -> str:
+def _fix_of(path: Path) -> str:
     name, copy = shlex.quote(path.name), backup_of(path)
     command = _swept(path, f"mv {name} {name}.damaged && ")
     if not copy.exists():

@@ -25,7 +25,7 @@ _BATCH_BYTES = 1 << 20
 _EVENTS = 100
 _HANDLE_WITHIN = 120.0
 _SOON = 1.0
-_PATIENCE = 12
+_MOST_TRIES = 12
 _BROKEN_TRIES = 3
 RETRY = Backoff(1.0, 60.0, jitter=random.random)
 _STORE_PAUSE = 2.0
@@ -53,14 +53,14 @@ class AppLane:
     def __init__(
         self,
         store: Store,
-        rush: BurstDetector,
+        bursts: BurstDetector,
         *,
         handle: Callable[[Delivery], Coroutine[None, None, End]],
         handle_all: Callable[[Sequence[Delivery]], Awaitable[Sequence[End] | None]],
         ended: Callable[[Sequence[tuple[Delivery, End]]], Awaitable[None]],
     ) -> None:
         self._store = store
-        self._rush = rush
+        self._bursts = bursts
         self._handle = handle
         self._handle_all = handle_all
         self._ended = ended
@@ -76,7 +76,7 @@ class AppLane:
     async def _run(self) -> None:
         """Process all that waits. A few deliveries are loaded at once, and their outcomes are stored in one commit."""
         while self._numbers:
-            await self._rush.over()
+            await self._bursts.over()
             numbers = [self._numbers[index] for index in range(min(_BATCH, len(self._numbers)))]
             found = await until_kept(self._store.read, partial(_load, numbers))
             ends = await self._handle_all(found) if len(found) > 1 else None
@@ -130,15 +130,15 @@ class EventDispatcher:
                 await asyncio.sleep(self._retry.first * _STORE_PAUSE)
                 continue
             except (Unreachable, StoreError, TimeoutError) as error:
-                problem, patience = str(error) or "no answer in time", _PATIENCE
+                problem, most_tries = str(error) or "no answer in time", _MOST_TRIES
                 pause = requested_pause(error)
                 log.warning("delivery %d for %s waits: %s", delivery.number, app.name, problem)
             except Exception as error:
-                problem, patience, pause = f"something broke: {type(error).__name__}", _BROKEN_TRIES, 0.0
+                problem, most_tries, pause = f"something broke: {type(error).__name__}", _BROKEN_TRIES, 0.0
                 log.exception("handling delivery %d for %s failed", delivery.number, app.name)
             tries += 1
             METRICS.webhooks.add(delivery.sender, "retried")
-            if tries >= patience:
+            if tries >= most_tries:
                 return End(Fate.FAILED, "given_up", f"given up after {tries} tries: {problem}")
             await self._note(delivery.number, tries)
             await asyncio.sleep(max(pause, self._retry.after(tries)))

@@ -63,7 +63,7 @@ class Inbox:
         self._dispatcher = EventDispatcher(store, listeners, retry=retry)
         self._lanes: dict[str, AppLane] = {}
         self._open: dict[int, _OpenDelivery] = {}
-        self._rush = BurstDetector()
+        self._bursts = BurstDetector()
         self._bytes = 0
         self._last = 0
         self._taking = True
@@ -79,7 +79,7 @@ class Inbox:
     def put(self, size: int) -> None:
         """Queue a delivery that was stored, with a body of so many bytes."""
         self._bytes += size
-        self._rush.came()
+        self._bursts.came()
         self._idle.clear()
         self._changed.set()
 
@@ -109,7 +109,7 @@ class Inbox:
         """Assign all new deliveries to the lanes of their apps."""
         more = True
         while more:
-            await self._rush.over()
+            await self._bursts.over()
             found = await until_kept(self._store.read, self._next)
             for one in found:
                 self._give(one.number, (one.app,) if one.app else await self._apps_by_body(one.number))
@@ -137,7 +137,7 @@ class Inbox:
 
     def _lane(self, app: str) -> AppLane:
         handle, handle_all = partial(self._handle, app), partial(self._handle_all, app)
-        return AppLane(self._store, self._rush, handle=handle, handle_all=handle_all, ended=self._end)
+        return AppLane(self._store, self._bursts, handle=handle, handle_all=handle_all, ended=self._end)
 
     async def _handle(self, app: str, delivery: Delivery) -> End:
         """Process a delivery for an app and return its outcome. Log messages meanwhile carry its number."""

@@ -66,7 +66,7 @@ class Receiver:
         report: Callable[[Notice], Awaitable[None]] = no_report,
     ) -> None:
         """Take the store, the clock and the queue. `report` posts refused calls in chat."""
-        self._keeper = DeliveryWriter(store)
+        self._writer = DeliveryWriter(store)
         self._clock = clock
         self._shelf = shelf
         self._rate = rate
@@ -117,7 +117,7 @@ class Receiver:
         if not self._shelf.room(len(received.body)):
             return endpoint.refuse("full", 503, "Too many deliveries are waiting.", retry_after=_RETRY_STORE)
         try:
-            number = await self._keeper.keep(endpoint.new(received))
+            number = await self._writer.keep(endpoint.new(received))
         except StoreError:
             # The store itself reports the cause, in the log and at /healthz.
             return endpoint.refuse("unkept", 503, "The delivery cannot be stored now.", retry_after=_RETRY_STORE)

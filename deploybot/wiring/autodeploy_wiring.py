@@ -41,7 +41,7 @@ class AutomaticDeployments:
             await asyncio.gather(self._task, return_exceptions=True)
 
 
-def by_itself(
+def autodeploy(
     settings: Settings, world: Infrastructure, access: Access, dispatcher: Dispatcher
 ) -> AutomaticDeployments | None:
     """Return the parts that bot.toml's `auto` needs, or None if there is none. It is imported only then."""
@@ -51,7 +51,7 @@ def by_itself(
     from deploybot.autodeploy.missing_branches import GoneBranches  # noqa: PLC0415  see above
     from deploybot.autodeploy.pending_deployments import Refusal, TriggerRequests  # noqa: PLC0415  see above
     from deploybot.autodeploy.poller import Poller  # noqa: PLC0415  see above
-    from deploybot.autodeploy.trigger_records import TriggerBook  # noqa: PLC0415  see above
+    from deploybot.autodeploy.trigger_records import TriggerRecords  # noqa: PLC0415  see above
 
     async def refusal(trigger: Trigger) -> Refusal:
         # The images of a release are known only once it is pinned. Then the command itself checks `after`.
@@ -72,13 +72,13 @@ def by_itself(
         # Leave out how long it has been held: the card would change at every poll.
         return Refusal(f"{why} “{lock.reason}” `unlock {trigger.app} {trigger.environment}` releases it.", lock.until)
 
-    book = TriggerBook(world.clock, lambda app: app.channel or event_places(settings))
+    records = TriggerRecords(world.clock, lambda app: app.channel or event_places(settings))
     apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]
-    watch = Poller(apps, store=world.store, clock=world.clock, book=book)
-    pursuit = TriggerRequests(
+    watch = Poller(apps, store=world.store, clock=world.clock, records=records)
+    requests = TriggerRequests(
         store=world.store,
         clock=world.clock,
-        book=book,
+        records=records,
         handle=dispatcher.handle,
         refusal=refusal,
         callers=settings.hooks,
@@ -88,9 +88,9 @@ def by_itself(
         clock=world.clock,
         refs=world.refs,
         images=world.images,
-        pursuit=pursuit,
-        book=book,
-        ring=watch.ring,
+        requests=requests,
+        records=records,
+        wake=watch.wake,
         gone=GoneBranches(world.store, notice_board(settings, world)),
     )
     return AutomaticDeployments(automatic, watch)

@@ -58,21 +58,17 @@ def deployments(
 ) -> DeploymentEngine:
     """Return the deployment engine with all its parts. `on_end(app)` is called when a deployment has ended."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
-    places = partial(places_of, settings=settings)
-    report = _reports_to(Reporter((one.target for one in receivers_of(settings)), world.clock), notifier)
-    publisher = CardPublisher(
-        clock=world.clock,
-        mask=world.redactor.text,
-        journal=journal,
-        mentions=Mentions(settings, world.clock),
-        places=places,
-        report=report,
-    )
+    publisher = _publisher(settings, world, journal, notifier)
     inspector = Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
     plans = planner(world, inspector)
-    bonds = FingerprintCheck(settings, plans, world.clock)
+    fingerprints = FingerprintCheck(settings, plans, world.clock)
     approvals = Approvals(
-        settings=settings, store=world.store, clock=world.clock, bonds=bonds, codes=codes, queue_card=publisher
+        settings=settings,
+        store=world.store,
+        clock=world.clock,
+        fingerprints=fingerprints,
+        codes=codes,
+        queue_card=publisher,
     )
     beginning = Beginning(
         settings=settings,
@@ -80,7 +76,7 @@ def deployments(
         clock=world.clock,
         planner=plans,
         approvals=approvals,
-        bonds=bonds,
+        fingerprints=fingerprints,
         queue_card=publisher,
     )
     queue = Queue(
@@ -104,6 +100,20 @@ def deployments(
         queue=queue,
         releases=plans.releases,
         glass=BreakGlass(settings=settings, store=world.store, clock=world.clock, codes=codes),
+    )
+
+
+def _publisher(settings: Settings, world: Infrastructure, journal: Journal, notifier: Notifier | None) -> CardPublisher:
+    """Make what queues cards, reports and notifications."""
+    places = partial(places_of, settings=settings)
+    report = _reports_to(Reporter((one.target for one in receivers_of(settings)), world.clock), notifier)
+    return CardPublisher(
+        clock=world.clock,
+        mask=world.redactor.text,
+        journal=journal,
+        mentions=Mentions(settings, world.clock),
+        places=places,
+        report=report,
     )
 
 

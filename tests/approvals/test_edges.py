@@ -28,7 +28,7 @@ def engine(town: Town) -> Approvals:
 
 
 def bonds(town: Town) -> FingerprintCheck:
-    return town.shop.deployments.queue._beginning._bonds
+    return town.shop.deployments.queue._beginning._fingerprints
 
 
 async def test_a_command_of_ones_own_is_asked_the_same(town: Town) -> None:
@@ -277,7 +277,7 @@ async def test_what_waits_for_approvals_is_woken_by_every_decision(
         await engine(town).void(number, ["config: x was y and is z"])
     else:
         await town.store.write(lambda tables: tables.deployments.move(number, State.CANCELLED, now=2.0, outcome=end))
-        engine(town).ring((number,))
+        engine(town).wake((number,))
     async with asyncio.timeout(20):
         assert await waits is begins
 

@@ -19,7 +19,7 @@ from deploybot.domain import Author, Build, BuildState, Deployment, Event, Ident
 from deploybot.masking import Redactor
 from deploybot.settings import App, Settings
 from deploybot.testing import FakeHost, FakeRefs, FakeServers, Outcome, memory_store
-from deploybot.wiring.autodeploy_wiring import AutomaticDeployments, by_itself
+from deploybot.wiring.autodeploy_wiring import AutomaticDeployments, autodeploy
 from deploybot.wiring.infrastructure import Infrastructure
 from tests.approvals.conftest import TEAM, Town, _hire
 from tests.deployments.conftest import GOOD_SWITCH, HEALTH, SECRET, Shop, Ticking, fetched
@@ -109,10 +109,10 @@ class Yard:
             clock=shop.clock,
             images=self.images,
         )
-        made = by_itself(shop.settings, world, self.town.access, self.town.dispatcher)
+        made = autodeploy(shop.settings, world, self.town.access, self.town.dispatcher)
         assert made is not None
         self.itself = made
-        made.automatic._ring = self.rung.add
+        made.automatic._wake = self.rung.add
         shop.on_end = self.rung.add
 
     async def restart(self, settings: Settings | None = None) -> None:

@@ -32,7 +32,7 @@ async def test_what_is_there_is_said_and_what_is_not_has_a_cure(tmp_path: Path) 
         CheckState.FAILED,
         "the repository has no branch main",
     )
-    assert bad.cure == "Push one, or change apps.shop.environments.production.auto."
+    assert bad.fix == "Push one, or change apps.shop.environments.production.auto."
 
 
 async def test_a_repository_that_does_not_answer_is_one_row(tmp_path: Path) -> None:

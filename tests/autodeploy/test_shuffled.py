@@ -16,7 +16,7 @@ import pytest
 
 from deploybot.autodeploy.detector import TriggerDetector
 from deploybot.autodeploy.pending_deployments import Refusal, TriggerRequests
-from deploybot.autodeploy.trigger_records import TriggerBook
+from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.card import Card
 from deploybot.command import Incoming
 from deploybot.domain import Event, Kind, Plan, Push, Release, Running, State, Tagged, Trigger
@@ -41,10 +41,18 @@ class Shuffle:
 
     def __post_init__(self) -> None:
         clock = FakeClock()
-        book = TriggerBook(clock, lambda _: ())
-        pursuit = TriggerRequests(store=self.store, clock=clock, book=book, handle=self.handle, refusal=self.allow)
+        records = TriggerRecords(clock, lambda _: ())
+        requests = TriggerRequests(
+            store=self.store, clock=clock, records=records, handle=self.handle, refusal=self.allow
+        )
         self.automatic = TriggerDetector(
-            store=self.store, clock=clock, refs=self.refs, images=None, pursuit=pursuit, book=book, ring=lambda _: None
+            store=self.store,
+            clock=clock,
+            refs=self.refs,
+            images=None,
+            requests=requests,
+            records=records,
+            wake=lambda _: None,
         )
 
     async def allow(self, _: Trigger) -> Refusal:

@@ -12,7 +12,7 @@ import pytest
 
 from deploybot.autodeploy import poller as watching
 from deploybot.autodeploy.poller import Poller
-from deploybot.autodeploy.trigger_records import TriggerBook
+from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.errors import StoreError, Unreachable
@@ -64,8 +64,8 @@ def apps(folder: Path, count: int = 1) -> list[App]:
 class Scene:
     def __init__(self, store: Database, made: list[App]) -> None:
         self.store, self.clock, self.looks = store, FakeClock(), Looks()
-        book = TriggerBook(self.clock, lambda app: app.channel)
-        self.watch = Poller(made, store=store, clock=self.clock, book=book, jitter=lambda: 0.5)
+        records = TriggerRecords(self.clock, lambda app: app.channel)
+        self.watch = Poller(made, store=store, clock=self.clock, records=records, jitter=lambda: 0.5)
 
     async def cards(self) -> list[Card]:
         items = await self.store.read(lambda tables: tables.outbox.due(9e12, 100))
@@ -93,9 +93,9 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_it_looks_at_once_and_when_it_rings(tmp_path: Path) -> None:
     async with scene(apps(tmp_path)) as there:
         await there.looks.until(1)
-        there.watch.ring("nobody")
+        there.watch.wake("nobody")
         for count in (2, 3):
-            there.watch.ring("shop0")
+            there.watch.wake("shop0")
             await there.looks.until(count)
 
 
@@ -103,10 +103,10 @@ async def test_a_swarm_of_events_is_one_look(tmp_path: Path) -> None:
     async with scene(apps(tmp_path)) as there:
         await there.looks.until(1)
         there.looks.hold.clear()
-        there.watch.ring("shop0")
+        there.watch.wake("shop0")
         await there.looks.until(2)
         for _ in range(1000):
-            there.watch.ring("shop0")
+            there.watch.wake("shop0")
         there.looks.hold.set()
         await there.looks.until(3)
         await asyncio.sleep(0.02)

@@ -113,6 +113,6 @@ async def test_a_push_is_deployed_and_announced_with_no_hand_on_it(
         async with open_office(files_shop.path) as office:
             await until_served(files_shop, "missed")
             assert (await office.end_of(2)).plan.release.id == commit
-            await office.bot.by_itself.automatic.look(office.settings.apps["shop"])  # type: ignore[union-attr]
+            await office.bot.autodeploy.automatic.look(office.settings.apps["shop"])  # type: ignore[union-attr]
             app = office.settings.apps["shop"]
             assert [one.number for one in await office.bot.deployments.history(app, None, 9)] == [2, 1]

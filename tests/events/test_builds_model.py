@@ -17,7 +17,7 @@ import pytest
 from deploybot.autodeploy.detector import TriggerDetector
 from deploybot.autodeploy.event_hints import hint_of
 from deploybot.autodeploy.pending_deployments import Refusal, TriggerRequests
-from deploybot.autodeploy.trigger_records import TriggerBook
+from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.card import Card, Tone
 from deploybot.domain import Build, Event
 from deploybot.events import build_verdicts as rules
@@ -73,11 +73,11 @@ class Real:
         async def handle(*_: object) -> Card | None:
             return None
 
-        book = TriggerBook(channel.clock, lambda _: ())
-        ports: dict[str, Any] = {"store": channel.store, "clock": channel.clock, "book": book}
-        pursuit = TriggerRequests(**ports, handle=handle, refusal=refusal)
+        records = TriggerRecords(channel.clock, lambda _: ())
+        ports: dict[str, Any] = {"store": channel.store, "clock": channel.clock, "records": records}
+        requests = TriggerRequests(**ports, handle=handle, refusal=refusal)
         refs = FakeRefs(folder)
-        self.automatic = TriggerDetector(**ports, refs=refs, images=None, pursuit=pursuit, ring=lambda _: None)
+        self.automatic = TriggerDetector(**ports, refs=refs, images=None, requests=requests, wake=lambda _: None)
         self.channel = channel
 
     async def hear(self, events: list[Event], first: int) -> None:

@@ -196,7 +196,7 @@ async def test_a_full_disk_holds_rows_back_and_loses_none(store: Database, full_
         assert 0 < state.number < 100
         assert state.since > 0
         assert "no space left on device" in worker.sights["file"].problem
-        assert "none is lost" in worker.sights["file"].cure
+        assert "none is lost" in worker.sights["file"].fix
         assert worker.sights["file"].waiting == 100 - state.number
         full_disk.empty()
         await reached(store, sink, 100)
@@ -257,7 +257,7 @@ async def test_what_is_no_file_is_refused_with_what_to_do(tmp_path: Path, kind: 
 @pytest.mark.needs("root")
 async def test_check_says_whether_it_can_be_written_and_writes_nothing(path: Path, full_disk: FullDisk) -> None:
     found = [one async for one in FileSink(path).check()]
-    assert [(one.what, one.cure) for one in found] == [("writable", "")]
+    assert [(one.what, one.fix) for one in found] == [("writable", "")]
     assert [*_there(path)] == []
     await FileSink(path).send([row(1)], "")
     before = _lines(path)

@@ -213,7 +213,7 @@ async def test_check_says_whether_a_receiver_is_there_and_sends_nothing(tmp_path
     with unix_listener(tmp_path / "log") as listener:
         (found,) = [one async for one in SyslogSink(f"unix://{tmp_path / 'log'}").check()]
         assert received(listener) == []
-    assert found.cure == ""
+    assert found.fix == ""
     (found,) = [one async for one in SyslogSink("udp://127.0.0.1:9").check()]
     assert "UDP does not show" in found.text
 

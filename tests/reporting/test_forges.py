@@ -163,11 +163,11 @@ async def check(kind: str, url: str, store: Database, **more: str) -> list[ChatF
 async def test_a_token_is_tried_by_reading_alone(store: Database, github: GitHub, gitlab: GitLab, gitea: Gitea) -> None:
     for kind, double in (("github", github), ("gitlab", gitlab), ("gitea", gitea)):
         (found,) = await check(kind, double.url, store)
-        assert found.cure == ""
+        assert found.fix == ""
         assert {method for method, _ in double.calls} == {"GET"}
     gitea.push = False
     (found,) = await check("gitea", gitea.url, store)
-    assert "write" in found.cure
+    assert "write" in found.fix
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])

@@ -140,7 +140,7 @@ async def test_the_address_is_tried_and_nothing_is_told(store: Database, receive
     caller = Caller()
     (found,) = [one async for one in SignedCallTarget(caller, "outgoing.b", f"{receiver.url}/hook", SECRET).check()]
     await caller.close()
-    assert (found.cure, receiver.taken) == ("", [])
+    assert (found.fix, receiver.taken) == ("", [])
     assert store.problem == ""
 
 

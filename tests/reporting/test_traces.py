@@ -134,7 +134,7 @@ async def test_a_collector_is_tried_without_a_trace(store: Database, collector: 
     (target,) = connected(settings_of(otel=f"{collector.url}/v1/traces"), ReportTools(caller, store)).values()
     (found,) = [one async for one in target.check()]
     await caller.close()
-    assert found.cure == ""
+    assert found.fix == ""
     assert not any(trace.resource_spans for trace in collector.traces)
 
 

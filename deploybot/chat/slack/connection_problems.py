@@ -39,13 +39,13 @@ class SlackProblems:
         """Return whether a source has a known problem."""
         return source in self._problems
 
-    def ill(self, source: str, why: str) -> None:
+    def report(self, source: str, why: str) -> None:
         """Store a problem, and log it if it is new."""
         if self._log_problems and self._problems.get(source) != why:
             log.error("Slack: %s", why)
         self._problems[source] = why
 
-    def well(self, *sources: str) -> None:
+    def clear(self, *sources: str) -> None:
         """Clear the problems of these sources."""
         gone = [self._problems.pop(source) for source in sources if source in self._problems]
         if gone and self._log_problems and not self._problems:

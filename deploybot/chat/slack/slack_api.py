@@ -115,7 +115,7 @@ class SlackApi:
             raise Unreachable("Slack", f"{method} was not answered within {self._times.answer:g} s") from None
         except (aiohttp.ClientError, SlackClientError, OSError) as error:
             raise Unreachable("Slack", f"{method}: {str(error) or type(error).__name__}") from None
-        self._health.well("app_token" if is_app else "bot_token", method)
+        self._health.clear("app_token" if is_app else "bot_token", method)
         self.granted = _scopes(answer.headers) or self.granted
         return answer.data if isinstance(answer.data, dict) else {}
 
@@ -181,12 +181,12 @@ class SlackApi:
             self._pauses.note(key, wait)
             return Unreachable("Slack", "too many messages", retry_after=wait)
         if why in DEAD_TOKENS:
-            wrong, cure = DEAD_TOKENS[why]
-            self._health.ill(token, f"{token} {wrong}: {cure} ({why})")
-            return Unreachable("Slack", f"{token} {wrong} ({why})", hint=cure, retry_after=_DEAD_PAUSE)
+            wrong, fix = DEAD_TOKENS[why]
+            self._health.report(token, f"{token} {wrong}: {fix} ({why})")
+            return Unreachable("Slack", f"{token} {wrong} ({why})", hint=fix, retry_after=_DEAD_PAUSE)
         if why == "missing_scope" and isinstance(body, dict):
             wrong = f"the app lacks the scope {body.get('needed', '')}"
-            self._health.ill(method, f"{wrong}: {GRANT}")
+            self._health.report(method, f"{wrong}: {GRANT}")
             return Unreachable("Slack", wrong, hint=GRANT, retry_after=_SCOPE_PAUSE)
         if why in _PASSING or status != _OK or not why:
             return Unreachable("Slack", f"{method} ended with {why or f'status {status}'}")

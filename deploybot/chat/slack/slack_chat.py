@@ -56,7 +56,7 @@ class SlackChat:
         self,
         settings: SlackSettings,
         parts: Parts,
-        desk: ButtonTokens,
+        button_tokens: ButtonTokens,
         server: WebServer | None = None,
         *,
         times: Times | None = None,
@@ -71,15 +71,15 @@ class SlackChat:
         self._homes = homes
         self._closed = closed
         self._settings = settings
-        self._desk = desk
+        self._button_tokens = button_tokens
         self._clock = parts.clock
         self._health = SlackProblems()
         self._user = ""
         self._times = times or Times()
         self._listener = BoltListener(self._take)
         self._uploads = uploads
-        self._posting = SlackPosting(desk, self._spawn, self._card_posted)
-        self._reception = SlackHandler(self._posting, parts, desk, self._times, self._doubt)
+        self._posting = SlackPosting(button_tokens, self._spawn, self._card_posted)
+        self._handler = SlackHandler(self._posting, parts, button_tokens, self._times, self._doubt)
         self._ready = asyncio.Event()
         self._doubted = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,7 +134,7 @@ class SlackChat:
                 pauses = iter(self._times.retry)
             except DeploybotError as problem:
                 if not self._health.is_ill("bot_token"):
-                    self._health.ill("api", f"{problem}")
+                    self._health.report("api", f"{problem}")
                 wait = max(next(pauses), requested_pause(problem))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -143,14 +143,14 @@ class SlackChat:
 
     def _introduce(self, answer: Mapping[str, Any]) -> None:
         """Store the bot's user id and team from Slack's answer."""
-        self._health.well("api")
+        self._health.clear("api")
         if not self._ready.is_set():
             missing = sorted({*bot_scopes()} - {*self.api.granted})
             if missing and self.api.granted:
                 log.warning("Slack: the app lacks %s: %s", ", ".join(missing), GRANT)
             self._user = str(answer["user_id"])
             team, enterprise = str(answer["team_id"]), str(answer.get("enterprise_id") or "")
-            self._reception.open(enterprise or team, Directory(self.api, team, enterprise))
+            self._handler.open(enterprise or team, Directory(self.api, team, enterprise))
             self._ready.set()
             if {*self.api.granted} >= _READ_CHANNELS:
                 self._spawn(self._look_at_homes())
@@ -186,7 +186,7 @@ class SlackChat:
     async def _receive(self, event: SlackEvent, at: float) -> None:
         """Handle an event. In HTTP mode it may come before the bot knows its own user id, so wait for that."""
         await self._ready.wait()
-        await self._reception.receive(event, at)
+        await self._handler.receive(event, at)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run a coroutine that outlives its caller. Its errors are logged."""
@@ -208,7 +208,7 @@ class SlackChat:
         self._doubted.set()
 
     def _card_posted(self, card: Card) -> None:
-        self._reception.home.changed(card)
+        self._handler.home.changed(card)
 
     async def send(self, place: Place, card: Card) -> str:
         """Post a message. Return its `ts`. Raises Unreachable, or SlackRefused if a retry would not help.
@@ -218,7 +218,7 @@ class SlackChat:
         try:
             return await self._posting.post(place, card)
         except SlackRefused as refused:
-            if refused.error not in OUTSIDE or not await self._reception.show_aside(place, card):
+            if refused.error not in OUTSIDE or not await self._handler.show_aside(place, card):
                 raise
         return ELSEWHERE
 
@@ -227,7 +227,7 @@ class SlackChat:
         if message != ELSEWHERE:
             await self._posting.edit(place, message, card)
         elif card.final:
-            await self._reception.show_aside(place, card)
+            await self._handler.show_aside(place, card)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it."""

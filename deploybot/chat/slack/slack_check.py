@@ -69,7 +69,7 @@ async def _bot_token(slack: SlackSettings, api: SlackApi) -> AsyncIterator[ChatF
     try:
         answer = await api.call("auth.test")
     except DeploybotError as problem:
-        yield ChatFinding(what, _why(problem), _cure(problem, _WHERE[_BOT]))
+        yield ChatFinding(what, _why(problem), _fix_of(problem, _WHERE[_BOT]))
         return
     yield ChatFinding(what, f"{answer.get('user', 'the bot')} in {answer.get('team', answer['team_id'])}")
     missing = sorted({*bot_scopes()} - {*api.granted})
@@ -96,7 +96,7 @@ async def _socket_mode(token: str, api: SlackApi) -> ChatFinding:
         answer = await api.call("apps.connections.open")
         reason = await _greeting(str(answer["url"]))
     except DeploybotError as problem:
-        return ChatFinding(what, _why(problem), _cure(problem, _WHERE[_APP]))
+        return ChatFinding(what, _why(problem), _fix_of(problem, _WHERE[_APP]))
     if reason == "link_disabled":
         return ChatFinding(what, "it is disabled for the app", _SWITCH_ON)
     if reason:
@@ -123,8 +123,8 @@ def _http_mode(settings: Settings, slack: SlackSettings) -> ChatFinding:
     what = "HTTP mode"
     secret = slack.signing_secret.reveal() if slack.signing_secret else ""
     if not _SIGNING_SECRET.fullmatch(secret):
-        cure = "signing_secret is at api.slack.com/apps, “Basic Information”: 32 of 0-9 and a-f."
-        return ChatFinding(what, "signing_secret does not look like one", cure)
+        fix = "signing_secret is at api.slack.com/apps, “Basic Information”: 32 of 0-9 and a-f."
+        return ChatFinding(what, "signing_secret does not look like one", fix)
     url = (settings.http.url if settings.http else None) or ""
     return ChatFinding(what, f"Slack must reach {url}{HOOK}; its first request shows whether it can")
 
@@ -137,7 +137,7 @@ async def _channel(channel: str, api: SlackApi) -> ChatFinding:
     except SlackRefused as refused:
         return ChatFinding(what, refused.sentence, f"Check the id. If the channel is private: {_INVITE}")
     except DeploybotError as problem:
-        return ChatFinding(what, _why(problem), _cure(problem, "Try again."))
+        return ChatFinding(what, _why(problem), _fix_of(problem, "Try again."))
     name = f"#{found.get('name', channel)}"
     if found.get("is_archived"):
         return ChatFinding(what, f"{name} is archived", "Unarchive it, or set another channel in bot.toml.")
@@ -151,7 +151,7 @@ def _why(problem: DeploybotError) -> str:
     return problem.why if isinstance(problem, Unreachable) else str(problem)
 
 
-def _cure(problem: DeploybotError, otherwise: str) -> str:
+def _fix_of(problem: DeploybotError, otherwise: str) -> str:
     hint = problem.hint if isinstance(problem, Unreachable | UserError) else ""
     if hint:
         return f"{hint[0].upper()}{hint[1:]}."

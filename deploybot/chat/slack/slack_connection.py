@@ -113,10 +113,10 @@ class SlackConnection:
                     await self._replace()
                 except DeploybotError as problem:
                     if not self._health.is_ill("app_token"):
-                        self._health.ill("link", f"no connection: {problem}")
+                        self._health.report("link", f"no connection: {problem}")
                     await asyncio.sleep(max(next(pauses), requested_pause(problem)))
                     continue
-                self._health.well("link")
+                self._health.clear("link")
                 since = loop.time()
                 await self._until_it_ends()
                 if loop.time() - since < _SHORT_LIFE:
@@ -184,7 +184,7 @@ class SlackConnection:
         if socket is None:
             return
         if socket.reason == _DISABLED:
-            self._health.ill("link", _why(socket.reason))
+            self._health.report("link", _why(socket.reason))
         log.info("Slack: replacing the socket (%s)", socket.reason or "it died")
 
 

@@ -53,20 +53,25 @@ class SlackHandler:
     """Handles what people do. Call `open` first: identities need the team."""
 
     def __init__(
-        self, posting: SlackPosting, parts: Parts, desk: ButtonTokens, times: Times, revoked: Callable[[], None]
+        self,
+        posting: SlackPosting,
+        parts: Parts,
+        button_tokens: ButtonTokens,
+        times: Times,
+        revoked: Callable[[], None],
     ) -> None:
         """`revoked` is called when Slack reports that the app or its token was removed."""
         self._posting = posting
         self._revoked = revoked
         self._parts = parts
-        self._desk = desk
+        self._button_tokens = button_tokens
         self._answers = ResponseUrls()
         self._team = ""
         self._directory: Directory | None = None
         self._warned = SeenKeys(_REMEMBERED, forget_after=_WARN_AGAIN)
         self._repeats = Repeats(parts.commands, times.again)
         self._received = SeenKeys(_RECEIVED)
-        self.home = HomeTab(posting, parts, desk, times.renew, self._incoming)
+        self.home = HomeTab(posting, parts, button_tokens, times.renew, self._incoming)
 
     def open(self, team: str, directory: Directory) -> None:
         """Set the team for people's identities, and the directory that looks them up."""
@@ -107,12 +112,12 @@ class SlackHandler:
         asked = await self._answers.asker(card.key) if card.key else None
         if asked is None:
             return False
-        await self._corner(asked).show_aside(place, card)
+        await self._reply_target(asked).show_aside(place, card)
         return True
 
-    def _corner(self, asked: AskedUrl) -> SlackReplyTarget:
+    def _reply_target(self, asked: AskedUrl) -> SlackReplyTarget:
         """Return the target for the answers to a message."""
-        return SlackReplyTarget(self._posting, self._desk, self._answers, asked)
+        return SlackReplyTarget(self._posting, self._button_tokens, self._answers, asked)
 
     async def _line(self, line: SlackLine, at: float) -> None:
         """Handle a command. A command sent again because Slack was slow runs once."""
@@ -150,7 +155,7 @@ class SlackHandler:
             "url": pressed.answer_url,
         }
         try:
-            await self._desk.press(pressed.token, pressed.channel, pressed.message)
+            await self._button_tokens.press(pressed.token, pressed.channel, pressed.message)
             view = question(pressed.asks, about, code=pressed.kind == CODE)
             await self._posting.api.call("views.open", trigger_id=pressed.trigger, view=view)
         except SlackRefused as refused:
@@ -186,7 +191,7 @@ class SlackHandler:
         if not await self._admitted(incoming, url):
             return
         try:
-            press = await self._desk.press(token, incoming.place.channel, message)
+            press = await self._button_tokens.press(token, incoming.place.channel, message)
         except UserError as error:
             await self._reply(incoming, url, _sentence(error.sentence, error.hint))
             return
@@ -210,7 +215,7 @@ class SlackHandler:
                 self._answers.belongs(card.key, asked)
             return self._advised(incoming, card) if card is not None else None
 
-        room = HomeReply() if is_home(incoming.place.channel) else self._corner(asked)
+        room = HomeReply() if is_home(incoming.place.channel) else self._reply_target(asked)
         await Talk(room, replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
         if isinstance(room, HomeReply):
             await self._show_home(incoming.identity.user, room.notice)
@@ -252,7 +257,7 @@ class SlackHandler:
         if is_home(incoming.place.channel):
             await self._show_home(incoming.identity.user, card)
             return
-        await Talk(self._corner(AskedUrl(incoming, url)), incoming).reply(card)
+        await Talk(self._reply_target(AskedUrl(incoming, url)), incoming).reply(card)
 
     async def _show_home(self, user: str, notice: Card | None = None) -> None:
         """Show the home tab to a member."""

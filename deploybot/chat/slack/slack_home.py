@@ -54,14 +54,14 @@ class HomeTab:
         self,
         posting: SlackPosting,
         parts: Parts,
-        desk: ButtonTokens,
+        button_tokens: ButtonTokens,
         pause: float,
         make: Callable[[str, Place, str, str, float], Incoming],
     ) -> None:
         """`pause` is the number of seconds in which several changes are one."""
         self._posting = posting
         self._parts = parts
-        self._desk = desk
+        self._button_tokens = button_tokens
         self._pause = pause
         self._make = make
         self._open: BoundedDict[str, tuple[str, float]] = BoundedDict(_MOST)
@@ -122,7 +122,7 @@ class HomeTab:
 
     async def _publish(self, user: str, cards: dict[str, Card], notice: Card | None) -> None:
         buttons = cards[COMMANDS[0]].buttons
-        tokens = await self._desk.lay_out(home_place(user), buttons, HOME)
+        tokens = await self._button_tokens.lay_out(home_place(user), buttons, HOME)
         view = home([*cards.values()], tokens, notice)
         await self._posting.api.call("views.publish", Urgency.CARD, user_id=user, view=view)
 

@@ -20,11 +20,11 @@ class SlackPart:
         from deploybot.chat.slack.slack_chat import SlackChat  # noqa: PLC0415  see above
 
         clock = tools.parts.clock
-        desk, uploads = ButtonTokens(tools.store, clock, "slack"), Uploads(tools.store, clock, "slack")
+        button_tokens, uploads = ButtonTokens(tools.store, clock, "slack"), Uploads(tools.store, clock, "slack")
         return SlackChat(
             settings.needs(SlackSettings),
             tools.parts,
-            desk,
+            button_tokens,
             tools.server,
             uploads=uploads,
             homes=tools.homes,

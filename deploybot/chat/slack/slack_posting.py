@@ -34,9 +34,9 @@ class SlackPosting:
     interval = 1.0
     edit_interval = 2.0
 
-    def __init__(self, desk: ButtonTokens, spawn: Spawn, posted: Callable[[Card], None]) -> None:
+    def __init__(self, button_tokens: ButtonTokens, spawn: Spawn, posted: Callable[[Card], None]) -> None:
         self.spawn = spawn
-        self._desk = desk
+        self._button_tokens = button_tokens
         self._posted = posted
         self._folds = True
         self._api: SlackApi | None = None
@@ -61,20 +61,20 @@ class SlackPosting:
 
     async def post(self, place: Place, card: Card) -> str:
         """Post a message. Raises SlackRefused if the bot is not in the channel, whatever the card."""
-        tokens = await self._desk.lay_out(place, card.buttons)
+        tokens = await self._button_tokens.lay_out(place, card.buttons)
         where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
         made, answer = await self._post_or_edit("chat.postMessage", card, tokens, where)
         message = str(answer["ts"])
         self._posted(card)
         # The message is posted. An unbound button is bound by its first press, and posting twice would be worse.
         with contextlib.suppress(StoreError):
-            await self._desk.sent(place, card.buttons, tokens, message)
+            await self._button_tokens.sent(place, card.buttons, tokens, message)
         await self._follow(place, message, card, made)
         return message
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
         """Replace a message and its buttons."""
-        tokens = await self._desk.lay_out(place, card.buttons, message)
+        tokens = await self._button_tokens.lay_out(place, card.buttons, message)
         made, _ = await self._post_or_edit("chat.update", card, tokens, {"channel": place.channel, "ts": message})
         self._posted(card)
         await self._follow(place, message, card, made)
@@ -83,7 +83,9 @@ class SlackPosting:
         """Answer so that only the sender sees it."""
         place = incoming.place
         where = {"channel": place.channel, "user": incoming.identity.user, "thread_ts": place.thread}
-        await self._post_or_edit("chat.postEphemeral", card, await self._desk.lay_out(place, card.buttons), where)
+        await self._post_or_edit(
+            "chat.postEphemeral", card, await self._button_tokens.lay_out(place, card.buttons), where
+        )
 
     async def _post_or_edit(
         self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]

@@ -33,9 +33,11 @@ _INVITE: Final = "Only you see this: I am not in this channel. Add me with `/inv
 class SlackReplyTarget:
     """A `ReplyRoom` for the answer to one message."""
 
-    def __init__(self, posting: SlackPosting, desk: ButtonTokens, answers: ResponseUrls, asked: AskedUrl) -> None:
+    def __init__(
+        self, posting: SlackPosting, button_tokens: ButtonTokens, answers: ResponseUrls, asked: AskedUrl
+    ) -> None:
         self._posting = posting
-        self._desk = desk
+        self._button_tokens = button_tokens
         self._answers = answers
         self._incoming = asked.incoming
         self._url = asked.url
@@ -94,21 +96,21 @@ class SlackReplyTarget:
         if not trigger:
             return False
         about = {"channel": place.channel, "thread": place.thread, "url": self._url, "kind": RUN}
-        tokens = await self._desk.lay_out(place, card.buttons)
+        tokens = await self._button_tokens.lay_out(place, card.buttons)
         try:
             view = choice(card, tokens, about)
             opened = await self._posting.api.call("views.open", trigger_id=trigger, view=view)
         except DeploybotError as problem:
             log.info("Slack: a choice is posted as a message: %s", problem)
             return False
-        await self._desk.sent(place, card.buttons, tokens, str(opened["view"]["id"]))
+        await self._button_tokens.sent(place, card.buttons, tokens, str(opened["view"]["id"]))
         return True
 
     async def _post(self, place: Place, card: Card, more: str = "") -> None:
         """Post through the response_url. Raises SlackRefused if it is used up."""
         if not self._answers.take(self._url):
             raise SlackRefused("an answer", "used_url")
-        tokens = await self._desk.lay_out(place, card.buttons)
+        tokens = await self._button_tokens.lay_out(place, card.buttons)
         # Do not fold: if Slack refused that, one more of the URL's five answers would be used up.
         made = render(replace(card, hint=_with(card, more)), tokens, folds=False)
         message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}

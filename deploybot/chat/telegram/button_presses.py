@@ -37,7 +37,7 @@ class Presses:
         calls: Calls,
         *,
         post: Post,
-        desk: ButtonTokens,
+        button_tokens: ButtonTokens,
         questions: Prompts,
         parts: Parts,
         line: TelegramConnection,
@@ -45,7 +45,7 @@ class Presses:
     ) -> None:
         self._calls = calls
         self._post = post
-        self._desk = desk
+        self._button_tokens = button_tokens
         self._questions = questions
         self._parts = parts
         self._line = line
@@ -77,7 +77,7 @@ class Presses:
         data = read_data(query.data or "")
         if data.owner not in {"", str(query.from_user.id)}:
             raise UserError("This question is for someone else.", hint="Type the command yourself.")
-        press = await self._desk.press(data.token, place.channel, str(message.message_id))
+        press = await self._button_tokens.press(data.token, place.channel, str(message.message_id))
         if data.asks:
             question = PromptQuestion(
                 user=query.from_user.id,

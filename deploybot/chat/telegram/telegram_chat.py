@@ -22,7 +22,7 @@ from deploybot.chat.telegram.button_presses import Presses
 from deploybot.chat.telegram.command_menu import menus
 from deploybot.chat.telegram.forced_replies import ANSWER_WITHIN, PromptQuestion, Prompts, command_of, is_question
 from deploybot.chat.telegram.telegram_api import Calls, Limits, make_bot
-from deploybot.chat.telegram.telegram_connection import PATH, Patience, TelegramConnection
+from deploybot.chat.telegram.telegram_connection import PATH, PollingTimeouts, TelegramConnection
 from deploybot.chat.telegram.telegram_escaping import literal
 from deploybot.chat.telegram.telegram_incoming import (
     holds_code,
@@ -56,7 +56,7 @@ _HIDDEN = (
     "Switch off “Remain anonymous” in your rights as an administrator here, or write to me in private."
 )
 _LIMITS = Limits()
-_PATIENCE = Patience()
+_TIMEOUTS = PollingTimeouts()
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +65,7 @@ class TelegramChat:
 
     It uses long polls. With `settings.webhook_secret` it uses a webhook: `server` receives the updates, and `url` is
     its public URL. `homes` are the chats named in bot.toml; `closed` is called for each one in which the bot can't
-    write. `limits`, `patience` and `answer_within` (seconds for the answer to a button's question) are for tests.
+    write. `limits`, `timeouts` and `answer_within` (seconds for the answer to a button's question) are for tests.
     """
 
     platform = "telegram"
@@ -82,28 +82,28 @@ class TelegramChat:
         homes: Sequence[str] = (),
         closed: Closed = no_report,
         limits: Limits = _LIMITS,
-        patience: Patience = _PATIENCE,
+        timeouts: PollingTimeouts = _TIMEOUTS,
         answer_within: float = ANSWER_WITHIN,
     ) -> None:
         """Create the parts without connecting."""
         self._parts = parts
         self._homes = homes
         self._hidden = SeenKeys(_REMEMBERED, forget_after=300.0)
-        self._bot = make_bot(settings, poll=patience.poll, grace=patience.grace)
+        self._bot = make_bot(settings, poll=timeouts.poll, grace=timeouts.grace)
         self._calls = Calls(self._bot, limits)
         self._tasks: set[asyncio.Task[None]] = set()
         self._introduction: asyncio.Task[None] | None = None
-        desk = ButtonTokens(store, parts.clock, self.platform)
-        self._post = Post(self._calls, desk, self._spawn, Uploads(store, parts.clock, self.platform), closed)
+        button_tokens = ButtonTokens(store, parts.clock, self.platform)
+        self._post = Post(self._calls, button_tokens, self._spawn, Uploads(store, parts.clock, self.platform), closed)
         self._questions = Prompts(self._calls, self._spawn, answer_within)
         secret = settings.webhook_secret.reveal() if settings.webhook_secret and server else ""
         self._line = TelegramConnection(
-            self._bot, self._take, self._meet, patience=patience, url=url if secret else "", secret=secret
+            self._bot, self._take, self._meet, timeouts=timeouts, url=url if secret else "", secret=secret
         )
         self._presses = Presses(
             self._calls,
             post=self._post,
-            desk=desk,
+            button_tokens=button_tokens,
             questions=self._questions,
             parts=parts,
             line=self._line,

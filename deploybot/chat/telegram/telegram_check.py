@@ -97,17 +97,15 @@ def _webhook(settings: Settings, info: WebhookInfo) -> ChatFinding:
     what, url = "webhook", (settings.http.url if settings.http else None) or ""
     telegram = settings.table(Telegram)
     if telegram is not None and telegram.api_url == _OFFICIAL and not _REACHABLE.fullmatch(url):
-        cure = "Put a TLS proxy in front of the bot and set `url` in [http] to its address."
-        return ChatFinding(
-            what, f"Telegram delivers to https:// on ports 443, 80, 88 and 8443 only, not to {url}", cure
-        )
+        fix = "Put a TLS proxy in front of the bot and set `url` in [http] to its address."
+        return ChatFinding(what, f"Telegram delivers to https:// on ports 443, 80, 88 and 8443 only, not to {url}", fix)
     if info.url and info.url != f"{url}{PATH}":
-        cure = f"The bot sets its own when it starts; find out who else has the token. {_RIVAL}"
-        return ChatFinding(what, f"a different webhook is set: {info.url}", cure)
+        fix = f"The bot sets its own when it starts; find out who else has the token. {_RIVAL}"
+        return ChatFinding(what, f"a different webhook is set: {info.url}", fix)
     failed = info.last_error_date
     if failed is not None and time.time() - failed.timestamp() < _RECENT:
-        cure = f"Check that the proxy in front of the bot forwards {PATH} with all headers."
-        return ChatFinding(what, f"Telegram's last delivery failed: {info.last_error_message}", cure)
+        fix = f"Check that the proxy in front of the bot forwards {PATH} with all headers."
+        return ChatFinding(what, f"Telegram's last delivery failed: {info.last_error_message}", fix)
     return ChatFinding(what, f"{url}{PATH}" if info.url else f"{url}{PATH}, set when the bot starts")
 
 
@@ -115,8 +113,8 @@ async def _polls(settings: Settings, bot: Bot, info: WebhookInfo, listen: int) -
     """Check whether updates can be polled, and that no other program polls."""
     what = "long polling"
     if info.url:
-        cure = f"The bot removes it when it starts; find out who else has the token. {_RIVAL}"
-        return ChatFinding(what, f"a webhook is set, and Telegram delivers to it instead: {info.url}", cure)
+        fix = f"The bot removes it when it starts; find out who else has the token. {_RIVAL}"
+        return ChatFinding(what, f"a webhook is set, and Telegram delivers to it instead: {info.url}", fix)
     if _runs(settings):
         return ChatFinding(what, "the bot is running here; its log reports when another program polls too")
     try:
@@ -152,8 +150,8 @@ async def _place(place: Place, bot: Bot) -> ChatFinding:
         return ChatFinding(what, "the group is a supergroup now", f'Write "{moved}" instead in bot.toml.')
     except (BadRequest, Forbidden) as error:
         if "thread not found" in error.message.lower():
-            cure = "A link to one of the topic's messages ends with the topic's number and the message's number."
-            return ChatFinding(what, "topic not found", cure)
+            fix = "A link to one of the topic's messages ends with the topic's number and the message's number."
+            return ChatFinding(what, "topic not found", fix)
         return ChatFinding(what, error.message, _ADD.format(me=bot.username))
     return ChatFinding(what, f"the bot may write in “{chat.title or chat.full_name}”")
 

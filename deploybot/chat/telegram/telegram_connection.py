@@ -46,7 +46,7 @@ Take = Callable[[Update, bool], "asyncio.Task[None] | None"]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class PollingTimeouts:
     """Timeouts and pauses, in seconds.
 
     `poll` is the length of a long poll, and `grace` the extra time for its answer. A dead poll is noticed after both.
@@ -78,14 +78,14 @@ class TelegramConnection:
         take: Take,
         meet: Callable[[], object],
         *,
-        patience: Patience,
+        timeouts: PollingTimeouts,
         url: str = "",
         secret: str = "",
     ) -> None:
         self._bot = bot
         self._take = take
         self._meet = meet
-        self._patience = patience
+        self._timeouts = timeouts
         self._url = f"{url}{PATH}" if url else ""
         self._secret = hashlib.sha256(secret.encode()).hexdigest()
         self._offset = 0
@@ -138,10 +138,10 @@ class TelegramConnection:
                 log.info("Telegram knows me as @%s", self.me.name)
             if self._url:
                 await self._bot.set_webhook(self._url, allowed_updates=UPDATES, secret_token=self._secret)
-                self._late_until = asyncio.get_running_loop().time() + 2 * self._patience.look
+                self._late_until = asyncio.get_running_loop().time() + 2 * self._timeouts.look
             else:
                 await self._bot.delete_webhook()
-        self._well()
+        self._recovered()
         if not self._met:
             self._met = True
             self._meet()
@@ -150,27 +150,27 @@ class TelegramConnection:
         """Run long polls. The next poll confirms the updates that were passed on."""
         while True:
             updates = await self._poll()
-            self._well()
+            self._recovered()
             late, self._late = self._late, self._late and len(updates) == _BATCH
             tasks = [task for update in updates if (task := self._once(update, late=late))]
             if updates:
                 self._offset = updates[-1].update_id + 1
             if tasks:
-                await asyncio.wait(tasks, timeout=self._patience.handed)
+                await asyncio.wait(tasks, timeout=self._timeouts.handed)
 
     async def _poll(self) -> Sequence[Update]:
         """Run a long poll, or a short one for updates that waited while the bot was not running.
 
         If the library can't read one update, the others are still received.
         """
-        patience = self._patience
-        seconds = 0 if self._late else int(patience.poll)
+        timeouts = self._timeouts
+        seconds = 0 if self._late else int(timeouts.poll)
         try:
-            async with asyncio.timeout(seconds + patience.grace):
+            async with asyncio.timeout(seconds + timeouts.grace):
                 return await self._bot.get_updates(self._offset, limit=_BATCH, timeout=seconds, allowed_updates=UPDATES)
         except UNREADABLE:
             url = f"{self._bot.base_url}/getUpdates?offset={self._offset}&limit={_BATCH}&timeout=0"
-            async with asyncio.timeout(patience.grace):
+            async with asyncio.timeout(timeouts.grace):
                 raw = await self._bot.request.retrieve(url)
             return [self._read(one) for one in json.loads(raw)["result"]]
 
@@ -189,19 +189,19 @@ class TelegramConnection:
     async def _watch(self) -> None:
         """Check regularly whether Telegram still delivers to this bot, and whether it can."""
         while True:
-            await asyncio.sleep(self._patience.look)
+            await asyncio.sleep(self._timeouts.look)
             info = await self._bot.get_webhook_info()
             if info.url != self._url:
                 log.warning("someone set another webhook for @%s; the bot set its own again", self.me.name)
                 return
             error = info.last_error_date
             if error is not None and info.pending_update_count and time.time() - error.timestamp() < _OLD_ERROR:
-                self._ill(
+                self._failed(
                     f"Telegram cannot deliver to {self._url}: {info.last_error_message}. "
                     "Check the reverse proxy in front of the bot and `url` in [http]."
                 )
             else:
-                self._well()
+                self._recovered()
 
     async def receive(self, request: web.Request) -> web.StreamResponse:
         """Receive one update by webhook. Return 200 if it was passed on; otherwise Telegram delivers it again."""
@@ -222,10 +222,10 @@ class TelegramConnection:
             return web.Response(status=400)
         task = self._once(update, late=asyncio.get_running_loop().time() < self._late_until)
         if task is not None:
-            await asyncio.wait([task], timeout=self._patience.handed)
+            await asyncio.wait([task], timeout=self._timeouts.handed)
         return web.Response()
 
-    def _well(self) -> None:
+    def _recovered(self) -> None:
         """Clear the problem. After another program polled, wait first until polling has worked for a while."""
         if asyncio.get_running_loop().time() < self._rival_until:
             return
@@ -233,7 +233,7 @@ class TelegramConnection:
             log.info("Telegram answers again")
         self._failures, self.problem = 0, ""
 
-    def _ill(self, problem: str, level: int = logging.WARNING) -> None:
+    def _failed(self, problem: str, level: int = logging.WARNING) -> None:
         """Store a problem, and log it if it is new."""
         self._failures += 1
         if problem != self.problem:
@@ -242,27 +242,27 @@ class TelegramConnection:
 
     def _trouble(self, error: Exception) -> float:
         """Store an error as a problem. Return the seconds until the next retry."""
-        patience = self._patience
+        timeouts = self._timeouts
         self._late = True
         match error:
             case InvalidToken():
-                self._ill(_REFUSED, logging.ERROR)
-                return patience.token
+                self._failed(_REFUSED, logging.ERROR)
+                return timeouts.token
             case Conflict() if "webhook" in error.message.lower():
-                self._ill("Someone set a webhook for my bot in Telegram, so I could not poll. I am removing it.")
-                return patience.first
+                self._failed("Someone set a webhook for my bot in Telegram, so I could not poll. I am removing it.")
+                return timeouts.first
             case Conflict():
-                self._ill(_RIVAL, logging.ERROR)
-                self._rival_until = asyncio.get_running_loop().time() + 2 * patience.poll
-                return patience.rival
+                self._failed(_RIVAL, logging.ERROR)
+                self._rival_until = asyncio.get_running_loop().time() + 2 * timeouts.poll
+                return timeouts.rival
             case RetryAfter():
-                self._ill("Telegram asked the bot to slow down.")
+                self._failed("Telegram asked the bot to slow down.")
                 return seconds_of(error)
             case TelegramError() | TimeoutError():
-                self._ill(f"Telegram cannot be reached: {error_text(error)}. I keep trying.")
+                self._failed(f"Telegram cannot be reached: {error_text(error)}. I keep trying.")
             case _:
-                self._ill("Receiving from Telegram failed; see the log. I keep trying.")
-        return Backoff(patience.first, _LONGEST_PAUSE).after(self._failures)
+                self._failed("Receiving from Telegram failed; see the log. I keep trying.")
+        return Backoff(timeouts.first, _LONGEST_PAUSE).after(self._failures)
 
 
 _REFUSED = (

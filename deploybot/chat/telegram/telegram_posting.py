@@ -49,10 +49,10 @@ class Post:
     """Sends and edits cards. `spawn` runs coroutines in the background."""
 
     def __init__(
-        self, calls: Calls, desk: ButtonTokens, spawn: Spawn, uploads: Uploads, closed: Closed = no_report
+        self, calls: Calls, button_tokens: ButtonTokens, spawn: Spawn, uploads: Uploads, closed: Closed = no_report
     ) -> None:
         self._calls = calls
-        self._desk = desk
+        self._button_tokens = button_tokens
         self._uploads = uploads
         self._closed = closed
         self._spawn = spawn
@@ -124,7 +124,7 @@ class Post:
                 return str(number) if real.channel == place.channel else f"{number}@{real.channel}"
 
     async def _send(self, place: Place, card: Card, reply_to: int, owner: str) -> int:
-        tokens = await self._desk.lay_out(place, card.buttons)
+        tokens = await self._button_tokens.lay_out(place, card.buttons)
         markup = keyboard(card.buttons, tokens, owner)
 
         async def put(page: Page) -> int:
@@ -132,7 +132,7 @@ class Post:
 
         page, number = await self._dated(card, put)
         try:
-            await self._desk.sent(place, card.buttons, tokens, str(number))
+            await self._button_tokens.sent(place, card.buttons, tokens, str(number))
         except StoreError as error:
             # The message is posted, and must not be sent again. The buttons are bound when one is pressed.
             log.warning("the buttons of a message could not be tied to it: %s", error)
@@ -145,7 +145,7 @@ class Post:
         real = dataclasses.replace(place, channel=chat or place.channel)
         if self.now(real).channel != real.channel:
             raise UserError("The message stayed behind when its Telegram group became a supergroup.")
-        tokens = await self._desk.lay_out(real, card.buttons, number)
+        tokens = await self._button_tokens.lay_out(real, card.buttons, number)
         markup, urgency = keyboard(card.buttons, tokens, owner), urgency_of(card, edits=True)
 
         async def put(page: Page) -> None:

@@ -177,7 +177,7 @@ class AuditExporter(Courier[AuditBatch]):
             key=f"{_FAILS}{name}",
             title=f"The audit has not reached its {name} for {show_duration(REPORT_AFTER)}.",
             text=f"{self._mask(error)}\n{waiting:,} rows wait, and none is lost. Deployments continue.",
-            fix=self._sights[self._kind(item)].cure or "Test it with `deploybot check`.",
+            fix=self._sights[self._kind(item)].fix or "Test it with `deploybot check`.",
         )
 
     def _seen(self, item: AuditBatch, result: Result, seconds: float) -> None:

@@ -73,7 +73,7 @@ async def test_it_is_renewed_when_the_state_of_a_deployment_changes(workspace: W
 
 async def test_what_is_no_deployment_renews_nothing(workspace: Workspace) -> None:
     await opened(workspace)
-    home_tab = workspace.slack._reception.home
+    home_tab = workspace.slack._handler.home
     await workspace.slack.send(Place("slack", ROOM), Card(title="A push", key="event:7", final=False))
     assert not home_tab._renews
     await workspace.slack.send(Place("slack", ROOM), Card(title="#7 shop · running", key="deployment:7", final=False))

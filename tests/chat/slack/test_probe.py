@@ -46,7 +46,7 @@ async def findings(
 
 async def test_where_all_is_well(double: SlackDouble) -> None:
     found = await findings(double)
-    assert {name: (one.text, one.cure) for name, one in found.items()} == {
+    assert {name: (one.text, one.fix) for name, one in found.items()} == {
         "bot token": ("deploybot in acme", ""),
         "scopes": ("all granted", ""),
         "Socket Mode": ("on; a test connection worked", ""),
@@ -57,9 +57,9 @@ async def test_where_all_is_well(double: SlackDouble) -> None:
 
 async def test_http_mode(double: SlackDouble) -> None:
     found = (await findings(double, http=True))["HTTP mode"]
-    assert ("https://bot.example.com/slack/events" in found.text, found.cure) == (True, "")
+    assert ("https://bot.example.com/slack/events" in found.text, found.fix) == (True, "")
     found = (await findings(double, http=True, secret="xapp-wrong"))["HTTP mode"]
-    assert "Basic Information" in found.cure
+    assert "Basic Information" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ async def test_http_mode(double: SlackDouble) -> None:
 async def test_a_token_of_the_wrong_kind(double: SlackDouble, token: str, says: str) -> None:
     found = await findings(double, bot_token=token)
     assert says in found["bot token"].text
-    assert "xoxb-" in found["bot token"].cure
+    assert "xoxb-" in found["bot token"].fix
     assert "scopes" not in found
-    assert not token or token not in "".join(one.text + one.cure for one in found.values())
+    assert not token or token not in "".join(one.text + one.fix for one in found.values())
 
 
 Break = Callable[[SlackDouble], None]
@@ -119,11 +119,11 @@ BROKEN: dict[str, tuple[Break, str, str, str]] = {
 
 @pytest.mark.parametrize("what", BROKEN)
 async def test_what_is_missing_has_a_cure(double: SlackDouble, what: str) -> None:
-    spoil, name, says, cure = BROKEN[what]
+    spoil, name, says, fix = BROKEN[what]
     spoil(double)
     found = (await findings(double))[name]
     assert says in found.text
-    assert cure in found.cure
+    assert fix in found.fix
 
 
 async def test_it_is_among_the_rows_of_check(double: SlackDouble, tmp_path: Path) -> None:

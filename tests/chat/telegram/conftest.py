@@ -16,7 +16,7 @@ from deploybot.chat.chat_dependencies import Parts, Reply
 from deploybot.chat.rate_limits import Rate
 from deploybot.chat.telegram.telegram_api import Limits
 from deploybot.chat.telegram.telegram_chat import TelegramChat
-from deploybot.chat.telegram.telegram_connection import Patience
+from deploybot.chat.telegram.telegram_connection import PollingTimeouts
 from deploybot.chat.telegram.telegram_escaping import JOINER
 from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.chat.unwritable_channels import Closed, no_report
@@ -35,7 +35,7 @@ from tests.world import TEAM, World, make_world
 GROUP = "-1001000000001"
 ANA, BEN, CEM = (TEAM[name][0] for name in ("ana", "ben", "cem"))
 QUICK = Limits(overall=Rate(10_000, 1.0), chat=Rate(10_000, 1.0), group=Rate(10_000, 1.0))
-HASTY = Patience(poll=1.0, grace=1.0, first=0.05, rival=0.2, token=0.3, look=0.2, handed=0.05)
+HASTY = PollingTimeouts(poll=1.0, grace=1.0, first=0.05, rival=0.2, token=0.3, look=0.2, handed=0.05)
 HOOK_SECRET = "a secret of the webhook, 24+"
 
 
@@ -112,7 +112,7 @@ async def open_town(
     *more: Command,
     double: TelegramDouble | None = None,
     limits: Limits = QUICK,
-    patience: Patience = HASTY,
+    timeouts: PollingTimeouts = HASTY,
     hook: str = "",
     homes: tuple[str, ...] = (),
     closed: Closed = no_report,
@@ -152,7 +152,7 @@ async def open_town(
             homes=homes,
             closed=closed,
             limits=limits,
-            patience=patience,
+            timeouts=timeouts,
             answer_within=answer_within,
         )
         if server:

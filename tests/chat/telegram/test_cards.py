@@ -183,7 +183,7 @@ async def test_a_log_that_a_killed_bot_had_yet_to_hand_over_comes_once(town: Tow
     number = await killed.send(place(), card)
     await town.chat.close()
     for life in range(2):
-        again = TelegramChat(settings_of(town.double), town.chat._parts, store, limits=QUICK, patience=HASTY)
+        again = TelegramChat(settings_of(town.double), town.chat._parts, store, limits=QUICK, timeouts=HASTY)
         await again.start()
         await until(lambda again=again: bool(again._introduction and again._introduction.done()))  # type: ignore[misc]
         if life:

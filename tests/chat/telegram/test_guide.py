@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from deploybot.chat.telegram.telegram_connection import PATH, Patience
+from deploybot.chat.telegram.telegram_connection import PATH, PollingTimeouts
 from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.settings import Http
 
@@ -32,8 +32,8 @@ def test_what_goes_into_bot_toml_is_understood() -> None:
 
 
 def test_a_dead_connection_is_noticed_as_soon_as_the_page_says() -> None:
-    patience = Patience()
-    seconds = int(patience.poll + patience.grace + patience.first)
+    timeouts = PollingTimeouts()
+    seconds = int(timeouts.poll + timeouts.grace + timeouts.first)
     assert seconds <= 60
     assert f"is noticed within {seconds} seconds" in PAGE
 

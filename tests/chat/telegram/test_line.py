@@ -226,7 +226,7 @@ async def test_a_webhook_that_somebody_else_set_is_set_again() -> None:
 
 async def test_a_proxy_that_does_not_let_updates_through_is_told() -> None:
     patience = replace(HASTY, look=0.1)
-    async with open_town(hook=HOOK_SECRET, patience=patience) as town:
+    async with open_town(hook=HOOK_SECRET, timeouts=patience) as town:
         hook = town.double.inbox.webhook
         hook.secret, right = "", hook.secret  # as if a proxy took the header away
         await town.say(ANA, "/status")

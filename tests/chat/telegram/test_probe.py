@@ -50,7 +50,7 @@ async def tried(double: TelegramDouble, folder: Path, *, topic: int = 0, hook: s
 
 async def test_all_is_well(double: TelegramDouble, tmp_path: Path) -> None:
     found = await tried(double, tmp_path)
-    assert [one.cure for one in found.values()] == [""] * 4
+    assert [one.fix for one in found.values()] == [""] * 4
     assert list(found) == ["token", "privacy mode", "long polling", f"channel telegram:{GROUP}"]
     assert found["token"].text == "@thebot"
     assert found[f"channel telegram:{GROUP}"].text == f"the bot may write in “group {GROUP}”"
@@ -72,7 +72,7 @@ async def test_a_wrong_token_ends_it(double: TelegramDouble, tmp_path: Path, tok
     found = await findings(config(telegram, tmp_path))
     assert list(found) == ["token"]
     assert says in found["token"].text
-    assert "@BotFather" in found["token"].cure
+    assert "@BotFather" in found["token"].fix
     assert token not in str(found)
 
 
@@ -80,7 +80,7 @@ async def test_a_telegram_that_is_away_is_told(double: TelegramDouble, tmp_path:
     await double.close()
     (found,) = (await tried(double, tmp_path)).values()
     assert "cannot be reached" in found.text
-    assert "firewall" in found.cure
+    assert "firewall" in found.fix
     assert double.token not in str(found)
 
 
@@ -105,7 +105,7 @@ def channel(double: TelegramDouble) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says", "cure"),
+    ("wrong", "says", "fix"),
     [
         (kicked, "kicked", "Add members"),
         (unknown, "Chat not found", "add @thebot"),
@@ -115,24 +115,24 @@ def channel(double: TelegramDouble) -> None:
     ],
 )
 async def test_what_is_wrong_with_a_group_is_told_with_its_cure(
-    double: TelegramDouble, tmp_path: Path, wrong: Callable[[TelegramDouble], None], says: str, cure: str
+    double: TelegramDouble, tmp_path: Path, wrong: Callable[[TelegramDouble], None], says: str, fix: str
 ) -> None:
     wrong(double)
     found = (await tried(double, tmp_path))[f"channel telegram:{GROUP}"]
     assert says in found.text
-    assert cure in found.cure
+    assert fix in found.fix
 
 
 async def test_a_channel_whose_administrator_it_is_is_well(double: TelegramDouble, tmp_path: Path) -> None:
     channel(double)
     double.group(GROUP).status = "administrator"
-    assert (await tried(double, tmp_path))[f"channel telegram:{GROUP}"].cure == ""
+    assert (await tried(double, tmp_path))[f"channel telegram:{GROUP}"].fix == ""
 
 
 async def test_a_topic_that_is_not_there_is_told(double: TelegramDouble, tmp_path: Path) -> None:
     double.group(GROUP).forum = True
     double.group(GROUP).topics = {7}
-    assert (await tried(double, tmp_path, topic=7))[f"channel telegram:{GROUP}/7"].cure == ""
+    assert (await tried(double, tmp_path, topic=7))[f"channel telegram:{GROUP}/7"].fix == ""
     assert "topic not found" in (await tried(double, tmp_path, topic=8))[f"channel telegram:{GROUP}/8"].text
 
 
@@ -140,7 +140,7 @@ async def test_a_webhook_that_stands_in_the_way_of_polls_is_told(double: Telegra
     double.inbox.deliver(Webhook("http://127.0.0.1:9/other"))
     found = (await tried(double, tmp_path))["long polling"]
     assert "a webhook is set" in found.text
-    assert "/newbot" in found.cure
+    assert "/newbot" in found.fix
 
 
 async def test_two_pollers_are_found(tmp_path: Path) -> None:

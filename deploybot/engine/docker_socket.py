@@ -28,7 +28,7 @@ class Ssh(Protocol):
     async def forward(self, name: str, remote: str) -> Path:
         """Return a local socket that leads to a Unix socket on a server. It changes after a reconnect."""
 
-    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
+    async def client(self, name: str) -> asyncssh.SSHClientConnection:
         """Return the open connection to a server."""
 
 
@@ -50,7 +50,7 @@ class EngineSocket:
 
     async def dial(self) -> Wire:
         """Open a channel to the Engine's socket."""
-        return await ChannelWire.dial(await self._ssh.connection(self._server), await self._where())
+        return await ChannelWire.dial(await self._ssh.client(self._server), await self._where())
 
     async def why(self) -> str:
         """Return in one word why the socket does not answer. If it was discovered, discover it again next time."""

@@ -86,8 +86,8 @@ class Jobs:
         ended = self._end(job)
         if ended is not None:
             return await self._status_of(job, ended)
-        link = await self._connect()
-        answer = await link.ask("cancel", valid(job), min(math.ceil(grace), _LONGEST_GRACE))
+        connection = await self._connect()
+        answer = await connection.ask("cancel", valid(job), min(math.ceil(grace), _LONGEST_GRACE))
         if answer.state == "refused":
             raise self._refused("cancel", answer.words)
         return answer.status
@@ -97,9 +97,9 @@ class Jobs:
         for job in jobs:
             self._ended.pop(job, None)
             self._followers.pop(job, None)
-        link = await self._connect()
+        connection = await self._connect()
         for at in range(0, len(jobs), _MOST_AT_ONCE):
-            await link.ask("forget", *map(valid, jobs[at : at + _MOST_AT_ONCE]))
+            await connection.ask("forget", *map(valid, jobs[at : at + _MOST_AT_ONCE]))
 
     def close(self) -> None:
         """Stop following all jobs. They keep running."""
@@ -109,17 +109,17 @@ class Jobs:
 
     async def _begin(self, script: str, command: str, data: bytes) -> JobFollower:
         """Return a follower of a job that the server took. Install the runner again if it is missing."""
-        link = await self._connect()
+        connection = await self._connect()
         reason = ""
         for _ in range(2):
-            if refusal := await link.refused():
+            if refusal := await connection.refused():
                 raise self._refused(script, refusal)
-            follower = JobFollower(link, command, data)
+            follower = JobFollower(connection, command, data)
             try:
                 await follower.begin()
             except NoAnswer as problem:
                 reason = str(problem)
-                link.lost_runner(reason)
+                connection.lost_runner(reason)
             else:
                 return follower
         raise Unreachable(self._server, reason)
@@ -127,11 +127,11 @@ class Jobs:
     async def _wait_there(self, job: str, end: float) -> JobStatus:
         """Wait for the job in a separate session. Poll every second when too few sessions are free."""
         while True:
-            link = await self._connect()
+            connection = await self._connect()
             left = end - asyncio.get_running_loop().time()
             try:
-                async with asyncio.timeout(min(left, _LOOK_AGAIN) if link.crowded else left):
-                    async with link.long_session(remote_shell.runner().command("wait", job)) as exchange:
+                async with asyncio.timeout(min(left, _LOOK_AGAIN) if connection.crowded else left):
+                    async with connection.long_session(remote_shell.runner().command("wait", job)) as exchange:
                         answer = parse(await exchange.rest(LONGEST_ANSWER))
             except TimeoutError:
                 answer = None
@@ -161,8 +161,8 @@ class Jobs:
         return answer.status if len(answer.data) < FIRST_LOG else (await self._there(job, 0, 0)).status
 
     async def _there(self, job: str, offset: int, limit: int) -> RunnerAnswer:
-        link = await self._connect()
-        answer = await link.ask("poll", valid(job), offset, limit)
+        connection = await self._connect()
+        answer = await connection.ask("poll", valid(job), offset, limit)
         if len(answer.data) > limit:
             raise Unreadable(f"{len(answer.data):,} bytes of log came, but only {limit:,} were requested")
         return answer

@@ -21,11 +21,11 @@ class NoAnswer(Exception):
 class JobFollower:
     """One running `start` call. `answer` is None until the job ends, and stays None if the connection breaks."""
 
-    def __init__(self, link: SshConnection, command: str, data: bytes) -> None:
+    def __init__(self, connection: SshConnection, command: str, data: bytes) -> None:
         """Start following at once."""
         self.answer: RunnerAnswer | None = None
         self._begun = asyncio.Event()
-        self._task = asyncio.create_task(self._follow(link, command, data))
+        self._task = asyncio.create_task(self._follow(connection, command, data))
         self._task.add_done_callback(self._over)
 
     @property
@@ -53,11 +53,11 @@ class JobFollower:
         """Stop following the job. It keeps running."""
         self._task.cancel()
 
-    async def _follow(self, link: SshConnection, command: str, data: bytes) -> None:
+    async def _follow(self, connection: SshConnection, command: str, data: bytes) -> None:
         try:
-            async with link.session(command, data) as exchange:
+            async with connection.session(command, data) as exchange:
                 output = await self._until_started(exchange)
-                async with link.following() as granted, asyncio.timeout(None if granted else AT_ONCE):
+                async with connection.following() as granted, asyncio.timeout(None if granted else AT_ONCE):
                     output += await exchange.rest(LONGEST_ANSWER)
                 self.answer = parse(output)
                 if self.answer is None and not has_started(output):

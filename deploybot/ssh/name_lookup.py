@@ -17,25 +17,27 @@ _LONGEST = 65_536
 _MOST = 16
 
 
-async def addresses(link: SshConnection, host: str) -> tuple[str, ...]:
+async def addresses(connection: SshConnection, host: str) -> tuple[str, ...]:
     """Return the addresses to connect to for a name or an address, in the server's order; at most 16.
 
     Raises Unreachable if there are none, or if any of them may not be called.
     """
-    found = (host,) if _is_address(host) else await _looked_up(link, host)
+    found = (host,) if _is_address(host) else await _looked_up(connection, host)
     if not found and host.lower().rstrip(".") == "localhost":
         found = _LOOPBACK
     if not found:
-        raise Unreachable(f"{host} on {link.server}", "the name is unknown there")
+        raise Unreachable(f"{host} on {connection.server}", "the name is unknown there")
     for address in found:
         if why := refusal(address):
             what = why if address == host else f"it resolves to {address}, {why}"
-            raise Unreachable(f"{host} on {link.server}", f"{what}, which the bot never calls")
+            raise Unreachable(f"{host} on {connection.server}", f"{what}, which the bot never calls")
     return found
 
 
-async def _looked_up(link: SshConnection, name: str) -> tuple[str, ...]:
-    async with link.session(remote_shell.READ, remote_shell.program("resolve", {"RESOLVE_NAME": name})) as exchange:
+async def _looked_up(connection: SshConnection, name: str) -> tuple[str, ...]:
+    async with connection.session(
+        remote_shell.READ, remote_shell.program("resolve", {"RESOLVE_NAME": name})
+    ) as exchange:
         output = await exchange.rest(_LONGEST)
     _, _, answer = output.partition(b"\0")
     words = answer.partition(b"\0")[0].decode("ascii", "replace").split()

@@ -36,13 +36,13 @@ _numbers = itertools.count(1)
 class SshConnection:
     """An open connection. It is never reopened: the pool creates a new one."""
 
-    def __init__(self, server: str, connection: asyncssh.SSHClientConnection, sockets: Path) -> None:
+    def __init__(self, server: str, client: asyncssh.SSHClientConnection, sockets: Path) -> None:
         """Wrap a logged-in connection; `sockets` is the folder for forwarded sockets.
 
         `answered_at` is when a command last completed, or 0.0 before the first: a starting shell sometimes hangs.
         """
         self.server = server
-        self.connection = connection
+        self.client = client
         self._refusal = "the runner is not installed there yet"
         self._sockets = sockets
         self._sessions = asyncio.Semaphore(SESSIONS)
@@ -62,7 +62,7 @@ class SshConnection:
     @property
     def closed(self) -> bool:
         """Return whether the connection is closed."""
-        return self.connection.is_closed()
+        return self.client.is_closed()
 
     @property
     def crowded(self) -> bool:
@@ -156,7 +156,7 @@ class SshConnection:
             # Cleaners of temporary folders delete sockets, too.
             if remote not in self._forwards or not self._forwards[remote].exists():
                 local = self._sockets / f"{next(_numbers)}.sock"
-                await self.connection.forward_local_path(str(local), remote)
+                await self.client.forward_local_path(str(local), remote)
                 self._forwards[remote] = local
             return self._forwards[remote]
 
@@ -179,7 +179,7 @@ class SshConnection:
     async def _try(self, stack: AsyncExitStack, command: str) -> Exchange | None:
         """Open a session. Return None if the server has none free now."""
         try:
-            return await stack.enter_async_context(opened(self.connection, command))
+            return await stack.enter_async_context(opened(self.client, command))
         except asyncssh.ChannelOpenError as problem:
             if self.closed:
                 raise Broken from problem

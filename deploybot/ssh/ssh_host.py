@@ -39,7 +39,7 @@ class SshHost:
         """
         self._name = name
         self._pool = pool
-        self._jobs = Jobs(name, self._link, log_cap=log_cap)
+        self._jobs = Jobs(name, self._connection, log_cap=log_cap)
         self._docker = facts_of.DockerFacts()
         self._docker_of: SshConnection | None = None
         self._docker_host = {"DOCKER_HOST": f"unix://{docker}"} if docker else {}
@@ -56,15 +56,15 @@ class SshHost:
         again after a reconnect, but never if `docker` is False.
         """
         async with self._within(timeout):
-            link = await self._link()
-            if self._docker_of is not link:
-                self._docker, self._docker_of = facts_of.DockerFacts(), link
+            connection = await self._connection()
+            if self._docker_of is not connection:
+                self._docker, self._docker_of = facts_of.DockerFacts(), connection
             env = {
                 "PROBE_DIRECTORY": directory,
                 "PROBE_DOCKER": self._docker.wanted if docker else "no",
                 "PROBE_DOCKER_ROOT": self._docker.root if docker else "",
             } | self._docker_host
-            async with link.session(remote_shell.READ, remote_shell.program("probe", env)) as exchange:
+            async with connection.session(remote_shell.READ, remote_shell.program("probe", env)) as exchange:
                 output = await exchange.rest(LONGEST_FACTS)
                 facts = facts_of.parse(output, server=self._name, directory=directory)
                 if facts is None:
@@ -76,7 +76,7 @@ class SshHost:
     async def upload(self, source: Path, target: str, *, timeout: float = 600.0) -> None:
         """Upload a local file to an absolute path. Send nothing if the content there is the same."""
         async with self._within(timeout):
-            await upload(await self._link(), source, target)
+            await upload(await self._connection(), source, target)
 
     async def start(
         self, job: str, script: str, env: Mapping[str, str], *, deadline: float, timeout: float = 30.0
@@ -131,10 +131,10 @@ class SshHost:
         last = b""
         async with AsyncExitStack() as stack:
             async with self._within(timeout):
-                link = await self._link()
-                if refusal := await link.refused():
+                connection = await self._connection()
+                if refusal := await connection.refused():
                     raise StepFailed(self._name, script, ssh_errors.CANNOT_CREATE, (refusal,))
-                exchange = await stack.enter_async_context(link.long_session(command, frame.data))
+                exchange = await stack.enter_async_context(connection.long_session(command, frame.data))
             while data := await _before(end, exchange.read()):
                 last = (last + data)[-_KEPT_OF_STREAM:]
                 yield data
@@ -147,14 +147,14 @@ class SshHost:
         """Stop following jobs. They keep running."""
         self._jobs.close()
 
-    async def _link(self) -> SshConnection:
-        return await self._pool.link(self._name)
+    async def _connection(self) -> SshConnection:
+        return await self._pool.connection(self._name)
 
     def _opener(self, timeout: float) -> http_over_ssh.Open:
         """Return a function that connects from the server. Like sshd, it tries the addresses of a name in order."""
 
         async def open_(host: str, port: int) -> http_over_ssh.Way:
-            *others, last = await name_lookup.addresses(await self._link(), host)
+            *others, last = await name_lookup.addresses(await self._connection(), host)
             each = timeout / (len(others) + 1)
             for address in others:
                 with contextlib.suppress(Unreachable):

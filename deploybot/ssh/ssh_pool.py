@@ -42,28 +42,28 @@ class Pool:
         self._servers = servers
         self._given = sockets
         self._sockets: Path | None = None
-        self._links: dict[str, SshConnection] = {}
+        self._connections: dict[str, SshConnection] = {}
         self._opening: dict[str, asyncio.Task[SshConnection]] = {}
-        self._doors: dict[tuple[str, int], asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
+        self._logins: dict[tuple[str, int], asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
         self._failed: dict[str, Sight] = {}
         self._closed = False
 
     def sights(self) -> dict[str, Sight]:
         """Return the last known state of each server, without asking any. Servers never contacted are left out."""
         seen = dict(self._failed)
-        for name, link in self._links.items():
-            if name not in seen and link.answered:
-                seen[name] = Sight(link.answered_at)
+        for name, connection in self._connections.items():
+            if name not in seen and connection.answered:
+                seen[name] = Sight(connection.answered_at)
         return seen
 
-    async def link(self, name: str) -> SshConnection:
+    async def connection(self, name: str) -> SshConnection:
         """Return the open connection to a server, or open one. Concurrent callers share one handshake.
 
         Raises KeyError for a name that is not in bot.toml, otherwise HostKeyMismatch or Unreachable.
         """
-        link = self._links.get(name)
-        if link is not None and not link.closed:
-            return link
+        connection = self._connections.get(name)
+        if connection is not None and not connection.closed:
+            return connection
         if name not in self._opening:
             server = self._servers[name]
             if self._closed:
@@ -73,28 +73,28 @@ class Pool:
             self._opening[name] = task
         return await asyncio.shield(self._opening[name])
 
-    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
+    async def client(self, name: str) -> asyncssh.SSHClientConnection:
         """Return the asyncssh connection to a server, ready for channels other than sessions."""
-        link = await self.link(name)
+        connection = await self.connection(name)
         seconds = self._servers[name].connect_timeout
         try:
             async with asyncio.timeout(seconds):
-                await link.begun()
+                await connection.begun()
         except TimeoutError as problem:
             raise ssh_errors.silent(name, seconds) from problem
-        return link.connection
+        return connection.client
 
     def silent(self, name: str) -> bool:
         """Return whether a server is connected but no command has completed there yet."""
-        link = self._links.get(name)
-        return link is not None and not link.closed and not link.answered
+        connection = self._connections.get(name)
+        return connection is not None and not connection.closed and not connection.answered
 
     async def forward(self, name: str, remote: str) -> Path:
         """Return a private local socket that leads to a Unix socket on a server. It changes after a reconnect."""
-        await self.connection(name)
-        link = await self.link(name)
+        await self.client(name)
+        connection = await self.connection(name)
         try:
-            return await link.forward(remote)
+            return await connection.forward(remote)
         except (asyncssh.Error, OSError) as problem:
             raise ssh_errors.connecting(self._servers[name], problem) from problem
 
@@ -105,8 +105,8 @@ class Pool:
         what = f"{host}:{port} on {name}"
         try:
             async with asyncio.timeout(timeout):
-                connection = await self.connection(name)
-                opening = asyncio.ensure_future(connection.open_connection(host, port, encoding=None))
+                client = await self.client(name)
+                opening = asyncio.ensure_future(client.open_connection(host, port, encoding=None))
                 try:
                     return await asyncio.shield(opening)
                 except asyncio.CancelledError:
@@ -126,10 +126,10 @@ class Pool:
 
     async def drop(self, name: str) -> None:
         """Cut the connection to a server without closing it properly, as a network failure would."""
-        link = self._links.get(name)
-        if link is not None:
-            link.connection.abort()
-            await self._wait_closed(link)
+        connection = self._connections.get(name)
+        if connection is not None:
+            connection.client.abort()
+            await self._wait_closed(connection)
 
     async def close(self) -> None:
         """Close all connections within a few seconds. Detached jobs keep running on the servers."""
@@ -137,21 +137,21 @@ class Pool:
         for task in self._opening.values():
             task.cancel()
         await asyncio.gather(*self._opening.values(), return_exceptions=True)
-        for link in self._links.values():
-            link.connection.close()
-        await asyncio.gather(*(self._wait_closed(link) for link in self._links.values()))
-        self._links.clear()
+        for connection in self._connections.values():
+            connection.client.close()
+        await asyncio.gather(*(self._wait_closed(connection) for connection in self._connections.values()))
+        self._connections.clear()
         if self._sockets is not None:
             await asyncio.to_thread(_clear, self._given or self._sockets)
 
     async def _open(self, server: Server) -> SshConnection:
         tunnel = await self._tunnel(server)
         sockets = self._folder()
-        async with self._doors[server.host, server.port]:
+        async with self._logins[server.host, server.port]:
             return SshConnection(server.name, await ssh_login.connect(server, tunnel), sockets)
 
     async def _tunnel(self, server: Server) -> asyncssh.SSHClientConnection | None:
-        return await self.connection(server.jump) if server.jump else None
+        return await self.client(server.jump) if server.jump else None
 
     def _opened(self, name: str, task: asyncio.Task[SshConnection]) -> None:
         self._opening.pop(name, None)
@@ -163,10 +163,10 @@ class Pool:
             self._failed[name] = Sight(time.time(), *_reason_of(problem))
             return
         self._failed.pop(name, None)
-        old = self._links.get(name)
+        old = self._connections.get(name)
         if old is not None:
             old.gone()
-        self._links[name] = task.result()
+        self._connections[name] = task.result()
 
     def _folder(self) -> Path:
         """Return the private folder for sockets. Create or empty it on first use."""
@@ -174,13 +174,13 @@ class Pool:
             self._sockets = _made(self._given)
         return self._sockets
 
-    async def _wait_closed(self, link: SshConnection) -> None:
+    async def _wait_closed(self, connection: SshConnection) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE):
-                await link.connection.wait_closed()
-        if not link.closed:
-            link.connection.abort()
-        link.gone()
+                await connection.client.wait_closed()
+        if not connection.closed:
+            connection.client.abort()
+        connection.gone()
 
 
 def _reason_of(problem: BaseException) -> tuple[str, str]:

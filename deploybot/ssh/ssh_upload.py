@@ -19,17 +19,19 @@ _CHUNK = 262_144
 _LONGEST_ANSWER = 65_536
 
 
-async def upload(link: SshConnection, source: Path, target: str) -> None:
+async def upload(connection: SshConnection, source: Path, target: str) -> None:
     """Upload a local file to an absolute path. Send nothing if the content there is the same.
 
     Raises StepFailed with the server's message, Unreachable if the connection breaks. The old file is unchanged then.
     """
-    if refusal := await link.refused():
-        raise StepFailed(link.server, f"upload of {target}", ssh_errors.CANNOT_CREATE, (refusal,))
+    if refusal := await connection.refused():
+        raise StepFailed(connection.server, f"upload of {target}", ssh_errors.CANNOT_CREATE, (refusal,))
     size, digest = await asyncio.to_thread(_measure, source)
     env = {"RECEIVE_TARGET": target, "RECEIVE_SHA256": digest, "RECEIVE_SIZE": str(size)}
     frame = remote_shell.frame(remote_shell.script("receive"), env)
-    async with link.session(remote_shell.runner().command("call", len(frame.data)), frame.data, more=True) as exchange:
+    async with connection.session(
+        remote_shell.runner().command("call", len(frame.data)), frame.data, more=True
+    ) as exchange:
         answer = await _word(exchange)
         if answer == "send":
             await _send(exchange, source)
@@ -40,8 +42,8 @@ async def upload(link: SshConnection, source: Path, target: str) -> None:
         return
     words = tuple(ssh_errors.plain(line) for line in f"{answer}\n{exchange.errors}".splitlines() if line.strip())
     if not words:
-        raise Unreachable(link.server, "it did not confirm the upload")
-    raise StepFailed(link.server, f"upload of {target}", code or ssh_errors.CANNOT_CREATE, words)
+        raise Unreachable(connection.server, "it did not confirm the upload")
+    raise StepFailed(connection.server, f"upload of {target}", code or ssh_errors.CANNOT_CREATE, words)
 
 
 def _measure(source: Path) -> tuple[int, str]:

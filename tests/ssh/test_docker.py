@@ -359,7 +359,7 @@ class Tunnel:
         assert (name, remote.endswith(".sock")) == ("web1", True)
         return self._path
 
-    async def connection(self, name: str) -> asyncssh.SSHClientConnection:
+    async def client(self, name: str) -> asyncssh.SSHClientConnection:
         assert name == "web1"
         assert self._open
         return self._open

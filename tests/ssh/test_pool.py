@@ -65,7 +65,7 @@ async def test_many_servers_at_one_address_do_not_knock_all_at_once(sshd: Sshd, 
     names = [f"web{number}" for number in range(5 * HANDSHAKES)]
     pool = Pool({name: server_of(sshd, name) for name in names})
     pools.append(pool)
-    links = await asyncio.gather(*(pool.link(name) for name in names))
+    links = await asyncio.gather(*(pool.connection(name) for name in names))
     assert {link.server for link in links} == set(names)
 
 
@@ -207,9 +207,9 @@ async def test_a_small_exchange_over_a_forwarded_socket_is_quick(sshd: Sshd, poo
 async def test_closing_is_quick_also_with_a_server_that_hangs(sshd: Sshd, pools: list[Pool]) -> None:
     pool = Pool({"web1": server_of(sshd), "web2": server_of(sshd, "web2", connect_timeout=60.0)})
     pools.append(pool)
-    await pool.link("web1")
+    await pool.connection("web1")
     sshd.pause()
-    opening = asyncio.create_task(pool.link("web2"))
+    opening = asyncio.create_task(pool.connection("web2"))
     await asyncio.sleep(0.1)
     began = time.monotonic()
     await pool.close()
@@ -217,14 +217,14 @@ async def test_closing_is_quick_also_with_a_server_that_hangs(sshd: Sshd, pools:
     with pytest.raises((Unreachable, asyncio.CancelledError)):
         await opening
     with pytest.raises(Unreachable, match="the bot is shutting down"):
-        await pool.link("web2")
+        await pool.connection("web2")
 
 
 async def test_a_name_that_bot_toml_does_not_have(pools: list[Pool]) -> None:
     pool = Pool({})
     pools.append(pool)
     with pytest.raises(KeyError):
-        await pool.link("web1")
+        await pool.connection("web1")
 
 
 async def asked(path: Path) -> bytes:

@@ -39,7 +39,7 @@ async def test_one_that_does_not_is_seen_so_with_the_reason_and_counted() -> Non
     port = free_port()
     pool = Pool({"gone": Server(name="gone", ssh=f"deploy@127.0.0.1:{port}", agent=True)})
     with pytest.raises(Unreachable):
-        await pool.link("gone")
+        await pool.connection("gone")
     await pool.close()
     assert pool.sights()["gone"].problem
     assert count(METRICS.ssh_connections, "gone", "failed") == 1

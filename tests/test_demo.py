@@ -363,7 +363,7 @@ def test_a_machine_that_lacks_something_is_told(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert lacks().startswith("The demo needs git, sh, setsid, sha256sum, mkfifo, which this machine does not have")
     assert main([]) == 1
-    assert "install them" in capsys.readouterr().err
+    assert "Install them" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:

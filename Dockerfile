@@ -1,13 +1,13 @@
-# The bot in a container; docs/operations.md says how to run it.
+# The bot in a container. docs/operations.md explains how to run it.
 #
-# BASE is any Debian or Ubuntu with Python 3.11 or later and its venv. It is pinned by tag here; where you build,
+# BASE is any Debian or Ubuntu with Python 3.11 or later and its venv. It is pinned by tag here. For your builds,
 # pin it by digest: `make image BASE=python:3.11-slim-bookworm@sha256:…`. Everything else is pinned by hash.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
-# The brackets make the folder optional: with it (`make wheels`) nothing is downloaded here.
+# The brackets make the folder optional. With the folder (`make wheels`), nothing is downloaded here.
 COPY requirements.lock requirements-build.lock wheel[s] /build/wheels/
 RUN set -eu; \
     if ls wheels/*.whl >/dev/null 2>&1; then export PIP_NO_INDEX=1 PIP_FIND_LINKS=/build/wheels; fi; \
@@ -19,14 +19,14 @@ RUN set -eu; \
 COPY pyproject.toml README.md LICENSE ./
 COPY deploybot deploybot
 COPY commands commands
-# sqlite-utils wants pip, but only for a command of its own: an image that cannot install anything is safer.
+# sqlite-utils depends on pip, but uses it only in one of its own commands. An image without pip is safer.
 RUN set -eu; \
     tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir dist .; \
     tools/bin/pip --python /opt/deploybot/bin/python install --no-index --no-deps dist/*.whl; \
     tools/bin/pip --python /opt/deploybot/bin/python uninstall --yes pip
 
 FROM ${BASE}
-# git and ssh fetch the apps' repositories. ssh wants its user to have a name, and a home that exists.
+# git and ssh fetch the apps' repositories. ssh needs a user with a name, and with a home that exists.
 RUN set -eu; \
     if ! command -v git >/dev/null || ! command -v ssh >/dev/null; then \
         apt-get -qq update; \

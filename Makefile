@@ -21,11 +21,11 @@ help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 8
 
 .PHONY: demo
-demo: $(STAMP) ## Set up and try the bot: a real SSH server, a real repository, the console as chat
+demo: $(STAMP) ## Try the bot with a real SSH server, a real repository, and the console as chat
 	$(BIN)/deploybot demo
 
 .PHONY: doubles
-doubles: $(STAMP) ## Try the bot in Slack and Telegram with no account: doubles of both in a browser
+doubles: $(STAMP) ## Try the bot in doubles of Slack and Telegram, in a browser, without an account
 	$(BIN)/python -m tests.doubles
 
 .PHONY: test
@@ -44,20 +44,20 @@ lint: $(STAMP) ## Check style, types and the direction of imports
 	$(BIN)/lint-imports
 
 .PHONY: fmt
-fmt: $(STAMP) ## Format, and mend what mends itself
+fmt: $(STAMP) ## Format, and fix what can be fixed automatically
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: $(STAMP) ## Measure against the peers, in the laboratory (as root)
+bench: $(STAMP) ## Measure speed and memory in the laboratory, compared with other programs (as root)
 	$(BIN)/python -m benchmarks
 
 .PHONY: chaos
-chaos: $(STAMP) ## Kill the bot in N deployments and bursts of webhooks; count what goes wrong (N=50 SEED=…)
+chaos: $(STAMP) ## Kill the bot during N deployments and bursts of webhooks; count failures (N=50 SEED=…)
 	$(BIN)/python -m tests.chaos --runs $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: mutants
-mutants: $(STAMP) ## Change the core line by line, and list what no test notices (ARGS='queue' N=…)
+mutants: $(STAMP) ## Change the core line by line, and list the changes that no test notices (ARGS='queue' N=…)
 	$(BIN)/python -m tests.mutants $(ARGS) $(if $(filter file,$(origin N)),,--number $(N)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: fuzz
@@ -65,11 +65,11 @@ fuzz: $(STAMP) ## Change N answers of a server and its Engine; measure the bot (
 	$(BIN)/python -m tests.fuzz --answers $(N) $(if $(SEED),--seed $(SEED)) 2>/dev/null
 
 .PHONY: world
-world: $(STAMP) ## Draw N histories of deployments and manual acts; count untruths (N=300 SEED=…)
+world: $(STAMP) ## Generate N histories of deployments and manual changes; count false reports (N=300 SEED=…)
 	$(BIN)/python -m tests.histories world --runs $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: broken
-broken: $(STAMP) ## Let N releases break off in mid-`up`; measure what serves (N=200 SEED=…)
+broken: $(STAMP) ## Interrupt N releases during `up`; measure what serves (N=200 SEED=…)
 	$(BIN)/python -m tests.histories broken --runs $(N) $(if $(SEED),--seed $(SEED))
 
 .PHONY: hosts
@@ -86,12 +86,12 @@ image: ## Build the bot's container image (BASE=… for another base, TAG=… fo
 	docker build --build-arg BASE=$(BASE) --tag $(TAG) .
 
 .PHONY: wheels
-wheels: $(STAMP) ## Download what the image is made of, to build it without a network
+wheels: $(STAMP) ## Download the parts of the image, so that it can be built without a network
 	$(PIP) download --require-hashes --only-binary=:all: --dest wheels -r requirements.lock
 	$(PIP) download --require-hashes --only-binary=:all: --dest wheels -r requirements-build.lock
 
 .PHONY: lock
-lock: venv ## Pin all dependencies anew, with hashes
+lock: venv ## Pin all dependencies again, with hashes
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
 	$(LOCK) pyproject.toml --output-file requirements.lock
@@ -110,7 +110,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Apart from $(VENV): neither the bot nor its tests need what builds the site.
+# Separate from $(VENV): neither the bot nor its tests need the programs that build the site.
 $(DOCS_STAMP): requirements-docs.lock
 	@$(MAKE) --no-print-directory venv
 	$(PYTHON) -m venv $(DOCS_VENV)

@@ -71,7 +71,7 @@ async def _memory(ground: Ground, peers: list[Peer]) -> list[Row]:
     beside = statistics.median(both)
     return made + [
         Row(
-            what="all of these at once, beside a peer at rest",
+            what="all of these together, compared with an idle peer",
             ours=mebibytes(beside),
             peer=f"{mebibytes(peer.resident)} {peer.name}",
             ratio=f"{beside / peer.resident:.2f}",
@@ -180,21 +180,21 @@ def _load_rows(calm: Load, stormy: Load, most: float, violations: list[str]) -> 
             count=count,
         ),
         Row(
-            what="the same: the event loop blocked, at the most",
+            what="the same: longest block of the event loop",
             ours=seconds(most) if most else f"under {seconds(WORTH_TELLING)}",
             target=f"≤ {seconds(_BLOCKED)}",
             met=most <= _BLOCKED,
             count=count,
         ),
         Row(
-            what="limits of Slack and Telegram broken",
+            what="violated limits of Slack and Telegram",
             ours=f"{len(violations)} in {calls} commands",
             target="0",
             met=not violations,
             count=calls,
         ),
         Row(
-            what="ends of deployments lost while 10 % of calls fail",
+            what="lost results of deployments while 10 % of calls fail",
             ours=f"{stormy.lost} of {stormy.ends}, {stormy.failures} failures",
             target="0",
             met=not stormy.lost and bool(stormy.ends),
@@ -207,7 +207,7 @@ def _answer_rows(alone: list[float], peers: list[Peer]) -> list[Row]:
     ours = statistics.median(alone)
     return [
         Row(
-            what="one command at rest: `whoami` in Slack, beside one word",
+            what="one command when idle: `whoami` in Slack; peer: one word",
             ours=seconds(ours),
             peer=f"{peer.answer * 1000:.1f} ms {peer.name}",
             ratio=f"{ours / peer.answer:.1f}",

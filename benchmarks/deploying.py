@@ -53,7 +53,7 @@ def rows(ground: Ground) -> Iterator[Row]:
             rounds=ROUNDS,
         )
     yield compared("no-op deployment, full SHA", by_sha, new, "new `ssh true`", at_most=1.0)
-    yield compared("no-op deployment, branch asked of the repository", by_branch, new, "new `ssh true`", at_most=1.0)
+    yield compared("no-op deployment, branch resolved in the repository", by_branch, new, "new `ssh true`", at_most=1.0)
     yield compared(
-        "the same, beside `ssh` with a shared connection", by_sha, kept, "3 shared `ssh` commands", at_most=None
+        "the same, compared with `ssh` on a shared connection", by_sha, kept, "3 shared `ssh` commands", at_most=None
     )

@@ -57,7 +57,7 @@ def rows(ground: Ground) -> Iterator[Row]:
         count=ROUNDS,
     )
     yield Row(
-        what="the same, with times as in ours",
+        what="the same, with timestamps like ours",
         ours=seconds(ours.median),
         peer=f"{seconds(stamped.median)} `… logs --timestamps`",
         ratio=f"{1 / ours.to(stamped):.2f} times as fast",
@@ -77,7 +77,7 @@ def _memory(bot: Bot, app: str, lines: int) -> Row:
         _fetch(console, app, lines)
         more = bot.peak - before
     return Row(
-        what=f"memory that {lines:,} lines take, at the most",
+        what=f"peak memory for {lines:,} lines",
         ours=f"{mebibytes(more)} more",
         target=f"< {mebibytes(_MORE)}",
         met=more < _MORE,

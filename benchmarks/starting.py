@@ -32,7 +32,7 @@ def rows(ground: Ground) -> Iterator[Row]:
             idle.append(bot.resident)
     started, at_rest = statistics.median(starts), statistics.median(idle)
     yield Row(
-        what="`deploybot run`, from its start to ready",
+        what="`deploybot run`, from start to ready",
         ours=f"{seconds(started)}, processor {seconds(statistics.median(busy))}",
         target=f"≤ {seconds(_READY_WITHIN)}",
         met=started <= _READY_WITHIN,
@@ -54,7 +54,7 @@ def rows(ground: Ground) -> Iterator[Row]:
         bot.idle()
         after = bot.resident
     yield Row(
-        what=f"memory that {DEPLOYMENTS} deployments leave behind",
+        what=f"memory still in use after {DEPLOYMENTS} deployments",
         ours=f"{mebibytes(after - before)} more ({mebibytes(after)})",
         target=f"≤ {mebibytes(_MORE)}",
         met=after - before <= _MORE,

@@ -54,7 +54,7 @@ def rows(ground: Ground) -> Iterator[Row]:
     found = [asyncio.run(_round(ground, server)) for _ in range(ROUNDS)]
     slowest = max(one.stormy for one in found)
     yield Row(
-        what=f"`/deploy` to its answer beside {ALERTS} alerts in a second, the slowest",
+        what=f"slowest answer to `/deploy` during {ALERTS} alerts in a second",
         ours=seconds(slowest),
         peer=f"{seconds(statistics.median(one.quiet for one in found))} in a quiet group",
         ratio=f"{statistics.median(one.stormy / one.quiet for one in found):.2f}",
@@ -64,7 +64,7 @@ def rows(ground: Ground) -> Iterator[Row]:
     )
     most, broken = max(one.messages for one in found), sum(one.violations for one in found)
     yield Row(
-        what="messages that the alerts came to; limits broken",
+        what="messages for the alerts; violated limits",
         ours=f"{most}; {broken}",
         target="1; 0",
         met=most == 1 and not broken,

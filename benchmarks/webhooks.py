@@ -119,9 +119,9 @@ def _worked_off(ground: Ground, secret: Path) -> Iterator[Row]:
         took = time.monotonic() - answered - _MOMENT
     late = [line.split() for line in (bot.folder / "lag").read_text().splitlines()]
     most = max((float(lag) for at, lag in late if float(at) > begun), default=0.0)
-    yield Row(what="events worked off a second after a rush", ours=f"{COUNT / took:,.0f}", count=COUNT)
+    yield Row(what="events processed a second after a rush", ours=f"{COUNT / took:,.0f}", count=COUNT)
     yield Row(
-        what="the event loop blocked, from the rush until they are",
+        what="longest block of the event loop until all are processed",
         ours=seconds(most) if most else f"under {seconds(WORTH_TELLING)}",
         target=f"≤ {seconds(_BLOCKED)}",
         met=most <= _BLOCKED,

@@ -79,7 +79,7 @@ class NoticeBoard:
         kept = tables.notices.close(key)
         if kept is None:
             return False
-        title = f"{kept.title} It is fixed."
+        title = f"Fixed: {kept.title}"
         card = Card(key=_key(key, kept.at), title=title, tone=Tone.GOOD, notification=True)
         for place in self._places(kept.app):
             tables.outbox.put(place, card, self._clock.now())

@@ -192,7 +192,7 @@ def test_its_folder_may_be_kept(tmp_path: Path) -> None:
     with begun(tmp_path, "--dir", str(folder), "--keep") as process:
         process.send_signal(signal.SIGTERM)
         told, _ = process.communicate(timeout=60)
-    assert f"Nothing of it runs any more; its files are in {folder}.\n" in told
+    assert f"Everything is stopped. The files are in {folder}.\n" in told
     assert living(tmp_path) == []
     assert {"bot.toml", "data", "keys", "server", "shop"} <= {entry.name for entry in folder.iterdir()}
     assert (folder / "server" / "log").read_text() == ""
@@ -200,7 +200,7 @@ def test_its_folder_may_be_kept(tmp_path: Path) -> None:
 
 def test_at_a_terminal_it_leaves_one_at_the_prompt(tmp_path: Path) -> None:
     demo = terminal(tmp_path)
-    demo.expect_exact("puts everything away")
+    demo.expect_exact("deletes everything")
     demo.expect_exact("deploybot>")
     demo.sendline("status")
     demo.expect_exact("2 targets: all OK")
@@ -342,7 +342,7 @@ async def test_what_is_wrong_spoils_the_play(stage: DemoTranscript) -> None:
     assert (stage.right, stage.wrong) == (1, [])
     stage.compare("builds", "2", "1")
     await stage.serves("staging", "v1")
-    assert stage.wrong[0] == "builds: 2, and not 1"
+    assert stage.wrong[0] == "builds: 2 instead of 1"
     assert stage.wrong[1].startswith("staging, asked at http://127.0.0.1:1/: no answer (")
     with pytest.raises(UserError, match="never: that did not happen within 0 s"):
         await stage.until("never", lambda: False, 0.0)
@@ -353,7 +353,7 @@ def test_a_secret_in_the_bots_files_spoils_the_play(stage: DemoTranscript) -> No
     data.mkdir()
     (data / "deploybot.db").write_bytes(b"\0pay_12345\0")
     stage.kept_secret()
-    assert stage.wrong == ["the payment key, in all answers and the bot's own files: deploybot.db, and not nowhere"]
+    assert stage.wrong == ["the payment key, in all answers and the bot's own files: deploybot.db instead of nowhere"]
 
 
 def test_a_machine_that_lacks_something_is_told(
@@ -361,9 +361,9 @@ def test_a_machine_that_lacks_something_is_told(
 ) -> None:
     assert lacks() == ""
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert lacks().startswith("The demo needs git, sh, setsid, sha256sum, mkfifo, which this machine has not")
+    assert lacks().startswith("The demo needs git, sh, setsid, sha256sum, mkfifo, which this machine does not have")
     assert main([]) == 1
-    assert "install them" in capsys.readouterr().err
+    assert "Install them" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:

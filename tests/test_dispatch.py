@@ -508,7 +508,7 @@ async def test_a_result_that_cannot_be_kept_is_told(caplog: pytest.LogCaptureFix
     async with make_world(made("fill", fill, needs="admin")) as world:
         worlds.append(world)
         assert (await world.say("fill")).title == "filled"
-    assert f"missing in the audit: result of ana on */*: {FULL}" in caplog.text
+    assert f"not recorded in the audit: result of ana on */*: {FULL}" in caplog.text
 
 
 def test_the_table_of_errors(caplog: pytest.LogCaptureFixture) -> None:

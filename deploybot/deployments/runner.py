@@ -275,7 +275,7 @@ class DeploymentRunner:
                     for numbered in enumerate(part.cleanup):
                         await self._executor.run(deployment, Phase.CLEANUP, part, numbered, stop)
             except (DeploybotError, TimeoutError) as problem:
-                log.warning("clean-up after #%s on %s: %s", deployment.number, part.server, problem)
+                log.warning("the clean-up after #%s on %s failed: %s", deployment.number, part.server, problem)
         rows = await self._store.read(lambda tables: _left_behind(tables, deployment))
         for server in {row.server for row in rows}:
             mine = (row for row in rows if row.server == server and row.kind is StageKind.RUN)

@@ -58,7 +58,7 @@ class RequestAudit:
                 lambda tables: tables.audit.append(actor=actor, action=action, subject=subject, detail=detail, now=now)
             )
         except StoreError as problem:
-            log.error("missing in the audit: %s of %s on %s: %s", action, actor, subject, problem)  # noqa: TRY400  the message is enough
+            log.error("not recorded in the audit: %s of %s on %s: %s", action, actor, subject, problem)  # noqa: TRY400  the message is enough
 
     def _line(self, text: str) -> str:
         return self._redactor.text(" ".join(text[:_READ].split()))[:_LONGEST]

@@ -69,7 +69,7 @@ async def test_a_branch_that_is_not_there_is_reported_once_and_closed_when_it_is
         yard.commit("devlop")
         await yard.look()
         (card,) = await yard.cards("event:notice")
-        assert card.title == f"{told} It is fixed."
+        assert card.title == f"Fixed: {told}"
 
 
 async def test_a_branch_that_was_renamed_is_reported_with_its_new_name(yard: Yard) -> None:

@@ -28,7 +28,7 @@ async def test_a_tag_of_another_form_is_reported_once_with_its_pattern() -> None
         assert r"""pattern = '(\d+)\.(\d+)\.(\d+)', order = "number" """.strip() in card.hint
         assert await push(channel, "2026.03.0") == [card]
         (card,) = await push(channel, "1.5.0")
-        assert card.title.endswith("It is fixed.")
+        assert card.title.startswith("Fixed: ")
         assert await push(channel, "2026.04.0") == [card]
 
 

@@ -163,7 +163,7 @@ async def test_a_sink_that_is_down_for_hours_is_reported_once_and_gets_everythin
         down = False
         await reached(store, sink, 10)
     titles = await notices(store)
-    assert titles[-1] == f"{title} It is fixed."
+    assert titles[-1] == f"Fixed: {title}"
     assert_in_order(numbers(told(receiver)), 10)
 
 

@@ -62,9 +62,9 @@ async def test_the_oldest_files_go(tmp_path: Path) -> None:
 
 
 async def test_a_full_disk_is_told(full_disk: FullDisk) -> None:
-    with pytest.raises(UserError, match="no room") as caught:
+    with pytest.raises(UserError, match="no space") as caught:
         await export(full_disk.path / "shop.log.gz", lines(1))
-    assert "Make room" in caught.value.hint
+    assert "Free space" in caught.value.hint
 
 
 async def test_a_disk_that_fills_up_is_told(full_disk: FullDisk) -> None:

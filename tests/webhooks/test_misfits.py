@@ -52,7 +52,7 @@ async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is
         assert notice.title == "All events that github sends to /hooks/github are ignored."
         await post(bot, "shop", "/hooks/github")
         (notice,) = await bot.notices()
-        assert notice.title.endswith("are ignored. It is fixed.")
+        assert notice.title == "Fixed: All events that github sends to /hooks/github are ignored."
         assert notice.tone is Tone.GOOD
 
 

@@ -137,4 +137,4 @@ class Console:
         self._tasks.discard(task)
         self._on_quiet()
         if not task.cancelled() and (error := task.exception()):
-            log.error("a console request broke", exc_info=error)
+            log.error("a console request failed because of a bug", exc_info=error)

@@ -185,7 +185,7 @@ class Session:
         except Gone:
             log.debug("no client waits for the answer")
         except Exception:
-            log.exception("a console request broke")
+            log.exception("a console request failed because of a bug")
             await self._broke(request.id)
         finally:
             self._active.pop(request.id, None)

@@ -65,7 +65,7 @@ class Presses:
         except UserError as refusal:
             await self._refuse(place, message.message_id, room, Card(title=refusal.sentence, hint=refusal.hint))
         except Unreachable as error:
-            log.warning("a question could not be asked: %s", error)
+            log.warning("Telegram: a question could not be asked: %s", error)
             await room.answer(_CANNOT_ASK, alert=True)
         finally:
             await room.answer()

@@ -262,7 +262,7 @@ class TelegramChat:
         try:
             await self._calls.see(place, message)
         except DeploybotError as error:
-            log.debug("no reaction is possible there: %s", error)
+            log.debug("Telegram: a reaction was refused: %s", error)
 
 
 async def _patiently(work: Callable[[], Awaitable[None]]) -> None:

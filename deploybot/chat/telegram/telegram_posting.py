@@ -135,7 +135,7 @@ class Post:
             await self._button_tokens.sent(place, card.buttons, tokens, str(number))
         except StoreError as error:
             # The message is posted, and must not be sent again. The buttons are bound when one is pressed.
-            log.warning("the buttons of a message could not be tied to it: %s", error)
+            log.warning("Telegram: the buttons of a message could not be linked to it: %s", error)
         await self._hand_over(place, number, card, page)
         return number
 

@@ -154,9 +154,9 @@ class PressReply(MessageReply):
             await self._calls.answer(self._query, text, alert=alert, url=url)
         except UserError as error:
             self.too_late = True
-            log.info("a press could not be answered: %s", error)
+            log.info("Telegram: a button press could not be answered: %s", error)
         except DeploybotError as error:
-            log.warning("a press was not answered: %s", error)
+            log.warning("Telegram: a button press was not answered: %s", error)
         else:
             return True
         return False

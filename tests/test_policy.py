@@ -325,7 +325,7 @@ def test_roles_are_ordered() -> None:
     assert set(LEAST) == set(Action) - {Action.ANYONE}
 
 
-def test_tell_lock() -> None:
+def test_lock_text() -> None:
     assert lock_text(LOCK, 1_800_000_720.0) == (
         "shop/production is locked by other since 2027-01-15 08:00 UTC (12 min): “measuring”. "
         "other or an admin can release it: `unlock shop production`."

@@ -26,7 +26,7 @@ _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _SHOWN = 5
 
 
-class _ImageSpot(NamedTuple):
+class _ImageRef(NamedTuple):
     """An image and the wanted version: a tag, a range or a pattern."""
 
     image: str
@@ -65,7 +65,7 @@ class Registries:
         """Return the images with a tag or digest (`sha256:…`), for each service whose repository has it."""
         if not name.startswith(_DIGEST) and not _TAG.fullmatch(name):
             return ()
-        return await self._each(app, lambda spot: self._of_name(spot, name))
+        return await self._each(app, lambda ref: self._of_name(ref, name))
 
     async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
         """Return for each service the tags that look like releases but are not used, with the reason."""
@@ -74,15 +74,15 @@ class Registries:
             if rule := TagRule.of(one.tag):
                 registry, repository = self._registry(one.image)
                 async with registry.opened() as connection:
-                    found[service] = reasons(rule, await _tags(connection, repository, _ImageSpot(one.image, one.tag)))
+                    found[service] = reasons(rule, await _tags(connection, repository, _ImageRef(one.image, one.tag)))
         return found
 
-    async def _each(self, app: App, ask: Callable[[_ImageSpot], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:
+    async def _each(self, app: App, ask: Callable[[_ImageRef], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:
         """Return the found images of all services. Services with the same image share one request."""
-        spots = {service: _ImageSpot(one.image, one.tag) for service, one in sorted(app.images.items())}
-        wanted = tuple(dict.fromkeys(spots.values()))
+        refs = {service: _ImageRef(one.image, one.tag) for service, one in sorted(app.images.items())}
+        wanted = tuple(dict.fromkeys(refs.values()))
         found = dict(zip(wanted, await self._all(*map(ask, wanted)), strict=True))
-        return tuple(Pin(service, spot.image, *found[spot]) for service, spot in spots.items() if found[spot].digest)
+        return tuple(Pin(service, ref.image, *found[ref]) for service, ref in refs.items() if found[ref].digest)
 
     async def _all(self, *asked: Coroutine[None, None, _Found]) -> list[_Found]:
         """Return all results. The first failure cancels the others."""
@@ -97,37 +97,37 @@ class Registries:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _newest(self, spot: _ImageSpot) -> _Found:
+    async def _newest(self, ref: _ImageRef) -> _Found:
         """Return the current image of a tag or a range. Raises NoImage if there is none."""
-        registry, repository = self._registry(spot.image)
+        registry, repository = self._registry(ref.image)
         async with registry.opened() as connection:
-            return await self._newest_of(connection, repository, spot)
+            return await self._newest_of(connection, repository, ref)
 
-    async def _of_name(self, spot: _ImageSpot, name: str) -> _Found:
+    async def _of_name(self, ref: _ImageRef, name: str) -> _Found:
         """Return the image with a tag or digest; the digest is empty if there is none."""
-        registry, repository = self._registry(spot.image)
+        registry, repository = self._registry(ref.image)
         async with registry.opened() as connection:
             digest = await connection.digest(repository, name)
             if not digest or not name.startswith(_DIGEST):
                 return _Found(name, digest)
             with contextlib.suppress(NoImage):
-                newest = await self._newest_of(connection, repository, spot)
+                newest = await self._newest_of(connection, repository, ref)
                 return newest if newest.digest == digest else _Found("", digest)
         return _Found("", digest)
 
-    async def _newest_of(self, connection: RegistryConnection, repository: str, spot: _ImageSpot) -> _Found:
-        rule = TagRule.of(spot.tag)
+    async def _newest_of(self, connection: RegistryConnection, repository: str, ref: _ImageRef) -> _Found:
+        rule = TagRule.of(ref.tag)
         if rule is None:
-            tag = str(spot.tag)
+            tag = str(ref.tag)
         else:
-            tags = await _tags(connection, repository, spot)
+            tags = await _tags(connection, repository, ref)
             by_time = rule.order == "time"
             tag = await self._ages.newest(connection, repository, rule.fitting(tags)) if by_time else rule.newest(tags)
         digest = await connection.digest(repository, tag) if tag else ""
         if digest:
             return _Found(tag, digest)
-        tags = await _tags(connection, repository, spot)
-        raise _no_version(spot, rule, tags) if rule else _no_tag(spot, tags)
+        tags = await _tags(connection, repository, ref)
+        raise _no_version(ref, rule, tags) if rule else _no_tag(ref, tags)
 
     def _registry(self, image: str) -> tuple[OciRegistry, str]:
         """Return an image's registry, and its repository there."""
@@ -137,24 +137,24 @@ class Registries:
         return self._registries[host], repository
 
 
-async def _tags(connection: RegistryConnection, repository: str, spot: _ImageSpot) -> tuple[str, ...]:
+async def _tags(connection: RegistryConnection, repository: str, ref: _ImageRef) -> tuple[str, ...]:
     """Return all tags. Raises NoImage if the image does not exist."""
     tags = await connection.tags(repository)
     if tags is None:
-        raise NoImage(f"There is no image {spot.image}.", hint="Check its name in bot.toml. Was it pushed?")
+        raise NoImage(f"There is no image {ref.image}.", hint="Check its name in bot.toml. Was it pushed?")
     return tags
 
 
-def _no_tag(spot: _ImageSpot, tags: tuple[str, ...]) -> NoImage:
-    near = difflib.get_close_matches(str(spot.tag), tags, n=_SHOWN, cutoff=0.4)
+def _no_tag(ref: _ImageRef, tags: tuple[str, ...]) -> NoImage:
+    near = difflib.get_close_matches(str(ref.tag), tags, n=_SHOWN, cutoff=0.4)
     if not near:
         near = sorted(tags)[-_SHOWN:]
     return NoImage(
-        f"{spot.image} has no tag `{spot.tag}`.", hint=f"Near: {', '.join(near)}." if near else "It has no tags."
+        f"{ref.image} has no tag `{ref.tag}`.", hint=f"Near: {', '.join(near)}." if near else "It has no tags."
     )
 
 
-def _no_version(spot: _ImageSpot, rule: TagRule, tags: tuple[str, ...]) -> NoImage:
+def _no_version(ref: _ImageRef, rule: TagRule, tags: tuple[str, ...]) -> NoImage:
     """Explain that no tag matches, why the most likely tags do not, and how to include them."""
     what = "no version in" if rule.range else "no tag that matches"
     likely = reasons(rule, tags)[:_SHOWN]
@@ -166,7 +166,7 @@ def _no_version(spot: _ImageSpot, rule: TagRule, tags: tuple[str, ...]) -> NoIma
     if likely:
         why = "; ".join(f"{tag}: {reason}" for tag, reason in likely)
         hint = f"{hint} Not used: {why}. {advice_for(likely[0][0])}".strip()
-    return NoImage(f"{spot.image} has {what} `{spot.tag}`.", hint=hint)
+    return NoImage(f"{ref.image} has {what} `{ref.tag}`.", hint=hint)
 
 
 def _host(host: str) -> str:

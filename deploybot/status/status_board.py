@@ -26,7 +26,7 @@ from deploybot.untrusted_input import failure_of
 HISTORY = 5
 """How many deployments an app's details show."""
 
-_Spot = tuple[App, Environment, str]
+_TargetPart = tuple[App, Environment, str]
 _Show = Callable[[Card], Awaitable[None]]
 
 
@@ -46,29 +46,33 @@ class StatusBoard:
         If some servers are late, `show` first receives the board of the others. The returned card then has the same key
         and replaces it.
         """
-        spots = _spots(pairs)
-        looks = [asyncio.create_task(self._look(spot, quick=True)) for spot in spots]
+        parts = _parts(pairs)
+        looks = [asyncio.create_task(self._look(part, quick=True)) for part in parts]
         try:
-            records = await self._records(spots)
-            key = await self._show_early(spots, records, looks, show) if show else ""
+            records = await self._records(parts)
+            key = await self._show_early(parts, records, looks, show) if show else ""
             found = await asyncio.gather(*looks)
         finally:
             for look in looks:
                 look.cancel()
-        return replace(board_card(_entries(spots, records, found), self._clock.now()), key=key)
+        return replace(board_card(_entries(parts, records, found), self._clock.now()), key=key)
 
     async def _show_early(
-        self, spots: Sequence[_Spot], records: Sequence[Record], looks: Sequence[asyncio.Task[ServerLook]], show: _Show
+        self,
+        parts: Sequence[_TargetPart],
+        records: Sequence[Record],
+        looks: Sequence[asyncio.Task[ServerLook]],
+        show: _Show,
     ) -> str:
         """Post what there is if some servers are late; return the key of that card, or an empty string."""
         if not await some_are_late(looks):
             return ""
         come = [
-            (spot, record, look.result())
-            for spot, record, look in zip(spots, records, looks, strict=True)
+            (part, record, look.result())
+            for part, record, look in zip(parts, records, looks, strict=True)
             if look.done()
         ]
-        late = {server for (_, _, server), look in zip(spots, looks, strict=True) if not look.done()}
+        late = {server for (_, _, server), look in zip(parts, looks, strict=True) if not look.done()}
         early = early_card(_entries(*zip(*come, strict=True)), sorted(late), self._clock.now())
         key = f"status:{secrets.token_hex(4)}"
         with contextlib.suppress(Unreachable):
@@ -98,43 +102,43 @@ class StatusBoard:
         return servers_card(dict(zip(names, found, strict=True)))
 
     async def _entries(self, pairs: Sequence[Place], *, quick: bool) -> list[Entry]:
-        spots = _spots(pairs)
-        looks = asyncio.gather(*(self._look(spot, quick=quick) for spot in spots))
-        records, found = await asyncio.gather(self._records(spots), looks)
-        return _entries(spots, records, found)
+        parts = _parts(pairs)
+        looks = asyncio.gather(*(self._look(part, quick=quick) for part in parts))
+        records, found = await asyncio.gather(self._records(parts), looks)
+        return _entries(parts, records, found)
 
-    async def _look(self, spot: _Spot, *, quick: bool) -> ServerLook:
-        app, environment, server = spot
+    async def _look(self, part: _TargetPart, *, quick: bool) -> ServerLook:
+        app, environment, server = part
         try:
             return await self._looker.look((app, environment), server, quick=quick)
         except Exception as problem:  # noqa: BLE001  any error of one server is shown as its own red line
             return ServerLook(server=server, facts=failure_of(server, problem))
 
-    async def _records(self, spots: Sequence[_Spot]) -> list[Record]:
+    async def _records(self, parts: Sequence[_TargetPart]) -> list[Record]:
         now = self._clock.now()
-        return await self._store.read(lambda tables: _records(tables, spots, now))
+        return await self._store.read(lambda tables: _records(tables, parts, now))
 
 
-def _spots(pairs: Sequence[Place]) -> list[_Spot]:
+def _parts(pairs: Sequence[Place]) -> list[_TargetPart]:
     return [(app, environment, server) for app, environment in pairs for server in environment.servers]
 
 
-def _entries(spots: Sequence[_Spot], records: Sequence[Record], found: Sequence[ServerLook]) -> list[Entry]:
+def _entries(parts: Sequence[_TargetPart], records: Sequence[Record], found: Sequence[ServerLook]) -> list[Entry]:
     return [
         Entry(app=app, environment=environment, record=record, look=look)
-        for (app, environment, _), record, look in zip(spots, records, found, strict=True)
+        for (app, environment, _), record, look in zip(parts, records, found, strict=True)
     ]
 
 
-def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]:
+def _records(tables: Tables, parts: Sequence[_TargetPart], now: float) -> list[Record]:
     """Return what the database has about each app, environment and server."""
     running = {(one.app, one.environment, one.server): one for one in tables.running.all()}
     locks = {(one.app, one.environment): one for one in tables.locks.all(now)}
     unfinished = tables.deployments.open()
     people: dict[int, str] = {}
 
-    def record(spot: _Spot) -> Record:
-        app, environment, server = spot[0].name, spot[1].name, spot[2]
+    def record(part: _TargetPart) -> Record:
+        app, environment, server = part[0].name, part[1].name, part[2]
         mine = running.get((app, environment, server))
         if mine and mine.deployment not in people:
             found = tables.deployments.get(mine.deployment)
@@ -147,7 +151,7 @@ def _records(tables: Tables, spots: Sequence[_Spot], now: float) -> list[Record]
             open=tuple(one for one in unfinished if (one.plan.app, one.plan.environment) == (app, environment)),
         )
 
-    return [record(spot) for spot in spots]
+    return [record(part) for part in parts]
 
 
 def _manifest(tables: Tables, running: Running) -> Manifest | None:

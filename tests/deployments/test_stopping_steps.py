@@ -14,12 +14,12 @@ from deploybot.domain import JobState, ServerUpload, StepState, UploadKind
 from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
 from deploybot.testing import Outcome
 from tests.deployments.bench import NO_ANSWER, STEP, Bench, make_bench, while_down
-from tests.deployments.conftest import V1, Shop
+from tests.kit.bot import V1, BotUnderTest
 
 
 @pytest.fixture
-async def bench(shop: Shop) -> Bench:
-    return await make_bench(shop)
+async def bench(bot: BotUnderTest) -> Bench:
+    return await make_bench(bot)
 
 
 async def test_who_wishes_to_stop_before_a_step_is_begun_leaves_no_trace_of_it(bench: Bench) -> None:
@@ -162,7 +162,7 @@ async def test_a_log_file_that_lost_bytes_is_fetched_again_from_its_beginning(be
     row = await bench.keep(StepState.PENDING)
     bench.host.script("build", Outcome(log=b"one\ntwo\n"))
     await bench.host.start(row.job, "build", {}, deadline=100)
-    await bench.shop.store.write(lambda tables: tables.deployments.progress(row.job, offset=9, size=9))
+    await bench.bot.store.write(lambda tables: tables.deployments.progress(row.job, offset=9, size=9))
     ended = await bench.run()
     assert bench.journal.path(ended).read_bytes() == b"one\ntwo\n"
     assert (ended.offset, ended.size, len(bench.host.started)) == (8, 8, 1)

@@ -17,7 +17,7 @@ from deploybot.errors import UserError
 from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, Town, open_town, place, until
 from tests.doubles.scene import Post
 from tests.doubles.telegram.double import Pressed
-from tests.world import STRANGER
+from tests.kit.command_bot import STRANGER
 
 FORGERIES = int(os.environ.get("N", "300"))
 CARD = Card(
@@ -53,12 +53,12 @@ async def test_a_button_runs_its_command_once_as_the_one_who_presses(town: Town)
     card = await shown(town)
     await town.double.press(BEN, card, "Deploy")
     await town.sees("#1 deploy shop", GROUP)
-    (asked,) = town.world.deployments.asked
+    (asked,) = town.bot.deployments.asked
     assert (asked.by, asked.reason) == ("ben", "of a button")
     assert town.heard[-1].press
     again = await town.double.send_press(BEN, card, card.buttons[0].value)
     await again.done.wait()
-    assert len(town.world.deployments.asked) == 1
+    assert len(town.bot.deployments.asked) == 1
 
 
 async def test_every_press_is_answered(town: Town) -> None:
@@ -116,7 +116,7 @@ async def test_who_may_not_is_told_alone(town: Town) -> None:
         assert pressed.alert
         assert 0 < len(pressed.text) <= 200
     assert town.said() == [card.text]
-    assert town.world.deployments.asked == []
+    assert town.bot.deployments.asked == []
 
 
 async def test_what_was_asked_of_one_person_is_answered_by_them_alone(town: Town) -> None:
@@ -128,10 +128,10 @@ async def test_what_was_asked_of_one_person_is_answered_by_them_alone(town: Town
     await answered([pressed])
     assert "someone else" in pressed.text
     assert pressed.alert
-    assert town.world.deployments.asked == []
+    assert town.bot.deployments.asked == []
     await town.double.press(BEN, typo, choice.label)
     await town.sees("#1 deploy shop", GROUP)
-    assert [one.by for one in town.world.deployments.asked] == ["ben"]
+    assert [one.by for one in town.bot.deployments.asked] == ["ben"]
 
 
 async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(town: Town) -> None:
@@ -140,14 +140,14 @@ async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(town
     question = await town.sees("Why do you reject it?", GROUP)
     await town.say(ANA, "because I say so", reply_to=question.id)
     await town.sees("was for someone else", GROUP)
-    assert town.world.deployments.asked == []
+    assert town.bot.deployments.asked == []
     await town.say(BEN, "the numbers are wrong, /deploy blog", reply_to=question.id)
     await town.sees("#1 deploy shop in staging", GROUP)
-    (asked,) = town.world.deployments.asked
+    (asked,) = town.bot.deployments.asked
     assert asked.reason == "the numbers are wrong, /deploy blog"
     await town.say(BEN, "once more", reply_to=question.id)
     await until(lambda: sum("that question has expired" in text.lower() for text in town.said()) == 2)
-    assert len(town.world.deployments.asked) == 1
+    assert len(town.bot.deployments.asked) == 1
 
 
 async def test_whoever_presses_is_told_what_stands_in_the_way(town: Town) -> None:
@@ -156,12 +156,12 @@ async def test_whoever_presses_is_told_what_stands_in_the_way(town: Town) -> Non
     pressed = await town.double.send_press(BEN, card, card.buttons[2].value)
     await answered([pressed])
     assert "cannot ask" in pressed.text
-    town.world.store.gone = "the disk is gone"
+    town.bot.store.gone = "the disk is gone"
     pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
     await answered([pressed])
     assert "database does not answer" in pressed.text
     assert "disk" not in pressed.text
-    town.world.store.gone = ""
+    town.bot.store.gone = ""
 
 
 async def test_the_question_stands_in_the_topic_of_its_card(town: Town) -> None:
@@ -189,7 +189,7 @@ async def test_a_question_nobody_answers_is_closed() -> None:
         await town.sees("No answer came", GROUP)
         await town.say(BEN, "too late", reply_to=question.id)
         await town.sees("That question has expired", GROUP)
-        assert town.world.deployments.asked == []
+        assert town.bot.deployments.asked == []
 
 
 async def test_a_code_is_asked_in_private_and_taken_out_of_the_chat() -> None:
@@ -242,7 +242,7 @@ async def test_a_press_from_while_the_bot_was_away_is_told_and_not_obeyed(too_la
         await town.chat.start()
         await town.sees("while I was offline" if too_late else "#1 deploy", GROUP)
         await town.settled()
-        assert len(town.world.deployments.asked) == (not too_late)
+        assert len(town.bot.deployments.asked) == (not too_late)
         assert pressed.answered is not too_late
         pressed.answered = True  # it could not be
 
@@ -278,14 +278,14 @@ async def test_forged_presses_do_nothing(town: Town, capsys: pytest.CaptureFixtu
     accepted = sum(not any(refusal in pressed.text for refusal in refusals) for pressed in presses)
     with capsys.disabled():
         print(f" seed {seed}: {accepted} of {len(presses)} forged presses were accepted", end="")  # noqa: T201  it is told to whoever runs it
-    assert (accepted, town.world.deployments.asked, town.heard) == (0, [], [])
+    assert (accepted, town.bot.deployments.asked, town.heard) == (0, [], [])
 
 
 async def test_one_button_pressed_fifty_times_at_once_is_one_deployment(town: Town) -> None:
     card = await shown(town)
     await answered([await town.double.send_press(BEN, card, card.buttons[0].value) for _ in range(50)])
     await town.settled()
-    assert len(town.world.deployments.asked) == 1
+    assert len(town.bot.deployments.asked) == 1
 
 
 @pytest.mark.parametrize("signs", ["a", "ä", "💥", "Ж", "\u202e"])

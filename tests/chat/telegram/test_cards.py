@@ -84,14 +84,14 @@ async def test_a_message_whose_buttons_could_not_be_written_down_is_not_sent_aga
 
     async def send(*given: object, **more: object) -> int:
         number = await sent(*given, **more)  # type: ignore[arg-type]
-        town.world.store.full = "the disk is full"
+        town.bot.store.full = "the disk is full"
         return number
 
     town.chat._post._calls.send = send  # type: ignore[method-assign]
     post = await say(town, card)
-    town.world.store.full = ""
+    town.bot.store.full = ""
     await town.double.press(BEN, post, "Go")
-    await until(lambda: len(town.world.deployments.asked) == 1)
+    await until(lambda: len(town.bot.deployments.asked) == 1)
     assert sum("#42" in text for text in town.said()) == 1
 
 
@@ -110,7 +110,7 @@ async def test_buttons_that_an_edit_took_away_do_nothing_any_more(town: Town) ->
     async with asyncio.timeout(10):
         await pressed.done.wait()
     assert "does not work any more" in pressed.text
-    assert town.world.deployments.asked == []
+    assert town.bot.deployments.asked == []
 
 
 async def test_a_long_log_shows_its_end_and_goes_along_as_a_file(town: Town) -> None:
@@ -175,7 +175,7 @@ async def test_a_log_is_handed_over_as_a_document(town: Town, tmp_path: Path) ->
 async def test_a_log_that_a_killed_bot_had_yet_to_hand_over_comes_once(town: Town, tmp_path: Path) -> None:
     path = tmp_path / "1.log"
     path.write_bytes(b"all of it")
-    store, clock = town.world.store, town.world.clock
+    store, clock = town.bot.store, town.bot.clock
     town.double.group(GROUP)
     uploads = Uploads(store, clock, "telegram")
     killed = Post(town.chat._calls, ButtonTokens(store, clock, "telegram"), lambda work: work.close(), uploads)
@@ -268,7 +268,7 @@ async def test_an_answer_arrives_whatever_fails(town: Town, how: str) -> None:
     setattr(town.double.unkind, how, 2)
     await town.ask(BEN, "/deploy shop", "#1 deploy shop")
     assert sum("#1 deploy shop" in text for text in town.said()) == 1
-    assert len(town.world.deployments.asked) == 1
+    assert len(town.bot.deployments.asked) == 1
 
 
 @pytest.mark.parametrize("how", ["broken", "dropped"])
@@ -316,7 +316,7 @@ async def test_a_group_that_becomes_a_supergroup_is_followed(town: Town) -> None
     await town.chat.edit(place(OLD), number, replace(RUNNING, buttons=(Button("Go", "deploy shop"),), footer="f"))
     await town.double.press(BEN, post, "Go")
     await town.sees("#1 deploy shop", NEW)
-    assert len(town.world.deployments.asked) == 1
+    assert len(town.bot.deployments.asked) == 1
 
 
 async def test_both_numbers_of_a_group_are_one_place(town: Town) -> None:

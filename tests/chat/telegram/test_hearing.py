@@ -16,7 +16,7 @@ from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, HOOK_SECRET, Town
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
 from tests.doubles.telegram.rooms import Json
-from tests.world import STRANGER
+from tests.kit.command_bot import STRANGER
 
 SUPPORT = {"id": 777000, "is_bot": False, "first_name": "Telegram"}
 ANONYMOUS = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
@@ -104,7 +104,7 @@ async def test_nobody_else_is_heard(town: Town, who: str) -> None:
         await town.say(ANA, "/deploy shop", channel, fields=IGNORED[who])
     await town.settled()
     assert town.said() == []
-    assert town.world.deployments.asked == []
+    assert town.bot.deployments.asked == []
     assert [one.text for one in town.heard if "deploy" in one.text] == []
 
 
@@ -116,7 +116,7 @@ async def test_other_kinds_of_updates_are_not_even_asked_for(town: Town, kind: s
     town.double.inbox.allowed = ()  # what was sent before the bot said what it wants may still come
     assert town.double.inbox.put(kind, message)
     await town.settled()
-    assert town.world.deployments.asked == []
+    assert town.bot.deployments.asked == []
 
 
 async def test_an_administrator_who_hides_is_told_why_once(town: Town) -> None:
@@ -126,7 +126,7 @@ async def test_an_administrator_who_hides_is_told_why_once(town: Town) -> None:
     await town.sees("Remain anonymous", GROUP)
     await town.settled()
     assert len(town.said(GROUP)) == 1
-    assert town.world.deployments.asked == []
+    assert town.bot.deployments.asked == []
     assert town.heard[-1].text.startswith("/help")
 
 
@@ -135,7 +135,7 @@ async def test_strangers_are_told_in_private_and_in_groups_how_to_be_let_in(town
         await town.say(STRANGER, "/deploy shop", channel)
         said = await town.sees("allow telegram:6666:", channel)
         assert "administrator" in said.text
-    assert town.world.deployments.asked == []
+    assert town.bot.deployments.asked == []
 
 
 async def test_a_name_is_no_identity(town: Town) -> None:
@@ -143,7 +143,7 @@ async def test_a_name_is_no_identity(town: Town) -> None:
         STRANGER, "/deploy shop", fields={"from": {"id": 6666, "is_bot": False, "first_name": "ana", "username": "ana"}}
     )
     await town.sees("allow telegram:6666:ana")
-    assert town.world.deployments.asked == []
+    assert town.bot.deployments.asked == []
 
 
 async def test_a_command_that_waited_while_the_bot_was_away_is_told_and_not_run() -> None:
@@ -156,7 +156,7 @@ async def test_a_command_that_waited_while_the_bot_was_away_is_told_and_not_run(
         assert "1 h after it was sent" in (await town.sees("so I did not run it", GROUP)).text
         await town.sees("board", GROUP)
         await town.sees("#1 restart shop", GROUP)
-        assert [one.kind for one in town.world.deployments.asked] == ["restart"]
+        assert [one.kind for one in town.bot.deployments.asked] == ["restart"]
 
 
 @pytest.mark.parametrize("hook", ["", HOOK_SECRET])
@@ -166,10 +166,10 @@ async def test_redelivered_updates_run_once(hook: str) -> None:
         town.double.unkind.twice = 5
         for number in range(5):
             await town.say(BEN, f"/deploy shop because of {number}")
-            await until(lambda number=number: len(town.world.deployments.asked) == number + 1)  # type: ignore[misc]
+            await until(lambda number=number: len(town.bot.deployments.asked) == number + 1)  # type: ignore[misc]
         await town.settled()
         assert town.double.unkind.twice == 0
-        assert [one.reason for one in town.world.deployments.asked] == [f"of {number}" for number in range(5)]
+        assert [one.reason for one in town.bot.deployments.asked] == [f"of {number}" for number in range(5)]
 
 
 async def test_what_was_not_confirmed_before_a_restart_runs_once() -> None:
@@ -177,10 +177,10 @@ async def test_what_was_not_confirmed_before_a_restart_runs_once() -> None:
     async with open_town() as town:
         await town.ask(BEN, "/deploy shop", "#1 deploy")
         message = town.double.rooms[int(GROUP)].messages[1].json
-        town.world.restart()
+        town.bot.restart()
         assert town.double.inbox.put("message", message)
         await town.settled()
-        assert len(town.world.deployments.asked) == 1
+        assert len(town.bot.deployments.asked) == 1
 
 
 async def test_one_slow_command_keeps_nobody_waiting() -> None:

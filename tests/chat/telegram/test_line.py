@@ -59,7 +59,7 @@ async def test_a_poll_that_fails_is_begun_anew(town: Town, how: str) -> None:
     await town.say(BEN, "/deploy shop because it goes on")
     await town.sees("#2 deploy", GROUP)
     await well(town)
-    assert len(town.world.deployments.asked) == 2
+    assert len(town.bot.deployments.asked) == 2
 
 
 async def test_a_telegram_that_is_away_is_told_and_found_again(town: Town, caplog: pytest.LogCaptureFixture) -> None:

@@ -38,9 +38,9 @@ AUTO: dict[str, Any] = {
     "repo": "git@github.com:acme/shop.git",
     "hooks": dict.fromkeys(("github", "gitlab", "jenkins", "event"), HOOK),
     "environments": {
-        "staging": {"name": "staging", "app": "shop", "servers": ["web1"], "default": True},
+        "staging": {"servers": ["web1"], "default": True},
         "production": {
-            "name": "production", "app": "shop", "servers": ["web2"], "auto": {"branch": "main", "after": "ci"},
+            "servers": ["web2"], "auto": {"branch": "main", "after": "ci"},
         },
     },
 }  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from deploybot import App, Card, Context, Environment, Line, Release, Table, Tone
 from deploybot.card import Button
 from deploybot.command import Command, Follow, Handler, command
-from deploybot.dispatch import dispatcher, error_card
+from deploybot.dispatch import error_card
 from deploybot.dispatch.argument_lookup import Subject, arguments_of
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
 from deploybot.errors import Denied, EngineError, Locked, StepFailed, StoreError, Unhealthy, Unreachable, UserError
@@ -585,9 +585,8 @@ PROBES = {
 }
 
 
-async def test_matrix_through_the_front_door(figure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_matrix_through_the_front_door(figure: Callable[[str], None]) -> None:
     """Every role, app, environment and action, typed, mentioned and pressed, in a channel and in private."""
-    monkeypatch.setattr(dispatcher, "ALIKE_AFTER", 0.0)
     ran: list[str] = []
 
     async def probe(_: Context, app: App, env: Environment) -> Card | None:

@@ -16,7 +16,6 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.command import Follow
-from deploybot.dispatch import dispatcher
 from deploybot.domain import Identity, Role
 from deploybot.ports import Tables
 from deploybot.settings import Settings
@@ -56,7 +55,7 @@ def _settings(who: str) -> Settings:
 
 
 @asynccontextmanager
-async def _worlds(who: str) -> AsyncIterator[tuple[CommandBot, CommandBot]]:
+async def _bots(who: str) -> AsyncIterator[tuple[CommandBot, CommandBot]]:
     """The bot with everything, and the other one. What can be seen has deployments 1 and on, what cannot 40 and on."""
     async with AsyncExitStack() as stack:
         everything = await stack.enter_async_context(open_command_bot())
@@ -107,12 +106,11 @@ def _changes_by_default(bot: CommandBot, line: str) -> bool:
 
 
 @pytest.mark.parametrize("who", PEOPLE)
-async def test_what_one_may_not_see_is_answered_as_if_it_were_not_there(
-    who: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatcher, "ALIKE_AFTER", 0.0)
+async def test_what_one_may_not_see_is_answered_as_if_it_were_not_there(who: str) -> None:
     count, user = 0, NUMBERS[who] if who in TEAM else MORE[who][0]
-    async with _worlds(who) as (everything, less):
+    async with _bots(who) as (everything, less):
+        everything.answer_at_once()
+        less.answer_at_once()
         for line in dict.fromkeys(_lines(everything)):
             if who in MORE and _changes_by_default(everything, line):
                 continue
@@ -125,7 +123,7 @@ async def test_what_one_may_not_see_is_answered_as_if_it_were_not_there(
 @pytest.mark.parametrize("who", PEOPLE)
 async def test_what_one_may_not_see_is_never_proposed(who: str) -> None:
     identity = Identity("console", NUMBERS[who] if who in TEAM else MORE[who][0])
-    async with _worlds(who) as (everything, less):
+    async with _bots(who) as (everything, less):
         lines = dict.fromkeys(_lines(everything))
         begun = dict.fromkeys(line[:end] for line in lines for end in range(len(line) + 1) if line[:end].count(" ") > 0)
         for line in list(begun)[:: max(1, len(begun) // 4_000)]:

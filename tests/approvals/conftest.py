@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.deployments import approvals
+from deploybot.deployments.timeouts import Timeouts
 from deploybot.domain import Role
 from deploybot.errors import UserError
 from deploybot.ports import RefSource
@@ -23,6 +23,8 @@ TEAM: Team = {
     "fay": [(Role.APPROVER, "shop", "staging")],
 }
 STRANGER = "stranger"
+OFTEN = Timeouts(clock_check=0.005)
+"""A clock that is moved is noticed soon."""
 
 
 @asynccontextmanager
@@ -31,14 +33,8 @@ async def open_approval_bot(
 ) -> AsyncIterator[BotUnderTest]:
     """A bot with the team; `environment` are keys of production, which wants one approval by default."""
     settings = shop_settings(folder / "data", **({"approvals": 1} | environment))
-    async with open_as(BotUnderTest, folder, settings, team=TEAM, chats=CHATS, refs=refs) as bot:
+    async with open_as(BotUnderTest, folder, settings, team=TEAM, chats=CHATS, refs=refs, timeouts=OFTEN) as bot:
         yield bot
-
-
-@pytest.fixture(autouse=True)
-def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that is moved is noticed soon."""
-    monkeypatch.setattr(approvals, "CLOCK_LOOKS", 0.005)
 
 
 @pytest.fixture

@@ -14,7 +14,19 @@ from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint import config_of
 from deploybot.deployments.fingerprint_check import FingerprintCheck
-from deploybot.domain import Action, Changes, CommitAuthor, Identity, Kind, Plan, Release, RequestVerdict, State
+from deploybot.domain import (
+    Action,
+    Changes,
+    CommitAuthor,
+    Deployment,
+    Identity,
+    Kind,
+    Plan,
+    Release,
+    Request,
+    RequestVerdict,
+    State,
+)
 from deploybot.errors import Cancelled, Denied, StoreError, Unreachable, UserError
 from deploybot.policy import ONLY_AUTHORS, Decision
 from deploybot.settings import App, FileRef
@@ -67,15 +79,9 @@ async def test_a_command_of_ones_own_is_asked_the_same(bot: BotUnderTest) -> Non
     assert (await bot.deployments.cancel(bot.ctx(who="eve"), number)).title.startswith(f"Stopping #{number}")
 
 
-async def test_a_store_that_fails_is_no_reason_to_write_again(
-    bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_store_that_fails_is_no_reason_to_write_again(bot: BotUnderTest) -> None:
     number = await bot.ask()
-
-    async def full(*_: object) -> None:
-        raise StoreError("the disk is full")
-
-    monkeypatch.setattr(bot.store, "write", full)
+    bot.store.full = "the disk is full"
     with pytest.raises(StoreError, match="the disk is full"):
         await bot.deployments.approve(bot.ctx(who="ben"), number)
 
@@ -121,10 +127,8 @@ async def test_what_cannot_be_done_any_more_is_told_as_what_changed(bot: BotUnde
     assert card.text == "release: `main` was 2222222222 and is 3333333333"
 
 
-async def test_what_does_not_answer_is_asked_again_for_a_minute(
-    bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("deploybot.deployments.fingerprint_check.PAUSE", 0.001)
+async def test_what_does_not_answer_is_asked_again_for_a_minute(bot: BotUnderTest) -> None:
+    bot.wait(recheck_pause=0.001)
     number = await bot.ask()
     deployment, request = await bot.deployment(number), await bot.request_of(number)
     stop = CancellationWatch()
@@ -143,15 +147,17 @@ async def test_what_does_not_answer_is_asked_again_for_a_minute(
         await bonds(bot).insist(deployment, request, stop)
 
 
-async def test_what_moves_in_the_last_moment_is_seen(bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_moves_in_the_last_moment_is_seen(bot: BotUnderTest) -> None:
     """After the last look, before the plan: what runs is bound to the plan itself."""
     number = await bot.ask()
 
-    async def blind(*_: object) -> None:
-        host = bot.hosts["web1"]
-        host.server_facts = replace(host.server_facts, current=V3.id)
+    class BlindCheck(FingerprintCheck):
+        async def insist(self, deployment: Deployment, request: Request, stop: CancellationWatch) -> None:
+            del deployment, request, stop
+            host = bot.hosts["web1"]
+            host.server_facts = replace(host.server_facts, current=V3.id)
 
-    monkeypatch.setattr(FingerprintCheck, "insist", blind)
+    bot.deployments.queue._beginning._fingerprints = BlindCheck(bot.settings, bonds(bot)._planner, bot.clock)
     await bot.say(f"approve #{number}", "ben")
     ended = await bot.end_of(number)
     assert ended.outcome == "Void: what it replaces: web1 was nothing and is 3333333333. Nothing was deployed."
@@ -199,16 +205,16 @@ def test_files_are_bound_by_their_paths(tmp_path: Path) -> None:
         config_of(plan, settings)
 
 
-async def test_a_look_that_takes_too_long_is_told(bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_look_that_takes_too_long_is_told(bot: BotUnderTest) -> None:
     number = await bot.ask()
 
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
-    with monkeypatch.context() as patched:
-        patched.setattr("deploybot.deployments.approvals.LOOK_WITHIN", 0.05)
-        patched.setattr(bot.refs, "resolve", never)
-        card = await bot.say(f"approve #{number}", "ben")
+    resolve, bot.refs.resolve = bot.refs.resolve, never  # type: ignore[method-assign,assignment]
+    bot.wait(recheck=0.05)
+    card = await bot.say(f"approve #{number}", "ben")
+    bot.refs.resolve = resolve  # type: ignore[method-assign]
     assert card.title.startswith("The repository or a server cannot be reached: no answer within ")
     assert "ben: the repository or a server" in str((await bot.card(number)).details)
     assert (await bot.say(f"approve #{number}", "ben")).ok
@@ -264,9 +270,9 @@ async def test_the_first_question_about_an_approval_knows_the_request(bot: BotUn
     ("end", "begins"), [("approve", True), ("reject", False), ("void", False), ("replaced", False)]
 )
 async def test_what_waits_for_approvals_is_woken_by_every_decision(
-    bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch, end: str, *, begins: bool
+    bot: BotUnderTest, end: str, *, begins: bool
 ) -> None:
-    monkeypatch.setattr("deploybot.deployments.approvals.CLOCK_LOOKS", 1000.0)
+    bot.wait(clock_check=1000.0)
     number = await bot.ask()
     await bot.deployments.queue.close()
     waits = asyncio.create_task(engine(bot).wait(number, CancellationWatch()))

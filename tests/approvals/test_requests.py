@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
-from collections.abc import Coroutine
 from pathlib import Path
 
 import pytest
 
 from deploybot.card import Line, Tone
-from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.domain import Approval, Changes, Commit, Identity, RequestVerdict, Running, State
 from deploybot.ports import Tables
 from deploybot.testing import Outcome
@@ -371,17 +369,11 @@ async def test_reminded_and_expired(bot: BotUnderTest) -> None:
     assert [one.label for one in (await bot.card(number)).buttons] == ["Ask again"]
 
 
-async def test_expired_in_the_moment_of_the_click(bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_expired_in_the_moment_of_the_click(bot: BotUnderTest) -> None:
+    bot.wait(clock_check=1000.0)
     number = await bot.ask()
-    looked = asyncio.Event()
-
-    async def once(_: CancellationWatch, work: Coroutine[object, object, object], **_within: float) -> bool:
-        work.close()
-        looked.set()
-        return await asyncio.Event().wait()
-
-    monkeypatch.setattr(CancellationWatch, "outrun", once)
-    await looked.wait()
+    for _ in range(5):
+        await bot.deployment(number)  # in line behind the waiting task's look at the time
     bot.clock.advance(5 * HOUR)
     assert (await bot.say(f"approve #{number}", "ben")).title.startswith(f"#{number} expired at 2027-")
 
@@ -395,8 +387,8 @@ async def test_a_time_of_day_is_when_the_approvals_have_to_be_there(bot: BotUnde
     assert ended.outcome.startswith("It was scheduled for 2027-01-15 09:00 UTC")
 
 
-async def test_approved_before_its_time_it_begins_then(bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploybot.deployments.deployment_queue.CLOCK_LOOKS", 0.001)
+async def test_approved_before_its_time_it_begins_then(bot: BotUnderTest) -> None:
+    bot.wait(clock_check=0.001)
     number = await bot.ask("deploy shop@v2 to production --at 09:00")
     await bot.say(f"approve #{number}", "ben")
     assert (await bot.deployment(number)).state is State.WAITING

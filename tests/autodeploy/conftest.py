@@ -14,13 +14,13 @@ import pytest
 from deploybot.access.bot_person import make_itself
 from deploybot.autodeploy.detector import TriggerDetector
 from deploybot.card import Card
-from deploybot.deployments import approvals
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Author, Build, BuildState, Deployment, Event, Identity, Pin, Place, Push, State, Trigger
 from deploybot.ports import Images, RefSource, Tables
 from deploybot.settings import App, Settings
 from deploybot.testing import FakeRefs, FakeServers
 from deploybot.wiring.autodeploy_wiring import autodeploy
-from tests.approvals.conftest import TEAM
+from tests.approvals.conftest import OFTEN, TEAM
 from tests.kit.bot import ANA, CHATS, HEALTH, SECRET, BotUnderTest, Team, open_as
 from tests.kit.settings import bot_settings
 from tests.kit.stores import FailingStore
@@ -95,10 +95,11 @@ class AutodeployBot(BotUnderTest):
         refs: RefSource,
         team: Team = ANA,
         images: Images | None = None,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         self.rung: set[str] = set()
         self.commits = itertools.count(1)
-        super().__init__(settings, store, hosts=hosts, refs=refs, team=team, images=images)
+        super().__init__(settings, store, hosts=hosts, refs=refs, team=team, images=images, timeouts=timeouts)
         self.on_end = self.rung.add
 
     def start(self) -> None:
@@ -211,6 +212,7 @@ async def open_autodeploy_bot(
         chats=CHATS,
         refs=refs or FakeRefs(folder),
         images=PinnedImages(),
+        timeouts=OFTEN,
     )
     async with opening as bot:
 
@@ -224,12 +226,6 @@ async def open_autodeploy_bot(
         bot.commit("develop", on=root)
         await bot.look()
         yield bot
-
-
-@pytest.fixture(autouse=True)
-def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that is moved is noticed soon."""
-    monkeypatch.setattr(approvals, "CLOCK_LOOKS", 0.005)
 
 
 @pytest.fixture

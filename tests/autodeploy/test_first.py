@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from deploybot.autodeploy import first_look
-from deploybot.domain import Published, Push, Tagged
+from deploybot.domain import Heads, Published, Push, Tagged
+from deploybot.settings import App
 from tests.autodeploy.conftest import PRODUCTION, AutodeployBot, auto_settings, open_autodeploy_bot
 
 BRANCH = {"branch": "develop"}
@@ -84,21 +85,19 @@ async def test_it_holds_over_a_bot_that_is_killed_in_between(bot: AutodeployBot)
     assert await bot.deployed() == [event.after]
 
 
-async def test_an_event_while_the_first_look_is_under_way_is_not_lost(
-    bot: AutodeployBot, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_event_while_the_first_look_is_under_way_is_not_lost(bot: AutodeployBot) -> None:
     await begin(bot, BRANCH)
     event = pushed(bot)
-    there = bot.automatic._there
+    heads = bot.refs.heads
 
-    async def looked(app: Any) -> Any:  # noqa: ANN401  it is passed on
-        found = await there(app)
+    async def looked(app: App) -> Heads:
+        found = await heads(app)
         await bot.hear(event)
         return found
 
-    monkeypatch.setattr(bot.automatic, "_there", looked)
+    bot.refs.heads = looked  # type: ignore[method-assign]
     await bot.look()
-    monkeypatch.undo()
+    bot.refs.heads = heads  # type: ignore[method-assign]
     await look(bot)
     assert await bot.deployed() == [event.after]
 

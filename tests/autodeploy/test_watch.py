@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.autodeploy import poller as watching
-from deploybot.autodeploy.poller import Poller
+from deploybot.autodeploy.poller import RETRY, Poller
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.backoff import Backoff
 from deploybot.card import Card
@@ -20,6 +19,8 @@ from deploybot.settings import App
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
 from tests.autodeploy.conftest import CHANNEL, STAGING, auto_settings
+
+QUICK = Backoff(0.001, 3600.0)
 
 
 class Looks:
@@ -64,10 +65,12 @@ def apps(folder: Path, count: int = 1) -> list[App]:
 class WatchedApps:
     """A poller of apps, and what it looks with."""
 
-    def __init__(self, store: Database, made: list[App]) -> None:
+    def __init__(self, store: Database, made: list[App], retry: Backoff = QUICK) -> None:
         self.store, self.clock, self.looks = store, FakeClock(), Looks()
         records = TriggerRecords(self.clock, lambda app: app.channel)
-        self.watch = Poller(made, store=store, clock=self.clock, records=records, jitter=lambda: 0.5)
+        self.watch = Poller(
+            made, store=store, clock=self.clock, records=records, jitter=lambda: 0.5, retry=retry, rest=0.0
+        )
 
     async def cards(self) -> list[Card]:
         items = await self.store.read(lambda tables: tables.outbox.due(9e12, 100))
@@ -84,12 +87,6 @@ async def watching_apps(made: list[App], store: Database | None = None) -> Async
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "REST", 0.0)
-    monkeypatch.setattr(watching, "RETRY", Backoff(0.001, 3600.0))
 
 
 async def test_it_looks_at_once_and_when_it_rings(tmp_path: Path) -> None:
@@ -172,12 +169,9 @@ async def test_nothing_ends_the_watch(tmp_path: Path, problem: Exception) -> Non
         await there.looks.until(4)
 
 
-async def test_pauses_double_up_to_an_hour_and_keep_to_what_was_asked(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(watching, "RETRY", Backoff(10.0, 3600.0))
+async def test_pauses_double_up_to_an_hour_and_keep_to_what_was_asked(tmp_path: Path) -> None:
     async with memory_store() as store:
-        there = WatchedApps(store, apps(tmp_path))
+        there = WatchedApps(store, apps(tmp_path), RETRY)
         one = there.watch._watched["shop0"]
         down = Unreachable("the repository", "down")
         pauses = [await there.watch._failed(one, down) for _ in range(11)]

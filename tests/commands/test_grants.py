@@ -10,7 +10,6 @@ from typing import TypeVar
 import pyotp
 import pytest
 
-from deploybot.access import grant_expiry
 from deploybot.access.grant_expiry import GrantEnds
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context, command
@@ -161,12 +160,12 @@ async def test_the_end_is_told_once(one: CommandBot) -> None:
     assert [row.subject for row in await one.audit() if row.action == "grant ended"] == ["eve"]
 
 
-async def test_the_end_is_told_by_itself_also_after_a_restart(one: CommandBot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grant_expiry, "LOOK_EVERY", 0.001)
+async def test_the_end_is_told_by_itself_also_after_a_restart(one: CommandBot) -> None:
     await one.say("allow @eve deployer on shop for 8h")
     one.clock.advance(9 * HOUR)
     one.store.full = "no space left"
-    run = asyncio.create_task(GrantEnds(one.store, one.clock, one.access.announcer).run())
+    ends = GrantEnds(one.store, one.clock, one.access.announcer, look_every=0.001)
+    run = asyncio.create_task(ends.run())
     await asyncio.sleep(0.01)
     assert not run.done(), "a full disk is no reason to stop"
     one.store.full = ""

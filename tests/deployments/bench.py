@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from deploybot.deployments import step_runner
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import StepRunner, Work
+from deploybot.deployments.timeouts import TIMEOUTS
 from deploybot.domain import Deployment, JobChunk, JobStatus, Kind, Phase, Plan, State, Step, StepRow, StepState
 from deploybot.errors import StepFailed, StepUnknown
 from deploybot.masking import Redactor
@@ -33,6 +33,7 @@ class FarHost(FakeHost):
     def __init__(self, clock: FakeClock) -> None:
         super().__init__("web1")
         self.clock = clock
+        self.timeouts = TIMEOUTS
         self.seconds = 0.0
         self.calls: list[str] = []
         self.limits: list[int] = []
@@ -60,7 +61,7 @@ class FarHost(FakeHost):
 
     async def cancel(self, job: str, *, grace: float = 0.0) -> JobStatus:
         self._call("cancel")
-        assert grace == step_runner.GRACE
+        assert grace == self.timeouts.job_grace
         if self.refuses:
             raise StepFailed("web1", "cancel", 126, ("no room", "at all"))
         if self.deaf_to_cancel:
@@ -71,7 +72,7 @@ class FarHost(FakeHost):
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
         self._call("wait")
         self.waited.set()
-        assert timeout == step_runner.LOOK_EVERY
+        assert timeout == self.timeouts.job_wait
         assert job in self._jobs
         if self.hangs:
             self.finish(job)
@@ -132,6 +133,9 @@ class Bench:
     def __post_init__(self) -> None:
         self.host = FarHost(self.clock)
         self.journal = Journal(self.bot.settings.bot.data / "logs", Redactor((SECRET,)), limit=self.limit)
+        self.make_runner()
+
+    def make_runner(self) -> None:
         self.runner = StepRunner(
             store=self.bot.store,
             servers=FakeServers([self.host]),
@@ -139,11 +143,17 @@ class Bench:
             journal=self.journal,
             clock=self.clock,
             queue_card=self._tell,
+            timeouts=self.host.timeouts,
         )
 
     def _tell(self, tables: Tables, number: int) -> None:
         assert number == self.deployment.number
         self.told += [row.state for row in tables.deployments.steps(number)]
+
+    def wait(self, **seconds: Any) -> None:  # noqa: ANN401  those of `Timeouts`
+        """Change how long it waits."""
+        self.host.timeouts = replace(self.host.timeouts, **seconds)
+        self.make_runner()
 
     def work(self, step: Step = STEP, **more: object) -> Work:
         known: dict[str, object] = {"phase": Phase.FORWARD, "server": "web1", "position": 0} | more

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.deployments.target_inspection import LONGEST_ANSWER
 from deploybot.domain import Container, Image, ManifestRow, Release, ServerFacts, State
 from deploybot.errors import Unreachable, UserError
 from deploybot.testing import FakeEngine, FakeHost, FakeServers, Outcome
@@ -273,10 +274,8 @@ async def test_a_build_that_makes_no_image_is_no_release(composed: BotUnderTest,
     assert server.engine.all.get(PROJECT, []) == []
 
 
-async def test_an_answer_without_end_is_cut_off(
-    composed: BotUnderTest, server: ComposedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("deploybot.deployments.target_inspection.LONGEST_ANSWER", 100)
+async def test_an_answer_without_end_is_cut_off(composed: BotUnderTest, server: ComposedServer) -> None:
+    server.host.config = bytes(LONGEST_ANSWER + 1)
     with pytest.raises(Unreachable, match="compose_config prints more than"):
         await composed.request(V1)
     assert jobs(server, 1) == []

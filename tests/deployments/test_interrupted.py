@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-import pytest
-
 from deploybot.card import Line, Tone
 from deploybot.deployments.deployment_card import deployment_card
 from deploybot.deployments.step_logs import Journal
@@ -91,18 +89,21 @@ async def test_a_card_says_that_a_step_is_out_of_sight_until_it_is_seen_again(bo
     assert (await bot.end_of(1)).state is State.SUCCEEDED
 
 
-async def test_a_card_says_that_a_step_cannot_be_started_yet(
-    bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_card_says_that_a_step_cannot_be_started_yet(bot: BotUnderTest) -> None:
     answers = asyncio.Event()
-    start = FakeHost.start
 
-    async def slow(host: FakeHost, job: str, script: str, env: Mapping[str, str], *, deadline: float) -> JobStatus:
-        if not answers.is_set():
-            raise Unreachable(host.name, "no answer in 10 s")
-        return await start(host, job, script, env, deadline=deadline)
+    def slowly(host: FakeHost) -> None:
+        start = host.start
 
-    monkeypatch.setattr(FakeHost, "start", slow)
+        async def slow(job: str, script: str, env: Mapping[str, str], *, deadline: float) -> JobStatus:
+            if not answers.is_set():
+                raise Unreachable(host.name, "no answer in 10 s")
+            return await start(job, script, env, deadline=deadline)
+
+        host.start = slow  # type: ignore[method-assign,assignment]
+
+    for host in bot.hosts:
+        slowly(host)
     bot.hosts["web1"].script("fetch", Outcome(hold=True))
     await bot.request(V1)
     words = "fetch … (may not have started: no answer in 10 s; retrying)"

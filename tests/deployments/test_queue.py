@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from deploybot.deployments import deployment_queue as module
 from deploybot.deployments.deployment_queue import Queue
 from deploybot.domain import Deployment, Kind, State
-from deploybot.errors import Cancelled, StoreError
+from deploybot.errors import Cancelled
 from deploybot.ports import Tables
 from deploybot.testing import FakeClock, Outcome
 from tests.kit.bot import V1, V2, V3, BotUnderTest, open_bot
@@ -196,24 +194,13 @@ async def test_what_comes_before_is_named_with_who_asked_and_where_it_stands(sti
         assert queue(still).waits_for(begun, [begun]) == ""
 
 
-async def test_a_database_that_cannot_be_written_is_waited_for(
-    bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "STORE_PAUSE", 0.001)
-    write, refusals = bot.store.write, 3
-
-    async def full(work: Callable[[Tables], object]) -> object:
-        nonlocal refusals
-        if refusals:
-            refusals -= 1
-            raise StoreError("the disk is full")
-        return await write(work)
-
+async def test_a_database_that_cannot_be_written_is_waited_for(bot: BotUnderTest) -> None:
+    bot.wait(store_pause=0.001)
     one = await kept(bot)
-    monkeypatch.setattr(bot.store, "write", full)
+    bot.store.refusals = 3
     queue(bot).launch(one)
     assert (await bot.end_of(one.number)).state is State.SUCCEEDED
-    assert refusals == 0
+    assert bot.store.refusals == 0
 
 
 async def test_what_breaks_inside_is_told_with_its_mark_and_in_the_audit(

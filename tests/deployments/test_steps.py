@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.deployments import step_runner
 from deploybot.domain import JobState, Phase, ServerUpload, StepRow, StepState, UploadKind
 from deploybot.errors import Cancelled, EngineError, StepFailed, UserError
 from deploybot.testing import Outcome
@@ -279,8 +278,8 @@ async def test_a_job_that_is_seen_again_has_its_whole_time_and_short_pauses_agai
     assert lost == ["the connection broke"] * 2
 
 
-async def test_each_time_out_of_sight_begins_with_a_short_pause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_runner, "LOOK_EVERY", 0.01)
+async def test_each_time_out_of_sight_begins_with_a_short_pause(bench: Bench) -> None:
+    bench.wait(job_wait=0.01)
 
     class Twice(Hasty):
         async def pause(self, seconds: float) -> None:

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from deploybot.backoff import Backoff
-from deploybot.deployments import step_runner
 from deploybot.domain import JobState, ServerUpload, StepState, UploadKind
 from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
 from deploybot.testing import Outcome
@@ -92,9 +91,8 @@ async def test_a_job_that_does_not_stop_is_unknown(bench: Bench) -> None:
     assert (await bench.unknown()).why == "it was asked to stop, but still runs on the server"
 
 
-async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_runner, "RETRY", Backoff(0.001, 10.0))
-    monkeypatch.setattr(step_runner, "STOP_WITHIN", 0.5)
+async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench) -> None:
+    bench.wait(job_retry=Backoff(0.001, 10.0), job_stop=0.5)
     await bench.keep(StepState.STARTED)
     while_down(bench, 30)
     bench.stop.set(Cancelled("ana"))
@@ -103,9 +101,8 @@ async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, mo
     assert {*bench.host.calls} == {"cancel"}
 
 
-async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_runner, "RETRY", Backoff(0.001, 10.0))
-    monkeypatch.setattr(step_runner, "STOP_WITHIN", 0.5)
+async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench) -> None:
+    bench.wait(job_retry=Backoff(0.001, 10.0), job_stop=0.5)
     await bench.keep(StepState.STARTED)
     bench.host.refuses, bench.host.seconds = True, 61
     bench.stop.set(Cancelled("ana"))
@@ -115,11 +112,8 @@ async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkey
     )
 
 
-async def test_a_wait_that_hangs_is_left_and_the_log_is_looked_at(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(step_runner, "LOOK_EVERY", 0.01)
-    monkeypatch.setattr(step_runner, "GRACE", 0.1)
+async def test_a_wait_that_hangs_is_left_and_the_log_is_looked_at(bench: Bench) -> None:
+    bench.wait(job_wait=0.01, job_grace=0.1)
     bench.host.hangs = True
     bench.host.script("build", Outcome(hold=True))
     began = asyncio.get_running_loop().time()

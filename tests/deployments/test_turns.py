@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from deploybot.deployments import deployment_queue
 from deploybot.deployments.queue_turns import next_time, show_moment
 from deploybot.domain import State
 from deploybot.testing import Outcome
@@ -45,8 +44,8 @@ def test_a_moment_is_told_with_its_zone() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployment_queue, "CLOCK_LOOKS", 0.001)
+def _look_often(bot: BotUnderTest) -> None:
+    bot.wait(clock_check=0.001)
 
 
 async def test_it_waits_for_its_time_and_holds_up_nobody(bot: BotUnderTest) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from deploybot.access import Access, PersonLocks
+from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
@@ -23,7 +24,9 @@ from deploybot.command_loader import load
 from deploybot.config import secrets_of
 from deploybot.deployments.deployment_card import key, number_of
 from deploybot.deployments.deployment_service import DeploymentEngine
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.dispatch import Dispatcher
+from deploybot.dispatch.dispatcher import ALIKE_AFTER
 from deploybot.domain import AuditRow, Deployment, Identity, Person, Place, Release, Request, Role, Running
 from deploybot.masking import Redactor
 from deploybot.ports import Images, RefSource, Tables
@@ -125,6 +128,8 @@ class WayIn:
     services: Services
     access: Access
     dispatcher: Dispatcher
+    alike_after = ALIKE_AFTER
+    """Seconds until a sender learns that something does not exist."""
 
     def __init__(
         self,
@@ -158,6 +163,7 @@ class WayIn:
             store=self.store,
             clock=self.clock,
             redactor=self.redactor,
+            alike_after=self.alike_after,
         )
 
     def make_services(self) -> Services:
@@ -243,6 +249,7 @@ class BotUnderTest(WayIn):
         team: Team = ANA,
         images: Images | None = None,
         clock: FakeClock | None = None,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         """Take what survives a restart of the bot."""
         super().__init__(settings, store, clock or TickingClock(), team)
@@ -250,12 +257,15 @@ class BotUnderTest(WayIn):
         # A test that gives a real repository does not ask it for what a fake one has.
         self.refs = cast("FakeRefs", refs)
         self.images = cast("FakeImages", images or FakeImages())
+        self.timeouts = timeouts
         self.on_end: Callable[[str], object] = lambda _: None
         self.start()
 
     def start(self) -> None:
         """Make the bot as it is right after a start: nothing in memory."""
-        self.deployments = deployments(self.settings, self.infrastructure, self.codes, on_end=self._ended)
+        self.deployments = deployments(
+            self.settings, self.infrastructure, self.codes, on_end=self._ended, timeouts=self.timeouts
+        )
         super().start()
         self.buttons = {name: ButtonTokens(self.store, self.clock, name) for name in CHATS}
 
@@ -281,11 +291,16 @@ class BotUnderTest(WayIn):
             deployments=self.deployments,
             releases=self.deployments.releases,
             status=StatusBoard(self.hosts, self.store, self.clock),
-            logs=AppLogs(self.settings, self.hosts, self.clock, self.redactor, self.deployments),
+            logs=AppLogs(self.settings, self.hosts, self.clock, self.redactor, DeploymentLogs(self.deployments)),
             locks=PersonLocks(self.settings, self.store, self.clock),
             people=self.access,
             commands=load(),
         )
+
+    def wait(self, **seconds: float) -> None:
+        """Start the bot with other timeouts. What it had in memory is lost."""
+        self.timeouts = dataclasses.replace(self.timeouts, **seconds)  # type: ignore[arg-type]  # pauses stay
+        self.start()
 
     async def restart(self, settings: Settings | None = None) -> None:
         """End the bot, and start it with what is in the database, and with another bot.toml if one is given."""
@@ -417,12 +432,13 @@ async def open_as(
     hosts: FakeServers | None = None,
     refs: RefSource | None = None,
     images: Images | None = None,
+    timeouts: Timeouts = TIMEOUTS,
 ) -> AsyncIterator[Bot]:
     """A bot of some class, whose people have accounts in these chats. What is not given is made."""
     hosts = hosts or FakeServers([good_host(name) for name in settings.servers])
     refs = refs or FakeRefs(folder, v1=V1.id, v2=V2.id, v3=V3.id, main=V2.id)
     async with memory_store(Redactor(secrets_of(settings))) as store:
-        bot = kind(settings, FailingStore(store), hosts=hosts, refs=refs, team=team, images=images)
+        bot = kind(settings, FailingStore(store), hosts=hosts, refs=refs, team=team, images=images, timeouts=timeouts)
         bot.people = await bot.store.write(lambda tables: hire(tables, team, chats))
         try:
             yield bot

@@ -102,6 +102,11 @@ class CommandBot(WayIn):
         """A channel that others read, unless the test says otherwise."""
         return Place(platform, "c1", private=bool(private))
 
+    def answer_at_once(self) -> None:
+        """Do not hide by a pause whether something exists."""
+        self.alike_after = 0.0
+        self.connect()
+
     def restart(self) -> None:
         """Forget what is only in memory."""
         self.connect()

@@ -13,12 +13,16 @@ T = TypeVar("T")
 
 
 class FailingStore:
-    """`ports.Store`: writes fail while `full` has a reason, reads while `gone` has one. `problem` is its own word."""
+    """`ports.Store`: writes fail while `full` has a reason, reads while `gone` has one. `problem` is its own word.
+
+    With `refusals`, so many writes fail first.
+    """
 
     def __init__(self, database: Database) -> None:
         """Take the database that it wraps."""
         self.database = database
         self.full = ""
+        self.refusals = 0
         self.gone = ""
         self.problem = ""
 
@@ -30,6 +34,9 @@ class FailingStore:
 
     async def write(self, work: Callable[[Tables], T]) -> T:
         """Write, or raise StoreError."""
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreError("the disk is full")
         if self.full:
             raise StoreError(self.full)
         return await self.database.write(work)

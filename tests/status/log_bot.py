@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import cast
 
+from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, LogQuery, Services
@@ -167,7 +168,8 @@ class LogBot(LogReader):
         servers = FakeServers(self.hosts.values(), self.engines)
         shop = settings.apps["shop"]
         self.deployments = KeptLogs()
-        logs = AppLogs(settings, servers, self.clock, Redactor((SECRET,)), self.deployments)
+        kept = DeploymentLogs(self.deployments, look_every=0.01)
+        logs = AppLogs(settings, servers, self.clock, Redactor((SECRET,)), kept)
         super().__init__(logs, shop, shop.environments["production"])
 
     def put(self, server: str, *containers: Container, **chunks: list[bytes]) -> None:

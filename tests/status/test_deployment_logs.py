@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.applogs import deployment_logs as module
 from deploybot.domain import Deployment, Kind, Plan, Release, State
 from tests.status.log_bot import LogBot
 
@@ -74,11 +73,8 @@ async def test_all_of_it_is_a_file(bot: LogBot) -> None:
         assert read(file.path) == "one\ntwo\nthree\nfour\n"
 
 
-async def test_following_ends_with_the_deployment_and_loses_no_line(
-    bot: LogBot, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_following_ends_with_the_deployment_and_loses_no_line(bot: LogBot) -> None:
     """The last line comes together with the end, and without a line end."""
-    monkeypatch.setattr(module, "LOOK_EVERY", 0.01)
     task = asyncio.create_task(bot.of_deployment(bot.deployments.rows[7], lines=1, follow=True))
     await bot.until(lambda: "four" in bot.lines)
     assert bot.lines == ["== web1 build ==", "four"]
@@ -102,8 +98,7 @@ async def test_following_can_be_stopped(bot: LogBot) -> None:
     assert (await task).title == "log-1: stopped following the log of #7"
 
 
-async def test_a_log_that_a_crash_cut_back_goes_on(bot: LogBot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_EVERY", 0.01)
+async def test_a_log_that_a_crash_cut_back_goes_on(bot: LogBot) -> None:
     task = asyncio.create_task(bot.of_deployment(bot.deployments.rows[7], lines=9, follow=True))
     await bot.until(lambda: "four" in bot.lines)
     build_of(bot).write_text("three\n")

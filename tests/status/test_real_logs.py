@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card, Tone
 from deploybot.errors import Unreachable, UserError
@@ -34,7 +35,9 @@ async def reader(
     data: Path, *machines: Sshd, socket: str = "", **app: object
 ) -> AsyncIterator[tuple[LogReader, RealServers]]:
     async with open_real_servers(data, machines, socket=socket, **app) as made:
-        logs = AppLogs(made.settings, made.servers, FakeClock(time.time()), Redactor((SECRET,)), KeptLogs())
+        logs = AppLogs(
+            made.settings, made.servers, FakeClock(time.time()), Redactor((SECRET,)), DeploymentLogs(KeptLogs())
+        )
         yield LogReader(logs, made.app, made.environment), made
 
 

@@ -49,7 +49,7 @@ def settings_of(double: TelegramDouble, *, hook: str = "", channel: Place | None
 
 
 @dataclass(slots=True)
-class Town:
+class TelegramBot:
     """A world, its bot in Telegram, and what happens there. `heard` is what dispatch was given."""
 
     bot: CommandBot
@@ -108,7 +108,7 @@ async def no_recall(_: str) -> Card | None:
 
 
 @asynccontextmanager
-async def open_town(
+async def open_telegram_bot(
     *more: Command,
     double: TelegramDouble | None = None,
     limits: Limits = QUICK,
@@ -118,7 +118,7 @@ async def open_town(
     closed: Closed = no_report,
     answer_within: float = 60.0,
     started: bool = True,
-) -> AsyncIterator[Town]:
+) -> AsyncIterator[TelegramBot]:
     """Build it, start it, take it down; every limit of Telegram must have been kept."""
     double = double or TelegramDouble(FREE)
     async with AsyncExitStack() as stack:
@@ -162,13 +162,13 @@ async def open_town(
         if started:
             await chat.start()
             await until(lambda: double.inbox.polls > 1 or bool(double.inbox.webhook.url))
-        yield Town(made, double, chat, heard)
+        yield TelegramBot(made, double, chat, heard)
     assert double.violations == []
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    async with open_town() as made:
+async def telegram() -> AsyncIterator[TelegramBot]:
+    async with open_telegram_bot() as made:
         yield made
 
 

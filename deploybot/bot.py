@@ -13,6 +13,7 @@ from deploybot import __version__
 from deploybot.access import Access, PersonLocks, new_code
 from deploybot.access.bot_person import make_itself
 from deploybot.access.grant_expiry import GrantEnds
+from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.bot_log import formatter
 from deploybot.card import Card
@@ -79,7 +80,7 @@ class Bot:
             deployments=self.deployments,
             releases=self.deployments.releases,
             status=StatusBoard(world.servers, world.store, world.clock),
-            logs=AppLogs(settings, world.servers, world.clock, world.redactor, self.deployments),
+            logs=AppLogs(settings, world.servers, world.clock, world.redactor, DeploymentLogs(self.deployments)),
             locks=PersonLocks(settings, world.store, world.clock, self._unlocked),
             people=self._access,
             commands=load(settings.bot.plugins),

@@ -19,7 +19,7 @@ from deploybot.errors import Denied, UserError
 from deploybot.policy import PolicyQuestion
 from deploybot.ports import Tables
 from deploybot.testing import memory_store
-from tests.world import STRANGER, make_world
+from tests.kit.command_bot import STRANGER, open_command_bot
 
 IDENTITIES = st.one_of(
     st.builds(
@@ -214,12 +214,12 @@ def test_why_shows_each_rule_in_its_colour() -> None:
 
 
 async def test_whoever_looks_after_locks_hears_which_app_was_unlocked() -> None:
-    async with make_world() as world:
+    async with open_command_bot() as bot:
         heard: list[str] = []
-        locks = PersonLocks(world.services.settings, world.store, world.clock, heard.append)
-        app = world.services.settings.apps["shop"]
-        ana = await world.store.read(lambda tables: tables.people.named("ana"))
-        context = Context(incoming=world.incoming("x"), person=ana, services=world.services, reply=world.reply)
+        locks = PersonLocks(bot.services.settings, bot.store, bot.clock, heard.append)
+        app = bot.services.settings.apps["shop"]
+        ana = await bot.store.read(lambda tables: tables.people.named("ana"))
+        context = Context(incoming=bot.incoming("x"), person=ana, services=bot.services, reply=bot.reply)
         held = await locks.take(context, app, app.environments["staging"], 60.0)
         assert heard == []
         assert await locks.release(context, app, app.environments["staging"]) == held
@@ -239,46 +239,44 @@ async def test_the_owner_of_the_bot_gives_accounts_without_being_a_person() -> N
 
 
 async def test_a_lock_is_known_while_it_lasts_and_only_where_it_is() -> None:
-    async with make_world() as world:
-        await world.say("lock shop production for 1h because we measure", "ben")
-        locks, app = world.services.locks, world.services.settings.apps["shop"]
-        blog = world.services.settings.apps["blog"]
+    async with open_command_bot() as bot:
+        await bot.say("lock shop production for 1h because we measure", "ben")
+        locks, app = bot.services.locks, bot.services.settings.apps["shop"]
+        blog = bot.services.settings.apps["blog"]
         held = await locks.get(app, app.environments["production"])
         assert held
         assert (held.holder, held.reason) == ("ben", "we measure")
         assert await locks.get(app, app.environments["staging"]) is None
         assert await locks.get(blog, blog.environments["live"]) is None
-        world.clock.advance(3600.0)
+        bot.clock.advance(3600.0)
         assert await locks.get(app, app.environments["production"]) is None
 
 
 async def test_locks_need_a_person() -> None:
-    async with make_world() as world:
-        context = Context(
-            incoming=world.incoming("x", STRANGER), person=None, services=world.services, reply=world.reply
-        )
-        app = world.services.settings.apps["shop"]
+    async with open_command_bot() as bot:
+        context = Context(incoming=bot.incoming("x", STRANGER), person=None, services=bot.services, reply=bot.reply)
+        app = bot.services.settings.apps["shop"]
         for work in (
-            world.services.locks.take(context, app, app.environments["staging"], 0.0),
-            world.services.locks.release(context, app, app.environments["staging"]),
+            bot.services.locks.take(context, app, app.environments["staging"], 0.0),
+            bot.services.locks.release(context, app, app.environments["staging"]),
         ):
             with pytest.raises(Denied, match=r"^You are not on the allowlist\.$"):
                 await work
 
 
 async def test_a_command_of_ones_own_locks_and_unlocks_only_for_who_may() -> None:
-    async with make_world() as world:
-        app = world.services.settings.apps["shop"]
+    async with open_command_bot() as bot:
+        app = bot.services.settings.apps["shop"]
         place = (app, app.environments["staging"])
-        locks = world.services.locks
-        people = {one.name: one for one in await world.store.read(lambda tables: tables.people.everybody())}
+        locks = bot.services.locks
+        people = {one.name: one for one in await bot.store.read(lambda tables: tables.people.everybody())}
 
         def by(name: str) -> Context:
             return Context(
-                incoming=world.incoming("x", name),
+                incoming=bot.incoming("x", name),
                 person=people[name],
-                services=world.services,
-                reply=world.reply,
+                services=bot.services,
+                reply=bot.reply,
                 reason="we measure",
             )
 
@@ -299,14 +297,12 @@ async def test_a_command_of_ones_own_locks_and_unlocks_only_for_who_may() -> Non
 
 async def test_a_lock_in_one_environment_holds_what_is_about_all() -> None:
     """A command about a whole app is stopped by another's lock on a part of it, by one's own it is not."""
-    async with make_world() as world:
-        await world.say("lock shop production because x", "ben")
-        await world.say("lock shop staging because y", "dia")
+    async with open_command_bot() as bot:
+        await bot.say("lock shop production because x", "ben")
+        await bot.say("lock shop staging because y", "dia")
 
         async def held(who: int, app: str, environment: str) -> bool:
-            asked = await world.access.ask(
-                who, action=Action.DEPLOY, command="deploy", app=app, environment=environment
-            )
+            asked = await bot.access.ask(who, action=Action.DEPLOY, command="deploy", app=app, environment=environment)
             return asked.decision.held
 
         assert await held(2, "shop", "*")
@@ -317,11 +313,11 @@ async def test_a_lock_in_one_environment_holds_what_is_about_all() -> None:
 
 
 async def test_removed_and_unknown_people() -> None:
-    async with make_world() as world:
-        asked = await world.access.ask(99, action=Action.VIEW, command="status", app="shop", environment="staging")
+    async with open_command_bot() as bot:
+        asked = await bot.access.ask(99, action=Action.VIEW, command="status", app="shop", environment="staging")
         decision = asked.decision
         assert (decision.allowed, decision.reasons) == (False, ("You are not on the allowlist.",))
-        answer = await world.access.ask(
+        answer = await bot.access.ask(
             Identity("slack", "1000"), action=Action.VIEW, command="status", app=None, environment=None
         )
         assert answer.person is None
@@ -329,11 +325,11 @@ async def test_removed_and_unknown_people() -> None:
 
 
 async def test_a_person_has_one_set_of_rights_on_every_platform() -> None:
-    async with make_world() as world:
-        await world.say("allow telegram:5:ben viewer on blog")
-        card = await world.dispatcher.handle(
-            replace(world.incoming("/deploy shop", "5", platform="telegram"), name="Ben"), world.reply
+    async with open_command_bot() as bot:
+        await bot.say("allow telegram:5:ben viewer on blog")
+        card = await bot.dispatcher.handle(
+            replace(bot.incoming("/deploy shop", "5", platform="telegram"), name="Ben"), bot.reply
         )
         assert card
         assert card.ok
-        assert world.deployments.asked[0].by == "ben"
+        assert bot.deployments.asked[0].by == "ben"

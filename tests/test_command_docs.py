@@ -13,7 +13,7 @@ from deploybot.domain import Action, Role
 from deploybot.parsing.parameter_types import KINDS
 from deploybot.policy import OPEN_COMMANDS, suffices
 from tests.command_page import PAGE, page
-from tests.world import V1, make_world
+from tests.kit.command_bot import V1, open_command_bot
 
 DOCS = PAGE.parent
 ROLES = (DOCS / "roles.md").read_text()
@@ -56,30 +56,30 @@ def promote(tmp_path: Path) -> Command:
 
 
 async def test_the_example_works(promote: Command) -> None:
-    async with make_world(promote) as world:
-        world.releases.runs["shop", "staging"] = V1
-        card = await world.say("/promote shop to production because it was good", "ben")
+    async with open_command_bot(promote) as bot:
+        bot.releases.runs["shop", "staging"] = V1
+        card = await bot.say("/promote shop to production because it was good", "ben")
         assert card.title == "#1 deploy shop in production"
-        (asked,) = world.deployments.asked
+        (asked,) = bot.deployments.asked
         assert (asked.release, asked.environment, asked.reason) == (V1, "production", "it was good")
 
 
 async def test_the_example_is_as_guarded_as_any(promote: Command) -> None:
-    async with make_world(promote) as world:
-        world.releases.runs["shop", "staging"] = V1
-        await world.say("allow @cem viewer on shop")
-        card = await world.say("promote shop to production", "cem")
+    async with open_command_bot(promote) as bot:
+        bot.releases.runs["shop", "staging"] = V1
+        await bot.say("allow @cem viewer on shop")
+        card = await bot.say("promote shop to production", "cem")
         assert card.title == "`promote` needs the role deployer on shop/production; you are viewer there."
-        card = await world.say("promote shpo to production")
+        card = await bot.say("promote shpo to production")
         assert card.title == "There is no app `shpo`, did you mean `shop`?"
-        card = await world.say("promote blog to live")
+        card = await bot.say("promote blog to live")
         assert (card.title, card.hint) == ("Nothing runs in blog/staging.", "Start with `deploy blog to staging`.")
-        assert world.deployments.asked == []
+        assert bot.deployments.asked == []
 
 
 async def test_the_example_appears_in_the_help(promote: Command) -> None:
-    async with make_world(promote) as world:
-        card = await world.say("help promote")
+    async with open_command_bot(promote) as bot:
+        card = await bot.say("help promote")
         assert card.title == "promote <app> to <env>"
         assert card.code == ("promote shop to production",)
 

@@ -14,7 +14,7 @@ import pytest
 from deploybot import App, Card, Context, Environment, Line, Release, Table, Tone
 from deploybot.card import Button
 from deploybot.command import Command, Follow, Handler, command
-from deploybot.dispatch import dispatcher, error_card
+from deploybot.dispatch import error_card
 from deploybot.dispatch.argument_lookup import Subject, arguments_of
 from deploybot.domain import Action, AuditRow, Grant, Identity, Person, Role
 from deploybot.errors import Denied, EngineError, Locked, StepFailed, StoreError, Unhealthy, Unreachable, UserError
@@ -22,14 +22,14 @@ from deploybot.masking import MASK, Redactor
 from deploybot.parsing import Call, Ref
 from deploybot.ports import Tables
 from deploybot.testing import FakeReleases
-from tests.world import SETTINGS, STRANGER, TEAM, V1, V2, World, make_world
+from tests.kit.command_bot import NUMBERS, SETTINGS, STRANGER, TEAM, V1, V2, CommandBot, open_command_bot
 
 SECRET = "correct-horse-battery"
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with make_world(secrets=(SECRET,)) as made:
+async def bot() -> AsyncIterator[CommandBot]:
+    async with open_command_bot(secrets=(SECRET,)) as made:
         yield made
 
 
@@ -47,93 +47,93 @@ def rows(audit: list[AuditRow]) -> list[tuple[str, str, str, str]]:
 # Who is answered
 
 
-async def test_a_deployment_is_asked_for(world: World) -> None:
-    card = await world.say("/deploy shop@v1.4 to production/web2 because the cart", "ben")
-    (asked,) = world.deployments.asked
+async def test_a_deployment_is_asked_for(bot: CommandBot) -> None:
+    card = await bot.say("/deploy shop@v1.4 to production/web2 because the cart", "ben")
+    (asked,) = bot.deployments.asked
     assert (asked.app, asked.environment, asked.release, asked.servers) == ("shop", "production", V2, ("web2",))
     assert (asked.by, asked.reason) == ("ben", "the cart")
     assert card.ok
     text = "deploy shop@v1.4 to production/web2 because the cart"
-    assert rows(await world.audit()) == [
+    assert rows(await bot.audit()) == [
         ("ben", "request", "shop/production", text),
         ("ben", "result", "shop/production", f"{text}: #1 deploy shop in production"),
     ]
 
 
-async def test_looking_is_not_kept(world: World) -> None:
-    await world.say("status")
-    assert await world.audit() == []
+async def test_looking_is_not_kept(bot: CommandBot) -> None:
+    await bot.say("status")
+    assert await bot.audit() == []
 
 
 SORRY = "I do not know you yet: please ask an administrator to type `allow console:6666:6666 viewer`."
 
 
-async def test_strangers_are_told_how_to_be_let_in(world: World) -> None:
+async def test_strangers_are_told_how_to_be_let_in(bot: CommandBot) -> None:
     for text in ("deploy shop", "status", "hello", "allow console:6666:me admin", "\u202e", "x" * 9000):
-        card = await world.say(text, STRANGER)
+        card = await bot.say(text, STRANGER)
         assert card.title == SORRY
         assert card.private
         assert not card.ok
-    assert world.deployments.asked == []
-    audit = await world.audit()
+    assert bot.deployments.asked == []
+    audit = await bot.audit()
     assert {(row.actor, row.action) for row in audit} == {("console:6666", "denied")}
 
 
-async def test_strangers_may_be_let_in_as_they_are_told(world: World) -> None:
-    card = await world.say("status", STRANGER)
+async def test_strangers_may_be_let_in_as_they_are_told(bot: CommandBot) -> None:
+    card = await bot.say("status", STRANGER)
     wanted = re.search(r"`(.*)`", card.title)
     assert wanted
-    await world.say(wanted[1])
-    assert (await world.say("status", STRANGER)).title == "board"
+    await bot.say(wanted[1])
+    assert (await bot.say("status", STRANGER)).title == "board"
 
 
-async def test_strangers_may_ask_for_help_and_who_they_are(world: World) -> None:
-    assert (await world.say("help", STRANGER)).title == "What I can do"
-    assert (await world.say("whoami", STRANGER)).title == SORRY
+async def test_strangers_may_ask_for_help_and_who_they_are(bot: CommandBot) -> None:
+    assert (await bot.say("help", STRANGER)).title == "What I can do"
+    assert (await bot.say("whoami", STRANGER)).title == SORRY
 
 
-async def test_strangers_in_groups_wear_out_patience(world: World) -> None:
+async def test_strangers_in_groups_wear_out_patience(bot: CommandBot) -> None:
     async def answers(count: int) -> list[bool]:
-        return [await world.maybe("/status", STRANGER, platform="telegram") is not None for _ in range(count)]
+        return [await bot.maybe("/status", STRANGER, platform="telegram") is not None for _ in range(count)]
 
     assert await answers(5) == [True, True, True, False, False]
-    assert await world.maybe("/status", "7777", platform="telegram") is not None
-    world.clock.advance(61)
+    assert await bot.maybe("/status", "7777", platform="telegram") is not None
+    bot.clock.advance(61)
     assert await answers(2) == [True, True]
-    assert len(await world.audit()) == 6
+    assert len(await bot.audit()) == 6
 
 
-async def test_many_strangers_together_wear_out_patience_too(world: World) -> None:
-    answers = [await world.maybe("/status", str(user), platform="telegram") for user in range(9000, 9040)]
+async def test_many_strangers_together_wear_out_patience_too(bot: CommandBot) -> None:
+    answers = [await bot.maybe("/status", str(user), platform="telegram") for user in range(9000, 9040)]
     assert [card is not None for card in answers] == [True] * 30 + [False] * 10
-    assert (await world.say("status", STRANGER)).title == SORRY
-    assert (await world.say("/status", "9999", platform="slack")).title.startswith("I do not know")
+    assert (await bot.say("status", STRANGER)).title == SORRY
+    assert (await bot.say("/status", "9999", platform="slack")).title.startswith("I do not know")
 
 
-async def test_talk_in_groups_gets_nothing(world: World) -> None:
+async def test_talk_in_groups_gets_nothing(bot: CommandBot) -> None:
     for who in (STRANGER, "ana"):
-        assert await world.maybe("hello everybody", who, platform="telegram") is None
-        assert await world.maybe("x" * 9000, who, platform="telegram") is None
-        assert await world.maybe("/status@otherbot", who, platform="telegram") is None
-    assert await world.audit() == []
+        assert await bot.maybe("hello everybody", who, platform="telegram") is None
+        assert await bot.maybe("x" * 9000, who, platform="telegram") is None
+        assert await bot.maybe("/status@otherbot", who, platform="telegram") is None
+    assert await bot.audit() == []
 
 
-async def test_whoever_is_spoken_to_answers(world: World) -> None:
-    assert (await world.say("xyzzy")).title == "There is no command `xyzzy`."
-    assert (await world.say("hello", STRANGER, platform="telegram", private=True)).title.startswith("I do not know")
-    assert (await world.say("@deploybot hello", STRANGER, platform="telegram")).title.startswith("I do not know")
+async def test_whoever_is_spoken_to_answers(bot: CommandBot) -> None:
+    assert (await bot.say("xyzzy")).title == "There is no command `xyzzy`."
+    assert (await bot.say("hello", STRANGER, platform="telegram", private=True)).title.startswith("I do not know")
+    assert (await bot.say("@deploybot hello", STRANGER, platform="telegram")).title.startswith("I do not know")
     for text in ("", "?", "/", "@deploybot"):
-        assert (await world.say(text)).title == "What I can do"
+        assert (await bot.say(text)).title == "What I can do"
 
 
-async def test_an_identity_is_of_one_platform(world: World) -> None:
-    number = TEAM["ana"][0]
-    card = await world.say("/status", number, platform="telegram")
+async def test_an_identity_is_of_one_platform(bot: CommandBot) -> None:
+    number = NUMBERS["ana"]
+    card = await bot.say("/status", number, platform="telegram")
     assert card.title == "I do not know you yet: please ask an administrator to type `allow telegram:1000:1000 viewer`."
 
 
-async def test_what_is_not_understood_is_said_privately(world: World) -> None:
-    card = await world.say("deploy shpo")
+async def test_what_is_not_understood_is_said_privately(bot: CommandBot) -> None:
+    card = await bot.say("deploy shpo")
     assert card == Card(
         title="There is no app `shpo`, did you mean `shop`?",
         hint="Apps: shop, blog, wiki.",
@@ -142,22 +142,22 @@ async def test_what_is_not_understood_is_said_privately(world: World) -> None:
         private=True,
         ok=False,
     )
-    assert (await world.say("deploy \u202eshop")).title.startswith("Your message has an invisible character")
+    assert (await bot.say("deploy \u202eshop")).title.startswith("Your message has an invisible character")
 
 
-async def test_suggestions_name_only_what_one_may_see(world: World) -> None:
-    assert (await world.say("status wikki", "ben")).title == "There is no app `wikki`."
-    assert (await world.say("deploy wiki", "ben")).title == "There is no app `wiki`."
-    assert (await world.say("deploy wiki", "ben")).buttons == ()
+async def test_suggestions_name_only_what_one_may_see(bot: CommandBot) -> None:
+    assert (await bot.say("status wikki", "ben")).title == "There is no app `wikki`."
+    assert (await bot.say("deploy wiki", "ben")).title == "There is no app `wiki`."
+    assert (await bot.say("deploy wiki", "ben")).buttons == ()
 
 
-async def test_completing(world: World) -> None:
-    ana, ben = (Identity("console", TEAM[who][0]) for who in ("ana", "ben"))
-    assert await world.dispatcher.complete(ana, "/deploy ") == (0, ("shop", "blog", "wiki"))
-    assert await world.dispatcher.complete(ben, "@deploybot deploy ") == (0, ("shop",))
-    assert await world.dispatcher.complete(Identity("console", STRANGER), "deploy ") == (0, ())
-    assert await world.dispatcher.complete(ana, "/deploy@other ") == (0, ())
-    assert await world.dispatcher.complete(ana, "deploy " + "x" * 5000) == (0, ())
+async def test_completing(bot: CommandBot) -> None:
+    ana, ben = (Identity("console", NUMBERS[who]) for who in ("ana", "ben"))
+    assert await bot.dispatcher.complete(ana, "/deploy ") == (0, ("shop", "blog", "wiki"))
+    assert await bot.dispatcher.complete(ben, "@deploybot deploy ") == (0, ("shop",))
+    assert await bot.dispatcher.complete(Identity("console", STRANGER), "deploy ") == (0, ())
+    assert await bot.dispatcher.complete(ana, "/deploy@other ") == (0, ())
+    assert await bot.dispatcher.complete(ana, "deploy " + "x" * 5000) == (0, ())
 
 
 # Who may
@@ -201,29 +201,29 @@ ALLOWED = {
 @pytest.mark.parametrize(("text", "allowed"), ALLOWED.items(), ids=[*ALLOWED])
 async def test_who_may(text: str, allowed: str) -> None:
     for who in (*TEAM, STRANGER):
-        async with make_world() as world:
-            world.deployments.put(7, "shop", "production", V1)
-            world.deployments.put(8, "blog", "live", V1)
-            world.logs.open["log-1"] = Follow("log-1", "shop", "staging")
-            world.logs.open["log-2"] = Follow("log-2", "blog", "live")
-            card = await world.say(text, who)
-            refused = {row.action for row in await world.audit()} & {"denied"} != set()
+        async with open_command_bot() as bot:
+            bot.deployments.put(7, "shop", "production", V1)
+            bot.deployments.put(8, "blog", "live", V1)
+            bot.logs.open["log-1"] = Follow("log-1", "shop", "staging")
+            bot.logs.open["log-2"] = Follow("log-2", "blog", "live")
+            card = await bot.say(text, who)
+            refused = {row.action for row in await bot.audit()} & {"denied"} != set()
             assert refused is (who not in allowed.split()), (who, card.title)
             assert "broke" not in card.title
 
 
-async def test_denied_says_which_rule_and_who_may(world: World) -> None:
-    card = await world.say("deploy shop", "cem")
+async def test_denied_says_which_rule_and_who_may(bot: CommandBot) -> None:
+    card = await bot.say("deploy shop", "cem")
     assert card.title == "`deploy` needs the role deployer on shop/staging; you are viewer there."
     assert card.hint == "Who may: ana, ben, dia."
     assert card.tone is Tone.BAD
     assert not card.ok
-    assert rows(await world.audit()) == [("cem", "denied", "shop/staging", "deploy shop")]
+    assert rows(await bot.audit()) == [("cem", "denied", "shop/staging", "deploy shop")]
 
 
-async def test_nobody_may(world: World) -> None:
-    await world.store.write(lambda tables: tables.people.grant(1, Role.ADMIN, "shop"))
-    async with make_world(made("party", _party, needs="anyone")) as other:
+async def test_nobody_may(bot: CommandBot) -> None:
+    await bot.store.write(lambda tables: tables.people.grant(1, Role.ADMIN, "shop"))
+    async with open_command_bot(made("party", _party, needs="anyone")) as other:
         card = await other.say("party")
     assert card.title == "Only claim, help, link, whoami are for everyone."
     assert card.hint == "Who may: not on the allowlist."
@@ -232,19 +232,19 @@ async def test_nobody_may(world: World) -> None:
 async def _party(ctx: Context) -> Card | None: ...
 
 
-async def test_locked_says_who_and_how_to_release(world: World) -> None:
-    await world.say("lock shop production because we measure", "ana")
-    world.clock.advance(720)
-    card = await world.say("deploy shop to production", "ben")
+async def test_locked_says_who_and_how_to_release(bot: CommandBot) -> None:
+    await bot.say("lock shop production because we measure", "ana")
+    bot.clock.advance(720)
+    card = await bot.say("deploy shop to production", "ben")
     assert card.title == (
         "shop/production is locked by ana since 2027-01-15 08:00 UTC (12 min): “we measure”. "
         "ana or an admin can release it: `unlock shop production`."
     )
     assert (card.tone, card.ok) == (Tone.WARN, False)
-    assert world.deployments.asked == []
-    await world.say("deploy shop to production", "ana")
-    await world.say("deploy shop", "ben")
-    assert [asked.by for asked in world.deployments.asked] == ["ana", "ben"]
+    assert bot.deployments.asked == []
+    await bot.say("deploy shop to production", "ana")
+    await bot.say("deploy shop", "ben")
+    assert [asked.by for asked in bot.deployments.asked] == ["ana", "ben"]
 
 
 class Interrupted(FakeReleases):
@@ -255,38 +255,38 @@ class Interrupted(FakeReleases):
         return await super().resolve(app, environment, ref, back=back)
 
     async def meanwhile(self) -> None:
-        await self.world.store.write(lambda tables: tables.people.revoke(2))
+        await self.bot.store.write(lambda tables: tables.people.revoke(2))
 
-    world: World
+    bot: CommandBot
 
 
 async def test_rights_are_read_again_after_the_ref_was_looked_up() -> None:
     releases = Interrupted()
-    async with make_world(releases=releases) as world:
-        releases.world = world
-        card = await world.say("deploy shop", "ben")
+    async with open_command_bot(releases=releases) as bot:
+        releases.bot = bot
+        card = await bot.say("deploy shop", "ben")
     assert card.title == "`deploy` needs the role deployer on shop/staging; you have no role there."
-    assert world.deployments.asked == []
+    assert bot.deployments.asked == []
 
 
-async def test_refs_are_looked_up_only_for_whoever_may(world: World) -> None:
-    await world.say("deploy shop@v1.4", "cem")
-    assert world.releases.asked == []
+async def test_refs_are_looked_up_only_for_whoever_may(bot: CommandBot) -> None:
+    await bot.say("deploy shop@v1.4", "cem")
+    assert bot.releases.asked == []
 
 
-async def test_rights_are_read_anew_each_time(world: World) -> None:
+async def test_rights_are_read_anew_each_time(bot: CommandBot) -> None:
     async def may(person: int) -> tuple[str, ...]:
-        asked = await world.access.ask(
+        asked = await bot.access.ask(
             person, action=Action.DEPLOY, command="deploy", app="shop", environment="production"
         )
         decision = asked.decision
         return () if decision.allowed else decision.reasons
 
     assert await may(2) == ()
-    await world.say("lock shop production because x")
+    await bot.say("lock shop production because x")
     assert await may(2) == ("shop/production is locked by ana.",)
-    await world.say("unlock shop production")
-    await world.say("deny @ben")
+    await bot.say("unlock shop production")
+    await bot.say("deny @ben")
     assert await may(2) == ("`deploy` needs the role deployer on shop/production; you have no role there.",)
     assert await may(99) == ("You are not on the allowlist.",)
 
@@ -294,65 +294,65 @@ async def test_rights_are_read_anew_each_time(world: World) -> None:
 # Arguments that have to be looked up
 
 
-async def test_deployment_numbers_as_releases(world: World) -> None:
-    world.deployments.put(41, "shop", "production", V1)
-    await world.say("rollback shop from production to #41")
-    assert world.deployments.asked[0].release == V1
-    assert (await world.say("rollback blog to #41")).title == "#41 is a deployment of shop, not of blog."
-    assert (await world.say("rollback shop to #42")).title == "There is no deployment #42."
-    assert world.releases.asked == []
+async def test_deployment_numbers_as_releases(bot: CommandBot) -> None:
+    bot.deployments.put(41, "shop", "production", V1)
+    await bot.say("rollback shop from production to #41")
+    assert bot.deployments.asked[0].release == V1
+    assert (await bot.say("rollback blog to #41")).title == "#41 is a deployment of shop, not of blog."
+    assert (await bot.say("rollback shop to #42")).title == "There is no deployment #42."
+    assert bot.releases.asked == []
 
 
-async def test_what_is_cancelled_has_to_exist(world: World) -> None:
-    card = await world.say("cancel #4")
+async def test_what_is_cancelled_has_to_exist(bot: CommandBot) -> None:
+    card = await bot.say("cancel #4")
     assert (card.title, card.hint) == ("There is no deployment #4.", "`history APP` lists them.")
-    card = await world.say("cancel log-4")
+    card = await bot.say("cancel log-4")
     assert (card.title, card.hint) == (
         "No followed log log-4 is running.",
         "It was stopped, or ended after an hour.",
     )
 
 
-async def test_a_ref_without_an_app(world: World) -> None:
-    call = Call(command=world.services.commands["diff"], text="", arguments={}, app=None, environment=None)
+async def test_a_ref_without_an_app(bot: CommandBot) -> None:
+    call = Call(command=bot.services.commands["diff"], text="", arguments={}, app=None, environment=None)
     subject = Subject(Action.VIEW, None, None, {})
     with pytest.raises(UserError, match=r"^Say which app `v1` belongs to\.$"):
-        await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, world.services, lambda _, __: True)
+        await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, bot.services, lambda _, __: True)
 
 
 # Once
 
 
-async def test_a_repeated_message_runs_once(world: World) -> None:
-    cards = await asyncio.gather(*(world.maybe("deploy shop", ident="one") for _ in range(50)))
+async def test_a_repeated_message_runs_once(bot: CommandBot) -> None:
+    cards = await asyncio.gather(*(bot.maybe("deploy shop", ident="one") for _ in range(50)))
     assert [card is not None for card in cards].count(True) == 1
-    assert len(world.deployments.asked) == 1
+    assert len(bot.deployments.asked) == 1
 
 
-async def test_a_repeated_message_runs_once_across_a_restart(world: World) -> None:
-    await world.say("deploy shop", ident="one")
-    world.restart()
-    assert await world.maybe("deploy shop", ident="one") is None
-    assert len(world.deployments.asked) == 1
-    assert await world.maybe("deploy shop", ident="two") is not None
+async def test_a_repeated_message_runs_once_across_a_restart(bot: CommandBot) -> None:
+    await bot.say("deploy shop", ident="one")
+    bot.restart()
+    assert await bot.maybe("deploy shop", ident="one") is None
+    assert len(bot.deployments.asked) == 1
+    assert await bot.maybe("deploy shop", ident="two") is not None
 
 
-async def test_messages_without_an_id_are_all_taken(world: World) -> None:
-    incoming = world.incoming("deploy shop")
+async def test_messages_without_an_id_are_all_taken(bot: CommandBot) -> None:
+    incoming = bot.incoming("deploy shop")
     for _ in range(2):
         again = type(incoming)(
             identity=incoming.identity, place=incoming.place, text=incoming.text, id="", at=incoming.at
         )
-        assert await world.dispatcher.handle(again, world.reply) is not None
-    assert len(world.deployments.asked) == 2
+        assert await bot.dispatcher.handle(again, bot.reply) is not None
+    assert len(bot.deployments.asked) == 2
 
 
-async def test_what_waited_too_long_is_not_run(world: World) -> None:
-    card = await world.say("deploy shop", age=7200)
+async def test_what_waited_too_long_is_not_run(bot: CommandBot) -> None:
+    card = await bot.say("deploy shop", age=7200)
     assert card.title == "This `deploy` reached me 2 h after it was sent, so I did not run it."
     assert card.hint == "Send it again if you still want it."
-    assert world.deployments.asked == []
-    assert (await world.say("status", age=7200)).ok
+    assert bot.deployments.asked == []
+    assert (await bot.say("status", age=7200)).ok
 
 
 # What goes wrong
@@ -378,30 +378,30 @@ BROKEN = [
 
 @pytest.mark.parametrize(("error", "title", "hint", "code"), BROKEN, ids=[type(row[0]).__name__ for row in BROKEN])
 async def test_failures_say_what_runs_now(
-    world: World, error: Exception, title: str, hint: str, code: tuple[str, ...]
+    bot: CommandBot, error: Exception, title: str, hint: str, code: tuple[str, ...]
 ) -> None:
-    world.deployments.fails = error
-    world.releases.runs["shop", "staging"] = V1
-    card = await world.say("deploy shop")
+    bot.deployments.fails = error
+    bot.releases.runs["shop", "staging"] = V1
+    card = await bot.say("deploy shop")
     assert (card.title, card.hint, card.code) == (title, hint, code)
     assert card.lines == (Line("runs there now", "v1.3 (1111111111), as far as I know"),)
     assert (card.tone, card.ok) == (Tone.BAD, False)
-    assert rows(await world.audit())[-1][3] == f"deploy shop: {title}"
+    assert rows(await bot.audit())[-1][3] == f"deploy shop: {title}"
 
 
-async def test_what_runs_now_may_be_unknown(world: World) -> None:
-    world.deployments.fails = Unreachable("web1", "no route")
-    assert (await world.say("restart shop")).lines == (Line("runs there now", "unknown"),)
-    world.releases.fails = StoreError("the database is gone")
-    card = await world.say("diff shop@v1.4")
+async def test_what_runs_now_may_be_unknown(bot: CommandBot) -> None:
+    bot.deployments.fails = Unreachable("web1", "no route")
+    assert (await bot.say("restart shop")).lines == (Line("runs there now", "unknown"),)
+    bot.releases.fails = StoreError("the database is gone")
+    card = await bot.say("diff shop@v1.4")
     assert card.title == "The database is gone."
     assert card.lines == (Line("runs there now", "unknown"),)
 
 
-async def test_surprises_are_not_told(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.deployments.fails = RuntimeError(f"boom with {SECRET}")
+async def test_surprises_are_not_told(bot: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
+    bot.deployments.fails = RuntimeError(f"boom with {SECRET}")
     with caplog.at_level(logging.DEBUG):
-        card = await world.say("deploy shop")
+        card = await bot.say("deploy shop")
     match = re.fullmatch(r"Something broke on my side, id ([0-9a-f]{4})\.", card.title)
     assert match
     assert card.hint == "Search the bot's log for this id."
@@ -420,7 +420,7 @@ async def test_a_command_has_a_deadline() -> None:
         raise TimeoutError
 
     commands = made("wait", wait, within=0.01), made("change", _copy(wait), needs="admin", within=0.01)
-    async with make_world(*commands, made("clock", time_out)) as other:
+    async with open_command_bot(*commands, made("clock", time_out)) as other:
         card = await other.say("wait")
         assert (card.title, card.hint) == ("`wait` did not finish within 0.0 s.", "Try again in a while.")
         card = await other.say("change")
@@ -443,7 +443,7 @@ async def test_slow_work_keeps_nobody_waiting() -> None:
         await go_on.wait()
         return Card(title="done")
 
-    async with make_world(made("slow", slow)) as other:
+    async with open_command_bot(made("slow", slow)) as other:
         waiting = asyncio.create_task(other.say("slow"))
         await begun.wait()
         assert (await other.say("status")).title == "board"
@@ -459,7 +459,7 @@ async def test_cancelling_goes_through() -> None:
         await asyncio.Event().wait()
         return None
 
-    async with make_world(made("forever", forever)) as other:
+    async with open_command_bot(made("forever", forever)) as other:
         task = asyncio.create_task(other.say("forever"))
         await begun.wait()
         task.cancel()
@@ -470,44 +470,44 @@ async def test_cancelling_goes_through() -> None:
 FULL = "the disk of the bot is full: make room"
 
 
-async def test_nothing_is_begun_while_the_database_cannot_be_written(world: World) -> None:
-    world.store.problem = FULL
-    card = await world.say("deploy shop")
+async def test_nothing_is_begun_while_the_database_cannot_be_written(bot: CommandBot) -> None:
+    bot.store.problem = FULL
+    card = await bot.say("deploy shop")
     assert card.title == "The disk of the bot is full: make room."
-    assert world.deployments.asked == []
-    assert (await world.say("status")).ok
+    assert bot.deployments.asked == []
+    assert (await bot.say("status")).ok
 
 
-async def test_who_cannot_be_told_apart_is_not_told_why(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.store.gone = "the database at /var/lib/deploybot is damaged"
-    card = await world.say("deploy shop")
+async def test_who_cannot_be_told_apart_is_not_told_why(bot: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
+    bot.store.gone = "the database at /var/lib/deploybot is damaged"
+    card = await bot.say("deploy shop")
     assert card.title == "I cannot identify you: my database does not answer."
     assert card.hint == "See the bot's log."
     assert "the sender of a message cannot be identified: the database at /var/lib/deploybot is damaged" in caplog.text
 
 
-async def test_denials_are_told_when_the_audit_cannot_be_written(world: World) -> None:
-    world.store.full = FULL
-    assert (await world.say("status", STRANGER)).title == SORRY
-    assert (await world.say("deploy shop", "cem")).title.startswith("`deploy` needs")
+async def test_denials_are_told_when_the_audit_cannot_be_written(bot: CommandBot) -> None:
+    bot.store.full = FULL
+    assert (await bot.say("status", STRANGER)).title == SORRY
+    assert (await bot.say("deploy shop", "cem")).title.startswith("`deploy` needs")
 
 
-async def test_nothing_is_run_that_was_not_kept_first(world: World) -> None:
-    world.store.full = FULL
-    assert (await world.say("deploy shop")).title == "The disk of the bot is full: make room."
-    assert world.deployments.asked == []
+async def test_nothing_is_run_that_was_not_kept_first(bot: CommandBot) -> None:
+    bot.store.full = FULL
+    assert (await bot.say("deploy shop")).title == "The disk of the bot is full: make room."
+    assert bot.deployments.asked == []
 
 
 async def test_a_result_that_cannot_be_kept_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    worlds: list[World] = []
+    worlds: list[CommandBot] = []
 
     async def fill(_: Context) -> Card | None:
         worlds[0].store.full = FULL
         return Card(title="filled")
 
-    async with make_world(made("fill", fill, needs="admin")) as world:
-        worlds.append(world)
-        assert (await world.say("fill")).title == "filled"
+    async with open_command_bot(made("fill", fill, needs="admin")) as bot:
+        worlds.append(bot)
+        assert (await bot.say("fill")).title == "filled"
     assert f"not recorded in the audit: result of ana on */*: {FULL}" in caplog.text
 
 
@@ -544,7 +544,7 @@ async def test_secrets_never_leave() -> None:
         raise UserError(f"{word} is {SECRET}", hint=SECRET)
 
     commands = made("leak", leak), made("fail <word>", fail, needs="admin")
-    async with make_world(*commands, secrets=(SECRET,)) as other:
+    async with open_command_bot(*commands, secrets=(SECRET,)) as other:
         card = await other.say("leak")
         failed = await other.say(f"fail {SECRET}")
         unknown = await other.say(SECRET)
@@ -585,9 +585,8 @@ PROBES = {
 }
 
 
-async def test_matrix_through_the_front_door(figure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_matrix_through_the_front_door(figure: Callable[[str], None]) -> None:
     """Every role, app, environment and action, typed, mentioned and pressed, in a channel and in private."""
-    monkeypatch.setattr(dispatcher, "ALIKE_AFTER", 0.0)
     ran: list[str] = []
 
     async def probe(_: Context, app: App, env: Environment) -> Card | None:
@@ -599,8 +598,8 @@ async def test_matrix_through_the_front_door(figure: Callable[[str], None], monk
         for action, usage in PROBES.items()
     ]
     cells = wrong = 0
-    async with make_world(*commands) as world:
-        people = [await _hire(world, f"p{number}", grants) for number, grants in enumerate(GRANTS)]
+    async with open_command_bot(*commands) as bot:
+        people = [await _hire(bot, f"p{number}", grants) for number, grants in enumerate(GRANTS)]
         ways = [*itertools.product(("{}", "/{}", "!{}", "@deploybot {}"), (True, False))]
         places = [("shop", "staging"), ("shop", "production"), ("blog", "live"), ("wiki", "test"), ("wiki", "live")]
         for (who, grants), (app, environment), (action, usage), (way, private) in itertools.product(
@@ -608,7 +607,7 @@ async def test_matrix_through_the_front_door(figure: Callable[[str], None], monk
         ):
             ran.clear()
             text = way.format(usage.format(app=app, environment=environment))
-            card = await world.maybe(text, who, private=private)
+            card = await bot.maybe(text, who, private=private)
             assert card is not None
             assert "broke" not in card.title
             cells += 1
@@ -633,14 +632,14 @@ def _expected(grants: tuple[Grant, ...], action: Action, app: str, environment: 
     )
 
 
-async def _hire(world: World, name: str, grants: tuple[Grant, ...]) -> tuple[str, tuple[Grant, ...]]:
+async def _hire(bot: CommandBot, name: str, grants: tuple[Grant, ...]) -> tuple[str, tuple[Grant, ...]]:
     def hire(tables: Tables) -> Person:
         person = tables.people.add(name, Identity("console", f"5{name[1:]}"))
         for grant in grants:
             tables.people.grant(person.id, grant.role, grant.app, grant.environment)
         return person
 
-    await world.store.write(hire)
+    await bot.store.write(hire)
     return f"5{name[1:]}", grants
 
 

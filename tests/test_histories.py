@@ -13,9 +13,9 @@ import pytest
 
 from deploybot.card import Card, Line, Table, Tone
 from deploybot.domain import Deployment, Kind, Plan, Release, State
+from tests.histories.asking import Ended
 from tests.histories.broken.play import broken, draw
 from tests.histories.hosts.play import hosts
-from tests.histories.office import Ended
 from tests.histories.reality import RealContainer, Reality
 from tests.histories.turns import EngineTurns
 from tests.histories.world.claims import Scene, diff_findings, end_findings, history_findings, status_findings

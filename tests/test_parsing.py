@@ -29,7 +29,7 @@ from deploybot.parsing import (
     split,
     strip_mention,
 )
-from tests.world import EVERYTHING, SETTINGS
+from tests.kit.command_bot import EVERYTHING, SETTINGS
 
 COMMANDS = load()
 FORMS = {name: read_command(made) for name, made in COMMANDS.items()}

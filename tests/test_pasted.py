@@ -6,8 +6,8 @@ import pytest
 
 from deploybot.errors import UserError
 from deploybot.parsing import Ref, strip_mention
+from tests.kit.command_bot import CommandBot, open_command_bot
 from tests.test_parsing import read, refusal
-from tests.world import World, make_world
 
 NAMES = ("deploybot",)
 
@@ -97,36 +97,36 @@ def test_a_reason_keeps_its_marks() -> None:
     assert read("deploy shop@v2. because *it* is `done`.").reason == "*it* is `done`."
 
 
-async def answer(world: World, text: str, *, platform: str = "telegram") -> str:
-    card = await world.maybe(text, "ana", platform=platform)
+async def answer(bot: CommandBot, text: str, *, platform: str = "telegram") -> str:
+    card = await bot.maybe(text, "ana", platform=platform)
     return card.title if card else ""
 
 
 async def test_the_name_of_the_bot_may_be_anywhere() -> None:
-    async with make_world() as world:
-        person = await world.store.read(lambda tables: tables.people.named("ana"))
+    async with open_command_bot() as bot:
+        person = await bot.store.read(lambda tables: tables.people.named("ana"))
         assert person is not None
-        identity = world.incoming("", "ana", platform="telegram").identity
-        await world.store.write(lambda tables: tables.people.link(person.id, identity))
+        identity = bot.incoming("", "ana", platform="telegram").identity
+        await bot.store.write(lambda tables: tables.people.link(person.id, identity))
         for text in ("please @deploybot status", "hey @deploybot, `status`", "status @deploybot", "@deploybot status."):
-            assert await answer(world, text) == "board", text
+            assert await answer(bot, text) == "board", text
         for text in (
             "I like @deploybot very much",
             "deploy is what @otherbot does",
             "please ask for it because @deploybot status",
             "mail status@deploybot.example status",
         ):
-            assert await answer(world, text) != "board", text
+            assert await answer(bot, text) != "board", text
 
 
 async def test_a_cited_command_is_taken_only_where_it_is_clearly_for_the_bot() -> None:
     """In a group, `> deploy shop` is what somebody else wrote."""
-    async with make_world() as world:
-        person = await world.store.read(lambda tables: tables.people.named("ana"))
+    async with open_command_bot() as bot:
+        person = await bot.store.read(lambda tables: tables.people.named("ana"))
         assert person is not None
-        identity = world.incoming("", "ana", platform="telegram").identity
-        await world.store.write(lambda tables: tables.people.link(person.id, identity))
+        identity = bot.incoming("", "ana", platform="telegram").identity
+        await bot.store.write(lambda tables: tables.people.link(person.id, identity))
         for text in ("> deploy shop", "“deploy shop”", "$ deploy shop", "'deploy' shop"):
-            assert await world.maybe(text, "ana", platform="telegram") is None, text
-            assert await world.maybe(text, "ana", platform="telegram", private=True) is not None, text
-        assert len(world.deployments.asked) == 4
+            assert await bot.maybe(text, "ana", platform="telegram") is None, text
+            assert await bot.maybe(text, "ana", platform="telegram", private=True) is not None, text
+        assert len(bot.deployments.asked) == 4

@@ -10,7 +10,7 @@ import pytest
 from deploybot.command_loader import load
 from deploybot.errors import PickError, Unreachable, UserError
 from deploybot.parsing import Call, parse, read_command, with_release
-from tests.world import EVERYTHING, SETTINGS, V1, World, make_world
+from tests.kit.command_bot import EVERYTHING, SETTINGS, V1, CommandBot, open_command_bot
 
 FORMS = {name: read_command(made) for name, made in load().items()}
 
@@ -154,63 +154,63 @@ def test_a_release_is_put_where_it_belongs(text: str, ref: str, whole: str) -> N
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with make_world() as made:
+async def bot() -> AsyncIterator[CommandBot]:
+    async with open_command_bot() as made:
         yield made
 
 
-async def test_asking_for_a_release_changes_and_keeps_nothing(world: World) -> None:
-    card = await world.say("deploy shop to staging ?", "ben")
+async def test_asking_for_a_release_changes_and_keeps_nothing(bot: CommandBot) -> None:
+    card = await bot.say("deploy shop to staging ?", "ben")
     assert card.title == "Which release for shop/staging?"
     assert [(one.label, one.command) for one in card.buttons] == [
         (ref, f"deploy shop@{ref} to staging") for ref in ("main", "v1.3", "v1.4")
     ]
     assert (card.ok, card.private, card.picks) == (False, True, True)
-    assert world.deployments.asked == []
-    assert await world.audit() == []
+    assert bot.deployments.asked == []
+    assert await bot.audit() == []
 
 
-async def test_releases_are_offered_only_to_those_who_may_use_them(world: World) -> None:
+async def test_releases_are_offered_only_to_those_who_may_use_them(bot: CommandBot) -> None:
     """A viewer is refused before the repository is asked, and that is in the audit."""
-    world.releases.fails = RuntimeError("asked")
-    card = await world.say("deploy shop to staging ?", "cem")
+    bot.releases.fails = RuntimeError("asked")
+    card = await bot.say("deploy shop to staging ?", "cem")
     assert "deployer" in card.title
-    assert [row.action for row in await world.audit()] == ["denied"]
+    assert [row.action for row in await bot.audit()] == ["denied"]
 
 
-async def test_only_what_a_person_may_see_is_offered(world: World) -> None:
-    assert [one.label for one in (await world.say("logs", "cem")).buttons] == ["shop", "wiki"]
-    assert [one.label for one in (await world.say("deploy shop ?", "cem")).buttons] == ["staging"]
-    hidden = await world.say("deploy blog ?", "cem")
+async def test_only_what_a_person_may_see_is_offered(bot: CommandBot) -> None:
+    assert [one.label for one in (await bot.say("logs", "cem")).buttons] == ["shop", "wiki"]
+    assert [one.label for one in (await bot.say("deploy shop ?", "cem")).buttons] == ["staging"]
+    hidden = await bot.say("deploy blog ?", "cem")
     assert hidden.title == "There is no app `blog`."
-    assert (await world.say("deploy", "eve")).buttons == ()
+    assert (await bot.say("deploy", "eve")).buttons == ()
 
 
-async def test_a_rollback_without_anything_to_go_back_to_says_so(world: World) -> None:
-    card = await world.say("rollback shop from staging ?")
+async def test_a_rollback_without_anything_to_go_back_to_says_so(bot: CommandBot) -> None:
+    card = await bot.say("rollback shop from staging ?")
     assert card.title == "There is no other release that ran well in shop/staging."
-    world.releases.good["shop", "staging"] = V1
-    card = await world.say("rollback shop from staging ?")
+    bot.releases.good["shop", "staging"] = V1
+    card = await bot.say("rollback shop from staging ?")
     assert [one.command for one in card.buttons] == ["rollback shop from staging to v1.3"]
 
 
-async def test_a_repository_that_is_down_is_named(world: World) -> None:
-    world.releases.fails = Unreachable("the repository of shop", "no answer within 30 s")
-    card = await world.say("deploy shop to staging ?")
+async def test_a_repository_that_is_down_is_named(bot: CommandBot) -> None:
+    bot.releases.fails = Unreachable("the repository of shop", "no answer within 30 s")
+    card = await bot.say("deploy shop to staging ?")
     assert "repository of shop" in card.title
-    assert world.deployments.asked == []
+    assert bot.deployments.asked == []
 
 
 @pytest.mark.parametrize("ref", ["a b", '"x"', "x y because z", "“v1”", "-x", "a@b", "ä", "#1x"])
-async def test_refs_that_a_command_would_read_as_something_else_are_not_offered(world: World, ref: str) -> None:
-    world.releases.known[ref] = V1
-    world.releases.good["shop", "staging"] = replace(V1, ref="because")
-    assert (await world.say("rollback shop from staging ?")).buttons == ()
-    commands = [one.command for one in (await world.say("deploy shop to staging ?")).buttons]
+async def test_refs_that_a_command_would_read_as_something_else_are_not_offered(bot: CommandBot, ref: str) -> None:
+    bot.releases.known[ref] = V1
+    bot.releases.good["shop", "staging"] = replace(V1, ref="because")
+    assert (await bot.say("rollback shop from staging ?")).buttons == ()
+    commands = [one.command for one in (await bot.say("deploy shop to staging ?")).buttons]
     assert commands == [f"deploy shop@{known} to staging" for known in ("main", "v1.3", "v1.4")]
 
 
-async def test_locks_do_not_hide_what_can_be_picked(world: World) -> None:
-    await world.say("lock shop staging because the database moves", "ana")
-    card = await world.say("deploy shop to staging ?", "ben")
+async def test_locks_do_not_hide_what_can_be_picked(bot: CommandBot) -> None:
+    await bot.say("lock shop staging because the database moves", "ana")
+    card = await bot.say("deploy shop to staging ?", "ben")
     assert "lock" in card.title.lower() or card.picks

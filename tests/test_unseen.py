@@ -16,11 +16,10 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.command import Follow
-from deploybot.dispatch import dispatcher
 from deploybot.domain import Identity, Role
 from deploybot.ports import Tables
 from deploybot.settings import Settings
-from tests.world import SETTINGS, TEAM, V1, World, make_world
+from tests.kit.command_bot import NUMBERS, SETTINGS, TEAM, V1, CommandBot, open_command_bot
 
 PEOPLE = ("ben", "cem", "eve", "gus", "hal")
 """A deployer of one app; a viewer of an environment and of an app; nobody; those who see only what is no default."""
@@ -39,7 +38,7 @@ def _hire_more(tables: Tables) -> None:
 
 
 def _sees(who: str, app: str, environment: str) -> bool:
-    grants = [*TEAM.get(who, ("", ()))[1], *((MORE[who][1:],) if who in MORE else ())]
+    grants = [*TEAM.get(who, ()), *((MORE[who][1:],) if who in MORE else ())]
     return any(place in {app, "*"} and part in {environment, "*"} for _, place, part in grants)
 
 
@@ -56,28 +55,28 @@ def _settings(who: str) -> Settings:
 
 
 @asynccontextmanager
-async def _worlds(who: str) -> AsyncIterator[tuple[World, World]]:
+async def _bots(who: str) -> AsyncIterator[tuple[CommandBot, CommandBot]]:
     """The bot with everything, and the other one. What can be seen has deployments 1 and on, what cannot 40 and on."""
     async with AsyncExitStack() as stack:
-        everything = await stack.enter_async_context(make_world())
-        less = await stack.enter_async_context(make_world(settings=_settings(who)))
-        for world in (everything, less):
-            await world.store.write(_hire_more)
+        everything = await stack.enter_async_context(open_command_bot())
+        less = await stack.enter_async_context(open_command_bot(settings=_settings(who)))
+        for bot in (everything, less):
+            await bot.store.write(_hire_more)
             numbers, hidden = itertools.count(1), itertools.count(42)
             for app in SETTINGS.apps.values():
                 for environment in app.environments:
                     seen = _sees(who, app.name, environment)
                     number = next(numbers if seen else hidden)
-                    if seen or world is everything:
-                        world.deployments.put(number, app.name, environment, V1)
-                        world.logs.open[f"log-{number}"] = Follow(f"log-{number}", app.name, environment)
+                    if seen or bot is everything:
+                        bot.deployments.put(number, app.name, environment, V1)
+                        bot.logs.open[f"log-{number}"] = Follow(f"log-{number}", app.name, environment)
         yield everything, less
 
 
-def _lines(world: World) -> Iterator[str]:
+def _lines(bot: CommandBot) -> Iterator[str]:
     """What people type, with every name in the place of every other."""
     yield from ("help", "whoami", "status", "apps", "servers", "who", "history", "shop", "blog", "status live")
-    for name, command in world.services.commands.items():
+    for name, command in bot.services.commands.items():
         for example in command.examples if name not in _RANDOM else ():
             parts = re.split(r"\b(shop|production|staging|web1|web2)\b|(#\d+)|(log-\d+)", example)
             choices = [_choices(part) for part in parts if part is not None]
@@ -99,20 +98,19 @@ def _choices(part: str) -> tuple[str, ...]:
     return APPS if part == "shop" else (part,)
 
 
-def _changes_by_default(world: World, line: str) -> bool:
+def _changes_by_default(bot: CommandBot, line: str) -> bool:
     """Whether it changes something in an environment that it does not name: then nothing is guessed from rights."""
     words = line.split()
-    command = world.services.commands.get(words[0])
+    command = bot.services.commands.get(words[0])
     return command is not None and command.needs != "view" and not {*PLACES} & {*re.split(r"[\s/,]", line)}
 
 
 @pytest.mark.parametrize("who", PEOPLE)
-async def test_what_one_may_not_see_is_answered_as_if_it_were_not_there(
-    who: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatcher, "ALIKE_AFTER", 0.0)
-    count, user = 0, TEAM[who][0] if who in TEAM else MORE[who][0]
-    async with _worlds(who) as (everything, less):
+async def test_what_one_may_not_see_is_answered_as_if_it_were_not_there(who: str) -> None:
+    count, user = 0, NUMBERS[who] if who in TEAM else MORE[who][0]
+    async with _bots(who) as (everything, less):
+        everything.answer_at_once()
+        less.answer_at_once()
         for line in dict.fromkeys(_lines(everything)):
             if who in MORE and _changes_by_default(everything, line):
                 continue
@@ -124,8 +122,8 @@ async def test_what_one_may_not_see_is_answered_as_if_it_were_not_there(
 
 @pytest.mark.parametrize("who", PEOPLE)
 async def test_what_one_may_not_see_is_never_proposed(who: str) -> None:
-    identity = Identity("console", TEAM[who][0] if who in TEAM else MORE[who][0])
-    async with _worlds(who) as (everything, less):
+    identity = Identity("console", NUMBERS[who] if who in TEAM else MORE[who][0])
+    async with _bots(who) as (everything, less):
         lines = dict.fromkeys(_lines(everything))
         begun = dict.fromkeys(line[:end] for line in lines for end in range(len(line) + 1) if line[:end].count(" ") > 0)
         for line in list(begun)[:: max(1, len(begun) // 4_000)]:
@@ -141,9 +139,9 @@ def _plain(card: Card | None) -> str:
 async def test_the_time_of_an_answer_does_not_tell_either() -> None:
     """What is forbidden is kept in the audit before it is answered; what is unknown is not, and takes as long."""
     loop = asyncio.get_running_loop()
-    async with make_world() as world:
+    async with open_command_bot() as bot:
         for line in ("status blog", "status none", "approve #42", "approve #99"):
-            world.deployments.put(42, "blog", "live", V1)
+            bot.deployments.put(42, "blog", "live", V1)
             began = loop.time()
-            assert not (await world.say(line, "eve" if line.startswith("status") else "ben")).ok
+            assert not (await bot.say(line, "eve" if line.startswith("status") else "ben")).ok
             assert loop.time() - began >= 0.05, line

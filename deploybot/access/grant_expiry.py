@@ -18,11 +18,14 @@ log = logging.getLogger(__name__)
 class GrantEnds:
     """A worker that removes and announces expired grants, including those that expired while the bot was down."""
 
-    def __init__(self, store: Store, clock: Clock, announcer: GrantAnnouncer) -> None:
-        """Take the ports."""
+    def __init__(
+        self, store: Store, clock: Clock, announcer: GrantAnnouncer, *, look_every: float = LOOK_EVERY
+    ) -> None:
+        """Take the ports, and the longest pause between two checks, in seconds."""
         self._store = store
         self._clock = clock
         self._announcer = announcer
+        self._look_every = look_every
 
     async def run(self) -> None:
         """Check for expired grants until cancelled."""
@@ -32,7 +35,7 @@ class GrantEnds:
                 due = await self.look()
             except StoreError as problem:
                 log.warning("expired grants could not be removed yet: %s", problem)
-            await asyncio.sleep(min(due, LOOK_EVERY))
+            await asyncio.sleep(min(due, self._look_every))
 
     async def look(self) -> float:
         """Remove and announce expired grants. Return the seconds until the next one expires."""

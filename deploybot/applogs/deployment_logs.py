@@ -47,9 +47,10 @@ class DeploymentFiles(Protocol):
 class DeploymentLogs:
     """Shows the logs of deployments."""
 
-    def __init__(self, files: DeploymentFiles) -> None:
-        """Take what is kept of the logs."""
+    def __init__(self, files: DeploymentFiles, *, look_every: float = LOOK_EVERY) -> None:
+        """Take what is kept of the logs, and the pause between two looks at a log that is followed, in seconds."""
         self._files = files
+        self._look_every = look_every
 
     async def last(self, deployment: Deployment, query: LogQuery) -> Card:
         """Return the last lines, with the name of its step above each part."""
@@ -101,7 +102,7 @@ class DeploymentLogs:
                     if deployment.state.ended:
                         return Card(title=f"{name}: {_named(deployment)}", key=running.key, stream=True)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), LOOK_EVERY)
+                        await asyncio.wait_for(stop.wait(), self._look_every)
         end = "stopped" if stop.is_set() else "ended"
         return Card(title=f"{name}: {end} following the log of #{number}", key=running.key, stream=True)
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, time, timedelta
 from operator import itemgetter
 from zoneinfo import ZoneInfo
 
-from deploybot.applogs.deployment_logs import SHOWN, DeploymentFiles, DeploymentLogs
+from deploybot.applogs.deployment_logs import SHOWN, DeploymentLogs
 from deploybot.applogs.log_export import MOST_BYTES, Export, export
 from deploybot.applogs.log_follower import Followed, LogFollower
 from deploybot.applogs.log_sources import Labels, Reading, Source, find, of_app
@@ -83,10 +83,15 @@ class AppLogs:
     """Implements `command.LogService`."""
 
     def __init__(
-        self, settings: Settings, servers: Servers, clock: Clock, redactor: Redactor, deployments: DeploymentFiles
+        self,
+        settings: Settings,
+        servers: Servers,
+        clock: Clock,
+        redactor: Redactor,
+        deployments: DeploymentLogs,
     ) -> None:
         """Take the ports and the logs of deployments; files go to `exports` in the bot's data folder."""
-        self._deployments = DeploymentLogs(deployments)
+        self._deployments = deployments
         self._folder = settings.bot.data / "exports"
         self._zone = settings.bot.timezone
         self._zones = Zones(servers, clock)

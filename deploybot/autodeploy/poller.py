@@ -55,13 +55,17 @@ class Poller:
         clock: Clock,
         records: TriggerRecords,
         jitter: Callable[[], float] = random.random,
+        retry: Backoff = RETRY,
+        rest: float = REST,
     ) -> None:
-        """Take the apps that have any `auto`, and the ports."""
+        """Take the apps that have any `auto`, and the ports; `rest` is the pause after each check, in seconds."""
         self._watched = {app.name: _Watched(app) for app in apps}
         self._store = store
         self._clock = clock
         self._records = records
         self._jitter = jitter
+        self._retry = retry
+        self._rest = rest
         self._few = asyncio.Semaphore(AT_ONCE)
 
     def wake(self, app: str) -> None:
@@ -80,9 +84,9 @@ class Poller:
             one.bell.clear()
             pause = await self._look(one, look)
             # Events come in bursts: all that arrive during this pause cause one check.
-            await asyncio.sleep(min(REST, pause))
+            await asyncio.sleep(min(self._rest, pause))
             try:
-                async with asyncio.timeout(max(pause - REST, 0.0)):
+                async with asyncio.timeout(max(pause - self._rest, 0.0)):
                     await one.bell.wait()
             except TimeoutError:
                 continue
@@ -118,7 +122,7 @@ class Poller:
         one.failures, one.since = one.failures + 1, one.since or now
         if now - one.since >= LONG:
             await self._report_problem(one.app, problem)
-        return max(self._spread(RETRY.after(one.failures)), requested_pause(problem))
+        return max(self._spread(self._retry.after(one.failures)), requested_pause(problem))
 
     def _spread(self, seconds: float) -> float:
         """Return a pause that is longer or shorter by up to a tenth, so that apps are not checked at the same time."""

@@ -1,9 +1,10 @@
 """Load bot.toml into `Settings`: parse it, report all mistakes at once, and read its secrets.
 
-`load` is the only entry point. The modules: `whole_settings` (the model, with the tables of all parts), `config_tables`
-(which table has which keys), `old_forms` (what earlier versions wrote differently), `validation_text` (pydantic's
-errors as plain sentences), `partial_parse` (reads what it can of a file with mistakes, so the rest is checked too),
-`cross_checks` (rules about several keys), `referenced_files` (secrets and files).
+`load` is the entry point, and `settings_from` the same for a file that is parsed already. The modules: `whole_settings`
+(the model, with the tables of all parts), `config_tables` (which table has which keys), `old_forms` (what earlier
+versions wrote differently), `validation_text` (pydantic's errors as plain sentences), `partial_parse` (reads what it
+can of a file with mistakes, so the rest is checked too), `cross_checks` (rules about several keys), `referenced_files`
+(secrets and files).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from deploybot.errors import ConfigError
 from deploybot.masking import Redactor
 from deploybot.settings import App, Secret, Settings
 
-__all__ = ["load", "named_files", "secrets_of"]
+__all__ = ["load", "named_files", "secrets_of", "settings_from"]
 
 _LARGEST = 16_000_000
 _TWICE = re.compile(r"Cannot declare \((.*)\) twice", re.DOTALL)
@@ -43,7 +44,11 @@ def load(path: Path, environ: Mapping[str, str], *, outside: bool = True) -> Set
     as `dotted.path: what is wrong`. No problem contains a secret value.
     """
     path = path.absolute()
-    tree = _parse(path)
+    return settings_from(_parse(path), path, environ, outside=outside)
+
+
+def settings_from(tree: Table, path: Path, environ: Mapping[str, str], *, outside: bool = True) -> Settings:
+    """Return the settings of a parsed bot.toml, as `load` does. `tree` is changed; `path` is where the file is."""
     problems = _label(tree)
     hints, outdated = renew(tree)
     problems += outdated

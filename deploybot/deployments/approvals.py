@@ -23,6 +23,7 @@ from deploybot.deployments.fingerprint_check import FingerprintCheck
 from deploybot.deployments.one_time_codes import NEXT_CODE, CodeCheck
 from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
 from deploybot.deployments.request_state import NOTHING_DONE, ApprovalCount, expired_text, waiting, wanting
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Approval, Deployment, Identity, Person, Plan, Request, RequestVerdict, State
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError, Voided, sentence
 from deploybot.policy import NEEDS_APPROVAL, ONLY_AUTHORS, PolicyQuestion, counting, missing, needed, who_may
@@ -30,9 +31,7 @@ from deploybot.ports import Clock, CodeSecrets, Store, Tables
 from deploybot.settings import Environment, Settings
 from deploybot.units import show_duration
 
-CLOCK_LOOKS = 30.0  # the system clock may be changed, and machines sleep
 REMIND_LEFT = 0.25
-LOOK_WITHIN = 40.0
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -55,6 +54,7 @@ class Approvals:
         fingerprints: FingerprintCheck,
         codes: CodeSecrets,
         queue_card: Callable[[Tables, int], None],
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         """Take the ports; `queue_card(tables, number)` queues the cards of a deployment in the same transaction."""
         self._settings = settings
@@ -63,6 +63,7 @@ class Approvals:
         self._fingerprints = fingerprints
         self._codes = CodeCheck(codes, clock)
         self._queue_card = queue_card
+        self._timeouts = timeouts
         self._questions = PolicyQuestions(settings, clock)
         self._open_requests: WeakValueDictionary[int, _OpenRequest] = WeakValueDictionary()
 
@@ -157,15 +158,15 @@ class Approvals:
         return Card(title=title, text=given.why, tone=Tone.GOOD, aside=True)
 
     async def _changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
-        """Return what has changed; raise Unreachable after LOOK_WITHIN seconds.
+        """Return what has changed; raise Unreachable if that takes too long.
 
         So the approver always gets an answer, and their button is posted again.
         """
         try:
-            async with asyncio.timeout(LOOK_WITHIN):
+            async with asyncio.timeout(self._timeouts.recheck):
                 return await self._fingerprints.changes(deployment, request)
         except TimeoutError:
-            why = f"no answer within {show_duration(LOOK_WITHIN)}, so changes since the request are unknown"
+            why = f"no answer within {show_duration(self._timeouts.recheck)}, so changes since the request are unknown"
             raise Unreachable("the repository or a server", why) from None
 
     def _give(self, tables: Tables, person: Person, account: Identity, number: int, step: int) -> ApprovalCount:
@@ -233,7 +234,7 @@ class Approvals:
             seconds = await self._look(number)
             if seconds <= 0 or stop.why is not None:
                 return seconds >= 0
-            await stop.outrun(open_request.bell.wait(), within=min(seconds, CLOCK_LOOKS))
+            await stop.outrun(open_request.bell.wait(), within=min(seconds, self._timeouts.clock_check))
 
     async def _look(self, number: int) -> float:
         """Return the seconds until a request needs attention; 0.0 if it no longer waits, -1.0 if it has ended."""

@@ -19,14 +19,13 @@ from deploybot.deployments.log_lines import log_begun, log_ended
 from deploybot.deployments.queue_turns import begins, is_early, is_in_the_way, last_before, place_of, show_moment
 from deploybot.deployments.runner import DeploymentRunner
 from deploybot.deployments.start_checks import Beginning
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Deployment, State, Unfinished
 from deploybot.errors import Cancelled, DeploybotError, StoreError, Voided, sentence
 from deploybot.ports import Clock, Store, Tables
 
 log = logging.getLogger(__name__)
 
-STORE_PAUSE = 2.0
-CLOCK_LOOKS = 30.0  # the system clock may be changed, and machines sleep
 LATE = 600.0
 
 
@@ -47,6 +46,7 @@ class Queue:
         runner: DeploymentRunner,
         queue_card: CardPublisher,
         on_end: Callable[[str], object],
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         """Take the ports and parts; `zone` is the bot's time zone, for times on cards."""
         self._store = store
@@ -57,6 +57,7 @@ class Queue:
         self._runner = runner
         self._queue_card = queue_card
         self._on_end = on_end
+        self._timeouts = timeouts
         self._stops: dict[int, CancellationWatch] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -176,7 +177,7 @@ class Queue:
                 await work
             except StoreError as problem:
                 log.error("#%s waits: %s", number, problem)  # noqa: TRY400  the message says it all
-                await asyncio.sleep(STORE_PAUSE)
+                await asyncio.sleep(self._timeouts.store_pause)
                 work = self._in_turn(number, stop)
             except Exception:
                 mark = secrets.token_hex(2)
@@ -216,7 +217,7 @@ class Queue:
         if not is_early(deployment, self._clock.now()):
             return
         while stop.why is None and (left := deployment.not_before - self._clock.now()) > 0:
-            await stop.pause(min(left, CLOCK_LOOKS))
+            await stop.pause(min(left, self._timeouts.clock_check))
 
         def show_wait(tables: Tables) -> None:
             self._queue_card(tables, deployment.number, self.waits_for(deployment, tables.deployments.open()))

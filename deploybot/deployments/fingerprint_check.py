@@ -9,6 +9,7 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint import binding_of, config_of, differences
 from deploybot.deployments.planner import Planner
 from deploybot.deployments.step_runner import UNREACHABLE_START
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Binding, Deployment, Plan, Release, Request
 from deploybot.errors import Unreachable, UserError, Voided
 from deploybot.ports import Clock
@@ -16,17 +17,16 @@ from deploybot.settings import App, Settings
 
 log = logging.getLogger(__name__)
 
-PAUSE = 2.0
-
 
 class FingerprintCheck:
     """Binds requests to plans, and finds what has changed since."""
 
-    def __init__(self, settings: Settings, planner: Planner, clock: Clock) -> None:
+    def __init__(self, settings: Settings, planner: Planner, clock: Clock, timeouts: Timeouts = TIMEOUTS) -> None:
         """Take bot.toml, the planner and the clock."""
         self._settings = settings
         self._planner = planner
         self._clock = clock
+        self._timeouts = timeouts
 
     def bind(self, plan: Plan, ref: str | None) -> Binding:
         """Return what approvals of a plan are bound to; `ref` is what was typed, None if nothing was typed."""
@@ -86,4 +86,4 @@ class FingerprintCheck:
                     raise Voided(changed)
                 if changed is not None:
                     return
-            await stop.pause(PAUSE)
+            await stop.pause(self._timeouts.recheck_pause)

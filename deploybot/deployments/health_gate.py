@@ -7,26 +7,26 @@ from collections.abc import Awaitable, Callable
 
 from deploybot.backoff import Backoff
 from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Gate
 from deploybot.errors import Unhealthy
 from deploybot.observed_state import name_of, not_up
 from deploybot.ports import Clock, Engine, Host, Servers
 from deploybot.untrusted_input import failure_of
 
-ASK_WITHIN = 5.0
 _PAUSES = Backoff(0.1, 2.0, factor=1.6)
 TAIL = 15
-LOG_WITHIN = 10.0
 LOG_BYTES = 65_536
 
 
 class HealthGate:
     """Checks health gates. A check that cannot be made counts as unhealthy, with its reason."""
 
-    def __init__(self, servers: Servers, clock: Clock) -> None:
+    def __init__(self, servers: Servers, clock: Clock, timeouts: Timeouts = TIMEOUTS) -> None:
         """Take the ports."""
         self._servers = servers
         self._clock = clock
+        self._timeouts = timeouts
 
     async def pass_through(self, server: str, gate: Gate, stop: CancellationWatch, *, since: float) -> None:
         """Return once the release is healthy; raise Unhealthy with the last reason `within` seconds after `since`.
@@ -37,7 +37,7 @@ class HealthGate:
         end = since + gate.within
         pauses = iter(_PAUSES)
         while True:
-            why = await stop.before(_ask(check, server))
+            why = await stop.before(_ask(check, server, self._timeouts.gate_answer * 2))
             if why == "":
                 return
             if why is None or stop.why is not None:
@@ -51,9 +51,9 @@ class HealthGate:
     def _check(self, server: str, gate: Gate) -> Callable[[], Awaitable[str]]:
         host = self._servers.host(server)
         if gate.kind == "http":
-            return lambda: _http(host, gate)
+            return lambda: _http(host, gate, self._timeouts.gate_answer)
         if gate.kind == "tcp":
-            return lambda: _tcp(host, gate)
+            return lambda: _tcp(host, gate, self._timeouts.gate_answer)
         engine = self._servers.engine(server)
         if engine is None:
             raise Unhealthy(server, f"bot.toml sets no `docker` for {server}, so its health cannot be checked")
@@ -64,37 +64,38 @@ class HealthGate:
         engine = self._servers.engine(server)
         if engine is None or gate.kind != "docker":
             return ()
+        within = self._timeouts.gate_logs
         try:
-            async with asyncio.timeout(LOG_WITHIN):
-                return await _words_of(engine, gate.target, self._clock.now())
+            async with asyncio.timeout(within):
+                return await _words_of(engine, gate.target, self._clock.now(), within)
         except TimeoutError:
-            return (f"(reading the containers' logs took longer than {LOG_WITHIN:.0f} s)",)
+            return (f"(reading the containers' logs took longer than {within:.0f} s)",)
         except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
             return (f"(the containers' logs could not be read: {failure_of(f'Docker on {server}', problem)})",)
 
 
-async def _ask(check: Callable[[], Awaitable[str]], server: str) -> str:
+async def _ask(check: Callable[[], Awaitable[str]], server: str, within: float) -> str:
     """Return why it is not healthy; empty if it is."""
     try:
-        async with asyncio.timeout(ASK_WITHIN * 2):
+        async with asyncio.timeout(within):
             return await check()
     except TimeoutError:
-        return f"no answer within {ASK_WITHIN * 2:.0f} s"
+        return f"no answer within {within:.0f} s"
     except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
         return str(failure_of(server, problem))
 
 
-async def _http(host: Host, gate: Gate) -> str:
-    status, body = await host.http_status(gate.target, timeout=ASK_WITHIN)
+async def _http(host: Host, gate: Gate, within: float) -> str:
+    status, body = await host.http_status(gate.target, timeout=within)
     if status == gate.status or (not gate.status and 200 <= status < 300):  # noqa: PLR2004  any 2xx
         return ""
     words = body.strip().splitlines()
     return f"{gate.target} answers {status}" + (f": {words[0][:120]}" if words else "")
 
 
-async def _tcp(host: Host, gate: Gate) -> str:
+async def _tcp(host: Host, gate: Gate, within: float) -> str:
     name, _, port = gate.target.rpartition(":")
-    await host.tcp_open(name.strip("[]"), int(port), timeout=ASK_WITHIN)
+    await host.tcp_open(name.strip("[]"), int(port), timeout=within)
     return ""
 
 
@@ -105,13 +106,13 @@ async def _docker(engine: Engine, gate: Gate, now: float) -> str:
     return ", ".join(f"{name_of(one)} {words}" for one in containers if (words := not_up(one, now=now)))
 
 
-async def _words_of(engine: Engine, project: str, now: float) -> tuple[str, ...]:
+async def _words_of(engine: Engine, project: str, now: float, within: float) -> tuple[str, ...]:
     lines: list[str] = []
     for container in await engine.containers(project):
         if container.oneoff or not not_up(container, now=now):
             continue
         data = b""
-        async for chunk in engine.logs(container.id, tail=TAIL, timeout=LOG_WITHIN):
+        async for chunk in engine.logs(container.id, tail=TAIL, timeout=within):
             data = (data + chunk)[-LOG_BYTES:]
         name = name_of(container)
         lines += [f"{name} | {_text(line)}" for line in data.splitlines()[-TAIL:]]

@@ -9,10 +9,10 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
-from deploybot.backoff import Backoff
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.file_uploads import send_uploads
 from deploybot.deployments.step_logs import Journal
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState
 from deploybot.errors import NOT_STARTED, Cancelled, EngineError, StepFailed, StepUnknown, Unreachable, UserError
 from deploybot.ports import Clock, Host, RefSource, Servers, Store, Tables
@@ -22,17 +22,12 @@ from deploybot.untrusted_input import of_one
 log = logging.getLogger(__name__)
 
 TAIL = 15
-LOOK_EVERY = 2.0
-GRACE = 10.0
-STOP_WITHIN = 20.0
-"""Seconds to stop a job, whatever its server does; after that its end is unknown."""
 OVERDUE = 30.0
 """Seconds after a step's timeout by which the server's watchdog must have ended it."""
 LOG_WITHIN = 300.0
 """Seconds to fetch the rest of a log after the end."""
 LOG_MOST = 134_217_728
 """The most bytes of one log to fetch: twice what the runner writes."""
-RETRY = Backoff(0.5, 10.0)
 UNREACHABLE_START = 60.0
 LATE = 124
 """The exit code that the runner gives to a job that timed out, as timeout(1) does."""
@@ -92,6 +87,7 @@ class StepRunner:
         journal: Journal,
         clock: Clock,
         queue_card: Callable[[Tables, int], None],
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         """Take the ports; `queue_card(tables, number)` queues the deployment's card in the same transaction."""
         self._store = store
@@ -100,6 +96,7 @@ class StepRunner:
         self._journal = journal
         self._clock = clock
         self._queue_card = queue_card
+        self._timeouts = timeouts
 
     async def run(self, work: Work, stop: CancellationWatch) -> StepRow:
         """Run a step to its end, whatever state it is in.
@@ -158,7 +155,7 @@ class StepRunner:
         A job whose start was never sent does not run for certain: it fails, or is cancelled, without a question.
         """
         last = self._clock.now() + UNREACHABLE_START
-        pauses = iter(RETRY)
+        pauses = iter(self._timeouts.job_retry)
         while True:
             if stop.why is not None and not start.sent:
                 await self._end(row, StepState.CANCELLED, NOT_STARTED, str(stop.why))
@@ -214,7 +211,7 @@ class StepRunner:
         This ends soon after the step's timeout or a cancellation, whatever the server answers.
         """
         over = self._clock.now() + work.step.timeout
-        pauses = iter(RETRY)
+        pauses = iter(self._timeouts.job_retry)
         while stop.why is None:
             try:
                 taken = await stop.before(self._take(host, row, over + OVERDUE, stop))
@@ -225,7 +222,7 @@ class StepRunner:
                     return await self._ended(row, status)
                 row = await self._note(row)
                 await self._wait(host, row, stop)
-                pauses = iter(RETRY)
+                pauses = iter(self._timeouts.job_retry)
                 if self._clock.now() > over + OVERDUE:
                     return await self._overdue(host, row)
             except Unreachable as problem:
@@ -278,8 +275,8 @@ class StepRunner:
 
     async def _wait(self, host: Host, row: StepRow, stop: CancellationWatch) -> None:
         """Wait until the job ends, it is cancelled, or it is time to read the log again."""
-        waiting = of_one(row.server, host.wait(row.job, timeout=LOOK_EVERY))
-        await stop.outrun(waiting, within=LOOK_EVERY + GRACE)
+        waiting = of_one(row.server, host.wait(row.job, timeout=self._timeouts.job_wait))
+        await stop.outrun(waiting, within=self._timeouts.job_wait + self._timeouts.job_grace)
 
     async def _ended(self, row: StepRow, status: JobStatus) -> StepRow:
         """Record the end of a job; return the row or raise the matching error."""
@@ -315,10 +312,10 @@ class StepRunner:
         """Stop the job and fetch the rest of its log. Raises StepUnknown if that does not end in time."""
         last: list[Exception] = []
         try:
-            async with asyncio.timeout(STOP_WITHIN):
+            async with asyncio.timeout(self._timeouts.job_stop):
                 row, status = await self._insist_on_stop(host, row, last)
         except TimeoutError as problem:
-            answer = last[-1] if last else f"no answer within {STOP_WITHIN:.0f} s"
+            answer = last[-1] if last else f"no answer within {self._timeouts.job_stop:.0f} s"
             words = "; ".join((str(answer), *getattr(answer, "tail", ())))
             raise await self._unknown(row, f"{words}, so it could not be stopped and may still run") from problem
         if status.state is JobState.RUNNING:
@@ -327,11 +324,11 @@ class StepRunner:
 
     async def _insist_on_stop(self, host: Host, row: StepRow, problems: list[Exception]) -> tuple[StepRow, JobStatus]:
         """Retry until the server answers; store in `problems` the last reason why it does not."""
-        pauses, nothing = iter(RETRY), CancellationWatch()
+        pauses, nothing = iter(self._timeouts.job_retry), CancellationWatch()
         while True:
             try:
-                await of_one(row.server, host.cancel(row.job, grace=GRACE))
-                return await self._take(host, row, self._clock.now() + STOP_WITHIN, nothing)
+                await of_one(row.server, host.cancel(row.job, grace=self._timeouts.job_grace))
+                return await self._take(host, row, self._clock.now() + self._timeouts.job_stop, nothing)
             except (Unreachable, StepFailed) as problem:
                 problems[:] = [problem]
                 log.info("step %s of #%s could not be stopped yet: %s", row.name, row.deployment, problem)

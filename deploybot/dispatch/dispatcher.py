@@ -94,6 +94,7 @@ class Dispatcher:
         redactor: TextRedactor,
         names: Collection[str] = ("deploybot",),
         stale_after: float = 300.0,
+        alike_after: float = ALIKE_AFTER,
     ) -> None:
         """Take the services for commands, and the ports.
 
@@ -108,6 +109,7 @@ class Dispatcher:
         self._audit = RequestAudit(store, clock, redactor)
         self._names = names
         self._stale_after = stale_after
+        self._alike_after = alike_after
         self._forms: Mapping[str, Form] = {name: read_command(made) for name, made in services.commands.items()}
         apps = services.settings.apps.values()
         self._everything = frozenset((app.name, name) for app in apps for name in app.environments)
@@ -166,7 +168,7 @@ class Dispatcher:
             if isinstance(problem, Unseen) or self._is_hidden(text, visible):
                 await self._audit.denied(incoming, known.person, "", text)
             if visible != self._everything:
-                await asyncio.sleep(began + ALIKE_AFTER - asyncio.get_running_loop().time())
+                await asyncio.sleep(began + self._alike_after - asyncio.get_running_loop().time())
             raise
 
     async def _known(self, incoming: Incoming) -> Known:

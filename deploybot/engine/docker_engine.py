@@ -58,6 +58,9 @@ _WHY: dict[str, type[OSError]] = {
     "stopped": ConnectionRefusedError,
 }
 
+Connect = Callable[[EngineAddress, float, str], "Client"]
+"""Makes a client: of an address, with a timeout in seconds, and what to call it in errors."""
+
 
 def engine(server: Server, ssh: Ssh, host: Host | None = None, *, timeout: float = WITHIN) -> DockerEngine | None:
     """Create the Engine that bot.toml sets for a server, or the one that the server's own `docker` uses.
@@ -88,6 +91,7 @@ class DockerEngine:
         shown: Callable[[], str] | None = None,
         why: Callable[[], Awaitable[str]] | None = None,
         timeout: float = WITHIN,
+        connect: Connect | None = None,
     ) -> None:
         """Describe the Engine of `server`.
 
@@ -95,6 +99,7 @@ class DockerEngine:
         `dial` is an optional shorter way for streams.
         `shown` returns the name of the socket for errors. `why` explains why it does not answer: `missing`, `denied`,
         `stopped` or empty. `timeout` limits every call, and every wait of a stream, in seconds.
+        `connect` makes the client, by default the real one.
         """
         self._server = server
         self._what = f"Docker on {server}"
@@ -104,6 +109,7 @@ class DockerEngine:
         self._place = shown or (lambda: str(way).removeprefix("unix://"))
         self._why = why
         self._timeout = timeout
+        self._connect = connect or _connect
         self._lock = asyncio.Lock()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"docker-{server}")
         self._address = EngineAddress("")
@@ -287,7 +293,7 @@ class DockerEngine:
             if self._client is None or address != self._address:
                 self._drop()
                 try:
-                    self._client = await self._run(lambda: _connect(address, self._timeout, self._what))
+                    self._client = await self._run(lambda: self._connect(address, self._timeout, self._what))
                 except _FAILURES as problem:
                     raise await self._explained(problem) from problem
                 self._address = address

@@ -43,10 +43,11 @@ _TAMPERED = re.compile(r"incorrect signature|BADSIG|couldn't parse|Could not ver
 class Signatures:
     """Verify signatures with the keys of `signers` that are valid today, in a private `folder`."""
 
-    def __init__(self, folder: Path, signers: Mapping[str, Signer]) -> None:
-        """Take the folder for the lists of keys, and the signers of bot.toml."""
+    def __init__(self, folder: Path, signers: Mapping[str, Signer], *, verify_within: float = VERIFY_WITHIN) -> None:
+        """Take the folder for the lists of keys, the signers of bot.toml, and the timeout of one check in seconds."""
         self._folder = folder
         self._signers = signers
+        self._within = verify_within
         self._making = asyncio.Lock()
 
     async def of(self, mirror: Mirror, commit: str, tags: Mapping[str, str]) -> Signature:
@@ -69,7 +70,7 @@ class Signatures:
         """Verify one object with git. Only a clearly good signature counts."""
         where = f"--git-dir={mirror.path}"
         try:
-            output = await run_git(where, how, "--raw", name, env=env, timeout=VERIFY_WITHIN, words=True)
+            output = await run_git(where, how, "--raw", name, env=env, timeout=self._within, words=True)
         except GitTimeout:
             raise
         except GitFailed as problem:
@@ -149,7 +150,7 @@ class Signatures:
     async def _gpg(self, *argv: str, stdin: bytes) -> bytes:
         env = environment(self._folder, GNUPGHOME=str(self._folder))
         flags = ("--no-options", "--no-autostart", "--batch", "--no-default-keyring")
-        return await run("gpg", *flags, *argv, env=env, timeout=VERIFY_WITHIN, stdin=stdin)
+        return await run("gpg", *flags, *argv, env=env, timeout=self._within, stdin=stdin)
 
     def _explained(self, words: str) -> str:
         """Explain why an object has no good signature."""

@@ -17,7 +17,7 @@ from deploybot.domain import Changes, Commit, CommitAuthor, CommitSource, Heads,
 from deploybot.errors import UserError
 from deploybot.ports import TextRedactor
 from deploybot.settings import App, Signer
-from deploybot.sources.commit_signatures import Signatures
+from deploybot.sources.commit_signatures import VERIFY_WITHIN, Signatures
 from deploybot.sources.git_errors import explained
 from deploybot.sources.git_mirror import Mirror
 from deploybot.sources.git_process import GitFailed, fields
@@ -49,14 +49,18 @@ class GitSource:
         *,
         ask_within: float = 30.0,
         signers: Mapping[str, Signer] | None = None,
+        verify_within: float = VERIFY_WITHIN,
+        most_authored: int = MOST_AUTHORED,
     ) -> None:
         """Take the data folder, the redactor that masks git's messages, and the timeout of a remote request in seconds.
 
-        `signers` are those of bot.toml; without any, no signature is good.
+        `signers` are those of bot.toml; without any, no signature is good. A signature is checked within
+        `verify_within` seconds. The authors of more than `most_authored` commits are not read.
         """
         self._data = data.absolute()
-        self._signatures = Signatures(self._data / "signers", signers or {})
+        self._signatures = Signatures(self._data / "signers", signers or {}, verify_within=verify_within)
         self._ask_within = ask_within
+        self._most_authored = most_authored
         self._redactor = redactor
         self._mirrors: dict[str, Mirror] = {}
 
@@ -85,7 +89,9 @@ class GitSource:
             mirror, remote = self._open(app)
             if not await _both(mirror, remote, old, new):
                 return Changes(known=False)
-            return await mirror.mending(remote, lambda: _between(app, mirror, old, new))
+            return await mirror.mending(
+                remote, lambda: _between(app, mirror, old, new, most_authored=self._most_authored)
+            )
 
     async def heads(self, app: App) -> Heads:
         """Return all current branches and tags of the remote with one `git ls-remote`, without fetching."""
@@ -304,7 +310,7 @@ async def _described(mirror: Mirror, commit: str, ref: str) -> Release:
     return Release(CommitSource(sha), ref=ref, subject=_plain(subject), author=_plain(author), committed=float(at))
 
 
-async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
+async def _between(app: App, mirror: Mirror, old: str, new: str, *, most_authored: int) -> Changes:
     limit = f"-{MOST_COMMITS}"
     diff = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--")
     counts, output, paths = await asyncio.gather(
@@ -320,7 +326,7 @@ async def _between(app: App, mirror: Mirror, old: str, new: str) -> Changes:
     files = fields(paths, 1)
     warned = fields(await mirror.git(*diff, *_globs(app.warn_paths)), 1) if app.warn_paths and files else []
     warnings = tuple(_plain(path) for (path,) in warned[:MOST_WARNINGS])
-    authors = await _authors(mirror, old, new) if total <= MOST_AUTHORED else None
+    authors = await _authors(mirror, old, new) if total <= most_authored else None
     return Changes(commits=commits, total=total, removed=removed, files=len(files), warnings=warnings, authors=authors)
 
 

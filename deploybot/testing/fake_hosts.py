@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -233,6 +233,9 @@ class FakeServers:
 
     def __getitem__(self, name: str) -> FakeHost:
         return self._hosts[name]
+
+    def __iter__(self) -> Iterator[FakeHost]:
+        return iter(self._hosts.values())
 
     def host(self, name: str) -> FakeHost:
         """Return the server of that name. Raises KeyError if there is none."""

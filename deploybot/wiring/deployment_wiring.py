@@ -27,6 +27,7 @@ from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import StepRunner
 from deploybot.deployments.target_inspection import Inspector
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.deployments.what_runs_now import Present
 from deploybot.domain import Deployment
 from deploybot.events.deployment_reports import Reporter
@@ -55,13 +56,14 @@ def deployments(
     notifier: Notifier | None = None,
     *,
     on_end: Callable[[str], object] = lambda _: None,
+    timeouts: Timeouts = TIMEOUTS,
 ) -> DeploymentEngine:
     """Return the deployment engine with all its parts. `on_end(app)` is called when a deployment has ended."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     publisher = _publisher(settings, world, journal, notifier)
     inspector = Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
     plans = planner(world, inspector)
-    fingerprints = FingerprintCheck(settings, plans, world.clock)
+    fingerprints = FingerprintCheck(settings, plans, world.clock, timeouts)
     approvals = Approvals(
         settings=settings,
         store=world.store,
@@ -69,6 +71,7 @@ def deployments(
         fingerprints=fingerprints,
         codes=codes,
         queue_card=publisher,
+        timeouts=timeouts,
     )
     beginning = Beginning(
         settings=settings,
@@ -85,9 +88,10 @@ def deployments(
         zone=settings.bot.timezone,
         approvals=approvals,
         beginning=beginning,
-        runner=_runner(settings, world, inspector, journal, publisher),
+        runner=_runner(settings, world, inspector, journal, publisher, timeouts),
         queue_card=publisher,
         on_end=on_end,
+        timeouts=timeouts,
     )
     return DeploymentEngine(
         settings=settings,
@@ -117,8 +121,13 @@ def _publisher(settings: Settings, world: Infrastructure, journal: Journal, noti
     )
 
 
-def _runner(
-    settings: Settings, world: Infrastructure, inspector: Inspector, journal: Journal, publisher: CardPublisher
+def _runner(  # noqa: PLR0917  one for each part that others have, too
+    settings: Settings,
+    world: Infrastructure,
+    inspector: Inspector,
+    journal: Journal,
+    publisher: CardPublisher,
+    timeouts: Timeouts,
 ) -> DeploymentRunner:
     """Make the runner of a deployment."""
     steps = StepRunner(
@@ -128,6 +137,7 @@ def _runner(
         journal=journal,
         clock=world.clock,
         queue_card=publisher,
+        timeouts=timeouts,
     )
     executor = Executor(
         settings=settings,
@@ -137,7 +147,7 @@ def _runner(
         strategies=STRATEGIES,
         clock=world.clock,
     )
-    gate = HealthGate(world.servers, world.clock)
+    gate = HealthGate(world.servers, world.clock, timeouts)
     verifier = Verifier(world.servers, gate, world.clock)
     stages = StageRunner(
         store=world.store,

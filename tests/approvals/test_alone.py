@@ -16,8 +16,9 @@ import pytest
 from deploybot.domain import Author, Changes, CommitAuthor, Identity, Push, Role
 from deploybot.ports import Tables
 from deploybot.settings import Settings
-from tests.approvals.conftest import Town, make_town
-from tests.autodeploy.conftest import GITHUB, PRODUCTION, Yard, make_yard
+from tests.approvals.conftest import open_approval_bot
+from tests.autodeploy.conftest import GITHUB, PRODUCTION, AutodeployBot, open_autodeploy_bot
+from tests.kit.bot import BotUnderTest
 
 REQUESTERS = ("dia", "gus", "ben", "eve")
 GRANTERS = ("dia", "gus")
@@ -48,11 +49,11 @@ def _grants_of(settings: Settings, grants: str) -> None:
     settings.bot.__dict__["grants"] = grants
 
 
-async def _say(town: Town, text: str, who: str, platform: str = "console") -> bool:
-    return (await town.say(text, "2000" if who == "gus" else who, platform=platform)).ok
+async def _say(bot: BotUnderTest, text: str, who: str, platform: str = "console") -> bool:
+    return (await bot.say(text, "2000" if who == "gus" else who, platform=platform)).ok
 
 
-async def _grant(town: Town, one: Attempt, number: int) -> bool:
+async def _grant(bot: BotUnderTest, one: Attempt, number: int) -> bool:
     """The granter makes a puppet, or an account of their own under ben's name, and confirms it if that takes two."""
     if one.approver == "puppet":
         text = f"allow telegram:{number}:puppet{number} approver on shop"
@@ -60,28 +61,28 @@ async def _grant(town: Town, one: Attempt, number: int) -> bool:
         text = f"allow telegram:{number}:ben approver on shop"
     else:
         return True
-    given = await _say(town, text, one.granter)
-    waits = await town.store.read(lambda tables: [tables.grant_changes.get(n, 0.0) for n in range(1, 200)])
+    given = await _say(bot, text, one.granter)
+    waits = await bot.store.read(lambda tables: [tables.grant_changes.get(n, 0.0) for n in range(1, 200)])
     change = next((found for found in reversed(waits) if found is not None), None)
     if change is not None:
-        await _say(town, f"confirm {change.name}", one.granter)
+        await _say(bot, f"confirm {change.name}", one.granter)
     return given
 
 
-async def _attempt(town: Town, one: Attempt, number: int) -> bool:
+async def _attempt(bot: BotUnderTest, one: Attempt, number: int) -> bool:
     """Whether it got all approvals."""
     if one.before:
-        await _grant(town, one, number)
-    card = await town.say("deploy shop@v2 to production", "2000" if one.requester == "gus" else one.requester)
+        await _grant(bot, one, number)
+    card = await bot.say("deploy shop@v2 to production", "2000" if one.requester == "gus" else one.requester)
     deployment = int(card.key.partition(":")[2])
     if not one.before:
-        await _grant(town, one, number)
+        await _grant(bot, one, number)
     if one.approver in {"puppet", "ben's name"}:
-        await town.say(f"approve #{deployment}", str(number), platform="telegram")
+        await bot.say(f"approve #{deployment}", str(number), platform="telegram")
     else:
-        await _say(town, f"approve #{deployment}", one.approver)
-    approved = not (await town.deployment(deployment)).awaits_approval
-    assert (await town.say(f"reject #{deployment} because that was a test", "dia")).ok
+        await _say(bot, f"approve #{deployment}", one.approver)
+    approved = not (await bot.deployment(deployment)).awaits_approval
+    assert (await bot.say(f"reject #{deployment} because that was a test", "dia")).ok
     return approved
 
 
@@ -89,17 +90,17 @@ async def _attempt(town: Town, one: Attempt, number: int) -> bool:
 async def test_nobody_requests_grants_and_approves_alone(
     tmp_path: Path, figure: Callable[[str], None], grants: str
 ) -> None:
-    async with make_town(tmp_path) as town:
-        await town.store.write(_more)
-        _grants_of(town.shop.settings, grants)
-        town._connect()
+    async with open_approval_bot(tmp_path) as bot:
+        await bot.store.write(_more)
+        _grants_of(bot.settings, grants)
+        bot.start()
         alone = told = approved = tried = 0
-        async with town.busy():
+        async with bot.busy():
             every = itertools.product(REQUESTERS, GRANTERS, APPROVERS, (True, False))
             for number, parts in enumerate(every, 70_000):
                 one = Attempt(*parts)
                 tried += 1
-                if not await _attempt(town, one, number):
+                if not await _attempt(bot, one, number):
                     continue
                 approved += 1
                 if one.human == one.requester:
@@ -128,16 +129,16 @@ async def test_nobody_pushes_writes_and_approves_alone(
 ) -> None:
     """With the webhook, without it, from an account that is not linked, and on top of a push of somebody else's."""
     production = PRODUCTION | ({"approvals_exclude": exclude} if exclude else {})
-    async with make_yard(tmp_path, None, production) as yard:
-        await yard.town.store.write(lambda tables: _addresses(tables, yard))
-        await _lay(yard)
+    async with open_autodeploy_bot(tmp_path, None, production) as bot:
+        await bot.store.write(lambda tables: _addresses(tables, bot))
+        await _lay(bot)
         alone = approved = tried = 0
-        async with yard.town.busy():
+        async with bot.busy():
             for pusher, author, approver in itertools.product(PUSHERS, PUSHERS, AUTO_APPROVERS):
                 tried += 1
-                number = await _push(yard, way, pusher, author)
-                await yard.approve(number, approver)
-                one = await yard.town.deployment(number)
+                number = await _push(bot, way, pusher, author)
+                await bot.approve(number, approver)
+                one = await bot.deployment(number)
                 if not one.awaits_approval:
                     approved += 1
                     alone += pusher == approver or (exclude is not None and author == approver)
@@ -146,29 +147,29 @@ async def test_nobody_pushes_writes_and_approves_alone(
         assert bool(approved) is (way == "webhook"), "where the pusher is not known, one approval is never enough"
 
 
-async def _lay(yard: Yard) -> None:
+async def _lay(bot: AutodeployBot) -> None:
     """Have something run, so that what is new can be told."""
-    await yard.push("main", by="eve")
-    (first,) = await yard.deployments("production")
+    await bot.push("main", by="eve")
+    (first,) = await bot.deployments_of("production")
     for who in ("ben", "cem"):
-        await yard.approve(first.number, who)
-    await yard.end(first.number)
+        await bot.approve(first.number, who)
+    await bot.end(first.number)
 
 
-def _addresses(tables: Tables, yard: Yard) -> None:
+def _addresses(tables: Tables, bot: AutodeployBot) -> None:
     for name in PUSHERS:
-        tables.people.link(yard.town.people[name].id, Identity("git", f"{name}@example.com"))
+        tables.people.link(bot.people[name].id, Identity("git", f"{name}@example.com"))
 
 
-async def _push(yard: Yard, way: str, pusher: str, author: str) -> int:
+async def _push(bot: AutodeployBot, way: str, pusher: str, author: str) -> int:
     """A push; the number of what it asks for."""
-    before = yard.refs.branches["main"]
+    before = bot.refs.branches["main"]
     branch = "feature" if way == "elsewhere" else "main"
-    commit = yard.commit(branch, on=before)
+    commit = bot.commit(branch, on=before)
     written = Changes(total=1, authors=(CommitAuthor(author.title(), f"{author}@example.com"),))
-    running = {one.release.id for one in await yard.town.store.read(lambda t: t.running.get("shop", "production"))}
+    running = {one.release.id for one in await bot.store.read(lambda t: t.running.get("shop", "production"))}
     for base in (before, *running):
-        yard.refs.between[base, commit] = written
+        bot.refs.between[base, commit] = written
     other = next(name for name in PUSHERS if name != pusher)
     said = {
         "webhook": Author(pusher, GITHUB[pusher]),
@@ -176,8 +177,8 @@ async def _push(yard: Yard, way: str, pusher: str, author: str) -> int:
         "elsewhere": Author(other, GITHUB[other]),
     }
     if way in said:
-        await yard.hear(Push(sender="github", branch=branch, after=commit, by=said[way]))
-    yard.refs.branches["main"] = commit
-    await yard.look()
-    waiting = [one for one in await yard.deployments("production") if not one.state.ended]
+        await bot.hear(Push(sender="github", branch=branch, after=commit, by=said[way]))
+    bot.refs.branches["main"] = commit
+    await bot.look()
+    waiting = [one for one in await bot.deployments_of("production") if not one.state.ended]
     return waiting[-1].number

@@ -13,8 +13,8 @@ from deploybot.domain.image_tags import TagPattern
 from deploybot.errors import Cancelled, Unreachable, UserError, Voided
 from deploybot.settings import ImageOf
 from deploybot.testing import FakeClock
-from tests.approvals.conftest import Town
-from tests.deployments.conftest import V3, PausingStop
+from tests.deployments.conftest import PausingStop
+from tests.kit.bot import V3, BotUnderTest
 
 MOVED = ("release: `main` was 2222222222 and is 3333333333",)
 
@@ -22,10 +22,10 @@ MOVED = ("release: `main` was 2222222222 and is 3333333333",)
 class Bound:
     """A request for main to production, and what looks whether it is still the same; time passes in pauses only."""
 
-    def __init__(self, town: Town, deployment: Deployment, request: Request) -> None:
-        self.town, self.deployment, self.request = town, deployment, request
+    def __init__(self, bot: BotUnderTest, deployment: Deployment, request: Request) -> None:
+        self.bot, self.deployment, self.request = bot, deployment, request
         clock = FakeClock()
-        self.bonds = FingerprintCheck(town.shop.settings, town.shop.deployments._planner, clock)
+        self.bonds = FingerprintCheck(bot.settings, bot.deployments._planner, clock)
         self.stop = PausingStop(clock)
 
     async def changes(self) -> tuple[str, ...]:
@@ -36,9 +36,9 @@ class Bound:
 
 
 @pytest.fixture
-async def bound(town: Town) -> Bound:
-    number = await town.ask("deploy shop@main to production")
-    return Bound(town, await town.deployment(number), await town.request(number))
+async def bound(bot: BotUnderTest) -> Bound:
+    number = await bot.ask("deploy shop@main to production")
+    return Bound(bot, await bot.deployment(number), await bot.request_of(number))
 
 
 async def test_the_same_is_insisted_on_without_a_pause(bound: Bound) -> None:
@@ -48,19 +48,19 @@ async def test_the_same_is_insisted_on_without_a_pause(bound: Bound) -> None:
 
 
 async def test_a_ref_that_moved_or_is_gone_is_told(bound: Bound) -> None:
-    bound.town.shop.refs.known["main"] = V3.id
+    bound.bot.refs.known["main"] = V3.id
     assert await bound.changes() == MOVED
     with pytest.raises(Voided) as caught:
         await bound.insist()
     assert caught.value.changed == MOVED
-    del bound.town.shop.refs.known["main"]
+    del bound.bot.refs.known["main"]
     assert await bound.changes() == ("release: `main` was 2222222222 and is gone",)
 
 
 async def test_what_a_ref_means_may_depend_on_the_environment(bound: Bound) -> None:
     runs = Running("shop", "production", "web1", V3, bound.deployment.number, 1.0, healthy=True)
-    await bound.town.store.write(lambda tables: tables.running.put(runs))
-    host = bound.town.shop.hosts["web1"]
+    await bound.bot.store.write(lambda tables: tables.running.put(runs))
+    host = bound.bot.hosts["web1"]
     host.server_facts = replace(host.server_facts, current=V3.id)
     bound.request = replace(bound.request, binding=bound.bonds.bind(bound.deployment.plan, ":current"))
     assert await bound.changes() == (
@@ -71,52 +71,52 @@ async def test_what_a_ref_means_may_depend_on_the_environment(bound: Bound) -> N
 
 async def test_a_release_that_nobody_typed_does_not_move(bound: Bound) -> None:
     bound.request = replace(bound.request, binding=bound.bonds.bind(bound.deployment.plan, None))
-    bound.town.shop.refs.known.clear()
+    bound.bot.refs.known.clear()
     assert await bound.changes() == ()
 
 
 async def test_another_bot_toml_is_told_by_its_keys(bound: Bound) -> None:
-    bound.town.shop.app.__dict__["restart"] = "./other"
+    bound.bot.app.__dict__["restart"] = "./other"
     assert await bound.changes() == ('config: apps.shop.restart was "./restart" and is "./other"',)
 
 
 async def test_a_place_that_bot_toml_does_not_have_any_more_is_told(bound: Bound) -> None:
-    del bound.town.shop.settings.apps["shop"]
+    del bound.bot.settings.apps["shop"]
     assert await bound.changes() == ("config: bot.toml no longer has shop production",)
 
 
 async def test_what_changed_is_why_where_it_could_not_be_done_any_more(bound: Bound) -> None:
-    host = bound.town.shop.hosts["web1"]
+    host = bound.bot.hosts["web1"]
     host.server_facts = replace(host.server_facts, disk_free=1)
     with pytest.raises(UserError, match="web1"):
         await bound.changes()
-    bound.town.shop.refs.known["main"] = V3.id
+    bound.bot.refs.known["main"] = V3.id
     assert await bound.changes() == MOVED
 
 
-async def test_an_image_that_moved_is_why_it_could_not_be_done_any_more(town: Town) -> None:
-    town.shop.app.images["web"] = ImageOf(image="acme/shop", tag="1.4")
-    town.shop.images.known["acme/shop"] = {"1.4": f"sha256:{'1' * 64}"}
-    number = await town.ask("deploy shop@main to production")
-    bound = Bound(town, await town.deployment(number), await town.request(number))
-    town.shop.images.known["acme/shop"] = {"1.4": f"sha256:{'2' * 64}"}
-    host = town.shop.hosts["web1"]
+async def test_an_image_that_moved_is_why_it_could_not_be_done_any_more(bot: BotUnderTest) -> None:
+    bot.app.images["web"] = ImageOf(image="acme/shop", tag="1.4")
+    bot.images.known["acme/shop"] = {"1.4": f"sha256:{'1' * 64}"}
+    number = await bot.ask("deploy shop@main to production")
+    bound = Bound(bot, await bot.deployment(number), await bot.request_of(number))
+    bot.images.known["acme/shop"] = {"1.4": f"sha256:{'2' * 64}"}
+    host = bot.hosts["web1"]
     host.server_facts = replace(host.server_facts, disk_free=1)
     assert await bound.changes() == ("image: web was 1.4 sha256:1111111111 and is 1.4 sha256:2222222222",)
 
 
-async def test_an_image_by_a_pattern_is_bound_as_one_by_a_range(town: Town) -> None:
-    town.shop.app.images["web"] = ImageOf(image="acme/shop", tag=TagPattern(r"build-(\d+)"))
-    town.shop.images.known["acme/shop"] = {"build-9": f"sha256:{'1' * 64}"}
-    number = await town.ask("deploy shop@main to production")
-    bound = Bound(town, await town.deployment(number), await town.request(number))
+async def test_an_image_by_a_pattern_is_bound_as_one_by_a_range(bot: BotUnderTest) -> None:
+    bot.app.images["web"] = ImageOf(image="acme/shop", tag=TagPattern(r"build-(\d+)"))
+    bot.images.known["acme/shop"] = {"build-9": f"sha256:{'1' * 64}"}
+    number = await bot.ask("deploy shop@main to production")
+    bound = Bound(bot, await bot.deployment(number), await bot.request_of(number))
     assert await bound.changes() == ()
-    town.shop.images.known["acme/shop"]["build-10"] = f"sha256:{'2' * 64}"
+    bot.images.known["acme/shop"]["build-10"] = f"sha256:{'2' * 64}"
     assert await bound.changes() == ("image: web was build-9 sha256:1111111111 and is build-10 sha256:2222222222",)
 
 
 async def test_a_plan_is_held_to_what_was_asked_for_and_no_ref_is_looked_up(bound: Bound) -> None:
-    bound.town.shop.refs.down = "it is being moved"
+    bound.bot.refs.down = "it is being moved"
     plan = bound.deployment.plan
     bound.bonds.kept(plan, bound.request)
     other = replace(plan, release=V3, servers=plan.servers[:1])
@@ -127,7 +127,7 @@ async def test_a_plan_is_held_to_what_was_asked_for_and_no_ref_is_looked_up(boun
 
 
 async def test_what_does_not_answer_is_asked_again_every_two_seconds_for_a_minute(bound: Bound) -> None:
-    bound.town.shop.refs.down = "it is being moved"
+    bound.bot.refs.down = "it is being moved"
     with pytest.raises(Unreachable, match="it is being moved"):
         await bound.insist()
     assert bound.stop.pauses == [2.0] * 31
@@ -137,17 +137,17 @@ async def test_an_answer_that_comes_late_is_good_enough(bound: Bound) -> None:
     class Healing(PausingStop):
         async def pause(self, seconds: float) -> None:
             await PausingStop.pause(self, seconds)
-            bound.town.shop.refs.down = ""
+            bound.bot.refs.down = ""
 
     bound.stop = Healing(FakeClock())
-    bound.town.shop.refs.down = "it is being moved"
+    bound.bot.refs.down = "it is being moved"
     await bound.insist()
     assert bound.stop.pauses == [2.0]
 
 
 async def test_a_wish_to_stop_counts_before_anything_is_asked(bound: Bound) -> None:
     bound.stop.set(Cancelled("ana"))
-    bound.town.shop.refs.down = "it is being moved"
+    bound.bot.refs.down = "it is being moved"
     with pytest.raises(Cancelled, match="ana"):
         await bound.insist()
     assert bound.stop.pauses == []
@@ -161,6 +161,6 @@ async def test_a_cancellation_while_a_server_is_asked_is_no_answer(bound: Bound)
         await asyncio.Event().wait()
         raise AssertionError
 
-    bound.town.shop.hosts["web1"].facts = cancelled  # type: ignore[method-assign]
+    bound.bot.hosts["web1"].facts = cancelled  # type: ignore[method-assign]
     with pytest.raises(Cancelled, match="ana"):
         await bound.insist()

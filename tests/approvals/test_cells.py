@@ -12,7 +12,7 @@ from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import Action, Identity, Role
 from deploybot.policy import decide
 from deploybot.ports import Tables
-from tests.approvals.conftest import make_town
+from tests.approvals.conftest import open_approval_bot
 
 SCOPES = (("shop", "production"), ("shop", "*"), ("*", "*"), ("blog", "*"))
 Place = tuple[str | None, str | None]
@@ -120,18 +120,18 @@ def hire(tables: Tables) -> None:
 
 
 async def test_cells(tmp_path: Path, figure: Callable[[str], None]) -> None:
-    async with make_town(tmp_path) as town:
-        await town.store.write(hire)
-        number = await town.ask("deploy shop@v2 to production", str(REQUESTER.number))
-        count = Count(PolicyQuestions(town.shop.settings, town.shop.clock), number)
+    async with open_approval_bot(tmp_path) as bot:
+        await bot.store.write(hire)
+        number = await bot.ask("deploy shop@v2 to production", str(REQUESTER.number))
+        count = Count(PolicyQuestions(bot.settings, bot.clock), number)
         for one in PEOPLE:
-            await town.store.read(partial(count.everywhere, one=one))
+            await bot.store.read(partial(count.everywhere, one=one))
         # Whoever is removed may do nothing, at once and everywhere.
         removed = [one for one in PEOPLE if one is not REQUESTER and one.role is not None]
         for one in removed:
-            await town.say(f"deny @{one.name}", "dia")
+            await bot.say(f"deny @{one.name}", "dia")
         for one in removed:
-            await town.store.read(partial(count.everywhere, one=one, removed=True))
+            await bot.store.read(partial(count.everywhere, one=one, removed=True))
     figure(f"{len(count.wrong)} of {count.cells} wrong")
     assert count.cells >= 10_000
     assert count.wrong == []

@@ -12,24 +12,24 @@ from deploybot.deployments.one_time_codes import enrolment, new_secret, step_of
 from deploybot.domain import State
 from deploybot.errors import StoreError, UserError
 from deploybot.store.one_time_code_rows import CodeFiles
-from tests.approvals.conftest import Town, make_town
-from tests.deployments.conftest import settings_of
+from tests.approvals.conftest import open_approval_bot
+from tests.kit.bot import BotUnderTest, shop_settings
 
 WRONG = "This code is wrong or was already used."
 
 
-def code(town: Town, secret: str, steps: int = 0) -> str:
+def code(bot: BotUnderTest, secret: str, steps: int = 0) -> str:
     """What a phone shows now, or so many half minutes later."""
-    return pyotp.TOTP(secret).at(int(town.shop.clock.now()) + 30 * steps)
+    return pyotp.TOTP(secret).at(int(bot.clock.now()) + 30 * steps)
 
 
-async def enrol(town: Town, who: str) -> str:
+async def enrol(bot: BotUnderTest, who: str) -> str:
     """Enrol somebody; their secret."""
-    card = await town.say("totp", who, platform="telegram")
+    card = await bot.say("totp", who, platform="telegram")
     secret = card.lines[0].text
-    said = await town.say(f"totp {code(town, secret)}", who, platform="telegram")
+    said = await bot.say(f"totp {code(bot, secret)}", who, platform="telegram")
     assert said.title == "One-time codes are set up: your phone generates them from now on."
-    town.shop.clock.advance(60)
+    bot.clock.advance(60)
     return secret
 
 
@@ -47,105 +47,105 @@ async def test_the_codes_of_rfc_6238() -> None:
 
 
 async def test_an_approval_takes_a_code(tmp_path: Path) -> None:
-    async with make_town(tmp_path, approval_code="totp") as town:
-        number = await town.ask()
-        assert (await town.card(number)).footer.endswith(" · an approver other than ana, with a one-time code")
-        button = (await town.card(number)).buttons[0]
+    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+        number = await bot.ask()
+        assert (await bot.card(number)).footer.endswith(" · an approver other than ana, with a one-time code")
+        button = (await bot.card(number)).buttons[0]
         assert (button.asks, button.asks_code) == ("Your one-time code?", True)
-        card = await town.say(f"approve #{number} code 123456", "ben")
+        card = await bot.say(f"approve #{number} code 123456", "ben")
         assert card.title == "An approval needs a one-time code, and you have not set one up."
-        secret = await enrol(town, "ben")
-        card = await town.say(f"approve #{number}", "ben")
+        secret = await enrol(bot, "ben")
+        card = await bot.say(f"approve #{number}", "ben")
         assert (card.title, card.hint) == (
             "An approval needs a one-time code from your phone.",
             f"Like this: `approve #{number} code 123456`.",
         )
-        card = await town.say(f"approve #{number} code {code(town, secret, 9)}", "ben")
+        card = await bot.say(f"approve #{number} code {code(bot, secret, 9)}", "ben")
         assert card.title == WRONG
-        assert (await town.deployment(number)).awaits_approval
-        assert (await town.say(f"approve #{number} code {code(town, secret)}", "ben")).ok
-        assert (await town.end_of(number)).state is State.SUCCEEDED
+        assert (await bot.deployment(number)).awaits_approval
+        assert (await bot.say(f"approve #{number} code {code(bot, secret)}", "ben")).ok
+        assert (await bot.end_of(number)).state is State.SUCCEEDED
 
 
 async def test_a_code_works_once_whatever_it_is_for(tmp_path: Path) -> None:
-    async with make_town(tmp_path, approval_code="totp", approvals=2) as town:
-        secret = await enrol(town, "ben")
-        first, second = await town.ask(), await town.ask()
-        used = code(town, secret)
+    async with open_approval_bot(tmp_path, approval_code="totp", approvals=2) as bot:
+        secret = await enrol(bot, "ben")
+        first, second = await bot.ask(), await bot.ask()
+        used = code(bot, secret)
         said = await asyncio.gather(
-            *(town.say(f"approve #{number} code {used}", "ben") for number in (first, second) for _ in range(5))
+            *(bot.say(f"approve #{number} code {used}", "ben") for number in (first, second) for _ in range(5))
         )
         assert sum(card.ok for card in said) == 1
-        town.shop.clock.advance(1000)
-        older = code(town, secret, -1)
-        number = second if (await town.request(first)).approvals else first
-        assert (await town.say(f"approve #{number} code {code(town, secret)}", "ben")).ok
-        third = await town.ask()
-        assert (await town.say(f"approve #{third} code {older}", "ben")).title == WRONG
+        bot.clock.advance(1000)
+        older = code(bot, secret, -1)
+        number = second if (await bot.request_of(first)).approvals else first
+        assert (await bot.say(f"approve #{number} code {code(bot, secret)}", "ben")).ok
+        third = await bot.ask()
+        assert (await bot.say(f"approve #{third} code {older}", "ben")).title == WRONG
 
 
 async def test_the_fifth_wrong_one_stops_them_for_a_while(tmp_path: Path) -> None:
-    async with make_town(tmp_path, approval_code="totp") as town:
-        secret = await enrol(town, "ben")
-        number = await town.ask()
-        bad = str((int(code(town, secret)) + 1) % 1_000_000).zfill(6)
+    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+        secret = await enrol(bot, "ben")
+        number = await bot.ask()
+        bad = str((int(code(bot, secret)) + 1) % 1_000_000).zfill(6)
         for _ in range(5):
-            assert (await town.say(f"approve #{number} code {bad}", "ben")).title == WRONG
-        card = await town.say(f"approve #{number} code {code(town, secret)}", "ben")
+            assert (await bot.say(f"approve #{number} code {bad}", "ben")).title == WRONG
+        card = await bot.say(f"approve #{number} code {code(bot, secret)}", "ben")
         assert card.title.startswith("Too many wrong codes. Try again after 2027-01-15 08:")
-        card = await town.say(f"totp {code(town, secret)}", "ben", platform="telegram")
+        card = await bot.say(f"totp {code(bot, secret)}", "ben", platform="telegram")
         assert card.title.startswith("Too many wrong codes")
-        town.shop.clock.advance(901)
-        assert (await town.say(f"approve #{number} code {code(town, secret)}", "ben")).ok
+        bot.clock.advance(901)
+        assert (await bot.say(f"approve #{number} code {code(bot, secret)}", "ben")).ok
 
 
-async def test_codes_that_are_asked_for_later_are_asked_for(town: Town) -> None:
-    number = await town.ask()
-    await town.restart(settings_of(town.shop.settings.bot.data, approvals=1, approval_code="totp"))
-    assert "you have not set one up" in (await town.say(f"approve #{number}", "ben")).title
+async def test_codes_that_are_asked_for_later_are_asked_for(bot: BotUnderTest) -> None:
+    number = await bot.ask()
+    await bot.restart(shop_settings(bot.settings.bot.data, approvals=1, approval_code="totp"))
+    assert "you have not set one up" in (await bot.say(f"approve #{number}", "ben")).title
 
 
-async def test_enrolment(town: Town) -> None:
-    card = await town.say("totp", "ben", platform="console")
+async def test_enrolment(bot: BotUnderTest) -> None:
+    card = await bot.say("totp", "ben", platform="console")
     assert card.private
-    shared = await town.say("totp", "ben", platform="slack", private=False)
+    shared = await bot.say("totp", "ben", platform="slack", private=False)
     assert (shared.title, shared.hint) == (
         "Others would see your secret here.",
         "Type it to me in a direct message.",
     )
-    assert (await town.say("totp 123456", "cem", platform="telegram")).title == (
+    assert (await bot.say("totp 123456", "cem", platform="telegram")).title == (
         "You have not set up one-time codes yet."
     )
-    assert (await town.say("totp 12345", "ben", platform="telegram")).title == "A one-time code is six digits."
+    assert (await bot.say("totp 12345", "ben", platform="telegram")).title == "A one-time code is six digits."
     secret = card.lines[0].text
-    assert (await town.say("totp 000000", "ben", platform="telegram")).title == WRONG
-    assert (await town.say(f"totp {code(town, secret)}", "ben", platform="slack")).ok
-    card = await town.say("totp", "ben", platform="slack")
+    assert (await bot.say("totp 000000", "ben", platform="telegram")).title == WRONG
+    assert (await bot.say(f"totp {code(bot, secret)}", "ben", platform="slack")).ok
+    card = await bot.say("totp", "ben", platform="slack")
     assert card.title == "Your phone already generates your codes."
 
 
-async def test_another_phone_takes_a_code_of_the_old_one(town: Town) -> None:
-    old = await enrol(town, "ben")
-    assert (await town.say("totp 000000", "ben", platform="telegram")).title == WRONG
-    card = await town.say(f"totp {code(town, old)}", "ben", platform="telegram")
+async def test_another_phone_takes_a_code_of_the_old_one(bot: BotUnderTest) -> None:
+    old = await enrol(bot, "ben")
+    assert (await bot.say("totp 000000", "ben", platform="telegram")).title == WRONG
+    card = await bot.say(f"totp {code(bot, old)}", "ben", platform="telegram")
     new = card.lines[0].text
     assert new != old
-    assert town.shop.codes.kept[town.people["ben"].id] == old
-    town.shop.clock.advance(60)
-    await town.say(f"totp {code(town, new)}", "ben", platform="telegram")
-    assert town.shop.codes.kept[town.people["ben"].id] == new
+    assert bot.codes.kept[bot.people["ben"].id] == old
+    bot.clock.advance(60)
+    await bot.say(f"totp {code(bot, new)}", "ben", platform="telegram")
+    assert bot.codes.kept[bot.people["ben"].id] == new
 
 
 async def test_neither_secret_nor_code_is_kept_where_it_can_be_read(tmp_path: Path) -> None:
-    async with make_town(tmp_path, approval_code="totp") as town:
-        secret = await enrol(town, "ben")
-        number = await town.ask()
-        good = code(town, secret)
-        await town.say(f"approve #{number} code {code(town, secret, 5)}", "ben")
-        await town.say(f"approve #{number} code {good}", "ben")
-        await town.end_of(number)
-        rows = "\n".join(f"{row.action} {row.subject} {row.detail}" for row in await town.audit())
-        files = [path.read_bytes() for path in town.store.path.parent.rglob("*") if path.is_file()]
+    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+        secret = await enrol(bot, "ben")
+        number = await bot.ask()
+        good = code(bot, secret)
+        await bot.say(f"approve #{number} code {code(bot, secret, 5)}", "ben")
+        await bot.say(f"approve #{number} code {good}", "ben")
+        await bot.end_of(number)
+        rows = "\n".join(f"{row.action} {row.subject} {row.detail}" for row in await bot.audit())
+        files = [path.read_bytes() for path in bot.store.database.path.parent.rglob("*") if path.is_file()]
         assert files
         assert not [one for one in files if secret.encode() in one or f"code {good}".encode() in one]
         assert f"approve #{number} code …" in rows
@@ -197,20 +197,20 @@ async def test_files_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 async def test_each_refusal_says_what_to_do_and_is_counted_in_the_audit(tmp_path: Path) -> None:
-    async with make_town(tmp_path, approval_code="totp") as town:
-        number = await town.ask()
+    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+        number = await bot.ask()
         with pytest.raises(UserError) as caught:
-            await town.shop.deployments.approve(town.ctx("cem"), number, "123456")
+            await bot.deployments.approve(bot.ctx(who="cem"), number, "123456")
         assert (caught.value.sentence, caught.value.hint) == (
             "An approval needs a one-time code, and you have not set one up.",
             "Send `totp` in a private chat to set it up.",
         )
-        secret = await enrol(town, "ben")
+        secret = await enrol(bot, "ben")
         next_code = "Your phone shows a new one every 30 seconds."
         with pytest.raises(UserError) as caught:
-            await town.shop.deployments.approve(town.ctx("ben"), number, code(town, secret, 9))
+            await bot.deployments.approve(bot.ctx(who="ben"), number, code(bot, secret, 9))
         assert (caught.value.sentence, caught.value.hint) == (WRONG, next_code)
-        card = await town.say(f"totp {code(town, secret, 9)}", "ben", platform="telegram")
+        card = await bot.say(f"totp {code(bot, secret, 9)}", "ben", platform="telegram")
         assert (card.title, card.hint) == (WRONG, next_code)
-        rows = [(row.actor, row.subject) for row in await town.audit() if row.action == "wrong code"]
+        rows = [(row.actor, row.subject) for row in await bot.audit() if row.action == "wrong code"]
         assert rows == [("ben", f"#{number}"), ("ben", "ben")]

@@ -16,8 +16,8 @@ import pytest
 
 from deploybot.domain import State
 from deploybot.ports import Store, Tables
-from tests.approvals.conftest import Town, make_town
-from tests.deployments.conftest import V2
+from tests.approvals.conftest import open_approval_bot
+from tests.kit.bot import V2, BotUnderTest
 
 T = TypeVar("T")
 
@@ -55,14 +55,14 @@ class Mortal:
             await asyncio.Event().wait()
 
 
-async def die(town: Town, mortal: Mortal, work: asyncio.Task[None]) -> bool:
+async def die(bot: BotUnderTest, mortal: Mortal, work: asyncio.Task[None]) -> bool:
     """Let the work go on until it has ended or the bot is dead; whether it is."""
     dead = asyncio.ensure_future(mortal.dead.wait())
     await asyncio.wait({work, dead}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, dead):
         task.cancel()
     await asyncio.gather(work, dead, return_exceptions=True)
-    await town.shop.deployments.queue.close()
+    await bot.deployments.queue.close()
     return mortal.dead.is_set()
 
 
@@ -71,43 +71,43 @@ async def test_killed_at_every_write(tmp_path: Path, *, after: bool, figure: Cal
     for at in itertools.count(1):
         folder = tmp_path / str(at)
         folder.mkdir()
-        async with make_town(folder, approvals=2) as town:
-            real = town.shop.store
+        async with open_approval_bot(folder, approvals=2) as bot:
+            real = bot.store
             mortal = Mortal(real, at, after=after)
-            town.shop.store = mortal  # type: ignore[assignment]
-            await town.restart()
+            bot.store = mortal  # type: ignore[assignment]
+            await bot.restart()
 
-            async def live(town: Town = town) -> None:
-                number = await town.ask()
+            async def live(bot: BotUnderTest = bot) -> None:
+                number = await bot.ask()
                 for who in ("ben", "cem"):
-                    await town.say(f"approve #{number}", who)
-                await town.end_of(number)
+                    await bot.say(f"approve #{number}", who)
+                await bot.end_of(number)
 
-            killed = await die(town, mortal, asyncio.ensure_future(live()))
-            town.shop.store = real
-            await town.restart()
-            await bring_to_its_end(town)
+            killed = await die(bot, mortal, asyncio.ensure_future(live()))
+            bot.store = real
+            await bot.restart()
+            await bring_to_its_end(bot)
         if not killed:
             break
     figure(f"{'after' if after else 'before'} each of {at - 1} writes: 0 lost, 0 untrue")
     assert at > 10
 
 
-async def bring_to_its_end(town: Town) -> None:
+async def bring_to_its_end(bot: BotUnderTest) -> None:
     """Whoever was not answered presses again; then everything has to be true."""
-    rows = await town.store.read(lambda tables: tables.deployments.recent("shop", "production", 9))
+    rows = await bot.store.read(lambda tables: tables.deployments.recent("shop", "production", 9))
     assert len(rows) <= 1
-    number = rows[0].number if rows else await town.ask()
-    approved = [row.actor for row in await town.audit() if row.action == "approve"]
-    request = await town.request(number)
+    number = rows[0].number if rows else await bot.ask()
+    approved = [row.actor for row in await bot.audit() if row.action == "approve"]
+    request = await bot.request_of(number)
     assert sorted(approved) == sorted(one.name for one in request.approvals)
-    if (await town.deployment(number)).state is State.WAITING and len(approved) < 2:
-        assert not town.shop.hosts["web1"].started
-        assert f"waiting for {2 - len(approved)} approval" in (await town.card(number)).title
+    if (await bot.deployment(number)).state is State.WAITING and len(approved) < 2:
+        assert not bot.hosts["web1"].started
+        assert f"waiting for {2 - len(approved)} approval" in (await bot.card(number)).title
     for who in {"ben", "cem"} - set(approved):
-        assert (await town.say(f"approve #{number}", who)).ok
-    assert (await town.end_of(number)).state is State.SUCCEEDED
-    assert town.running() == {V2.id}
-    assert [row.action for row in await town.audit()].count("approve") == 2
-    jobs = [one.job for name in ("web1", "web2") for one in town.shop.hosts[name].started]
+        assert (await bot.say(f"approve #{number}", who)).ok
+    assert (await bot.end_of(number)).state is State.SUCCEEDED
+    assert bot.current() == {V2.id}
+    assert [row.action for row in await bot.audit()].count("approve") == 2
+    jobs = [one.job for name in ("web1", "web2") for one in bot.hosts[name].started]
     assert len(jobs) == len(set(jobs)) == 4

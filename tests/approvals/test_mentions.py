@@ -10,18 +10,19 @@ import pytest
 from deploybot.card import Card
 from deploybot.domain import Place, State
 from deploybot.testing import Outcome
-from tests.approvals.conftest import Town, make_town
+from tests.approvals.conftest import open_approval_bot
+from tests.kit.bot import BotUnderTest
 
 CHANNELS = (Place("slack", "C1"), Place("telegram", "-1001"))
 
 
-def open_channels(town: Town) -> None:
-    town.shop.settings.apps["shop"].__dict__["channel"] = CHANNELS
+def open_channels(bot: BotUnderTest) -> None:
+    bot.settings.apps["shop"].__dict__["channel"] = CHANNELS
 
 
-async def queued(town: Town, key: str) -> dict[str, Card]:
+async def queued(bot: BotUnderTest, key: str) -> dict[str, Card]:
     """The last state of a card by platform."""
-    rows = await town.store.read(lambda tables: tables.outbox.due(town.shop.clock.now() + 1, 1_000))
+    rows = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 1, 1_000))
     return {row.place.platform: row.card for row in rows if row.key == key}
 
 
@@ -30,41 +31,41 @@ def mentioned(card: Card) -> list[tuple[str, str]]:
 
 
 async def test_a_request_mentions_everybody_who_can_approve_it_in_their_chat(tmp_path: Path) -> None:
-    async with make_town(tmp_path, approvals=2) as town:
-        open_channels(town)
-        number = await town.ask()
-        cards = await queued(town, f"deployment:{number}")
+    async with open_approval_bot(tmp_path, approvals=2) as bot:
+        open_channels(bot)
+        number = await bot.ask()
+        cards = await queued(bot, f"deployment:{number}")
         assert mentioned(cards["slack"]) == [("slack", "ben"), ("slack", "cem"), ("slack", "dia")]
         assert mentioned(cards["telegram"]) == [("telegram", "ben"), ("telegram", "cem"), ("telegram", "dia")]
         assert "other than ana" not in cards["slack"].footer, "the mentions say it"
-        await town.say(f"approve #{number}", "ben")
-        cards = await queued(town, f"deployment:{number}")
+        await bot.say(f"approve #{number}", "ben")
+        cards = await queued(bot, f"deployment:{number}")
         assert mentioned(cards["slack"]) == [("slack", "cem"), ("slack", "dia")]
-        await town.say(f"approve #{number}", "cem")
-        await town.end_of(number)
-        assert mentioned((await queued(town, f"deployment:{number}"))["slack"]) == []
+        await bot.say(f"approve #{number}", "cem")
+        await bot.end_of(number)
+        assert mentioned((await queued(bot, f"deployment:{number}"))["slack"]) == []
 
 
 async def test_the_reminder_mentions_them_again(tmp_path: Path) -> None:
-    async with make_town(tmp_path) as town:
-        open_channels(town)
-        number = await town.ask()
-        town.shop.clock.advance(3.5 * 3600.0)
+    async with open_approval_bot(tmp_path) as bot:
+        open_channels(bot)
+        number = await bot.ask()
+        bot.clock.advance(3.5 * 3600.0)
         async with asyncio.timeout(20):
-            while not (await town.request(number)).reminded:  # noqa: ASYNC110  nobody tells it
+            while not (await bot.request_of(number)).reminded:  # noqa: ASYNC110  nobody tells it
                 await asyncio.sleep(0.001)
-        reminder = (await queued(town, f"reminder:{number}"))["slack"]
+        reminder = (await queued(bot, f"reminder:{number}"))["slack"]
         assert mentioned(reminder) == [("slack", "ben"), ("slack", "cem"), ("slack", "dia")]
 
 
 async def test_an_end_that_needs_a_person_is_a_new_message_that_mentions_who_asked(tmp_path: Path) -> None:
-    async with make_town(tmp_path) as town:
-        open_channels(town)
-        town.shop.hosts["web1"].script("fetch", Outcome(code=3, log=b"fatal: no space left on device\n"))
-        number = await town.ask()
-        await town.say(f"approve #{number}", "ben")
-        assert (await town.end_of(number)).state is State.FAILED
-        cards = await queued(town, f"end:{number}")
+    async with open_approval_bot(tmp_path) as bot:
+        open_channels(bot)
+        bot.hosts["web1"].script("fetch", Outcome(code=3, log=b"fatal: no space left on device\n"))
+        number = await bot.ask()
+        await bot.say(f"approve #{number}", "ben")
+        assert (await bot.end_of(number)).state is State.FAILED
+        cards = await queued(bot, f"end:{number}")
         assert {name: mentioned(card) for name, card in cards.items()} == {
             "slack": [("slack", "ana")],
             "telegram": [("telegram", "ana")],
@@ -75,9 +76,9 @@ async def test_an_end_that_needs_a_person_is_a_new_message_that_mentions_who_ask
 
 @pytest.mark.parametrize("word", ["approve", "reject"])
 async def test_no_other_end_calls_anybody(tmp_path: Path, word: str) -> None:
-    async with make_town(tmp_path) as town:
-        open_channels(town)
-        number = await town.ask()
-        await town.say(f"{word} #{number} because of it" if word == "reject" else f"{word} #{number}", "ben")
-        await town.end_of(number)
-        assert await queued(town, f"end:{number}") == {}
+    async with open_approval_bot(tmp_path) as bot:
+        open_channels(bot)
+        number = await bot.ask()
+        await bot.say(f"{word} #{number} because of it" if word == "reject" else f"{word} #{number}", "ben")
+        await bot.end_of(number)
+        assert await queued(bot, f"end:{number}") == {}

@@ -23,8 +23,8 @@ from deploybot.masking import Redactor
 from deploybot.settings import Settings
 from deploybot.sources.git_source import GitSource
 from deploybot.testing import FakeHost, Outcome
-from tests.approvals.conftest import Town, make_town
-from tests.deployments.conftest import settings_of, switched
+from tests.approvals.conftest import open_approval_bot
+from tests.kit.bot import BotUnderTest, shop_settings, switched
 from tests.lab.repos import Repo
 from tests.store.examples import seeded
 
@@ -36,10 +36,10 @@ WORDS = ("main", "stable", "", "commit")
 
 
 @dataclass(slots=True)
-class World:
-    """A town whose refs a schedule moves, and the judge that sees every switch."""
+class Schedule:
+    """A bot whose refs a schedule moves, and the judge that sees every switch."""
 
-    town: Town
+    bot: BotUnderTest
     chance: random.Random
     point: Callable[[str, str], Awaitable[None]]
     commits: list[str]
@@ -54,7 +54,7 @@ class World:
     def looks(self) -> tuple[object, ...]:
         """All that an approval is about, as it is now."""
         ref = self.refs["main" if not self.word else self.word] if self.word in {"main", "stable", ""} else self.word
-        there = tuple(self.town.shop.hosts[name].server_facts.current for name in WEBS)
+        there = tuple(self.bot.hosts[name].server_facts.current for name in WEBS)
         return ref, self.config, there
 
     def switch(self, host: FakeHost, env: Mapping[str, str]) -> None:
@@ -71,12 +71,12 @@ class World:
                 await self.point_to(ref, self.chance.choice(self.commits))
             case 2:
                 self.config = self.chance.choice(RESTARTS)
-                await self.town.restart(self.settings())
+                await self.bot.restart(self.settings())
             case 3:
-                host = self.town.shop.hosts[self.chance.choice(WEBS)]
+                host = self.bot.hosts[self.chance.choice(WEBS)]
                 host.server_facts = replace(host.server_facts, current=self.chance.choice(self.commits))
             case 4:
-                await self.town.restart(self.settings())
+                await self.bot.restart(self.settings())
             case _:
                 """Nothing happens."""
 
@@ -87,8 +87,8 @@ class World:
 
     def settings(self) -> Settings:
         """bot.toml as it is now."""
-        repo = self.town.shop.settings.apps["shop"].repo
-        made = settings_of(self.town.shop.settings.bot.data, approvals=1)
+        repo = self.bot.settings.apps["shop"].repo
+        made = shop_settings(self.bot.settings.bot.data, approvals=1)
         made.apps["shop"].__dict__.update(repo=repo, restart=self.config)
         return made
 
@@ -98,12 +98,12 @@ class World:
         if self.word == "commit":
             self.word = self.chance.choice(self.commits)
         text = f"deploy shop{f'@{self.word}' if self.word else ''} to production"
-        number, self.seen, self.switched = await self.town.ask(text), self.looks(), []
+        number, self.seen, self.switched = await self.bot.ask(text), self.looks(), []
         for _ in range(self.chance.randrange(3)):
             await self.move()
         # A move while it waits for its turn is a move between the approval and the first step.
-        async with self.town.busy():
-            card = await self.town.say(f"approve #{number}", self.chance.choice(("ben", "cem")))
+        async with self.bot.busy():
+            card = await self.bot.say(f"approve #{number}", self.chance.choice(("ben", "cem")))
             same_then = self.looks() == self.seen
             assert card.ok is same_then, (card, self.seen, self.looks())
             if card.ok and self.chance.random() < 0.5:
@@ -115,32 +115,32 @@ class World:
         ref = self.chance.choice(("main", "stable"))
         await self.point_to(ref, self.chance.choice(self.commits))
         if self.chance.random() < 0.3:
-            host = self.town.shop.hosts[self.chance.choice(WEBS)]
+            host = self.bot.hosts[self.chance.choice(WEBS)]
             host.server_facts = replace(host.server_facts, current=self.chance.choice(self.commits))
 
     async def end(self, number: int, card: Card) -> None:
         """Compare how it ended with what it should have."""
         same = card.ok and self.looks() == self.seen
         if card.ok and self.chance.random() < 0.2:
-            await self.town.restart(self.settings())
-        ended = await self.town.end_of(number)
+            await self.bot.restart(self.settings())
+        ended = await self.bot.end_of(number)
         assert (ended.state is State.SUCCEEDED) is same, ended
         if not same:
-            assert (await self.town.request(number)).verdict is RequestVerdict.VOID
+            assert (await self.bot.request_of(number)).verdict is RequestVerdict.VOID
         self.ends["deployed" if same else "void"] += 1
         for release, config, there, ref in self.switched:
             self.unapproved += (release, config, there) != self.seen or ref != self.seen[0]
 
 
-async def schedules(world: World, count: int) -> None:
+async def schedules(schedule: Schedule, count: int) -> None:
     """Run so many, and say what came of them."""
     for name in WEBS:
-        world.town.shop.hosts[name].script("switch", Outcome(effect=world.switch))
+        schedule.bot.hosts[name].script("switch", Outcome(effect=schedule.switch))
     for _ in range(count):
-        await world.run()
-    assert world.ends["deployed"] > count // 10
-    assert world.ends["void"] > count // 10
-    assert world.unapproved == 0
+        await schedule.run()
+    assert schedule.ends["deployed"] > count // 10
+    assert schedule.ends["void"] > count // 10
+    assert schedule.unapproved == 0
 
 
 @pytest.mark.timeout(120 + IN_MEMORY)
@@ -149,15 +149,15 @@ async def test_schedules(tmp_path: Path, figure: Callable[[str], None]) -> None:
 
     async def point(ref: str, commit: str) -> None:
         await asyncio.sleep(0)
-        known = town.shop.refs.known
+        known = bot.refs.known
         known[ref] = commit
         known[""] = known["main"]
 
-    async with make_town(tmp_path) as town:
-        town.shop.refs.known = {"main": commits[0], "stable": commits[0], "": commits[0]} | {c: c for c in commits}
-        world = World(town, seeded(), point, commits, dict.fromkeys(("main", "stable"), commits[0]))
-        await schedules(world, IN_MEMORY)
-    _told(figure, world, IN_MEMORY, "in memory")
+    async with open_approval_bot(tmp_path) as bot:
+        bot.refs.known = {"main": commits[0], "stable": commits[0], "": commits[0]} | {c: c for c in commits}
+        schedule = Schedule(bot, seeded(), point, commits, dict.fromkeys(("main", "stable"), commits[0]))
+        await schedules(schedule, IN_MEMORY)
+    _told(figure, schedule, IN_MEMORY, "in memory")
 
 
 @pytest.mark.timeout(120 + IN_GIT)
@@ -172,13 +172,13 @@ async def test_schedules_in_git(tmp_path: Path, figure: Callable[[str], None]) -
     async def point(ref: str, commit: str) -> None:
         await asyncio.to_thread(repo.branch if ref == "main" else repo.tag, ref, commit)
 
-    async with make_town(tmp_path, GitSource(tmp_path / "git", Redactor())) as town:
-        town.shop.settings.apps["shop"].__dict__["repo"] = repo.url
-        world = World(town, seeded(), point, commits, dict.fromkeys(("main", "stable"), commits[0]))
-        await schedules(world, IN_GIT)
-    _told(figure, world, IN_GIT, "in git")
+    async with open_approval_bot(tmp_path, GitSource(tmp_path / "git", Redactor())) as bot:
+        bot.settings.apps["shop"].__dict__["repo"] = repo.url
+        schedule = Schedule(bot, seeded(), point, commits, dict.fromkeys(("main", "stable"), commits[0]))
+        await schedules(schedule, IN_GIT)
+    _told(figure, schedule, IN_GIT, "in git")
 
 
-def _told(figure: Callable[[str], None], world: World, count: int, where: str) -> None:
-    ends = ", ".join(f"{number} {what}" for what, number in sorted(world.ends.items()))
-    figure(f"{where}: {world.unapproved} of {count} deployed unapproved ({ends})")
+def _told(figure: Callable[[str], None], schedule: Schedule, count: int, where: str) -> None:
+    ends = ", ".join(f"{number} {what}" for what, number in sorted(schedule.ends.items()))
+    figure(f"{where}: {schedule.unapproved} of {count} deployed unapproved ({ends})")

@@ -31,7 +31,7 @@ from deploybot.errors import Denied, Locked, UserError
 from deploybot.policy import Before, Decision, PolicyQuestion, WantedAction
 from deploybot.ports import Tables
 from deploybot.testing import FakeClock, memory_store
-from tests.deployments.conftest import V1, V2, settings_of
+from tests.kit.bot import V1, V2, shop_settings
 
 DAY, AT = 86_400.0, 1_800_000_000.0  # 2027-01-15 08:00 UTC
 PLAN = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=())
@@ -163,7 +163,7 @@ def test_an_expired_request_says_what_it_lacked() -> None:
 def test_a_request_keeps_its_rules_unless_more_is_required_now(
     now: dict[str, object], request_of: Request | None, wanted: WantedAction | None
 ) -> None:
-    environment = settings_of(Path("/nonexistent"), **now).apps["shop"].environments["production"]
+    environment = shop_settings(Path("/nonexistent"), **now).apps["shop"].environments["production"]
     assert wanted_of(environment, request_of) == wanted
 
 
@@ -177,7 +177,7 @@ def test_a_request_for_a_target_that_is_gone_keeps_its_rules() -> None:
 
 async def answer(work: Callable[[Tables, PolicyQuestions], None], **environment: object) -> None:
     """Ask within a transaction, with these keys of production."""
-    questions = PolicyQuestions(settings_of(Path("/nonexistent"), **environment), FakeClock(AT))
+    questions = PolicyQuestions(shop_settings(Path("/nonexistent"), **environment), FakeClock(AT))
     async with memory_store() as store:
         await store.write(lambda tables: work(tables, questions))
 
@@ -299,7 +299,7 @@ async def test_where_authors_are_excluded_unknown_authors_cost_an_approval() -> 
         assert asked
         assert asked.unknown == (unknown if questions is not loose else "")
 
-    loose = PolicyQuestions(settings_of(Path("/nonexistent"), approvals=1), FakeClock(AT))
+    loose = PolicyQuestions(shop_settings(Path("/nonexistent"), approvals=1), FakeClock(AT))
     await answer(look, approvals=1, approvals_exclude="authors")
     async with memory_store() as store:
         await store.write(lambda tables: look(tables, loose))

@@ -7,21 +7,22 @@ import pytest
 from deploybot.card import Moment, Tone
 from deploybot.domain import State
 from deploybot.testing.fake_hosts import Outcome
-from tests.approvals.conftest import TEAM, Town
+from tests.approvals.conftest import TEAM
+from tests.kit.bot import BotUnderTest
 
 
-async def test_nothing_waits(town: Town) -> None:
-    card = await town.say("queue")
+async def test_nothing_waits(bot: BotUnderTest) -> None:
+    card = await bot.say("queue")
     assert (card.title, card.lines, card.buttons) == ("Nothing waits, and nothing runs.", (), ())
 
 
 @pytest.mark.parametrize("who", [*TEAM])
-async def test_only_who_may_approve_has_the_buttons(town: Town, who: str) -> None:
+async def test_only_who_may_approve_has_the_buttons(bot: BotUnderTest, who: str) -> None:
     """What the card offers is what the policy takes; who may see nothing there sees nothing."""
-    number = await town.ask()
-    card = await town.say("queue", who)
+    number = await bot.ask()
+    card = await bot.say("queue", who)
     offered = [(button.label, button.command, button.asks) for button in card.buttons]
-    answer = await town.say(f"approve #{number}", who)
+    answer = await bot.say(f"approve #{number}", who)
     if answer.ok:
         approve, reject = (
             (f"Approve #{number}", f"approve #{number}", ""),
@@ -38,23 +39,23 @@ async def test_only_who_may_approve_has_the_buttons(town: Town, who: str) -> Non
         assert {type(one) for one in card.times} == {Moment}
 
 
-async def test_what_runs_and_what_waits_for_it(town: Town) -> None:
-    town.shop.hosts["web1"].script("fetch", Outcome(hold=True))
-    first = await town.ask()
-    await town.say(f"approve #{first}", "ben")
-    await town.until(first, lambda one: one.state is State.RUNNING)
-    second = await town.ask("deploy shop@v3 to production because it is newer")
-    await town.say(f"approve #{second}", "ben")
-    third = await town.ask("deploy shop@v1 to production because it was better")
-    card = await town.say("queue", "ben")
+async def test_what_runs_and_what_waits_for_it(bot: BotUnderTest) -> None:
+    bot.hosts["web1"].script("fetch", Outcome(hold=True))
+    first = await bot.ask()
+    await bot.say(f"approve #{first}", "ben")
+    await bot.until(first, lambda one: one.state is State.RUNNING)
+    second = await bot.ask("deploy shop@v3 to production because it is newer")
+    await bot.say(f"approve #{second}", "ben")
+    third = await bot.ask("deploy shop@v1 to production because it was better")
+    card = await bot.say("queue", "ben")
     assert card.title == "1 waits for approval, 1 runs, 1 waits for something else"
     assert [line.name for line in card.lines] == [f"#{number} shop/production" for number in (third, first, second)]
     assert f"waits for #{first}" in card.lines[2].text
     assert [button.label for button in card.buttons] == [f"Approve #{third}", f"Reject #{third}"]
 
 
-async def test_an_approved_or_cancelled_request_has_no_buttons(town: Town) -> None:
-    async with town.busy():
-        number = await town.ask()
-        await town.say(f"approve #{number}", "ben")
-        assert (await town.say("queue", "ben")).buttons == ()
+async def test_an_approved_or_cancelled_request_has_no_buttons(bot: BotUnderTest) -> None:
+    async with bot.busy():
+        number = await bot.ask()
+        await bot.say(f"approve #{number}", "ben")
+        assert (await bot.say("queue", "ben")).buttons == ()

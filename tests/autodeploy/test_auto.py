@@ -24,360 +24,358 @@ from deploybot.domain import (
 from deploybot.errors import UserError
 from deploybot.settings import App
 from deploybot.testing import FakeRefs, Outcome
-from tests.autodeploy.conftest import GITHUB, PRODUCTION, STAGING, Yard, make_yard
+from tests.autodeploy.conftest import GITHUB, PRODUCTION, STAGING, AutodeployBot, open_autodeploy_bot
 
 
-async def test_a_push_to_its_branch_is_deployed_with_no_hand_on_it(yard: Yard) -> None:
-    made = await yard.push("develop", by="ben")
-    (deployment,) = await yard.deployments()
-    assert await yard.end(deployment.number) is State.SUCCEEDED
-    assert (await yard.runs(), deployment.requester_name, deployment.place) == (made, "deploybot", None)
-    card = await yard.town.card(deployment.number)
+async def test_a_push_to_its_branch_is_deployed_with_no_hand_on_it(bot: AutodeployBot) -> None:
+    made = await bot.push("develop", by="ben")
+    (deployment,) = await bot.deployments_of()
+    assert await bot.end(deployment.number) is State.SUCCEEDED
+    assert (await bot.runs(), deployment.requester_name, deployment.place) == (made, "deploybot", None)
+    card = await bot.card(deployment.number)
     assert card.footer.startswith("by deploybot: push to develop by ben")
     assert "because" not in card.text
-    assert await yard.cards() == []
-    request = next(row for row in await yard.town.audit() if row.action == "request")
+    assert await bot.cards() == []
+    request = next(row for row in await bot.audit() if row.action == "request")
     assert (request.actor, request.detail) == (
         "deploybot",
         f"deploy shop@{made} to staging because push to develop by ben",
     )
 
 
-async def test_who_is_not_known_is_called_as_the_sender_does(yard: Yard) -> None:
-    await yard.push("develop", by="Zoë\u202e  ")
-    (deployment,) = await yard.deployments()
+async def test_who_is_not_known_is_called_as_the_sender_does(bot: AutodeployBot) -> None:
+    await bot.push("develop", by="Zoë\u202e  ")
+    (deployment,) = await bot.deployments_of()
     assert deployment.reason == "push to develop by Zoë"
 
 
-async def test_the_first_look_takes_what_is_there_for_seen(yard: Yard) -> None:
-    await yard.look()
-    await yard.restart()
-    await yard.look()
-    assert await yard.deployed() == await yard.deployed("production") == []
+async def test_the_first_look_takes_what_is_there_for_seen(bot: AutodeployBot) -> None:
+    await bot.look()
+    await bot.restart()
+    await bot.look()
+    assert await bot.deployed() == await bot.deployed("production") == []
 
 
 async def test_a_branch_that_is_not_there_is_reported_once_and_closed_when_it_is_there(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, staging={**STAGING, "auto": {"branch": "devlop"}}) as yard:
-        await yard.look()
-        await yard.restart()
-        await yard.look()
-        (card,) = await yard.cards("event:notice")
+    async with open_autodeploy_bot(tmp_path, staging={**STAGING, "auto": {"branch": "devlop"}}) as bot:
+        await bot.look()
+        await bot.restart()
+        await bot.look()
+        (card,) = await bot.cards("event:notice")
         told = "shop/staging is not deployed automatically: the repository has no branch devlop."
         assert card.title == told
         assert card.text == "Branches found: develop, main."
         assert card.hint == "Fix `branch` in [apps.shop.environments.staging.auto], or push that branch."
-        yard.commit("devlop")
-        await yard.look()
-        (card,) = await yard.cards("event:notice")
+        bot.commit("devlop")
+        await bot.look()
+        (card,) = await bot.cards("event:notice")
         assert card.title == f"Fixed: {told}"
 
 
-async def test_a_branch_that_was_renamed_is_reported_with_its_new_name(yard: Yard) -> None:
-    made = yard.refs.branches.pop("develop")
-    yard.refs.branches["trunk"] = made
+async def test_a_branch_that_was_renamed_is_reported_with_its_new_name(bot: AutodeployBot) -> None:
+    made = bot.refs.branches.pop("develop")
+    bot.refs.branches["trunk"] = made
     for _ in range(2):
-        await yard.look()
-    (card,) = await yard.cards("event:notice")
+        await bot.look()
+    (card,) = await bot.cards("event:notice")
     assert card.title == "shop/staging is not deployed automatically: the repository has no branch develop."
     assert card.text == f"Its last commit {made[:10]} is the head of trunk now: it may have been renamed."
 
 
-async def test_what_no_event_told_is_found_by_a_look_and_deployed_once(yard: Yard) -> None:
-    made = yard.commit("develop")
+async def test_what_no_event_told_is_found_by_a_look_and_deployed_once(bot: AutodeployBot) -> None:
+    made = bot.commit("develop")
     for _ in range(3):
-        await yard.restart()
-        await yard.look()
-        await yard.settle()
-    assert (await yard.deployed(), await yard.runs()) == ([made], made)
-    assert (await yard.deployments())[0].reason == "push to develop"
+        await bot.restart()
+        await bot.look()
+        await bot.settle()
+    assert (await bot.deployed(), await bot.runs()) == ([made], made)
+    assert (await bot.deployments_of())[0].reason == "push to develop"
 
 
-async def test_an_event_alone_deploys_nothing(yard: Yard) -> None:
+async def test_an_event_alone_deploys_nothing(bot: AutodeployBot) -> None:
     """What it says is not there: it is late, or made up."""
-    said = await yard.hear(Push(sender="github", branch="develop", after="f" * 40, by=Author("Eve")))
+    said = await bot.hear(Push(sender="github", branch="develop", after="f" * 40, by=Author("Eve")))
     assert said == "checking whether to deploy staging"
-    await yard.look()
-    assert await yard.deployed() == []
+    await bot.look()
+    assert await bot.deployed() == []
 
 
-async def test_events_that_mean_nothing_here_ring_nothing(yard: Yard) -> None:
+async def test_events_that_mean_nothing_here_ring_nothing(bot: AutodeployBot) -> None:
     for event in (Note(sender="event", title="Hello"), Push(sender="github", branch="feature/x", after="f" * 40)):
-        assert await yard.hear(event) == ""
-    assert yard.rung == set()
+        assert await bot.hear(event) == ""
+    assert bot.rung == set()
 
 
-async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(yard: Yard) -> None:
-    first = await yard.push("main", by="eve")
-    (one,) = await yard.deployments("production")
+async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(bot: AutodeployBot) -> None:
+    first = await bot.push("main", by="eve")
+    (one,) = await bot.deployments_of("production")
     assert one.awaits_approval
-    second = await yard.push("main", by="eve")
-    third = await yard.push("main", by="eve")
-    one, two, three = await yard.deployments("production")
+    second = await bot.push("main", by="eve")
+    third = await bot.push("main", by="eve")
+    one, two, three = await bot.deployments_of("production")
     assert [row.plan.release.code for row in (one, two, three)] == [first, second, third]
     assert [one.state, two.state, three.awaits_approval] == [State.CANCELLED, State.CANCELLED, True]
-    card = await yard.town.card(one.number)
+    card = await bot.card(one.number)
     assert card.title.endswith(f"replaced by #{two.number}")
     assert card.buttons == ()
-    assert (
-        f"replaces #{one.number} and #{two.number}, which were not deployed"
-        in (await yard.town.card(three.number)).text
-    )
-    refused = await yard.approve(one.number)
+    assert f"replaces #{one.number} and #{two.number}, which were not deployed" in (await bot.card(three.number)).text
+    refused = await bot.approve(one.number)
     assert not refused.ok
-    assert (await yard.approve(three.number)).ok
-    assert await yard.end(three.number) is State.SUCCEEDED
-    assert await yard.runs("production") == third
-    assert "deploy replaced" in [row.action for row in await yard.town.audit()]
+    assert (await bot.approve(three.number)).ok
+    assert await bot.end(three.number) is State.SUCCEEDED
+    assert await bot.runs("production") == third
+    assert "deploy replaced" in [row.action for row in await bot.audit()]
 
 
-async def test_of_several_that_wait_for_their_turn_the_newest_wins(yard: Yard) -> None:
+async def test_of_several_that_wait_for_their_turn_the_newest_wins(bot: AutodeployBot) -> None:
     """What has begun goes on; what waits behind it is replaced."""
-    async with yard.town.shop.deployments.queue._turns["shop", "staging"]:
-        first = await yard.push("develop")
-        second = await yard.push("develop")
-        third = await yard.push("develop")
-    await yard.settle()
-    rows = await yard.deployments()
+    async with bot.deployments.queue._turns["shop", "staging"]:
+        first = await bot.push("develop")
+        second = await bot.push("develop")
+        third = await bot.push("develop")
+    await bot.settle()
+    rows = await bot.deployments_of()
     assert [row.plan.release.code for row in rows] == [first, second, third]
     assert [row.state for row in rows] == [State.CANCELLED, State.CANCELLED, State.SUCCEEDED]
     assert (rows[2].skipped, rows[0].replaced_by, rows[1].replaced_by) == ((1, 2), 2, 3)
-    assert await yard.runs() == third
+    assert await bot.runs() == third
 
 
-async def test_what_people_asked_for_is_never_replaced(yard: Yard) -> None:
-    old = yard.refs.branches["main"]
-    mine = await yard.town.ask(f"deploy shop@{old} to production", "dia")
-    await yard.push("main")
-    assert (await yard.town.deployment(mine)).awaits_approval
-    assert len(await yard.deployments("production")) == 2
+async def test_what_people_asked_for_is_never_replaced(bot: AutodeployBot) -> None:
+    old = bot.refs.branches["main"]
+    mine = await bot.ask(f"deploy shop@{old} to production", "dia")
+    await bot.push("main")
+    assert (await bot.deployment(mine)).awaits_approval
+    assert len(await bot.deployments_of("production")) == 2
 
 
-async def test_who_brought_it_about_may_not_approve_it(yard: Yard) -> None:
-    await yard.push("main", by="cem")
-    (one,) = await yard.deployments("production")
-    assert "You triggered it" in (await yard.approve(one.number, "cem")).title
-    assert (await yard.approve(one.number, "ben")).ok
-    assert await yard.end(one.number) is State.SUCCEEDED
+async def test_who_brought_it_about_may_not_approve_it(bot: AutodeployBot) -> None:
+    await bot.push("main", by="cem")
+    (one,) = await bot.deployments_of("production")
+    assert "You triggered it" in (await bot.approve(one.number, "cem")).title
+    assert (await bot.approve(one.number, "ben")).ok
+    assert await bot.end(one.number) is State.SUCCEEDED
 
 
 async def test_an_approval_of_who_brought_it_about_counts_no_more_when_that_is_told_late(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, None, PRODUCTION | {"approvals": 2}) as yard:
-        made = yard.commit("main")
-        await yard.look()
-        (one,) = await yard.deployments("production")
-        assert (await yard.approve(one.number, "cem")).ok
-        await yard.hear(Push(sender="github", branch="main", after=made, by=Author("Cem", GITHUB["cem"])))
-        assert (await yard.approve(one.number, "ben")).title == f"#{one.number} has 1 of 2 approvals now."
-        assert (await yard.approve(one.number, "dia")).ok
-        assert await yard.end(one.number) is State.SUCCEEDED
+    async with open_autodeploy_bot(tmp_path, None, PRODUCTION | {"approvals": 2}) as bot:
+        made = bot.commit("main")
+        await bot.look()
+        (one,) = await bot.deployments_of("production")
+        assert (await bot.approve(one.number, "cem")).ok
+        await bot.hear(Push(sender="github", branch="main", after=made, by=Author("Cem", GITHUB["cem"])))
+        assert (await bot.approve(one.number, "ben")).title == f"#{one.number} has 1 of 2 approvals now."
+        assert (await bot.approve(one.number, "dia")).ok
+        assert await bot.end(one.number) is State.SUCCEEDED
 
 
-async def test_skip_deploy_is_honoured_and_told_once(yard: Yard) -> None:
-    made = await yard.push("develop", "Mend a comment\n\nNothing else. [Skip Deploy]")
-    await yard.look()
-    assert await yard.deployed() == []
-    (card,) = await yard.cards()
+async def test_skip_deploy_is_honoured_and_told_once(bot: AutodeployBot) -> None:
+    made = await bot.push("develop", "Mend a comment\n\nNothing else. [Skip Deploy]")
+    await bot.look()
+    assert await bot.deployed() == []
+    (card,) = await bot.cards()
     assert (card.title, card.text) == (
         "shop/staging: push to develop by ana is not deployed automatically",
         "Its commit says [skip deploy].",
     )
     assert [button.command for button in card.buttons] == [f"deploy shop@{made} to staging"]
-    after = await yard.push("develop")
-    assert await yard.deployed() == [after]
+    after = await bot.push("develop")
+    assert await bot.deployed() == [after]
 
 
-async def test_a_branch_that_was_moved_back_is_told_and_not_deployed(yard: Yard) -> None:
-    first = await yard.push("develop")
-    second = await yard.push("develop")
-    await yard.settle()
-    yard.refs.branches["develop"] = first
-    await yard.look()
-    await yard.look()
-    assert (await yard.deployed(), await yard.runs()) == ([first, second], second)
-    (card,) = await yard.cards()
+async def test_a_branch_that_was_moved_back_is_told_and_not_deployed(bot: AutodeployBot) -> None:
+    first = await bot.push("develop")
+    second = await bot.push("develop")
+    await bot.settle()
+    bot.refs.branches["develop"] = first
+    await bot.look()
+    await bot.look()
+    assert (await bot.deployed(), await bot.runs()) == ([first, second], second)
+    (card,) = await bot.cards()
     assert card.text == f"The branch develop was moved back from {second[:10]}."
-    rewritten = await yard.push("develop", on=first)
-    await yard.settle()
-    assert await yard.runs() == rewritten
+    rewritten = await bot.push("develop", on=first)
+    await bot.settle()
+    assert await bot.runs() == rewritten
 
 
 async def test_what_waits_for_a_branch_that_is_deleted_is_let_go(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"branch": "release/*", "after": "ci"}}) as yard:
-        made = await yard.push("release/1")
-        await yard.built(made, BuildState.FAILED)
-        del yard.refs.branches["release/1"]
-        await yard.look()
-        await yard.built(made, attempt=2)
-        assert await yard.deployed() == []
-        (card,) = await yard.cards()
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "release/*", "after": "ci"}}) as bot:
+        made = await bot.push("release/1")
+        await bot.built(made, BuildState.FAILED)
+        del bot.refs.branches["release/1"]
+        await bot.look()
+        await bot.built(made, attempt=2)
+        assert await bot.deployed() == []
+        (card,) = await bot.cards()
         assert card.text == "The branch release/1 was deleted."
 
 
 async def test_paths_of_another_part_are_passed_over(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"branch": "develop", "paths": ["shop/*"]}}) as yard:
-        first = await yard.push("develop", paths=("docs/a.md",))
-        await yard.settle()
-        await yard.push("develop", paths=("blog/x.py",))
-        assert await yard.deployed() == []
-        third = await yard.push("develop", paths=("shop/x.py",))
-        await yard.settle()
-        await yard.push("develop", paths=("docs/b.md",))
-        assert await yard.deployed() == [third]
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "paths": ["shop/*"]}}) as bot:
+        first = await bot.push("develop", paths=("docs/a.md",))
+        await bot.settle()
+        await bot.push("develop", paths=("blog/x.py",))
+        assert await bot.deployed() == []
+        third = await bot.push("develop", paths=("shop/x.py",))
+        await bot.settle()
+        await bot.push("develop", paths=("docs/b.md",))
+        assert await bot.deployed() == [third]
         assert first != third
 
 
 async def test_green_builds_of_the_same_commit_are_waited_for(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as yard:
-        made = await yard.push("develop")
-        assert await yard.deployed() == []
-        await yard.built("f" * 40)
-        await yard.built(made, BuildState.RUNNING)
-        await yard.built(made, BuildState.RUNNING, "lint")
-        await yard.built(made)
-        assert await yard.deployed() == []
-        assert await yard.cards() == []
-        await yard.built(made, BuildState.FAILED, "lint")
-        (card,) = await yard.cards()
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as bot:
+        made = await bot.push("develop")
+        assert await bot.deployed() == []
+        await bot.built("f" * 40)
+        await bot.built(made, BuildState.RUNNING)
+        await bot.built(made, BuildState.RUNNING, "lint")
+        await bot.built(made)
+        assert await bot.deployed() == []
+        assert await bot.cards() == []
+        await bot.built(made, BuildState.FAILED, "lint")
+        (card,) = await bot.cards()
         assert card.text == "Its builds are not green: lint failed."
-        await yard.built(made, BuildState.PASSED, "lint", attempt=2)
-        assert await yard.deployed() == [made]
-        (card,) = await yard.cards()
+        await bot.built(made, BuildState.PASSED, "lint", attempt=2)
+        assert await bot.deployed() == [made]
+        (card,) = await bot.cards()
         assert (card.title, card.final) == ("shop/staging: push to develop by ana is being deployed", True)
 
 
 async def test_only_the_named_checks_count_and_only_their_last(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"branch": "develop", "checks": ["test", "build"]}}) as yard:
-        made = await yard.push("develop")
-        await yard.built(made, BuildState.FAILED, "lint")
-        await yard.built(made, name="test", key="1", number=1, at=5.0)
-        await yard.built(made, BuildState.FAILED, "test", key="2", number=2, at=6.0)
-        await yard.built(made, name="build")
-        assert await yard.deployed() == []
-        await yard.built(made, name="test", key="2", number=2, attempt=2, at=7.0)
-        assert await yard.deployed() == [made]
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "checks": ["test", "build"]}}) as bot:
+        made = await bot.push("develop")
+        await bot.built(made, BuildState.FAILED, "lint")
+        await bot.built(made, name="test", key="1", number=1, at=5.0)
+        await bot.built(made, BuildState.FAILED, "test", key="2", number=2, at=6.0)
+        await bot.built(made, name="build")
+        assert await bot.deployed() == []
+        await bot.built(made, name="test", key="2", number=2, attempt=2, at=7.0)
+        assert await bot.deployed() == [made]
 
 
 @pytest.mark.parametrize("auto", [{"after": "ci"}, {"checks": ["test"]}])
 async def test_a_build_for_a_fork_says_nothing(tmp_path: Path, auto: dict[str, object]) -> None:
     """Whoever has a fork can have any commit built in a request of their own, with less to run or another base."""
-    async with make_yard(tmp_path, {"auto": {"branch": "develop", **auto}}) as yard:
-        made = await yard.push("develop")
-        await yard.built(made, branch="mallory:develop", key="1", at=1.0)
-        assert await yard.deployed() == []
-        await yard.built(made, BuildState.FAILED, branch="develop", key="2", at=2.0)
-        await yard.built(made, branch="fork:#12", key="3", at=3.0)
-        assert await yard.deployed() == []
-        await yard.built(made, branch="develop", key="2", attempt=2, at=4.0)
-        await yard.built(made, BuildState.FAILED, branch="mallory:develop", key="4", at=5.0)
-        assert await yard.deployed() == [made]
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", **auto}}) as bot:
+        made = await bot.push("develop")
+        await bot.built(made, branch="mallory:develop", key="1", at=1.0)
+        assert await bot.deployed() == []
+        await bot.built(made, BuildState.FAILED, branch="develop", key="2", at=2.0)
+        await bot.built(made, branch="fork:#12", key="3", at=3.0)
+        assert await bot.deployed() == []
+        await bot.built(made, branch="develop", key="2", attempt=2, at=4.0)
+        await bot.built(made, BuildState.FAILED, branch="mallory:develop", key="4", at=5.0)
+        assert await bot.deployed() == [made]
 
 
 async def test_a_commit_that_jenkins_builds_again_heals(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as yard:
-        made = await yard.push("develop")
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as bot:
+        made = await bot.push("develop")
         for number, state in ((41, BuildState.FAILED), (42, BuildState.PASSED)):
             event = Build(sender="jenkins", key=f"shop:{number}", name="shop", state=state, commit=made, run=number)
-            await yard.hear(event)
-            await yard.look()
-            assert await yard.deployed() == ([made] if number == 42 else [])
+            await bot.hear(event)
+            await bot.look()
+            assert await bot.deployed() == ([made] if number == 42 else [])
 
 
 async def test_a_check_of_another_sender_deploys_nothing_and_the_channel_is_told_how_to_name_it(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"branch": "develop", "checks": ["test"]}}) as yard:
-        made = await yard.push("develop")
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "checks": ["test"]}}) as bot:
+        made = await bot.push("develop")
         year = 365 * 86400.0
         script = Build(sender="event", key="1", name="test", state=BuildState.PASSED, commit=made, at=1000 * year)
-        await yard.hear(script)
-        await yard.look()
-        assert (await yard.deployed(), await yard.cards()) == ([], [])
-        yard.town.shop.clock.advance(1000)
-        await yard.look()
-        (card,) = await yard.cards()
+        await bot.hear(script)
+        await bot.look()
+        assert (await bot.deployed(), await bot.cards()) == ([], [])
+        bot.clock.advance(1000)
+        await bot.look()
+        (card,) = await bot.cards()
         said = (
             'There is no report yet of github:test. event reports a build of that name: write checks = ["event:test"].'
         )
         assert card.text == said
-        await yard.built(made, BuildState.FAILED)
-        assert await yard.deployed() == []
+        await bot.built(made, BuildState.FAILED)
+        assert await bot.deployed() == []
     auto = {"branch": "develop", "checks": ["event:test"]}
-    async with make_yard(tmp_path, {"auto": auto}) as yard:
-        made = await yard.push("develop")
-        await yard.hear(replace(script, commit=made))
-        await yard.look()
-        assert await yard.deployed() == [made]
+    hooks = {name: {"secret": {"env": "HOOK"}} for name in ("github", "event")}
+    async with open_autodeploy_bot(tmp_path, {"auto": auto}, hooks=hooks) as bot:
+        made = await bot.push("develop")
+        await bot.hear(replace(script, commit=made))
+        await bot.look()
+        assert await bot.deployed() == [made]
 
 
 async def test_the_bots_own_statuses_are_no_builds(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as yard:
-        made = await yard.push("develop")
-        await yard.built(made, name="deploybot/staging")
-        assert await yard.deployed() == []
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as bot:
+        made = await bot.push("develop")
+        await bot.built(made, name="deploybot/staging")
+        assert await bot.deployed() == []
 
 
 async def test_builds_that_nobody_tells_of_are_told_after_a_while(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as yard:
-        await yard.push("develop")
-        assert await yard.cards() == []
-        yard.town.shop.clock.advance(1000)
-        await yard.look()
-        (card,) = await yard.cards()
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as bot:
+        await bot.push("develop")
+        assert await bot.cards() == []
+        bot.clock.advance(1000)
+        await bot.look()
+        (card,) = await bot.cards()
         assert card.text == "No build has been reported as passed."
 
 
 async def test_ask_only_says_a_card_with_a_button(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"branch": "develop", "ask": True}}) as yard:
-        await yard.push("develop")
-        second = await yard.push("develop")
-        assert await yard.deployed() == []
-        old, new = await yard.cards()
+    async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "ask": True}}) as bot:
+        await bot.push("develop")
+        second = await bot.push("develop")
+        assert await bot.deployed() == []
+        old, new = await bot.cards()
         assert (old.title, old.buttons) == ("shop/staging: push to develop by ana was replaced by a newer one", ())
         assert [button.command for button in new.buttons] == [f"deploy shop@{second} to staging"]
-        assert (await yard.town.say(new.buttons[0].command, "eve")).ok
-        await yard.settle()
-        assert (await yard.cards())[1].title == "shop/staging: push to develop by ana is deployed"
-        await yard.push("develop")
-        assert len(await yard.cards()) == 3
-        refused = await yard.town.say("why deploy shop staging", "ana")
+        assert (await bot.say(new.buttons[0].command, "eve")).ok
+        await bot.settle()
+        assert (await bot.cards())[1].title == "shop/staging: push to develop by ana is deployed"
+        await bot.push("develop")
+        assert len(await bot.cards()) == 3
+        refused = await bot.say("why deploy shop staging", "ana")
         assert not any("by itself" in line.name for line in refused.lines)
 
 
-async def test_a_lock_is_told_once_and_its_release_lets_it_go_on(yard: Yard) -> None:
-    await yard.town.say("lock shop staging because I look at it", "eve")
-    first = await yard.push("develop")
-    second = await yard.push("develop")
-    await yard.look()
-    assert await yard.deployed() == []
-    old, new = await yard.cards()
+async def test_a_lock_is_told_once_and_its_release_lets_it_go_on(bot: AutodeployBot) -> None:
+    await bot.say("lock shop staging because I look at it", "eve")
+    first = await bot.push("develop")
+    second = await bot.push("develop")
+    await bot.look()
+    assert await bot.deployed() == []
+    old, new = await bot.cards()
     assert (old.title[-27:], old.text) == ("was replaced by a newer one", "Newer: push to develop by ana.")
     assert new.text == "shop/staging is locked by eve. “I look at it” `unlock shop staging` releases it."
     assert [button.label for button in new.buttons] == ["Deploy to staging"]
-    assert [row.action for row in await yard.town.audit()].count("denied") == 0
-    await yard.town.say("unlock shop staging", "eve")
-    await yard.look()
-    assert await yard.deployed() == [second]
+    assert [row.action for row in await bot.audit()].count("denied") == 0
+    await bot.say("unlock shop staging", "eve")
+    await bot.look()
+    assert await bot.deployed() == [second]
     assert first != second
-    assert (await yard.cards())[1].text == "It is #1; its card shows the progress."
+    assert (await bot.cards())[1].text == "It is #1; its card shows the progress."
 
 
-async def test_a_lock_with_an_end_is_looked_at_again_when_it_ends(yard: Yard) -> None:
-    await yard.town.say("lock shop staging for 2h because I look at it", "eve")
-    made = await yard.push("develop")
-    assert 7000 < await yard.look() <= 7200
-    yard.town.shop.clock.advance(7200)
-    await yard.look()
-    assert await yard.deployed() == [made]
+async def test_a_lock_with_an_end_is_looked_at_again_when_it_ends(bot: AutodeployBot) -> None:
+    await bot.say("lock shop staging for 2h because I look at it", "eve")
+    made = await bot.push("develop")
+    assert 7000 < await bot.look() <= 7200
+    bot.clock.advance(7200)
+    await bot.look()
+    assert await bot.deployed() == [made]
 
 
 async def test_production_waits_until_staging_is_healthy(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, STAGING, {"auto": {"branch": "main"}, "after": "staging"}) as yard:
-        made = yard.commit("develop")
-        yard.refs.branches["main"] = made
-        await yard.look()
-        (card,) = await yard.cards()
+    async with open_autodeploy_bot(tmp_path, STAGING, {"auto": {"branch": "main"}, "after": "staging"}) as bot:
+        made = bot.commit("develop")
+        bot.refs.branches["main"] = made
+        await bot.look()
+        (card,) = await bot.cards()
         assert f"{made[:10]} has to be healthy in staging first" in card.text
-        await yard.settle()
-        assert await yard.runs("production") == made
-        (card,) = await yard.cards()
+        await bot.settle()
+        assert await bot.runs("production") == made
+        (card,) = await bot.cards()
         assert card.title.endswith("is being deployed")
 
 
@@ -394,101 +392,101 @@ class Thorny(FakeRefs):
 
 async def test_what_cannot_be_read_for_one_environment_stops_no_other(tmp_path: Path) -> None:
     refs = Thorny(tmp_path)
-    async with make_yard(tmp_path, STAGING, {"auto": {"branch": "main"}}, refs=refs) as yard:
-        refs.thorn = yard.commit("develop")
-        made = yard.commit("main")
+    async with open_autodeploy_bot(tmp_path, STAGING, {"auto": {"branch": "main"}}, refs=refs) as bot:
+        refs.thorn = bot.commit("develop")
+        made = bot.commit("main")
         with pytest.raises(UserError, match="a tree, not a commit"):
-            await yard.look()
-        assert (await yard.deployed(), await yard.deployed("production")) == ([], [made])
+            await bot.look()
+        assert (await bot.deployed(), await bot.deployed("production")) == ([], [made])
 
 
-async def test_a_failure_is_not_tried_again_by_itself(yard: Yard) -> None:
-    yard.town.shop.hosts["web1"].script("switch", Outcome(code=1, log=b"no\n"))
-    made = await yard.push("develop")
-    await yard.settle()
-    await yard.look()
-    assert await yard.deployed() == [made]
+async def test_a_failure_is_not_tried_again_by_itself(bot: AutodeployBot) -> None:
+    bot.hosts["web1"].script("switch", Outcome(code=1, log=b"no\n"))
+    made = await bot.push("develop")
+    await bot.settle()
+    await bot.look()
+    assert await bot.deployed() == [made]
 
 
 @pytest.mark.parametrize("seconds", [60, -86400])
-async def test_a_server_that_does_not_answer_is_told_and_tried_again_later(yard: Yard, seconds: float) -> None:
+async def test_a_server_that_does_not_answer_is_told_and_tried_again_later(bot: AutodeployBot, seconds: float) -> None:
     """Also where the clock was a day ahead, and is right again."""
-    yard.town.shop.hosts["web1"].down = "no route to host"
-    made = await yard.push("develop")
-    (card,) = await yard.cards()
+    bot.hosts["web1"].down = "no route to host"
+    made = await bot.push("develop")
+    (card,) = await bot.cards()
     assert "no route to host" in card.text
-    yard.town.shop.hosts["web1"].down = ""
-    due = await yard.look()
+    bot.hosts["web1"].down = ""
+    due = await bot.look()
     assert 0 < due <= 30
-    yard.town.shop.clock.advance(seconds)
-    await yard.look()
-    assert await yard.deployed() == [made]
+    bot.clock.advance(seconds)
+    await bot.look()
+    assert await bot.deployed() == [made]
 
 
-async def test_who_deploys_it_by_hand_ends_the_wish(yard: Yard) -> None:
-    await yard.town.say("lock shop staging because I look at it", "eve")
-    made = await yard.push("develop")
-    number = await yard.town.ask(f"deploy shop@{made} to staging", "eve")
-    await yard.town.end_of(number)
-    await yard.town.say("unlock shop staging", "eve")
-    await yard.look()
-    assert await yard.deployed() == [made]
-    assert [trigger.state for trigger in await yard.triggers()] == [TriggerState.DONE]
-    (card,) = await yard.cards()
+async def test_who_deploys_it_by_hand_ends_the_wish(bot: AutodeployBot) -> None:
+    await bot.say("lock shop staging because I look at it", "eve")
+    made = await bot.push("develop")
+    number = await bot.ask(f"deploy shop@{made} to staging", "eve")
+    await bot.end_of(number)
+    await bot.say("unlock shop staging", "eve")
+    await bot.look()
+    assert await bot.deployed() == [made]
+    assert [trigger.state for trigger in await bot.triggers()] == [TriggerState.DONE]
+    (card,) = await bot.cards()
     assert (card.title, card.buttons) == ("shop/staging: push to develop by ana is deployed", ())
 
 
 async def test_the_newest_tag_is_deployed_and_an_older_or_early_one_is_not(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"tag": "v*"}}) as yard:
+    async with open_autodeploy_bot(tmp_path, {"auto": {"tag": "v*"}}) as bot:
         for name in ("v1.9.0", "v1.10.0", "v1.9.1", "v2.0.0-rc.1"):
-            yard.refs.tags[name] = yard.commit("main")
-            await yard.hear(Tagged(sender="github", tag=name, by=Author("Ana", GITHUB["ana"])))
-            await yard.look()
-            await yard.settle()
-        rows = await yard.deployments()
-        assert [row.plan.release.code for row in rows] == [yard.refs.tags["v1.9.0"], yard.refs.tags["v1.10.0"]]
+            bot.refs.tags[name] = bot.commit("main")
+            await bot.hear(Tagged(sender="github", tag=name, by=Author("Ana", GITHUB["ana"])))
+            await bot.look()
+            await bot.settle()
+        rows = await bot.deployments_of()
+        assert [row.plan.release.code for row in rows] == [bot.refs.tags["v1.9.0"], bot.refs.tags["v1.10.0"]]
         assert rows[1].reason == "tag v1.10.0 by ana"
 
 
 async def test_a_published_release_is_deployed_and_an_early_one_is_not(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"release": True}}) as yard:
-        yard.refs.tags["v1.0"] = first = yard.commit("main")
-        yard.refs.tags["v2.0"] = yard.commit("main")
-        await yard.hear(Published(sender="github", tag="v2.0", early=True))
-        await yard.hear(Published(sender="github", tag="v1.0", by=Author("Ana")))
-        await yard.look()
-        assert await yard.deployed() == [first]
-        assert (await yard.deployments())[0].reason == "release v1.0 by Ana"
+    async with open_autodeploy_bot(tmp_path, {"auto": {"release": True}}) as bot:
+        bot.refs.tags["v1.0"] = first = bot.commit("main")
+        bot.refs.tags["v2.0"] = bot.commit("main")
+        await bot.hear(Published(sender="github", tag="v2.0", early=True))
+        await bot.hear(Published(sender="github", tag="v1.0", by=Author("Ana")))
+        await bot.look()
+        assert await bot.deployed() == [first]
+        assert (await bot.deployments_of())[0].reason == "release v1.0 by Ana"
 
 
-async def test_nobody_but_the_bot_is_deploybot(yard: Yard) -> None:
+async def test_nobody_but_the_bot_is_deploybot(bot: AutodeployBot) -> None:
     for line in ("allow @deploybot admin", "allow slack:T1/U9:deploybot viewer", "allow slack:T1/U9:deploybot admin"):
-        card = await yard.town.say(line, "dia")
+        card = await bot.say(line, "dia")
         assert (card.ok, "deploybot is the bot itself" in card.title) == (False, True), card
     for platform in ("console", "slack", "telegram"):
-        card = await yard.town.say("deploy shop to staging", AUTO.user, platform=platform)
+        card = await bot.say("deploy shop to staging", AUTO.user, platform=platform)
         assert not card.ok
 
 
-async def test_a_first_administrator_of_that_name_gets_another_one(yard: Yard) -> None:
-    until = yard.town.shop.clock.now() + 900
-    await yard.town.store.write(lambda tables: tables.claims.issue("1234ABCD", until))
-    card = await yard.town.say("claim 1234ABCD", "deploybot")
+async def test_a_first_administrator_of_that_name_gets_another_one(bot: AutodeployBot) -> None:
+    until = bot.clock.now() + 900
+    await bot.store.write(lambda tables: tables.claims.issue("1234ABCD", until))
+    card = await bot.say("claim 1234ABCD", "deploybot")
     assert card.title == "Welcome, deploybot-2: you are the administrator of everything now."
 
 
-async def test_somebody_of_that_name_from_before_is_a_clear_error(yard: Yard) -> None:
+async def test_somebody_of_that_name_from_before_is_a_clear_error(bot: AutodeployBot) -> None:
     def rename(tables: object) -> None:
         run = tables.triggers._run  # type: ignore[attr-defined]
         run("DELETE FROM identities WHERE platform = 'auto'")
 
-    await yard.town.store.write(rename)
+    await bot.store.write(rename)
     with pytest.raises(UserError, match="The allowlist has a person named deploybot") as caught:
-        await yard.restart()
+        await bot.restart()
     assert "`deploybot rename deploybot NAME`" in caught.value.hint
 
 
-async def test_grants_of_the_bot_come_from_bot_toml_alone(yard: Yard) -> None:
+async def test_grants_of_the_bot_come_from_bot_toml_alone(bot: AutodeployBot) -> None:
     """A grant that somebody wrote into the table gives it nothing."""
 
     def cheat(tables: object) -> None:
@@ -497,36 +495,36 @@ async def test_grants_of_the_bot_come_from_bot_toml_alone(yard: Yard) -> None:
         sql = "INSERT INTO grants (person, app, environment, role) VALUES (?, '*', '*', ?)"
         run(sql, (number, Role.ADMIN.value))
 
-    await yard.town.store.write(cheat)
-    made = await yard.push("develop")
-    assert await yard.deployed() == [made]
-    card = await yard.town.say("allow @eve admin", "eve")
+    await bot.store.write(cheat)
+    made = await bot.push("develop")
+    assert await bot.deployed() == [made]
+    card = await bot.say("allow @eve admin", "eve")
     assert "deploybot" not in card.hint
 
 
-async def test_why_says_what_is_deployed_by_itself(yard: Yard) -> None:
-    card = await yard.town.say("why deploy shop staging", "ana")
+async def test_why_says_what_is_deployed_by_itself(bot: AutodeployBot) -> None:
+    card = await bot.say("why deploy shop staging", "ana")
     said = {line.name: line.text for line in card.lines}
     assert said["by itself"] == "A push to develop is deployed there automatically."
 
 
-async def test_an_automation_taken_out_of_bot_toml_deploys_nothing_more(yard: Yard) -> None:
-    await yard.push("main")
-    (one,) = await yard.deployments("production")
-    settings = yard.town.shop.settings
+async def test_an_automation_taken_out_of_bot_toml_deploys_nothing_more(bot: AutodeployBot) -> None:
+    await bot.push("main")
+    (one,) = await bot.deployments_of("production")
+    settings = bot.settings
     app = settings.apps["shop"]
     production = app.environments["production"].model_copy(update={"auto": None})
     without = app.model_copy(update={"environments": {**app.environments, "production": production}})
-    await yard.restart(settings.model_copy(update={"apps": {"shop": without}}))
-    await yard.approve(one.number)
-    ended = await yard.town.end_of(one.number)
+    await bot.restart(settings.model_copy(update={"apps": {"shop": without}}))
+    await bot.approve(one.number)
+    ended = await bot.end_of(one.number)
     assert ended.state is State.FAILED
     assert "`auto` in bot.toml does not allow `deploy` on shop/production" in ended.outcome
 
 
-async def test_an_event_that_comes_twice_is_kept_once(yard: Yard) -> None:
+async def test_an_event_that_comes_twice_is_kept_once(bot: AutodeployBot) -> None:
     event = ImagePushed(sender="dockerhub", image="acme/shop", tag="1", digest="sha256:" + "a" * 64, by=Author("Ana"))
     for _ in range(2):
-        await yard.hear(event)
-    who = await yard.town.store.read(lambda tables: tables.triggers.authors("shop", ["sha256:" + "a" * 64] * 2))
+        await bot.hear(event)
+    who = await bot.store.read(lambda tables: tables.triggers.authors("shop", ["sha256:" + "a" * 64] * 2))
     assert who == (Author("Ana"),)

@@ -17,18 +17,18 @@ import pytest
 from deploybot.domain import Author, Build, Event, Push, State, TriggerState
 from deploybot.domain import BuildState as Is
 from tests.approvals.test_killed import Mortal, die
-from tests.autodeploy.conftest import GITHUB, Yard, make_yard
+from tests.autodeploy.conftest import GITHUB, AutodeployBot, open_autodeploy_bot
 
 STAGING = {"auto": {"branch": "develop", "after": "ci"}}
 PRODUCTION = {"auto": {"branch": "main"}, "approvals": 1}
 
 
-def story(yard: Yard) -> Iterable[tuple[str, str]]:
+def story(bot: AutodeployBot) -> Iterable[tuple[str, str]]:
     """Pushes by branch; main is pushed over while it waits for its approval."""
-    root = yard.refs.branches["main"]
-    yield "develop", yard.commit("develop", on=root)
-    yield "main", yard.commit("main", on=root)
-    yield "main", yard.commit("main")
+    root = bot.refs.branches["main"]
+    yield "develop", bot.commit("develop", on=root)
+    yield "main", bot.commit("main", on=root)
+    yield "main", bot.commit("main")
 
 
 def events(branch: str, commit: str) -> list[Event]:
@@ -37,26 +37,26 @@ def events(branch: str, commit: str) -> list[Event]:
     return [push, Build(sender="github", key="1", name="test", state=Is.PASSED, commit=commit)]
 
 
-async def live(yard: Yard, told: list[Event], late: list[tuple[str, str]]) -> None:
+async def live(bot: AutodeployBot, told: list[Event], late: list[tuple[str, str]]) -> None:
     """What is left of the story: each event until it is kept, then what comes of it, then the approval."""
     while told or late:
         if not told:
             told += events(*late.pop(0))
-            yard.refs.branches[branch_of(told)] = told[0].after  # type: ignore[attr-defined]
+            bot.refs.branches[branch_of(told)] = told[0].after  # type: ignore[attr-defined]
         while told:
-            await yard.hear(told[0])
+            await bot.hear(told[0])
             told.pop(0)
-            await yard.look()
-    await yard.settle()
-    for one in await yard.deployments("production"):
+            await bot.look()
+    await bot.settle()
+    for one in await bot.deployments_of("production"):
         if one.awaits_approval:
-            await yard.approve(one.number)
-    await yard.settle()
+            await bot.approve(one.number)
+    await bot.settle()
 
 
-async def start_and_live(yard: Yard, told: list[Event], late: list[tuple[str, str]]) -> None:
-    await yard.restart()
-    await live(yard, told, late)
+async def start_and_live(bot: AutodeployBot, told: list[Event], late: list[tuple[str, str]]) -> None:
+    await bot.restart()
+    await live(bot, told, late)
 
 
 def branch_of(told: list[Event]) -> str:
@@ -70,19 +70,19 @@ async def test_killed_at_every_write(tmp_path: Path, *, after: bool, figure: Cal
     for at in itertools.count(1):
         folder = tmp_path / str(at)
         folder.mkdir()
-        async with make_yard(folder, STAGING, PRODUCTION) as yard:
-            real = yard.town.shop.store
-            base = dict(yard.refs.branches)
-            late, told = list(story(yard)), list[Event]()
-            yard.refs.branches = base
+        async with open_autodeploy_bot(folder, STAGING, PRODUCTION) as bot:
+            real = bot.store
+            base = dict(bot.refs.branches)
+            late, told = list(story(bot)), list[Event]()
+            bot.refs.branches = base
             mortal = Mortal(real, at, after=after)
-            yard.town.shop.store = mortal  # type: ignore[assignment]
-            killed = await die(yard.town, mortal, asyncio.ensure_future(start_and_live(yard, told, late)))
-            yard.town.shop.store = real
-            await yard.restart()
-            await yard.look()
-            await live(yard, told, late)
-            wrong += await judge(yard, at)
+            bot.store = mortal  # type: ignore[assignment]
+            killed = await die(bot, mortal, asyncio.ensure_future(start_and_live(bot, told, late)))
+            bot.store = real
+            await bot.restart()
+            await bot.look()
+            await live(bot, told, late)
+            wrong += await judge(bot, at)
         if not killed:
             break
     figure(f"{'after' if after else 'before'} each of {at - 1} writes: 0 lost, 0 doubled" if not wrong else f"{wrong}")
@@ -90,21 +90,21 @@ async def test_killed_at_every_write(tmp_path: Path, *, after: bool, figure: Cal
     assert at > 20
 
 
-async def judge(yard: Yard, at: int) -> list[str]:
+async def judge(bot: AutodeployBot, at: int) -> list[str]:
     """What is not as it has to be."""
     wrong = []
     for environment, branch in (("staging", "develop"), ("production", "main")):
-        commits = await yard.deployed(environment)
-        rows = await yard.deployments(environment)
-        if await yard.runs(environment) != yard.refs.branches[branch]:
+        commits = await bot.deployed(environment)
+        rows = await bot.deployments_of(environment)
+        if await bot.runs(environment) != bot.refs.branches[branch]:
             wrong.append(f"{at}: {environment} lost {branch}")
         if len(commits) != len({*commits}):
             wrong.append(f"{at}: {environment} doubled {commits}")
         if not all(row.state in {State.SUCCEEDED, State.CANCELLED} for row in rows):
             wrong.append(f"{at}: {environment} has {[row.state for row in rows]}")
-    jobs: list[Any] = [one.job for name in ("web1", "web2", "web3") for one in yard.town.shop.hosts[name].started]
+    jobs: list[Any] = [one.job for name in ("web1", "web2", "web3") for one in bot.hosts[name].started]
     if len(jobs) != len({*jobs}):
         wrong.append(f"{at}: jobs doubled")
-    if any(trigger.state is TriggerState.OPEN for trigger in await yard.triggers()):
+    if any(trigger.state is TriggerState.OPEN for trigger in await bot.triggers()):
         wrong.append(f"{at}: a trigger is open")
     return wrong

@@ -8,7 +8,7 @@ from deploybot.check import CheckState, Row
 from deploybot.check.app_checks import try_auto
 from deploybot.settings import App
 from deploybot.testing import FakeRefs
-from tests.autodeploy.conftest import settings_of
+from tests.autodeploy.conftest import auto_settings
 
 
 async def rows(app: App, refs: FakeRefs) -> list[Row]:
@@ -17,7 +17,7 @@ async def rows(app: App, refs: FakeRefs) -> list[Row]:
 
 async def test_what_is_there_is_said_and_what_is_not_has_a_cure(tmp_path: Path) -> None:
     staging, production = {"auto": {"branch": "develop", "tag": "v*"}}, {"auto": {"branch": "main"}}
-    app = settings_of(tmp_path, staging, production).apps["shop"]
+    app = auto_settings(tmp_path, staging, production).apps["shop"]
     refs = FakeRefs(tmp_path)
     refs.branches = {"develop": "1" * 40}
     refs.tags = {"v1.9": "2" * 40, "v1.10": "3" * 40}
@@ -36,7 +36,7 @@ async def test_what_is_there_is_said_and_what_is_not_has_a_cure(tmp_path: Path) 
 
 
 async def test_a_repository_that_does_not_answer_is_one_row(tmp_path: Path) -> None:
-    app = settings_of(tmp_path, {"auto": {"branch": "develop"}}).apps["shop"]
+    app = auto_settings(tmp_path, {"auto": {"branch": "develop"}}).apps["shop"]
     refs = FakeRefs(tmp_path)
     refs.down = "nothing listens there"
     (row,) = await rows(app, refs)

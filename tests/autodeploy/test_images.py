@@ -13,7 +13,7 @@ from deploybot.errors import Unreachable
 from deploybot.ports import Tables
 from deploybot.settings import App
 from deploybot.testing import FakeRefs
-from tests.autodeploy.conftest import Yard, make_yard
+from tests.autodeploy.conftest import AutodeployBot, open_autodeploy_bot
 from tests.store.examples import plan
 
 IMAGES = {"web": {"image": "acme/shop"}, "worker": {"image": "acme/worker"}}
@@ -28,9 +28,9 @@ def pin(service: str, digit: str) -> Pin:
 WEB, WORKER = pin("web", "1"), pin("worker", "2")
 
 
-async def lay(yard: Yard, *pins: Pin, release: Release | None = None) -> str:
+async def lay(bot: AutodeployBot, *pins: Pin, release: Release | None = None) -> str:
     """Somebody has deployed these images, or another release, to staging; the commit that runs with the images."""
-    release = release or Release.of_commit(yard.refs.branches["main"], images=pins)
+    release = release or Release.of_commit(bot.refs.branches["main"], images=pins)
 
     def put(tables: Tables) -> None:
         person = tables.people.named("ana")
@@ -40,84 +40,86 @@ async def lay(yard: Yard, *pins: Pin, release: Release | None = None) -> str:
         tables.deployments.move(row.number, State.SUCCEEDED, now=2.0)
         tables.running.put(Running("shop", "staging", "web1", release, row.number, 2.0, healthy=True))
 
-    await yard.town.store.write(put)
-    return yard.refs.branches["main"]
+    await bot.store.write(put)
+    return bot.refs.branches["main"]
 
 
 @pytest.fixture
-async def yard(tmp_path: Path) -> AsyncIterator[Yard]:
+async def bot(tmp_path: Path) -> AsyncIterator[AutodeployBot]:
     """A shop of two images, whose card asks for new ones: what it would type is what would be typed."""
-    async with make_yard(tmp_path, ASK, images=IMAGES) as made:
+    async with open_autodeploy_bot(tmp_path, ASK, strategy="compose", images=IMAGES) as made:
         yield made
 
 
-async def commands(yard: Yard) -> list[str]:
-    return [button.command for card in await yard.cards() for button in card.buttons]
+async def commands(bot: AutodeployBot) -> list[str]:
+    return [button.command for card in await bot.cards() for button in card.buttons]
 
 
-async def see(yard: Yard, *pins: Pin) -> None:
-    yard.images.now = pins
-    await yard.look()
+async def see(bot: AutodeployBot, *pins: Pin) -> None:
+    bot.pinned.now = pins
+    await bot.look()
 
 
-async def test_what_is_there_at_first_is_not_deployed(yard: Yard) -> None:
-    await see(yard, WEB, WORKER)
-    assert await yard.cards() == []
+async def test_what_is_there_at_first_is_not_deployed(bot: AutodeployBot) -> None:
+    await see(bot, WEB, WORKER)
+    assert await bot.cards() == []
 
 
-async def test_one_new_image_is_deployed_by_its_digest(yard: Yard) -> None:
-    await lay(yard, WEB, WORKER)
-    await see(yard, WEB, WORKER)
+async def test_one_new_image_is_deployed_by_its_digest(bot: AutodeployBot) -> None:
+    await lay(bot, WEB, WORKER)
+    await see(bot, WEB, WORKER)
     newer = pin("web", "3")
     event = ImagePushed(sender="harbor", image="acme/shop", tag="latest", digest=newer.digest, by=Author("ci"))
-    assert await yard.hear(event) == "checking whether to deploy staging"
-    await see(yard, newer, WORKER)
-    await yard.look()
-    (card,) = await yard.cards()
+    assert await bot.hear(event) == "checking whether to deploy staging"
+    await see(bot, newer, WORKER)
+    await bot.look()
+    (card,) = await bot.cards()
     assert card.title == "shop/staging: image shop:latest by ci can be deployed"
-    assert await commands(yard) == [f"deploy shop@{newer.digest} to staging"]
+    assert await commands(bot) == [f"deploy shop@{newer.digest} to staging"]
 
 
-async def test_several_new_images_are_pinned_anew_with_the_commit_that_runs(yard: Yard) -> None:
-    commit = await lay(yard, WEB, WORKER)
-    await see(yard, WEB, WORKER)
-    await see(yard, pin("web", "3"), WORKER)
-    await see(yard, pin("web", "3"), pin("worker", "4"))
-    assert await commands(yard) == [f"deploy shop@{commit} to staging"]
+async def test_several_new_images_are_pinned_anew_with_the_commit_that_runs(bot: AutodeployBot) -> None:
+    commit = await lay(bot, WEB, WORKER)
+    await see(bot, WEB, WORKER)
+    await see(bot, pin("web", "3"), WORKER)
+    await see(bot, pin("web", "3"), pin("worker", "4"))
+    assert await commands(bot) == [f"deploy shop@{commit} to staging"]
 
 
-async def test_where_nothing_runs_the_newest_of_the_branch_is_taken(yard: Yard) -> None:
-    await see(yard, WEB, WORKER)
-    await see(yard, pin("web", "3"), WORKER)
-    assert await commands(yard) == ["deploy shop to staging"]
+async def test_where_nothing_runs_the_newest_of_the_branch_is_taken(bot: AutodeployBot) -> None:
+    await see(bot, WEB, WORKER)
+    await see(bot, pin("web", "3"), WORKER)
+    assert await commands(bot) == ["deploy shop to staging"]
 
 
-async def test_an_image_that_runs_already_is_nothing_new(yard: Yard) -> None:
-    await lay(yard, WEB, WORKER)
-    await see(yard, WEB, WORKER)
-    await lay(yard, pin("web", "3"), WORKER)
-    await see(yard, pin("web", "3"), WORKER)
-    assert await yard.cards() == []
+async def test_an_image_that_runs_already_is_nothing_new(bot: AutodeployBot) -> None:
+    await lay(bot, WEB, WORKER)
+    await see(bot, WEB, WORKER)
+    await lay(bot, pin("web", "3"), WORKER)
+    await see(bot, pin("web", "3"), WORKER)
+    assert await bot.cards() == []
 
 
 async def test_a_tag_that_was_moved_back_is_told_and_not_deployed(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"image": True}}, images=IMAGES) as yard:
-        await lay(yard, WEB, WORKER)
-        await lay(yard, pin("web", "3"), WORKER)
-        await see(yard, pin("web", "3"), WORKER)
-        await see(yard, WEB, WORKER)
-        (card,) = await yard.cards()
+    async with open_autodeploy_bot(tmp_path, {"auto": {"image": True}}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await lay(bot, pin("web", "3"), WORKER)
+        await see(bot, pin("web", "3"), WORKER)
+        await see(bot, WEB, WORKER)
+        (card,) = await bot.cards()
         assert card.text == "web latest was moved back to an image that ran before."
-        assert len(await yard.deployments()) == 2
+        assert len(await bot.deployments_of()) == 2
 
 
 async def test_a_registry_that_is_down_keeps_nobody_from_the_repository(tmp_path: Path) -> None:
-    async with make_yard(tmp_path, {"auto": {"image": True, "branch": "develop"}}, images=IMAGES) as yard:
-        yard.images.down = Unreachable("registry.example.com", "no answer within 30 s")
-        made = yard.commit("develop")
+    async with open_autodeploy_bot(
+        tmp_path, {"auto": {"image": True, "branch": "develop"}}, strategy="compose", images=IMAGES
+    ) as bot:
+        bot.pinned.down = Unreachable("registry.example.com", "no answer within 30 s")
+        made = bot.commit("develop")
         with pytest.raises(Unreachable, match="no answer within 30 s"):
-            await yard.look()
-        assert [(trigger.source, trigger.commit) for trigger in await yard.triggers()] == [("heads/develop", made)]
+            await bot.look()
+        assert [(trigger.source, trigger.commit) for trigger in await bot.triggers()] == [("heads/develop", made)]
 
 
 class StrictRefs(FakeRefs):
@@ -135,18 +137,18 @@ class StrictRefs(FakeRefs):
 async def test_where_no_commit_runs_a_push_is_deployed(tmp_path: Path) -> None:
     """What was pushed cannot be compared with what runs, so it is new, and older than nothing."""
     auto = {"auto": {"branch": "develop", "paths": ["web/"]}}
-    async with make_yard(tmp_path, auto, refs=StrictRefs(tmp_path)) as yard:
-        await lay(yard, release=Release(ArtifactSource("a" * 64)))
-        made = await yard.push("develop", paths=("docs/x",))
-        await yard.settle()
-        assert (await yard.deployed())[-1] == made
-        assert await yard.runs() == made
+    async with open_autodeploy_bot(tmp_path, auto, refs=StrictRefs(tmp_path)) as bot:
+        await lay(bot, release=Release(ArtifactSource("a" * 64)))
+        made = await bot.push("develop", paths=("docs/x",))
+        await bot.settle()
+        assert (await bot.deployed())[-1] == made
+        assert await bot.runs() == made
 
 
-async def test_new_images_where_none_has_a_commit_are_asked_for_without_one(yard: Yard) -> None:
-    await lay(yard, release=Release(ImagesSource((WEB, WORKER))))
-    await see(yard, WEB, WORKER)
-    await see(yard, pin("web", "3"), WORKER)
-    assert await commands(yard) == [f"deploy shop@{pin('web', '3').digest} to staging"]
-    await see(yard, pin("web", "3"), pin("worker", "4"))
-    assert await commands(yard) == ["deploy shop to staging"]
+async def test_new_images_where_none_has_a_commit_are_asked_for_without_one(bot: AutodeployBot) -> None:
+    await lay(bot, release=Release(ImagesSource((WEB, WORKER))))
+    await see(bot, WEB, WORKER)
+    await see(bot, pin("web", "3"), WORKER)
+    assert await commands(bot) == [f"deploy shop@{pin('web', '3').digest} to staging"]
+    await see(bot, pin("web", "3"), pin("worker", "4"))
+    assert await commands(bot) == ["deploy shop to staging"]

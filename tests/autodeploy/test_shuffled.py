@@ -25,7 +25,7 @@ from deploybot.ports import Tables
 from deploybot.settings import App
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, FakeRefs, memory_store
-from tests.autodeploy.conftest import settings_of
+from tests.autodeploy.conftest import auto_settings
 from tests.store.examples import seeded, times
 
 
@@ -85,7 +85,7 @@ class Shuffle:
 
 
 def one_app(folder: Path, number: int, auto: dict[str, object]) -> App:
-    app = settings_of(folder, {"auto": auto}).apps["shop"]
+    app = auto_settings(folder, {"auto": auto}).apps["shop"]
     places = {name: one.model_copy(update={"app": f"shop{number}"}) for name, one in app.environments.items()}
     return app.model_copy(update={"name": f"shop{number}", "environments": places})
 

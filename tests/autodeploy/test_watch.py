@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.autodeploy import poller as watching
-from deploybot.autodeploy.poller import Poller
+from deploybot.autodeploy.poller import RETRY, Poller
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.backoff import Backoff
 from deploybot.card import Card
@@ -19,7 +18,9 @@ from deploybot.errors import StoreError, Unreachable
 from deploybot.settings import App
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
-from tests.autodeploy.conftest import CHANNEL, STAGING, settings_of
+from tests.autodeploy.conftest import CHANNEL, STAGING, auto_settings
+
+QUICK = Backoff(0.001, 3600.0)
 
 
 class Looks:
@@ -57,15 +58,19 @@ class Looks:
 
 
 def apps(folder: Path, count: int = 1) -> list[App]:
-    app = settings_of(folder, STAGING).apps["shop"]
+    app = auto_settings(folder, STAGING).apps["shop"]
     return [app.model_copy(update={"name": f"shop{number}"}) for number in range(count)]
 
 
-class Scene:
-    def __init__(self, store: Database, made: list[App]) -> None:
+class WatchedApps:
+    """A poller of apps, and what it looks with."""
+
+    def __init__(self, store: Database, made: list[App], retry: Backoff = QUICK) -> None:
         self.store, self.clock, self.looks = store, FakeClock(), Looks()
         records = TriggerRecords(self.clock, lambda app: app.channel)
-        self.watch = Poller(made, store=store, clock=self.clock, records=records, jitter=lambda: 0.5)
+        self.watch = Poller(
+            made, store=store, clock=self.clock, records=records, jitter=lambda: 0.5, retry=retry, rest=0.0
+        )
 
     async def cards(self) -> list[Card]:
         items = await self.store.read(lambda tables: tables.outbox.due(9e12, 100))
@@ -73,9 +78,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(made: list[App], store: Database | None = None) -> AsyncIterator[Scene]:
+async def watching_apps(made: list[App], store: Database | None = None) -> AsyncIterator[WatchedApps]:
     async with memory_store() as fresh:
-        there = Scene(store or fresh, made)
+        there = WatchedApps(store or fresh, made)
         task = asyncio.create_task(there.watch.run(there.looks.look))
         try:
             yield there
@@ -84,14 +89,8 @@ async def scene(made: list[App], store: Database | None = None) -> AsyncIterator
             await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "REST", 0.0)
-    monkeypatch.setattr(watching, "RETRY", Backoff(0.001, 3600.0))
-
-
 async def test_it_looks_at_once_and_when_it_rings(tmp_path: Path) -> None:
-    async with scene(apps(tmp_path)) as there:
+    async with watching_apps(apps(tmp_path)) as there:
         await there.looks.until(1)
         there.watch.wake("nobody")
         for count in (2, 3):
@@ -100,7 +99,7 @@ async def test_it_looks_at_once_and_when_it_rings(tmp_path: Path) -> None:
 
 
 async def test_a_swarm_of_events_is_one_look(tmp_path: Path) -> None:
-    async with scene(apps(tmp_path)) as there:
+    async with watching_apps(apps(tmp_path)) as there:
         await there.looks.until(1)
         there.looks.hold.clear()
         there.watch.wake("shop0")
@@ -115,15 +114,15 @@ async def test_a_swarm_of_events_is_one_look(tmp_path: Path) -> None:
 
 async def test_it_looks_again_after_its_poll_or_when_something_is_due(tmp_path: Path) -> None:
     (often,) = apps(tmp_path)
-    async with scene([often.model_copy(update={"poll": 0.02})]) as there:
+    async with watching_apps([often.model_copy(update={"poll": 0.02})]) as there:
         await there.looks.until(3)
-    async with scene(apps(tmp_path)) as there:
+    async with watching_apps(apps(tmp_path)) as there:
         there.looks.due = 0.01
         await there.looks.until(3)
 
 
 async def test_all_apps_side_by_side_but_a_few_at_once(tmp_path: Path) -> None:
-    async with scene(apps(tmp_path, 30)) as there:
+    async with watching_apps(apps(tmp_path, 30)) as there:
         there.looks.hold.clear()
         await there.looks.until(4)
         await asyncio.sleep(0.02)
@@ -135,7 +134,7 @@ async def test_all_apps_side_by_side_but_a_few_at_once(tmp_path: Path) -> None:
 
 async def test_what_does_not_answer_is_told_once_and_so_is_its_return(tmp_path: Path) -> None:
     made = apps(tmp_path)
-    async with scene(made) as there:
+    async with watching_apps(made) as there:
         there.looks.problem = Unreachable("the repository of shop", "nothing listens there", hint="Look at it.")
         await there.looks.until(3)
         assert await there.cards() == []
@@ -148,7 +147,7 @@ async def test_what_does_not_answer_is_told_once_and_so_is_its_return(tmp_path: 
             "Look at it.",
         )
         # The bot is started anew, and it answers.
-        async with scene(made, there.store) as later:
+        async with watching_apps(made, there.store) as later:
             await later.looks.until(1)
             await eventually(lambda: later.watch._watched["shop0"].known)
             (card,) = await later.cards()
@@ -163,19 +162,16 @@ async def eventually(true: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("problem", [ValueError("a bug"), TimeoutError(), StoreError("disk full")])
 async def test_nothing_ends_the_watch(tmp_path: Path, problem: Exception) -> None:
-    async with scene(apps(tmp_path)) as there:
+    async with watching_apps(apps(tmp_path)) as there:
         there.looks.problem = problem
         await there.looks.until(3)
         there.looks.problem = None
         await there.looks.until(4)
 
 
-async def test_pauses_double_up_to_an_hour_and_keep_to_what_was_asked(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(watching, "RETRY", Backoff(10.0, 3600.0))
+async def test_pauses_double_up_to_an_hour_and_keep_to_what_was_asked(tmp_path: Path) -> None:
     async with memory_store() as store:
-        there = Scene(store, apps(tmp_path))
+        there = WatchedApps(store, apps(tmp_path), RETRY)
         one = there.watch._watched["shop0"]
         down = Unreachable("the repository", "down")
         pauses = [await there.watch._failed(one, down) for _ in range(11)]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.chaos_lab import ChaosLab
 from tests.chaos.dice import Choose
 from tests.chaos.findings import Findings
 from tests.chaos.run import Report, Run
 from tests.chaos.scenario import undisturbed
-from tests.chaos.world import World
 from tests.lab import Lab
 
 REATTACHED_WITHIN = 10.0
@@ -69,16 +69,16 @@ async def chaos(
             say(f"    {finding}")
 
     async def lane(number: int) -> None:
-        async with World(lab, folder / f"world-{number}") as world:
-            for site in world.sites:
+        async with ChaosLab(lab, folder / f"world-{number}") as chaos_lab:
+            for site in chaos_lab.sites:
                 # So that there is something to go back to.
-                report = await Run(world, undisturbed(site)).play()
+                report = await Run(chaos_lab, undisturbed(site)).play()
                 figures.findings.add(report.findings)
             for run in numbers:
-                scenario = choose(run, world.sites)
+                scenario = choose(run, chaos_lab.sites)
                 if scenario is None:
                     return
-                tell(run, await Run(world, scenario).play())
+                tell(run, await Run(chaos_lab, scenario).play())
 
     async with asyncio.TaskGroup() as group:
         for number in range(min(lanes, runs)):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from deploybot.domain import Kind, Release, State
 from tests.chaos import app
 from tests.chaos.app import Site, There
+from tests.chaos.chaos_lab import ChaosLab
 from tests.chaos.check import Server, Told, check, clean_ups, ends_of, newest, told
 from tests.chaos.findings import Findings
 from tests.chaos.scenario import Fault, Scenario, undisturbed
-from tests.chaos.world import World
 from tests.lab import until
 
 _LEFT_SECONDS = 10.0
@@ -30,12 +30,12 @@ class Before:
     jobs: Mapping[str, frozenset[str]]
 
 
-async def remember(world: World, site: Site) -> Before:
+async def remember(chaos_lab: ChaosLab, site: Site) -> Before:
     """How things are now."""
-    sshds = {name: world.ways[name].sshd for name in site.servers}
+    sshds = {name: chaos_lab.ways[name].sshd for name in site.servers}
     return Before(
-        newest=newest(world.data),
-        there=await world.look(site),
+        newest=newest(chaos_lab.data),
+        there=await chaos_lab.look(site),
         marks={name: len(app.marks(site, sshd)) for name, sshd in sshds.items()},
         jobs={name: frozenset(app.jobs_of(sshd)) for name, sshd in sshds.items()},
     )
@@ -44,11 +44,11 @@ async def remember(world: World, site: Site) -> Before:
 class Judge:
     """Holds a run to the truth."""
 
-    def __init__(self, world: World, scenario: Scenario, before: Before) -> None:
-        self._world = world
+    def __init__(self, chaos_lab: ChaosLab, scenario: Scenario, before: Before) -> None:
+        self._chaos_lab = chaos_lab
         self._scenario = scenario
         self._before = before
-        self._sshds = {name: world.ways[name].sshd for name in scenario.site.servers}
+        self._sshds = {name: chaos_lab.ways[name].sshd for name in scenario.site.servers}
         self.findings = Findings()
         self.ends: list[str] = []
 
@@ -57,11 +57,11 @@ class Judge:
         still = {name: app.still_running(sshd) for name, sshd in self._sshds.items()}
         # What nobody looks after any more must not reach into the next run.
         await asyncio.to_thread(until, self._all_ended, within=_LEFT_SECONDS, what="end of the jobs")
-        after = await self._world.look(self._scenario.site)
+        after = await self._chaos_lab.look(self._scenario.site)
         self._find_strange(numbers, after)
         ends, before = ends_of(self._scenario), self._before.there
         for number in numbers:
-            said = told(self._world.data, number)
+            said = told(self._chaos_lab.data, number)
             if said is None:
                 self.findings.lost.append(f"#{number} is not in the database")
                 return
@@ -71,7 +71,7 @@ class Judge:
                 name: self._server(name, number, before[name], after[name] if last else None, still[name])
                 for name in self._sshds
             }
-            self.findings.add(check(ends, said, servers, self._world.person.shows, self._world.data / "logs"))
+            self.findings.add(check(ends, said, servers, self._chaos_lab.person.shows, self._chaos_lab.data / "logs"))
             ends = ends_of(dataclasses.replace(undisturbed(self._scenario.site), troubles=self._scenario.troubles))
             before = {**before, **{part.server: _standing(part.replaces) for part in said.deployment.plan.servers}}
 
@@ -81,10 +81,10 @@ class Judge:
     def _find_strange(self, numbers: Sequence[int], after: Mapping[str, There]) -> None:
         """What nobody asked for."""
         for name, sshd in self._sshds.items():
-            jobs = app.jobs_of(sshd) - self._before.jobs[name] - clean_ups(self._world.data)
+            jobs = app.jobs_of(sshd) - self._before.jobs[name] - clean_ups(self._chaos_lab.data)
             strange = [job for job in jobs if int(job.partition("-")[0]) not in numbers]
             self.findings.untrue.extend(f"job {job} ran on {name}, and nobody asked for it" for job in strange)
-        begun = newest(self._world.data)
+        begun = newest(self._chaos_lab.data)
         if not numbers and begun != self._before.newest:
             self.findings.untrue.append(f"#{begun} is in the database, and nobody was told of it")
         if not numbers and after != self._before.there and not self._rebooted:
@@ -98,7 +98,7 @@ class Judge:
         deployment = said.deployment
         self.ends.append(f"#{deployment.number} {deployment.state}")
         if deployment.state is State.SUCCEEDED:
-            self._world.good[self._scenario.site] += _GOOD.get(deployment.plan.kind, 0)
+            self._chaos_lab.good[self._scenario.site] += _GOOD.get(deployment.plan.kind, 0)
 
     def _server(self, name: str, number: int, before: There, after: There | None, still: Sequence[str]) -> Server:
         site, sshd = self._scenario.site, self._sshds[name]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from deploybot.deployments.deployment_card import key, number_of
 from tests.chaos.app import Kind
+from tests.chaos.chaos_lab import ChaosLab
 from tests.chaos.check import newest
 from tests.chaos.config import TASK
 from tests.chaos.findings import Findings
 from tests.chaos.judge import Judge, remember
 from tests.chaos.process import STOP_WITHIN, Life
 from tests.chaos.scenario import Action, Death, Scenario, Trouble
-from tests.chaos.world import World
 
 END_WITHIN = 100.0
 BACK_WITHIN = 30.0
@@ -40,9 +40,9 @@ class Report:
 class Run:
     """Plays one scenario in a world; `play` once."""
 
-    def __init__(self, world: World, scenario: Scenario) -> None:
-        self._world = world
-        self._scenario = scenario if world.good[scenario.site] > 1 else scenario.without_rollback()
+    def __init__(self, chaos_lab: ChaosLab, scenario: Scenario) -> None:
+        self._chaos_lab = chaos_lab
+        self._scenario = scenario if chaos_lab.good[scenario.site] > 1 else scenario.without_rollback()
         self._report = Report(self._scenario)
         self._found = self._report.findings
         self._numbers: list[int] = []
@@ -54,11 +54,11 @@ class Run:
 
     async def play(self) -> Report:
         """Play it, and tell."""
-        began, world = time.monotonic(), self._world
-        if not world.bot.alive:
-            await world.bot.start()
-        before = await remember(world, self._scenario.site)
-        world.person.shows.clear()
+        began, chaos_lab = time.monotonic(), self._chaos_lab
+        if not chaos_lab.bot.alive:
+            await chaos_lab.bot.start()
+        before = await remember(chaos_lab, self._scenario.site)
+        chaos_lab.person.shows.clear()
         keeper = asyncio.create_task(self._keep())
         try:
             await self._through_it(before.newest)
@@ -66,7 +66,7 @@ class Run:
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, *self._timers, return_exceptions=True)
-        judge = Judge(world, self._scenario, before)
+        judge = Judge(chaos_lab, self._scenario, before)
         await judge.hear(self._numbers)
         self._found.add(judge.findings)
         self._report.end = ", ".join(judge.ends) or self._report.end
@@ -77,7 +77,7 @@ class Run:
 
     async def _keep(self) -> None:
         """Let each life of the bot end as the scenario says, start the next one, and look after the last."""
-        bot, deaths = self._world.bot, [*self._scenario.deaths]
+        bot, deaths = self._chaos_lab.bot, [*self._scenario.deaths]
         while True:
             death = deaths.pop(0) if deaths else None
             if death and not death.point:
@@ -95,7 +95,7 @@ class Run:
 
     async def _strike(self, death: Death) -> None:
         """Send a signal when it is time; SIGTERM must end the bot soon."""
-        bot = self._world.bot
+        bot = self._chaos_lab.bot
         await asyncio.sleep(death.after)
         life = bot.life
         bot.kill(death.how)
@@ -105,7 +105,7 @@ class Run:
 
     async def _through_it(self, last: int) -> None:
         """Ask for the deployments and follow them to their ends, while everything happens."""
-        scenario, person = self._scenario, self._world.person
+        scenario, person = self._scenario, self._chaos_lab.person
         troubles = [asyncio.create_task(self._suffer(trouble)) for trouble in scenario.troubles]
         if scenario.cancel_after:
             self._timers.append(asyncio.create_task(self._cancel()))
@@ -117,16 +117,16 @@ class Run:
                 for number in self._numbers:
                     await person.follow(key(number))
         except TimeoutError:
-            self._found.lost.append(f"no end within {END_WITHIN:.0f} s: {self._world.bot.last_words()}")
+            self._found.lost.append(f"no end within {END_WITHIN:.0f} s: {self._chaos_lab.bot.last_words()}")
         for timer in self._timers:
             timer.cancel()
         self._over = True
-        self._world.bot.look_again()
+        self._chaos_lab.bot.look_again()
         await asyncio.gather(*troubles)
 
     async def _ask(self, action: Action, kind: Kind, last: int) -> None:
         """Ask for a deployment, and take down its number where it was begun; `last` is the newest before it."""
-        person = self._world.person
+        person = self._chaos_lab.person
         done = await person.say(await self._words(action, kind))
         if done is None:
             self._report.end = "the bot died before it was begun"
@@ -143,7 +143,7 @@ class Run:
         """The command; a release to deploy is made for it."""
         site = self._scenario.site
         if action is Action.DEPLOY:
-            commit = await asyncio.to_thread(self._world.source.release, kind)
+            commit = await asyncio.to_thread(self._chaos_lab.source.release, kind)
             return f"deploy {site.app}@{commit} to {site.environment}"
         return {
             Action.ROLLBACK: f"rollback {site.app} from {site.environment}",
@@ -153,11 +153,11 @@ class Run:
 
     async def _newest(self) -> int:
         """The last deployment's number, once a bot is back and has put its database right."""
-        bot = self._world.bot
+        bot = self._chaos_lab.bot
         while True:
             await bot.back(within=BACK_WITHIN)
             try:
-                return newest(self._world.data)
+                return newest(self._chaos_lab.data)
             except sqlite3.OperationalError:
                 # It was killed in mid-commit, again.
                 await bot.ended()
@@ -165,24 +165,26 @@ class Run:
     async def _cancel(self) -> None:
         await asyncio.sleep(self._scenario.cancel_after)
         await self._begun.wait()
-        await self._world.person.say(f"cancel #{self._numbers[0]}")
+        await self._chaos_lab.person.say(f"cancel #{self._numbers[0]}")
 
     async def _suffer(self, trouble: Trouble) -> None:
         """Let a fault happen when it is time, unless all is over before."""
         point, since = trouble.point, time.monotonic()
         if point is None:
             await asyncio.sleep(trouble.after)
-        elif not await self._world.bot.until(lambda life: self._over or life.comes_to(point, since), within=END_WITHIN):
+        elif not await self._chaos_lab.bot.until(
+            lambda life: self._over or life.comes_to(point, since), within=END_WITHIN
+        ):
             return
         if self._over:
             return
         began = time.monotonic()
-        await self._world.suffer(trouble)
+        await self._chaos_lab.suffer(trouble)
         self._troubled.append((began, time.monotonic()))
 
     async def _settle(self) -> None:
         """Wait until the bot has cleaned up and told everything; it may still die over that."""
-        bot = self._world.bot
+        bot = self._chaos_lab.bot
         try:
             async with asyncio.timeout(_QUIET_WITHIN):
                 while not (bot.alive and bot.life.ready and await bot.quiet(for_seconds=_QUIET_SECONDS)):

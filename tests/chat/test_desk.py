@@ -19,7 +19,7 @@ from deploybot.card import Button, Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.domain import Place
 from deploybot.errors import StoreError, UserError
-from tests.world import World, make_world
+from tests.kit.command_bot import CommandBot, open_command_bot
 
 FORGED = int(os.environ.get("N", "10000"))
 TOKENS, AT_ONCE = int(os.environ.get("N", "100")), 50
@@ -30,16 +30,16 @@ STATUS = Button("Status", "status")
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    async with make_world() as world:
-        yield world
+async def bot() -> AsyncIterator[CommandBot]:
+    async with open_command_bot() as bot:
+        yield bot
 
 
 @dataclass
 class Chat:
     """A desk, and the messages that went out from it."""
 
-    world: World
+    bot: CommandBot
     desk: ButtonTokens = field(init=False)
     ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -48,7 +48,7 @@ class Chat:
 
     def restart(self) -> None:
         """Forget what is only in memory."""
-        self.desk = ButtonTokens(self.world.store, self.world.clock, "console")
+        self.desk = ButtonTokens(self.bot.store, self.bot.clock, "console")
 
     async def send(self, *buttons: Button, place: Place = HERE) -> tuple[str, tuple[str, ...]]:
         """A message's id, and the tokens it shows."""
@@ -60,8 +60,8 @@ class Chat:
     async def click(self, token: str, message: str, who: str = "ana", channel: str = "c1") -> Card | None:
         """Press a button as a chat does; the answer of the real dispatcher."""
         press = await self.desk.press(token, channel, message)
-        incoming = self.world.incoming(press.command, who)
-        return await self.world.dispatcher.handle(replace(incoming, press=press.hash), self.world.reply)
+        incoming = self.bot.incoming(press.command, who)
+        return await self.bot.dispatcher.handle(replace(incoming, press=press.hash), self.bot.reply)
 
     async def refused(self, token: str, message: str, channel: str = "c1") -> bool:
         try:
@@ -72,8 +72,8 @@ class Chat:
 
 
 @pytest.fixture
-def chat(world: World) -> Chat:
-    return Chat(world)
+def chat(bot: CommandBot) -> Chat:
+    return Chat(bot)
 
 
 async def test_a_press_is_the_command_behind_it(chat: Chat) -> None:
@@ -87,7 +87,7 @@ async def test_a_press_is_the_command_behind_it(chat: Chat) -> None:
 
 async def test_no_token_stands_in_the_database(chat: Chat) -> None:
     _, tokens = await chat.send(DEPLOY, REJECT)
-    rows = await chat.world.store.read(lambda tables: [tables.buttons.get(token) for token in tokens])
+    rows = await chat.bot.store.read(lambda tables: [tables.buttons.get(token) for token in tokens])
     assert rows == [None, None]
 
 
@@ -97,7 +97,7 @@ async def test_forged_and_moved_presses_are_all_refused(chat: Chat) -> None:
     good = [await chat.send(DEPLOY, REJECT, STATUS) for _ in range(20)]
     used = await _used(chat)
     gone = await _edited(chat)
-    other = ButtonTokens(chat.world.store, chat.world.clock, "slack")
+    other = ButtonTokens(chat.bot.store, chat.bot.clock, "slack")
     strange = await other.lay_out(HERE, [DEPLOY])
     await other.sent(HERE, [DEPLOY], strange, "1")
     accepted: Counter[str] = Counter()
@@ -198,8 +198,8 @@ async def test_tokens_pressed_fifty_times_at_once_decide_once_each(chat: Chat) -
     for some in _batches(sent, 20):
         await asyncio.gather(*(hammer(message, token) for message, (token,) in some))
     took = time.monotonic() - begun
-    sys.stdout.write(f"buttons: {TOKENS} pressed {AT_ONCE} times: {len(chat.world.deployments.asked)}, {took:.0f} s\n")
-    assert len(chat.world.deployments.asked) == TOKENS
+    sys.stdout.write(f"buttons: {TOKENS} pressed {AT_ONCE} times: {len(chat.bot.deployments.asked)}, {took:.0f} s\n")
+    assert len(chat.bot.deployments.asked) == TOKENS
     assert answers == {"decided": TOKENS, "This button was pressed already.": TOKENS * (AT_ONCE - 1)}
 
 
@@ -213,9 +213,9 @@ async def test_a_press_without_the_right_does_not_use_a_token_up(chat: Chat) -> 
         card = await chat.click(token, message, who)
         assert card is not None
         assert not card.ok
-    assert chat.world.deployments.asked == []
+    assert chat.bot.deployments.asked == []
     await chat.click(token, message, "ben")
-    assert [one.by for one in chat.world.deployments.asked] == ["ben"]
+    assert [one.by for one in chat.bot.deployments.asked] == ["ben"]
     assert await chat.refused(token, message)
 
 
@@ -259,18 +259,18 @@ async def test_a_button_that_stays_after_it_was_used_works_anew(chat: Chat) -> N
     (newer,) = await chat.desk.lay_out(HERE, [DEPLOY], message)
     assert newer != token
     await chat.click(newer, message, "ben")
-    assert len(chat.world.deployments.asked) == 2
+    assert len(chat.bot.deployments.asked) == 2
 
 
 async def test_buttons_end_with_their_month(chat: Chat) -> None:
     message, (token,) = await chat.send(DEPLOY)
-    chat.world.clock.advance(30 * 86400 + 1)
+    chat.bot.clock.advance(30 * 86400 + 1)
     assert await chat.refused(token, message)
 
 
 async def test_an_edit_that_changes_no_button_needs_no_database(chat: Chat) -> None:
     message, _ = await chat.send()
-    chat.world.store.full = "the disk is full"
+    chat.bot.store.full = "the disk is full"
     assert await chat.desk.lay_out(HERE, [], message) == ()
     with pytest.raises(StoreError):
         await chat.desk.lay_out(HERE, [DEPLOY], message)
@@ -278,14 +278,14 @@ async def test_an_edit_that_changes_no_button_needs_no_database(chat: Chat) -> N
 
 async def test_a_full_disk_does_not_keep_people_from_looking(chat: Chat) -> None:
     message, (token,) = await chat.send(STATUS)
-    chat.world.store.full = "the disk is full"
+    chat.bot.store.full = "the disk is full"
     card = await chat.click(token, message)
     assert card is not None
     assert card.ok
 
 
 async def test_it_remembers_a_bounded_number_of_messages(chat: Chat) -> None:
-    chat.desk = ButtonTokens(chat.world.store, chat.world.clock, "console", remember=10)
+    chat.desk = ButtonTokens(chat.bot.store, chat.bot.clock, "console", remember=10)
     for _ in range(30):
         await chat.send(DEPLOY)
     assert len(chat.desk._shown) == 10

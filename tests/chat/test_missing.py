@@ -9,31 +9,17 @@ from deploybot.card import Card, Tone
 from deploybot.chat.card_channels import keys_of_channels
 from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.chat.unwritable_channels import MissingChannels
-from deploybot.config.whole_settings import whole_settings
 from deploybot.domain import Place
 from deploybot.errors import ChannelClosed
 from deploybot.setup_notices import NoticeBoard
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
+from tests.kit.settings import bot_settings
 
 HOME, OPS, CONSOLE = Place("slack", "C0HOME0001"), Place("slack", "C0OPS00001"), Place("console", "console")
-MADE = whole_settings().model_validate(
-    {
-        "slack": {"bot_token": {"env": "X"}, "app_token": {"env": "Y"}, "channel": str(HOME)},
-        "servers": {"web1": {"name": "web1", "ssh": "deploy@web1"}},
-        "apps": {
-            "shop": {
-                "name": "shop",
-                "repo": "git@example.com:acme/shop.git",
-                "strategy": "script",
-                "script": "deploy.sh",
-                "directory": "/srv/shop",
-                "channel": str(OPS),
-                "notify": {"ops": {"channel": str(OPS)}},
-                "environments": {"live": {"name": "live", "app": "shop", "servers": ["web1"]}},
-            }
-        },
-    }
+MADE = bot_settings(
+    apps={"shop": {"environments": {"live": {}}, "channel": str(OPS), "notify": {"ops": {"channel": str(OPS)}}}},
+    slack={"bot_token": {"env": "X"}, "app_token": {"env": "Y"}, "channel": str(HOME)},
 )
 
 

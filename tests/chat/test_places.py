@@ -7,6 +7,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -14,7 +15,6 @@ import pytest
 from deploybot.card import Card
 from deploybot.chat.card_channels import home_places, places_of
 from deploybot.chat.console.console_session import PLACE
-from deploybot.config.whole_settings import whole_settings
 from deploybot.deployments.deployment_card import deployment_card
 from deploybot.domain import Deployment, Kind, Place, Plan, Release, State
 from deploybot.errors import Unreachable
@@ -23,6 +23,7 @@ from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
 from tests.chat.test_outbox import Platform, drained, running
+from tests.kit.settings import NOWHERE, bot_settings
 
 SLACK, TELEGRAM = Place("slack", "C0123456SHOP"), Place("telegram", "-1001234567890")
 HOME_SLACK, HOME_TELEGRAM = Place("slack", "C0123456HOME"), Place("telegram", "-100999", "7")
@@ -32,19 +33,15 @@ BOTH = ("slack:C0123456SHOP", "telegram:-1001234567890")
 
 
 def settings(*channels: str, home: bool = True) -> Settings:
-    app = {
-        "name": "shop",
-        "repo": "git@example.com:acme/shop.git",
-        "strategy": "files",
-        "directory": "/srv/shop",
-        "environments": {"live": {"name": "live", "app": "shop", "servers": ["web"]}},
-        "channel": list(channels),
-    }
-    chats = {
+    chats: dict[str, Mapping[str, object]] = {
         "slack": {"bot_token": {"env": "A"}, "app_token": {"env": "B"}, "channel": "slack:C0123456HOME"},
         "telegram": {"token": {"env": "C"}, "channel": "telegram:-100999/7"},
     }
-    return whole_settings().model_validate({"apps": {"shop": app}, **(chats if home else {})})
+    # Without the chats, the channels of an app would be a mistake in bot.toml.
+    made = bot_settings(
+        NOWHERE, apps={"shop": {"environments": {"live": {}}, "channel": [*channels]}}, values={}, **chats
+    )
+    return made if home else made.model_copy(update=dict.fromkeys(chats))
 
 
 def deployment(place: Place | None = ASKED, state: State = State.RUNNING, number: int = 42) -> Deployment:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.world import World, make_world
+from tests.kit.command_bot import CommandBot, open_command_bot
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def bot() -> AsyncIterator[CommandBot]:
     """Return a small team with three apps; `await world.say(text, who)` gives the answer."""
-    async with make_world() as made:
+    async with open_command_bot() as made:
         yield made

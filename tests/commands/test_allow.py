@@ -4,19 +4,19 @@ import pytest
 
 from deploybot.domain import Grant, Identity, Role
 from deploybot.ports import Tables
-from tests.world import World
+from tests.kit.command_bot import CommandBot
 
 HINT = "Write @NAME for a known person, or PLATFORM:ID:NAME for a new one, as `whoami` shows it to them."
 
 PLATFORMS = "Chats: console, slack, telegram. Git accounts: github, gitlab, gitea, forgejo, gitee, bitbucket, git."
 
 
-async def grants(world: World, name: str) -> set[Grant]:
+async def grants(bot: CommandBot, name: str) -> set[Grant]:
     def look(tables: Tables) -> set[Grant]:
         person = tables.people.named(name)
         return set(tables.people.grants(person.id)) if person else set()
 
-    return await world.store.read(look)
+    return await bot.store.read(look)
 
 
 @pytest.mark.parametrize(
@@ -40,17 +40,17 @@ async def grants(world: World, name: str) -> set[Grant]:
         ),
     ],
 )
-async def test_somebody_known(world: World, text: str, title: str, grant: Grant) -> None:
-    card = await world.say(text)
+async def test_somebody_known(bot: CommandBot, text: str, title: str, grant: Grant) -> None:
+    card = await bot.say(text)
     assert card.title == title
-    assert await grants(world, "eve") == {grant}
-    rows = [(row.actor, row.action, row.subject, row.detail) for row in await world.audit() if row.action == "allow"]
+    assert await grants(bot, "eve") == {grant}
+    rows = [(row.actor, row.action, row.subject, row.detail) for row in await bot.audit() if row.action == "allow"]
     assert rows == [("ana", "allow", "eve", title.removeprefix("eve is now ").removesuffix("."))]
 
 
-async def test_a_role_replaces_the_one_before(world: World) -> None:
-    await world.say("allow @ben viewer on shop")
-    assert await grants(world, "ben") == {Grant(2, Role.VIEWER, "shop")}
+async def test_a_role_replaces_the_one_before(bot: CommandBot) -> None:
+    await bot.say("allow @ben viewer on shop")
+    assert await grants(bot, "ben") == {Grant(2, Role.VIEWER, "shop")}
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ async def test_a_role_replaces_the_one_before(world: World) -> None:
         ("Slack:E1.T012/W345:@Fay", Identity("slack", "W345", "E1.T012")),
     ],
 )
-async def test_somebody_new(world: World, who: str, identity: Identity) -> None:
-    card = await world.say(f"allow {who} viewer on shop")
+async def test_somebody_new(bot: CommandBot, who: str, identity: Identity) -> None:
+    card = await bot.say(f"allow {who} viewer on shop")
     assert card.title == "fay is now viewer on every environment of shop."
-    person = await world.store.read(lambda tables: tables.people.of(identity))
+    person = await bot.store.read(lambda tables: tables.people.of(identity))
     assert person
     assert person.name == "fay"
 
@@ -91,35 +91,35 @@ async def test_somebody_new(world: World, who: str, identity: Identity) -> None:
         ("console:1004:fay", "console:1004 is @eve already.", "Use @eve."),
     ],
 )
-async def test_what_is_wrong(world: World, who: str, title: str, hint: str) -> None:
-    card = await world.say(f"allow {who} viewer")
+async def test_what_is_wrong(bot: CommandBot, who: str, title: str, hint: str) -> None:
+    card = await bot.say(f"allow {who} viewer")
     assert (card.title, card.ok) == (title, False)
     assert card.hint == (hint or "Write a new person as PLATFORM:ID:NAME, as `whoami` shows it to them.")
-    assert await grants(world, "fay") == set()
+    assert await grants(bot, "fay") == set()
 
 
-async def test_an_admin_of_one_app_may_not_give_more(world: World) -> None:
-    assert (await world.say("allow @eve deployer on shop/staging", "dia")).ok
-    card = await world.say("allow @dia admin", "dia")
+async def test_an_admin_of_one_app_may_not_give_more(bot: CommandBot) -> None:
+    assert (await bot.say("allow @eve deployer on shop/staging", "dia")).ok
+    card = await bot.say("allow @dia admin", "dia")
     assert card.title.startswith("`allow` needs the role admin on")
     assert card.hint == "Who may: ana."
     for app, place in (("blog", "blog"), ("wiki", "wiki/test"), ("nothing", "nothing")):
-        card = await world.say(f"allow @eve viewer on {place}", "dia")
+        card = await bot.say(f"allow @eve viewer on {place}", "dia")
         assert (card.title, card.hint) == (f"There is no app `{app}`.", "Apps: shop.")
-    assert await grants(world, "dia") == {Grant(4, Role.ADMIN, "shop")}
+    assert await grants(bot, "dia") == {Grant(4, Role.ADMIN, "shop")}
 
 
-async def test_a_further_identity_is_a_matter_for_admins_of_all(world: World) -> None:
+async def test_a_further_identity_is_a_matter_for_admins_of_all(bot: CommandBot) -> None:
     """With an identity come all rights of the person: an admin of shop must not become ana."""
-    card = await world.say("allow console:5:ana viewer on shop", "dia")
+    card = await bot.say("allow console:5:ana viewer on shop", "dia")
     assert card.title == (
         "@ana already exists. Only an admin of everything can give a person another account. "
         "`allow` needs the role admin on every app; you have no role there."
     )
     assert card.hint == "Who may: ana."
-    assert await world.store.read(lambda tables: tables.people.of(Identity("console", "5"))) is None
-    assert (await world.say("allow telegram:5:ana admin")).ok
-    person = await world.store.read(lambda tables: tables.people.of(Identity("telegram", "5")))
+    assert await bot.store.read(lambda tables: tables.people.of(Identity("console", "5"))) is None
+    assert (await bot.say("allow telegram:5:ana admin")).ok
+    person = await bot.store.read(lambda tables: tables.people.of(Identity("telegram", "5")))
     assert person
     assert person.name == "ana"
 
@@ -137,46 +137,46 @@ UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
         (f"bitbucket:{UUID}:ana", Identity("bitbucket", f"{{{UUID}}}")),
     ],
 )
-async def test_an_identity_alone_leaves_the_roles_as_they_are(world: World, who: str, identity: Identity) -> None:
-    before = await grants(world, "ana")
-    card = await world.say(f"allow {who}")
+async def test_an_identity_alone_leaves_the_roles_as_they_are(bot: CommandBot, who: str, identity: Identity) -> None:
+    before = await grants(bot, "ana")
+    card = await bot.say(f"allow {who}")
     assert card.title == f"ana now also has the account {who.rpartition(':')[0].lower()}."
-    person = await world.store.read(lambda tables: tables.people.of(identity))
+    person = await bot.store.read(lambda tables: tables.people.of(identity))
     assert person
     assert person.name == "ana"
-    assert await grants(world, "ana") == before
-    detail = next(row.detail for row in await world.audit() if row.action == "allow")
+    assert await grants(bot, "ana") == before
+    detail = next(row.detail for row in await bot.audit() if row.action == "allow")
     assert detail.startswith("identity ")
 
 
 @pytest.mark.parametrize("who", ["@eve", "github:583231", "eve"])
-async def test_a_role_or_an_identity_with_a_name_has_to_be_there(world: World, who: str) -> None:
-    card = await world.say(f"allow {who}")
+async def test_a_role_or_an_identity_with_a_name_has_to_be_there(bot: CommandBot, who: str) -> None:
+    card = await bot.say(f"allow {who}")
     assert (card.title, card.ok) == (f"Which role should `{who}` have?", False)
     assert card.hint == (
         "viewer, deployer, approver, admin. Without a role, PLATFORM:ID:NAME gives a person another account."
     )
 
 
-async def test_a_long_name_without_a_role_is_shown_by_its_beginning(world: World) -> None:
+async def test_a_long_name_without_a_role_is_shown_by_its_beginning(bot: CommandBot) -> None:
     account = f"git:{'x' * 60}@example.com"
-    assert (await world.say(f"allow {account}")).title == f"Which role should `{account[:60]}` have?"
+    assert (await bot.say(f"allow {account}")).title == f"Which role should `{account[:60]}` have?"
     long = f"slack:{'T' * 60}/U1"
-    assert (await world.say(f"deny {long}")).title == f"There is no person called `{long[:60]}`."
+    assert (await bot.say(f"deny {long}")).title == f"There is no person called `{long[:60]}`."
 
 
-async def test_only_an_admin_of_all_gives_an_identity(world: World) -> None:
-    card = await world.say("allow github:5:ana", "dia")
+async def test_only_an_admin_of_all_gives_an_identity(bot: CommandBot) -> None:
+    card = await bot.say("allow github:5:ana", "dia")
     assert not card.ok
-    assert await world.store.read(lambda tables: tables.people.of(Identity("github", "5"))) is None
+    assert await bot.store.read(lambda tables: tables.people.of(Identity("github", "5"))) is None
 
 
 @pytest.mark.parametrize("who", ["github:ana:ana", "bitbucket:5:ana", "gitlab::ana", "git:ana:ana", "git:a@b@c:ana"])
-async def test_on_forges_names_are_no_identities_either(world: World, who: str) -> None:
-    assert not (await world.say(f"allow {who}")).ok
+async def test_on_forges_names_are_no_identities_either(bot: CommandBot, who: str) -> None:
+    assert not (await bot.say(f"allow {who}")).ok
 
 
-async def test_the_last_admin_stays(world: World) -> None:
-    card = await world.say("allow @ana viewer")
+async def test_the_last_admin_stays(bot: CommandBot) -> None:
+    card = await bot.say("allow @ana viewer")
     assert card.title == "That would remove the last administrator of everything."
     assert card.hint == "Make someone else admin first: `allow @name admin`."

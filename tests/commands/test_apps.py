@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from deploybot import Line
-from tests.world import World
+from tests.kit.command_bot import CommandBot
 
 
-async def test_all(world: World) -> None:
-    card = await world.say("apps")
+async def test_all(bot: CommandBot) -> None:
+    card = await bot.say("apps")
     assert card.title == "3 apps"
     assert card.lines == (
         Line("shop", "staging on web1 (default), production on web1 and web2; tasks: migrate, reindex"),
@@ -15,7 +15,7 @@ async def test_all(world: World) -> None:
     assert card.hint == "`status APP` shows what runs."
 
 
-async def test_only_what_one_may_see(world: World) -> None:
-    card = await world.say("apps", "ben")
+async def test_only_what_one_may_see(bot: CommandBot) -> None:
+    card = await bot.say("apps", "ben")
     assert card.title == "One app"
     assert [line.name for line in card.lines] == ["shop"]

@@ -4,20 +4,20 @@ from datetime import time
 
 from deploybot.domain import Kind
 from deploybot.testing import AskedService
-from tests.world import MAIN, V2, World
+from tests.kit.command_bot import MAIN, V2, CommandBot
 
 
-async def test_the_newest_to_the_default(world: World) -> None:
-    card = await world.say("deploy shop", "ben")
+async def test_the_newest_to_the_default(bot: CommandBot) -> None:
+    card = await bot.say("deploy shop", "ben")
     assert card.title == "#1 deploy shop in staging"
-    assert world.deployments.asked == [
+    assert bot.deployments.asked == [
         AskedService(kind=Kind.DEPLOY, app="shop", environment="staging", release=MAIN, by="ben"),
     ]
 
 
-async def test_everything_said(world: World) -> None:
-    await world.say("deploy shop@v1.4 --dry-run to production/web2,web1 --at 18:00 because the cart", "ben")
-    assert world.deployments.asked == [
+async def test_everything_said(bot: CommandBot) -> None:
+    await bot.say("deploy shop@v1.4 --dry-run to production/web2,web1 --at 18:00 because the cart", "ben")
+    assert bot.deployments.asked == [
         AskedService(
             kind=Kind.DEPLOY,
             app="shop",
@@ -32,20 +32,20 @@ async def test_everything_said(world: World) -> None:
     ]
 
 
-async def test_which_environment(world: World) -> None:
-    card = await world.say("deploy wiki@v1.4 because x")
+async def test_which_environment(bot: CommandBot) -> None:
+    card = await bot.say("deploy wiki@v1.4 because x")
     assert card.title == "Which environment of wiki do you mean: test, live?"
     assert card.hint == "For example: deploy wiki@v1.4 to test because x"
     assert [(button.label, button.command) for button in card.buttons] == [
         ("test", "deploy wiki@v1.4 to test because x"),
         ("live", "deploy wiki@v1.4 to live because x"),
     ]
-    assert world.deployments.asked == []
-    await world.say(card.buttons[1].command)
-    assert world.deployments.asked[0].environment == "live"
+    assert bot.deployments.asked == []
+    await bot.say(card.buttons[1].command)
+    assert bot.deployments.asked[0].environment == "live"
 
 
-async def test_unknown_ref(world: World) -> None:
-    card = await world.say("deploy shop@v9")
+async def test_unknown_ref(bot: CommandBot) -> None:
+    card = await bot.say("deploy shop@v9")
     assert card.title == "shop has no ref `v9`."
-    assert world.deployments.asked == []
+    assert bot.deployments.asked == []

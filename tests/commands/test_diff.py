@@ -2,17 +2,17 @@ from __future__ import annotations
 
 from deploybot import Changes, Commit, Line, Tone
 from deploybot.domain import ImagesSource, Pin, Release
-from tests.world import V1, V2, World
+from tests.kit.command_bot import V1, V2, CommandBot
 
 COMMITS = (Commit("b" * 40, "ana", "Mend the cart", 2.0), Commit("a" * 40, "ben", "Break the cart", 1.0))
 
 
-async def test_commits_authors_and_warnings(world: World) -> None:
-    world.releases.runs["shop", "production"] = V1
-    world.releases.between["v1.3", "v1.4"] = Changes(
+async def test_commits_authors_and_warnings(bot: CommandBot) -> None:
+    bot.releases.runs["shop", "production"] = V1
+    bot.releases.between["v1.3", "v1.4"] = Changes(
         commits=COMMITS, total=12, removed=1, files=40, warnings=("migrations/7.sql",)
     )
-    card = await world.say("diff shop@v1.4 production")
+    card = await bot.say("diff shop@v1.4 production")
     assert card.title == "shop/production: v1.3 (1111111111) → v1.4 (2222222222)"
     assert card.text == "12 commits by 2 authors, 40 files changed."
     assert card.table
@@ -26,36 +26,36 @@ async def test_commits_authors_and_warnings(world: World) -> None:
     assert card.tone is Tone.WARN
 
 
-async def test_little(world: World) -> None:
-    world.releases.runs["shop", "staging"] = V1
-    world.releases.between["v1.3", "v1.4"] = Changes(commits=COMMITS[:1], total=1, files=1)
-    card = await world.say("diff shop@v1.4")
+async def test_little(bot: CommandBot) -> None:
+    bot.releases.runs["shop", "staging"] = V1
+    bot.releases.between["v1.3", "v1.4"] = Changes(commits=COMMITS[:1], total=1, files=1)
+    card = await bot.say("diff shop@v1.4")
     assert (card.text, card.footer, card.tone) == ("1 commit by 1 author, 1 file changed.", "", Tone.PLAIN)
 
 
-async def test_only_back(world: World) -> None:
-    world.releases.runs["shop", "staging"] = V2
-    world.releases.between["v1.4", "v1.3"] = Changes(removed=3, files=2)
-    card = await world.say("diff shop@v1.3")
+async def test_only_back(bot: CommandBot) -> None:
+    bot.releases.runs["shop", "staging"] = V2
+    bot.releases.between["v1.4", "v1.3"] = Changes(removed=3, files=2)
+    card = await bot.say("diff shop@v1.3")
     assert card.text == "0 commits by 0 authors, 2 files changed."
     assert card.table is None
     assert card.lines == (Line("removes", "3 commits of v1.4 (2222222222)", Tone.WARN),)
 
 
-async def test_the_first(world: World) -> None:
-    card = await world.say("diff shop@v1.4")
+async def test_the_first(bot: CommandBot) -> None:
+    card = await bot.say("diff shop@v1.4")
     assert card.title == "shop/staging has no release to compare v1.4 (2222222222) with."
 
 
-async def test_the_same(world: World) -> None:
-    world.releases.runs["shop", "staging"] = V2
-    card = await world.say("diff shop@v1.4")
+async def test_the_same(bot: CommandBot) -> None:
+    bot.releases.runs["shop", "staging"] = V2
+    card = await bot.say("diff shop@v1.4")
     assert card.title == "shop/staging already has v1.4 (2222222222): no commit or image would change."
 
 
-async def test_nothing_is_claimed_of_what_is_not_known(world: World) -> None:
-    world.releases.runs["shop", "staging"] = V1
-    card = await world.say("diff shop@v1.4")
+async def test_nothing_is_claimed_of_what_is_not_known(bot: CommandBot) -> None:
+    bot.releases.runs["shop", "staging"] = V1
+    card = await bot.say("diff shop@v1.4")
     assert card.text == "One of them is no longer in the repository, so I cannot show what changed between them."
     assert card.tone is Tone.UNKNOWN
 
@@ -63,17 +63,17 @@ async def test_nothing_is_claimed_of_what_is_not_known(world: World) -> None:
 WEB = Pin("web", "acme/shop", "1.4", f"sha256:{'1' * 64}")
 
 
-async def test_without_a_commit_the_images_are_all_that_is_known(world: World) -> None:
+async def test_without_a_commit_the_images_are_all_that_is_known(bot: CommandBot) -> None:
     old = Release(ImagesSource((WEB,)))
-    world.releases.runs["shop", "staging"] = old
-    card = await world.say("diff shop@v1.4")
+    bot.releases.runs["shop", "staging"] = old
+    card = await bot.say("diff shop@v1.4")
     assert card.text == f"{old} has no commit, so I cannot show what changed between them."
     assert card.lines == (Line("images", "web 1.4 sha256:1111111111 → not pinned"),)
     assert card.tone is Tone.UNKNOWN
 
 
-async def test_the_commit_of_other_images_stays(world: World) -> None:
-    world.releases.runs["shop", "staging"] = V2.with_images([WEB])
-    world.releases.between["v1.4", "v1.4"] = Changes()
-    card = await world.say("diff shop@v1.4")
+async def test_the_commit_of_other_images_stays(bot: CommandBot) -> None:
+    bot.releases.runs["shop", "staging"] = V2.with_images([WEB])
+    bot.releases.between["v1.4", "v1.4"] = Changes()
+    card = await bot.say("diff shop@v1.4")
     assert card.text == "The commit stays the same."

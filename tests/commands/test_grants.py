@@ -10,17 +10,14 @@ from typing import TypeVar
 import pyotp
 import pytest
 
-from deploybot.access import grant_expiry
 from deploybot.access.grant_expiry import GrantEnds
 from deploybot.card import Button, Card, Tone
-from deploybot.chat.slack.slack_settings import SlackSettings
-from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.command import Context, command
 from deploybot.domain import Action, GrantChange, Identity, Person, Place, Role
 from deploybot.errors import Denied, UserError
 from deploybot.ports import Tables
-from deploybot.settings import BotSettings, Settings
-from tests.world import SETTINGS, STRANGER, V1, World, make_world
+from deploybot.settings import Settings
+from tests.kit.command_bot import STRANGER, V1, CommandBot, open_command_bot, team_settings
 
 T = TypeVar("T")
 
@@ -32,13 +29,9 @@ HOUR = 3600.0
 
 def settings_of(**bot: object) -> Settings:
     """The world's, with Slack and Telegram, a channel of the shop's, and keys of [bot]."""
-    shop = SETTINGS.apps["shop"].model_copy(update={"channel": (SHOP,)})
-    chats = {
-        "slack": SlackSettings.model_construct(bot_token=None),
-        "telegram": Telegram.model_construct(token=None),
-        "bot": BotSettings.model_validate(bot),
-    }
-    return SETTINGS.model_copy(update={"apps": SETTINGS.apps | {"shop": shop}} | chats)
+    slack = {"bot_token": {"env": "BOT_TOKEN"}, "app_token": {"env": "APP_TOKEN"}}
+    telegram = {"token": {"env": "TELEGRAM_TOKEN"}}
+    return team_settings(shop={"channel": str(SHOP)}, bot=bot, slack=slack, telegram=telegram)
 
 
 def _chats(tables: Tables) -> None:
@@ -50,29 +43,29 @@ def _chats(tables: Tables) -> None:
     tables.people.grant(fay.id, Role.ADMIN)
 
 
-async def made(**bot: object) -> AsyncIterator[World]:
-    async with make_world(settings=settings_of(**bot), homes=(HOME,)) as world:
-        await world.store.write(_chats)
-        yield world
+async def made(**table: object) -> AsyncIterator[CommandBot]:
+    async with open_command_bot(settings=settings_of(**table), homes=(HOME,)) as bot:
+        await bot.store.write(_chats)
+        yield bot
 
 
 @pytest.fixture
-async def one() -> AsyncIterator[World]:
-    async for world in made():
-        yield world
+async def one() -> AsyncIterator[CommandBot]:
+    async for bot in made():
+        yield bot
 
 
 @pytest.fixture
-async def two() -> AsyncIterator[World]:
-    async for world in made(grants="two"):
-        yield world
+async def two() -> AsyncIterator[CommandBot]:
+    async for bot in made(grants="two"):
+        yield bot
 
 
 @pytest.fixture
-async def coded() -> AsyncIterator[World]:
-    async for world in made(admin_code="totp"):
-        world.codes.kept[1] = SECRET
-        yield world
+async def coded() -> AsyncIterator[CommandBot]:
+    async for bot in made(admin_code="totp"):
+        bot.codes.kept[1] = SECRET
+        yield bot
 
 
 YES_OR_NO = (Button("Yes, that is me", "link yes"), Button("No", "link no", danger=True))
@@ -85,57 +78,57 @@ ANA, DIA_SLACK, DIA_TELEGRAM = (
 )
 
 
-async def told(world: World) -> list[tuple[Place, str]]:
+async def told(bot: CommandBot) -> list[tuple[Place, str]]:
     """What was said, where."""
-    items = await world.store.read(lambda tables: tables.outbox.due(world.clock.now() + 9e9, 1000))
+    items = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 9e9, 1000))
     return [(item.place, item.card.title) for item in items]
 
 
-async def cards(world: World, place: Place) -> list[Card]:
-    items = await world.store.read(lambda tables: tables.outbox.due(world.clock.now() + 9e9, 1000))
+async def cards(bot: CommandBot, place: Place) -> list[Card]:
+    items = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 9e9, 1000))
     return [item.card for item in items if item.place == place]
 
 
-async def role(world: World, name: str, app: str = "shop", environment: str = "production") -> bool:
+async def role(bot: CommandBot, name: str, app: str = "shop", environment: str = "production") -> bool:
     """Whether somebody may look at a place now, as the policy says."""
-    person = await world.store.read(lambda tables: tables.people.named(name))
+    person = await bot.store.read(lambda tables: tables.people.named(name))
     assert person
-    asked = await world.access.ask(person.id, action=Action.VIEW, command="status", app=app, environment=environment)
+    asked = await bot.access.ask(person.id, action=Action.VIEW, command="status", app=app, environment=environment)
     return asked.decision.allowed
 
 
 # Announced
 
 
-async def test_a_grant_is_told_to_the_channel_and_to_all_other_admins(one: World) -> None:
+async def test_a_grant_is_told_to_the_channel_and_to_all_other_admins(one: CommandBot) -> None:
     assert (await one.say("allow @eve approver on shop/production")).ok
     text = "ana made eve approver on shop/production."
     assert await told(one) == [(SHOP, text), (DIA_SLACK, text), (DIA_TELEGRAM, text), (CONSOLE, text)]
 
 
-async def test_an_app_admins_grant_is_told_to_the_admins_above(one: World) -> None:
+async def test_an_app_admins_grant_is_told_to_the_admins_above(one: CommandBot) -> None:
     await one.say("allow @eve approver on shop/production", "dia")
     text = "dia made eve approver on shop/production."
     assert await told(one) == [(SHOP, text), (ANA, text), (CONSOLE, text)]
 
 
-async def test_what_is_about_every_app_goes_home(one: World) -> None:
+async def test_what_is_about_every_app_goes_home(one: CommandBot) -> None:
     await one.say("allow @eve viewer")
     assert [place for place, _ in await told(one)] == [HOME, CONSOLE]
 
 
-async def test_a_further_account_is_told(one: World) -> None:
+async def test_a_further_account_is_told(one: CommandBot) -> None:
     await one.say("allow telegram:77:eve")
     assert (HOME, "ana gave eve the account telegram:77.") in await told(one)
 
 
-async def test_a_revocation_is_told_also_to_the_admin_who_loses_it(one: World) -> None:
+async def test_a_revocation_is_told_also_to_the_admin_who_loses_it(one: CommandBot) -> None:
     assert (await one.say("deny @dia on shop")).ok
     text = "ana removed 1 role from dia on every environment of shop."
     assert await told(one) == [(SHOP, text), (DIA_SLACK, text), (DIA_TELEGRAM, text), (CONSOLE, text)]
 
 
-async def test_nothing_is_told_where_nothing_was_taken(one: World) -> None:
+async def test_nothing_is_told_where_nothing_was_taken(one: CommandBot) -> None:
     await one.say("deny @eve on shop")
     assert await told(one) == []
 
@@ -143,7 +136,7 @@ async def test_nothing_is_told_where_nothing_was_taken(one: World) -> None:
 # For a time
 
 
-async def test_a_role_for_a_time_ends_at_its_time(one: World) -> None:
+async def test_a_role_for_a_time_ends_at_its_time(one: CommandBot) -> None:
     card = await one.say("allow @eve deployer on shop for 8h")
     assert card.title == "eve is now deployer on every environment of shop, for 8 h."
     assert await role(one, "eve")
@@ -154,7 +147,7 @@ async def test_a_role_for_a_time_ends_at_its_time(one: World) -> None:
     assert (await one.say("deploy shop to production", "eve")).title == "There is no app `shop`."
 
 
-async def test_the_end_is_told_once(one: World) -> None:
+async def test_the_end_is_told_once(one: CommandBot) -> None:
     await one.say("allow @eve deployer on shop for 8h")
     looking = GrantEnds(one.store, one.clock, one.access.announcer)
     assert await looking.look() == 8 * HOUR
@@ -167,12 +160,12 @@ async def test_the_end_is_told_once(one: World) -> None:
     assert [row.subject for row in await one.audit() if row.action == "grant ended"] == ["eve"]
 
 
-async def test_the_end_is_told_by_itself_also_after_a_restart(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grant_expiry, "LOOK_EVERY", 0.001)
+async def test_the_end_is_told_by_itself_also_after_a_restart(one: CommandBot) -> None:
     await one.say("allow @eve deployer on shop for 8h")
     one.clock.advance(9 * HOUR)
     one.store.full = "no space left"
-    run = asyncio.create_task(GrantEnds(one.store, one.clock, one.access.announcer).run())
+    ends = GrantEnds(one.store, one.clock, one.access.announcer, look_every=0.001)
+    run = asyncio.create_task(ends.run())
     await asyncio.sleep(0.01)
     assert not run.done(), "a full disk is no reason to stop"
     one.store.full = ""
@@ -182,7 +175,7 @@ async def test_the_end_is_told_by_itself_also_after_a_restart(one: World, monkey
     run.cancel()
 
 
-async def test_only_admins_of_the_place_hear_of_an_end(one: World) -> None:
+async def test_only_admins_of_the_place_hear_of_an_end(one: CommandBot) -> None:
     """An admin of shop/staging is none of shop/production; the audit says what ended."""
     await one.say("deny @dia on shop")
     await one.say("allow @dia admin on shop/staging")
@@ -195,7 +188,7 @@ async def test_only_admins_of_the_place_hear_of_an_end(one: World) -> None:
     assert (row.actor, row.subject, row.detail) == ("deploybot", "eve", "deployer on shop/production")
 
 
-async def test_where_nothing_ends_nothing_is_written(one: World) -> None:
+async def test_where_nothing_ends_nothing_is_written(one: CommandBot) -> None:
     looking = GrantEnds(one.store, one.clock, one.access.announcer)
     await one.say("allow @eve deployer on shop for 8h")
     await one.say("allow @cem deployer on shop for 2h")
@@ -210,7 +203,7 @@ async def test_where_nothing_ends_nothing_is_written(one: World) -> None:
     assert await looking.look() == math.inf
 
 
-async def test_between_two_looks_the_worker_waits(one: World) -> None:
+async def test_between_two_looks_the_worker_waits(one: CommandBot) -> None:
     class Counting:
         looks = 0
         problem = ""
@@ -230,7 +223,7 @@ async def test_between_two_looks_the_worker_waits(one: World) -> None:
     run.cancel()
 
 
-async def test_a_role_without_an_end_stays_beside_one_with_an_end(one: World) -> None:
+async def test_a_role_without_an_end_stays_beside_one_with_an_end(one: CommandBot) -> None:
     await one.say("allow @ben admin on shop for 1h")
     assert (await one.say("allow @eve viewer on shop", "ben")).ok
     one.clock.advance(HOUR)
@@ -238,7 +231,7 @@ async def test_a_role_without_an_end_stays_beside_one_with_an_end(one: World) ->
     assert (await one.say("deploy shop to production", "ben")).ok
 
 
-async def test_what_adds_nothing_or_takes_the_last_admin_is_refused(one: World) -> None:
+async def test_what_adds_nothing_or_takes_the_last_admin_is_refused(one: CommandBot) -> None:
     card = await one.say("allow @ben viewer on shop for 1h")
     assert card.title == "That role already exists, without an end time."
     card = await one.say("allow telegram:77:eve for 1h")
@@ -252,7 +245,7 @@ async def test_what_adds_nothing_or_takes_the_last_admin_is_refused(one: World) 
     assert not (await one.say("deny @ana")).ok, "an admin for an hour does not make ana dispensable"
 
 
-async def test_a_role_given_for_good_replaces_what_was_for_a_time(one: World) -> None:
+async def test_a_role_given_for_good_replaces_what_was_for_a_time(one: CommandBot) -> None:
     await one.say("allow @ben admin on shop for 1h")
     await one.say("allow @ben viewer on shop")
     assert not (await one.say("allow @eve viewer on shop", "ben")).ok
@@ -261,7 +254,7 @@ async def test_a_role_given_for_good_replaces_what_was_for_a_time(one: World) ->
 # Two admins
 
 
-async def test_with_two_a_second_admin_confirms(two: World) -> None:
+async def test_with_two_a_second_admin_confirms(two: CommandBot) -> None:
     card = await two.say("allow @eve approver on shop/production for 2h", "dia")
     assert (card.title, card.hint) == (
         "A second admin must confirm grant-1 within a day.",
@@ -289,7 +282,7 @@ async def test_with_two_a_second_admin_confirms(two: World) -> None:
     assert (await two.say("confirm grant-1")).title == "No grant-1 is waiting."
 
 
-async def test_who_may_not_give_it_may_not_confirm_it(two: World) -> None:
+async def test_who_may_not_give_it_may_not_confirm_it(two: CommandBot) -> None:
     await two.say("allow @eve viewer", "ana")
     for who in ("dia", "cem"):
         assert (await two.say("confirm grant-1", who)).title == "No grant-1 is waiting."
@@ -301,7 +294,7 @@ async def test_who_may_not_give_it_may_not_confirm_it(two: World) -> None:
     assert not (await two.say("confirm grant-1", STRANGER)).ok
 
 
-async def test_an_account_for_somebody_takes_two_admins_of_everything(two: World) -> None:
+async def test_an_account_for_somebody_takes_two_admins_of_everything(two: CommandBot) -> None:
     assert not (await two.say("allow telegram:77:eve viewer on shop", "dia")).ok
     await two.say("allow telegram:77:eve viewer on shop")
     assert (await two.say("confirm grant-1", "dia")).title.startswith("@eve already exists")
@@ -309,7 +302,7 @@ async def test_an_account_for_somebody_takes_two_admins_of_everything(two: World
     assert (await two.say("whoami", "77", platform="telegram")).title == "You are eve."
 
 
-async def test_who_has_lost_their_rights_meanwhile_has_asked_for_nothing(two: World) -> None:
+async def test_who_has_lost_their_rights_meanwhile_has_asked_for_nothing(two: CommandBot) -> None:
     await two.say("allow @eve viewer on shop", "dia")
     await two.say("deny @dia on shop")
     card = await two.say("confirm grant-1")
@@ -317,16 +310,16 @@ async def test_who_has_lost_their_rights_meanwhile_has_asked_for_nothing(two: Wo
     assert not await role(two, "eve")
 
 
-async def _asked(world: World, who: str, text: str) -> tuple[GrantChange, Context]:
+async def _asked(bot: CommandBot, who: str, text: str) -> tuple[GrantChange, Context]:
     """A change that somebody asked for, and a command of ana's."""
-    assert (await world.say(text, who)).ok
-    change = await world.access.change(1)
+    assert (await bot.say(text, who)).ok
+    change = await bot.access.change(1)
     assert change
-    ana = await world.store.read(lambda tables: tables.people.named("ana"))
-    return change, Context(incoming=world.incoming("x"), person=ana, services=world.services, reply=world.reply)
+    ana = await bot.store.read(lambda tables: tables.people.named("ana"))
+    return change, Context(incoming=bot.incoming("x"), person=ana, services=bot.services, reply=bot.reply)
 
 
-async def test_only_admins_of_the_place_are_asked_to_confirm(two: World) -> None:
+async def test_only_admins_of_the_place_are_asked_to_confirm(two: CommandBot) -> None:
     await two.store.write(lambda tables: tables.people.revoke(4))
     await two.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "shop", "staging"))
     before = len(await told(two))
@@ -336,7 +329,7 @@ async def test_only_admins_of_the_place_are_asked_to_confirm(two: World) -> None
     assert asked[0][1].endswith("viewer on shop/production. fay has to confirm it.")
 
 
-async def test_what_was_confirmed_in_the_same_moment_is_not_confirmed_again(two: World) -> None:
+async def test_what_was_confirmed_in_the_same_moment_is_not_confirmed_again(two: CommandBot) -> None:
     change, ctx = await _asked(two, "dia", "allow @eve viewer on shop")
     await two.access.confirm(ctx, change)
     await two.say("deny @eve on shop")
@@ -350,7 +343,7 @@ async def test_what_was_confirmed_in_the_same_moment_is_not_confirmed_again(two:
     assert not await role(two, "eve")
 
 
-async def test_where_no_second_admin_is_left_nobody_may_confirm(two: World) -> None:
+async def test_where_no_second_admin_is_left_nobody_may_confirm(two: CommandBot) -> None:
     change, ctx = await _asked(two, "ana", "allow @eve viewer")
     await two.say("deny @fay")
     with pytest.raises(Denied, match="You can't confirm your own request") as caught:
@@ -358,7 +351,7 @@ async def test_where_no_second_admin_is_left_nobody_may_confirm(two: World) -> N
     assert caught.value.who_may == "not on the allowlist"
 
 
-async def test_a_wrong_code_to_link_is_refused_in_a_sentence(one: World) -> None:
+async def test_a_wrong_code_to_link_is_refused_in_a_sentence(one: CommandBot) -> None:
     ctx = Context(incoming=one.incoming("x"), person=None, services=one.services, reply=one.reply)
     with pytest.raises(UserError) as caught:
         await one.access.link(ctx, "0000-0000")
@@ -368,7 +361,7 @@ async def test_a_wrong_code_to_link_is_refused_in_a_sentence(one: World) -> None
     )
 
 
-async def test_a_request_of_somebody_who_is_gone_is_nobodys(two: World) -> None:
+async def test_a_request_of_somebody_who_is_gone_is_nobodys(two: CommandBot) -> None:
     change, ctx = await _asked(two, "dia", "allow @eve viewer on shop")
     await two.store.write(lambda tables: tables.people.merge(4, Person(2, "ben")))
     with pytest.raises(Denied, match="not on the allowlist"):
@@ -376,7 +369,7 @@ async def test_a_request_of_somebody_who_is_gone_is_nobodys(two: World) -> None:
     assert not await role(two, "eve")
 
 
-async def test_a_request_of_an_admin_for_a_time_ends_with_their_role(two: World) -> None:
+async def test_a_request_of_an_admin_for_a_time_ends_with_their_role(two: CommandBot) -> None:
     until = two.clock.now() + HOUR
     await two.store.write(lambda tables: tables.people.grant(2, Role.ADMIN, "shop", until=until))
     change, ctx = await _asked(two, "ben", "allow @eve viewer on shop")
@@ -385,7 +378,7 @@ async def test_a_request_of_an_admin_for_a_time_ends_with_their_role(two: World)
         await two.access.confirm(ctx, change)
 
 
-async def test_an_account_is_given_only_while_who_asked_is_an_admin_of_everything(two: World) -> None:
+async def test_an_account_is_given_only_while_who_asked_is_an_admin_of_everything(two: CommandBot) -> None:
     """Fay asks for an account of eve's, and is only an admin of the shop when ana confirms it."""
     change, ctx = await _asked(two, FAY, "allow telegram:77:eve viewer on shop")
 
@@ -401,7 +394,7 @@ async def test_an_account_is_given_only_while_who_asked_is_an_admin_of_everythin
     assert await two.store.read(lambda tables: tables.people.of(Identity("telegram", "77"))) is None
 
 
-async def test_what_cannot_be_confirmed_is_not_asked_for(two: World) -> None:
+async def test_what_cannot_be_confirmed_is_not_asked_for(two: CommandBot) -> None:
     await two.say("deny @fay")
     card = await two.say("allow @eve viewer")
     assert (card.title, card.hint) == (
@@ -417,7 +410,7 @@ async def test_what_cannot_be_confirmed_is_not_asked_for(two: World) -> None:
 
 
 @pytest.mark.parametrize("who", ["dia", "ana"])
-async def test_a_change_can_be_refused_by_whoever_asked_and_by_others(two: World, who: str) -> None:
+async def test_a_change_can_be_refused_by_whoever_asked_and_by_others(two: CommandBot, who: str) -> None:
     await two.say("allow @eve viewer on shop", "dia")
     card = await two.say("confirm grant-1 no", who)
     assert card.title == (f"{who} refused grant-1: @eve does not become viewer on every environment of shop.")
@@ -425,7 +418,7 @@ async def test_a_change_can_be_refused_by_whoever_asked_and_by_others(two: World
     assert not await role(two, "eve")
 
 
-async def test_a_refusal_is_told_and_kept(two: World) -> None:
+async def test_a_refusal_is_told_and_kept(two: CommandBot) -> None:
     await two.say("allow @eve viewer on shop/production for 2h", "dia")
     before = len(await told(two))
     await two.say("confirm grant-1 no")
@@ -438,7 +431,7 @@ async def test_a_refusal_is_told_and_kept(two: World) -> None:
     ]
 
 
-async def test_of_a_refusal_and_a_confirmation_only_admins_of_the_place_hear(two: World) -> None:
+async def test_of_a_refusal_and_a_confirmation_only_admins_of_the_place_hear(two: CommandBot) -> None:
     await two.say("deny @dia on shop")
     await two.say("allow @dia admin on shop/staging")
     await two.say("confirm grant-1", FAY)
@@ -449,7 +442,7 @@ async def test_of_a_refusal_and_a_confirmation_only_admins_of_the_place_hear(two
         assert [place for place, _ in (await told(two))[before:]] == [SHOP, ANA]
 
 
-async def test_both_admins_are_named_with_what_they_gave(two: World) -> None:
+async def test_both_admins_are_named_with_what_they_gave(two: CommandBot) -> None:
     await two.say("allow slack:T1/UGUS:gus deployer on shop", "dia")
     before = len(await told(two))
     card = await two.say("confirm grant-1")
@@ -463,7 +456,7 @@ async def test_both_admins_are_named_with_what_they_gave(two: World) -> None:
     assert [row[4] for row in roles.rows if row[0] == "gus"] == ["dia and ana"]
 
 
-async def test_all_that_was_removed_is_told(one: World) -> None:
+async def test_all_that_was_removed_is_told(one: CommandBot) -> None:
     assert (await one.say("deny @cem")).ok
     assert (HOME, "ana removed 2 roles and all accounts from cem on every app.") in await told(one)
     assert (await one.say("deny @dia on shop/production")).title == "dia has no role on shop/production itself."
@@ -478,7 +471,7 @@ async def test_all_that_was_removed_is_told(one: World) -> None:
     ]
 
 
-async def test_who_hears_of_a_revocation_is_an_admin_of_that_place_now_or_was_one(one: World) -> None:
+async def test_who_hears_of_a_revocation_is_an_admin_of_that_place_now_or_was_one(one: CommandBot) -> None:
     await one.say("allow @dia admin on shop/production for 1h")
     await one.say("deny @dia on shop")
     before = len(await told(one))
@@ -497,12 +490,12 @@ async def test_who_hears_of_a_revocation_is_an_admin_of_that_place_now_or_was_on
     assert [place for place, _ in (await told(one))[before:]] == [SHOP, DIA_SLACK, DIA_TELEGRAM, CONSOLE]
 
 
-async def test_accounts_without_roles_that_are_removed_are_told_too(one: World) -> None:
+async def test_accounts_without_roles_that_are_removed_are_told_too(one: CommandBot) -> None:
     assert (await one.say("deny @eve")).title == "eve has lost all roles and all chat accounts."
     assert (HOME, "ana removed all accounts from eve on every app.") in await told(one)
 
 
-async def test_which_accounts_were_removed_is_in_the_audit(one: World) -> None:
+async def test_which_accounts_were_removed_is_in_the_audit(one: CommandBot) -> None:
     """Those of forges stay: they show whose pushes were whose."""
     await one.say("allow telegram:77:cem")
     await one.say("allow github:5:cem")
@@ -515,7 +508,7 @@ async def test_which_accounts_were_removed_is_in_the_audit(one: World) -> None:
     ]
 
 
-async def test_who_gives_accounts_is_an_admin_of_everything_now(one: World) -> None:
+async def test_who_gives_accounts_is_an_admin_of_everything_now(one: CommandBot) -> None:
     await one.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "*", "staging"))
     card = await one.say("allow telegram:77:ana viewer on shop/staging", "dia")
     assert card.title.startswith("@ana already exists. Only an admin of everything can give a person another account.")
@@ -526,7 +519,7 @@ async def test_who_gives_accounts_is_an_admin_of_everything_now(one: World) -> N
     assert not (await one.say("allow telegram:78:eve", "ben")).ok
 
 
-async def test_an_account_that_was_taken_away_is_kept_in_the_audit(one: World) -> None:
+async def test_an_account_that_was_taken_away_is_kept_in_the_audit(one: CommandBot) -> None:
     await one.say("unlink telegram:400")
     rows = [(row.actor, row.subject, row.detail) for row in await one.audit() if row.action == "unlink"]
     assert rows == [("ana", "dia", "telegram:400")]
@@ -539,7 +532,7 @@ async def test_an_account_that_was_taken_away_is_kept_in_the_audit(one: World) -
     )
 
 
-async def test_an_unknown_name_is_answered_with_the_first_dozen_known_ones(one: World) -> None:
+async def test_an_unknown_name_is_answered_with_the_first_dozen_known_ones(one: CommandBot) -> None:
     def hire(number: int) -> Callable[[Tables], Person]:
         return lambda tables: tables.people.add(f"p{number:02}")
 
@@ -551,14 +544,14 @@ async def test_an_unknown_name_is_answered_with_the_first_dozen_known_ones(one: 
     assert (await one.say("deny @xyzzy")).hint == f"I know {twelve} and more."
 
 
-async def test_a_change_waits_for_a_day(two: World) -> None:
+async def test_a_change_waits_for_a_day(two: CommandBot) -> None:
     await two.say("allow @eve viewer on shop", "dia")
     two.clock.advance(24 * HOUR)
     assert (await two.say("confirm grant-1")).title == "No grant-1 is waiting."
     assert (await two.say("confirm it")).title == "`it` is not a change of grants such as grant-3."
 
 
-async def test_revocations_take_one_admin(two: World) -> None:
+async def test_revocations_take_one_admin(two: CommandBot) -> None:
     assert (await two.say("deny @ben on shop", "dia")).ok
     assert not await role(two, "ben")
 
@@ -567,7 +560,7 @@ async def test_revocations_take_one_admin(two: World) -> None:
 
 
 @pytest.mark.parametrize("text", ["allow @eve viewer", "deny @ben", "unlink console:1001"])
-async def test_admin_acts_take_a_code_of_who_has_enrolled(coded: World, text: str) -> None:
+async def test_admin_acts_take_a_code_of_who_has_enrolled(coded: CommandBot, text: str) -> None:
     card = await coded.say(text)
     assert (card.title, card.hint) == (
         "This needs a one-time code from your phone.",
@@ -581,25 +574,25 @@ async def test_admin_acts_take_a_code_of_who_has_enrolled(coded: World, text: st
     assert not any(code in row.detail for row in await coded.audit())
 
 
-async def test_who_has_not_enrolled_needs_no_code(coded: World) -> None:
+async def test_who_has_not_enrolled_needs_no_code(coded: CommandBot) -> None:
     assert (await coded.say("allow @eve viewer on shop", "dia")).ok
 
 
 async def test_confirming_takes_a_code() -> None:
-    async for world in made(grants="two", admin_code="totp"):
-        world.codes.kept[1] = SECRET
-        await world.say("allow @eve viewer on shop", "dia")
-        (question,) = await cards(world, CONSOLE)
+    async for bot in made(grants="two", admin_code="totp"):
+        bot.codes.kept[1] = SECRET
+        await bot.say("allow @eve viewer on shop", "dia")
+        (question,) = await cards(bot, CONSOLE)
         assert question.buttons == (
             Button("Confirm", "confirm grant-1", asks="Your one-time code?", asks_code=True),
             Button("Refuse", "confirm grant-1 no", danger=True, asks="Your one-time code?", asks_code=True),
         )
-        assert (await world.say("confirm grant-1")).title == "This needs a one-time code from your phone."
-        code = pyotp.TOTP(SECRET).at(world.clock.now())
-        assert (await world.say(f"confirm grant-1 code {code}")).ok
+        assert (await bot.say("confirm grant-1")).title == "This needs a one-time code from your phone."
+        code = pyotp.TOTP(SECRET).at(bot.clock.now())
+        assert (await bot.say(f"confirm grant-1 code {code}")).ok
 
 
-async def test_without_the_key_nobody_needs_a_code(one: World) -> None:
+async def test_without_the_key_nobody_needs_a_code(one: CommandBot) -> None:
     one.codes.kept[1] = SECRET
     assert (await one.say("allow @eve viewer on shop")).ok
 
@@ -635,19 +628,19 @@ async def boost(ctx: Context, word: str) -> Card:
 )
 async def test_a_command_of_ones_own_gives_nobody_the_rights_of_an_admin(word: str, name: str, who_may: str) -> None:
     own = boost.__dict__["__command__"]
-    async with make_world(own, settings=settings_of(grants="two"), homes=(HOME,)) as world:
-        await world.store.write(_chats)
-        await world.say("allow @eve admin")
-        before = len(await told(world)), await world.store.read(lambda tables: tables.people.grants())
-        card = await world.say(f"boost {word}", "ben")
+    async with open_command_bot(own, settings=settings_of(grants="two"), homes=(HOME,)) as bot:
+        await bot.store.write(_chats)
+        await bot.say("allow @eve admin")
+        before = len(await told(bot)), await bot.store.read(lambda tables: tables.people.grants())
+        card = await bot.say(f"boost {word}", "ben")
         assert card.title == f"`{name}` needs the role admin on every app; you have no role there."
         assert card.hint == f"Who may: {who_may}."
-        assert (len(await told(world)), await world.store.read(lambda tables: tables.people.grants())) == before
-        assert (await world.say("whoami", "400", platform="telegram")).title == "You are dia."
-        assert (await world.say("confirm grant-1", FAY)).ok, "it still waits"
+        assert (len(await told(bot)), await bot.store.read(lambda tables: tables.people.grants())) == before
+        assert (await bot.say("whoami", "400", platform="telegram")).title == "You are dia."
+        assert (await bot.say("confirm grant-1", FAY)).ok, "it still waits"
 
 
-async def test_who_lost_their_role_while_their_command_ran_changes_nothing(one: World) -> None:
+async def test_who_lost_their_role_while_their_command_ran_changes_nothing(one: CommandBot) -> None:
     person = await one.store.read(lambda tables: tables.people.named("dia"))
     late = Context(incoming=one.incoming("x", "dia"), person=person, services=one.services, reply=one.reply)
     assert isinstance(await one.access.allow(late, "@eve", Role.VIEWER, "shop", "*"), Person)
@@ -664,7 +657,7 @@ async def test_who_lost_their_role_while_their_command_ran_changes_nothing(one: 
 # Accounts
 
 
-async def test_an_account_is_taken_away(one: World) -> None:
+async def test_an_account_is_taken_away(one: CommandBot) -> None:
     card = await one.say("unlink slack:T1/UDIA")
     assert card.title == "slack:T1/UDIA no longer belongs to dia."
     text = "ana removed the account slack:T1/UDIA from dia."
@@ -675,7 +668,7 @@ async def test_an_account_is_taken_away(one: World) -> None:
     assert not (await one.say("unlink telegram:400", "dia")).ok, "an admin of shop is not enough"
 
 
-async def test_the_last_admin_keeps_an_account(one: World) -> None:
+async def test_the_last_admin_keeps_an_account(one: CommandBot) -> None:
     await one.say("deny @fay")
     assert (await one.say("unlink slack:T1/UANA")).ok
     card = await one.say("unlink console:1000")
@@ -683,7 +676,7 @@ async def test_the_last_admin_keeps_an_account(one: World) -> None:
     assert (await one.say("whoami")).title == "You are ana."
 
 
-async def test_denied_is_denied(one: World) -> None:
+async def test_denied_is_denied(one: CommandBot) -> None:
     """Accounts stay detached when their person comes back, and no code links them to anybody."""
     await one.say("allow telegram:77:eve viewer")
     await one.say("allow github:5:eve")
@@ -703,14 +696,14 @@ async def test_denied_is_denied(one: World) -> None:
     assert (await one.say("whoami", "77", platform="telegram")).title == "You are eve."
 
 
-async def test_who_has_no_role_links_nothing(one: World) -> None:
+async def test_who_has_no_role_links_nothing(one: CommandBot) -> None:
     refused = "You need a role to link accounts: ask an administrator for one first."
     assert (await one.say("link", "eve", private=True)).title == refused
     code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
     assert (await one.say(f"link {code}", "eve", private=True)).title == refused
 
 
-async def test_who_lost_their_roles_in_the_middle_links_nothing(one: World) -> None:
+async def test_who_lost_their_roles_in_the_middle_links_nothing(one: CommandBot) -> None:
     code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
     await one.say(f"link {code}", "77", platform="telegram", private=True)
     await one.say("deny @ben on shop")
@@ -718,7 +711,7 @@ async def test_who_lost_their_roles_in_the_middle_links_nothing(one: World) -> N
     assert await one.store.read(lambda tables: tables.people.of(Identity("telegram", "77"))) is None
 
 
-async def test_a_link_is_told_to_everybody_who_gives_roles_but_not_to_who_made_it(one: World) -> None:
+async def test_a_link_is_told_to_everybody_who_gives_roles_but_not_to_who_made_it(one: CommandBot) -> None:
     code = (await one.say("link", private=True)).title.rpartition(" ")[2]
     await one.say(f"link {code}", "77", platform="telegram", private=True)
     before = len(await told(one))
@@ -735,7 +728,7 @@ async def test_a_link_is_told_to_everybody_who_gives_roles_but_not_to_who_made_i
     assert places == [HOME, ANA, Place("telegram", "77", private=True), CONSOLE]
 
 
-async def test_what_is_asked_before_a_stranger_is_linked(one: World) -> None:
+async def test_what_is_asked_before_a_stranger_is_linked(one: CommandBot) -> None:
     first = await one.say("link", "ben", private=True)
     assert first.title.startswith("Type this in the other chat, within 10 min: link ")
     assert (first.text, first.private) == ("I will then ask you here to confirm. Do not share the code.", True)
@@ -766,7 +759,7 @@ async def test_what_is_asked_before_a_stranger_is_linked(one: World) -> None:
     ]
 
 
-async def test_what_is_asked_before_two_people_become_one(one: World) -> None:
+async def test_what_is_asked_before_two_people_become_one(one: CommandBot) -> None:
     code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
     assert await one.say(f"link {code}", "400", platform="telegram", private=True) == Card(
         title="This code belongs to ben, from console:1001. Are you ben too?",
@@ -786,7 +779,7 @@ async def test_what_is_asked_before_two_people_become_one(one: World) -> None:
     assert await one.say("link no", "ben", private=True) == Card(title="Nothing was linked.", private=True)
 
 
-async def test_a_refused_code_is_used_up(one: World) -> None:
+async def test_a_refused_code_is_used_up(one: CommandBot) -> None:
     """Who has no role, or had the account taken away, leaves no link that waits for a yes."""
     code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
     assert not (await one.say(f"link {code}", "eve", private=True)).ok
@@ -795,7 +788,7 @@ async def test_a_refused_code_is_used_up(one: World) -> None:
     )
 
 
-async def test_of_accounts_only_admins_of_everything_hear(one: World) -> None:
+async def test_of_accounts_only_admins_of_everything_hear(one: CommandBot) -> None:
     """An admin of one environment of every app may not give accounts, and is not told of them."""
     await one.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "*", "staging"))
     for text in ("unlink slack:T1/UANA", "allow telegram:77:eve"):
@@ -809,7 +802,7 @@ async def test_of_accounts_only_admins_of_everything_hear(one: World) -> None:
     assert [place for place, _ in (await told(one))[before:]] == [HOME, CONSOLE]
 
 
-async def test_who_without_an_app_lists_all_that_one_may_see(one: World) -> None:
+async def test_who_without_an_app_lists_all_that_one_may_see(one: CommandBot) -> None:
     ana = await one.store.read(lambda tables: tables.people.named("ana"))
     ctx = Context(incoming=one.incoming("x"), person=ana, services=one.services, reply=one.reply)
     card = await one.access.who(ctx)
@@ -819,7 +812,7 @@ async def test_who_without_an_app_lists_all_that_one_may_see(one: World) -> None
 # Who
 
 
-async def test_who_lists_people_roles_and_accounts(one: World) -> None:
+async def test_who_lists_people_roles_and_accounts(one: CommandBot) -> None:
     await one.say("allow slack:T1/UGUS:gus deployer on shop for 8h")
     card = await one.say("who shop", "dia")
     assert card.title == "6 people have a role on shop."
@@ -839,7 +832,7 @@ async def test_who_lists_people_roles_and_accounts(one: World) -> None:
     assert (await one.say("who shop", "dia")).title == "5 people have a role on shop."
 
 
-async def test_who_says_by_whom_an_account_was_given(one: World) -> None:
+async def test_who_says_by_whom_an_account_was_given(one: CommandBot) -> None:
     assert (await one.say("allow console:1001:ben deployer on shop/staging")).ok, "that account is ben's already"
     await one.say("allow telegram:5:ben")
     table = (await one.say("who shop", "dia")).table
@@ -848,7 +841,7 @@ async def test_who_says_by_whom_an_account_was_given(one: World) -> None:
     assert accounts == {"console:1001, telegram:5 (since 2027-01-15 08:00 UTC by ana)"}
 
 
-async def test_who_shows_only_what_one_may_see(one: World) -> None:
+async def test_who_shows_only_what_one_may_see(one: CommandBot) -> None:
     table = (await one.say("who", "cem")).table
     assert table
     assert {row[2] for row in table.rows} == {
@@ -879,7 +872,7 @@ async def test_who_shows_only_what_one_may_see(one: World) -> None:
         ("confirm grant-1", "confirm grant-2"),
     ],
 )
-async def test_unknown_and_forbidden_look_alike(two: World, who: str, there: str, nowhere: str) -> None:
+async def test_unknown_and_forbidden_look_alike(two: CommandBot, who: str, there: str, nowhere: str) -> None:
     two.deployments.put(42, "blog", "live", V1)
     await two.say("allow @eve viewer on blog")
     one, other = await two.say(there, who), await two.say(nowhere, who)
@@ -888,7 +881,7 @@ async def test_unknown_and_forbidden_look_alike(two: World, who: str, there: str
     assert repr(one) == same
 
 
-async def test_what_was_tried_in_vain_is_in_the_audit(one: World) -> None:
+async def test_what_was_tried_in_vain_is_in_the_audit(one: CommandBot) -> None:
     await one.say("status blog", "ben")
     assert [(row.actor, row.action, row.detail) for row in await one.audit()] == [("ben", "denied", "status blog")]
     await one.say("status blug", "ben")
@@ -896,13 +889,13 @@ async def test_what_was_tried_in_vain_is_in_the_audit(one: World) -> None:
 
 
 async def test_where_everybody_is_at_the_console_it_is_told_once() -> None:
-    async with make_world(settings=settings_of(), homes=(CONSOLE,)) as world:
-        await world.store.write(_chats)
-        await world.say("allow @eve viewer")
-        assert await told(world) == [(CONSOLE, "ana made eve viewer on every app.")]
+    async with open_command_bot(settings=settings_of(), homes=(CONSOLE,)) as bot:
+        await bot.store.write(_chats)
+        await bot.say("allow @eve viewer")
+        assert await told(bot) == [(CONSOLE, "ana made eve viewer on every app.")]
 
 
-async def test_of_two_who_confirm_at_once_one_does(two: World) -> None:
+async def test_of_two_who_confirm_at_once_one_does(two: CommandBot) -> None:
     await two.say("allow telegram:77:eve")
     assert any("telegram:77:eve becomes another account. fay has to confirm it." in text for _, text in await told(two))
     await two.say("allow @fay viewer on shop", "dia")
@@ -910,7 +903,7 @@ async def test_of_two_who_confirm_at_once_one_does(two: World) -> None:
     assert sorted(card.ok for card in answers) == [False, True]
 
 
-async def test_an_account_that_is_taken_away_in_the_middle_is_not_linked(one: World) -> None:
+async def test_an_account_that_is_taken_away_in_the_middle_is_not_linked(one: CommandBot) -> None:
     code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
     await one.say(f"link {code}", "77", platform="telegram", private=True)
     await one.say("allow telegram:77:zed viewer")

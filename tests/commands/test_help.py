@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from tests.world import STRANGER, World
+from tests.kit.command_bot import STRANGER, CommandBot
 
 
-async def test_all_commands(world: World) -> None:
-    card = await world.say("help")
+async def test_all_commands(bot: CommandBot) -> None:
+    card = await bot.say("help")
     assert card.title == "What I can do"
     headings = [(line.name, line.text) for line in card.lines if line.name.isupper()]
     assert headings == [
@@ -15,12 +15,12 @@ async def test_all_commands(world: World) -> None:
         ("HELP AND YOUR ACCOUNT", "for everybody"),
     ]
     shown = {line.name for line in card.lines}
-    assert {made.usage for made in world.services.commands.values()} <= shown
+    assert {made.usage for made in bot.services.commands.values()} <= shown
     assert card.hint == "`help COMMAND` shows more, with examples."
 
 
-async def test_one_command(world: World) -> None:
-    card = await world.say("help /Rollback", STRANGER)
+async def test_one_command(bot: CommandBot) -> None:
+    card = await bot.say("help /Rollback", STRANGER)
     assert card.title == "rollback <app> [from <env>] [to <release>] [--break-glass] [code <code>]"
     assert card.text == (
         "Roll back to an app's last good release, or to the one you name.\n\n"
@@ -32,16 +32,16 @@ async def test_one_command(world: World) -> None:
     assert card.footer == "For deployers and up."
 
 
-async def test_every_page_reads(world: World) -> None:
-    for name, made in world.services.commands.items():
-        card = await world.say(f"help {name}")
+async def test_every_page_reads(bot: CommandBot) -> None:
+    for name, made in bot.services.commands.items():
+        card = await bot.say(f"help {name}")
         assert card.title == made.usage
         assert card.text.split("\n", maxsplit=1)[0].endswith(".")
         assert card.code
 
 
-async def test_what_does_not_exist(world: World) -> None:
-    card = await world.say("help rolback")
+async def test_what_does_not_exist(bot: CommandBot) -> None:
+    card = await bot.say("help rolback")
     assert card.title == "There is no command `rolback`, did you mean `rollback`?"
     assert card.hint == "`help` lists what I can do."
-    assert (await world.say("help me")).title == "There is no command `me`."
+    assert (await bot.say("help me")).title == "There is no command `me`."

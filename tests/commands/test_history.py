@@ -7,7 +7,7 @@ import pytest
 from commands.history import TONES
 from deploybot import State, Tone
 from deploybot.domain import Deployment, Kind, Plan, Release, RequestVerdict, ServerPlan
-from tests.world import V1, V2, World
+from tests.kit.command_bot import V1, V2, CommandBot
 
 
 def deployment(number: int, *, kind: Kind = Kind.DEPLOY, environment: str = "production", task: str = "") -> Deployment:
@@ -24,22 +24,22 @@ def deployment(number: int, *, kind: Kind = Kind.DEPLOY, environment: str = "pro
     )
 
 
-async def test_nothing_that_came_up_is_nothing_to_go_back_to(world: World) -> None:
-    world.deployments.rows = {
+async def test_nothing_that_came_up_is_nothing_to_go_back_to(bot: CommandBot) -> None:
+    bot.deployments.rows = {
         1: replace(deployment(1), state=State.FAILED),
         2: deployment(2, kind=Kind.RESTART),
     }
-    assert (await world.say("history shop production")).hint == ""
+    assert (await bot.say("history shop production")).hint == ""
 
 
-async def test_a_table(world: World) -> None:
-    world.deployments.rows = {
+async def test_a_table(bot: CommandBot) -> None:
+    bot.deployments.rows = {
         1: deployment(1),
         2: replace(deployment(2, kind=Kind.ROLLBACK), state=State.RESTORED),
         3: replace(deployment(3, kind=Kind.TASK, task="migrate"), state=State.RUNNING, finished=0.0),
         4: replace(deployment(4, kind=Kind.RESTART), state=State.WAITING, started=0.0, finished=0.0),
     }
-    card = await world.say("history shop production")
+    card = await bot.say("history shop production")
     assert card.title == "The last 4 deployments of shop/production"
     assert card.hint == "`rollback shop to #1` goes back to what #1 deployed."
     assert card.table
@@ -62,15 +62,15 @@ async def test_a_table(world: World) -> None:
     assert card.table.tones == (Tone.BUSY, Tone.BUSY, Tone.WARN, Tone.GOOD)
 
 
-async def test_what_never_began_says_why(world: World) -> None:
+async def test_what_never_began_says_why(bot: CommandBot) -> None:
     never = replace(deployment(1), state=State.CANCELLED, started=1_800_000_072.0)
-    world.deployments.rows = {
+    bot.deployments.rows = {
         1: never,
         2: replace(never, number=2, verdict=RequestVerdict.VOID),
         3: replace(never, number=3, verdict=RequestVerdict.EXPIRED),
         4: replace(never, number=4, replaced_by=5),
     }
-    card = await world.say("history shop production")
+    card = await bot.say("history shop production")
     assert card.table
     assert [row[-2:] for row in card.table.rows] == [
         ("replaced by #5", ""),
@@ -80,35 +80,35 @@ async def test_what_never_began_says_why(world: World) -> None:
     ]
 
 
-async def test_servers_may_have_run_different_releases(world: World) -> None:
+async def test_servers_may_have_run_different_releases(bot: CommandBot) -> None:
     parts = (
         ServerPlan(server="web1", steps=(), replaces=V1),
         ServerPlan(server="web2", steps=(), replaces=Release.of_commit("9" * 40)),
     )
     one = deployment(1)
-    world.deployments.rows = {1: replace(one, plan=replace(one.plan, servers=parts))}
-    card = await world.say("history shop 1")
+    bot.deployments.rows = {1: replace(one, plan=replace(one.plan, servers=parts))}
+    card = await bot.say("history shop 1")
     assert card.title == "1 deployment of shop so far"
     assert card.table
     assert card.table.rows[0][5] == "v1.3 and 9999999999 → v1.4"
 
 
-async def test_only_what_one_may_see(world: World) -> None:
-    world.deployments.rows = {1: deployment(1), 2: deployment(2, environment="staging")}
-    card = await world.say("history shop", "cem")
+async def test_only_what_one_may_see(bot: CommandBot) -> None:
+    bot.deployments.rows = {1: deployment(1), 2: deployment(2, environment="staging")}
+    card = await bot.say("history shop", "cem")
     assert card.table
     assert [row[0] for row in card.table.rows] == ["2"]
 
 
-async def test_nothing_yet(world: World) -> None:
-    card = await world.say("history shop")
+async def test_nothing_yet(bot: CommandBot) -> None:
+    card = await bot.say("history shop")
     assert (card.title, card.hint) == ("Nothing has been deployed to shop yet.", "Start with `deploy shop`.")
 
 
 @pytest.mark.parametrize(("count", "shown"), [("0", 1), ("2", 2), ("999999999", 5)])
-async def test_how_many(world: World, count: str, shown: int) -> None:
-    world.deployments.rows = {number: deployment(number) for number in range(1, 6)}
-    card = await world.say(f"history shop {count}")
+async def test_how_many(bot: CommandBot, count: str, shown: int) -> None:
+    bot.deployments.rows = {number: deployment(number) for number in range(1, 6)}
+    card = await bot.say(f"history shop {count}")
     assert card.table
     assert len(card.table.rows) == shown
 

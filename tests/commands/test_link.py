@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from tests.world import STRANGER, World
+from tests.kit.command_bot import STRANGER, CommandBot
 
 
-async def test_from_one_chat_to_the_other(world: World) -> None:
-    code = (await world.say("link", "ben")).title.rpartition(" ")[2]
-    assert (await world.say(f"link {code}", STRANGER, platform="telegram")).title.startswith("Almost")
-    assert (await world.say("link yes", "ben")).ok
-    assert (await world.say("whoami", STRANGER, platform="telegram")).title == "You are ben."
+async def test_from_one_chat_to_the_other(bot: CommandBot) -> None:
+    code = (await bot.say("link", "ben")).title.rpartition(" ")[2]
+    assert (await bot.say(f"link {code}", STRANGER, platform="telegram")).title.startswith("Almost")
+    assert (await bot.say("link yes", "ben")).ok
+    assert (await bot.say("whoami", STRANGER, platform="telegram")).title == "You are ben."

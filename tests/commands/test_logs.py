@@ -5,7 +5,7 @@ from datetime import time
 import pytest
 
 from deploybot import LogQuery
-from tests.world import V2, World
+from tests.kit.command_bot import V2, CommandBot
 
 
 @pytest.mark.parametrize(
@@ -23,47 +23,47 @@ from tests.world import V2, World
         ("logs shop 7 file", "shop/staging", LogQuery(lines=7, file=True)),
     ],
 )
-async def test_queries(world: World, text: str, place: str, query: LogQuery) -> None:
-    card = await world.say(text)
+async def test_queries(bot: CommandBot, text: str, place: str, query: LogQuery) -> None:
+    card = await bot.say(text)
     assert card.title == f"log of {place}"
-    assert [("/".join(asked[:2]), asked[2]) for asked in world.logs.asked] == [(place, query)]
+    assert [("/".join(asked[:2]), asked[2]) for asked in bot.logs.asked] == [(place, query)]
 
 
-async def test_no_lines(world: World) -> None:
-    card = await world.say("logs shop tail 0")
+async def test_no_lines(bot: CommandBot) -> None:
+    card = await bot.say("logs shop tail 0")
     assert (card.title, card.hint) == ("`tail 0` shows no lines.", "Give a number of lines, as in `logs shop tail 50`.")
-    assert (await world.say("logs shop since 0m")).title == (
+    assert (await bot.say("logs shop since 0m")).title == (
         "`0m` is not a duration such as 90s, 15m, 2h or 1h30m or time of day such as 18:00."
     )
 
 
-async def test_too_many_lines(world: World) -> None:
-    card = await world.say("logs shop 200001")
+async def test_too_many_lines(bot: CommandBot) -> None:
+    card = await bot.say("logs shop 200001")
     assert card.title == "I can show at most 200,000 lines."
     assert card.hint == "Try `logs shop since 1h file`."
-    assert world.logs.asked == []
+    assert bot.logs.asked == []
 
 
-async def test_the_log_of_a_deployment(world: World) -> None:
-    world.deployments.put(42, "shop", "production", V2)
+async def test_the_log_of_a_deployment(bot: CommandBot) -> None:
+    bot.deployments.put(42, "shop", "production", V2)
     for text, query in {
         "logs #42": LogQuery(lines=50),
         "logs #42 follow": LogQuery(lines=50, follow=True),
         "logs #42 file": LogQuery(lines=200_000, file=True),
         'logs #42 tail 7 grep "npm install"': LogQuery(lines=7, grep="npm install"),
     }.items():
-        world.logs.asked.clear()
-        assert (await world.say(text)).title == "log of #42"
-        assert world.logs.asked == [("#42", "production", query)]
+        bot.logs.asked.clear()
+        assert (await bot.say(text)).title == "log of #42"
+        assert bot.logs.asked == [("#42", "production", query)]
 
 
-async def test_the_log_of_a_deployment_that_one_may_not_see(world: World) -> None:
+async def test_the_log_of_a_deployment_that_one_may_not_see(bot: CommandBot) -> None:
     """It reads as if there were none, and only that of the hidden one is in the audit."""
-    world.deployments.put(42, "shop", "production", V2)
-    hidden, unknown = await world.say("logs #42", "cem"), await world.say("logs #43", "cem")
+    bot.deployments.put(42, "shop", "production", V2)
+    hidden, unknown = await bot.say("logs #42", "cem"), await bot.say("logs #43", "cem")
     assert (hidden.title, unknown.title) == ("There is no deployment #42.", "There is no deployment #43.")
-    assert world.logs.asked == []
-    assert [row.detail for row in await world.audit()] == ["logs #42"]
+    assert bot.logs.asked == []
+    assert [row.detail for row in await bot.audit()] == ["logs #42"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ async def test_the_log_of_a_deployment_that_one_may_not_see(world: World) -> Non
         ("logs shpo", "There is no app `shpo`, did you mean `shop`?"),
     ],
 )
-async def test_what_the_log_of_a_deployment_does_not_take(world: World, text: str, sentence: str) -> None:
-    world.deployments.put(42, "shop", "production", V2)
-    assert (await world.say(text)).title == sentence
-    assert world.logs.asked == []
+async def test_what_the_log_of_a_deployment_does_not_take(bot: CommandBot, text: str, sentence: str) -> None:
+    bot.deployments.put(42, "shop", "production", V2)
+    assert (await bot.say(text)).title == sentence
+    assert bot.logs.asked == []

@@ -2,19 +2,19 @@ from __future__ import annotations
 
 from deploybot.domain import Kind
 from deploybot.testing import AskedService
-from tests.world import World
+from tests.kit.command_bot import CommandBot
 
 
-async def test_a_task(world: World) -> None:
-    await world.say("run shop migrate production", "ben")
+async def test_a_task(bot: CommandBot) -> None:
+    await bot.say("run shop migrate production", "ben")
     asked = AskedService(kind=Kind.TASK, app="shop", environment="production", task="migrate", by="ben")
-    assert world.deployments.asked == [asked]
+    assert bot.deployments.asked == [asked]
 
 
-async def test_never_free_shell(world: World) -> None:
+async def test_never_free_shell(bot: CommandBot) -> None:
     for text in ("run shop 'rm -rf /'", "run shop ./migrate", "run shop migrate;id"):
-        assert not (await world.say(text)).ok
-    card = await world.say("run shop rm -rf /")
-    assert world.deployments.asked == []
+        assert not (await bot.say(text)).ok
+    card = await bot.say("run shop rm -rf /")
+    assert bot.deployments.asked == []
     assert card.title == "There is no task `rm` of shop."
     assert card.hint == "Tasks of shop: migrate, reindex."

@@ -3,11 +3,11 @@ from __future__ import annotations
 from deploybot.domain import Origin, RefRule, Release
 from deploybot.settings import App, Environment, Settings
 from deploybot.testing import FakeReleases
-from tests.world import SETTINGS, STRANGER, V1, World, make_world
+from tests.kit.command_bot import SETTINGS, STRANGER, V1, CommandBot, open_command_bot
 
 
-async def test_a_yes_with_its_reasons(world: World) -> None:
-    card = await world.say("why deploy shop production", "ben")
+async def test_a_yes_with_its_reasons(bot: CommandBot) -> None:
+    card = await bot.say("why deploy shop production", "ben")
     assert card.title == "Yes, you may use `deploy` on shop/production."
     assert [(line.name, line.text) for line in card.lines] == [
         ("allowlist", "You are ben, who is on the allowlist."),
@@ -19,34 +19,34 @@ async def test_a_yes_with_its_reasons(world: World) -> None:
     assert card.hint == "Who may: ana, ben, dia."
 
 
-async def test_a_no_with_its_reasons(world: World) -> None:
-    await world.say("lock shop production because x")
-    card = await world.say("why /deploy shop@v1.3 production", "dia")
+async def test_a_no_with_its_reasons(bot: CommandBot) -> None:
+    await bot.say("lock shop production because x")
+    card = await bot.say("why /deploy shop@v1.3 production", "dia")
     assert card.title == "No, you may not use `deploy` on shop/production."
     assert ("lock", "shop/production is locked by ana.") in {(line.name, line.text) for line in card.lines}
     assert card.hint == "Who may: ana."
 
 
-async def test_nobody_may(world: World) -> None:
-    await world.say("lock shop staging because x", "dia")
-    await world.say("deny @dia on shop")
-    card = await world.say("why deploy shop staging")
+async def test_nobody_may(bot: CommandBot) -> None:
+    await bot.say("lock shop staging because x", "dia")
+    await bot.say("deny @dia on shop")
+    card = await bot.say("why deploy shop staging")
     assert card.hint == "Who may: not on the allowlist."
 
 
-async def test_only_where_one_may_look(world: World) -> None:
-    assert not (await world.say("why deploy shop production", "cem")).ok
-    assert (await world.say("why deploy shop staging", "cem")).title.startswith("No, you may not")
-    assert not (await world.say("why deploy shop production", STRANGER)).ok
+async def test_only_where_one_may_look(bot: CommandBot) -> None:
+    assert not (await bot.say("why deploy shop production", "cem")).ok
+    assert (await bot.say("why deploy shop staging", "cem")).title.startswith("No, you may not")
+    assert not (await bot.say("why deploy shop production", STRANGER)).ok
 
 
-async def test_no_such_command(world: World) -> None:
-    card = await world.say("why deplyo shop production")
+async def test_no_such_command(bot: CommandBot) -> None:
+    card = await bot.say("why deplyo shop production")
     assert (card.title, card.hint) == (
         "There is no command `deplyo`, did you mean `deploy`?",
         "`help` lists what I can do.",
     )
-    assert (await world.say("why xyzzy shop production")).title == "There is no command `xyzzy`."
+    assert (await bot.say("why xyzzy shop production")).title == "There is no command `xyzzy`."
 
 
 class FromEvil(FakeReleases):
@@ -69,10 +69,10 @@ def _limited() -> Settings:
 
 
 async def test_a_release_is_judged_by_its_refs_and_by_what_runs_before() -> None:
-    async with make_world(settings=_limited(), releases=FromEvil()) as world:
+    async with open_command_bot(settings=_limited(), releases=FromEvil()) as bot:
 
         async def reasons(text: str) -> dict[str, str]:
-            card = await world.say(text)
+            card = await bot.say(text)
             return {line.name: line.text for line in card.lines}
 
         deploy = await reasons("why deploy shop@v1.3 production")

@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from deploybot.deployments import step_runner
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import StepRunner, Work
+from deploybot.deployments.timeouts import TIMEOUTS
 from deploybot.domain import Deployment, JobChunk, JobStatus, Kind, Phase, Plan, State, Step, StepRow, StepState
 from deploybot.errors import StepFailed, StepUnknown
 from deploybot.masking import Redactor
 from deploybot.ports import Tables
 from deploybot.settings import App
 from deploybot.testing import FakeClock, FakeHost, FakeRefs, FakeServers
-from tests.deployments.conftest import SECRET, V2, Shop
+from tests.kit.bot import SECRET, V2, BotUnderTest
 
 STEP = Step(name="build", script="build", timeout=100)
 PLAN = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=())
@@ -33,6 +33,7 @@ class FarHost(FakeHost):
     def __init__(self, clock: FakeClock) -> None:
         super().__init__("web1")
         self.clock = clock
+        self.timeouts = TIMEOUTS
         self.seconds = 0.0
         self.calls: list[str] = []
         self.limits: list[int] = []
@@ -60,7 +61,7 @@ class FarHost(FakeHost):
 
     async def cancel(self, job: str, *, grace: float = 0.0) -> JobStatus:
         self._call("cancel")
-        assert grace == step_runner.GRACE
+        assert grace == self.timeouts.job_grace
         if self.refuses:
             raise StepFailed("web1", "cancel", 126, ("no room", "at all"))
         if self.deaf_to_cancel:
@@ -71,7 +72,7 @@ class FarHost(FakeHost):
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
         self._call("wait")
         self.waited.set()
-        assert timeout == step_runner.LOOK_EVERY
+        assert timeout == self.timeouts.job_wait
         assert job in self._jobs
         if self.hangs:
             self.finish(job)
@@ -117,7 +118,7 @@ class Hasty(CancellationWatch):
 class Bench:
     """One server, one deployment, and what runs its steps."""
 
-    shop: Shop
+    bot: BotUnderTest
     deployment: Deployment
     limit: int = 100_000
     clock: FakeClock = field(default_factory=FakeClock)
@@ -131,19 +132,28 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.host = FarHost(self.clock)
-        self.journal = Journal(self.shop.settings.bot.data / "logs", Redactor((SECRET,)), limit=self.limit)
+        self.journal = Journal(self.bot.settings.bot.data / "logs", Redactor((SECRET,)), limit=self.limit)
+        self.make_runner()
+
+    def make_runner(self) -> None:
         self.runner = StepRunner(
-            store=self.shop.store,
+            store=self.bot.store,
             servers=FakeServers([self.host]),
-            refs=CarefulRefs(self.shop.settings.bot.data.parent),
+            refs=CarefulRefs(self.bot.settings.bot.data.parent),
             journal=self.journal,
             clock=self.clock,
             queue_card=self._tell,
+            timeouts=self.host.timeouts,
         )
 
     def _tell(self, tables: Tables, number: int) -> None:
         assert number == self.deployment.number
         self.told += [row.state for row in tables.deployments.steps(number)]
+
+    def wait(self, **seconds: Any) -> None:  # noqa: ANN401  those of `Timeouts`
+        """Change how long it waits."""
+        self.host.timeouts = replace(self.host.timeouts, **seconds)
+        self.make_runner()
 
     def work(self, step: Step = STEP, **more: object) -> Work:
         known: dict[str, object] = {"phase": Phase.FORWARD, "server": "web1", "position": 0} | more
@@ -154,7 +164,7 @@ class Bench:
                 raise self.problems.pop(0)
             return {**dict(step.env), **secrets}
 
-        return Work(deployment=self.deployment, app=self.shop.app, step=step, values=values, **known)  # type: ignore[arg-type]
+        return Work(deployment=self.deployment, app=self.bot.app, step=step, values=values, **known)  # type: ignore[arg-type]
 
     async def run(self, step: Step = STEP, **more: object) -> StepRow:
         return await self.runner.run(self.work(step, **more), self.stop)
@@ -168,7 +178,7 @@ class Bench:
         return caught.value
 
     async def rows(self) -> tuple[StepRow, ...]:
-        return await self.shop.store.read(lambda tables: tables.deployments.steps(self.deployment.number))
+        return await self.bot.store.read(lambda tables: tables.deployments.steps(self.deployment.number))
 
     async def keep(self, state: StepState, *, code: int = -1, detail: str = "") -> StepRow:
         """The step as an earlier bot left it."""
@@ -181,17 +191,17 @@ class Bench:
                 tables.deployments.end(row.job, state, code=code, now=2.0, detail=detail)
             return row
 
-        return await self.shop.store.write(keep)
+        return await self.bot.store.write(keep)
 
 
-async def make_bench(shop: Shop, limit: int = 100_000) -> Bench:
+async def make_bench(bot: BotUnderTest, limit: int = 100_000) -> Bench:
     """A bench with a deployment that runs; `limit` is what its journal keeps, in bytes."""
 
     def add(tables: Tables) -> Deployment:
-        made = tables.deployments.add(PLAN, requester=shop.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(PLAN, requester=bot.person, reason="", place=None, now=1.0)
         return tables.deployments.move(made.number, State.RUNNING, now=1.0)
 
-    return Bench(shop, await shop.store.write(add), limit)
+    return Bench(bot, await bot.store.write(add), limit)
 
 
 def while_down(bench: Bench, seconds: float) -> None:

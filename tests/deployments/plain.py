@@ -12,7 +12,7 @@ from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.target_inspection import GRACE, Inspector
 from deploybot.domain import CommitSource, CommitWithImages, Manifest, Release, ReleaseSource, ServerPlan, Step
 from deploybot.ports import Site, Strategy
-from tests.deployments.conftest import Shop
+from tests.kit.bot import BotUnderTest
 
 SWITCH = Step(
     name="switch", script="switch", env=(("DEPLOYBOT_RELEASE", "r"),), secrets=("TOKEN",), timeout=60.0, switches=True
@@ -91,16 +91,16 @@ class PlainStrategy:
         return (Step(name="prune", script="prune", env=(("DEPLOYBOT_KEEP", "\n".join(keep)),)),)
 
 
-def inspector_of(shop: Shop, strategy: Strategy, *, name: str = "files", grace: float = GRACE) -> Inspector:
+def inspector_of(bot: BotUnderTest, strategy: Strategy, *, name: str = "files", grace: float = GRACE) -> Inspector:
     """What looks at servers."""
     strategies = {name: strategy}
-    return Inspector(store=shop.store, servers=shop.hosts, refs=shop.refs, strategies=strategies, grace=grace)
+    return Inspector(store=bot.store, servers=bot.hosts, refs=bot.refs, strategies=strategies, grace=grace)
 
 
-def planner_of(shop: Shop, strategy: Strategy, *, name: str = "files") -> Planner:
+def planner_of(bot: BotUnderTest, strategy: Strategy, *, name: str = "files") -> Planner:
     """What makes plans."""
     strategies = {name: strategy}
-    inspector = inspector_of(shop, strategy, name=name)
-    legacy = Legacy(store=shop.store, servers=shop.hosts, refs=shop.refs, inspector=inspector, strategies=strategies)
-    releases = Releases(shop.store, shop.refs, inspector, shop.images)
-    return Planner(store=shop.store, inspector=inspector, legacy=legacy, releases=releases, strategies=strategies)
+    inspector = inspector_of(bot, strategy, name=name)
+    legacy = Legacy(store=bot.store, servers=bot.hosts, refs=bot.refs, inspector=inspector, strategies=strategies)
+    releases = Releases(bot.store, bot.refs, inspector, bot.images)
+    return Planner(store=bot.store, inspector=inspector, legacy=legacy, releases=releases, strategies=strategies)

@@ -8,15 +8,15 @@ from deploybot.domain import ManifestRow, State
 from deploybot.settings import Environment
 from deploybot.status.status_board import StatusBoard
 from deploybot.testing import Outcome
-from tests.deployments.conftest import V1, V2, Shop
 from tests.deployments.test_containers import ComposedServer, composed, good, runs, server
+from tests.kit.bot import V1, V2, BotUnderTest
 from tests.strategies.sites import image_id
 
 __all__ = ["composed", "server"]
 
 
 @pytest.fixture
-def moving(composed: Shop, server: ComposedServer) -> Shop:
+def moving(composed: BotUnderTest, server: ComposedServer) -> BotUnderTest:
     """A shop whose Compose file names images by a tag that moves."""
     server.host.services = {"web": {"image": "acme/shop:latest"}}
     compose = composed.app.compose.model_copy(update={"source": "images"})
@@ -24,16 +24,16 @@ def moving(composed: Shop, server: ComposedServer) -> Shop:
     return composed
 
 
-def on_failure(shop: Shop, policy: str) -> Environment:
+def on_failure(bot: BotUnderTest, policy: str) -> Environment:
     """What becomes of a release that fails."""
-    production = shop.app.environments["production"].model_copy(update={"on_failure": policy})
-    shop.settings.apps["shop"] = shop.app.model_copy(update={"environments": {"production": production}})
+    production = bot.app.environments["production"].model_copy(update={"on_failure": policy})
+    bot.settings.apps["shop"] = bot.app.model_copy(update={"environments": {"production": production}})
     return production
 
 
-async def row(shop: Shop, *, attempt: bool) -> ManifestRow:
+async def row(bot: BotUnderTest, *, attempt: bool) -> ManifestRow:
     where = ("shop", "production", "web1", V1.id)
-    found = await shop.store.read(lambda tables: tables.manifests.get(*where, attempt=attempt))
+    found = await bot.store.read(lambda tables: tables.manifests.get(*where, attempt=attempt))
     assert found is not None
     return found
 
@@ -42,7 +42,7 @@ def image(row: ManifestRow) -> str:
     return row.manifest.services[0].image
 
 
-async def test_the_restored_images_of_the_same_release_are_known(moving: Shop, server: ComposedServer) -> None:
+async def test_the_restored_images_of_the_same_release_are_known(moving: BotUnderTest, server: ComposedServer) -> None:
     await good(moving, V1)
     server.moved = "9"
     server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
@@ -56,7 +56,7 @@ async def test_the_restored_images_of_the_same_release_are_known(moving: Shop, s
 
 
 async def test_a_failure_that_stays_is_known_and_a_rollback_takes_the_verified_images(
-    moving: Shop, server: ComposedServer
+    moving: BotUnderTest, server: ComposedServer
 ) -> None:
     await good(moving, V1)
     on_failure(moving, "leave")
@@ -76,7 +76,7 @@ async def test_a_failure_that_stays_is_known_and_a_rollback_takes_the_verified_i
 
 
 async def test_what_was_left_is_no_difference_and_is_what_the_next_failure_goes_back_to(
-    moving: Shop, server: ComposedServer
+    moving: BotUnderTest, server: ComposedServer
 ) -> None:
     await good(moving, V1)
     fails = on_failure(moving, "leave")
@@ -96,7 +96,7 @@ async def test_what_was_left_is_no_difference_and_is_what_the_next_failure_goes_
     assert runs(server) == [image_id("9")]
 
 
-async def test_a_restart_of_what_was_left_expects_what_was_left(moving: Shop, server: ComposedServer) -> None:
+async def test_a_restart_of_what_was_left_expects_what_was_left(moving: BotUnderTest, server: ComposedServer) -> None:
     await good(moving, V1)
     on_failure(moving, "leave")
     server.moved = "9"
@@ -108,7 +108,7 @@ async def test_a_restart_of_what_was_left_expects_what_was_left(moving: Shop, se
     assert runs(server) == [image_id("9")]
 
 
-async def test_a_success_makes_the_new_images_the_record(moving: Shop, server: ComposedServer) -> None:
+async def test_a_success_makes_the_new_images_the_record(moving: BotUnderTest, server: ComposedServer) -> None:
     await good(moving, V1)
     server.moved = "9"
     await good(moving, V1)
@@ -116,7 +116,9 @@ async def test_a_success_makes_the_new_images_the_record(moving: Shop, server: C
     assert image(await row(moving, attempt=False)) == image_id("9")
 
 
-async def test_a_failed_attempt_does_not_cost_an_older_release_its_images(moving: Shop, server: ComposedServer) -> None:
+async def test_a_failed_attempt_does_not_cost_an_older_release_its_images(
+    moving: BotUnderTest, server: ComposedServer
+) -> None:
     await good(moving, V1)
     on_failure(moving, "leave")
     server.moved = "9"

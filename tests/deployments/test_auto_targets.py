@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,8 @@ from deploybot.errors import UserError
 from deploybot.ports import Tables
 from deploybot.settings import Auto, Environment, Settings
 from deploybot.testing import memory_store
-from tests.deployments.conftest import V2, settings_of
+from tests.kit.bot import V2, shop_settings
+from tests.kit.settings import NOWHERE
 
 BOT, ANA = Person(9, "deploybot"), Person(1, "ana")
 PUSH, ASK = {"branch": "main"}, {"branch": "main", "ask": True}
@@ -23,7 +23,10 @@ PUSH, ASK = {"branch": "main"}, {"branch": "main", "ask": True}
 
 def of(auto: Mapping[str, object] | None) -> Settings:
     """bot.toml with this `auto` in production, and none in staging."""
-    return settings_of(Path("/nonexistent"), **({"auto": auto} if auto else {}))
+    settings = shop_settings(NOWHERE)
+    if auto:
+        settings.apps["shop"].environments["production"].__dict__["auto"] = Auto.model_validate(auto)
+    return settings
 
 
 def production(auto: Mapping[str, object] | None) -> Environment:

@@ -30,10 +30,10 @@ from deploybot.domain import (
 )
 from deploybot.settings import Secret
 from tests.any_release import RELEASES
-from tests.deployments.conftest import V1, V2, V3, settings_of
+from tests.kit.bot import V1, V2, V3, shop_settings
 
 OLD, NEW = "a" * 40, "b" * 40
-SETTINGS = settings_of(Path("/nonexistent"), approvals=1)
+SETTINGS = shop_settings(Path("/nonexistent"), approvals=1)
 FETCH = Step(name="fetch", script="fetch", timeout=60)
 SWITCH = Step(name="switch", script="switch", env=(("A", "1"),), secrets=("TOKEN",), timeout=60, switches=True)
 PART = ServerPlan(
@@ -83,7 +83,9 @@ def test_steps_are_bound_with_all_their_values(part: ServerPlan) -> None:
 
 
 def test_the_rules_about_approvals_and_secrets_values_are_no_part_of_it() -> None:
-    other = settings_of(Path("/nonexistent"), approvals=2, approvers=["@ben"], approval_within="1h", after="staging")
+    other = shop_settings(
+        Path("/nonexistent"), approvals=2, approvers=["@ben", "@cem"], approval_within="1h", after="staging"
+    )
     other.apps["shop"].secrets["TOKEN"]._value = "another"
     assert config_of(PLAN, other) == config_of(PLAN, SETTINGS)
     assert not [value for _, value in config_of(PLAN, SETTINGS) if "correct-horse" in value]
@@ -93,7 +95,7 @@ def test_the_rules_about_approvals_and_secrets_values_are_no_part_of_it() -> Non
 
 
 def test_a_secret_is_bound_to_where_it_comes_from_whatever_that_is() -> None:
-    settings = settings_of(Path("/nonexistent"))
+    settings = shop_settings(Path("/nonexistent"))
     settings.apps["shop"].secrets["TOKEN"] = Secret(file=Path("/etc/deploybot/token"))
     assert dict(config_of(PLAN, settings))["apps.shop.secrets"] == '{"TOKEN": {"file": "/etc/deploybot/token"}}'
 
@@ -139,7 +141,7 @@ def test_requests_from_before_removals_were_bound_are_still_the_same() -> None:
 
 
 def test_servers_on_the_way_are_part_of_it() -> None:
-    settings = settings_of(Path("/nonexistent"))
+    settings = shop_settings(Path("/nonexistent"))
     settings.servers["web1"].__dict__["jump"] = "web2"
     settings.servers["web2"].__dict__["jump"] = "web1"
     keys = {key for key, _ in config_of(PLAN, settings)}
@@ -173,7 +175,7 @@ def test_the_digest_covers_all_of_it_and_can_be_computed_by_others() -> None:
 
 
 def test_the_order_in_which_bot_toml_says_something_does_not_matter() -> None:
-    one, other = settings_of(Path("/nonexistent")), settings_of(Path("/nonexistent"))
+    one, other = shop_settings(Path("/nonexistent")), shop_settings(Path("/nonexistent"))
     one.apps["shop"].__dict__["env"] = {"A": "1", "B": "2"}
     other.apps["shop"].__dict__["env"] = {"B": "2", "A": "1"}
     assert config_of(PLAN, one) == config_of(PLAN, other)
@@ -187,7 +189,7 @@ def test_only_a_task_is_bound_to_a_task() -> None:
 
 
 def test_values_are_told_as_people_wrote_them() -> None:
-    settings = settings_of(Path("/nonexistent"))
+    settings = shop_settings(Path("/nonexistent"))
     settings.apps["shop"].__dict__.update(restart="./zurück", output=Path("/srv/out"), build=Place("slack", "C1"))
     config = dict(config_of(PLAN, settings))
     assert config["apps.shop.restart"] == '"./zurück"'
@@ -196,7 +198,7 @@ def test_values_are_told_as_people_wrote_them() -> None:
 
 
 def test_a_value_that_cannot_be_compared_is_no_part_of_it_in_silence() -> None:
-    settings = settings_of(Path("/nonexistent"))
+    settings = shop_settings(Path("/nonexistent"))
     settings.apps["shop"].__dict__["restart"] = object()
     with pytest.raises(TypeError, match=r"^object has no place in a binding$"):
         config_of(PLAN, settings)

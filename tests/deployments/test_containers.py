@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.deployments.target_inspection import LONGEST_ANSWER
 from deploybot.domain import Container, Image, ManifestRow, Release, ServerFacts, State
 from deploybot.errors import Unreachable, UserError
-from deploybot.settings import App, Settings
-from deploybot.testing import FakeEngine, FakeHost, FakeRefs, FakeServers, Outcome, memory_store
-from tests.deployments.conftest import V1, V2, V3, Shop, Ticking, _hire, fetched, settings_of, switched
+from deploybot.testing import FakeEngine, FakeHost, FakeServers, Outcome
+from tests.kit.bot import V1, V2, V3, BotUnderTest, fetched, open_as, switched
+from tests.kit.settings import bot_settings
 from tests.strategies.sites import PROJECT, configured, image_id, looked
 
 BELOW = f"deploybot/{PROJECT}"
@@ -98,21 +99,6 @@ def settings_in(override: str) -> str:
     return rest.partition('"')[0]
 
 
-def app_of(settings: Settings) -> App:
-    """The shop, but with containers, on one server."""
-    shop = settings.apps["shop"]
-    production = shop.environments["production"].model_copy(update={"servers": ("web1",)})
-    update = {
-        "strategy": "compose",
-        "health": None,
-        "restart": "",
-        "secrets": {},
-        "stable": 0.0,
-        "environments": {"production": production},
-    }
-    return shop.model_copy(update=update)
-
-
 @pytest.fixture
 async def server() -> ComposedServer:
     facts = ServerFacts(
@@ -127,27 +113,22 @@ async def server() -> ComposedServer:
 
 
 @pytest.fixture
-async def composed(tmp_path: Path, server: ComposedServer) -> AsyncIterator[Shop]:
-    settings = settings_of(tmp_path / "data")
-    settings.apps["shop"] = app_of(settings)
-    refs = FakeRefs(tmp_path, v1=V1.id, v2=V2.id, v3=V3.id)
-    async with memory_store() as store:
-        shop = Shop(settings, store, FakeServers([server.host], {"web1": server.engine}), refs, Ticking())
-        shop.person = await store.write(_hire)
-        try:
-            yield shop
-        finally:
-            await shop.deployments.queue.close()
+async def composed(tmp_path: Path, server: ComposedServer) -> AsyncIterator[BotUnderTest]:
+    shop = {"strategy": "compose", "stable": "0s", "restore_within": "1s", "tasks": {"migrate": "./migrate"}}
+    settings = bot_settings(tmp_path / "data", apps={"shop": shop})
+    hosts = FakeServers([server.host], {"web1": server.engine})
+    async with open_as(BotUnderTest, tmp_path, settings, hosts=hosts) as made:
+        yield made
 
 
-async def good(shop: Shop, *releases: Release, **more: object) -> None:
+async def good(bot: BotUnderTest, *releases: Release, **more: object) -> None:
     for release in releases:
-        ended = await shop.deploy(release, **more)
+        ended = await bot.deploy(release, **more)
         assert ended.state is State.SUCCEEDED, ended.outcome
 
 
-async def manifests(shop: Shop) -> dict[str, ManifestRow]:
-    rows = await shop.store.read(lambda tables: tables.manifests.of_target("shop", "production", "web1"))
+async def manifests(bot: BotUnderTest) -> dict[str, ManifestRow]:
+    rows = await bot.store.read(lambda tables: tables.manifests.of_target("shop", "production", "web1"))
     return {one.release: one for one in rows}
 
 
@@ -160,7 +141,9 @@ def jobs(server: ComposedServer, number: int) -> list[str]:
     return [one.script for one in server.host.started if one.job.startswith(f"{number}-") and one.script != "prune"]
 
 
-async def test_a_release_is_recorded_by_the_images_that_were_made(composed: Shop, server: ComposedServer) -> None:
+async def test_a_release_is_recorded_by_the_images_that_were_made(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
     await good(composed, V1)
     row = (await manifests(composed))[V1.id]
     assert (row.verified, [one.image for one in row.manifest.services]) == (True, [image_id("1")])
@@ -169,7 +152,9 @@ async def test_a_release_is_recorded_by_the_images_that_were_made(composed: Shop
     assert jobs(server, 1) == ["fetch", "compose_build", "compose_up", "switch"]
 
 
-async def test_a_job_that_ended_is_recorded_as_one_and_stays_ended(composed: Shop, server: ComposedServer) -> None:
+async def test_a_job_that_ended_is_recorded_as_one_and_stays_ended(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
     await good(composed, V1)
     assert [one.ended for one in (await manifests(composed))[V1.id].manifest.services] == [False]
     server.host.script("compose_up", Outcome(effect=server.up_and_end))
@@ -182,7 +167,7 @@ async def test_a_job_that_ended_is_recorded_as_one_and_stays_ended(composed: Sho
 
 @pytest.mark.parametrize(("remove", "removed"), [(False, []), (True, ["left-1"])])
 async def test_what_the_bot_did_not_make_goes_only_where_somebody_says_so(
-    composed: Shop, server: ComposedServer, remove: bool, removed: list[str]
+    composed: BotUnderTest, server: ComposedServer, remove: bool, removed: list[str]
 ) -> None:
     left = Container(id="left-1", name="left", service="left", image="x", state="running", project=PROJECT, created=1.0)
     server.engine.all[PROJECT] = [left]
@@ -191,7 +176,9 @@ async def test_what_the_bot_did_not_make_goes_only_where_somebody_says_so(
     assert up.env["DEPLOYBOT_REMOVE_LAST"].split() == removed
 
 
-async def test_a_rollback_runs_the_recorded_images_without_a_build(composed: Shop, server: ComposedServer) -> None:
+async def test_a_rollback_runs_the_recorded_images_without_a_build(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
     await good(composed, V1, V2)
     assert runs(server) == [image_id("2")]
     await good(composed, V1, rollback=True)
@@ -201,7 +188,9 @@ async def test_a_rollback_runs_the_recorded_images_without_a_build(composed: Sho
     assert find.env["DEPLOYBOT_IMAGES"] == f"web {image_id('1')} - {BELOW}/web:{'1' * 12}"
 
 
-async def test_a_rollback_takes_the_compose_files_that_it_ran_with(composed: Shop, server: ComposedServer) -> None:
+async def test_a_rollback_takes_the_compose_files_that_it_ran_with(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
     await good(composed, V1, V2)
     compose = composed.app.compose.model_copy(update={"files": ("ops/compose.yaml",)})
     composed.settings.apps["shop"] = composed.app.model_copy(update={"compose": compose})
@@ -215,7 +204,7 @@ async def test_a_rollback_takes_the_compose_files_that_it_ran_with(composed: Sho
     assert asked[-1] == "ops/compose.yaml"
 
 
-async def test_a_failed_release_gives_way_to_exactly_what_ran(composed: Shop, server: ComposedServer) -> None:
+async def test_a_failed_release_gives_way_to_exactly_what_ran(composed: BotUnderTest, server: ComposedServer) -> None:
     await good(composed, V1)
     server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
     ended = await composed.deploy(V2)
@@ -235,18 +224,18 @@ async def test_a_failed_release_gives_way_to_exactly_what_ran(composed: Shop, se
 
 
 async def test_images_that_ran_and_are_gone_stop_a_rollback_before_it_begins(
-    composed: Shop, server: ComposedServer
+    composed: BotUnderTest, server: ComposedServer
 ) -> None:
     await good(composed, V1, V2)
     server.engine.all_images = [one for one in server.engine.all_images if one.id != image_id("1")]
     with pytest.raises(UserError, match="its image of web is not on web1 any more"):
-        await composed.ask(V1, rollback=True)
+        await composed.request(V1, rollback=True)
     await good(composed, V1)
     assert "compose_build" in jobs(server, 3)
 
 
 async def test_what_a_person_started_is_restored_where_the_first_deployment_fails(
-    composed: Shop, server: ComposedServer
+    composed: BotUnderTest, server: ComposedServer
 ) -> None:
     labels = {"com.docker.compose.project.working_dir": "/home/me/shop"}
     labels["com.docker.compose.project.config_files"] = "/home/me/shop/compose.yaml"
@@ -277,7 +266,7 @@ async def test_what_a_person_started_is_restored_where_the_first_deployment_fail
     assert "Now running: web1 containers that deploybot did not create." in ended.outcome
 
 
-async def test_a_build_that_makes_no_image_is_no_release(composed: Shop, server: ComposedServer) -> None:
+async def test_a_build_that_makes_no_image_is_no_release(composed: BotUnderTest, server: ComposedServer) -> None:
     server.host.script("compose_build", Outcome())
     ended = await composed.deploy(V1)
     assert ended.state is State.FAILED
@@ -285,26 +274,28 @@ async def test_a_build_that_makes_no_image_is_no_release(composed: Shop, server:
     assert server.engine.all.get(PROJECT, []) == []
 
 
-async def test_an_answer_without_end_is_cut_off(
-    composed: Shop, server: ComposedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("deploybot.deployments.target_inspection.LONGEST_ANSWER", 100)
+async def test_an_answer_without_end_is_cut_off(composed: BotUnderTest, server: ComposedServer) -> None:
+    server.host.config = bytes(LONGEST_ANSWER + 1)
     with pytest.raises(Unreachable, match="compose_config prints more than"):
-        await composed.ask(V1)
+        await composed.request(V1)
     assert jobs(server, 1) == []
 
 
-async def test_files_that_cannot_be_fetched_are_said_by_the_plan(composed: Shop, server: ComposedServer) -> None:
+async def test_files_that_cannot_be_fetched_are_said_by_the_plan(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
     server.host.script("fetch", Outcome(code=1, log=b"one\nNo space left on device\n"))
     with pytest.raises(UserError, match="cannot be copied to web1: No space left on device"):
-        await composed.ask(V1)
+        await composed.request(V1)
     server.host.script("fetch", Outcome(code=7))
     with pytest.raises(UserError, match="cannot be copied to web1: exit code 7"):
-        await composed.ask(V1)
+        await composed.request(V1)
     assert [one.script for one in server.host.started] == ["fetch", "fetch"]
 
 
-async def test_an_image_that_the_release_is_not_made_of_is_noticed(composed: Shop, server: ComposedServer) -> None:
+async def test_an_image_that_the_release_is_not_made_of_is_noticed(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
     await good(composed, V1)
 
     def other(host: FakeHost, env: Mapping[str, str]) -> None:
@@ -318,7 +309,7 @@ async def test_an_image_that_the_release_is_not_made_of_is_noticed(composed: Sho
     assert runs(server) == [image_id("1")]
 
 
-async def test_a_clean_up_needs_no_answer_of_compose(composed: Shop, server: ComposedServer) -> None:
+async def test_a_clean_up_needs_no_answer_of_compose(composed: BotUnderTest, server: ComposedServer) -> None:
     await good(composed, V1)
     scripts = [one.script for one in server.host.started]
     assert scripts[-3:] == ["compose_up", "switch", "prune"]

@@ -12,8 +12,9 @@ from deploybot.domain import Deployment, Kind, ManifestRow, Phase, Release, Stat
 from deploybot.errors import Cancelled, sentence
 from deploybot.ports import Tables
 from deploybot.testing import FakeHost, Outcome
-from tests.deployments.conftest import GOOD_SWITCH, HEALTH, V1, V2, Shop, make_shop
 from tests.deployments.test_containers import ComposedServer, composed, good, server
+from tests.kit.bot import GOOD_SWITCH, HEALTH, V1, V2, BotUnderTest, open_as, open_bot
+from tests.kit.settings import bot_settings
 
 __all__ = ["composed", "server"]
 
@@ -21,13 +22,13 @@ BROKEN = Outcome(code=1, effect=GOOD_SWITCH.effect, log=b"broken\n")
 WHY = "Step `switch` failed on web1: broken (exit code 1)."
 
 
-async def left_restoring(shop: Shop, outcome: str, *, cancel_by: str) -> Deployment:
+async def left_restoring(bot: BotUnderTest, outcome: str, *, cancel_by: str) -> Deployment:
     """V2 as a bot leaves it that is killed right after it began to restore web1; a new bot takes it up."""
-    plan = await shop.deployments._planner.deploy(shop.app, shop.production, V2)
+    plan = await bot.deployments._planner.deploy(bot.app, bot.production, V2)
     switch = next(at for at, step in enumerate(plan.servers[0].steps) if step.switches)
 
     def leave(tables: Tables) -> Deployment:
-        made = tables.deployments.add(plan, requester=shop.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
         tables.deployments.move(made.number, State.RUNNING, now=1.0)
         row = StepRow(
             deployment=made.number,
@@ -43,52 +44,51 @@ async def left_restoring(shop: Shop, outcome: str, *, cancel_by: str) -> Deploym
         tables.deployments.ask_cancel(made.number, cancel_by)
         return tables.deployments.move(made.number, State.RESTORING, now=1.0, outcome=outcome)
 
-    made = await shop.store.write(leave)
-    shop.start_bot()
-    await shop.deployments.queue.resume()
-    return await shop.end_of(made.number)
+    made = await bot.store.write(leave)
+    bot.start()
+    await bot.deployments.queue.resume()
+    return await bot.end_of(made.number)
 
 
-async def test_what_a_cancellation_restores_ends_as_cancelled_also_after_a_crash(shop: Shop) -> None:
-    await shop.deploy(V1)
-    ended = await left_restoring(shop, sentence(Cancelled("ana")), cancel_by="ana")
+async def test_what_a_cancellation_restores_ends_as_cancelled_also_after_a_crash(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    ended = await left_restoring(bot, sentence(Cancelled("ana")), cancel_by="ana")
     assert ended.state is State.CANCELLED
     assert ended.outcome.splitlines()[0] == "Cancelled by ana."
 
 
-async def test_a_cancellation_during_a_restore_does_not_change_why_it_failed(shop: Shop) -> None:
-    await shop.deploy(V1)
-    ended = await left_restoring(shop, WHY, cancel_by="ana")
+async def test_a_cancellation_during_a_restore_does_not_change_why_it_failed(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    ended = await left_restoring(bot, WHY, cancel_by="ana")
     assert (ended.state, ended.outcome.splitlines()[0]) == (State.RESTORED, WHY)
 
 
 async def test_a_release_without_any_check_is_not_called_healthy(tmp_path: Path) -> None:
-    async with make_shop(tmp_path) as shop:
-        shop.settings.apps["shop"] = shop.app.model_copy(update={"health": None})
-        assert (await shop.deploy(V1)).outcome == "All steps succeeded."
+    async with open_as(BotUnderTest, tmp_path, bot_settings(tmp_path / "data", servers=("web1", "web2"))) as bot:
+        assert (await bot.deploy(V1)).outcome == "All steps succeeded."
 
 
-async def test_what_is_compared_with_its_release_is_called_healthy(composed: Shop) -> None:
+async def test_what_is_compared_with_its_release_is_called_healthy(composed: BotUnderTest) -> None:
     assert (await composed.deploy(V1)).outcome == "Everything is healthy."
 
 
-async def test_a_restart_does_not_change_since_when_a_release_runs(shop: Shop) -> None:
-    await shop.deploy(V1)
-    await shop.deployments.restart(shop.ctx(), shop.app, shop.production)
-    assert (await shop.end_of(2)).state is State.SUCCEEDED
-    assert {row.deployment for row in (await shop.running()).values()} == {1}
+async def test_a_restart_does_not_change_since_when_a_release_runs(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    await bot.deployments.restart(bot.ctx(), bot.app, bot.production)
+    assert (await bot.end_of(2)).state is State.SUCCEEDED
+    assert {row.deployment for row in (await bot.running()).values()} == {1}
 
 
-async def test_before_the_switch_nothing_is_restored(shop: Shop) -> None:
-    await shop.deploy(V1)
-    shop.hosts["web1"].script("fetch", Outcome(code=3, log=b"no route to host\n"))
-    ended = await shop.deploy(V2)
+async def test_before_the_switch_nothing_is_restored(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    bot.hosts["web1"].script("fetch", Outcome(code=3, log=b"no route to host\n"))
+    ended = await bot.deploy(V2)
     assert ended.outcome == (
         "Step `fetch` failed on web1: no route to host (exit code 3).\nThe running release was not touched."
     )
 
 
-async def test_before_the_switch_what_is_not_well_is_named(composed: Shop, server: ComposedServer) -> None:
+async def test_before_the_switch_what_is_not_well_is_named(composed: BotUnderTest, server: ComposedServer) -> None:
     await good(composed, V1)
     server.engine.all["shop-production"] = [
         replace(one, health="unhealthy") for one in server.engine.all["shop-production"]
@@ -100,22 +100,22 @@ async def test_before_the_switch_what_is_not_well_is_named(composed: Shop, serve
     ]
 
 
-async def test_a_restart_that_fails_is_left_and_changes_no_record(shop: Shop) -> None:
-    await shop.deploy(V1)
-    shop.hosts["web1"].script("command", Outcome(code=1, log=b"no such unit\n"))
-    await shop.deployments.restart(shop.ctx(), shop.app, shop.production)
-    ended = await shop.end_of(2)
+async def test_a_restart_that_fails_is_left_and_changes_no_record(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    bot.hosts["web1"].script("command", Outcome(code=1, log=b"no such unit\n"))
+    await bot.deployments.restart(bot.ctx(), bot.app, bot.production)
+    ended = await bot.end_of(2)
     assert (ended.plan.kind, ended.state) == (Kind.RESTART, State.FAILED)
     assert ended.outcome.splitlines()[1:] == ["Now running: web1 1111111111; web2 1111111111."]
-    assert {(row.deployment, row.healthy) for row in (await shop.running()).values()} == {(1, True)}
+    assert {(row.deployment, row.healthy) for row in (await bot.running()).values()} == {(1, True)}
 
 
 async def test_what_is_left_is_recorded_as_what_runs(tmp_path: Path) -> None:
-    async with make_shop(tmp_path, on_failure="leave") as shop:
-        await shop.deploy(V1)
-        shop.hosts["web1"].script("switch", BROKEN)
-        ended = await shop.deploy(V2)
-        rows = await shop.running()
+    async with open_bot(tmp_path, on_failure="leave") as bot:
+        await bot.deploy(V1)
+        bot.hosts["web1"].script("switch", BROKEN)
+        ended = await bot.deploy(V2)
+        rows = await bot.running()
     left = 'Left as it is (on_failure = "leave"). Now running: web1 2222222222; web2 1111111111.'
     assert ended.outcome.splitlines() == [WHY, left]
     assert {name: (row.release.id, row.healthy) for name, row in rows.items()} == {
@@ -125,20 +125,20 @@ async def test_what_is_left_is_recorded_as_what_runs(tmp_path: Path) -> None:
 
 
 async def test_a_person_who_cancels_gets_the_old_release_also_where_failures_are_left(tmp_path: Path) -> None:
-    async with make_shop(tmp_path, on_failure="leave") as shop:
-        await shop.deploy(V1)
-        shop.hosts["web1"].script("switch", Outcome(hold=True), GOOD_SWITCH)
-        await shop.ask(V2)
-        await shop.started(2, "switch")
-        await shop.deployments.cancel(shop.ctx(), 2)
-        ended = await shop.end_of(2)
+    async with open_bot(tmp_path, on_failure="leave") as bot:
+        await bot.deploy(V1)
+        bot.hosts["web1"].script("switch", Outcome(hold=True), GOOD_SWITCH)
+        await bot.request(V2)
+        await bot.started(2, "switch")
+        await bot.deployments.cancel(bot.ctx(), 2)
+        ended = await bot.end_of(2)
     assert ended.state is State.CANCELLED
     assert "web1: v1 (1111111111) was restored and is healthy." in ended.outcome
 
 
-async def test_the_first_deployment_that_fails_says_that_nothing_ran_before(shop: Shop) -> None:
-    shop.hosts["web1"].script("switch", Outcome(code=1, log=b"broken\n"))
-    ended = await shop.deploy(V1)
+async def test_the_first_deployment_that_fails_says_that_nothing_ran_before(bot: BotUnderTest) -> None:
+    bot.hosts["web1"].script("switch", Outcome(code=1, log=b"broken\n"))
+    ended = await bot.deploy(V1)
     nothing = "Nothing ran before, so there is nothing to restore. Now running: web1 nothing; web2 nothing."
     assert ended.outcome.splitlines() == [WHY, nothing]
 
@@ -146,13 +146,15 @@ async def test_the_first_deployment_that_fails_says_that_nothing_ran_before(shop
 @pytest.mark.parametrize("on_failure", ["leave", "restore"])
 async def test_the_way_out_of_a_lost_port_is_named_where_nothing_is_restored(tmp_path: Path, on_failure: str) -> None:
     log = b"Error response from daemon: Bind for 0.0.0.0:80 failed: port is already allocated\n"
-    async with make_shop(tmp_path, on_failure=on_failure) as shop:
-        shop.hosts["web1"].script("switch", Outcome(code=1, log=log))
-        ended = await shop.deploy(V1)
+    async with open_bot(tmp_path, on_failure=on_failure) as bot:
+        bot.hosts["web1"].script("switch", Outcome(code=1, log=log))
+        ended = await bot.deploy(V1)
     assert "restart Docker there (sudo systemctl restart docker) and try again." in ended.outcome.splitlines()[1]
 
 
-async def test_that_nothing_serves_is_the_first_line_if_a_restore_fails(composed: Shop, server: ComposedServer) -> None:
+async def test_that_nothing_serves_is_the_first_line_if_a_restore_fails(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
     await good(composed, V1)
 
     def gone(host: FakeHost, env: Mapping[str, str]) -> None:
@@ -172,7 +174,7 @@ async def test_that_nothing_serves_is_the_first_line_if_a_restore_fails(composed
 
 
 async def test_a_job_that_was_restored_and_has_ended_is_no_server_that_serves_nothing(
-    composed: Shop, server: ComposedServer
+    composed: BotUnderTest, server: ComposedServer
 ) -> None:
     server.host.script("compose_up", Outcome(effect=server.up_and_end))
     server.host.script("compose_build", Outcome(effect=server.build))
@@ -182,10 +184,10 @@ async def test_a_job_that_was_restored_and_has_ended_is_no_server_that_serves_no
     assert (ended.state, ended.outcome.splitlines()[0]) == (State.RESTORED, "Not healthy on web1: web is unhealthy.")
 
 
-async def test_each_server_says_how_its_restore_went(shop: Shop) -> None:
-    await shop.deploy(V1)
-    shop.hosts["web2"].http[HEALTH] = (500, "no database")
-    ended = await shop.deploy(V2)
+async def test_each_server_says_how_its_restore_went(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    bot.hosts["web2"].http[HEALTH] = (500, "no database")
+    ended = await bot.deploy(V2)
     assert ended.state is State.FAILED
     assert ended.outcome.splitlines() == [
         f"Not healthy on web2: {HEALTH} answers 500: no database.",
@@ -193,21 +195,21 @@ async def test_each_server_says_how_its_restore_went(shop: Shop) -> None:
         "web1: v1 (1111111111) was restored and is healthy.",
         "Now running: web1 1111111111; web2 1111111111.",
     ]
-    assert {name: row.healthy for name, row in (await shop.running()).items()} == {"web1": True, "web2": False}
+    assert {name: row.healthy for name, row in (await bot.running()).items()} == {"web1": True, "web2": False}
 
 
-async def test_what_cannot_be_restored_is_not_recorded_as_restored(shop: Shop) -> None:
-    await shop.deploy(V1)
+async def test_what_cannot_be_restored_is_not_recorded_as_restored(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
     for name in ("web1", "web2"):
-        shop.hosts[name].server_facts = replace(shop.hosts[name].server_facts, releases=())
-    shop.hosts["web1"].script("switch", BROKEN)
-    ended = await shop.deploy(V2)
+        bot.hosts[name].server_facts = replace(bot.hosts[name].server_facts, releases=())
+    bot.hosts["web1"].script("switch", BROKEN)
+    ended = await bot.deploy(V2)
     assert ended.state is State.FAILED
     assert "web1: v1 (1111111111) is no longer on the server and was not restored." in ended.outcome
-    assert {name: row.deployment for name, row in (await shop.running()).items()} == {"web1": 1, "web2": 1}
+    assert {name: row.deployment for name, row in (await bot.running()).items()} == {"web1": 1, "web2": 1}
 
 
-async def test_what_was_restored_is_recorded_as_it_ran_before(composed: Shop, server: ComposedServer) -> None:
+async def test_what_was_restored_is_recorded_as_it_ran_before(composed: BotUnderTest, server: ComposedServer) -> None:
     await good(composed, V1)
     await forget_manifest(composed, V1)
     server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
@@ -220,7 +222,7 @@ async def test_what_was_restored_is_recorded_as_it_ran_before(composed: Shop, se
     assert kept.manifest.services[0].image == "sha256:" + "1" * 64
 
 
-async def forget_manifest(shop: Shop, release: Release) -> None:
+async def forget_manifest(bot: BotUnderTest, release: Release) -> None:
     """What the bot recorded is overwritten by less: only what ran before is known exactly."""
 
     def forget(tables: Tables) -> None:
@@ -228,4 +230,4 @@ async def forget_manifest(shop: Shop, release: Release) -> None:
         assert isinstance(found, ManifestRow)
         tables.manifests.put(replace(found, verified=False))
 
-    await shop.store.write(forget)
+    await bot.store.write(forget)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deploybot.deployments.health_gate import HealthGate
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Container, Gate
 from deploybot.errors import Cancelled, Unhealthy
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
@@ -63,8 +64,12 @@ class GatedServer:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.host, self.engine = SlowHost(self.clock), SlowEngine(self.clock)
-        self.gate = HealthGate(FakeServers([self.host], {"web1": self.engine}), self.clock)
+        self.wait()
         self.stop = PausingStop(self.clock)
+
+    def wait(self, timeouts: Timeouts = TIMEOUTS) -> None:
+        """Make the gate, with other timeouts."""
+        self.gate = HealthGate(FakeServers([self.host], {"web1": self.engine}), self.clock, timeouts)
 
     async def open(self, gate: Gate) -> None:
         """Go through it, or raise what it raises; ten seconds at most."""
@@ -242,8 +247,8 @@ async def test_who_is_healthy_before_anybody_wishes_to_stop_is_healthy(server: G
     await server.open(HTTP)
 
 
-async def test_a_check_that_hangs_is_not_healthy(server: GatedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploybot.deployments.health_gate.ASK_WITHIN", 0.05)
+async def test_a_check_that_hangs_is_not_healthy(server: GatedServer) -> None:
+    server.wait(Timeouts(gate_answer=0.05))
     began: list[float] = []
 
     async def hang(url: str, *, timeout: float) -> tuple[int, str]:
@@ -264,8 +269,8 @@ async def test_a_check_that_gets_no_answer_says_how_long_it_waited(server: Gated
     assert (await server.refusal(HTTP)).why == "no answer within 10 s"
 
 
-async def test_logs_that_hang_do_not_hold_it_up(server: GatedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploybot.deployments.health_gate.LOG_WITHIN", 0.01)
+async def test_logs_that_hang_do_not_hold_it_up(server: GatedServer) -> None:
+    server.wait(Timeouts(gate_logs=0.01))
     server.engine.all["shop"] = [container(state="dead")]
 
     async def hang(container: str, *, tail: int | None) -> AsyncIterator[bytes]:

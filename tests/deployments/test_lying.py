@@ -9,7 +9,7 @@ from deploybot.deployments.health_gate import LOG_BYTES, HealthGate
 from deploybot.domain import Container, Gate, JobChunk, JobState, JobStatus, State
 from deploybot.errors import Unhealthy
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers, Outcome
-from tests.deployments.conftest import GOOD_SWITCH, V1, Shop, fetched
+from tests.kit.bot import GOOD_SWITCH, V1, BotUnderTest, fetched
 
 LINE = b"a line that comes again and again\n"
 
@@ -34,48 +34,48 @@ class Endless(FakeHost):
 
 
 @pytest.fixture
-def endless(shop: Shop) -> Endless:
+def endless(bot: BotUnderTest) -> Endless:
     """Return web1 of the shop, which lies."""
     liar = Endless("web1")
     liar.script("fetch", Outcome(hold=True))
     web2 = FakeHost("web2")
     web2.script("fetch", Outcome(effect=fetched))
     web2.script("switch", GOOD_SWITCH)
-    shop.hosts = FakeServers([liar, web2])
-    shop.start_bot()
+    bot.hosts = FakeServers([liar, web2])
+    bot.start()
     return liar
 
 
 @pytest.mark.usefixtures("endless")
-async def test_a_step_whose_time_is_over_ends_as_unknown_where_the_server_says_it_runs(shop: Shop) -> None:
-    await shop.ask(V1)
-    await shop.started(1, "fetch")
-    shop.clock.advance(shop.app.step_timeout + 60)
-    ended = await shop.end_of(1)
+async def test_a_step_whose_time_is_over_ends_as_unknown_where_the_server_says_it_runs(bot: BotUnderTest) -> None:
+    await bot.request(V1)
+    await bot.started(1, "fetch")
+    bot.clock.advance(bot.app.step_timeout + 60)
+    ended = await bot.end_of(1)
     assert ended.state is State.FAILED
     assert "it was asked to stop, but still runs on the server" in ended.outcome
 
 
-async def test_a_step_whose_time_is_over_is_stopped_and_fails(shop: Shop, endless: Endless) -> None:
+async def test_a_step_whose_time_is_over_is_stopped_and_fails(bot: BotUnderTest, endless: Endless) -> None:
     endless.heeds = True
-    await shop.ask(V1)
-    await shop.started(1, "fetch")
-    shop.clock.advance(shop.app.step_timeout + 60)
-    ended = await shop.end_of(1)
+    await bot.request(V1)
+    await bot.started(1, "fetch")
+    bot.clock.advance(bot.app.step_timeout + 60)
+    ended = await bot.end_of(1)
     assert ended.state is State.FAILED
     assert "Step `fetch` failed on web1: a line that comes again and again (exit code 124)." in ended.outcome
 
 
 @pytest.mark.usefixtures("endless")
-async def test_a_cancel_ends_what_the_server_says_goes_on(shop: Shop) -> None:
-    await shop.ask(V1)
-    await shop.started(1, "fetch")
-    await shop.deployments.cancel(shop.ctx(), 1)
-    ended = await shop.end_of(1)
+async def test_a_cancel_ends_what_the_server_says_goes_on(bot: BotUnderTest) -> None:
+    await bot.request(V1)
+    await bot.started(1, "fetch")
+    await bot.deployments.cancel(bot.ctx(), 1)
+    ended = await bot.end_of(1)
     assert "unknown" in ended.outcome
-    shop.hosts["web1"].script("fetch", Outcome(effect=fetched))
-    shop.hosts["web1"].script("switch", GOOD_SWITCH)
-    assert (await shop.deploy(V1)).state is State.SUCCEEDED, "the next one begins"
+    bot.hosts["web1"].script("fetch", Outcome(effect=fetched))
+    bot.hosts["web1"].script("switch", GOOD_SWITCH)
+    assert (await bot.deploy(V1)).state is State.SUCCEEDED, "the next one begins"
 
 
 async def test_the_last_words_of_a_container_are_bounded() -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from deploybot.domain import JobState, State, StepState
 from deploybot.testing import FakeHost, Outcome
-from tests.deployments.conftest import V1, V2, V3, Shop, switched
+from tests.kit.bot import V1, V2, V3, BotUnderTest, switched
 
 
-async def test_servers_are_put_back_in_the_opposite_order(shop: Shop) -> None:
-    await shop.deploy(V1)
+async def test_servers_are_put_back_in_the_opposite_order(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
     order: list[tuple[str, str]] = []
 
     def switch(host: FakeHost, env: Mapping[str, str]) -> None:
@@ -20,9 +20,9 @@ async def test_servers_are_put_back_in_the_opposite_order(shop: Shop) -> None:
         switched(host, env)
 
     good = Outcome(effect=switch)
-    shop.hosts["web1"].script("switch", good)
-    shop.hosts["web2"].script("switch", Outcome(effect=switch, code=1), good)
-    ended = await shop.deploy(V2)
+    bot.hosts["web1"].script("switch", good)
+    bot.hosts["web2"].script("switch", Outcome(effect=switch, code=1), good)
+    ended = await bot.deploy(V2)
     assert ended.state is State.RESTORED
     assert order == [("web1", "2"), ("web2", "2"), ("web2", "1"), ("web1", "1")]
     told = [line.partition(":")[0] for line in ended.outcome.splitlines() if "was restored" in line]
@@ -30,14 +30,14 @@ async def test_servers_are_put_back_in_the_opposite_order(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("state", [JobState.ORPHAN, JobState.LOST])
-async def test_the_files_of_a_job_whose_end_is_not_known_are_never_deleted(shop: Shop, state: JobState) -> None:
-    await shop.deploy(V1)
-    web1 = shop.hosts["web1"]
+async def test_the_files_of_a_job_whose_end_is_not_known_are_never_deleted(bot: BotUnderTest, state: JobState) -> None:
+    await bot.deploy(V1)
+    web1 = bot.hosts["web1"]
     web1.script("switch", Outcome(state=state), web1._outcomes["switch"][0])
-    assert (await shop.deploy(V2)).state is State.UNKNOWN
-    rows = await shop.store.read(lambda tables: tables.deployments.steps(2))
+    assert (await bot.deploy(V2)).state is State.UNKNOWN
+    rows = await bot.store.read(lambda tables: tables.deployments.steps(2))
     jobs = {row.state: row.job for row in rows if row.server == "web1"}
     assert (await web1.poll(jobs[StepState.UNKNOWN], 0)).status.state is state
     assert (await web1.poll(jobs[StepState.DONE], 0)).status.state is JobState.NEVER, "what ended well is cleaned up"
-    await shop.deploy(V3)
+    await bot.deploy(V3)
     assert (await web1.poll(jobs[StepState.UNKNOWN], 0)).status.state is state

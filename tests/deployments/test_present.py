@@ -21,8 +21,8 @@ from deploybot.domain import (
 )
 from deploybot.errors import EngineError
 from deploybot.ports import Site, Tables
-from tests.deployments.conftest import V1, V2, Shop
 from tests.deployments.plain import PlainStrategy, inspector_of
+from tests.kit.bot import V1, V2, BotUnderTest
 from tests.strategies.conftest import make_app, only
 
 
@@ -115,23 +115,23 @@ def test_whether_anything_serves(containers: tuple[Container, ...], is_serving: 
     assert not serves(None)
 
 
-async def _deployment(shop: Shop) -> Deployment:
+async def _deployment(bot: BotUnderTest) -> Deployment:
     parts = tuple(ServerPlan(server=name, steps=()) for name in ("web1", "web2"))
     plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V1, servers=parts)
 
     def add(tables: Tables) -> Deployment:
-        made = tables.deployments.add(plan, requester=shop.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
         return tables.deployments.move(made.number, State.RUNNING, now=1.0)
 
-    return await shop.store.write(add)
+    return await bot.store.write(add)
 
 
-async def test_every_server_is_asked_and_one_that_does_not_answer_says_why(shop: Shop) -> None:
+async def test_every_server_is_asked_and_one_that_does_not_answer_says_why(bot: BotUnderTest) -> None:
     strategy = PlainStrategy()
-    shop.hosts["web1"].server_facts = replace(shop.hosts["web1"].server_facts, current=V1.id)
-    shop.hosts["web2"].down = "it is off"
-    found = Present(shop.settings, inspector_of(shop, strategy), {"files": strategy})
-    seen = await found.look(await _deployment(shop))
+    bot.hosts["web1"].server_facts = replace(bot.hosts["web1"].server_facts, current=V1.id)
+    bot.hosts["web2"].down = "it is off"
+    found = Present(bot.settings, inspector_of(bot, strategy), {"files": strategy})
+    seen = await found.look(await _deployment(bot))
     assert sentence_of(seen) == "Now running: web1 1111111111; web2 unknown (it is off)."
 
 
@@ -142,16 +142,16 @@ class LostEngine:
         raise EngineError("Docker on web1 does not answer")
 
 
-async def test_an_engine_that_does_not_answer_is_named(shop: Shop) -> None:
+async def test_an_engine_that_does_not_answer_is_named(bot: BotUnderTest) -> None:
     strategy = PlainStrategy()
-    found = Present(shop.settings, LostEngine(), {"files": strategy})  # type: ignore[arg-type]
-    assert (await found.look(await _deployment(shop)))["web1"] == "Docker on web1 does not answer"
+    found = Present(bot.settings, LostEngine(), {"files": strategy})  # type: ignore[arg-type]
+    assert (await found.look(await _deployment(bot)))["web1"] == "Docker on web1 does not answer"
 
 
-async def test_the_first_line_names_the_servers_on_which_nothing_serves(shop: Shop) -> None:
+async def test_the_first_line_names_the_servers_on_which_nothing_serves(bot: BotUnderTest) -> None:
     strategy = PlainStrategy(containers=True)
-    found = Present(shop.settings, inspector_of(shop, strategy), {"files": strategy})
-    deployment = await _deployment(shop)
+    found = Present(bot.settings, inspector_of(bot, strategy), {"files": strategy})
+    deployment = await _deployment(bot)
     seen: dict[str, Site | str] = {
         "web1": site(),
         "web2": site(container()),

@@ -17,8 +17,8 @@ from deploybot.domain import State, StepRow, StepState
 from deploybot.masking import MASK, Redactor
 from deploybot.testing import FakeClock
 from deploybot.testing.fake_hosts import Outcome
-from tests.deployments.conftest import SECRET, V1, Shop
 from tests.deployments.test_phone import deployment_of, on_slack, on_telegram, plan_of, rows, rows_done
+from tests.kit.bot import SECRET, V1, BotUnderTest
 
 OUTPUT = "npm warn deprecated inflight@1.0.6: this module is not supported, and leaks memory"
 
@@ -110,16 +110,16 @@ def test_a_log_that_cannot_be_read_takes_no_card_away(journal: Journal) -> None:
     assert StepProgress(journal, FakeClock(1_000.0), str).of([row]) == {row.job: Progress(990.0, "")}
 
 
-async def test_the_card_in_the_outbox_tells_of_a_long_step(shop: Shop) -> None:
+async def test_the_card_in_the_outbox_tells_of_a_long_step(bot: BotUnderTest) -> None:
     log = f"begin\nlogin with {SECRET}\n".encode()
-    shop.hosts["web1"].script("fetch", Outcome(hold=True, log=log))
-    await shop.ask(V1)
-    await shop.started(1, "fetch")
+    bot.hosts["web1"].script("fetch", Outcome(hold=True, log=log))
+    await bot.request(V1)
+    await bot.started(1, "fetch")
     async with asyncio.timeout(10):
-        while not (await shop.store.read(lambda tables: tables.deployments.steps(1)))[0].size:  # noqa: ASYNC110  nothing tells of it
+        while not (await bot.store.read(lambda tables: tables.deployments.steps(1)))[0].size:  # noqa: ASYNC110  nothing tells of it
             await asyncio.sleep(0)
-    shop.clock.advance(80)
-    await shop.deployments.cancel(shop.ctx(), 1)
-    line = next(one for one in (await shop.card(1)).lines if one.name == "web1")
+    bot.clock.advance(80)
+    await bot.deployments.cancel(bot.ctx(), 1)
+    line = next(one for one in (await bot.posted(1)).lines if one.name == "web1")
     assert line.text == f"fetch … 1 min 20 s\n> login with {MASK}"
-    assert (await shop.end_of(1)).state is State.CANCELLED
+    assert (await bot.end_of(1)).state is State.CANCELLED

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 
 from deploybot.domain import Deployment, State
 from deploybot.testing import FakeHost, Outcome
-from tests.deployments.conftest import V1, V2, Shop, switched
+from tests.kit.bot import V1, V2, BotUnderTest, switched
 
 ROUNDS = int(os.environ.get("N", "100"))
 
 
-async def test_of_two_that_race_one_runs_and_the_other_waits_for_it(shop: Shop) -> None:
+async def test_of_two_that_race_one_runs_and_the_other_waits_for_it(bot: BotUnderTest) -> None:
     busy: list[str] = []
     overlaps: list[tuple[str, ...]] = []
 
@@ -27,16 +27,16 @@ async def test_of_two_that_race_one_runs_and_the_other_waits_for_it(shop: Shop) 
 
     opened: tuple[Deployment, ...] = ()
     for name in ("web1", "web2"):
-        shop.hosts[name].script("switch", Outcome(effect=enter))
+        bot.hosts[name].script("switch", Outcome(effect=enter))
     for _ in range(ROUNDS):
-        cards = await asyncio.gather(shop.ask(V1), shop.ask(V2))
-        opened = await shop.store.read(lambda tables: tables.deployments.open())
+        cards = await asyncio.gather(bot.request(V1), bot.request(V2))
+        opened = await bot.store.read(lambda tables: tables.deployments.open())
         told = [card for card in cards if "Waits for #" in card.text]
         assert len(told) == 1
         for card in cards:
-            assert (await shop.end_of(int(card.key.partition(":")[2]))).state is State.SUCCEEDED
+            assert (await bot.end_of(int(card.key.partition(":")[2]))).state is State.SUCCEEDED
     assert not overlaps
-    jobs = Counter(one.job for name in ("web1", "web2") for one in shop.hosts[name].started)
+    jobs = Counter(one.job for name in ("web1", "web2") for one in bot.hosts[name].started)
     assert max(jobs.values()) == 1
     assert len(busy) == ROUNDS * 4
     print(f"races: {ROUNDS}, 0 overlaps, 0 doubled")  # noqa: T201  a figure is shown with its N

@@ -7,7 +7,7 @@ import pytest
 from deploybot.deployments.ref_resolution import good_past
 from deploybot.domain import Deployment, Kind, Plan, RefRule, Release, State
 from deploybot.errors import UserError
-from tests.deployments.conftest import V1, V2, V3, Shop
+from tests.kit.bot import V1, V2, V3, BotUnderTest
 
 
 def done(release: Release, kind: Kind = Kind.DEPLOY, state: State = State.SUCCEEDED) -> Deployment:
@@ -35,60 +35,60 @@ def test_a_rollback_takes_away_what_it_went_back_from(history: list[Deployment],
     assert good_past(history) == past
 
 
-async def test_rolling_back_twice_goes_further_back(shop: Shop) -> None:
-    releases = shop.deployments.releases
+async def test_rolling_back_twice_goes_further_back(bot: BotUnderTest) -> None:
+    releases = bot.deployments.releases
     for release in (V1, V2, V3):
-        await shop.deploy(release)
+        await bot.deploy(release)
     for expected in (V2, V1):
-        current = await releases.current(shop.app, shop.production)
-        target = await releases.last_good(shop.app, shop.production, before=current)
+        current = await releases.current(bot.app, bot.production)
+        target = await releases.last_good(bot.app, bot.production, before=current)
         assert target == expected
-        await shop.deploy(expected, rollback=True)
-    current = await releases.current(shop.app, shop.production)
-    assert await releases.last_good(shop.app, shop.production, before=current) is None
+        await bot.deploy(expected, rollback=True)
+    current = await releases.current(bot.app, bot.production)
+    assert await releases.last_good(bot.app, bot.production, before=current) is None
 
 
-async def test_colon_refs(shop: Shop) -> None:
-    releases = shop.deployments.releases
+async def test_colon_refs(bot: BotUnderTest) -> None:
+    releases = bot.deployments.releases
     with pytest.raises(UserError, match="shop has no current release in production yet"):
-        await releases.resolve(shop.app, shop.production, ":current")
-    await shop.deploy(V1)
-    await shop.deploy(V2)
-    assert await releases.resolve(shop.app, shop.production, ":current") == V2
-    assert await releases.resolve(shop.app, shop.production, ":previous") == V1
-    assert (await releases.resolve(shop.app, shop.production, "v3")).id == V3.id
+        await releases.resolve(bot.app, bot.production, ":current")
+    await bot.deploy(V1)
+    await bot.deploy(V2)
+    assert await releases.resolve(bot.app, bot.production, ":current") == V2
+    assert await releases.resolve(bot.app, bot.production, ":previous") == V1
+    assert (await releases.resolve(bot.app, bot.production, "v3")).id == V3.id
     with pytest.raises(UserError, match=":next is not a ref"):
-        await releases.resolve(shop.app, shop.production, ":next")
+        await releases.resolve(bot.app, bot.production, ":next")
     with pytest.raises(UserError, match="needs an environment"):
-        await releases.resolve(shop.app, None, ":current")
+        await releases.resolve(bot.app, None, ":current")
 
 
-async def test_the_newest_refs_are_offered(shop: Shop) -> None:
-    await shop.deploy(V1)
-    shop.refs.branches = {"main": V2.id, **{f"topic{n}": V3.id for n in range(9)}}
-    shop.refs.tags = {f"v{n}": V1.id if n == 9 else V3.id for n in range(9, 0, -1)}
-    offered = await shop.deployments.releases.offered(shop.app, shop.production)
+async def test_the_newest_refs_are_offered(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    bot.refs.branches = {"main": V2.id, **{f"topic{n}": V3.id for n in range(9)}}
+    bot.refs.tags = {f"v{n}": V1.id if n == 9 else V3.id for n in range(9, 0, -1)}
+    offered = await bot.deployments.releases.offered(bot.app, bot.production)
     refs = ["main", "v9", "v8", "v7", "v6", "topic0", "topic1", "topic2"]
     assert offered == tuple((f"{ref} · runs" if ref == "v9" else ref, ref) for ref in refs)
-    shop.refs.branches = {"main": V2.id}
+    bot.refs.branches = {"main": V2.id}
     refs = ["main", "v9", "v8", "v7", "v6", "v5", "v4", "v3"]
-    assert [ref for _, ref in await shop.deployments.releases.offered(shop.app, shop.production)] == refs
+    assert [ref for _, ref in await bot.deployments.releases.offered(bot.app, bot.production)] == refs
 
 
-async def test_refs_that_the_environment_excludes_are_not_offered(shop: Shop) -> None:
+async def test_refs_that_the_environment_excludes_are_not_offered(bot: BotUnderTest) -> None:
     rules = (RefRule(branch="main", tag="main"), RefRule(tag="v*", on="main"), RefRule(tag="x*", on="stable"))
-    limited = shop.production.model_copy(update={"refs": rules})
-    shop.refs.branches = {"main": V2.id, "topic": V3.id, "v9": V3.id}
-    shop.refs.tags = {"v1": V1.id, "x1": V1.id, "nightly": V1.id}
-    offered = await shop.deployments.releases.offered(shop.app, limited)
+    limited = bot.production.model_copy(update={"refs": rules})
+    bot.refs.branches = {"main": V2.id, "topic": V3.id, "v9": V3.id}
+    bot.refs.tags = {"v1": V1.id, "x1": V1.id, "nightly": V1.id}
+    offered = await bot.deployments.releases.offered(bot.app, limited)
     assert [ref for _, ref in offered] == ["main", "v1"]
 
 
-async def test_the_last_good_releases_are_offered_to_go_back_to(shop: Shop) -> None:
-    releases = shop.deployments.releases
-    assert await releases.offered(shop.app, shop.production, back=True) == ()
+async def test_the_last_good_releases_are_offered_to_go_back_to(bot: BotUnderTest) -> None:
+    releases = bot.deployments.releases
+    assert await releases.offered(bot.app, bot.production, back=True) == ()
     for release in (V1, V2, V3):
-        await shop.deploy(release)
-    assert await releases.offered(shop.app, shop.production, back=True) == (("v2 · #2", "#2"), ("v1 · #1", "#1"))
-    shop.refs.down = "no answer"
-    assert len(await releases.offered(shop.app, shop.production, back=True)) == 2
+        await bot.deploy(release)
+    assert await releases.offered(bot.app, bot.production, back=True) == (("v2 · #2", "#2"), ("v1 · #1", "#1"))
+    bot.refs.down = "no answer"
+    assert len(await releases.offered(bot.app, bot.production, back=True)) == 2

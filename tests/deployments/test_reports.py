@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from deploybot.domain import State, word_of
-from deploybot.ports import Tables
+from deploybot.ports import Store, Tables
 from deploybot.reporting.outgoing_reporter import OutgoingSettings
 from deploybot.settings import Secret
-from deploybot.store.database import Database
 from deploybot.testing import Outcome
-from tests.deployments.conftest import SECRET, V1, V2, V3, Shop, make_shop
+from tests.kit.bot import SECRET, V1, V2, V3, BotUnderTest, open_bot
 
 T = TypeVar("T")
 TARGET = "outgoing:board"
@@ -21,7 +20,7 @@ TARGET = "outgoing:board"
 class Watched:
     """The database, in which each transaction is held to have told what it changed."""
 
-    def __init__(self, store: Database) -> None:
+    def __init__(self, store: Store) -> None:
         self.read = store.read
         self.problem = ""
         self.commits = 0
@@ -48,57 +47,57 @@ def _last_word(tables: Tables, number: int) -> str:
     return rows[0][0] if rows else ""
 
 
-async def words(shop: Shop, number: int) -> list[str]:
+async def words(bot: BotUnderTest, number: int) -> list[str]:
     sql = "SELECT word FROM reports WHERE deployment = ? AND target = ? ORDER BY id"
-    return [row[0] for row in await shop.store.read(lambda tables: _rows(tables, sql, number, TARGET))]
+    return [row[0] for row in await bot.store.read(lambda tables: _rows(tables, sql, number, TARGET))]
 
 
-def told(shop: Shop) -> Watched:
+def told(bot: BotUnderTest) -> Watched:
     """Let an address be told, and watch every commit."""
     board = OutgoingSettings(url="http://127.0.0.1:9/hook", secret=Secret(env="BOARD"))
-    shop.settings = shop.settings.model_copy(update={"outgoing": {"board": board}})
-    watched = Watched(shop.store)
-    shop.store = watched  # type: ignore[assignment]
-    shop.start_bot()
+    bot.settings = bot.settings.model_copy(update={"outgoing": {"board": board}})
+    watched = Watched(bot.store)
+    bot.store = watched  # type: ignore[assignment]
+    bot.start()
     return watched
 
 
 async def test_every_commit_of_deployments_that_go_well_and_badly_tells_what_it_changed(
-    shop: Shop, figure: Callable[[str], None]
+    bot: BotUnderTest, figure: Callable[[str], None]
 ) -> None:
-    watched = told(shop)
-    first = await shop.deploy(V1)
-    shop.hosts["web2"].script("switch", Outcome(code=1, log=b"no\n"))
-    second = await shop.deploy(V2)
+    watched = told(bot)
+    first = await bot.deploy(V1)
+    bot.hosts["web2"].script("switch", Outcome(code=1, log=b"no\n"))
+    second = await bot.deploy(V2)
     assert (first.state, second.state) == (State.SUCCEEDED, State.FAILED)
-    assert await words(shop, first.number) == ["running", "succeeded"]
-    assert await words(shop, second.number) == ["running", "restoring", "failed"]
+    assert await words(bot, first.number) == ["running", "succeeded"]
+    assert await words(bot, second.number) == ["running", "restoring", "failed"]
     figure(f"reports: {watched.behind} of {watched.commits} commits behind what they changed")
     assert watched.behind == 0
     assert watched.commits > 10
 
 
-async def test_one_that_waits_for_another_and_is_cancelled(shop: Shop) -> None:
-    watched = told(shop)
-    await shop.ask(V1)
-    waiting = int((await shop.ask(V2)).key.partition(":")[2])
-    await shop.deployments.cancel(shop.ctx(), waiting)
-    await shop.end_of(waiting)
-    await shop.end_of(waiting - 1)
-    assert await words(shop, waiting) == ["waiting", "cancelled"]
+async def test_one_that_waits_for_another_and_is_cancelled(bot: BotUnderTest) -> None:
+    watched = told(bot)
+    await bot.request(V1)
+    waiting = int((await bot.request(V2)).key.partition(":")[2])
+    await bot.deployments.cancel(bot.ctx(), waiting)
+    await bot.end_of(waiting)
+    await bot.end_of(waiting - 1)
+    assert await words(bot, waiting) == ["waiting", "cancelled"]
     assert watched.behind == 0
 
 
 async def test_one_that_wants_approval_tells_that_it_waits_for_it_and_no_secret(tmp_path: Path) -> None:
-    async with make_shop(tmp_path, approvals=1) as shop:
-        watched = told(shop)
-        card = await shop.deployments.request(shop.ctx(f"the password is {SECRET}"), shop.app, shop.production, V3)
+    async with open_bot(tmp_path, approvals=1) as bot:
+        watched = told(bot)
+        card = await bot.deployments.request(bot.ctx(f"the password is {SECRET}"), bot.app, bot.production, V3)
         number = int(card.key.partition(":")[2])
-        await shop.deployments.cancel(shop.ctx(), number)
-        ended = await shop.end_of(number)
+        await bot.deployments.cancel(bot.ctx(), number)
+        ended = await bot.end_of(number)
         assert ended.state is State.CANCELLED
-        assert await words(shop, number) == ["requested", "cancelled"]
-        texts = await shop.store.read(lambda tables: _rows(tables, "SELECT report FROM reports"))
+        assert await words(bot, number) == ["requested", "cancelled"]
+        texts = await bot.store.read(lambda tables: _rows(tables, "SELECT report FROM reports"))
         assert SECRET not in str(texts)
         assert "the password is" in str(texts)
         assert watched.behind == 0

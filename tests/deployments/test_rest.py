@@ -10,58 +10,58 @@ import pytest
 
 from deploybot.domain import State, Unfinished
 from deploybot.testing import Outcome
-from tests.deployments.conftest import V1, V2, Shop
+from tests.kit.bot import V1, V2, BotUnderTest
 
 NINE = time(9)
 
 
-async def test_what_is_begun_and_what_waits_for_its_turn_hold_it(shop: Shop) -> None:
-    web1 = shop.hosts["web1"]
+async def test_what_is_begun_and_what_waits_for_its_turn_hold_it(bot: BotUnderTest) -> None:
+    web1 = bot.hosts["web1"]
     web1.script("fetch", Outcome(hold=True), web1._outcomes["fetch"][0])
-    await shop.ask(V1)
-    job = await shop.started(1, "fetch")
-    await shop.ask(V2)
-    assert await shop.deployments.queue.rest() == Unfinished(begun=(1, 2))
+    await bot.request(V1)
+    job = await bot.started(1, "fetch")
+    await bot.request(V2)
+    assert await bot.deployments.queue.rest() == Unfinished(begun=(1, 2))
     web1.finish(job)
-    await shop.end_of(1)
-    assert (await shop.end_of(2)).state is State.SUCCEEDED, "it rests only where nothing is begun"
+    await bot.end_of(1)
+    assert (await bot.end_of(2)).state is State.SUCCEEDED, "it rests only where nothing is begun"
 
 
-async def test_a_clean_up_holds_it(shop: Shop) -> None:
-    web1 = shop.hosts["web1"]
+async def test_a_clean_up_holds_it(bot: BotUnderTest) -> None:
+    web1 = bot.hosts["web1"]
     web1.server_facts = replace(web1.server_facts, releases=("9" * 40,))
     web1.script("prune", Outcome(hold=True), Outcome())
-    await shop.ask(V1)
-    job = await shop.started(1, "prune")
-    assert (await shop.deployments.queue.unfinished()).begun == (1,)
+    await bot.request(V1)
+    job = await bot.started(1, "prune")
+    assert (await bot.deployments.queue.unfinished()).begun == (1,)
     web1.finish(job)
-    await shop.end_of(1)
-    assert await shop.deployments.queue.unfinished() == Unfinished()
+    await bot.end_of(1)
+    assert await bot.deployments.queue.unfinished() == Unfinished()
 
 
-async def test_once_it_rests_nothing_begins_until_the_next_start(shop: Shop) -> None:
-    await shop.ask(V1, at=NINE)
-    assert await shop.deployments.queue.rest() == Unfinished(waiting=(1,))
-    card = await shop.ask(V2)
+async def test_once_it_rests_nothing_begins_until_the_next_start(bot: BotUnderTest) -> None:
+    await bot.request(V1, at=NINE)
+    assert await bot.deployments.queue.rest() == Unfinished(waiting=(1,))
+    card = await bot.request(V2)
     assert "Waits for the next start of the bot." in card.text
-    found = await shop.deployments.get(2)
+    found = await bot.deployments.get(2)
     assert found is not None
     assert found.state is State.WAITING
-    await shop.deployments.queue.close()
-    assert shop.hosts["web1"].started == []
-    shop.start_bot()
-    await shop.deployments.queue.resume()
-    assert (await shop.end_of(2)).state is State.SUCCEEDED
+    await bot.deployments.queue.close()
+    assert bot.hosts["web1"].started == []
+    bot.start()
+    await bot.deployments.queue.resume()
+    assert (await bot.end_of(2)).state is State.SUCCEEDED
 
 
-async def test_the_log_tells_of_each_deployment(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_tells_of_each_deployment(bot: BotUnderTest, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="deploybot.deployments.log_lines")
-    await shop.deploy(V1)
-    shop.hosts["web1"].script("fetch", Outcome(code=3, log=b"fatal: no space left on device\n"))
-    await shop.deploy(V2)
-    await shop.ask(V1, at=NINE)
-    await shop.deployments.cancel(shop.ctx(), 3)
-    await shop.end_of(3)
+    await bot.deploy(V1)
+    bot.hosts["web1"].script("fetch", Outcome(code=3, log=b"fatal: no space left on device\n"))
+    await bot.deploy(V2)
+    await bot.request(V1, at=NINE)
+    await bot.deployments.cancel(bot.ctx(), 3)
+    await bot.end_of(3)
     told = [record.getMessage() for record in caplog.records]
     one, two = "deploy v1 (1111111111) to shop production", "deploy v2 (2222222222) to shop production"
     assert told[0] == f"#1 begins: {one}, asked by ana"

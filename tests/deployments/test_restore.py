@@ -49,7 +49,8 @@ from deploybot.testing import (
     Outcome,
     memory_store,
 )
-from tests.deployments.conftest import V1, V2
+from tests.kit.bot import V1, V2
+from tests.kit.settings import bot_settings
 
 PROJECT = "shop-production"
 ONE = "sha256:" + "1" * 64
@@ -135,23 +136,8 @@ def _silence(tables: Tables, number: int) -> None:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[RestoreBench]:
-    settings = Settings.model_validate(
-        {
-            "bot": {"data": str(tmp_path / "data")},
-            "servers": {"web1": {"name": "web1", "ssh": "deploy@web1"}},
-            "apps": {
-                "shop": {
-                    "name": "shop",
-                    "repo": "git@example.com:acme/shop.git",
-                    "strategy": "compose",
-                    "directory": "/srv/shop",
-                    "stable": "0s",
-                    "restore_within": "5m",
-                    "environments": {"production": {"name": "production", "app": "shop", "servers": ["web1"]}},
-                }
-            },
-        }
-    )
+    shop = {"strategy": "compose", "stable": "0s", "restore_within": "5m"}
+    settings = bot_settings(tmp_path / "data", apps={"shop": shop})
     async with memory_store() as store:
         yield RestoreBench(store, tmp_path, settings)
 

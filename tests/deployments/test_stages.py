@@ -45,7 +45,9 @@ from deploybot.ports import Store, Tables
 from deploybot.settings import Settings
 from deploybot.strategies import STRATEGIES
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeRefs, FakeServers, Outcome, memory_store
-from tests.deployments.conftest import V2, V3, PausingStop
+from tests.deployments.conftest import PausingStop
+from tests.kit.bot import V2, V3
+from tests.kit.settings import bot_settings
 
 T = TypeVar("T")
 PROJECT = "shop-production"
@@ -199,23 +201,8 @@ def _silence(tables: Tables, number: int) -> None:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[StageBench]:
-    settings = Settings.model_validate(
-        {
-            "bot": {"data": str(tmp_path / "data")},
-            "servers": {"web1": {"name": "web1", "ssh": "deploy@web1"}},
-            "apps": {
-                "shop": {
-                    "name": "shop",
-                    "repo": "git@example.com:acme/shop.git",
-                    "strategy": "compose",
-                    "directory": "/srv/shop",
-                    "stable": "10s",
-                    "compose": {"wait": "30s"},
-                    "environments": {"production": {"name": "production", "app": "shop", "servers": ["web1"]}},
-                }
-            },
-        }
-    )
+    shop = {"strategy": "compose", "stable": "10s", "compose": {"wait": "30s"}}
+    settings = bot_settings(tmp_path / "data", apps={"shop": shop})
     async with memory_store() as store:
         made = StageBench(store, tmp_path, settings)
         await made.begin()

@@ -8,17 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.deployments import step_runner
 from deploybot.domain import JobState, Phase, ServerUpload, StepRow, StepState, UploadKind
 from deploybot.errors import Cancelled, EngineError, StepFailed, UserError
 from deploybot.testing import Outcome
 from tests.deployments.bench import NO_ANSWER, STEP, Bench, Hasty, make_bench, while_down
-from tests.deployments.conftest import SECRET, V1, V2, Shop
+from tests.kit.bot import SECRET, V1, V2, BotUnderTest
 
 
 @pytest.fixture
-async def bench(shop: Shop) -> Bench:
-    return await make_bench(shop)
+async def bench(bot: BotUnderTest) -> Bench:
+    return await make_bench(bot)
 
 
 async def test_a_step_gets_a_row_with_an_id_that_nobody_can_guess(bench: Bench) -> None:
@@ -72,8 +71,8 @@ async def test_a_short_log_takes_one_answer(bench: Bench) -> None:
     assert bench.host.calls == ["start", "poll"]
 
 
-async def test_of_a_log_over_the_limit_the_end_is_kept_and_all_is_passed_over(shop: Shop) -> None:
-    bench = await make_bench(shop, limit=60)
+async def test_of_a_log_over_the_limit_the_end_is_kept_and_all_is_passed_over(bot: BotUnderTest) -> None:
+    bench = await make_bench(bot, limit=60)
     bench.host.script("build", Outcome(log=b"".join(b"line %d\n" % number for number in range(10, 50))))
     row = await bench.run()
     lines = bench.journal.path(row).read_text().splitlines()
@@ -193,7 +192,7 @@ async def test_a_cancellation_before_the_start_was_sent_asks_no_server(bench: Be
 
 
 async def test_a_row_of_an_earlier_bot_may_have_been_started(bench: Bench) -> None:
-    await bench.shop.store.write(lambda tables: tables.deployments.begin(bench.work().first_row(0.0)))
+    await bench.bot.store.write(lambda tables: tables.deployments.begin(bench.work().first_row(0.0)))
     bench.problems = [EngineError("Docker restarts")] * 9
     advance = bench.clock.advance
 
@@ -279,8 +278,8 @@ async def test_a_job_that_is_seen_again_has_its_whole_time_and_short_pauses_agai
     assert lost == ["the connection broke"] * 2
 
 
-async def test_each_time_out_of_sight_begins_with_a_short_pause(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_runner, "LOOK_EVERY", 0.01)
+async def test_each_time_out_of_sight_begins_with_a_short_pause(bench: Bench) -> None:
+    bench.wait(job_wait=0.01)
 
     class Twice(Hasty):
         async def pause(self, seconds: float) -> None:

@@ -9,17 +9,16 @@ from dataclasses import replace
 import pytest
 
 from deploybot.backoff import Backoff
-from deploybot.deployments import step_runner
 from deploybot.domain import JobState, ServerUpload, StepState, UploadKind
 from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
 from deploybot.testing import Outcome
 from tests.deployments.bench import NO_ANSWER, STEP, Bench, make_bench, while_down
-from tests.deployments.conftest import V1, Shop
+from tests.kit.bot import V1, BotUnderTest
 
 
 @pytest.fixture
-async def bench(shop: Shop) -> Bench:
-    return await make_bench(shop)
+async def bench(bot: BotUnderTest) -> Bench:
+    return await make_bench(bot)
 
 
 async def test_who_wishes_to_stop_before_a_step_is_begun_leaves_no_trace_of_it(bench: Bench) -> None:
@@ -92,9 +91,8 @@ async def test_a_job_that_does_not_stop_is_unknown(bench: Bench) -> None:
     assert (await bench.unknown()).why == "it was asked to stop, but still runs on the server"
 
 
-async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_runner, "RETRY", Backoff(0.001, 10.0))
-    monkeypatch.setattr(step_runner, "STOP_WITHIN", 0.5)
+async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench) -> None:
+    bench.wait(job_retry=Backoff(0.001, 10.0), job_stop=0.5)
     await bench.keep(StepState.STARTED)
     while_down(bench, 30)
     bench.stop.set(Cancelled("ana"))
@@ -103,9 +101,8 @@ async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench, mo
     assert {*bench.host.calls} == {"cancel"}
 
 
-async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_runner, "RETRY", Backoff(0.001, 10.0))
-    monkeypatch.setattr(step_runner, "STOP_WITHIN", 0.5)
+async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench) -> None:
+    bench.wait(job_retry=Backoff(0.001, 10.0), job_stop=0.5)
     await bench.keep(StepState.STARTED)
     bench.host.refuses, bench.host.seconds = True, 61
     bench.stop.set(Cancelled("ana"))
@@ -115,11 +112,8 @@ async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench, monkey
     )
 
 
-async def test_a_wait_that_hangs_is_left_and_the_log_is_looked_at(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(step_runner, "LOOK_EVERY", 0.01)
-    monkeypatch.setattr(step_runner, "GRACE", 0.1)
+async def test_a_wait_that_hangs_is_left_and_the_log_is_looked_at(bench: Bench) -> None:
+    bench.wait(job_wait=0.01, job_grace=0.1)
     bench.host.hangs = True
     bench.host.script("build", Outcome(hold=True))
     began = asyncio.get_running_loop().time()
@@ -162,7 +156,7 @@ async def test_a_log_file_that_lost_bytes_is_fetched_again_from_its_beginning(be
     row = await bench.keep(StepState.PENDING)
     bench.host.script("build", Outcome(log=b"one\ntwo\n"))
     await bench.host.start(row.job, "build", {}, deadline=100)
-    await bench.shop.store.write(lambda tables: tables.deployments.progress(row.job, offset=9, size=9))
+    await bench.bot.store.write(lambda tables: tables.deployments.progress(row.job, offset=9, size=9))
     ended = await bench.run()
     assert bench.journal.path(ended).read_bytes() == b"one\ntwo\n"
     assert (ended.offset, ended.size, len(bench.host.started)) == (8, 8, 1)

@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from deploybot.deployments import deployment_queue
 from deploybot.deployments.queue_turns import next_time, show_moment
 from deploybot.domain import State
 from deploybot.testing import Outcome
-from tests.deployments.conftest import NO_RIGHT, V1, V2, V3, Shop
+from tests.deployments.conftest import NO_RIGHT
+from tests.kit.bot import V1, V2, V3, BotUnderTest
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NINE, HOUR = time(9), 3600.0
@@ -44,95 +44,95 @@ def test_a_moment_is_told_with_its_zone() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployment_queue, "CLOCK_LOOKS", 0.001)
+def _look_often(bot: BotUnderTest) -> None:
+    bot.wait(clock_check=0.001)
 
 
-async def test_it_waits_for_its_time_and_holds_up_nobody(shop: Shop) -> None:
-    card = await shop.ask(V2, at=NINE)
+async def test_it_waits_for_its_time_and_holds_up_nobody(bot: BotUnderTest) -> None:
+    card = await bot.request(V2, at=NINE)
     assert "Waits for 2027-01-15 09:00 UTC." in card.text
     assert card.buttons[0].command == "cancel #1"
-    assert (await shop.deploy(V1)).state is State.SUCCEEDED
-    waiting = await shop.deployments.get(1)
+    assert (await bot.deploy(V1)).state is State.SUCCEEDED
+    waiting = await bot.deployments.get(1)
     assert waiting is not None
     assert (waiting.state, waiting.started) == (State.WAITING, 0.0)
-    shop.clock.advance(HOUR)
-    ended = await shop.end_of(1)
+    bot.clock.advance(HOUR)
+    ended = await bot.end_of(1)
     assert (ended.state, ended.started >= ended.not_before) == (State.SUCCEEDED, True)
     # It was planned anew: it replaces what was deployed meanwhile.
     assert {part.replaces.id for part in ended.plan.servers if part.replaces} == {V1.id}
-    assert {row.release.id for row in (await shop.running()).values()} == {V2.id}
+    assert {row.release.id for row in (await bot.running()).values()} == {V2.id}
 
 
-async def test_it_is_cancelled_while_it_waits(shop: Shop) -> None:
-    await shop.ask(V1, at=NINE)
-    await shop.deployments.cancel(shop.ctx(), 1)
-    ended = await shop.end_of(1)
+async def test_it_is_cancelled_while_it_waits(bot: BotUnderTest) -> None:
+    await bot.request(V1, at=NINE)
+    await bot.deployments.cancel(bot.ctx(), 1)
+    ended = await bot.end_of(1)
     assert (ended.state, ended.outcome) == (State.CANCELLED, "Cancelled by ana. It had not started.")
 
 
-async def test_a_right_that_was_taken_away_meanwhile_counts(shop: Shop) -> None:
-    await shop.ask(V1, at=NINE)
-    await shop.lose_right()
-    shop.clock.advance(HOUR)
-    ended = await shop.end_of(1)
+async def test_a_right_that_was_taken_away_meanwhile_counts(bot: BotUnderTest) -> None:
+    await bot.request(V1, at=NINE)
+    await bot.lose_right()
+    bot.clock.advance(HOUR)
+    ended = await bot.end_of(1)
     assert ended.state is State.FAILED
     assert ended.outcome == f"{NO_RIGHT} Nothing was done."
-    assert not shop.hosts["web1"].started
+    assert not bot.hosts["web1"].started
 
 
-async def waits_for_another(shop: Shop, number: int) -> str:
+async def waits_for_another(bot: BotUnderTest, number: int) -> str:
     """The text of its card, once that names another deployment."""
     async with asyncio.timeout(10):
         while True:
-            card = await shop.card(number)
+            card = await bot.posted(number)
             if "Waits for #" in card.text:
                 return card.text
 
 
-async def test_its_time_comes_while_another_runs(shop: Shop) -> None:
-    shop.hosts["web1"].script("fetch", Outcome(hold=True))
-    await shop.ask(V1, at=NINE)
-    await shop.ask(V2)
-    job = await shop.started(2, "fetch")
-    shop.clock.advance(HOUR)
-    assert "Waits for #2 (shop/production: v2" in await waits_for_another(shop, 1)
-    third = await shop.ask(V3)
+async def test_its_time_comes_while_another_runs(bot: BotUnderTest) -> None:
+    bot.hosts["web1"].script("fetch", Outcome(hold=True))
+    await bot.request(V1, at=NINE)
+    await bot.request(V2)
+    job = await bot.started(2, "fetch")
+    bot.clock.advance(HOUR)
+    assert "Waits for #2 (shop/production: v2" in await waits_for_another(bot, 1)
+    third = await bot.request(V3)
     assert "Waits for #1 (shop/production: v1" in third.text
-    shop.hosts["web1"].finish(job)
-    await shop.end_of(2)
-    shop.hosts["web1"].script("fetch", Outcome())
-    assert [(await shop.end_of(number)).state for number in (1, 3)] == [State.SUCCEEDED] * 2
-    assert {row.release.id for row in (await shop.running()).values()} == {V3.id}
+    bot.hosts["web1"].finish(job)
+    await bot.end_of(2)
+    bot.hosts["web1"].script("fetch", Outcome())
+    assert [(await bot.end_of(number)).state for number in (1, 3)] == [State.SUCCEEDED] * 2
+    assert {row.release.id for row in (await bot.running()).values()} == {V3.id}
 
 
-async def test_a_new_bot_keeps_the_time(shop: Shop) -> None:
-    await shop.ask(V1, at=NINE)
-    await shop.deployments.queue.close()
-    shop.start_bot()
-    shop.clock.advance(HOUR)
-    await shop.deployments.queue.resume()
-    assert (await shop.end_of(1)).state is State.SUCCEEDED
+async def test_a_new_bot_keeps_the_time(bot: BotUnderTest) -> None:
+    await bot.request(V1, at=NINE)
+    await bot.deployments.queue.close()
+    bot.start()
+    bot.clock.advance(HOUR)
+    await bot.deployments.queue.resume()
+    assert (await bot.end_of(1)).state is State.SUCCEEDED
 
 
-async def test_a_time_that_passed_while_the_bot_was_down_is_told(shop: Shop) -> None:
-    await shop.ask(V1, at=NINE)
-    await shop.deployments.queue.close()
-    shop.start_bot()
-    shop.clock.advance(5 * HOUR)
-    await shop.deployments.queue.resume()
-    ended = await shop.end_of(1)
+async def test_a_time_that_passed_while_the_bot_was_down_is_told(bot: BotUnderTest) -> None:
+    await bot.request(V1, at=NINE)
+    await bot.deployments.queue.close()
+    bot.start()
+    bot.clock.advance(5 * HOUR)
+    await bot.deployments.queue.resume()
+    ended = await bot.end_of(1)
     assert ended.state is State.FAILED
     assert ended.outcome == (
         "Too late to start automatically: "
         "it was scheduled for 2027-01-15 09:00 UTC, and it is 2027-01-15 13:00 UTC now. "
         "Nothing was done."
     )
-    assert (await shop.card(1)).final
-    assert not shop.hosts["web1"].started
+    assert (await bot.posted(1)).final
+    assert not bot.hosts["web1"].started
 
 
-async def test_a_dry_run_says_when(shop: Shop) -> None:
-    card = await shop.ask(V1, at=NINE, dry_run=True)
+async def test_a_dry_run_says_when(bot: BotUnderTest) -> None:
+    card = await bot.request(V1, at=NINE, dry_run=True)
     assert card.footer.endswith(", starts at 2027-01-15 09:00 UTC, nothing was done")
-    assert await shop.deployments.get(1) is None
+    assert await bot.deployments.get(1) is None

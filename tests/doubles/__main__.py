@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.doubles.both_chats import CHANNEL, GROUP, bot_in_both_chats
 from tests.doubles.page import Page
-from tests.doubles.street import CHANNEL, GROUP, street
 
 _PORT = 8765
 _TELL = """
@@ -34,7 +34,7 @@ async def main(folder: Path, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     sys.stdout.write("Setting up a server, a repository, a bot and two chats …\n")
-    async with street(folder) as made:
+    async with bot_in_both_chats(folder) as made:
         page = Page(made.chats(), port)
         await page.start()
         sys.stdout.write(_TELL.format(url=page.url, channel=CHANNEL, group=GROUP))

@@ -66,8 +66,8 @@ async def main(work: Path) -> None:
     async with AsyncExitStack() as stack:
         window = await stack.enter_async_context(browser(work / "profile", width=max(WIDTHS.values()), height=_HEIGHT))
         for chat, name in CHATS.items():
-            world = await stack.enter_async_context(furnished())
-            (way,) = await stack.enter_async_context(connected(world, name, folder=work))
+            bot = await stack.enter_async_context(furnished())
+            (way,) = await stack.enter_async_context(connected(bot, name, folder=work))
             assert isinstance(way, SlackWay | TelegramWay)
             rooms = {state: way.new_place() for state in TITLES}
             for state, card in (await all_cards(way, work / chat)).items():

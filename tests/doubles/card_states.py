@@ -28,7 +28,7 @@ from tests.deployments.test_phone import deployment_of, plan_of, request_of, row
 from tests.events.channel import build, open_channel
 from tests.events.test_storms import alert, hear_at_once
 from tests.parity.ways import Way
-from tests.status.test_status import Town
+from tests.status.test_status import StatusBot
 
 V1, V2 = Release.of_commit("1" * 40, "v1.3", "Show the stock"), Release.of_commit("8" * 40, "v1.4", "Faster checkout")
 CHANGES = Changes(
@@ -147,10 +147,10 @@ async def answers(way: Way, folder: Path) -> dict[str, Card]:
         history.narrow(past),
     )
     async with memory_store() as store:
-        town = Town(store, folder)
-        await town.deployed(V2)
-        detail = await town.tell()
-    card = await way.world.say("deploy ?")
+        bot = StatusBot(store, folder)
+        await bot.deployed(V2)
+        detail = await bot.tell()
+    card = await way.bot.say("deploy ?")
     return {
         "status": detail,
         "history": Card(title="The last 4 deployments of shop/production", table=rows),

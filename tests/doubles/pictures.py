@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from deploybot.errors import UserError
+from tests.doubles.both_chats import CHANNEL, GROUP, PEOPLE, BotInBothChats, bot_in_both_chats
 from tests.doubles.browser import Browser, browser, missing
 from tests.doubles.page import READY, Page
-from tests.doubles.street import CHANNEL, GROUP, PEOPLE, Street, street
 
 _DEPLOYED_WITHIN = 60.0
 _SIZE = {"width": 1000, "height": 700}
@@ -21,10 +21,10 @@ _PHONE = {"width": 390, "height": 700}
 
 
 class Studio:
-    """The street and a browser that looks at it."""
+    """The bot in both chats, and a browser that looks at it."""
 
-    def __init__(self, made: Street, page: Page, window: Browser) -> None:
-        self.street = made
+    def __init__(self, made: BotInBothChats, page: Page, window: Browser) -> None:
+        self.both = made
         self.window = window
         self._page = page
 
@@ -96,7 +96,7 @@ async def main(folder: Path, work: Path) -> None:
     """Make all pictures."""
     if lack := missing():
         raise UserError(lack)
-    async with street(work / "town") as made:
+    async with bot_in_both_chats(work / "town") as made:
         page = Page(made.chats())
         await page.start()
         async with browser(work / "profile", **_SIZE) as window:

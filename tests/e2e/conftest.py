@@ -42,7 +42,7 @@ api_url = "{url}"
 
 
 @dataclass(slots=True)
-class Office:
+class RunningBot:
     """A running bot and the people who talk to it."""
 
     settings: Settings
@@ -102,7 +102,7 @@ async def _silence(card: Card) -> None:
 
 
 @asynccontextmanager
-async def open_office(path: Path) -> AsyncIterator[Office]:
+async def open_running_bot(path: Path) -> AsyncIterator[RunningBot]:
     """A bot on a bot.toml, with ana and ben on its allowlist."""
     settings = load(path, os.environ)
     world = adapters(settings)
@@ -123,7 +123,7 @@ async def open_office(path: Path) -> AsyncIterator[Office]:
 
     await world.store.write(let_in)
     try:
-        yield Office(settings, world, bot)
+        yield RunningBot(settings, world, bot)
     finally:
         bot.stop()
         await serving
@@ -241,8 +241,8 @@ def files_shop(make_sshd: Callable[..., Sshd], shop: Repo, tmp_path: Path) -> Fi
 
 
 @pytest.fixture
-async def office(files_shop: FilesShop) -> AsyncIterator[Office]:
-    async with open_office(files_shop.path) as made:
+async def running(files_shop: FilesShop) -> AsyncIterator[RunningBot]:
+    async with open_running_bot(files_shop.path) as made:
         yield made
 
 

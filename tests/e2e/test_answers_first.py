@@ -13,7 +13,7 @@ from aiohttp import ClientSession
 from deploybot.domain import Identity, State
 from deploybot.ports import Tables
 from tests.doubles.telegram import TelegramDouble
-from tests.e2e.conftest import FilesShop, Office, ended, open_office
+from tests.e2e.conftest import FilesShop, RunningBot, ended, open_running_bot
 from tests.lab import free_port
 from tests.webhooks.alerts import delivery
 
@@ -36,19 +36,19 @@ api_url = "{url}"
 
 
 @asynccontextmanager
-async def rained_on(shop: FilesShop, double: TelegramDouble) -> AsyncIterator[tuple[Office, str]]:
+async def rained_on(shop: FilesShop, double: TelegramDouble) -> AsyncIterator[tuple[RunningBot, str]]:
     """A bot in the group, and the address for alerts."""
     port, path = free_port(), shop.write()
     path.write_text(path.read_text() + MORE.format(port=port, group=GROUP, url=double.api_url))
-    async with open_office(path) as office:
+    async with open_running_bot(path) as running:
 
         def link(tables: Tables) -> None:
             person = tables.people.named("ana")
             assert person is not None
             tables.people.link(person.id, Identity("telegram", ANA))
 
-        await office.world.store.write(link)
-        yield office, f"http://127.0.0.1:{port}/hooks/shop/prometheus"
+        await running.world.store.write(link)
+        yield running, f"http://127.0.0.1:{port}/hooks/shop/prometheus"
 
 
 async def rain(url: str, bodies: Iterable[bytes]) -> None:
@@ -71,13 +71,13 @@ async def test_a_deployment_is_answered_beside_a_storm_of_alerts(
     numbers = range(ALERTS)
     bodies = [delivery(numbers)] if at_once else [delivery([number]) for number in numbers]
     try:
-        async with rained_on(files_shop, double) as (office, url):
+        async with rained_on(files_shop, double) as (running, url):
             await rain(url, bodies)
             begun = time.monotonic()
             await double.say(ANA, GROUP, "/deploy shop@v1")
             await double.scene.until(lambda post: "#1 " in post.text, within=60)
             answered = time.monotonic() - begun
-            ended(await office.end_of(1), State.SUCCEEDED)
+            ended(await running.end_of(1), State.SUCCEEDED)
             await double.scene.until(lambda post: "#1 " in post.text and "✅" in post.text, within=60)
             storm = await double.scene.until(lambda post: "within a minute" in post.text, within=60)
             told = [post for post in double.scene.posts if "HostDown" in post.text and not post.files]

@@ -11,7 +11,7 @@ import pytest
 
 from deploybot.domain import State
 from tests.doubles.slack import SlackDouble
-from tests.e2e.conftest import ROOM, SECRET, SLACK, FilesShop, Office, open_office, served
+from tests.e2e.conftest import ROOM, SECRET, SLACK, FilesShop, RunningBot, open_running_bot, served
 from tests.lab import Repo, free_port
 
 WITHIN = 60
@@ -85,9 +85,9 @@ async def until_served(shop: FilesShop, what: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def considered(office: Office) -> None:
+async def considered(running: RunningBot) -> None:
     """Return once the bot has looked for the first time."""
-    read = office.world.store.read
+    read = running.world.store.read
     async with asyncio.timeout(WITHIN):
         while not await read(lambda tables: tables.triggers.considered("shop", "live")):  # noqa: ASYNC110  the database rings no bell
             await asyncio.sleep(0.02)
@@ -96,11 +96,11 @@ async def considered(office: Office) -> None:
 async def test_a_push_is_deployed_and_announced_with_no_hand_on_it(
     files_shop: FilesShop, forge: Forge, double: SlackDouble
 ) -> None:
-    async with open_office(files_shop.path) as office:
-        await considered(office)
+    async with open_running_bot(files_shop.path) as running:
+        await considered(running)
         commit = await asyncio.to_thread(forge.push, "pushed")
         await until_served(files_shop, "pushed")
-        deployment = await office.end_of(1)
+        deployment = await running.end_of(1)
         assert (deployment.state, deployment.plan.release.id) == (State.SUCCEEDED, commit)
         post = await double.scene.until(lambda post: "· succeeded" in post.text, within=30)
         assert "by deploybot: push to main by ana" in post.text
@@ -110,9 +110,9 @@ async def test_a_push_is_deployed_and_announced_with_no_hand_on_it(
     commit = await asyncio.to_thread(forge.push, "missed")
     assert "failed" in forge.log.read_text()
     for _ in range(2):
-        async with open_office(files_shop.path) as office:
+        async with open_running_bot(files_shop.path) as running:
             await until_served(files_shop, "missed")
-            assert (await office.end_of(2)).plan.release.id == commit
-            await office.bot.autodeploy.automatic.look(office.settings.apps["shop"])  # type: ignore[union-attr]
-            app = office.settings.apps["shop"]
-            assert [one.number for one in await office.bot.deployments.history(app, None, 9)] == [2, 1]
+            assert (await running.end_of(2)).plan.release.id == commit
+            await running.bot.autodeploy.automatic.look(running.settings.apps["shop"])  # type: ignore[union-attr]
+            app = running.settings.apps["shop"]
+            assert [one.number for one in await running.bot.deployments.history(app, None, 9)] == [2, 1]

@@ -10,7 +10,7 @@ import pytest
 
 from deploybot.card import Tone
 from deploybot.domain import State
-from tests.e2e.conftest import Office, ended, open_office, served, server_toml
+from tests.e2e.conftest import RunningBot, ended, open_running_bot, served, server_toml
 from tests.lab import Engine, Repo
 
 SERVE = 'trap "exit 0" TERM; httpd -f -p 8000 -h /www & wait'
@@ -59,54 +59,56 @@ def shop(make_repo: Callable[..., Repo]) -> Repo:
 
 
 @pytest.fixture
-async def office(engine: Engine, shop: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
+async def running(
+    engine: Engine, shop: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RunningBot]:
     monkeypatch.setenv("SHOP_DATABASE_URL", "postgres://shop:open-sesame-42@db/shop")
     server = engine.sshd
     toml = server_toml(server, more='docker = "/var/run/docker.sock"')
     app = APP.format(repo=shop.url, home=f"{server.home}/{tmp_path.name}")
     path = tmp_path / "bot.toml"
     path.write_text(f'[bot]\ndata = "{tmp_path / "data"}"\n{toml}\n{app}')
-    async with open_office(path) as made:
+    async with open_running_bot(path) as made:
         yield made
 
 
-async def test_deploy_unhealthy_rollback_and_what_the_engine_says(office: Office, engine: Engine) -> None:
-    ended(await office.deploy("deploy shop@v1"), State.SUCCEEDED)
+async def test_deploy_unhealthy_rollback_and_what_the_engine_says(running: RunningBot, engine: Engine) -> None:
+    ended(await running.deploy("deploy shop@v1"), State.SUCCEEDED)
     assert served(engine.address) == "v1"
-    ended(await office.deploy("deploy shop@v2"), State.SUCCEEDED)
+    ended(await running.deploy("deploy shop@v2"), State.SUCCEEDED)
     assert served(engine.address) == "v2"
-    failed = await office.deploy("deploy shop@v3")
+    failed = await running.deploy("deploy shop@v3")
     outcome = ended(failed, State.RESTORED)
     assert "v2" in outcome
     assert "web1: v2" in outcome
     assert "was restored and is healthy." in outcome
     assert any("FATAL: no such table: users" in line for line in failed.tail)
     assert served(engine.address) == "v2"
-    ended(await office.deploy("rollback shop"), State.SUCCEEDED)
+    ended(await running.deploy("rollback shop"), State.SUCCEEDED)
     assert served(engine.address) == "v1"
-    status = await office.read("status shop")
+    status = await running.read("status shop")
     assert "healthy" in status
     assert "web" in status
-    assert "postgres" not in await office.log_of(1)
+    assert "postgres" not in await running.log_of(1)
 
 
-async def test_a_broken_compose_file_is_found_before_anything_begins(office: Office, engine: Engine) -> None:
-    await office.deploy("deploy shop@v1")
-    refused = await office.read("deploy shop@v4")
+async def test_a_broken_compose_file_is_found_before_anything_begins(running: RunningBot, engine: Engine) -> None:
+    await running.deploy("deploy shop@v1")
+    refused = await running.read("deploy shop@v4")
     assert "imagine" in refused
-    assert "#2" not in await office.read("history shop")
+    assert "#2" not in await running.read("history shop")
     assert served(engine.address) == "v1"
 
 
-async def test_docker_that_is_stopped_is_told_and_the_rest_still_answers(office: Office, engine: Engine) -> None:
-    await office.deploy("deploy shop@v1")
+async def test_docker_that_is_stopped_is_told_and_the_rest_still_answers(running: RunningBot, engine: Engine) -> None:
+    await running.deploy("deploy shop@v1")
     await asyncio.to_thread(engine.stop)
     try:
-        board = await office.say("status")
+        board = await running.say("status")
         assert "Docker" in board.lines[0].text or "docker" in board.lines[0].text
         assert board.lines[0].tone is not Tone.GOOD
-        assert "Docker on web1 cannot be reached" in await office.read("deploy shop@v2")
+        assert "Docker on web1 cannot be reached" in await running.read("deploy shop@v2")
     finally:
         await asyncio.to_thread(engine.start)
-    ended(await office.deploy("deploy shop@v2"), State.SUCCEEDED)
+    ended(await running.deploy("deploy shop@v2"), State.SUCCEEDED)
     assert served(engine.address) == "v2"

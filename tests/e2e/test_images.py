@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import State
-from tests.e2e.conftest import Office, ended, open_office, served, server_toml
+from tests.e2e.conftest import RunningBot, ended, open_running_bot, served, server_toml
 from tests.e2e.images import YAML, push
 from tests.lab import Engine, Registry, Repo
 
@@ -45,9 +45,9 @@ def trusted(engine: Engine, registry: Registry) -> Registry:
 
 
 @pytest.fixture
-async def office(
+async def running(
     engine: Engine, trusted: Registry, make_repo: Callable[..., Repo], tmp_path: Path
-) -> AsyncIterator[Office]:
+) -> AsyncIterator[RunningBot]:
     repo = make_repo("shop")
     repo.commit({"compose.yaml": YAML}, "The only one")
     server = engine.sshd
@@ -55,46 +55,48 @@ async def office(
     app = APP.format(repo=repo.url, home=f"{server.home}/{tmp_path.name}", registry=trusted.address)
     path = tmp_path / "bot.toml"
     path.write_text(f'[bot]\ndata = "{tmp_path / "data"}"\n{toml}\n{app}')
-    async with open_office(path) as made:
+    async with open_running_bot(path) as made:
         yield made
 
 
 async def test_images_come_and_go_back_without_their_registry(
-    office: Office, engine: Engine, trusted: Registry
+    running: RunningBot, engine: Engine, trusted: Registry
 ) -> None:
     old = await asyncio.to_thread(push, engine, trusted, "1.4.2")
-    ended(await office.deploy("deploy shop"), State.SUCCEEDED)
+    ended(await running.deploy("deploy shop"), State.SUCCEEDED)
     assert served(engine.address) == "1.4.2"
     new = await asyncio.to_thread(push, engine, trusted, "1.4.3")
-    second = await office.deploy("deploy shop")
+    second = await running.deploy("deploy shop")
     ended(second, State.SUCCEEDED)
     assert served(engine.address) == "1.4.3"
     assert [pin.digest for pin in second.plan.release.images] == [new]
-    assert f"with web 1.4.3 {new[:17]}" in await office.read("status shop live")
+    assert f"with web 1.4.3 {new[:17]}" in await running.read("status shop live")
     # A tag that moves is another image of the same name, and one that never comes up is no release.
     await asyncio.to_thread(push, engine, trusted, "1.4.4", well=False)
-    failed = await office.deploy("deploy shop")
+    failed = await running.deploy("deploy shop")
     assert "was restored and is healthy." in ended(failed, State.RESTORED)
     assert served(engine.address) == "1.4.3"
     await asyncio.to_thread(trusted.stop)
     try:
-        ended(await office.deploy("rollback shop"), State.SUCCEEDED)
+        ended(await running.deploy("rollback shop"), State.SUCCEEDED)
         assert served(engine.address) == "1.4.2"
-        ended(await office.deploy("deploy shop@#2 because back again"), State.SUCCEEDED)
+        ended(await running.deploy("deploy shop@#2 because back again"), State.SUCCEEDED)
         assert served(engine.address) == "1.4.3"
-        assert f"The registry {trusted.address} cannot be reached" in await office.read("deploy shop")
+        assert f"The registry {trusted.address} cannot be reached" in await running.read("deploy shop")
     finally:
         await asyncio.to_thread(trusted.start)
-    ended(await office.deploy(f"deploy shop@{old}"), State.SUCCEEDED)
+    ended(await running.deploy(f"deploy shop@{old}"), State.SUCCEEDED)
     assert served(engine.address) == "1.4.2"
 
 
-async def test_an_approval_is_for_the_image_that_was_shown(office: Office, engine: Engine, trusted: Registry) -> None:
+async def test_an_approval_is_for_the_image_that_was_shown(
+    running: RunningBot, engine: Engine, trusted: Registry
+) -> None:
     old = await asyncio.to_thread(push, engine, trusted, "1.4.9", "one")
-    await office.say("allow @ben approver on shop")
-    card = await office.say("deploy shop to guarded")
+    await running.say("allow @ben approver on shop")
+    card = await running.say("deploy shop to guarded")
     number = int(card.key.partition(":")[2])
     new = await asyncio.to_thread(push, engine, trusted, "1.4.9", "two")
-    told = await office.read(f"approve #{number}", "ben")
+    told = await running.read(f"approve #{number}", "ben")
     assert f"image: web was 1.4.9 {old[:17]} and is 1.4.9 {new[:17]}" in told
     assert f"#{number} is void" in told

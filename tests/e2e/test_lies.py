@@ -11,7 +11,7 @@ import pytest
 
 from deploybot.domain import State
 from tests.conftest import MakeSshd
-from tests.e2e.conftest import FilesShop, Office, ended, open_office, served
+from tests.e2e.conftest import FilesShop, RunningBot, ended, open_running_bot, served
 from tests.lab import Repo
 from tests.ssh.shim import lie, shimmed
 
@@ -34,33 +34,33 @@ LIES = {
 
 
 @pytest.fixture
-async def shop_on_liar(make_sshd: MakeSshd, shop: Repo, tmp_path: Path) -> AsyncIterator[tuple[FilesShop, Office]]:
+async def shop_on_liar(make_sshd: MakeSshd, shop: Repo, tmp_path: Path) -> AsyncIterator[tuple[FilesShop, RunningBot]]:
     """Return the shop on a server that can lie, with v1 deployed while it did not."""
     made = FilesShop(tmp_path / "bot.toml", shop, [shimmed(make_sshd)])
-    async with open_office(made.write()) as office:
-        ended(await office.deploy("deploy shop@v1"), State.SUCCEEDED)
-        yield made, office
+    async with open_running_bot(made.write()) as running:
+        ended(await running.deploy("deploy shop@v1"), State.SUCCEEDED)
+        yield made, running
 
 
 @pytest.mark.parametrize("lies", LIES.values(), ids=LIES)
 async def test_a_cancel_takes_effect_whatever_the_server_does(
-    shop_on_liar: tuple[FilesShop, Office], lies: dict[str, str]
+    shop_on_liar: tuple[FilesShop, RunningBot], lies: dict[str, str]
 ) -> None:
-    made, office = shop_on_liar
+    made, running = shop_on_liar
     server = made.servers[0]
-    card = await office.say("deploy shop@v2")
+    card = await running.say("deploy shop@v2")
     number = int(card.key.partition(":")[2])
     lie(server, **lies)
     await asyncio.sleep(2)
     began = time.monotonic()
-    cancelled = await office.say(f"cancel #{number}")
+    cancelled = await running.say(f"cancel #{number}")
     assert cancelled.ok, cancelled
-    told = await office.end_of(number)
+    told = await running.end_of(number)
     assert time.monotonic() - began < CANCEL_WITHIN
     assert told.state in {State.FAILED, State.UNKNOWN}, told.outcome
     assert "is unknown: " in told.outcome
     lie(server)
-    ended(await office.deploy("deploy shop@v2"), State.SUCCEEDED)
+    ended(await running.deploy("deploy shop@v2"), State.SUCCEEDED)
     assert served(server.address) == "v2"
 
 
@@ -69,6 +69,6 @@ async def test_a_login_shell_that_runs_another_one_is_found_by_the_plan(
 ) -> None:
     made = FilesShop(tmp_path / "bot.toml", shop, [make_sshd(shell="/bin/bash")])  # noqa: S604  a login shell
     (made.servers[0].home / ".bashrc").write_text("exec /bin/dash\n")
-    async with open_office(made.write()) as office:
+    async with open_running_bot(made.write()) as running:
         for line in ("deploy shop@v1", "deploy shop@v1 --dry-run", "status"):
-            assert "exec in its .bashrc" in " ".join((await office.read(line)).split())
+            assert "exec in its .bashrc" in " ".join((await running.read(line)).split())

@@ -11,7 +11,7 @@ import pytest
 
 from deploybot.domain import State
 from tests.doubles.slack import SlackDouble
-from tests.e2e.conftest import ROOM, SECRET, SLACK, Office, ended, open_office, served, server_toml
+from tests.e2e.conftest import ROOM, SECRET, SLACK, RunningBot, ended, open_running_bot, served, server_toml
 from tests.e2e.images import YAML, push
 from tests.lab import Engine, Lab, Registry, Repo, free_port
 
@@ -79,10 +79,10 @@ def toml(site: Site, engine: Engine, double: SlackDouble, make_repo: Callable[..
     return path
 
 
-async def begun(office: Office, number: int) -> None:
+async def begun(running: RunningBot, number: int) -> None:
     """Return once there is a deployment of that number."""
     async with asyncio.timeout(WITHIN):
-        while await office.bot.deployments.get(number) is None:  # noqa: ASYNC110 - nobody tells it
+        while await running.bot.deployments.get(number) is None:  # noqa: ASYNC110 - nobody tells it
             await asyncio.sleep(0.05)
 
 
@@ -90,12 +90,12 @@ async def test_a_pushed_image_runs_with_no_hand_on_it(
     toml: Path, engine: Engine, site: Site, double: SlackDouble
 ) -> None:
     await asyncio.to_thread(push, engine, site.registry, "1.4.2")
-    async with open_office(toml) as office:
-        ended(await office.deploy("deploy shop"), State.SUCCEEDED)
+    async with open_running_bot(toml) as running:
+        ended(await running.deploy("deploy shop"), State.SUCCEEDED)
         assert served(engine.address) == "1.4.2"
         digest = await asyncio.to_thread(push, engine, site.registry, "1.4.3")
-        await begun(office, 2)
-        deployment = await office.end_of(2)
+        await begun(running, 2)
+        deployment = await running.end_of(2)
         ended(deployment, State.SUCCEEDED)
         assert deployment.requester_name == "deploybot"
         assert [pin.digest for pin in deployment.plan.release.images] == [digest]
@@ -104,7 +104,7 @@ async def test_a_pushed_image_runs_with_no_hand_on_it(
         assert f"1.4.3 {digest[:17]}" in post.text
     # What is pushed while nobody listens is found at the next start, and deployed once.
     await asyncio.to_thread(push, engine, site.registry, "1.4.4")
-    async with open_office(toml) as office:
-        await begun(office, 3)
-        ended(await office.end_of(3), State.SUCCEEDED)
+    async with open_running_bot(toml) as running:
+        await begun(running, 3)
+        ended(await running.end_of(3), State.SUCCEEDED)
         assert served(engine.address) == "1.4.4"

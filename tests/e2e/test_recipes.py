@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deploybot.domain import State
-from tests.e2e.conftest import Office, ended, open_office, served, server_toml
+from tests.e2e.conftest import RunningBot, ended, open_running_bot, served, server_toml
 from tests.lab import Engine, Repo
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
@@ -68,30 +68,34 @@ def shop(make_repo: Callable[..., Repo]) -> Repo:
 
 
 @pytest.fixture
-async def office(engine: Engine, shop: Repo, tmp_path: Path) -> AsyncIterator[Office]:
+async def running(engine: Engine, shop: Repo, tmp_path: Path) -> AsyncIterator[RunningBot]:
     server = engine.sshd
     toml = server_toml(server, more='docker = "/var/run/docker.sock"')
     app = APP.format(repo=shop.url, home=f"{server.home}/{tmp_path.name}")
     path = tmp_path / "bot.toml"
     path.write_text(f'[bot]\ndata = "{tmp_path / "data"}"\n{toml}\n{app}')
-    async with open_office(path) as made:
+    async with open_running_bot(path) as made:
         yield made
 
 
-async def test_the_app_starts_after_its_migration_and_not_after_a_failed_one(office: Office, engine: Engine) -> None:
-    ended(await office.deploy("deploy shop@v1"), State.SUCCEEDED)
+async def test_the_app_starts_after_its_migration_and_not_after_a_failed_one(
+    running: RunningBot, engine: Engine
+) -> None:
+    ended(await running.deploy("deploy shop@v1"), State.SUCCEEDED)
     assert served(engine.address) == "v1"
-    ended(await office.deploy("deploy shop@v2"), State.RESTORED)
+    ended(await running.deploy("deploy shop@v2"), State.RESTORED)
     assert served(engine.address) == "v1"
-    ended(await office.deploy("deploy shop@v3"), State.SUCCEEDED)
+    ended(await running.deploy("deploy shop@v3"), State.SUCCEEDED)
     assert served(engine.address) == "v3"
 
 
-async def test_traefik_finds_a_healthy_container_by_labels_that_are_filled_in(office: Office, engine: Engine) -> None:
-    refused = await office.read("deploy shop@traefik")
+async def test_traefik_finds_a_healthy_container_by_labels_that_are_filled_in(
+    running: RunningBot, engine: Engine
+) -> None:
+    refused = await running.read("deploy shop@traefik")
     assert "web needs the network traefik, which is not on the server." in refused
     engine.docker("network", "create", "traefik")
-    ended(await office.deploy("deploy shop@traefik"), State.SUCCEEDED)
+    ended(await running.deploy("deploy shop@traefik"), State.SUCCEEDED)
     (name,) = engine.docker("ps", "--filter", "network=traefik", "--filter", "health=healthy", "--quiet").split()
     labels = engine.docker("inspect", "--format", "{{json .Config.Labels}}", name)
     assert '"traefik.http.routers.shop-live.rule":"Host(`shop.example.com`)"' in labels

@@ -9,14 +9,14 @@ import pytest
 from deploybot.domain import Identity, State
 from tests.doubles.scene import Post
 from tests.doubles.slack import TEAM, SlackDouble
-from tests.e2e.conftest import ROOM, SLACK, FilesShop, Office, ended, open_office, served
+from tests.e2e.conftest import ROOM, SLACK, FilesShop, RunningBot, ended, open_running_bot, served
 
 
 @pytest.fixture
-async def office(double: SlackDouble, files_shop: FilesShop) -> AsyncIterator[Office]:
+async def running(double: SlackDouble, files_shop: FilesShop) -> AsyncIterator[RunningBot]:
     path = files_shop.write()
     path.write_text(path.read_text() + SLACK.format(room=ROOM, url=double.api_url))
-    async with open_office(path) as made:
+    async with open_running_bot(path) as made:
         await made.say(f"allow slack:{TEAM}/UANA:ana admin")
         await double.wire.connected.wait()
         yield made
@@ -27,11 +27,11 @@ def says(*words: str) -> Callable[[Post], bool]:
 
 
 async def test_a_deployment_is_one_message_and_its_log_is_in_its_thread(
-    office: Office, double: SlackDouble, files_shop: FilesShop
+    running: RunningBot, double: SlackDouble, files_shop: FilesShop
 ) -> None:
     await double.say("UANA", ROOM, "/deploy shop@v1 because it is time")
     begun = await double.scene.until(says("#1", "shop"), within=30)
-    deployment = await office.end_of(1)
+    deployment = await running.end_of(1)
     ended(deployment, State.SUCCEEDED)
     log = await double.scene.until(lambda post: bool(post.files), within=30)
     done = await double.scene.until(lambda post: post.id == begun.id and "✅" in post.text, within=30)
@@ -39,15 +39,15 @@ async def test_a_deployment_is_one_message_and_its_log_is_in_its_thread(
     assert [post.id for post in double.scene.posts if "#1" in post.text] == [begun.id]
     assert done.edits >= 1
     assert log.thread == begun.id
-    assert log.files[0][1].decode() == await office.log_of(1)
+    assert log.files[0][1].decode() == await running.log_of(1)
 
 
-async def test_a_deployment_is_cancelled_by_its_button_once(office: Office, double: SlackDouble) -> None:
+async def test_a_deployment_is_cancelled_by_its_button_once(running: RunningBot, double: SlackDouble) -> None:
     await double.say("UANA", ROOM, "/deploy shop@v5")
     card = await double.scene.until(lambda post: "Cancel" in {press.label for press in post.buttons}, within=30)
-    await office.step(1, "build")
+    await running.step(1, "build")
     await double.press("UANA", card, "Cancel")
-    deployment = await office.end_of(1)
+    deployment = await running.end_of(1)
     ended(deployment, State.CANCELLED)
     gone = await double.scene.until(lambda post: post.id == card.id and "cancelled" in post.text, within=30)
     assert "Cancel" not in {press.label for press in gone.buttons}
@@ -56,9 +56,9 @@ async def test_a_deployment_is_cancelled_by_its_button_once(office: Office, doub
 async def test_production_waits_for_a_second_person(double: SlackDouble, files_shop: FilesShop) -> None:
     path = files_shop.write()
     path.write_text(f"{path.read_text()}approvals = 1\n{SLACK.format(room=ROOM, url=double.api_url)}")
-    async with open_office(path) as office:
+    async with open_running_bot(path) as running:
         for user, name, role in (("UANA", "ana", "admin"), ("UDIA", "dia", "approver")):
-            await office.say(f"allow slack:{TEAM}/{user}:{name} {role}")
+            await running.say(f"allow slack:{TEAM}/{user}:{name} {role}")
         await double.wire.connected.wait()
         await double.say("UANA", ROOM, "/deploy shop@v1 to live")
         card = await double.scene.until(lambda post: "Approve" in {press.label for press in post.buttons}, within=30)
@@ -66,7 +66,7 @@ async def test_production_waits_for_a_second_person(double: SlackDouble, files_s
         await double.scene.until(says("approve your own request"), within=30)
         assert served(files_shop.servers[0].address).startswith("nothing")
         await double.press("UDIA", card, "Approve")
-        ended(await office.end_of(1), State.SUCCEEDED)
+        ended(await running.end_of(1), State.SUCCEEDED)
         await double.scene.until(lambda post: post.id == card.id and "✅" in post.text, within=30)
         await double.say("UANA", ROOM, "/deploy shop@v2 to live")
         card = await double.scene.until(
@@ -77,7 +77,7 @@ async def test_production_waits_for_a_second_person(double: SlackDouble, files_s
         assert served(files_shop.servers[0].address) == "v1"
 
 
-async def test_the_person_is_the_same_in_both(office: Office) -> None:
-    person = await office.world.store.read(lambda tables: tables.people.of(Identity("slack", "UANA", TEAM)))
+async def test_the_person_is_the_same_in_both(running: RunningBot) -> None:
+    person = await running.world.store.read(lambda tables: tables.people.of(Identity("slack", "UANA", TEAM)))
     assert person is not None
     assert person.name == "ana"

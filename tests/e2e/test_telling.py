@@ -17,7 +17,7 @@ from aiohttp import ClientSession
 from click.testing import CliRunner
 
 from deploybot.cli import main
-from tests.e2e.conftest import FilesShop, Office, open_office
+from tests.e2e.conftest import FilesShop, RunningBot, open_running_bot
 from tests.e2e.test_approvals import process, say, type_in
 from tests.lab import free_port
 from tests.reporting.doubles import REPOSITORY, SECRET, TOKEN, Collector, Double, GitHub, Receiver
@@ -46,7 +46,7 @@ token = {{ env = "HTTP_TOKEN" }}
 """
 
 
-class Town:
+class ReportReceivers:
     """All who are told, and the bot's own address."""
 
     def __init__(self) -> None:
@@ -74,12 +74,12 @@ class Town:
 
 
 @pytest.fixture
-async def town(files_shop: FilesShop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
+async def receivers(files_shop: FilesShop, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ReportReceivers]:
     monkeypatch.setenv("FORGE_TOKEN", TOKEN)
     monkeypatch.setenv("BOARD_SECRET", SECRET)
     monkeypatch.setenv("OTEL_AUTHORIZATION", "Bearer otel-secret-0123")
     monkeypatch.setenv("HTTP_TOKEN", HTTP_TOKEN)
-    made = Town()
+    made = ReportReceivers()
     made.github.commits |= {files_shop.repo.sha(name) for name in ("v1", "v4")}
     async with contextlib.AsyncExitStack() as stack:
         for double in made.doubles:
@@ -89,35 +89,35 @@ async def town(files_shop: FilesShop, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     assert [breach for double in made.doubles for breach in double.breaches] == []
 
 
-async def told(office: Office) -> None:
+async def told(running: RunningBot) -> None:
     """Until nothing waits to be told."""
     async with asyncio.timeout(30):
-        while await office.world.store.read(lambda tables: tables.reports.waiting()):  # noqa: ASYNC110 - a row
+        while await running.world.store.read(lambda tables: tables.reports.waiting()):  # noqa: ASYNC110 - a row
             await asyncio.sleep(0.02)
 
 
-async def test_a_deployment_is_told_to_everybody_and_counted(files_shop: FilesShop, town: Town) -> None:
-    async with open_office(town.write(files_shop)) as office:
-        await office.deploy("deploy shop@v1 because it is time")
-        await office.deploy("deploy shop@v4")
-        await told(office)
+async def test_a_deployment_is_told_to_everybody_and_counted(files_shop: FilesShop, receivers: ReportReceivers) -> None:
+    async with open_running_bot(receivers.write(files_shop)) as running:
+        await running.deploy("deploy shop@v1 because it is time")
+        await running.deploy("deploy shop@v4")
+        await told(running)
         async with ClientSession(headers={"Authorization": f"Bearer {HTTP_TOKEN}"}) as session:
-            async with session.get(f"{town.url}/metrics") as answer:
+            async with session.get(f"{receivers.url}/metrics") as answer:
                 metrics = await answer.text()
-            async with session.get(f"{town.url}/healthz") as answer:
+            async with session.get(f"{receivers.url}/healthz") as answer:
                 health = await answer.json()
-    assert town.github.states == {
+    assert receivers.github.states == {
         1000: ["in_progress", "success"],
         1001: ["in_progress", "in_progress", "failure"],
     }
-    assert [body["type"] for _, body in town.receiver.taken] == [
+    assert [body["type"] for _, body in receivers.receiver.taken] == [
         "deployment.running",
         "deployment.succeeded",
         "deployment.running",
         "deployment.restoring",
         "deployment.restored",
     ]
-    spans = town.collector.spans(0)
+    spans = receivers.collector.spans(0)
     assert {"deploy shop live", "request", "plan", "fetch on web1", "build on web1", "switch on web1"} <= spans.keys()
     labels = 'app="shop",environment="live",kind="deploy"'
     assert f'deploybot_deployments_total{{{labels},result="succeeded"}} 1\n' in metrics
@@ -129,34 +129,34 @@ async def test_a_deployment_is_told_to_everybody_and_counted(files_shop: FilesSh
 
 
 async def test_others_that_are_down_stop_and_slow_nothing_and_hear_of_it_after_the_next_start(
-    files_shop: FilesShop, town: Town
+    files_shop: FilesShop, receivers: ReportReceivers
 ) -> None:
-    for double in town.doubles:
+    for double in receivers.doubles:
         double.fault = lambda _method, _path: "hang"
-    path = town.write(files_shop)
-    async with open_office(path) as office:
-        ended = await office.deploy("deploy shop@v1")
+    path = receivers.write(files_shop)
+    async with open_running_bot(path) as running:
+        ended = await running.deploy("deploy shop@v1")
         assert ended.state.value == "succeeded"
-        assert await office.world.store.read(lambda tables: tables.reports.waiting()) == 5
-    for double in town.doubles:
+        assert await running.world.store.read(lambda tables: tables.reports.waiting()) == 5
+    for double in receivers.doubles:
         double.gate.set()
         double.fault = lambda _method, _path: None
-    async with open_office(path) as office:
-        await told(office)
-    assert town.github.states[1000][-1] == "success"
-    assert len(town.github.deployments) == 1
-    assert town.receiver.taken[-1][1]["type"] == "deployment.succeeded"
-    assert town.collector.traces
+    async with open_running_bot(path) as running:
+        await told(running)
+    assert receivers.github.states[1000][-1] == "success"
+    assert len(receivers.github.deployments) == 1
+    assert receivers.receiver.taken[-1][1]["type"] == "deployment.succeeded"
+    assert receivers.collector.traces
 
 
 async def test_a_bot_that_is_killed_tells_everything_in_order_and_makes_nothing_twice(
-    files_shop: FilesShop, town: Town, figure: Callable[[str], None]
+    files_shop: FilesShop, receivers: ReportReceivers, figure: Callable[[str], None]
 ) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
     sys.stdout.write(f"SEED={seed}\n")
     dice = random.Random(seed)
-    path = town.write(files_shop)
-    town.github.commits.add(files_shop.repo.sha("v5"))
+    path = receivers.write(files_shop)
+    receivers.github.commits.add(files_shop.repo.sha("v5"))
     me = f"console:{os.getuid()}/ana"
     assert (await type_in(path, "allow", "ana", "admin", "--identity", me))[0] == 0
     async with process(path):
@@ -167,28 +167,28 @@ async def test_a_bot_that_is_killed_tells_everything_in_order_and_makes_nothing_
             await asyncio.sleep(dice.uniform(0.0, 1.5))
     async with process(path), asyncio.timeout(60):
         while (  # noqa: ASYNC110 - three servers are waited for, and nobody tells
-            not town.collector.traces
-            or town.github.states.get(1000, [])[-1:] != ["success"]
-            or len({name for name, _ in town.receiver.taken}) < len(TOLD)
+            not receivers.collector.traces
+            or receivers.github.states.get(1000, [])[-1:] != ["success"]
+            or len({name for name, _ in receivers.receiver.taken}) < len(TOLD)
         ):
             await asyncio.sleep(0.02)
-    told_once = list({name: body["type"] for name, body in town.receiver.taken}.values())
-    twice = len(town.github.deployments) - 1
+    told_once = list({name: body["type"] for name, body in receivers.receiver.taken}.values())
+    twice = len(receivers.github.deployments) - 1
     figure(
         f"telling: {len(TOLD) - len(told_once)} of {len(TOLD)} states lost, {twice} made twice, {KILLS} kills, "
-        f"{len(town.receiver.taken)} calls, seed {seed}"
+        f"{len(receivers.receiver.taken)} calls, seed {seed}"
     )
     assert (told_once, twice) == (TOLD, 0)
-    assert list(dict.fromkeys(town.github.states[1000])) == ["in_progress", "success"]
+    assert list(dict.fromkeys(receivers.github.states[1000])) == ["in_progress", "success"]
 
 
-async def test_check_tries_them_and_writes_nothing(files_shop: FilesShop, town: Town) -> None:
-    path = town.write(files_shop)
+async def test_check_tries_them_and_writes_nothing(files_shop: FilesShop, receivers: ReportReceivers) -> None:
+    path = receivers.write(files_shop)
     said = await asyncio.to_thread(CliRunner().invoke, main, ["--config", str(path), "check", "--json"])
     rows = {row["subject"]: row for row in json.loads(said.output)["rows"]}
     assert {rows[name]["state"] for name in ("forge of shop", "outgoing board", "traces")} == {"ok"}
-    assert (town.github.deployments, town.receiver.taken) == ([], [])
-    town.github.fault = lambda _method, _path: 401
+    assert (receivers.github.deployments, receivers.receiver.taken) == ([], [])
+    receivers.github.fault = lambda _method, _path: 401
     said = await asyncio.to_thread(CliRunner().invoke, main, ["--config", str(path), "check", "--json"])
     row = next(row for row in json.loads(said.output)["rows"] if row["subject"] == "forge of shop")
     assert (row["state"], "401" in row["says"], "token" in row["fix"]) == ("failed", True, True)

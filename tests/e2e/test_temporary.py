@@ -45,7 +45,7 @@ class Gate:
 
 
 @dataclass(slots=True)
-class Scene:
+class GatedShop:
     """The shop with a release v6 whose build waits at the gate; ana may deploy it."""
 
     shop: FilesShop
@@ -84,7 +84,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(files_shop: FilesShop) -> Scene:
+async def gated(files_shop: FilesShop) -> GatedShop:
     home = files_shop.servers[0].home
     gate = Path(home) / "gate"
     os.mkfifo(gate)
@@ -92,7 +92,7 @@ async def scene(files_shop: FilesShop) -> Scene:
     files_shop.repo.commit({"index.html": "v6\n", "restart": RESTART, "build": _BUILD}, "Release v6")
     files_shop.repo.tag("v6")
     assert (await type_in(files_shop.path, "allow", "ana", "admin"))[0] == 0
-    return Scene(files_shop, Gate(gate))
+    return GatedShop(files_shop, Gate(gate))
 
 
 @contextlib.contextmanager
@@ -115,15 +115,15 @@ async def end(client: asyncio.subprocess.Process) -> tuple[int | None, str]:
     return client.returncode, said.decode()
 
 
-async def begin(scene: Scene) -> tuple[asyncio.subprocess.Process, int]:
+async def begin(gated: GatedShop) -> tuple[asyncio.subprocess.Process, int]:
     """A client whose deployment is in mid-build; and the temporary bot."""
-    client = await scene.start("deploy shop@v6 to live")
-    await scene.gate.begun()
-    return client, scene.bot()
+    client = await gated.start("deploy shop@v6 to live")
+    await gated.gate.begun()
+    return client, gated.bot()
 
 
-async def test_after_ctrl_c_the_deployment_goes_on_to_its_end(scene: Scene) -> None:
-    client, bot = await begin(scene)
+async def test_after_ctrl_c_the_deployment_goes_on_to_its_end(gated: GatedShop) -> None:
+    client, bot = await begin(gated)
     with ending(bot):
         os.killpg(client.pid, signal.SIGINT)
         code, said = await end(client)
@@ -135,15 +135,15 @@ async def test_after_ctrl_c_the_deployment_goes_on_to_its_end(scene: Scene) -> N
             )
         ]
         # The second client finds the same bot, and its own end changes nothing.
-        code, said = await type_in(scene.path, "chat", "-c", "history shop")
+        code, said = await type_in(gated.path, "chat", "-c", "history shop")
         assert (code, "No bot runs" in said) == (0, False), said
         assert "running" in said
-        scene.gate.open()
-    assert served(scene.shop.servers[0].address) == "v6"
-    assert "#1 begins: deploy v6" in scene.log
-    assert "#1 ended: succeeded after" in scene.log
-    assert "asked by ana" in scene.log
-    code, said = await type_in(scene.path, "chat", "-c", "history shop")
+        gated.gate.open()
+    assert served(gated.shop.servers[0].address) == "v6"
+    assert "#1 begins: deploy v6" in gated.log
+    assert "#1 ended: succeeded after" in gated.log
+    assert "asked by ana" in gated.log
+    code, said = await type_in(gated.path, "chat", "-c", "history shop")
     assert (code, "goes on" in said) == (0, False), said
 
 
@@ -157,58 +157,58 @@ def terminals_hang_up() -> Iterator[None]:
 
 @pytest.mark.usefixtures("terminals_hang_up")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
-async def test_a_closed_terminal_or_a_killed_client_leaves_it_alone(scene: Scene, number: signal.Signals) -> None:
-    client, bot = await begin(scene)
+async def test_a_closed_terminal_or_a_killed_client_leaves_it_alone(gated: GatedShop, number: signal.Signals) -> None:
+    client, bot = await begin(gated)
     with ending(bot):
         os.killpg(client.pid, number)
         await end(client)
-        scene.gate.open()
-    assert served(scene.shop.servers[0].address) == "v6"
+        gated.gate.open()
+    assert served(gated.shop.servers[0].address) == "v6"
 
 
-async def test_a_reading_command_takes_up_what_a_killed_bot_has_left(scene: Scene) -> None:
-    client, bot = await begin(scene)
+async def test_a_reading_command_takes_up_what_a_killed_bot_has_left(gated: GatedShop) -> None:
+    client, bot = await begin(gated)
     os.killpg(client.pid, signal.SIGKILL)
     with ending(bot):
         signal.pidfd_send_signal(bot, signal.SIGKILL)
     await end(client)
-    code, said = await type_in(scene.path, "chat", "-c", "status")
+    code, said = await type_in(gated.path, "chat", "-c", "status")
     assert code == 0
     assert "#1 continues in the background" in said
-    with ending(scene.bot()):
-        scene.gate.open()
-    assert served(scene.shop.servers[0].address) == "v6"
-    assert "#1 goes on: deploy v6" in scene.log
+    with ending(gated.bot()):
+        gated.gate.open()
+    assert served(gated.shop.servers[0].address) == "v6"
+    assert "#1 goes on: deploy v6" in gated.log
 
 
-async def test_without_waiting_the_client_leaves_at_once(scene: Scene) -> None:
-    code, said = await type_in(scene.path, "chat", "--no-wait", "-c", "deploy shop@v6 to live")
+async def test_without_waiting_the_client_leaves_at_once(gated: GatedShop) -> None:
+    code, said = await type_in(gated.path, "chat", "--no-wait", "-c", "deploy shop@v6 to live")
     assert code == 0
     assert "#1 continues in the background" in said
-    with ending(scene.bot()):
-        await scene.gate.begun()
-        scene.gate.open()
-    assert served(scene.shop.servers[0].address) == "v6"
+    with ending(gated.bot()):
+        await gated.gate.begun()
+        gated.gate.open()
+    assert served(gated.shop.servers[0].address) == "v6"
 
 
-async def test_a_bot_that_stays_takes_over(scene: Scene) -> None:
-    client, bot = await begin(scene)
+async def test_a_bot_that_stays_takes_over(gated: GatedShop) -> None:
+    client, bot = await begin(gated)
     with ending(bot):
         os.killpg(client.pid, signal.SIGINT)
         await end(client)
-        async with process(scene.path) as other:
-            number = (scene.data / "deploybot.lock").read_text().split()
+        async with process(gated.path) as other:
+            number = (gated.data / "deploybot.lock").read_text().split()
             assert number == [str(other.pid)]
-            watching = await scene.start("deploy shop@v1 to live")
-            scene.gate.open()
+            watching = await gated.start("deploy shop@v1 to live")
+            gated.gate.open()
             assert (await end(watching))[0] == 0
-            code, said = await type_in(scene.path, "chat", "-c", "history shop")
+            code, said = await type_in(gated.path, "chat", "-c", "history shop")
             assert (code, said.count("succeeded")) == (0, 2), said
-    assert served(scene.shop.servers[0].address) == "v1"
+    assert served(gated.shop.servers[0].address) == "v1"
 
 
-async def test_what_waits_for_approvals_keeps_no_bot(scene: Scene) -> None:
-    path = guarded(scene.shop)
+async def test_what_waits_for_approvals_keeps_no_bot(gated: GatedShop) -> None:
+    path = guarded(gated.shop)
     code, said = await type_in(path, "chat", "--no-wait", "-c", "deploy shop@v1 to live")
     assert code == 0
     assert "#1 waits in the database and continues when a bot runs again: deploybot run" in said

@@ -32,6 +32,7 @@ from deploybot.ports import Tables
 from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
+from tests.kit.settings import bot_settings
 
 HOME = Place("slack", "C0HOME")
 TELEGRAM = Place("telegram", "-100")
@@ -47,25 +48,21 @@ def sha(number: int) -> str:
     return f"{number:040x}"
 
 
-def settings(**more: object) -> Settings:
-    """One app, `shop`, with staging and a production that comes after it and wants an approval; `more` of its keys."""
-    app: dict[str, Any] = {
-        "name": "shop",
-        "repo": "git@example.com:acme/shop.git",
+def settings(**shop: object) -> Settings:
+    """The shop, with staging and a production that comes after it and wants an approval; `shop` adds keys to it."""
+    app: dict[str, object] = {
         "strategy": "compose",
-        "directory": "/srv/shop",
         "environments": {
-            "staging": {"name": "staging", "app": "shop", "servers": ["web1"], "default": True},
-            "production": {
-                "name": "production", "app": "shop", "servers": ["web1", "web2"], "approvals": 1, "after": "staging",
-            },
+            "staging": {"servers": ["web1"], "directory": "/srv/shop-staging", "default": True},
+            "production": {"approvals": 1, "after": "staging"},
         },
-    }  # fmt: skip
-    return Settings.model_validate(
-        {
-            "servers": {name: {"name": name, "ssh": f"deploy@{name}"} for name in ("web1", "web2")},
-            "apps": {"shop": {**app, **more}},
-        }
+    }
+    return bot_settings(
+        servers=("web1", "web2"),
+        apps={"shop": app | shop},
+        http={},
+        slack={"bot_token": {"env": "BOT_TOKEN"}, "app_token": {"env": "APP_TOKEN"}},
+        telegram={"token": {"env": "TELEGRAM_TOKEN"}},
     )
 
 

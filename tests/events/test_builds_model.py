@@ -29,7 +29,7 @@ from deploybot.settings import Auto
 from deploybot.settings.build_senders import forge_named
 from deploybot.testing import FakeRefs
 from tests.events.channel import NOON, Channel, open_channel, settings
-from tests.events.ci_world import COMMIT, REFS, CiWorld, all_green, draw, named_green
+from tests.events.ci_history import COMMIT, REFS, CiHistory, all_green, draw, named_green
 
 N = int(os.environ.get("N", "300"))
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
@@ -38,9 +38,9 @@ AUTO: dict[str, Any] = {
     "repo": "git@github.com:acme/shop.git",
     "hooks": dict.fromkeys(("github", "gitlab", "jenkins", "event"), HOOK),
     "environments": {
-        "staging": {"name": "staging", "app": "shop", "servers": ["web1"], "default": True},
+        "staging": {"servers": ["web1"], "default": True},
         "production": {
-            "name": "production", "app": "shop", "servers": ["web2"], "auto": {"branch": "main", "after": "ci"},
+            "servers": ["web2"], "auto": {"branch": "main", "after": "ci"},
         },
     },
 }  # fmt: skip
@@ -165,8 +165,8 @@ def says(card: Card) -> frozenset[str]:
     return frozenset({"waits", "red"} if "cancelled" in str(card.lines) else {"waits"})
 
 
-def told(world: CiWorld) -> list[Event]:
-    return [event for one in world.sent for event in one.events()]
+def told(history: CiHistory) -> list[Event]:
+    return [event for one in history.sent for event in one.events()]
 
 
 async def test_no_history_of_builds_has_a_wrong_verdict(tmp_path: Path, figure: Callable[[str], None]) -> None:
@@ -175,8 +175,8 @@ async def test_no_history_of_builds_has_a_wrong_verdict(tmp_path: Path, figure: 
     wrong, apart, heard = list[str](), list[str](), 0
     for number in range(N):
         seed = dice.randrange(10**9)
-        world = draw(random.Random(seed))
-        events = told(world)
+        history = draw(random.Random(seed))
+        events = told(history)
         heard, half = heard + len(events), dice.randint(0, len(events))
         async with listeners(number, tmp_path) as both:
             await both.hear(events[:half], 0)
@@ -186,10 +186,10 @@ async def test_no_history_of_builds_has_a_wrong_verdict(tmp_path: Path, figure: 
             for ref in REFS:
                 light = await verdict(both, Auto(branch=ref, after="ci"), ref)
                 lights[light] += 1
-                wrong += [] if light == all_green(world.ran, ref) else [f"{seed}: {ref} is {light}"]
+                wrong += [] if light == all_green(history.ran, ref) else [f"{seed}: {ref} is {light}"]
                 names = tuple(dice.sample(ASKED, dice.randint(1, 2)))
                 light = await verdict(both, Auto(branch=ref, checks=names), ref)
-                right = named_green(world.ran, ref, tuple(map(whose, names)))
+                right = named_green(history.ran, ref, tuple(map(whose, names)))
                 wrong += [] if light == right else [f"{seed}: {ref} {names} is {light}"]
     counts = ", ".join(f"{count} {light}" for light, count in sorted(lights.items()))
     figure(

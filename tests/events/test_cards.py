@@ -278,7 +278,7 @@ async def test_a_release_without_a_commit_takes_the_one_before_it_away(channel: 
 
 
 async def test_what_auto_deploys_has_no_button_for_it() -> None:
-    staging = {"name": "staging", "app": "shop", "servers": ["web1"], "auto": {"branch": "develop"}}
+    staging = {"servers": ["web1"], "auto": {"branch": "develop"}}
     for auto, shown in (({"branch": "develop"}, False), ({"branch": "develop", "ask": True}, True)):
         made = settings(environments={"staging": {**staging, "auto": auto}})
         async with open_channel(made) as channel:

@@ -17,7 +17,7 @@ from deploybot.notifications.notifier import Notifier
 from deploybot.notifications.quiet_hours import Quiet
 from deploybot.settings import Settings
 from tests.events.channel import HOME, NOON, Channel, build, open_channel, push, settings
-from tests.world import Moody
+from tests.kit.stores import FailingStore
 
 NIGHT = {"all": {"quiet": "22:00 - 07:00"}}
 TEN_HOURS = 10 * 3600.0
@@ -142,17 +142,17 @@ async def test_an_app_that_is_gone_from_bot_toml_is_not_told_of() -> None:
 async def test_the_worker_says_it_and_bears_a_database_that_fails(caplog: pytest.LogCaptureFixture) -> None:
     async with open_channel(night()) as channel:
         channel.clock.advance(TEN_HOURS)
-        moody = Moody(channel.store)
+        failing = FailingStore(channel.store)
         said = asyncio.Event()
         channel.store.connect_workers(said.set)
         telling = channel.telling
-        worker = asyncio.create_task(Quiet(moody, channel.clock, telling.post_due, telling._waiting).run())
-        moody.gone = "the disk is gone"
+        worker = asyncio.create_task(Quiet(failing, channel.clock, telling.post_due, telling._waiting).run())
+        failing.gone = "the disk is gone"
         await channel.hear(push())
         async with asyncio.timeout(5):
             while "the disk is gone" not in caplog.text:  # noqa: ASYNC110  a log has no event
                 await asyncio.sleep(0)
-        moody.gone = ""
+        failing.gone = ""
         channel.clock.advance(TEN_HOURS)
         channel.telling._waiting.set()
         async with asyncio.timeout(5):
@@ -195,10 +195,10 @@ async def test_news_long_past_waits_while_its_old_message_is_kept_true() -> None
 
 async def test_a_failed_write_is_for_the_inbox_to_try_again() -> None:
     async with open_channel() as channel:
-        moody = Moody(channel.store)
-        moody.full = "no space"
-        telling = Notifier(channel.settings, moody, channel.clock, Redactor(()), (HOME,))
+        failing = FailingStore(channel.store)
+        failing.full = "no space"
+        telling = Notifier(channel.settings, failing, channel.clock, Redactor(()), (HOME,))
         with pytest.raises(StoreError):
             await telling.handle_event(channel.settings.apps["shop"], push(), "d")
-        moody.full = ""
+        failing.full = ""
         assert await telling.handle_event(channel.settings.apps["shop"], push(), "d") == "posted (1)"

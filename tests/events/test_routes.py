@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from deploybot.chat.card_channels import places_named
-from deploybot.config.channel_rules import check_channels, check_routes
 from deploybot.domain import Alert, BuildState, Change, Deployed, Event, Note, Place, Published, Tagged
+from deploybot.errors import ConfigError
 from deploybot.events.watched_refs import fits
 from tests.events.channel import HOME, NOON, build, open_channel, push, settings, sha
+from tests.kit.settings import bot_settings
 
 BUILDS, PRODUCTION, APP = Place("slack", "C0BUILDS111"), Place("slack", "C0PROD11111"), Place("slack", "C0SHOP11111")
 COMMON: dict[str, Any] = {"sender": "github", "at": NOON}
@@ -20,8 +21,8 @@ ALERT = Alert(**COMMON, key="k", name="Slow", firing=True, labels=(("environment
 CHANGE = Change(**COMMON, number=1, title="x", what="opened", branch="fast", into="main")
 DEPLOYED = Deployed(**COMMON, key="1", environment="production", state=BuildState.PASSED, commit=sha(1))
 AUTO = {
-    "staging": {"name": "staging", "app": "shop", "servers": ["web1"], "auto": {"branch": "develop", "tag": "v*"}},
-    "production": {"name": "production", "app": "shop", "servers": ["web2"]},
+    "staging": {"servers": ["web1"], "auto": {"branch": "develop", "tag": "v*"}},
+    "production": {"servers": ["web2"]},
 }
 
 
@@ -112,14 +113,17 @@ def test_channels_of_routes_are_among_those_that_bot_toml_names() -> None:
 
 
 def test_what_routes_name_has_to_be_there() -> None:
-    made = settings(notify={"one": {"environments": ["stagign", "production"], "channel": ["slack:C0BUILDS111"]}})
-    assert [str(one) for one in (*check_routes(("apps", "shop"), made.apps["shop"]), *check_channels(made))] == [
+    environments = {"staging": {"directory": "/srv/shop-staging"}, "production": {}}
+    route = {"environments": ["stagign", "production"], "channel": ["slack:C0BUILDS111"]}
+    with pytest.raises(ConfigError) as caught:
+        bot_settings(apps={"shop": {"environments": environments, "notify": {"one": route}}})
+    assert caught.value.problems == (
         'apps.shop.notify.one.environments: unknown environment of shop: "stagign", did you mean "staging"?',
         (
             'apps.shop.notify.one.channel: "slack:C0BUILDS111" needs [slack], which is missing: '
             "add it, or remove this channel"
         ),
-    ]
+    )
 
 
 @pytest.mark.parametrize(

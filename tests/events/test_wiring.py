@@ -12,9 +12,9 @@ from aiohttp import ClientSession
 from deploybot.bot import Bot
 from deploybot.domain import Place
 from deploybot.ports import Notification, Tables
-from deploybot.settings import BotSettings, Http
 from deploybot.wiring.infrastructure import adapters
-from tests.events.channel import push, settings
+from tests.events.channel import push
+from tests.kit.settings import bot_settings
 from tests.lab import free_port
 from tests.webhooks.recorded import PAYLOADS
 
@@ -23,12 +23,12 @@ HOOK = {"github": {"secret": {"env": "S"}}}
 
 @pytest.mark.parametrize(("hooks", "there"), [({}, False), (HOOK, True)])
 def test_nothing_tells_where_nothing_may_call(tmp_path: Path, hooks: dict[str, object], there: bool) -> None:
-    made = settings(hooks=hooks).model_copy(update={"bot": BotSettings(data=tmp_path / "data")})
+    made = bot_settings(tmp_path / "data", apps={"shop": {"hooks": hooks}}, http={})
     assert (Bot(made, adapters(made)).notifier is not None) is there
 
 
 async def test_where_bot_toml_names_no_channel_the_console_is_told(tmp_path: Path) -> None:
-    made = settings(hooks=HOOK).model_copy(update={"bot": BotSettings(data=tmp_path / "data")})
+    made = bot_settings(tmp_path / "data", apps={"shop": {"hooks": HOOK}}, http={})
     world = adapters(made)
     telling = Bot(made, world).notifier
     assert telling is not None
@@ -41,11 +41,8 @@ async def test_where_bot_toml_names_no_channel_the_console_is_told(tmp_path: Pat
 async def test_a_webhook_becomes_a_message(tmp_path: Path) -> None:
     """From the bot's own port to its outbox, through the real receiver and inbox."""
     listen = f"127.0.0.1:{free_port()}"
-    made = settings(hooks=HOOK).model_copy(
-        update={"bot": BotSettings(data=tmp_path / "data"), "http": Http(listen=listen)}
-    )
+    made = bot_settings(tmp_path / "data", apps={"shop": {"hooks": HOOK}}, http={"listen": listen})
     secret = made.apps["shop"].hooks["github"].secret
-    secret.fill("a secret of the hook, long enough")
     bot = Bot(made, world := adapters(made))
     ready = asyncio.Event()
     serving = asyncio.create_task(bot.serve(ready.set))

@@ -14,7 +14,7 @@ from deploybot.config import load
 from deploybot.domain import Identity, Role
 from deploybot.ports import Tables
 from tests.extending.extended import example
-from tests.extending.house import WITHIN, bot_toml, main, open_house, problems, secret
+from tests.extending.extended_bot import WITHIN, bot_toml, main, open_extended_bot, problems, secret
 from tests.webhooks.process import free_port
 
 TABLE = example("Add a chat").bot_toml
@@ -65,8 +65,8 @@ async def drive(home: Path) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     try:
-        async with open_house(path) as house:
-            await house.world.store.write(_let_in)
+        async with open_extended_bot(path) as bot:
+            await bot.world.store.write(_let_in)
             await _talk(relay, f"http://127.0.0.1:{ours}/relay")
     finally:
         await runner.cleanup()

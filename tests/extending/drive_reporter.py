@@ -13,7 +13,7 @@ from deploybot.config import load
 from deploybot.reporting.report_targets import tries
 from deploybot.testing import memory_store
 from tests.extending.extended import example
-from tests.extending.house import WITHIN, bot_toml, main, open_house, problems, secret
+from tests.extending.extended_bot import WITHIN, bot_toml, main, open_extended_bot, problems, secret
 from tests.webhooks.process import free_port
 
 TABLE = example("Add a reporter").bot_toml
@@ -52,12 +52,12 @@ async def drive(home: Path) -> None:
 
 async def _is_told(path: Path, calls: asyncio.Queue[dict[str, Any]]) -> None:
     """Deploy, and read what the pager gets."""
-    async with open_house(path) as house:
-        ended = await house.deploy("deploy shop to production")
+    async with open_extended_bot(path) as bot:
+        ended = await bot.deploy("deploy shop to production")
         async with asyncio.timeout(WITHIN):
             told = await calls.get()
         assert told["text"] == f"shop/production: {ended.state}"
-        await house.deploy("deploy shop@v2 to production")
+        await bot.deploy("deploy shop@v2 to production")
         async with asyncio.timeout(WITHIN):
             assert (await calls.get())["key"] != told["key"]
         assert calls.empty(), "only ends are reported"

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import ClientSession
 
 from tests.extending.extended import example
-from tests.extending.house import bot_toml, main, open_house, secret
+from tests.extending.extended_bot import bot_toml, main, open_extended_bot, secret
 from tests.webhooks.process import free_port
 
 KEY = "5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1"
@@ -26,13 +26,13 @@ async def drive(home: Path) -> None:
         {"pipeline": "tests", "number": 7, "result": "failed", "branch": "main", "commit": "a" * 40}
     ).encode()
     signed = hmac.digest(KEY.encode(), body, hashlib.sha256).hex()
-    async with open_house(path) as house, ClientSession() as session:
+    async with open_extended_bot(path) as bot, ClientSession() as session:
         for signature, status in ((signed[::-1], 403), (signed, 200)):
             headers = {"X-Acme-Signature": signature, "X-Acme-Delivery": "1"}
             async with session.post(f"http://127.0.0.1:{port}/hooks/shop/acme", data=body, headers=headers) as answer:
                 assert answer.status == status, await answer.text()
-        await house.sees("tests #7", "main", "red")
-        assert len(house.shown) == 1
+        await bot.sees("tests #7", "main", "red")
+        assert len(bot.shown) == 1
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from deploybot.chat.console.terminal_cards import plain
 from deploybot.cli.init_command import InitAnswers, render
 from deploybot.config import load
 from tests.extending.extended import example
-from tests.extending.house import bot_toml, main, open_house, problems
+from tests.extending.extended_bot import bot_toml, main, open_extended_bot, problems
 
 TABLE = example("Add a strategy").bot_toml
 
@@ -16,13 +16,13 @@ TABLE = example("Add a strategy").bot_toml
 async def drive(home: Path) -> None:
     """See the module."""
     path = bot_toml(home, TABLE, strategy="systemd")
-    async with open_house(path) as house:
-        plan = plain(await house.say("deploy shop to production --dry-run"), 100)
+    async with open_extended_bot(path) as bot:
+        plan = plain(await bot.say("deploy shop to production --dry-run"), 100)
         assert "fetch" in plan, plan
         assert "switch" in plan, plan
-        assert house.host.started == []
-        await house.deploy("deploy shop to production")
-        steps = [(one.script, one.env.get("DEPLOYBOT_COMMAND", "")) for one in house.host.started]
+        assert bot.host.started == []
+        await bot.deploy("deploy shop to production")
+        steps = [(one.script, one.env.get("DEPLOYBOT_COMMAND", "")) for one in bot.host.started]
         assert steps[:2] == [("fetch", ""), ("switch", "sudo systemctl restart shop.service")], steps
     _is_checked(home)
 

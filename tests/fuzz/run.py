@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploybot.card import Card
-from tests.e2e.conftest import Office, make_shop, open_office, server_toml
+from tests.e2e.conftest import RunningBot, make_shop, open_running_bot, server_toml
 from tests.fuzz.gauge import MIB, LagGauge, forget_most, most_memory
 from tests.lab import Access, Engine, Lab, Repo
 
@@ -101,9 +101,9 @@ class _Lies:
 class Fuzz:
     """The people who ask, and what they see."""
 
-    def __init__(self, office: Office, lies: _Lies, figures: FuzzFigures, most: int) -> None:
+    def __init__(self, running: RunningBot, lies: _Lies, figures: FuzzFigures, most: int) -> None:
         """Take the bot, the liar, and how many answers are to be changed."""
-        self._office = office
+        self._running = running
         self._lies = lies
         self._figures = figures
         self._most = most
@@ -127,10 +127,10 @@ class Fuzz:
     async def _warm_up(self) -> None:
         """Everything once without lies, so that what is imported and opened only once is not counted."""
         for app in ("shop", "calm"):
-            await self._office.deploy(f"deploy {app}@v1")
+            await self._running.deploy(f"deploy {app}@v1")
         for question in _QUESTIONS:
-            await self._office.say(question)
-        self._calm = _line_of(await self._office.say("status"), "calm/live")
+            await self._running.say(question)
+        self._calm = _line_of(await self._running.say("status"), "calm/live")
         assert self._calm, "the other server is on the board"
 
     def _going(self) -> bool:
@@ -155,7 +155,7 @@ class Fuzz:
         """An answer; None, and counted, where none comes."""
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
-                return await self._office.say(text)
+                return await self._running.say(text)
         except TimeoutError:
             self._figures.hung += 1
             self._figures.findings.append(f"{text}: no answer")
@@ -182,12 +182,12 @@ class Fuzz:
     async def _ends(self, number: int, within: float) -> None:
         try:
             async with asyncio.timeout(within):
-                await self._office.bot.deployments.queue.idle(number)
+                await self._running.bot.deployments.queue.idle(number)
         except TimeoutError:
             self._figures.hung += 1
             self._figures.findings.append(f"#{number} does not end")
             return
-        found = await self._office.bot.deployments.get(number)
+        found = await self._running.bot.deployments.get(number)
         self._figures.ends[found.state.value if found else "gone"] += 1
         if found is None or not found.state.ended or "broke on my side" in found.outcome:
             self._figures.findings.append(f"#{number}: {found.outcome if found else 'gone'}")
@@ -197,7 +197,7 @@ class Fuzz:
         while self._going():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._dice.random() * 3):
-                    await self._office.say("logs shop follow", "ben")
+                    await self._running.say("logs shop follow", "ben")
 
 
 def _line_of(card: Card, name: str) -> str:
@@ -210,7 +210,7 @@ def _line_of(card: Card, name: str) -> str:
 
 
 @asynccontextmanager
-async def _places(lab: Lab, folder: Path, figures: FuzzFigures) -> AsyncIterator[tuple[Office, _Lies]]:
+async def _places(lab: Lab, folder: Path, figures: FuzzFigures) -> AsyncIterator[tuple[RunningBot, _Lies]]:
     """A server that can lie, one that cannot, and a bot for both."""
     forced = Access(lines=("ForceCommand /usr/bin/python3 -IS ~/liar/liar.py",))
     false, true = lab.engine("false", access=forced), lab.engine("true")
@@ -226,8 +226,8 @@ async def _places(lab: Lab, folder: Path, figures: FuzzFigures) -> AsyncIterator
     path = folder / "bot.toml"
     await asyncio.to_thread(path.write_text, text)
     try:
-        async with open_office(path) as office:
-            yield office, lies
+        async with open_running_bot(path) as running:
+            yield running, lies
     finally:
         for engine in (false, true):
             lab.discard(engine.box)
@@ -236,8 +236,8 @@ async def _places(lab: Lab, folder: Path, figures: FuzzFigures) -> AsyncIterator
 async def fuzz(lab: Lab, folder: Path, *, answers: int, seed: str, say: Callable[[str], None]) -> FuzzFigures:
     """Change so many answers; the figures, which are said in the end, after what was found."""
     figures = FuzzFigures(seed)
-    async with _places(lab, folder, figures) as (office, lies):
-        await Fuzz(office, lies, figures, answers).go()
+    async with _places(lab, folder, figures) as (running, lies):
+        await Fuzz(running, lies, figures, answers).go()
     for finding in dict.fromkeys(figures.findings):
         say(finding)
     say(f"deployments: {', '.join(f'{count} {state}' for state, count in figures.ends.most_common())}")

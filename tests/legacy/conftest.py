@@ -79,7 +79,7 @@ class ShellHost(FakeHost):
         return done.stdout
 
 
-class House:
+class LegacyServer:
     """A planner over one such server."""
 
     def __init__(self, store: Database, server: LocalServer, strategies: Mapping[str, Strategy] = STRATEGIES) -> None:
@@ -233,13 +233,13 @@ async def store() -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def house(make_server: MakeServer, store: Database, repo: Repo) -> House:
+def files(make_server: MakeServer, store: Database, repo: Repo) -> LegacyServer:
     """An app of folders, two releases of it made by the version before, and one that it did not finish."""
-    return House(store, make_server(make_app("files", repo=repo.url, build="touch built")))
+    return LegacyServer(store, make_server(make_app("files", repo=repo.url, build="touch built")))
 
 
 @pytest.fixture
-def boxes(make_server: MakeServer, store: Database, repo: Repo) -> House:
+def boxes(make_server: MakeServer, store: Database, repo: Repo) -> LegacyServer:
     """An app of containers."""
     app = make_app("compose", repo=repo.url, compose={"project": "shop"})
-    return House(store, make_server(app), {"compose": Contained()})
+    return LegacyServer(store, make_server(app), {"compose": Contained()})

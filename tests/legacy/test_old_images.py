@@ -9,10 +9,10 @@ import pytest
 from deploybot.deployments.legacy_releases import OldRelease, read_old
 from deploybot.domain import Image, Manifest, Release, ServiceImage
 from tests.lab import Repo
-from tests.legacy.conftest import DIGEST, ONE, OTHER, TWO, House, made_before, pins_of, runs, tagged
+from tests.legacy.conftest import DIGEST, ONE, OTHER, TWO, LegacyServer, made_before, pins_of, runs, tagged
 
 
-async def test_images_are_recorded_from_pins_and_from_what_runs(boxes: House, repo: Repo) -> None:
+async def test_images_are_recorded_from_pins_and_from_what_runs(boxes: LegacyServer, repo: Repo) -> None:
     old = made_before(boxes.server, repo, "v1", pins=pins_of(repo.sha("v1"), web=ONE, db=f"{DIGEST} {OTHER}"))
     now = made_before(
         boxes.server, repo, "v2", current=True, pins=pins_of(repo.sha("v2"), web=TWO, db=f"{DIGEST} {OTHER}")
@@ -40,7 +40,7 @@ async def test_images_are_recorded_from_pins_and_from_what_runs(boxes: House, re
 
 
 @pytest.mark.parametrize("wrong", ["another image", "image gone", "by hand", "two images", "moved tag"])
-async def test_images_that_are_not_sure_are_not_recorded(boxes: House, repo: Repo, wrong: str) -> None:
+async def test_images_that_are_not_sure_are_not_recorded(boxes: LegacyServer, repo: Repo, wrong: str) -> None:
     now = made_before(boxes.server, repo, "v1", current=True, pins=pins_of(repo.sha("v1"), web=ONE))
     runs_one, runs_two = runs("web", ONE, now), runs("web", TWO, now, number=2)
     boxes.engine.all = {

@@ -30,10 +30,10 @@ from deploybot.sources.git_errors import explained
 from deploybot.sources.git_process import GitFailed
 from deploybot.testing import memory_store
 from tests.events.channel import open_channel, push
-from tests.status.scene import Scene, container, settings, stamped
+from tests.kit.command_bot import open_command_bot
+from tests.status.log_bot import LogBot, container, container_app, stamped
 from tests.store.examples import CONSOLE, NOW, ann, plan, step_row
 from tests.test_dispatch import made
-from tests.world import make_world
 
 SECRET = "correct-horse-battery"
 HIDDEN = {
@@ -107,9 +107,9 @@ async def answer_to_a_command(redactor: Redactor, text: str, _: Path) -> str:
         raise StepFailed("build", "web1", 1, (text,))
 
     commands = made("leak", leak), made("refuse", refuse), made("fail", fail)
-    async with make_world(*commands, secrets=(SECRET,)) as world:
-        said = [await world.say(word) for word in ("leak", "refuse", "fail")]
-        return "".join(map(str, (*said, *world.replies, *await world.audit())))
+    async with open_command_bot(*commands, secrets=(SECRET,)) as bot:
+        said = [await bot.say(word) for word in ("leak", "refuse", "fail")]
+        return "".join(map(str, (*said, *bot.replies, *await bot.audit())))
 
 
 async def notification_of_an_event(redactor: Redactor, text: str, _: Path) -> str:
@@ -148,16 +148,16 @@ async def log_of_a_step(redactor: Redactor, text: str, folder: Path) -> str:
     return shown + journal.path(row).read_text() + journal.whole(row.deployment).read_text()
 
 
-def _app(folder: Path, text: str) -> Scene:
-    scene = Scene(settings(folder))
-    scene.put("web1", container("one"), one=[part.encode() for part in re.split("(?<=-)", stamped(1, text).decode())])
-    scene.put("web2", container("two"), two=[stamped(2, "nothing")])
-    return scene
+def _log_bot(folder: Path, text: str) -> LogBot:
+    bot = LogBot(folder)
+    bot.put("web1", container("one"), one=[part.encode() for part in re.split("(?<=-)", stamped(1, text).decode())])
+    bot.put("web2", container("two"), two=[stamped(2, "nothing")])
+    return bot
 
 
 async def lines_of_a_log(redactor: Redactor, text: str, folder: Path) -> str:
     del redactor  # the scene has one of the same secret
-    return str(await _app(folder, text).show())
+    return str(await _log_bot(folder, text).show())
 
 
 def _unpacked(path: str) -> str:
@@ -166,23 +166,23 @@ def _unpacked(path: str) -> str:
 
 async def file_of_a_log(redactor: Redactor, text: str, folder: Path) -> str:
     del redactor
-    card = await _app(folder, text).show(file=True)
+    card = await _log_bot(folder, text).show(file=True)
     return str(card.title) + await asyncio.to_thread(_unpacked, card.files[0].path)
 
 
 async def log_that_is_followed(redactor: Redactor, text: str, folder: Path) -> str:
     del redactor
-    scene = _app(folder, "before")
-    task = scene.follow(server="web1")
-    scene.engines["web1"].write("one", stamped(3, text))
-    scene.engines["web1"].write("one", stamped(4, "the end"))
-    await scene.until(lambda: any("the end" in line for line in scene.lines))
+    bot = _log_bot(folder, "before")
+    task = bot.follow(server="web1")
+    bot.engines["web1"].write("one", stamped(3, text))
+    bot.engines["web1"].write("one", stamped(4, "the end"))
+    await bot.until(lambda: any("the end" in line for line in bot.lines))
     task.cancel()
-    return "".join(scene.lines)
+    return "".join(bot.lines)
 
 
 async def words_of_git(redactor: Redactor, text: str, folder: Path) -> str:
-    return str(explained(settings(folder).apps["shop"], GitFailed(128, f"fatal: {text}"), redactor))
+    return str(explained(container_app(folder).apps["shop"], GitFailed(128, f"fatal: {text}"), redactor))
 
 
 EXITS: dict[Leave, tuple[str, ...]] = {

@@ -14,11 +14,11 @@ from deploybot.errors import EngineError, Unreachable
 from deploybot.observed_state import observe
 from deploybot.settings import App, Environment
 from deploybot.testing import FakeEngine, FakeHost, FakeServers
-from tests.status.scene import container, settings
+from tests.status.log_bot import container, container_app
 
 
 def shop(data: Path, **app: object) -> tuple[App, Environment]:
-    made = settings(data, **app).apps["shop"]
+    made = container_app(data, **app).apps["shop"]
     return made, made.environments["production"]
 
 

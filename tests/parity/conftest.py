@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from deploybot.ports import Tables
+from tests.kit.command_bot import TEAM, V1, V2, CommandBot, open_command_bot
 from tests.parity.console import ConsoleWay
 from tests.parity.platforms import SlackWay, TelegramWay
 from tests.parity.ways import Way
-from tests.world import TEAM, V1, V2, World, make_world
 
 _BEGUN = time.time()
 PLATFORMS = ("console", "slack slash", "telegram group")
@@ -22,32 +22,32 @@ MANNERS = (*PLATFORMS, "slack mention", "slack direct", "telegram name", "telegr
 
 
 @asynccontextmanager
-async def furnished() -> AsyncIterator[World]:
+async def furnished() -> AsyncIterator[CommandBot]:
     """A world in which there is something to see: a deployment, what runs, a log that is followed."""
-    async with make_world() as world:
+    async with open_command_bot() as bot:
         # Platforms say when a message was sent by their own clock.
-        world.clock.advance(_BEGUN - world.clock.now())
-        world.deployments.put(42, "shop", "production", V2)
+        bot.clock.advance(_BEGUN - bot.clock.now())
+        bot.deployments.put(42, "shop", "production", V2)
         for environment in ("staging", "production"):
-            world.releases.runs["shop", environment] = V2
-            world.releases.good["shop", environment] = V1
-        yield world
+            bot.releases.runs["shop", environment] = V2
+            bot.releases.good["shop", environment] = V1
+        yield bot
 
 
-def way_of(name: str, world: World, folder: Path) -> Way:
+def way_of(name: str, bot: CommandBot, folder: Path) -> Way:
     platform, _, manner = name.partition(" ")
     if platform == "console":
-        return ConsoleWay(world, folder)
+        return ConsoleWay(bot, folder)
     if platform == "slack":
-        return SlackWay(world, manner)
+        return SlackWay(bot, manner)
     place, _, limits = manner.partition(" ")
-    return TelegramWay(world, place, hurried=limits != "limited")
+    return TelegramWay(bot, place, hurried=limits != "limited")
 
 
 @asynccontextmanager
-async def connected(world: World, *names: str, folder: Path) -> AsyncIterator[list[Way]]:
+async def connected(bot: CommandBot, *names: str, folder: Path) -> AsyncIterator[list[Way]]:
     """Ways to a world, whose people are known on each of them."""
-    ways = [way_of(name, world, folder) for name in names]
+    ways = [way_of(name, bot, folder) for name in names]
 
     def link(tables: Tables) -> None:
         for way, who in itertools.product(ways, TEAM):
@@ -55,7 +55,7 @@ async def connected(world: World, *names: str, folder: Path) -> AsyncIterator[li
             assert person is not None
             tables.people.link(person.id, way.identity(who))
 
-    await world.store.write(link)
+    await bot.store.write(link)
     async with AsyncExitStack() as stack:
         for way in ways:
             stack.push_async_callback(way.close)
@@ -66,7 +66,7 @@ async def connected(world: World, *names: str, folder: Path) -> AsyncIterator[li
 @asynccontextmanager
 async def one_way(name: str, folder: Path) -> AsyncIterator[Way]:
     """A way to a world of its own."""
-    async with furnished() as world, connected(world, name, folder=folder) as (way,):
+    async with furnished() as bot, connected(bot, name, folder=folder) as (way,):
         yield way
 
 
@@ -85,7 +85,7 @@ async def manner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 @pytest.fixture
-async def plain_world() -> AsyncIterator[World]:
+async def plain_world() -> AsyncIterator[CommandBot]:
     """The world in which dispatch is asked directly."""
-    async with furnished() as world:
-        yield world
+    async with furnished() as bot:
+        yield bot

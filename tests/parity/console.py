@@ -12,9 +12,9 @@ from deploybot.chat.console.console_chat import Console
 from deploybot.chat.console.console_protocol import Show
 from deploybot.chat.console.terminal_cards import plain, rows
 from deploybot.domain import Identity, Place
+from tests.kit.command_bot import CommandBot
 from tests.parity.sight import Sight
 from tests.parity.ways import WITHIN, Lacks, Message, Way
-from tests.world import World
 
 
 class ConsoleWay(Way):
@@ -22,8 +22,8 @@ class ConsoleWay(Way):
 
     name = "console"
 
-    def __init__(self, world: World, folder: Path) -> None:
-        super().__init__(world)
+    def __init__(self, bot: CommandBot, folder: Path) -> None:
+        super().__init__(bot)
         self._path = folder / "console.sock"
         self._console = Console(self._path, self.parts)
         self._links: dict[str, ClientConnection] = {}

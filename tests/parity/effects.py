@@ -6,31 +6,31 @@ import re
 
 from deploybot.card import Card
 from deploybot.ports import Tables
-from tests.world import World
+from tests.kit.command_bot import CommandBot
 
 Effects = dict[str, object]
 _IDENTITY = re.compile(r"\b(?:console|slack|telegram):\S+")
 
 
-async def direct(world: World, line: str, who: str = "ana") -> tuple[Card, ...]:
+async def direct(bot: CommandBot, line: str, who: str = "ana") -> tuple[Card, ...]:
     """What dispatch itself says to a line, each card as it reads last."""
-    world.replies.clear()
-    last = await world.maybe(line, who)
-    cards = [*world.replies, *([last] if last else [])]
+    bot.replies.clear()
+    last = await bot.maybe(line, who)
+    cards = [*bot.replies, *([last] if last else [])]
     return tuple({card.key or str(number): card for number, card in enumerate(cards)}.values())
 
 
-async def effects(world: World) -> Effects:
+async def effects(bot: CommandBot) -> Effects:
     """Everything that was asked for, allowed, locked and written down, without the platform it came from."""
-    now = world.clock.now()
+    now = bot.clock.now()
     return {
-        "asked": [*world.deployments.asked],
-        "cancelled": [*world.deployments.cancelled],
-        "approved": [*world.deployments.approved],
-        "rejected": [*world.deployments.rejected],
-        "logs": [*world.logs.asked],
-        "followed": [*world.logs.open],
-        **await world.store.read(lambda tables: _kept(tables, now)),
+        "asked": [*bot.deployments.asked],
+        "cancelled": [*bot.deployments.cancelled],
+        "approved": [*bot.deployments.approved],
+        "rejected": [*bot.deployments.rejected],
+        "logs": [*bot.logs.asked],
+        "followed": [*bot.logs.open],
+        **await bot.store.read(lambda tables: _kept(tables, now)),
     }
 
 

@@ -18,9 +18,8 @@ from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
+from tests.kit.command_bot import NUMBERS, STRANGER, CommandBot
 from tests.parity.ways import WITHIN, DoubleWay, Message
-from tests.world import STRANGER, World
-from tests.world import TEAM as PEOPLE
 
 _FAST = Rate(1_000, 1.0)
 
@@ -28,13 +27,13 @@ _FAST = Rate(1_000, 1.0)
 class SlackWay(DoubleWay):
     """Slack. `manner` is how people speak there: `slash` command, `mention` in a channel, or `direct` message."""
 
-    def __init__(self, world: World, manner: str = "slash") -> None:
-        super().__init__(world)
+    def __init__(self, bot: CommandBot, manner: str = "slash") -> None:
+        super().__init__(bot)
         self.name, self._manner = f"slack {manner}", manner
-        self.double = self._double = SlackDouble(now=world.clock.now)
-        for who in PEOPLE:
+        self.double = self._double = SlackDouble(now=bot.clock.now)
+        for who in NUMBERS:
             self._double.user(self.user(who), who)
-        self.people = frozenset(PEOPLE) | {self.user(STRANGER).lower()}
+        self.people = frozenset(NUMBERS) | {self.user(STRANGER).lower()}
 
     @property
     def chat_double(self) -> SlackDouble:
@@ -48,14 +47,14 @@ class SlackWay(DoubleWay):
         settings.bot_token.fill(BOT_TOKEN)
         assert isinstance(settings.app_token, Secret)
         settings.app_token.fill(APP_TOKEN)
-        self.chat = SlackChat(settings, self.parts, ButtonTokens(self.world.store, self.world.clock, "slack"))
+        self.chat = SlackChat(settings, self.parts, ButtonTokens(self.bot.store, self.bot.clock, "slack"))
         self._double.wire.connected.clear()
         await self.chat.start()
         async with asyncio.timeout(WITHIN):
             await self._double.wire.connected.wait()
 
     def user(self, who: str) -> str:
-        return f"U{PEOPLE[who][0] if who in PEOPLE else who}"
+        return f"U{NUMBERS.get(who, who)}"
 
     def identity(self, who: str) -> Identity:
         return Identity("slack", self.user(who), TEAM)
@@ -69,7 +68,7 @@ class SlackWay(DoubleWay):
     async def type(self, who: str, where: str, text: str) -> None:
         if self._manner == "slash":
             name, _, rest = text.partition(" ")
-            known = name in self.world.services.commands
+            known = name in self.bot.services.commands
             text = f"{slash_name(name)} {rest}".strip() if known else f"/deploybot {text}"
         elif self._manner == "mention":
             text = f"@deploybot {text}"
@@ -88,12 +87,12 @@ class TelegramWay(DoubleWay):
     `hurried` is without the limits of messages a second, where these are not what is tested.
     """
 
-    def __init__(self, world: World, manner: str = "group", *, hurried: bool = True) -> None:
-        super().__init__(world)
+    def __init__(self, bot: CommandBot, manner: str = "group", *, hurried: bool = True) -> None:
+        super().__init__(bot)
         self.name, self._manner = f"telegram {manner}", manner
         self.double = self._double = TelegramDouble(FREE if hurried else None)
         self._limits = Limits(_FAST, _FAST, _FAST) if hurried else Limits()
-        self.people = frozenset(self._double.user(self.user(who)).name for who in (*PEOPLE, STRANGER))
+        self.people = frozenset(self._double.user(self.user(who)).name for who in (*NUMBERS, STRANGER))
 
     @property
     def chat_double(self) -> TelegramDouble:
@@ -103,11 +102,11 @@ class TelegramWay(DoubleWay):
     async def connect(self) -> None:
         settings = TelegramSettings.model_validate({"token": {"env": "T"}, "api_url": self._double.api_url})
         settings.token.fill(self._double.token)
-        self.chat = TelegramChat(settings, self.parts, self.world.store, limits=self._limits)
+        self.chat = TelegramChat(settings, self.parts, self.bot.store, limits=self._limits)
         await self.chat.start()
 
     def user(self, who: str) -> str:
-        return PEOPLE[who][0] if who in PEOPLE else who
+        return NUMBERS.get(who, who)
 
     def identity(self, who: str) -> Identity:
         return Identity("telegram", self.user(who))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from deploybot.card import Button, Card
 from tests.chat import cards
+from tests.kit.command_bot import STRANGER, V1, V2, CommandBot
 from tests.parity.effects import direct, effects
 from tests.parity.platforms import TelegramWay
 from tests.parity.test_cards import APPROVE, deployments, requests
 from tests.parity.ways import DoubleWay, Way, holds
-from tests.world import STRANGER, V1, V2, World
 
 DEPLOY = Button("Deploy v1.4", "deploy shop@v1.4 to staging")
 LOCK = Button("Lock", "lock shop staging", danger=True, asks="Why?")
@@ -29,7 +29,7 @@ def answered(button: Button) -> tuple[str, str]:
     return answer, f"{button.command} {'code' if button.asks_code else 'because'} {answer}"
 
 
-async def test_every_button_has_the_effect_of_its_command(way: Way, plain_world: World) -> None:
+async def test_every_button_has_the_effect_of_its_command(way: Way, plain_world: CommandBot) -> None:
     buttons = sorted(all_buttons(), key=repr)
     messages = [await way.show(Card(title="Press", buttons=(button,))) for button in buttons]
     for button, message in zip(buttons, messages, strict=True):
@@ -37,7 +37,7 @@ async def test_every_button_has_the_effect_of_its_command(way: Way, plain_world:
         told = await direct(plain_world, command)
         pressed = await way.press("ana", message, button.label, answer)
         assert pressed.cards == told, button
-        assert await effects(way.world) == await effects(plain_world), button
+        assert await effects(way.bot) == await effects(plain_world), button
     assert {"Approve", "Reject", "Cancel", "Roll back", "Try again", "Ask again", "Stop"} <= {
         one.label for one in buttons
     }
@@ -48,7 +48,7 @@ async def test_the_choices_of_a_question_are_buttons(way: Way) -> None:
     labels = [button.label for card in question.cards for button in card.buttons]
     assert len(labels) == 2
     await way.press("ana", question, labels[0])
-    assert [asked.app for asked in way.world.deployments.asked] == ["wiki"]
+    assert [asked.app for asked in way.bot.deployments.asked] == ["wiki"]
 
 
 async def test_a_bare_command_is_picked_step_by_step(manner: Way) -> None:
@@ -58,9 +58,9 @@ async def test_a_bare_command_is_picked_step_by_step(manner: Way) -> None:
         picker = await manner.press("ana", picker, label)
         assert [card.title for card in picker.cards] == [asked]
         assert all(card.picks and card.private for card in picker.cards)
-        assert manner.world.deployments.asked == []
+        assert manner.bot.deployments.asked == []
     await manner.press("ana", picker, "v1.4")
-    (asked_for,) = manner.world.deployments.asked
+    (asked_for,) = manner.bot.deployments.asked
     assert (asked_for.by, asked_for.app, asked_for.environment, asked_for.release) == ("ana", "shop", "staging", V2)
 
 
@@ -68,7 +68,7 @@ async def test_a_bare_rollback_offers_what_ran_well(way: Way) -> None:
     picker = await way.say("ana", "rollback")
     for label in ("shop", "production", "v1.3"):
         picker = await way.press("ana", picker, label)
-    assert [(one.app, one.environment, one.release) for one in way.world.deployments.asked] == [
+    assert [(one.app, one.environment, one.release) for one in way.bot.deployments.asked] == [
         ("shop", "production", V1)
     ]
 
@@ -103,13 +103,13 @@ async def test_in_telegram_the_next_picker_replaces_the_first(manner: Way) -> No
         assert manner.heard.empty()
 
 
-async def test_what_a_button_asks_is_added_to_its_command(way: Way, plain_world: World) -> None:
+async def test_what_a_button_asks_is_added_to_its_command(way: Way, plain_world: CommandBot) -> None:
     reason = "too risky & <b>bold</b> *stars* @here"
     told = await direct(plain_world, f"{LOCK.command} because {reason}")
     message = await way.show(Card(title="Lock it?", buttons=(LOCK,)))
     answer = await way.press("ana", message, LOCK.label, reason)
     assert answer.cards == told
-    assert await effects(way.world) == await effects(plain_world)
+    assert await effects(way.bot) == await effects(plain_world)
 
 
 async def test_a_code_is_asked_where_nobody_else_reads_it(way: Way) -> None:
@@ -125,10 +125,10 @@ async def test_who_may_not_is_told_so_and_uses_nothing_up(way: Way) -> None:
     for who, message in messages.items():
         refused = await way.press(who, message, DEPLOY.label)
         assert not refused.cards[-1].ok
-    assert way.world.deployments.asked == []
+    assert way.bot.deployments.asked == []
     for message in messages.values():
         await way.press("ben", message, DEPLOY.label)
-    assert [asked.by for asked in way.world.deployments.asked] == ["ben"] * len(messages)
+    assert [asked.by for asked in way.bot.deployments.asked] == ["ben"] * len(messages)
 
 
 async def test_what_its_own_card_tells_is_not_said_beside_it(way: Way) -> None:
@@ -150,7 +150,7 @@ async def test_a_button_decides_once(way: Way) -> None:
     await way.press("ben", message, DEPLOY.label)
     await way.click("ana", message, DEPLOY.label, "")
     await way.until("ana", message.where, holds("This button was pressed already."))
-    assert [asked.by for asked in way.world.deployments.asked] == ["ben"]
+    assert [asked.by for asked in way.bot.deployments.asked] == ["ben"]
 
 
 async def test_a_button_that_an_edit_took_away_does_nothing(way: Way) -> None:
@@ -162,4 +162,4 @@ async def test_a_button_that_an_edit_took_away_does_nothing(way: Way) -> None:
     await way.show(Card(title="Over", key="deployment:7", buttons=(Button("Status", "status"),)), message)
     await way.press_again("ana", before, DEPLOY.label)
     await way.until("ana", message.where, holds("This button does not work any more."))
-    assert way.world.deployments.asked == []
+    assert way.bot.deployments.asked == []

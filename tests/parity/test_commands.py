@@ -8,9 +8,9 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.command import Command
+from tests.kit.command_bot import CommandBot
 from tests.parity.effects import direct, effects
 from tests.parity.ways import Way
-from tests.world import World
 
 MORE = (
     "deploy shop@v1.4 to staging because the logo is wrong & <b>bold</b> *stars* _lines_ `ticks`",
@@ -29,13 +29,15 @@ def lines_of(command: Command) -> tuple[str, ...]:
     return command.examples or (command.name,)
 
 
-async def test_every_command_has_the_same_effect_and_all_of_its_answer_is_seen(manner: Way, plain_world: World) -> None:
+async def test_every_command_has_the_same_effect_and_all_of_its_answer_is_seen(
+    manner: Way, plain_world: CommandBot
+) -> None:
     commands = plain_world.services.commands
     lines = [line for command in commands.values() if command.name not in SECRET for line in lines_of(command)]
     for line in [*lines, *MORE]:
         told = await direct(plain_world, line)
         message = await manner.say("ana", line)
-        assert await effects(manner.world) == await effects(plain_world), line
+        assert await effects(manner.bot) == await effects(plain_world), line
         if line.split()[0] not in BY_PLATFORM:
             assert message.cards == told, line
     assert len(lines) >= len(commands) - len(SECRET)
@@ -61,7 +63,7 @@ async def test_nobody_is_heard_who_does_not_talk_to_the_bot(way: Way) -> None:
         await way.type_to_others("ana", way.new_place(), line)
     await way.say("ana", "whoami")
     assert way.heard.empty()
-    assert await way.world.audit() == []
+    assert await way.bot.audit() == []
 
 
 async def test_a_card_that_changes_is_one_message_in_its_last_state(way: Way) -> None:

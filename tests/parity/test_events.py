@@ -13,9 +13,9 @@ from deploybot.notifications.notifier import Notifier
 from tests.events.channel import build, open_channel, push, settings
 from tests.events.test_wild import ALL
 from tests.events.wild import event
+from tests.kit.command_bot import SETTINGS, V2
 from tests.parity.test_several import Both, both, drained
 from tests.parity.ways import DoubleWay, Way, holds
-from tests.world import SETTINGS, V2
 
 WILD = min(int(os.environ.get("N", "6")), 60)
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
@@ -29,8 +29,8 @@ class Told:
         self.made = made
         self.rooms: Mapping[str, str] = made.rooms()
         places = [way.place(self.rooms[way.name]) for way in made.ways]
-        world = made.world
-        self.telling = Notifier(SETTINGS, world.store, world.clock, world.redactor, places)
+        bot = made.bot
+        self.telling = Notifier(SETTINGS, bot.store, bot.clock, bot.redactor, places)
 
     async def hear(self, *events: Event) -> None:
         for number, one in enumerate(events):
@@ -63,7 +63,7 @@ async def test_a_push_and_its_builds_until_somebody_deploys_it(tmp_path: Path) -
         await room.see("— building", "lint #2  green, 2 min")
         await room.hear(at_noon(BuildState.PASSED), at_noon(BuildState.QUEUED))
         await room.see("— green after 2 min")
-        await drained(room.made.world)
+        await drained(room.made.bot)
         assert [room.posts(way) for way in room.made.ways] == [2, 2]
         slack = room.made.slack
         card = slack.double.scene.seen_by("", room.rooms[slack.name])[-1]
@@ -80,7 +80,7 @@ async def test_whatever_stands_in_events_both_chats_take_it_and_nobody_is_woken(
     async with told(tmp_path) as room:
         events = [event(dice) for _ in range(WILD)]
         await room.hear(*events)
-        await drained(room.made.world)
+        await drained(room.made.bot)
         posts = [post for way in room.made.ways for post in way.double.scene.posts]
         breaches = [breach for way in room.made.ways for breach in way.double.violations]
         pings = sum(bool(post.pings) for post in posts)

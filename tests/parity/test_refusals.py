@@ -21,9 +21,9 @@ from deploybot.errors import (
     Unreachable,
     UserError,
 )
+from tests.kit.command_bot import STRANGER, CommandBot
 from tests.parity.effects import direct, effects
 from tests.parity.ways import Way
-from tests.world import STRANGER, World
 
 DEPLOY = "deploy shop@v1.4 to staging"
 TAIL = ("Traceback <most recent>:", "  File 'app.py', line 3", "KeyError: *PRICE* & `more`")
@@ -36,19 +36,19 @@ class Case:
 
     line: str
     who: str = "ana"
-    before: Callable[[World], None] = lambda _: None
+    before: Callable[[CommandBot], None] = lambda _: None
     first: str = ""
 
 
-def failing(error: Exception) -> Callable[[World], None]:
-    def arrange(world: World) -> None:
-        world.deployments.fails = error
+def failing(error: Exception) -> Callable[[CommandBot], None]:
+    def arrange(bot: CommandBot) -> None:
+        bot.deployments.fails = error
 
     return arrange
 
 
-def full(world: World) -> None:
-    world.store.full = "The disk of the bot is full: 0 bytes are left in /var/lib/deploybot."
+def full(bot: CommandBot) -> None:
+    bot.store.full = "The disk of the bot is full: 0 bytes are left in /var/lib/deploybot."
 
 
 CASES = {
@@ -83,25 +83,25 @@ CASES = {
 
 
 @pytest.mark.filterwarnings("default")
-async def test_every_refusal_is_told_in_full_and_does_nothing(way: Way, plain_world: World) -> None:
+async def test_every_refusal_is_told_in_full_and_does_nothing(way: Way, plain_world: CommandBot) -> None:
     for name, case in CASES.items():
-        for world in (plain_world, way.world):
-            world.deployments.fails, world.store.full = None, ""
+        for bot in (plain_world, way.bot):
+            bot.deployments.fails, bot.store.full = None, ""
         if case.first:
             await direct(plain_world, case.first)
             await way.say("ana", case.first)
-        for world in (plain_world, way.world):
-            case.before(world)
+        for bot in (plain_world, way.bot):
+            case.before(bot)
         told = await direct(plain_world, case.line, case.who)
         message = await way.say(case.who, case.line)
         if case.who not in {"eve", STRANGER}:
             assert [*map(without_mark, message.cards)] == [*map(without_mark, told)], name
         assert not message.cards[-1].ok, name
         assert "xoxb" not in message.sight.text, name
-        for world in (plain_world, way.world):
-            world.deployments.fails, world.store.full = None, ""
-        assert await effects(way.world) == await effects(plain_world), name
-    assert way.world.deployments.asked == []
+        for bot in (plain_world, way.bot):
+            bot.deployments.fails, bot.store.full = None, ""
+        assert await effects(way.bot) == await effects(plain_world), name
+    assert way.bot.deployments.asked == []
 
 
 def without_mark(card: Card) -> Card:

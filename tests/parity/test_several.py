@@ -19,11 +19,11 @@ from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.ports import Chat, Tables
 from tests.chat.stub import SystemClock
 from tests.doubles.flaky import make_flaky
+from tests.kit.command_bot import CommandBot
 from tests.parity.conftest import connected, furnished
 from tests.parity.platforms import SlackWay, TelegramWay
 from tests.parity.ways import holds
 from tests.test_web import health, serving
-from tests.world import World
 
 CANCEL = Button("Cancel", "cancel #42", danger=True)
 COUNT = int(os.environ.get("N", "8"))
@@ -36,7 +36,7 @@ STATES = ("waiting", "running", "switching", "done")
 class Both:
     """A world with both chats and the outbox's worker, who delivers to `chats`."""
 
-    world: World
+    bot: CommandBot
     slack: SlackWay
     telegram: TelegramWay
     worker: OutboxWorker
@@ -56,24 +56,24 @@ class Both:
 
         def work(tables: Tables) -> None:
             for place in places:
-                tables.outbox.put(place, card, self.world.clock.now())
+                tables.outbox.put(place, card, self.bot.clock.now())
 
-        await self.world.store.write(work)
+        await self.bot.store.write(work)
         self.worker.wake()
 
 
 @asynccontextmanager
 async def both(folder: Path) -> AsyncIterator[Both]:
     """Everything connected, and the worker at work."""
-    async with furnished() as world, connected(world, "slack slash", "telegram group limited", folder=folder) as ways:
+    async with furnished() as bot, connected(bot, "slack slash", "telegram group limited", folder=folder) as ways:
         slack, telegram = ways
         assert isinstance(slack, SlackWay)
         assert isinstance(telegram, TelegramWay)
         chats: dict[str, Chat] = {way.chat.platform: way.chat for way in (slack, telegram)}
-        worker = OutboxWorker(world.store, chats, SystemClock())
+        worker = OutboxWorker(bot.store, chats, SystemClock())
         task = asyncio.create_task(worker.run())
         try:
-            yield Both(world, slack, telegram, worker, chats)
+            yield Both(bot, slack, telegram, worker, chats)
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -94,14 +94,14 @@ async def test_one_deployment_in_both_and_one_decision(tmp_path: Path) -> None:
         slack, telegram = (way.double.scene.posts[-1] for way in made.ways)
         await made.telegram.double.press(made.telegram.user("ben"), telegram, "Cancel")
         await made.telegram.next_heard()
-        assert made.world.deployments.cancelled == [42]
+        assert made.bot.deployments.cancelled == [42]
         await made.put(rooms, card(42, "done"))
         for way in made.ways:
             sight = await way.until("ben", rooms[way.name], holds("#42 done"))
             assert sight.labels == ()
         await made.slack.press_again("ana", slack, "Cancel")
         await made.slack.until("ana", rooms[made.slack.name], holds("This button does not work any more."))
-        assert made.world.deployments.cancelled == [42]
+        assert made.bot.deployments.cancelled == [42]
 
 
 async def test_after_a_restart_the_same_messages_go_on_and_so_do_their_buttons(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_after_a_restart_the_same_messages_go_on_and_so_do_their_buttons(t
             made.chats[way.chat.platform] = way.chat
         await made.slack.double.press(made.slack.user("ben"), made.slack.double.scene.posts[-1], "Cancel")
         await made.slack.next_heard()
-        assert made.world.deployments.cancelled == [42]
+        assert made.bot.deployments.cancelled == [42]
         await made.put(rooms, card(42, "done"))
         for way in made.ways:
             await way.until("ben", rooms[way.name], holds("#42 done"))
@@ -151,7 +151,7 @@ async def test_no_final_state_is_lost_or_said_twice_while_one_call_in_ten_fails(
             for number, rooms in enumerate(deployments):
                 await made.put(rooms, card(number, word))
             await asyncio.sleep(0.3)
-        await drained(made.world)
+        await drained(made.bot)
         seen = [way.double.scene.seen_by("", rooms[way.name]) for rooms in deployments for way in made.ways]
         breaches = [breach for way in made.ways for breach in way.double.violations]
     lost, twice = (
@@ -165,8 +165,8 @@ async def test_no_final_state_is_lost_or_said_twice_while_one_call_in_ten_fails(
     assert (lost, twice, breaches) == (0, 0, [])
 
 
-async def drained(world: World) -> None:
+async def drained(bot: CommandBot) -> None:
     """Until nothing waits any more."""
     async with asyncio.timeout(WITHIN):
-        while await world.store.read(lambda tables: tables.outbox.next_at()) is not None:  # noqa: ASYNC110  a database has no event
+        while await bot.store.read(lambda tables: tables.outbox.next_at()) is not None:  # noqa: ASYNC110  a database has no event
             await asyncio.sleep(0.05)

@@ -1,7 +1,7 @@
 """What a way to the bot is, and what all ways through a double have in common.
 
-All of them lead to the same world (`tests.world`) through production adapters. Each thing that is said gets a channel
-of its own, so that no platform's limit of messages a second makes the suite slow.
+All of them lead to the same bot (`tests.kit.command_bot`) through production adapters. Each thing that is said gets a
+channel of its own, so that no platform's limit of messages a second makes the suite slow.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
 from deploybot.ports import LiveChat
 from tests.doubles.scene import Double, Post
+from tests.kit.command_bot import CommandBot
 from tests.parity.sight import Sight
-from tests.world import World
 
 Lacks = Callable[[Sight], list[str]]
 
@@ -62,17 +62,17 @@ class Way(ABC):
 
     name: str
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, bot: CommandBot) -> None:
+        self.bot = bot
         self.heard: asyncio.Queue[Heard] = asyncio.Queue()
         self.numbers = itertools.count(1)
         self.parts = Parts(
             handle=self._handle,
-            complete=world.dispatcher.complete,
+            complete=bot.dispatcher.complete,
             recall=_recall,
-            clock=world.clock,
+            clock=bot.clock,
             bot="0",
-            commands=world.services.commands,
+            commands=bot.services.commands,
         )
 
     async def _handle(self, incoming: Incoming, reply: Reply) -> Card | None:
@@ -82,7 +82,7 @@ class Way(ABC):
             heard.take(card)
             await reply(card)
 
-        card = await self.world.dispatcher.handle(incoming, kept)
+        card = await self.bot.dispatcher.handle(incoming, kept)
         if card is not None:
             heard.take(card)
         self.heard.put_nowait(heard)

@@ -12,7 +12,7 @@ from deploybot.masking import Redactor
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
 from tests.reporting.doubles import SECRET, TOKEN, Collector, Double, Gitea, GitHub, GitLab, Receiver
-from tests.reporting.scene import sha
+from tests.reporting.reporting_bot import sha
 
 AnyDouble = TypeVar("AnyDouble", bound=Double)
 COMMITS = {sha(number) for number in range(1, 400)}

@@ -15,8 +15,7 @@ import pytest
 
 from deploybot.domain import AuditRow
 from deploybot.errors import Unreachable
-from deploybot.reporting.audit_sinks import audit_file as file_module
-from deploybot.reporting.audit_sinks.audit_file import AGAIN, FileSink
+from deploybot.reporting.audit_sinks.audit_file import AGAIN, Disk, FileSink
 from deploybot.store.database import Database
 from tests.lab import FullDisk
 from tests.reporting.audit_scene import (
@@ -160,18 +159,18 @@ async def test_rotation_at_any_moment_loses_nothing(store: Database, path: Path)
     assert_in_order(found, count + 1)
 
 
-async def test_a_rename_while_a_batch_is_written_writes_it_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_rename_while_a_batch_is_written_writes_it_again(path: Path) -> None:
     """Who renamed it may have packed it before the rows came into it."""
-    real, moved = file_module._write, path.with_name("audit.jsonl.1")
+    moved = path.with_name("audit.jsonl.1")
 
-    def write(descriptor: int, data: bytes) -> tuple[int, OSError | None]:
-        path.rename(moved)
-        return real(descriptor, data)
+    class RotatedDisk(Disk):
+        def write(self, descriptor: int, data: bytes) -> tuple[int, OSError | None]:
+            if not moved.exists():
+                path.rename(moved)
+            return super().write(descriptor, data)
 
-    monkeypatch.setattr(file_module, "_write", write)
-    sink = FileSink(path)
+    sink = FileSink(path, disk=RotatedDisk())
     assert (await sink.send([row(5), row(6)], "")).number == 4
-    monkeypatch.undo()
     assert (await sink.send([row(5), row(6)], "")).number == 6
     assert numbers(rows_in(path)) == [5, 6]
 
@@ -205,23 +204,22 @@ async def test_a_full_disk_holds_rows_back_and_loses_none(store: Database, full_
 
 
 async def test_a_disk_that_hangs_holds_up_nobody_and_keeps_the_order(
-    store: Database, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Database, path: Path, tmp_path: Path
 ) -> None:
     """A batch that hangs is waited for, however often its time is over: never do two write."""
     import threading  # noqa: PLC0415  for this alone
 
-    gate, real = threading.Event(), file_module._sync
+    gate = threading.Event()
     stuck: list[int] = []
 
-    def sync(descriptor: int) -> None:
-        if os.fstat(descriptor).st_ino == path.stat().st_ino:
-            stuck.append(descriptor)
-            gate.wait(20)
-        real(descriptor)
+    class HangingDisk(Disk):
+        def sync(self, descriptor: int) -> None:
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                stuck.append(descriptor)
+                gate.wait(20)
+            super().sync(descriptor)
 
-    monkeypatch.setattr(file_module, "_sync", sync)
-    monkeypatch.setattr(file_module, "_WITHIN", 0.1)
-    hangs, other = FileSink(path), FileSink(tmp_path / "other.jsonl")
+    hangs, other = FileSink(path, within=0.1, disk=HangingDisk()), FileSink(tmp_path / "other.jsonl")
     async with exporting(store, {"file": hangs, "other": other}) as worker:
         await fill(store, 3)
         await reached(store, other, 3)

@@ -17,7 +17,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from deploybot.domain import AuditRow
 from deploybot.errors import Unreachable
-from deploybot.reporting.audit_sinks import audit_syslog as syslog_module
 from deploybot.reporting.audit_sinks.audit_syslog import LONGEST, SyslogSink, message
 from deploybot.settings.address_values import SyslogAddress, syslog_target
 from deploybot.store.database import Database
@@ -109,11 +108,10 @@ async def test_a_service_that_restarts_gets_the_rest_and_none_is_lost(store: Dat
 
 
 async def test_a_local_service_that_reads_nothing_is_waited_for_and_loses_nothing(
-    store: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Database, tmp_path: Path
 ) -> None:
     """The kernel queues a few messages; after that nothing can be sent, and nothing blocks."""
-    monkeypatch.setattr(syslog_module, "_WITHIN", 0.2)
-    listener, sink = unix_listener(tmp_path / "log"), SyslogSink(f"unix://{tmp_path / 'log'}")
+    listener, sink = unix_listener(tmp_path / "log"), SyslogSink(f"unix://{tmp_path / 'log'}", within=0.2)
     found: list[dict[str, Any]] = []
     async with exporting(store, {"syslog": sink}) as worker:
         await fill(store, 400, detail="x" * 5000)
@@ -173,14 +171,11 @@ async def test_a_tcp_service_that_is_down_and_comes_back_gets_everything(store: 
     assert_in_order(numbers(service.taken), 10)
 
 
-async def test_rows_that_the_other_machine_does_not_take_have_not_left(
-    store: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_rows_that_the_other_machine_does_not_take_have_not_left(store: Database) -> None:
     """It accepts the connection, and reads nothing: what is in the kernel's buffers here is not there."""
-    monkeypatch.setattr(syslog_module, "_WITHIN", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        sink = SyslogSink(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        sink = SyslogSink(f"tcp://127.0.0.1:{listener.getsockname()[1]}", within=0.3)
         async with exporting(store, {"syslog": sink}) as worker:
             await fill(store, 64, detail="x" * 7000)
             await eventually(lambda: "no answer within" in worker.sights["syslog"].problem)

@@ -12,7 +12,7 @@ from deploybot.reporting.report_targets import connected
 from deploybot.reporting.reporter_port import ReportTools
 from deploybot.store.database import Database
 from tests.reporting.doubles import LOST, Fault, Gitea, GitHub, GitLab
-from tests.reporting.scene import Scene, settings_of, sha
+from tests.reporting.reporting_bot import ReportingBot, reporting_settings, sha
 
 Forges = tuple[GitHub, GitLab, Gitea]
 
@@ -26,9 +26,9 @@ def forges(github: GitHub, gitlab: GitLab, gitea: Gitea) -> Forges:
 async def test_github_has_a_deployment_with_its_states_and_a_status_of_the_commit(
     store: Database, github: GitHub
 ) -> None:
-    scene = Scene(store, settings_of(forge=("github", github.url)))
-    deployment = await scene.deploy(reason="a fix")
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(forge=("github", github.url)))
+    deployment = await bot.deploy(reason="a fix")
+    await bot.told()
     (made,) = github.deployments
     assert (made["ref"], made["environment"], made["task"]) == (sha(), "production", "deploy")
     assert (made["auto_merge"], made["required_contexts"]) == (False, [])
@@ -55,9 +55,9 @@ async def test_each_end_has_its_word_on_each_forge(
 ) -> None:
     github, gitlab, gitea = forges
     for kind, url in (("github", github.url), ("gitlab", gitlab.url), ("forgejo", gitea.url)):
-        scene = Scene(store, settings_of(forge=(kind, url)))
-        await scene.deploy(states)
-        await scene.told()
+        bot = ReportingBot(store, reporting_settings(forge=(kind, url)))
+        await bot.deploy(states)
+        await bot.told()
     moves = [moves[-1] for moves in gitlab.moves.values()]
     assert (
         github.states[1000][-1],
@@ -69,12 +69,12 @@ async def test_each_end_has_its_word_on_each_forge(
 
 
 async def test_a_success_makes_the_one_before_inactive_there_and_no_other(store: Database, github: GitHub) -> None:
-    scene = Scene(store, settings_of(forge=("github", github.url)))
-    await scene.deploy(number=1)
-    await scene.deploy(number=1, environment="staging")
-    await scene.deploy((State.RUNNING, State.FAILED), number=2)
-    await scene.deploy(number=3, kind=Kind.ROLLBACK)
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(forge=("github", github.url)))
+    await bot.deploy(number=1)
+    await bot.deploy(number=1, environment="staging")
+    await bot.deploy((State.RUNNING, State.FAILED), number=2)
+    await bot.deploy(number=3, kind=Kind.ROLLBACK)
+    await bot.told()
     ends = {number: states[-1] for number, states in github.states.items()}
     assert ends == {1000: "inactive", 1001: "success", 1002: "failure", 1003: "success"}
     assert github.deployments[3]["task"] == "rollback"
@@ -82,10 +82,10 @@ async def test_a_success_makes_the_one_before_inactive_there_and_no_other(store:
 
 @pytest.mark.parametrize("kind", [Kind.RESTART, Kind.TASK])
 async def test_what_releases_nothing_is_not_told_to_a_forge(store: Database, github: GitHub, kind: Kind) -> None:
-    scene = Scene(store, settings_of(forge=("github", github.url)))
-    await scene.deploy(kind=kind)
-    await scene.deploy(app="blog")
-    assert await scene.waiting() == 0
+    bot = ReportingBot(store, reporting_settings(forge=("github", github.url)))
+    await bot.deploy(kind=kind)
+    await bot.deploy(app="blog")
+    assert await bot.waiting() == 0
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])
@@ -94,11 +94,11 @@ async def test_a_forge_is_told_of_no_release_that_has_no_commit(
     store: Database, forges: Forges, kind: str, source: ReleaseSource
 ) -> None:
     url = next(one.url for one in forges if type(one).__name__.lower() == kind)
-    scene = Scene(store, settings_of(forge=(kind, url)))
-    await scene.deploy(release=Release(source))
-    assert await scene.waiting() == 0
-    await scene.deploy(release=Release(CommitWithImages(sha(), (), "f" * 12)))
-    assert await scene.waiting() == 3
+    bot = ReportingBot(store, reporting_settings(forge=(kind, url)))
+    await bot.deploy(release=Release(source))
+    assert await bot.waiting() == 0
+    await bot.deploy(release=Release(CommitWithImages(sha(), (), "f" * 12)))
+    assert await bot.waiting() == 3
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
@@ -116,9 +116,9 @@ async def test_a_deployment_whose_answer_was_lost_is_found_again_and_not_made_tw
         return None
 
     double.fault = lose
-    scene = Scene(store, settings_of(forge=(kind, double.url)))
-    await scene.deploy()
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(forge=(kind, double.url)))
+    await bot.deploy()
+    await bot.told()
     assert lost == 1
     assert len(double.deployments) == 1
     ends = github.states[1000] if kind == "github" else gitlab.moves[500]
@@ -126,9 +126,9 @@ async def test_a_deployment_whose_answer_was_lost_is_found_again_and_not_made_tw
 
 
 async def test_gitlab_has_a_deployment_once_it_runs_and_each_of_its_states(store: Database, gitlab: GitLab) -> None:
-    scene = Scene(store, settings_of(forge=("gitlab", gitlab.url)))
-    await scene.deploy()
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(forge=("gitlab", gitlab.url)))
+    await bot.deploy()
+    await bot.told()
     (made,) = gitlab.deployments
     assert (made["sha"], made["environment"], made["ref"]) == (sha(), "production", "v1")
     assert gitlab.moves == {500: ["running", "success"]}
@@ -143,15 +143,15 @@ async def test_gitlab_that_has_a_state_already_is_told_so_once_more_and_that_is_
         return LOST if first and method in {"PUT", "POST"} else None
 
     gitlab.fault = lose_all_writes_once
-    scene = Scene(store, settings_of(forge=("gitlab", gitlab.url)))
-    await scene.deploy()
-    await scene.told()
-    assert {fate for _, fate in await scene.fates()} == {"sent"}
+    bot = ReportingBot(store, reporting_settings(forge=("gitlab", gitlab.url)))
+    await bot.deploy()
+    await bot.told()
+    assert {fate for _, fate in await bot.fates()} == {"sent"}
     assert gitlab.moves == {500: ["running", "success"]}
 
 
 async def check(kind: str, url: str, store: Database, **more: str) -> list[ChatFinding]:
-    settings = settings_of(forge=(kind, url), **more)
+    settings = reporting_settings(forge=(kind, url), **more)
     caller = Caller()
     try:
         (target,) = connected(settings, ReportTools(caller, store)).values()

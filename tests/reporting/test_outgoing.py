@@ -19,7 +19,7 @@ from deploybot.reporting.report_text import description_of
 from deploybot.reporting.signed_calls import SignedCallTarget, message, signature
 from deploybot.store.database import Database
 from tests.reporting.doubles import SECRET, TOKEN, Receiver
-from tests.reporting.scene import Scene, settings_of, sha
+from tests.reporting.reporting_bot import ReportingBot, reporting_settings, sha
 from tests.store.examples import plan
 
 
@@ -46,11 +46,11 @@ def test_a_plain_secret_signs_as_it_is() -> None:
 async def test_every_state_of_every_kind_is_told_in_order_with_what_is_known_of_it(
     store: Database, receiver: Receiver
 ) -> None:
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
-    await scene.deploy(reason=f"the token is {TOKEN}")
-    await scene.deploy((State.RUNNING, State.RESTORING, State.RESTORED), number=2, kind=Kind.ROLLBACK, app="blog")
-    await scene.deploy(number=3, kind=Kind.RESTART)
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
+    await bot.deploy(reason=f"the token is {TOKEN}")
+    await bot.deploy((State.RUNNING, State.RESTORING, State.RESTORED), number=2, kind=Kind.ROLLBACK, app="blog")
+    await bot.deploy(number=3, kind=Kind.RESTART)
+    await bot.told()
     by_number: dict[object, list[object]] = {}
     for _, body in receiver.taken:
         data = body["data"]
@@ -80,11 +80,11 @@ async def test_every_state_of_every_kind_is_told_in_order_with_what_is_known_of_
 
 
 async def test_a_release_without_a_commit_is_told_by_its_id(store: Database, receiver: Receiver) -> None:
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
     release = Release(ArtifactSource("a" * 64), "v7")
-    await scene.deploy(release=release)
-    before = replace(await scene.deploy(number=2), plan=replace(plan(), servers=(after(release), after(None))))
-    await scene.told()
+    await bot.deploy(release=release)
+    before = replace(await bot.deploy(number=2), plan=replace(plan(), servers=(after(release), after(None))))
+    await bot.told()
     by_number = {}
     for _, body in receiver.taken:
         assert isinstance(body["data"], dict)
@@ -119,9 +119,9 @@ def test_what_the_docs_give_to_verify_a_call_verifies_it_and_no_other(tmp_path: 
 async def test_the_body_is_the_one_that_the_docs_show(store: Database, receiver: Receiver) -> None:
     page = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
     shown = json.loads(next(block for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL) if "type" in block))
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
-    await scene.deploy()
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
+    await bot.deploy()
+    await bot.told()
     told = receiver.taken[-1][1]
     assert list(told) == list(shown)
     assert isinstance(told["data"], dict)
@@ -129,11 +129,11 @@ async def test_the_body_is_the_one_that_the_docs_show(store: Database, receiver:
 
 
 async def test_only_the_apps_that_are_named_are_told(store: Database, receiver: Receiver) -> None:
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook", apps=["blog"]))
-    await scene.deploy()
-    assert await scene.waiting() == 0
-    await scene.deploy(app="blog")
-    assert await scene.waiting() == 3
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook", apps=["blog"]))
+    await bot.deploy()
+    assert await bot.waiting() == 0
+    await bot.deploy(app="blog")
+    assert await bot.waiting() == 3
 
 
 async def test_the_address_is_tried_and_nothing_is_told(store: Database, receiver: Receiver) -> None:
@@ -147,8 +147,8 @@ async def test_the_address_is_tried_and_nothing_is_told(store: Database, receive
 async def test_what_never_began_is_told_with_its_reason_and_as_deployed_by_nobody(
     store: Database, receiver: Receiver
 ) -> None:
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
-    asked = await scene.deploy([State.WAITING])
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
+    asked = await bot.deploy([State.WAITING])
     ended = replace(asked, state=State.CANCELLED, started=9.0, finished=9.0, verdict=RequestVerdict.VOID)
     report = report_of(ended, 9.0)
     assert description_of(report) == f"#{asked.number} void, asked for by ann"

@@ -14,7 +14,7 @@ from deploybot.reporting.report_targets import connected
 from deploybot.reporting.reporter_port import ReportTools
 from deploybot.store.database import Database
 from tests.reporting.doubles import LOST, Collector, Fault
-from tests.reporting.scene import Scene, settings_of, sha
+from tests.reporting.reporting_bot import ReportingBot, reporting_settings, sha
 from tests.store.examples import ann, plan, step_row
 
 
@@ -24,9 +24,9 @@ def of(span: Span) -> dict[str, object]:
     return {key: getattr(value, kind) for key, kind, value in values if kind}
 
 
-async def run_one(scene: Scene, end: State = State.SUCCEEDED) -> int:
+async def run_one(bot: ReportingBot, end: State = State.SUCCEEDED) -> int:
     """A deployment that was approved, ran two steps, and ended."""
-    clock = scene.clock
+    clock = bot.clock
     binding = Binding(ref="v1", release=Release.of_commit(sha()), config=(), replaces=(), steps=())
 
     def ask(tables: Tables) -> int:
@@ -43,10 +43,10 @@ async def run_one(scene: Scene, end: State = State.SUCCEEDED) -> int:
                 remind_at=clock.now() + 50,
             )
         )
-        scene.reporter(tables, made)
+        bot.reporter(tables, made)
         return made.number
 
-    number = await scene.store.write(ask)
+    number = await bot.store.write(ask)
 
     def go(tables: Tables) -> None:
         now = clock.now()
@@ -60,17 +60,17 @@ async def run_one(scene: Scene, end: State = State.SUCCEEDED) -> int:
             )
             tables.deployments.end(row.job, state, code=int(state is StepState.FAILED), now=clock.now() + 0.5)
 
-    await scene.store.write(go)
-    await scene.move(number, end)
+    await bot.store.write(go)
+    await bot.move(number, end)
     return number
 
 
 async def test_a_trace_has_the_request_the_plan_the_approval_and_the_steps(
     store: Database, collector: Collector
 ) -> None:
-    scene = Scene(store, settings_of(otel=f"{collector.url}/v1/traces"))
-    number = await run_one(scene)
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(otel=f"{collector.url}/v1/traces"))
+    number = await run_one(bot)
+    await bot.told()
     (trace,) = collector.traces
     resource = {one.key: one.value.string_value for one in trace.resource_spans[0].resource.attributes}
     assert resource["service.name"] == "deploybot"
@@ -100,19 +100,19 @@ async def test_a_trace_has_the_request_the_plan_the_approval_and_the_steps(
 
 
 async def test_a_trace_names_a_commit_only_if_there_is_one(store: Database, collector: Collector) -> None:
-    scene = Scene(store, settings_of(otel=f"{collector.url}/v1/traces"))
+    bot = ReportingBot(store, reporting_settings(otel=f"{collector.url}/v1/traces"))
     for release in (Release.of_commit(sha()), Release(ArtifactSource("a" * 64))):
-        await scene.deploy(release=release)
-    await scene.told()
+        await bot.deploy(release=release)
+    await bot.told()
     roots = [of(span) for trace in collector.traces for span in trace.resource_spans[0].scope_spans[0].spans[:1]]
     told = [(root["deploybot.release"], root.get("vcs.ref.head.revision", "no commit")) for root in roots]
     assert sorted(told, key=str) == [(sha(), sha()), (f"artifact-{'a' * 64}", "no commit")]
 
 
 async def test_what_went_wrong_is_an_error(store: Database, collector: Collector) -> None:
-    scene = Scene(store, settings_of(otel=f"{collector.url}/v1/traces"))
-    await run_one(scene, State.FAILED)
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(otel=f"{collector.url}/v1/traces"))
+    await run_one(bot, State.FAILED)
+    await bot.told()
     spans = collector.spans()
     codes = {name: span.status.code for name, span in spans.items()}
     assert codes["deploy shop production"] == codes["step1 on web1"] == Status.STATUS_CODE_ERROR
@@ -122,16 +122,16 @@ async def test_what_went_wrong_is_an_error(store: Database, collector: Collector
 async def test_a_trace_that_is_told_twice_is_one(store: Database, collector: Collector) -> None:
     left: list[Fault] = [LOST, 503]
     collector.fault = lambda _method, _path: left.pop() if left else None
-    scene = Scene(store, settings_of(otel=f"{collector.url}/v1/traces"))
-    await scene.deploy(kind=Kind.TASK)
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(otel=f"{collector.url}/v1/traces"))
+    await bot.deploy(kind=Kind.TASK)
+    await bot.told()
     first, second = (collector.spans(number) for number in (0, 1))
     assert {name: span.span_id for name, span in first.items()} == {name: span.span_id for name, span in second.items()}
 
 
 async def test_a_collector_is_tried_without_a_trace(store: Database, collector: Collector) -> None:
     caller = Caller()
-    (target,) = connected(settings_of(otel=f"{collector.url}/v1/traces"), ReportTools(caller, store)).values()
+    (target,) = connected(reporting_settings(otel=f"{collector.url}/v1/traces"), ReportTools(caller, store)).values()
     (found,) = [one async for one in target.check()]
     await caller.close()
     assert found.fix == ""

@@ -22,7 +22,7 @@ from deploybot.reporting.reporter_port import ReportTools
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
 from tests.reporting.doubles import HANG, LOST, Fault, GitHub, Receiver
-from tests.reporting.scene import WELL, Scene, settings_of
+from tests.reporting.reporting_bot import WELL, ReportingBot, reporting_settings
 
 DEPLOYMENTS = int(os.environ.get("N", "25"))
 ORDER = ["deployment.waiting", "deployment.running", "deployment.succeeded"]
@@ -40,9 +40,9 @@ async def test_what_may_pass_is_tried_again_with_the_same_id_until_it_is_taken(
 ) -> None:
     left = [status] * 3
     receiver.fault = lambda _method, _path: left.pop() if left else None
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
-    await scene.deploy()
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
+    await bot.deploy()
+    await bot.told()
     assert words(receiver, 1) == ORDER
     assert len(receiver.calls) == 6
 
@@ -50,9 +50,9 @@ async def test_what_may_pass_is_tried_again_with_the_same_id_until_it_is_taken(
 async def test_an_answer_that_was_lost_is_told_again_by_the_same_id(store: Database, receiver: Receiver) -> None:
     left: list[Fault] = [LOST]
     receiver.fault = lambda _method, _path: left.pop() if left else None
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
-    await scene.deploy()
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
+    await bot.deploy()
+    await bot.told()
     names = [name for name, _ in receiver.taken]
     assert (len(names), len(set(names))) == (4, 3)
 
@@ -66,9 +66,9 @@ async def test_it_is_left_alone_for_as_long_as_it_asked(store: Database, receive
         return answers.pop() if answers else None
 
     receiver.fault = ask
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
-    await scene.deploy(WELL[:1])
-    await scene.told()
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
+    await bot.deploy(WELL[:1])
+    await bot.told()
     assert times[1] - times[0] >= 1.0
 
 
@@ -77,10 +77,10 @@ async def test_what_is_refused_for_good_is_dropped_with_a_line_and_what_follows_
 ) -> None:
     left: list[Fault] = [422]
     receiver.fault = lambda _method, _path: left.pop() if left else None
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"))
-    await scene.deploy()
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
+    await bot.deploy()
     with caplog.at_level(logging.INFO):
-        await scene.told()
+        await bot.told()
     assert words(receiver, 1) == ORDER[1:]
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("deploybot")]
     assert len(lines) == 1
@@ -91,36 +91,36 @@ async def test_one_that_is_down_for_a_day_is_given_up_with_a_line_and_is_told_wh
     store: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock()
-    scene = Scene(store, settings_of(outgoing=f"{receiver.url}/hook"), clock=clock)
+    bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"), clock=clock)
     receiver.fault = lambda _method, _path: 503
-    await scene.deploy()
+    await bot.deploy()
     clock.advance(GIVE_UP)
     with caplog.at_level(logging.INFO):
-        await scene.told()
+        await bot.told()
     lines = [record.getMessage() for record in caplog.records if "gave up" in record.getMessage()]
     assert len(lines) == 3
     assert "503" in lines[0]
     receiver.fault = lambda _method, _path: None
-    await scene.deploy(number=2)
-    await scene.told()
+    await bot.deploy(number=2)
+    await bot.told()
     assert (words(receiver, 1), words(receiver, 2)) == ([], ORDER)
 
 
 async def test_failures_of_one_deployment_hold_its_own_states_and_no_others(store: Database, github: GitHub) -> None:
     poisoned = f"{1:040x}"
     github.fault = lambda method, path: 500 if method == "POST" and path.endswith(poisoned) else None
-    scene = Scene(store, settings_of(forge=("github", github.url)))
-    await scene.deploy(number=1)
-    await scene.deploy(number=2)
-    async with scene.telling():
+    bot = ReportingBot(store, reporting_settings(forge=("github", github.url)))
+    await bot.deploy(number=1)
+    await bot.deploy(number=2)
+    async with bot.telling():
         async with asyncio.timeout(10):
             while github.states.get(1001, [])[-1:] != ["success"]:
                 github.changed.clear()
                 await github.changed.wait()
         assert github.states[1000][-1] == "queued"
-        assert await scene.waiting() >= 3
+        assert await bot.waiting() >= 3
         github.fault = lambda _method, _path: None
-        await scene.nothing_waits()
+        await bot.nothing_waits()
     # Its success came after the other one's, which has replaced it: it must not stand there as what runs.
     assert [*dict.fromkeys(github.states[1000])] == ["queued", "in_progress", "success", "inactive"]
     assert github.states[1001][-1] == "success"
@@ -128,45 +128,45 @@ async def test_failures_of_one_deployment_hold_its_own_states_and_no_others(stor
 
 async def test_one_that_hangs_holds_nobody_else(store: Database, github: GitHub, receiver: Receiver) -> None:
     github.fault = lambda _method, _path: HANG
-    scene = Scene(store, settings_of(forge=("github", github.url), outgoing=f"{receiver.url}/hook"))
-    async with scene.telling(within=30):
-        await scene.deploy()
+    bot = ReportingBot(store, reporting_settings(forge=("github", github.url), outgoing=f"{receiver.url}/hook"))
+    async with bot.telling(within=30):
+        await bot.deploy()
         async with asyncio.timeout(5):
             while len(receiver.taken) < 3:
                 receiver.changed.clear()
                 await receiver.changed.wait()
         github.gate.set()
         github.fault = lambda _method, _path: None
-        await scene.nothing_waits()
+        await bot.nothing_waits()
     assert github.states[1000] == ["queued", "in_progress", "success"]
 
 
 async def test_whom_bot_toml_does_not_have_any_more_is_not_waited_for(store: Database, receiver: Receiver) -> None:
-    await Scene(store, settings_of(outgoing=f"{receiver.url}/hook")).deploy()
-    scene = Scene(store, settings_of())
-    await scene.told()
-    assert {fate for _, fate in await scene.fates()} == {"dead it is no longer in bot.toml"}
+    await ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook")).deploy()
+    bot = ReportingBot(store, reporting_settings())
+    await bot.told()
+    assert {fate for _, fate in await bot.fates()} == {"dead it is no longer in bot.toml"}
 
 
 async def test_a_token_that_somebody_sends_back_is_in_no_log_and_not_in_the_database(
     store: Database, github: GitHub, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = "the-token-that-nobody-may-see-01"
-    scene = Scene(store, settings_of(forge=("github", github.url), token=token))
+    bot = ReportingBot(store, reporting_settings(forge=("github", github.url), token=token))
     store.redactor.learn(token)
     github.fault = lambda _method, _path: web.json_response({"message": f"bad token {token}"}, status=422)
-    await scene.deploy()
+    await bot.deploy()
     with caplog.at_level(logging.DEBUG):
-        await scene.told()
-    assert all("422: bad token •••" in fate for _, fate in await scene.fates())
+        await bot.told()
+    assert all("422: bad token •••" in fate for _, fate in await bot.fates())
     assert token not in "\n".join(store.redactor.text(record.getMessage()) for record in caplog.records)
 
 
 class Storm:
     """Deployments, a receiver and a forge that fail at random, and a worker that is killed at random."""
 
-    def __init__(self, scene: Scene, dice: random.Random) -> None:
-        self.scene = scene
+    def __init__(self, bot: ReportingBot, dice: random.Random) -> None:
+        self.bot = bot
         self.dice = dice
         self.kills = 0
 
@@ -176,20 +176,20 @@ class Storm:
 
     async def feed(self) -> None:
         for number in range(1, DEPLOYMENTS + 1):
-            await self.scene.deploy(number=number)
+            await self.bot.deploy(number=number)
 
     async def run(self) -> None:
         feeding = asyncio.create_task(self.feed())
-        while not feeding.done() or await self.scene.waiting():
+        while not feeding.done() or await self.bot.waiting():
             caller = Caller(within=5)
             worker = ReportWorker(
-                self.scene.store,
-                connected(self.scene.settings, ReportTools(caller, self.scene.store)),
-                self.scene.clock,
+                self.bot.store,
+                connected(self.bot.settings, ReportTools(caller, self.bot.store)),
+                self.bot.clock,
                 close=caller.close,
                 retry=Backoff(0.002, 900.0),
             )
-            self.scene.store.connect_workers(worker.wake)
+            self.bot.store.connect_workers(worker.wake)
             task = asyncio.create_task(worker.run())
             await asyncio.sleep(self.dice.uniform(0.02, 0.2))
             await self.kill(worker, task)
@@ -210,8 +210,8 @@ async def test_everything_is_told_in_order_over_others_that_fail_and_a_worker_th
 ) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
     sys.stdout.write(f"SEED={seed}\n")
-    scene = Scene(store, settings_of(forge=("github", github.url), outgoing=f"{receiver.url}/hook"))
-    storm = Storm(scene, random.Random(seed))
+    bot = ReportingBot(store, reporting_settings(forge=("github", github.url), outgoing=f"{receiver.url}/hook"))
+    storm = Storm(bot, random.Random(seed))
     github.fault = receiver.fault = storm.fault
     async with asyncio.timeout(100):
         await storm.run()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.errors import Unreachable, UserError
+from deploybot.masking import Redactor
 from deploybot.settings import App
 from deploybot.sources.git_mirror import parse_refs
 from deploybot.sources.git_source import GitSource
@@ -367,10 +368,8 @@ async def test_authors_and_co_authors_of_changes(source: GitSource, app: App, re
     assert (await source.changes(app, new, old)).authors == ()
 
 
-async def test_of_very_many_commits_the_authors_are_not_known(
-    source: GitSource, app: App, repo: Repo, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("deploybot.sources.git_source.MOST_AUTHORED", 1)
+async def test_of_very_many_commits_the_authors_are_not_known(app: App, repo: Repo, tmp_path: Path) -> None:
+    source = GitSource(tmp_path / "data", Redactor(), most_authored=1)
     old = repo.commit({"a": "0"})
     one = repo.commit({"a": "1"})
     two = repo.commit({"a": "2"})

@@ -15,7 +15,6 @@ from deploybot.domain import Holding, Signature
 from deploybot.errors import Unreachable
 from deploybot.masking import Redactor
 from deploybot.settings import App, FileRef, Signer
-from deploybot.sources import commit_signatures
 from deploybot.sources.commit_signatures import fingerprint, ssh_signer, valid_key
 from deploybot.sources.git_source import GitSource
 from tests.lab import Repo
@@ -258,8 +257,8 @@ async def test_a_program_that_does_not_end_is_stopped(
     (slow / "ssh-keygen").write_text("#!/bin/sh\nexec sleep 60\n")
     (slow / "ssh-keygen").chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
-    monkeypatch.setattr(commit_signatures, "VERIFY_WITHIN", 0.3)
-    source = GitSource(tmp_path / "data", Redactor(), signers={"ana": Signer(ssh=(keys.public("ana"),))})
+    signers = {"ana": Signer(ssh=(keys.public("ana"),))}
+    source = GitSource(tmp_path / "data", Redactor(), signers=signers, verify_within=0.3)
     async with asyncio.timeout(10):
         with pytest.raises(Unreachable, match="no answer within"):
             await source.signature(app, commit)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from deploybot.engine import docker_engine
 from deploybot.engine.docker_engine import DockerEngine
 from deploybot.engine.stream_request import EngineRefused
 from deploybot.errors import EngineError
+
+if TYPE_CHECKING:
+    from deploybot.engine.docker_client import Client
 
 
 class Shared:
@@ -40,11 +43,10 @@ class Shared:
         self.closed.set()
 
 
-async def test_a_refused_call_closes_no_connection_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_refused_call_closes_no_connection_of_another() -> None:
     made = [Shared(), Shared()]
     left = iter(made)
-    monkeypatch.setattr(docker_engine, "_connect", lambda *_: next(left))
-    engine = DockerEngine("web1", "unix:///nowhere")
+    engine = DockerEngine("web1", "unix:///nowhere", connect=lambda *_: cast("Client", next(left)))
     first = asyncio.create_task(engine.version())
     assert await asyncio.to_thread(made[0].asked.wait, 10)
     with pytest.raises(EngineError, match="no such container"):

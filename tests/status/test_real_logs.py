@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card, Tone
 from deploybot.errors import Unreachable, UserError
@@ -21,19 +22,23 @@ from deploybot.masking import MASK, Redactor
 from deploybot.testing import FakeClock
 from tests.conftest import MakeSshd
 from tests.lab import Access, Engine, Sshd, until
+from tests.status.log_bot import SECRET, KeptLogs, LogReader
 from tests.status.log_formats import FORMATS
-from tests.status.scene import SECRET, KeptLogs, Reader
-from tests.status.world import World, world
+from tests.status.real_servers import RealServers, open_real_servers
 
 SOCKET = "/var/run/docker.sock"
 LABELS = ("--label", "com.docker.compose.project=shop-production", "--label", "com.docker.compose.service=web")
 
 
 @asynccontextmanager
-async def reader(data: Path, *machines: Sshd, socket: str = "", **app: object) -> AsyncIterator[tuple[Reader, World]]:
-    async with world(data, machines, socket=socket, **app) as made:
-        logs = AppLogs(made.settings, made.servers, FakeClock(time.time()), Redactor((SECRET,)), KeptLogs())
-        yield Reader(logs, made.app, made.environment), made
+async def reader(
+    data: Path, *machines: Sshd, socket: str = "", **app: object
+) -> AsyncIterator[tuple[LogReader, RealServers]]:
+    async with open_real_servers(data, machines, socket=socket, **app) as made:
+        logs = AppLogs(
+            made.settings, made.servers, FakeClock(time.time()), Redactor((SECRET,)), DeploymentLogs(KeptLogs())
+        )
+        yield LogReader(logs, made.app, made.environment), made
 
 
 def log_on(machine: Sshd, *lines: str, name: str = "shop.log") -> Path:
@@ -260,7 +265,7 @@ async def test_a_container_without_a_log_is_told_once_and_left_alone(engine: Eng
 async def test_a_person_does_not_take_all_sessions_of_a_server(sshd: Sshd, tmp_path: Path) -> None:
     path = log_on(sshd, "one")
     async with reader(tmp_path, sshd, logs={"file": str(sshd.box.account.home / path.name)}) as (viewer, made):
-        admin = Reader(viewer.logs, made.app, made.environment, user="1")
+        admin = LogReader(viewer.logs, made.app, made.environment, user="1")
         tasks = [viewer.follow() for _ in range(30)]
         await viewer.until(lambda: "one" in viewer.lines)
         began = time.monotonic()

@@ -20,7 +20,7 @@ from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
 from deploybot.wiring.infrastructure import SystemClock
 from tests.lab import Engine, Sshd, web
-from tests.status.world import World, world
+from tests.status.real_servers import RealServers, open_real_servers
 
 SOCKET = "/var/run/docker.sock"
 COMMIT = "1" * 40
@@ -32,11 +32,11 @@ async def store() -> AsyncIterator[Database]:
         yield store
 
 
-async def board(made: World, store: Database) -> StatusBoard:
+async def board(made: RealServers, store: Database) -> StatusBoard:
     return StatusBoard(made.servers, store, FakeClock(time.time()))
 
 
-async def show(on: StatusBoard, made: World) -> Card:
+async def show(on: StatusBoard, made: RealServers) -> Card:
     return await on.board([(made.app, made.environment)])
 
 
@@ -44,7 +44,7 @@ async def test_twenty_servers_are_asked_at_once_and_one_that_hangs_is_one_line(
     sshds: Callable[[int], list[Sshd]], store: Database, tmp_path: Path
 ) -> None:
     machines = sshds(20)
-    async with world(tmp_path, machines, strategy="files") as made:
+    async with open_real_servers(tmp_path, machines, strategy="files") as made:
         on = await board(made, store)
         card = await show(on, made)
         assert [line.tone for line in card.lines] == [Tone.PLAIN] * 20
@@ -64,7 +64,7 @@ async def test_twenty_servers_are_asked_at_once_and_one_that_hangs_is_one_line(
 
 async def test_a_server_that_refuses_is_told_at_once(sshd: Sshd, store: Database, tmp_path: Path) -> None:
     sshd.stop()
-    async with world(tmp_path, [sshd], strategy="files") as made:
+    async with open_real_servers(tmp_path, [sshd], strategy="files") as made:
         began = time.monotonic()
         card = await show(await board(made, store), made)
         assert time.monotonic() - began < 3
@@ -82,7 +82,7 @@ async def test_directory_facts_and_containers_are_really_read(engine: Engine, st
     (directory / ".deploybot/switching").write_text("2" * 40 + "\n")
     labels = ("--label", "com.docker.compose.project=shop-production", "--label", "com.docker.compose.service=web")
     engine.docker("run", "-d", *labels, "--name", "shop-web-1", "lab/web:v1")
-    async with world(tmp_path, [engine.sshd], socket=SOCKET, directory=str(directory)) as made:
+    async with open_real_servers(tmp_path, [engine.sshd], socket=SOCKET, directory=str(directory)) as made:
         on = await board(made, store)
         card = await on.detail(made.app, [made.environment])
         while card.table and card.table.rows[0][1] != "healthy":
@@ -112,10 +112,10 @@ services:
 V1 = Release.of_commit(COMMIT, "v1")
 
 
-class Shop:
+class DeployedShop:
     """The app `shop` as the bot has put it onto a real Engine, with the record of it."""
 
-    def __init__(self, engine: Engine, made: World, store: Database, directory: Path) -> None:
+    def __init__(self, engine: Engine, made: RealServers, store: Database, directory: Path) -> None:
         self.engine = engine
         self.made = made
         self.store = store
@@ -168,12 +168,12 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(engine: Engine, store: Database, tmp_path: Path) -> AsyncIterator[Shop]:
+async def deployed(engine: Engine, store: Database, tmp_path: Path) -> AsyncIterator[DeployedShop]:
     engine.load(web("lab/web:v1"), web("lab/web:v2", "v2"))
     directory = engine.sshd.home / "shop"
     shutil.rmtree(directory, ignore_errors=True)
-    async with world(tmp_path, [engine.sshd], socket=SOCKET, directory=str(directory)) as made:
-        one = Shop(engine, made, store, directory)
+    async with open_real_servers(tmp_path, [engine.sshd], socket=SOCKET, directory=str(directory)) as made:
+        one = DeployedShop(engine, made, store, directory)
         await one.deployed()
         assert (await one.until(" · healthy · ")).tone is Tone.GOOD
         yield one
@@ -181,52 +181,54 @@ async def shop(engine: Engine, store: Database, tmp_path: Path) -> AsyncIterator
     shutil.rmtree(directory)
 
 
-async def test_somebody_deploys_by_hand_and_status_says_so(shop: Shop) -> None:
-    shop.compose("up", "-d", "web", text=COMPOSE.replace("web:v1", "web:v2"))
-    line = await shop.until("healthy")
+async def test_somebody_deploys_by_hand_and_status_says_so(deployed: DeployedShop) -> None:
+    deployed.compose("up", "-d", "web", text=COMPOSE.replace("web:v1", "web:v2"))
+    line = await deployed.until("healthy")
     assert line.text.startswith("runs something other than #1 deployed: web by hand (image lab/web:v2) · ")
     assert line.tone is Tone.BAD
-    assert "1 needs attention" in (await show(shop.board, shop.made)).title
+    assert "1 needs attention" in (await show(deployed.board, deployed.made)).title
 
 
-async def test_the_same_image_under_another_name_is_the_same(shop: Shop) -> None:
-    shop.engine.docker("tag", "lab/web:v2", "lab/web:v1")
-    line = await shop.line()
+async def test_the_same_image_under_another_name_is_the_same(deployed: DeployedShop) -> None:
+    deployed.engine.docker("tag", "lab/web:v2", "lab/web:v1")
+    line = await deployed.line()
     assert line.text.startswith(f"{V1} · ")
     assert line.tone is Tone.GOOD
-    shop.compose("up", "-d", "--force-recreate", "web")
-    assert (await shop.line()).text.startswith(
+    deployed.compose("up", "-d", "--force-recreate", "web")
+    assert (await deployed.line()).text.startswith(
         "runs something other than #1 deployed: web by hand (image lab/web:v1) · "
     )
 
 
-async def test_what_is_stopped_or_removed_is_named(shop: Shop) -> None:
-    shop.engine.docker("stop", "-t", "0", "shop-production-db-1")
-    assert " · db is stopped (exit code " in (await shop.line()).text
-    shop.engine.docker("rm", "shop-production-db-1")
-    line = await shop.line()
+async def test_what_is_stopped_or_removed_is_named(deployed: DeployedShop) -> None:
+    deployed.engine.docker("stop", "-t", "0", "shop-production-db-1")
+    assert " · db is stopped (exit code " in (await deployed.line()).text
+    deployed.engine.docker("rm", "shop-production-db-1")
+    line = await deployed.line()
     assert line.text.startswith(f"{V1} · db is missing · ")
     assert line.tone is Tone.BAD
-    shop.compose("down", "-t", "0")
-    assert (await shop.line()).text.startswith(f"#1 deployed {V1}, but nothing of it runs · ")
+    deployed.compose("down", "-t", "0")
+    assert (await deployed.line()).text.startswith(f"#1 deployed {V1}, but nothing of it runs · ")
 
 
-async def test_a_container_too_much_is_named(shop: Shop) -> None:
-    shop.compose("up", "-d", "extra", text=f"{COMPOSE}  extra: {{image: 'lab/busybox:latest', command: sleep 1000}}\n")
-    assert " · extra container shop-production-extra-1 · " in (await shop.line()).text
+async def test_a_container_too_much_is_named(deployed: DeployedShop) -> None:
+    deployed.compose(
+        "up", "-d", "extra", text=f"{COMPOSE}  extra: {{image: 'lab/busybox:latest', command: sleep 1000}}\n"
+    )
+    assert " · extra container shop-production-extra-1 · " in (await deployed.line()).text
 
 
-async def test_a_release_whose_folder_is_deleted(shop: Shop) -> None:
-    shutil.rmtree(shop.directory / "releases" / COMMIT)
-    line = await shop.line()
+async def test_a_release_whose_folder_is_deleted(deployed: DeployedShop) -> None:
+    shutil.rmtree(deployed.directory / "releases" / COMMIT)
+    line = await deployed.line()
     assert line.text.startswith(f"{V1} · the release's folder is gone · ")
     assert line.tone is Tone.BAD
 
 
-async def test_a_crash_loop_is_told_as_one(shop: Shop) -> None:
+async def test_a_crash_loop_is_told_as_one(deployed: DeployedShop) -> None:
     text = COMPOSE.replace("command: sleep 1000", "restart: always, command: 'sh -c \"exit 1\"'")
-    shop.compose("up", "-d", "db", text=text)
-    line = await shop.until("keeps restarting")
+    deployed.compose("up", "-d", "db", text=text)
+    line = await deployed.until("keeps restarting")
     assert re.search(r" · db keeps restarting: \d+ restarts · ", line.text)
     assert line.tone is Tone.BAD
 
@@ -236,7 +238,7 @@ async def test_servers_tell_what_they_are(
 ) -> None:
     (down,) = sshds(1)
     down.stop()
-    async with world(tmp_path, [engine.sshd, down], socket=SOCKET) as made:
+    async with open_real_servers(tmp_path, [engine.sshd, down], socket=SOCKET) as made:
         card = await (await board(made, store)).servers(["web1", "web2"])
     assert card.table is not None
     first, second = card.table.rows

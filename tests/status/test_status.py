@@ -27,35 +27,31 @@ from deploybot.domain import (
 )
 from deploybot.errors import EngineError
 from deploybot.ports import Tables
-from deploybot.settings import App, Environment
 from deploybot.status.status_board import StatusBoard
 from deploybot.store.database import Database
-from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers, memory_store
-from tests.status.scene import container, settings
+from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeRefs, FakeServers, memory_store
+from tests.kit.bot import BotUnderTest
+from tests.kit.stores import FailingStore
+from tests.status.log_bot import container, container_app
 
 V1 = Release.of_commit("1" * 40, "v1", "First", "Ada")
 V2 = Release.of_commit("2" * 40, "v2", "Second", "Ada")
 NOW = 1_795_224_300.0
 
 
-class Town:
-    """Two servers with `shop` in production, and a database."""
+class StatusBot(BotUnderTest):
+    """A bot with two servers that have Engines; `board` is what it answers `status` with."""
 
     def __init__(self, store: Database, data: Path, **app: object) -> None:
-        self.store = store
-        self.settings = settings(data, **app)
-        self.hosts = {name: FakeHost(name) for name in ("web1", "web2")}
         self.engines = {name: FakeEngine(name) for name in ("web1", "web2")}
-        self.clock = FakeClock(NOW)
-        self.board = StatusBoard(FakeServers(self.hosts.values(), self.engines), store, self.clock)
-
-    @property
-    def app(self) -> App:
-        return self.settings.apps["shop"]
-
-    @property
-    def environment(self) -> Environment:
-        return self.app.environments["production"]
+        super().__init__(
+            container_app(data, **app),
+            FailingStore(store),
+            hosts=FakeServers(map(FakeHost, self.engines), self.engines),
+            refs=FakeRefs(data),
+            clock=FakeClock(NOW),
+        )
+        self.board = StatusBoard(self.hosts, self.store, self.clock)
 
     def facts(self, server: str, **more: object) -> None:
         """Change what a server says of itself."""
@@ -84,10 +80,10 @@ class Town:
         return await self.store.write(work)
 
     async def show(self) -> Card:
-        return await self.board.board([(self.app, self.environment)])
+        return await self.board.board([(self.app, self.production)])
 
     async def tell(self) -> Card:
-        return await self.board.detail(self.app, [self.environment])
+        return await self.board.detail(self.app, [self.production])
 
 
 @pytest.fixture
@@ -97,34 +93,34 @@ async def store() -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def town(store: Database, tmp_path: Path) -> Town:
-    return Town(store, tmp_path)
+def bot(store: Database, tmp_path: Path) -> StatusBot:
+    return StatusBot(store, tmp_path)
 
 
-async def test_one_line_for_each_server_says_all_that_is_wanted(town: Town) -> None:
-    await town.deployed()
-    town.engines["web1"].usages["web1-1"] = Usage(12.0, 120_000_000, 1_000_000_000)
-    card = await town.show()
+async def test_one_line_for_each_server_says_all_that_is_wanted(bot: StatusBot) -> None:
+    await bot.deployed()
+    bot.engines["web1"].usages["web1-1"] = Usage(12.0, 120_000_000, 1_000_000_000)
+    card = await bot.show()
     assert card.title == "2 targets: all OK"
     assert [line.name for line in card.lines] == ["shop/production web1", "shop/production web2"]
     assert card.lines[0].text == "v2 (2222222222) · 3 min ago (#1 by ana) · healthy · 120 MB · disk 50 GB free"
     assert [line.tone for line in card.lines] == [Tone.GOOD, Tone.GOOD]
 
 
-async def test_before_the_first_deployment(town: Town) -> None:
-    card = await town.show()
+async def test_before_the_first_deployment(bot: StatusBot) -> None:
+    card = await bot.show()
     assert card.lines[0].text == "nothing deployed yet · disk 50 GB free"
 
 
-async def test_a_person_who_may_see_nothing(town: Town) -> None:
-    assert (await town.board.board([])).title == "You have no permission to see any app here."
-    assert (await town.board.servers([])).title == "You have no permission to see any server here."
+async def test_a_person_who_may_see_nothing(bot: StatusBot) -> None:
+    assert (await bot.board.board([])).title == "You have no permission to see any app here."
+    assert (await bot.board.servers([])).title == "You have no permission to see any server here."
 
 
-async def test_a_server_that_is_down_is_one_red_line_and_the_rest_answers(town: Town) -> None:
-    await town.deployed()
-    town.hosts["web1"].down = "no route to host"
-    card = await town.show()
+async def test_a_server_that_is_down_is_one_red_line_and_the_rest_answers(bot: StatusBot) -> None:
+    await bot.deployed()
+    bot.hosts["web1"].down = "no route to host"
+    card = await bot.show()
     assert [(line.name, line.tone) for line in card.lines] == [("web1", Tone.BAD), ("shop/production web2", Tone.GOOD)]
     assert "no route to host; last known: shop/production v2 (2222222222)" in card.lines[0].text
     assert (card.title, card.tone) == ("2 targets: 1 server does not answer", Tone.BAD)
@@ -138,10 +134,10 @@ class Hanging(FakeHost):
         raise AssertionError(directory, timeout, docker)
 
 
-async def test_a_server_that_hangs_is_one_red_line_within_seconds_and_keeps_nobody_waiting(town: Town) -> None:
-    await town.deployed()
-    town.board = StatusBoard(
-        FakeServers([Hanging("web1"), town.hosts["web2"]], {"web2": town.engines["web2"]}), town.store, town.clock
+async def test_a_server_that_hangs_is_one_red_line_within_seconds_and_keeps_nobody_waiting(bot: StatusBot) -> None:
+    await bot.deployed()
+    bot.board = StatusBoard(
+        FakeServers([Hanging("web1"), bot.hosts["web2"]], {"web2": bot.engines["web2"]}), bot.store, bot.clock
     )
     began = time.monotonic()
     early: list[tuple[float, Card]] = []
@@ -149,7 +145,7 @@ async def test_a_server_that_hangs_is_one_red_line_within_seconds_and_keeps_nobo
     async def tell(card: Card) -> None:
         early.append((time.monotonic() - began, card))
 
-    card = await town.board.board([(town.app, town.environment)], tell)
+    card = await bot.board.board([(bot.app, bot.production)], tell)
     assert 4 < time.monotonic() - began < 6
     assert "cannot be reached: no answer within 5 s" in card.lines[0].text
     assert card.lines[1].tone is Tone.GOOD
@@ -159,41 +155,41 @@ async def test_a_server_that_hangs_is_one_red_line_within_seconds_and_keeps_nobo
     assert told.lines == (Line("web1", "no answer yet", Tone.BUSY), card.lines[1])
 
 
-async def test_nothing_is_told_twice_where_all_servers_answer(town: Town) -> None:
-    await town.deployed()
+async def test_nothing_is_told_twice_where_all_servers_answer(bot: StatusBot) -> None:
+    await bot.deployed()
     told: list[Card] = []
 
     async def tell(card: Card) -> None:
         told.append(card)
 
-    card = await town.board.board([(town.app, town.environment)], tell)
+    card = await bot.board.board([(bot.app, bot.production)], tell)
     assert (told, card.key) == ([], "")
 
 
-async def test_what_runs_though_the_bot_put_something_else_there_is_called_out(town: Town) -> None:
-    await town.deployed()
-    town.facts("web1", current="3" * 40)
-    town.facts("web2", current="")
-    card = await town.show()
+async def test_what_runs_though_the_bot_put_something_else_there_is_called_out(bot: StatusBot) -> None:
+    await bot.deployed()
+    bot.facts("web1", current="3" * 40)
+    bot.facts("web2", current="")
+    card = await bot.show()
     assert card.lines[0].text.startswith("runs 3333333333, but #1 deployed v2 (2222222222) · ")
     assert card.lines[1].text.startswith("#1 deployed v2 (2222222222), but it is gone from /srv/shop · ")
     assert [line.tone for line in card.lines] == [Tone.BAD, Tone.BAD]
     assert card.title == "2 targets: 2 need attention"
 
 
-async def test_what_somebody_else_put_there_is_called_out(town: Town) -> None:
-    town.facts("web1", current="3" * 40)
+async def test_what_somebody_else_put_there_is_called_out(bot: StatusBot) -> None:
+    bot.facts("web1", current="3" * 40)
     assert (
-        (await town.show())
+        (await bot.show())
         .lines[0]
         .text.startswith("nothing deployed yet · `current` points to 3333333333, which has no containers · ")
     )
 
 
-async def test_a_half_switched_server_is_called_out(town: Town) -> None:
-    await town.deployed()
-    town.facts("web1", switching="3" * 40)
-    line = (await town.show()).lines[0]
+async def test_a_half_switched_server_is_called_out(bot: StatusBot) -> None:
+    await bot.deployed()
+    bot.facts("web1", switching="3" * 40)
+    line = (await bot.show()).lines[0]
     assert "partly switched from 2222222222 to 3333333333" in line.text
     assert line.tone is Tone.BAD
 
@@ -210,25 +206,25 @@ async def test_a_half_switched_server_is_called_out(town: Town) -> None:
         ({"health": "", "state": "exited"}, "web is stopped", Tone.BAD),
     ],
 )
-async def test_the_health_of_containers(town: Town, changes: dict[str, object], says: str, tone: Tone) -> None:
-    await town.deployed()
-    (one,) = town.engines["web1"].all["shop-production"]
-    town.engines["web1"].all["shop-production"] = (replace(one, **changes),)  # type: ignore[arg-type]
-    line = (await town.show()).lines[0]
+async def test_the_health_of_containers(bot: StatusBot, changes: dict[str, object], says: str, tone: Tone) -> None:
+    await bot.deployed()
+    (one,) = bot.engines["web1"].all["shop-production"]
+    bot.engines["web1"].all["shop-production"] = (replace(one, **changes),)  # type: ignore[arg-type]
+    line = (await bot.show()).lines[0]
     assert f" · {says} · " in line.text
     assert line.tone is tone
 
 
-async def test_no_containers_where_there_should_be_some(town: Town) -> None:
-    await town.deployed()
-    town.engines["web1"].all.clear()
-    assert " · no containers · " in (await town.show()).lines[0].text
+async def test_no_containers_where_there_should_be_some(bot: StatusBot) -> None:
+    await bot.deployed()
+    bot.engines["web1"].all.clear()
+    assert " · no containers · " in (await bot.show()).lines[0].text
 
 
-async def test_an_engine_that_does_not_answer_leaves_the_rest_known(town: Town) -> None:
-    await town.deployed()
-    town.engines["web1"].down = "the daemon is stopped"
-    line = (await town.show()).lines[0]
+async def test_an_engine_that_does_not_answer_leaves_the_rest_known(bot: StatusBot) -> None:
+    await bot.deployed()
+    bot.engines["web1"].down = "the daemon is stopped"
+    line = (await bot.show()).lines[0]
     assert " · health unknown: Docker does not answer · disk 50 GB free" in line.text
     assert line.tone is Tone.BAD
 
@@ -238,19 +234,19 @@ async def test_an_engine_that_does_not_answer_leaves_the_rest_known(town: Town) 
     [(200, "healthy", Tone.GOOD), (503, "answers 503", Tone.BAD), (0, "does not answer", Tone.BAD)],
 )
 async def test_the_http_check_is_made_now(store: Database, tmp_path: Path, status: int, says: str, tone: Tone) -> None:
-    town = Town(store, tmp_path, strategy="files", health={"http": "http://127.0.0.1:80/"})
-    await town.deployed()
-    town.hosts["web1"].http["http://127.0.0.1:80/"] = (status, "x")
-    line = (await town.show()).lines[0]
+    bot = StatusBot(store, tmp_path, strategy="files", health={"http": "http://127.0.0.1:80/"})
+    await bot.deployed()
+    bot.hosts["web1"].http["http://127.0.0.1:80/"] = (status, "x")
+    line = (await bot.show()).lines[0]
     assert f" · {says} · " in line.text
     assert line.tone is tone
 
 
 async def test_nothing_is_wrong_where_nothing_was_deployed_and_nothing_answers(store: Database, tmp_path: Path) -> None:
-    town = Town(store, tmp_path, strategy="files", health={"http": "http://127.0.0.1:80/"})
-    for host in town.hosts.values():
+    bot = StatusBot(store, tmp_path, strategy="files", health={"http": "http://127.0.0.1:80/"})
+    for host in bot.hosts:
         host.http["http://127.0.0.1:80/"] = (0, "")
-    for card in (await town.show(), await town.board.detail(town.app, [town.environment])):
+    for card in (await bot.show(), await bot.board.detail(bot.app, [bot.production])):
         assert {line.tone for line in card.lines} <= {Tone.PLAIN}
         assert "nothing deployed yet · disk" in card.lines[0].text
         assert not any("answer" in line.text for line in card.lines)
@@ -258,45 +254,45 @@ async def test_nothing_is_wrong_where_nothing_was_deployed_and_nothing_answers(s
 
 @pytest.mark.parametrize(("closed", "says"), [(False, "healthy"), (True, "does not answer")])
 async def test_the_tcp_check_is_made_now(store: Database, tmp_path: Path, says: str, *, closed: bool) -> None:
-    town = Town(store, tmp_path, strategy="files", health={"tcp": "127.0.0.1:80"})
-    await town.deployed()
+    bot = StatusBot(store, tmp_path, strategy="files", health={"tcp": "127.0.0.1:80"})
+    await bot.deployed()
     if closed:
-        town.hosts["web1"].closed.add(("127.0.0.1", 80))
-    assert f" · {says} · " in (await town.show()).lines[0].text
+        bot.hosts["web1"].closed.add(("127.0.0.1", 80))
+    assert f" · {says} · " in (await bot.show()).lines[0].text
 
 
 async def test_what_cannot_be_checked_is_called_unknown(store: Database, tmp_path: Path) -> None:
-    town = Town(store, tmp_path, strategy="files", health={"command": "./check"})
-    await town.deployed()
-    line = (await town.show()).lines[0]
+    bot = StatusBot(store, tmp_path, strategy="files", health={"command": "./check"})
+    await bot.deployed()
+    line = (await bot.show()).lines[0]
     assert " · health unknown · " in line.text
     assert line.tone is Tone.UNKNOWN
 
 
 async def test_what_has_no_check_is_not_called_ill(store: Database, tmp_path: Path) -> None:
-    town = Town(store, tmp_path, strategy="files", health=None)
-    await town.deployed()
-    card = await town.show()
+    bot = StatusBot(store, tmp_path, strategy="files", health=None)
+    await bot.deployed()
+    card = await bot.show()
     assert " · no health check · " in card.lines[0].text
     assert card.title == "2 targets: all OK"
 
 
-async def test_locks_and_what_goes_on_are_told(town: Town) -> None:
-    await town.deployed(V1)
-    await town.deployed(V2, "web1", state=State.RUNNING)
+async def test_locks_and_what_goes_on_are_told(bot: StatusBot) -> None:
+    await bot.deployed(V1)
+    await bot.deployed(V2, "web1", state=State.RUNNING)
     lock = Lock("shop", "production", 1, "ben", "release day", NOW - 60, NOW + 3600)
-    await town.store.write(lambda tables: tables.locks.take(lock))
-    line = (await town.show()).lines[0]
+    await bot.store.write(lambda tables: tables.locks.take(lock))
+    line = (await bot.show()).lines[0]
     assert line.text.endswith(
         " · #2 v2 (2222222222) running for 3 min 10 s · locked by ben 1 min ago, 1 h left: release day"
     )
     assert line.tone is Tone.BUSY
 
 
-async def test_a_disk_that_runs_full_is_warned_about(town: Town) -> None:
-    town.facts("web1", disk_free=5_000_000_000)
-    town.facts("web2", disk_free=-1)
-    first, second = (await town.show()).lines
+async def test_a_disk_that_runs_full_is_warned_about(bot: StatusBot) -> None:
+    bot.facts("web1", disk_free=5_000_000_000)
+    bot.facts("web2", disk_free=-1)
+    first, second = (await bot.show()).lines
     assert (first.text, first.tone) == ("nothing deployed yet · disk 5.0 GB free", Tone.WARN)
     assert (second.text, second.tone) == ("nothing deployed yet · disk unknown", Tone.UNKNOWN)
 
@@ -314,24 +310,24 @@ class Slow(FakeEngine):
 
 
 async def test_nobody_waits_for_memory_on_a_board_and_the_next_one_has_it(store: Database, tmp_path: Path) -> None:
-    town = Town(store, tmp_path)
-    town.engines["web1"] = slow = Slow("web1")
-    town.board = StatusBoard(FakeServers(town.hosts.values(), town.engines), store, town.clock)
-    await town.deployed()
-    town.engines["web1"].usages["web1-1"] = Usage(12.0, 120_000_000, 1_000_000_000)
+    bot = StatusBot(store, tmp_path)
+    bot.engines["web1"] = slow = Slow("web1")
+    bot.board = StatusBoard(FakeServers(bot.hosts, bot.engines), store, bot.clock)
+    await bot.deployed()
+    bot.engines["web1"].usages["web1-1"] = Usage(12.0, 120_000_000, 1_000_000_000)
     async with asyncio.timeout(5):
-        assert "MB" not in (await town.show()).lines[0].text
+        assert "MB" not in (await bot.show()).lines[0].text
         slow.told.set()
-        while "120 MB" not in (await town.show()).lines[0].text:  # noqa: ASYNC110  nothing tells of it
+        while "120 MB" not in (await bot.show()).lines[0].text:  # noqa: ASYNC110  nothing tells of it
             await asyncio.sleep(0)
 
 
-async def test_the_whole_story(town: Town) -> None:
-    await town.deployed(V1)
-    await town.deployed(V2)
-    town.engines["web1"].usages["web1-1"] = Usage(12.4, 120_000_000, 1_000_000_000)
-    town.facts("web1", releases=("1" * 40, "2" * 40), memory_available=700_000_000)
-    card = await town.tell()
+async def test_the_whole_story(bot: StatusBot) -> None:
+    await bot.deployed(V1)
+    await bot.deployed(V2)
+    bot.engines["web1"].usages["web1-1"] = Usage(12.4, 120_000_000, 1_000_000_000)
+    bot.facts("web1", releases=("1" * 40, "2" * 40), memory_available=700_000_000)
+    card = await bot.tell()
     assert card.title == "shop in production"
     told = {line.name: line for line in card.lines}
     assert told["web1"].text == (
@@ -347,20 +343,20 @@ async def test_the_whole_story(town: Town) -> None:
     assert card.tone is Tone.GOOD
 
 
-async def test_a_past_failure_is_told_with_its_outcome_and_does_not_colour_the_card(town: Town) -> None:
-    await town.deployed(V1, state=State.FAILED)
-    await town.deployed(V2)
-    card = await town.tell()
+async def test_a_past_failure_is_told_with_its_outcome_and_does_not_colour_the_card(bot: StatusBot) -> None:
+    await bot.deployed(V1, state=State.FAILED)
+    await bot.deployed(V2)
+    card = await bot.tell()
     failed = next(line for line in card.lines if line.name == "#1")
     assert failed.text.endswith(", because it is time; as it went")
     assert (failed.tone, card.tone) == (Tone.BAD, Tone.GOOD)
 
 
-async def test_in_the_story_every_part_that_is_silent_says_why(town: Town) -> None:
-    await town.deployed()
-    town.hosts["web1"].down = "no route to host"
-    town.engines["web2"].down = "the daemon is stopped"
-    card = await town.tell()
+async def test_in_the_story_every_part_that_is_silent_says_why(bot: StatusBot) -> None:
+    await bot.deployed()
+    bot.hosts["web1"].down = "no route to host"
+    bot.engines["web2"].down = "the daemon is stopped"
+    card = await bot.tell()
     texts = [(line.name, line.text) for line in card.lines]
     assert ("web1", "cannot be reached: no route to host") in texts
     assert any(name == "web1" and "v2 (2222222222) (last known)" in text for name, text in texts)
@@ -368,11 +364,11 @@ async def test_in_the_story_every_part_that_is_silent_says_why(town: Town) -> No
     assert card.tone is Tone.BAD
 
 
-async def test_a_stopped_container_has_no_uptime(town: Town) -> None:
-    await town.deployed()
-    town.engines["web1"].all["shop-production"] = (container("once", state="exited", started=NOW - 50),)
-    town.engines["web2"].all.clear()
-    card = await town.tell()
+async def test_a_stopped_container_has_no_uptime(bot: StatusBot) -> None:
+    await bot.deployed()
+    bot.engines["web1"].all["shop-production"] = (container("once", state="exited", started=NOW - 50),)
+    bot.engines["web2"].all.clear()
+    card = await bot.tell()
     assert card.table is not None
     assert card.table.rows == (("once", "exited with 0", "-", "0", "-", "-"),)
     assert card.table.tones == (Tone.WARN,)
@@ -388,38 +384,38 @@ async def test_a_stopped_container_has_no_uptime(town: Town) -> None:
     ],
 )
 async def test_a_service_that_ends_is_fine_only_where_another_waits_for_its_end(
-    town: Town, condition: str, says: str, tone: Tone
+    bot: StatusBot, condition: str, says: str, tone: Tone
 ) -> None:
-    await town.deployed()
-    (web,) = town.engines["web1"].all["shop-production"]
+    await bot.deployed()
+    (web,) = bot.engines["web1"].all["shop-production"]
     web = replace(web, labels=(("com.docker.compose.depends_on", condition),))
-    town.engines["web1"].all["shop-production"] = (web, container("m", "migrate", state="exited"))
-    line = (await town.show()).lines[0]
+    bot.engines["web1"].all["shop-production"] = (web, container("m", "migrate", state="exited"))
+    line = (await bot.show()).lines[0]
     assert f" · {says} · " in line.text
     assert line.tone is tone
 
 
-async def test_a_container_of_another_image_is_called_out(town: Town) -> None:
+async def test_a_container_of_another_image_is_called_out(bot: StatusBot) -> None:
     pin = Pin("web", "acme/shop", "1.4.3", f"sha256:{'3' * 64}")
     release = V2.with_images([pin, replace(pin, service="side")])
-    await town.deployed(release)
-    (web,) = town.engines["web1"].all["shop-production"]
+    await bot.deployed(release)
+    (web,) = bot.engines["web1"].all["shop-production"]
     good = f"v2 (2222222222) with 2 images ({release.id[41:47]}) · "
     bad = "runs something other than #1 deployed: web "
     other = f"{bad}runs a different image than 1.4.3 sha256:3333333333 (image shop) · "
     cases = {pin.reference: good, f"acme/shop@sha256:{'4' * 64}": other, "": f"{bad}by hand (image shop) · "}
     for label, says in cases.items():
         labels = (("deploybot.image", label),) if label else ()
-        town.engines["web1"].all["shop-production"] = (replace(web, labels=labels),)
-        line = (await town.show()).lines[0]
+        bot.engines["web1"].all["shop-production"] = (replace(web, labels=labels),)
+        line = (await bot.show()).lines[0]
         assert line.text.startswith(says)
         assert line.tone is (Tone.GOOD if says == good else Tone.BAD)
 
 
-async def test_servers_as_a_table(town: Town) -> None:
-    town.facts("web1", system="Debian 12", docker="20.10.24", compose_version="2.26.1")
-    town.hosts["web2"].down = "no route to host"
-    card = await town.board.servers(["web1", "web2"])
+async def test_servers_as_a_table(bot: StatusBot) -> None:
+    bot.facts("web1", system="Debian 12", docker="20.10.24", compose_version="2.26.1")
+    bot.hosts["web2"].down = "no route to host"
+    card = await bot.board.servers(["web1", "web2"])
     assert card.title == "2 servers: 1 of 2 answer"
     assert card.table is not None
     assert card.table.rows == (
@@ -430,52 +426,52 @@ async def test_servers_as_a_table(town: Town) -> None:
     assert "no route to host" in card.lines[0].text
 
 
-async def test_an_engine_error_is_told_like_silence(town: Town) -> None:
-    await town.deployed()
+async def test_an_engine_error_is_told_like_silence(bot: StatusBot) -> None:
+    await bot.deployed()
 
     class Broken(FakeEngine):
         async def usage(self, container: str, *, quick: bool = False) -> Usage:
             raise EngineError(f"no stats of {container}{quick}")
 
     broken = Broken("web1")
-    broken.all = town.engines["web1"].all
-    town.board = StatusBoard(FakeServers(town.hosts.values(), {"web1": broken}), town.store, town.clock)
-    assert " · healthy · disk" in (await town.show()).lines[0].text
+    broken.all = bot.engines["web1"].all
+    bot.board = StatusBoard(FakeServers(bot.hosts, {"web1": broken}), bot.store, bot.clock)
+    assert " · healthy · disk" in (await bot.show()).lines[0].text
 
 
 @pytest.mark.parametrize("slip", [KeyError("Id"), RecursionError(), ZeroDivisionError(), OverflowError("x")])
 async def test_whatever_one_server_breaks_is_its_own_red_line(
-    town: Town, slip: Exception, caplog: pytest.LogCaptureFixture
+    bot: StatusBot, slip: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await town.deployed()
+    await bot.deployed()
 
     class Odd(FakeHost):
         async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
             del directory, timeout, docker
             raise slip
 
-    before = {line.name: line for line in (await town.show()).lines}
-    hosts = [Odd("web1"), town.hosts["web2"]]
-    town.board = StatusBoard(FakeServers(hosts, town.engines), town.store, town.clock)
-    await town.show()
-    card = await town.show()
+    before = {line.name: line for line in (await bot.show()).lines}
+    hosts = [Odd("web1"), bot.hosts["web2"]]
+    bot.board = StatusBoard(FakeServers(hosts, bot.engines), bot.store, bot.clock)
+    await bot.show()
+    card = await bot.show()
     red, *others = card.lines
     assert (red.name, red.tone) == ("web1", Tone.BAD)
     assert f"gave no usable answer: it cannot be read ({type(slip).__name__})" in red.text
     assert others
     assert all(line == before[line.name] for line in others)
-    table = await town.board.servers(["web1", "web2"])
+    table = await bot.board.servers(["web1", "web2"])
     assert table.title == "2 servers: 1 of 2 answer"
     assert caplog.text.count("Traceback") <= 1
 
 
-async def test_whatever_an_engine_breaks_is_its_own_red_line(town: Town) -> None:
-    await town.deployed()
+async def test_whatever_an_engine_breaks_is_its_own_red_line(bot: StatusBot) -> None:
+    await bot.deployed()
 
     class Odd(FakeEngine):
         async def containers(self, project: str) -> tuple[Container, ...]:
             raise KeyError(project)
 
-    town.board = StatusBoard(FakeServers(town.hosts.values(), {"web1": Odd()}), town.store, town.clock)
-    line = (await town.show()).lines[0]
+    bot.board = StatusBoard(FakeServers(bot.hosts, {"web1": Odd()}), bot.store, bot.clock)
+    line = (await bot.show()).lines[0]
     assert (line.tone, "Docker gives no usable answer" in line.text) == (Tone.BAD, True)

@@ -26,6 +26,7 @@ from deploybot.store.database import Database
 from deploybot.testing import FakeCodeSecrets, FakeLogs, FakeStatus, memory_store
 from deploybot.wiring.deployment_wiring import deployments
 from deploybot.wiring.infrastructure import Infrastructure, SystemClock
+from tests.kit.settings import bot_settings
 from tests.lab import COMPOSE_ALONE, Engine, Registry, Repo, web
 from tests.lab.sshd import COMPOSE_1, COMPOSE_5
 from tests.strategies.conftest import busybox_path
@@ -227,29 +228,16 @@ def session(folder: Path, flavour: ComposeInstall, engine: Engine) -> tuple[str,
     return shell, {"PATH": path, "HOME": str(home), "DOCKER_HOST": engine.url, "DOCKER_CONFIG": str(config)}
 
 
-def settings_of(folder: Path, repo: Repo, **app: object) -> Settings:
+def compose_settings(folder: Path, repo: Repo, **app: object) -> Settings:
     """bot.toml of the shop; `app` adds keys to it."""
-    made = Settings.model_validate(
-        {
-            "bot": {"data": str(folder / "data")},
-            "servers": {"web1": {"name": "web1", "ssh": "deploy@web1"}},
-            "apps": {
-                "shop": {
-                    "name": "shop",
-                    "repo": repo.url,
-                    "strategy": "compose",
-                    "directory": str(folder / "srv/shop"),
-                    "stable": "0.5s",
-                    "restore_within": "30s",
-                    "environments": {"production": {"name": "production", "app": "shop", "servers": ["web1"]}},
-                    **app,
-                }
-            },
-        }
-    )
-    for secret in made.apps["shop"].secrets.values():
-        secret._value = "s3cr3t-value"
-    return made
+    shop = {
+        "repo": repo.url,
+        "strategy": "compose",
+        "directory": str(folder / "srv/shop"),
+        "stable": "0.5s",
+        "restore_within": "30s",
+    }
+    return bot_settings(folder / "data", apps={"shop": shop | app})
 
 
 @pytest.fixture
@@ -261,7 +249,7 @@ async def make_shop(engine: Engine, tmp_path: Path) -> AsyncIterator[MakeShop]:
 
         async def make(repo: Repo, flavour: ComposeInstall = PLUGIN, **app: object) -> ComposeShop:
             shell, env = session(tmp_path, flavour, engine)
-            settings = settings_of(tmp_path, repo, **app)
+            settings = compose_settings(tmp_path, repo, **app)
             (tmp_path / "jobs").mkdir()
             (tmp_path / "srv/shop").mkdir(parents=True)
             shop = ComposeShop(

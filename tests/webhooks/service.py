@@ -29,6 +29,7 @@ from deploybot.testing import FakeClock
 from deploybot.webhooks.hook_addresses import addresses
 from deploybot.webhooks.inbox_worker import Inbox
 from deploybot.webhooks.receiver import Receiver
+from tests.kit.settings import bot_settings
 from tests.webhooks.hammer import request
 
 SECRET = "5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1"
@@ -43,27 +44,21 @@ def settings(
     names: Sequence[str] = ("github", "dockerhub", "event"),
 ) -> Settings:
     """So many apps, each with its hooks of these senders; and the github of all."""
-    made = Settings.model_validate(
-        {
-            "apps": {
-                name: {
-                    "name": name,
-                    "repo": f"git@github.com:acme/{name}.git",
-                    "strategy": "script",
-                    "script": "deploy.sh",
-                    "directory": f"/srv/{name}",
-                    "hooks": {sender: {"secret": {"env": "SECRET"}} for sender in names},
-                    "environments": {"live": {"name": "live", "app": name, "servers": ["web1"]}},
-                }
-                for name in apps
-            },
-            "hooks": {"github": {"secret": {"env": "SECRET"}}},
-            "http": {},
+
+    def app(name: str) -> dict[str, object]:
+        return {
+            "repo": f"git@github.com:acme/{name}.git",
+            "strategy": "script",
+            "script": "deploy.sh",
+            "hooks": {sender: {"secret": {"env": name.upper()}} for sender in names},
         }
+
+    return bot_settings(
+        apps={name: app(name) for name in apps},
+        values={name.upper(): secret(name) for name in apps} | {"SECRET": secret("")},
+        hooks={"github": {"secret": {"env": "SECRET"}}},
+        http={},
     )
-    for address in addresses(made):
-        address.secret.fill(secret(address.app))
-    return made
 
 
 @dataclass
@@ -87,7 +82,7 @@ class Listener:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Service:
+class WebhookBot:
     """What runs."""
 
     port: int
@@ -162,7 +157,7 @@ async def serving(
     rate: float = 1e6,
     gate: ConnectionGate | None = None,
     wrap: Callable[[Store], Store] = lambda store: store,
-) -> AsyncIterator[Service]:
+) -> AsyncIterator[WebhookBot]:
     """Serve on a port of its own, with a database in a folder."""
     made = made or settings()
     clock = FakeClock()
@@ -177,7 +172,7 @@ async def serving(
         await server.start()
         hearing = asyncio.create_task(inbox.run())
         try:
-            yield Service(port=int(server.address.rpartition(":")[2]), store=store, inbox=inbox, clock=clock)
+            yield WebhookBot(port=int(server.address.rpartition(":")[2]), store=store, inbox=inbox, clock=clock)
         finally:
             await server.close()
             hearing.cancel()

@@ -11,13 +11,13 @@ import pytest
 from deploybot.card import Card, Tone
 from deploybot.http_limits import ConnectionGate
 from deploybot.metrics import METRICS
-from tests.webhooks.service import Listener, Service, pushed, serving, signed
+from tests.webhooks.service import Listener, WebhookBot, pushed, serving, signed
 
 COMMIT = "5" * 40
 
 
 async def post(
-    bot: Service, name: str, path: str = "/hooks/shop/github", *, kind: str = "push", count: int = 1
+    bot: WebhookBot, name: str, path: str = "/hooks/shop/github", *, kind: str = "push", count: int = 1
 ) -> None:
     """Deliver events that name a repository, each with another commit."""
     for number in range(count):

@@ -20,7 +20,7 @@ from deploybot.errors import StoreError
 from deploybot.metrics import METRICS
 from deploybot.ports import Store, Tables
 from tests.webhooks.hammer import hammered
-from tests.webhooks.service import SECRET, Listener, Service, pushed, raw, serving, settings, signed
+from tests.webhooks.service import SECRET, Listener, WebhookBot, pushed, raw, serving, settings, signed
 
 T = TypeVar("T")
 N = int(os.environ.get("N", "10000"))
@@ -307,7 +307,7 @@ class Dying:
             one.cancel()
 
 
-async def _try(bot: Service, commits: list[str]) -> set[str]:
+async def _try(bot: WebhookBot, commits: list[str]) -> set[str]:
     """Push them; those that were answered with 2xx."""
     taken = set()
     for commit in commits:

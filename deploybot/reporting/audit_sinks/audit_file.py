@@ -27,12 +27,39 @@ _WITHIN = 12.0
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
+class Disk:
+    """How bytes come to a file, and from there to the disk."""
+
+    def write(self, descriptor: int, data: bytes) -> tuple[int, OSError | None]:
+        """Write as much as fits. Return the number of bytes written, and the error that stopped it."""
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+        except OSError as error:
+            return written, error
+        return written, None
+
+    def sync(self, descriptor: int) -> None:
+        """Wait until the disk has all of a file or folder, if its file system can tell."""
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # a file system without fsync
+                raise
+
+
 class FileSink:
     """A sink that appends to a file. The file proves nothing if anyone else can write to it."""
 
-    def __init__(self, path: Path) -> None:
-        """Take the path. The file is created with the first row, for its owner alone."""
+    def __init__(self, path: Path, *, within: float = _WITHIN, disk: Disk | None = None) -> None:
+        """Take the path. The file is created with the first row, for its owner alone.
+
+        `within` is how long a batch may take, in seconds.
+        """
         self._path = path
+        self._within = within
+        self._disk = disk or Disk()
         self._writing: asyncio.Future[Reached] | None = None
 
     @property
@@ -45,12 +72,12 @@ class FileSink:
         if self._writing is not None:
             # The disk hung during the last batch. Its rows are written again: two threads could not keep the order.
             await self._wait(self._writing)
-        self._writing = in_thread(lambda: _append(self._path, rows, mark))
+        self._writing = in_thread(lambda: _append(self._path, rows, mark, self._disk))
         return await self._wait(self._writing)
 
     async def _wait(self, writing: asyncio.Future[Reached]) -> Reached:
         try:
-            async with asyncio.timeout(_WITHIN):
+            async with asyncio.timeout(self._within):
                 return await asyncio.shield(writing)
         except OSError as error:  # also TimeoutError
             raise self._unreachable(error) from error
@@ -59,13 +86,13 @@ class FileSink:
                 self._writing = None
 
     def _unreachable(self, error: OSError) -> Unreachable:
-        why = system_words(error) if error.errno else f"the disk has not answered for {_WITHIN:g} s"
+        why = system_words(error) if error.errno else f"the disk has not answered for {self._within:g} s"
         return Unreachable(self.name, why, hint=_hint(error, self._path))
 
     async def check(self) -> AsyncIterator[ChatFinding]:
         """Check that this user can write or create the file, and that the disk has space."""
         try:
-            async with asyncio.timeout(_WITHIN):
+            async with asyncio.timeout(self._within):
                 found = await in_thread(lambda: _look(self._path))
         except OSError as error:  # also TimeoutError
             raise self._unreachable(error) from error
@@ -133,7 +160,7 @@ class _Mark:
         return f"{self.inode}:{self.size}"
 
 
-def _append(path: Path, rows: Sequence[AuditRow], mark: str) -> Reached:
+def _append(path: Path, rows: Sequence[AuditRow], mark: str, disk: Disk) -> Reached:
     """Append as many rows as fit on the disk. Raises OSError if not even the first one fits."""
     descriptor = _open(path, os.O_CREAT)
     try:
@@ -143,10 +170,10 @@ def _append(path: Path, rows: Sequence[AuditRow], mark: str) -> Reached:
             return Reached(max(first - 1 - AGAIN, 0), str(_Mark(before.st_ino, before.st_size)))
         start = b"" if _ends_a_line(descriptor, before.st_size) else b"\n"
         lines = [row.line().encode() + b"\n" for row in rows]
-        written, problem = _write(descriptor, start + b"".join(lines))
-        _sync(descriptor)
+        written, problem = disk.write(descriptor, start + b"".join(lines))
+        disk.sync(descriptor)
         if not before.st_size:
-            _sync_folder(path.parent)
+            _sync_folder(path.parent, disk)
         after = os.fstat(descriptor)
         if not _is_still(path, after) or after.st_size < before.st_size + written:
             # Renamed or truncated during this write, so the copy may lack these rows.
@@ -161,17 +188,6 @@ def _append(path: Path, rows: Sequence[AuditRow], mark: str) -> Reached:
 
 def _ends_a_line(descriptor: int, size: int) -> bool:
     return not size or os.pread(descriptor, 1, size - 1) == b"\n"
-
-
-def _write(descriptor: int, data: bytes) -> tuple[int, OSError | None]:
-    """Write as much as fits. Return the number of bytes written, and the error that stopped it."""
-    written = 0
-    try:
-        while written < len(data):
-            written += os.write(descriptor, data[written:])
-    except OSError as error:
-        return written, error
-    return written, None
 
 
 def _whole(lines: Sequence[bytes], written: int) -> int:
@@ -191,18 +207,10 @@ def _is_still(path: Path, file: os.stat_result) -> bool:
     return False
 
 
-def _sync(descriptor: int) -> None:
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # a file system without fsync
-            raise
-
-
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path, disk: Disk) -> None:
     """Sync the folder, so that a new file survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _sync(descriptor)
+        disk.sync(descriptor)
     finally:
         os.close(descriptor)

@@ -41,9 +41,10 @@ def message(row: AuditRow, host: str, longest: int) -> bytes:
 class SyslogSink:
     """A syslog receiver. `address` is written as in bot.toml."""
 
-    def __init__(self, address: str) -> None:
-        """Take the address. Nothing is opened yet."""
+    def __init__(self, address: str, *, within: float = _WITHIN) -> None:
+        """Take the address, and how long a batch may take in seconds. Nothing is opened yet."""
         self._address = address
+        self._within = within
         self._kind, self._host, self._port = syslog_target(address)
         self._socket: socket.socket | None = None
         self._opened = 0.0
@@ -58,7 +59,7 @@ class SyslogSink:
         del mark
         host = _own_name()
         try:
-            async with asyncio.timeout(_WITHIN):
+            async with asyncio.timeout(self._within):
                 line = await self._line()
                 for row in rows:
                     data = message(row, host, LONGEST[self._kind])
@@ -75,7 +76,7 @@ class SyslogSink:
     async def check(self) -> AsyncIterator[ChatFinding]:
         """Check that there is a receiver, without sending anything."""
         try:
-            async with asyncio.timeout(_WITHIN):
+            async with asyncio.timeout(self._within):
                 (await self._open()).close()
         except OSError as error:
             raise self._unreachable(error) from error
@@ -140,7 +141,7 @@ class SyslogSink:
             raise ConnectionResetError("it closed the connection")
 
     def _unreachable(self, error: OSError) -> Unreachable:
-        why = f"no answer within {_WITHIN:g} s" if isinstance(error, TimeoutError) else system_words(error)
+        why = f"no answer within {self._within:g} s" if isinstance(error, TimeoutError) else system_words(error)
         return Unreachable(self.name, why, hint=_hint(self._kind, self._host))
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.findings import Findings
+from tests.chaos.hooks.hook_lab import HookLab
 from tests.chaos.hooks.run import HookRun, Report
-from tests.chaos.hooks.world import HookWorld
 from tests.lab import Lab
 
 
@@ -51,9 +51,9 @@ async def chaos(lab: Lab, folder: Path, *, runs: int, seed: str, lanes: int, say
     figures, numbers = Figures(seed), iter(range(1, runs + 1))
 
     async def lane(number: int) -> None:
-        async with HookWorld(lab, folder / f"hooks-{number}") as world:
+        async with HookLab(lab, folder / f"hooks-{number}") as chaos_lab:
             for run in numbers:
-                report = await HookRun(world, random.Random(f"{seed}/{run}")).play()
+                report = await HookRun(chaos_lab, random.Random(f"{seed}/{run}")).play()
                 figures.add(report)
                 told = f"{len(report.deliveries)} deliveries, {report.deployments} deployments, {report.kills} kills"
                 say(f"{run}: {report.words} → {told}, {report.seconds:.1f} s")

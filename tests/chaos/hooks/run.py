@@ -11,8 +11,8 @@ from deploybot.deployments.deployment_card import key
 from tests.chaos.check import newest
 from tests.chaos.findings import Findings
 from tests.chaos.hooks.forge import Commit, Delivery, Moment
+from tests.chaos.hooks.hook_lab import HookLab
 from tests.chaos.hooks.judge import judge, settled
-from tests.chaos.hooks.world import HookWorld
 from tests.chaos.judge import Judge, remember
 from tests.chaos.points import Failpoint
 from tests.chaos.process import Life
@@ -58,8 +58,8 @@ class Death:
 class HookRun:
     """Plays one run in a world; `play` once. Everything left to chance is decided by `dice`."""
 
-    def __init__(self, world: HookWorld, dice: random.Random) -> None:
-        self._world = world
+    def __init__(self, chaos_lab: HookLab, dice: random.Random) -> None:
+        self._chaos_lab = chaos_lab
         self._dice = dice
         self._deaths = [_death(dice) for _ in range(dice.choice(_DEATHS))]
         self._report = Report()
@@ -68,34 +68,34 @@ class HookRun:
 
     async def play(self) -> Report:
         """Play it, and tell."""
-        began, world, report = time.monotonic(), self._world, self._report
-        site = world.sites[0]
-        if not world.bot.alive:
-            await world.bot.start()
+        began, chaos_lab, report = time.monotonic(), self._chaos_lab, self._report
+        site = chaos_lab.sites[0]
+        if not chaos_lab.bot.alive:
+            await chaos_lab.bot.start()
             # What is there when `auto` looks for the first time is not deployed.
-            await world.bot.quiet(for_seconds=_QUIET_SECONDS)
-        before, told = await remember(world, site), len(world.forge.deliveries)
-        world.person.shows.clear()
-        world.forge.reached = self._reached
+            await chaos_lab.bot.quiet(for_seconds=_QUIET_SECONDS)
+        before, told = await remember(chaos_lab, site), len(chaos_lab.forge.deliveries)
+        chaos_lab.person.shows.clear()
+        chaos_lab.forge.reached = self._reached
         keeper = asyncio.create_task(self._keep())
         try:
             async with asyncio.timeout(END_WITHIN):
                 await self._push()
                 await self._settle()
         except TimeoutError:
-            report.findings.lost.append(f"no end within {END_WITHIN:.0f} s: {world.bot.last_words()}")
+            report.findings.lost.append(f"no end within {END_WITHIN:.0f} s: {chaos_lab.bot.last_words()}")
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
-        report.deliveries = world.forge.deliveries[told:]
+        report.deliveries = chaos_lab.forge.deliveries[told:]
         if not report.findings:
-            numbers = [*range(before.newest + 1, newest(world.data) + 1)]
+            numbers = [*range(before.newest + 1, newest(chaos_lab.data) + 1)]
             await self._see_ends(numbers)
-            heard = Judge(world, undisturbed(site), before)
+            heard = Judge(chaos_lab, undisturbed(site), before)
             await heard.hear(numbers)
             report.deployments = len(numbers)
             report.findings.add(heard.findings)
-            report.findings.add(judge(world.data, report.commits, report.deliveries, await world.look(site)))
+            report.findings.add(judge(chaos_lab.data, report.commits, report.deliveries, await chaos_lab.look(site)))
         pushed = ", ".join(f"{'green' if one.green else 'red'} {one.sha[:7]}" for one in report.commits)
         report.words = f"{pushed}; killed {', '.join(map(str, self._deaths))}"
         report.seconds = time.monotonic() - began
@@ -103,7 +103,7 @@ class HookRun:
 
     async def _push(self) -> None:
         """Push and tell; what is pushed last is green, so that it is known what has to be there in the end."""
-        dice, forge = self._dice, self._world.forge
+        dice, forge = self._dice, self._chaos_lab.forge
         count, telling = dice.choice(_PUSHES), []
         for number in range(1, count + 1):
             commit = await asyncio.to_thread(forge.push, green=number == count or dice.random() < _GREEN)
@@ -114,7 +114,7 @@ class HookRun:
 
     async def _settle(self) -> None:
         """Wait until all deaths were died, and the bot has done and told everything."""
-        bot, head = self._world.bot, self._report.commits[-1].sha
+        bot, head = self._chaos_lab.bot, self._report.commits[-1].sha
         while True:
             if not bot.alive or not bot.life.ready:
                 await bot.back(within=BACK_WITHIN)
@@ -124,18 +124,18 @@ class HookRun:
                     bot.kill()
                 await bot.until(lambda now, life=life: now is not life or now.code is not None, within=_QUIET_SECONDS)  # type: ignore[misc]
             elif await bot.quiet(for_seconds=_QUIET_SECONDS):
-                if settled(self._world.data, head):
+                if settled(self._chaos_lab.data, head):
                     return
                 await bot.until(lambda _: False, within=_QUIET_SECONDS)
 
     @property
     def _doomed(self) -> Life | None:
         """The bot's life, where it is one that is to end."""
-        return self._world.bot.life if self._report.kills < len(self._deaths) else None
+        return self._chaos_lab.bot.life if self._report.kills < len(self._deaths) else None
 
     async def _keep(self) -> None:
         """Let each life of the bot end as was decided, start the next one, and look after the last."""
-        bot = self._world.bot
+        bot = self._chaos_lab.bot
         for number, death in enumerate([*self._deaths, None]):
             timer = self._arm(death)
             if number:
@@ -154,20 +154,20 @@ class HookRun:
         self._moment = death.moment if death else None
         if death is None or not death.after:
             return None
-        return asyncio.get_running_loop().call_later(death.after, self._world.bot.kill)
+        return asyncio.get_running_loop().call_later(death.after, self._chaos_lab.bot.kill)
 
     def _reached(self, moment: Moment) -> None:
         """A call has come to a moment: that may be the end of this life."""
         self._since[moment] = self._since.get(moment, 0) + 1
         if self._moment == (moment, self._since[moment]):
-            self._world.bot.kill()
+            self._chaos_lab.bot.kill()
 
     async def _see_ends(self, numbers: list[int]) -> None:
         """A person looks at the console, and sees how every deployment ended."""
         try:
             async with asyncio.timeout(BACK_WITHIN):
                 for number in numbers:
-                    await self._world.person.follow(key(number))
+                    await self._chaos_lab.person.follow(key(number))
         except TimeoutError:
             self._report.findings.lost.append(f"nobody is shown the end of {numbers}")
 

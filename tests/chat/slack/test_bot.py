@@ -23,7 +23,7 @@ from deploybot.store.database import Database
 from deploybot.wiring.infrastructure import adapters
 from tests.chat.slack.workspace import ROOM, SIGNING_SECRET, until
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
-from tests.e2e.conftest import Office, open_office
+from tests.e2e.conftest import RunningBot, open_running_bot
 from tests.lab import free_port
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ HTTP_MODE = 'signing_secret = { env = "SLACK_SIGNING_SECRET" }'
 
 
 @dataclass
-class Town:
+class SlackSetup:
     """A bot.toml with Slack in it, and the double that it names."""
 
     double: SlackDouble
@@ -65,7 +65,7 @@ url = "https://bot.example.com"
 
 
 @pytest.fixture
-async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Town]:
+async def slack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackSetup]:
     monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
     monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
     monkeypatch.setenv("HTTP_TOKEN", HTTP_TOKEN)
@@ -74,26 +74,26 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     double = SlackDouble()
     await double.start()
     double.wire.signing_secret = SIGNING_SECRET
-    yield Town(double, tmp_path / "bot.toml", address)
+    yield SlackSetup(double, tmp_path / "bot.toml", address)
     await double.close()
     assert double.violations == []
 
 
-async def _let_in(office: Office) -> None:
-    card = await office.say("allow slack:T0TEAM/UANA:ana admin")
+async def _let_in(running: RunningBot) -> None:
+    card = await running.say("allow slack:T0TEAM/UANA:ana admin")
     assert card.ok, card.title
 
 
 @pytest.mark.parametrize("way", [SOCKET_MODE, HTTP_MODE])
-async def test_a_person_of_the_console_is_the_same_in_slack(town: Town, way: str) -> None:
-    async with open_office(town.write(way)) as office:
-        await _let_in(office)
+async def test_a_person_of_the_console_is_the_same_in_slack(slack: SlackSetup, way: str) -> None:
+    async with open_running_bot(slack.write(way)) as running:
+        await _let_in(running)
         if way == SOCKET_MODE:
-            await town.double.wire.connected.wait()
-        await town.double.say("UANA", ROOM, "/whoami")
-        post = await town.double.scene.until(lambda one: "You are ana." in one.text)
+            await slack.double.wire.connected.wait()
+        await slack.double.say("UANA", ROOM, "/whoami")
+        post = await slack.double.scene.until(lambda one: "You are ana." in one.text)
         assert post.only_for == "UANA"
-        assert await town.health() == (200, [])
+        assert await slack.health() == (200, [])
 
 
 class Slow:
@@ -112,36 +112,38 @@ class Slow:
 
 
 async def test_what_waited_while_the_bot_was_away_is_said_without_a_complaint(
-    town: Town, caplog: pytest.LogCaptureFixture
+    slack: SlackSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = load(town.write(), os.environ)
+    settings = load(slack.write(), os.environ)
     async with Database(settings.bot.data / "deploybot.db", durable=False) as store:
         await store.write(lambda tables: tables.outbox.put(Place("slack", ROOM), Card(title="it waited"), 1.0))
     world = adapters(settings)
     bot = Bot(settings, dataclasses.replace(world, store=Slow(world.store)))
     serving = asyncio.create_task(bot.serve())
-    await town.double.scene.until(lambda one: "it waited" in one.text)
+    await slack.double.scene.until(lambda one: "it waited" in one.text)
     bot.stop()
     await serving
     assert "is not connected" not in caplog.text
 
 
-async def test_a_revoked_token_is_one_line_and_the_rest_goes_on(town: Town, caplog: pytest.LogCaptureFixture) -> None:
-    town.double.web.dead = "token_revoked"
-    async with open_office(town.write()) as office:
-        await until(lambda: office.bot._chats[1].problem)
-        assert await town.health() == (503, ["slack"])
-        assert (await office.say("whoami")).title == "You are ana."
+async def test_a_revoked_token_is_one_line_and_the_rest_goes_on(
+    slack: SlackSetup, caplog: pytest.LogCaptureFixture
+) -> None:
+    slack.double.web.dead = "token_revoked"
+    async with open_running_bot(slack.write()) as running:
+        await until(lambda: running.bot._chats[1].problem)
+        assert await slack.health() == (503, ["slack"])
+        assert (await running.say("whoami")).title == "You are ana."
     errors = [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
     assert errors == ["Slack: bot_token was revoked: install the app again and give its new token (token_revoked)"]
     assert BOT_TOKEN not in caplog.text
 
 
-async def test_where_slack_is_away_the_rest_goes_on(town: Town) -> None:
-    path = town.write()
-    await town.double.close()
-    async with open_office(path) as office:
-        assert (await office.say("whoami")).title == "You are ana."
-        chat = office.bot._chats[1]
+async def test_where_slack_is_away_the_rest_goes_on(slack: SlackSetup) -> None:
+    path = slack.write()
+    await slack.double.close()
+    async with open_running_bot(path) as running:
+        assert (await running.say("whoami")).title == "You are ana."
+        chat = running.bot._chats[1]
         await until(lambda: chat.problem)
         assert "cannot be reached" in chat.problem

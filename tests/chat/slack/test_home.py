@@ -16,9 +16,9 @@ HOME = "home:UANA"
 
 async def opened(workspace: Workspace) -> Post:
     """The home tab of ana, with a request that she may decide."""
-    world = workspace.world
-    world.deployments.put(7, "shop", "staging", world.releases.known["v1.4"])
-    world.deployments.waiting = [APPROVE, REJECT]
+    bot = workspace.bot
+    bot.deployments.put(7, "shop", "staging", bot.releases.known["v1.4"])
+    bot.deployments.waiting = [APPROVE, REJECT]
     await workspace.double.open_home("UANA")
     return await workspace.reads("board", channel=HOME)
 
@@ -32,24 +32,24 @@ async def test_it_shows_what_waits_the_role_and_the_board(workspace: Workspace) 
 
 async def test_a_request_is_approved_there_once(workspace: Workspace) -> None:
     home = await opened(workspace)
-    workspace.world.deployments.waiting = []
+    workspace.bot.deployments.waiting = []
     await workspace.double.press("UANA", home, "Approve #7")
     await workspace.double.scene.until(
         lambda post: post.channel == HOME and "Approve #7" not in {one.label for one in post.buttons}
     )
-    assert workspace.world.deployments.approved == [("ana", 7, "")]
+    assert workspace.bot.deployments.approved == [("ana", 7, "")]
 
 
 async def test_a_reason_is_asked_there(workspace: Workspace) -> None:
     home = await opened(workspace)
     await workspace.double.press("UANA", home, "Reject #7", answer="too risky today")
     await workspace.double.scene.until(lambda post: post.channel == HOME and post.edits == 1)
-    assert workspace.world.deployments.rejected == [("ana", 7, "too risky today")]
+    assert workspace.bot.deployments.rejected == [("ana", 7, "too risky today")]
 
 
 async def test_a_refusal_is_shown_above_it(workspace: Workspace) -> None:
     home = await opened(workspace)
-    del workspace.world.deployments.rows[7]
+    del workspace.bot.deployments.rows[7]
     await workspace.double.press("UANA", home, "Approve #7")
     home = await workspace.reads("There is no deployment #7.", channel=HOME)
     assert home.text.index("There is no deployment #7.") < home.text.index("queue")
@@ -82,10 +82,10 @@ async def test_what_is_no_deployment_renews_nothing(workspace: Workspace) -> Non
 
 
 async def test_a_person_without_a_role_sees_why(workspace: Workspace) -> None:
-    world = workspace.world
-    ben = await world.store.read(lambda tables: tables.people.named("ben"))
+    bot = workspace.bot
+    ben = await bot.store.read(lambda tables: tables.people.named("ben"))
     assert ben is not None
-    await world.store.write(lambda tables: tables.people.revoke(ben.id))
+    await bot.store.write(lambda tables: tables.people.revoke(ben.id))
     await workspace.double.open_home("UBEN")
     home = await workspace.double.scene.until(lambda post: post.channel == "home:UBEN")
     assert [button.label for button in home.buttons] == ["Look again"]

@@ -68,7 +68,7 @@ async def _trouble(workspace: Workspace, rolls: random.Random) -> None:
 async def test_acknowledged_and_delivered_whatever_goes_wrong() -> None:
     rolls = dice()
     async with open_workspace(times=dataclasses.replace(QUICK, answer=0.3, hurry=HURRY)) as workspace:
-        store, clock, gauge = workspace.world.store, WallClock(), Gauge()
+        store, clock, gauge = workspace.bot.store, WallClock(), Gauge()
         for person in range(PEOPLE):
             workspace.double.user(f"U{person:05d}")
         worker = OutboxWorker(store, {"slack": workspace.slack}, clock, retry=Backoff(0.05, 60.0))

@@ -39,9 +39,9 @@ async def _everything(workspace: Workspace, user: str) -> None:
 async def test_nobody_is_heard(workspace: Workspace, kind: str) -> None:
     workspace.double.user("UNOBODY", "eve", **NOBODY[kind])
     # Even where somebody let them in by mistake, or they were a member before.
-    await workspace.world.store.write(lambda tables: _let_in(tables, "T0TEAM"))
+    await workspace.bot.store.write(lambda tables: _let_in(tables, "T0TEAM"))
     await _everything(workspace, "UNOBODY")
-    assert workspace.world.deployments.asked == []
+    assert workspace.bot.deployments.asked == []
     said = [post for post in workspace.posts if "full members" in post.text]
     assert len(said) <= 1
     assert all(post.only_for == "UNOBODY" for post in said)
@@ -71,7 +71,7 @@ async def test_a_member_who_is_not_on_the_allowlist_is_told_how_to_get_there(wor
 
 
 async def test_the_same_id_in_another_team_is_somebody_else(workspace: Workspace) -> None:
-    known = await workspace.world.store.read(lambda tables: tables.people.of(Identity("slack", "UANA", "T0OTHER")))
+    known = await workspace.bot.store.read(lambda tables: tables.people.of(Identity("slack", "UANA", "T0OTHER")))
     assert known is None
 
 
@@ -99,17 +99,17 @@ async def test_messages_that_nobody_wrote_just_now_are_not_heard(workspace: Work
     await workspace.double.deliver_event(_events()[kind]("deploy shop@v1.4"))
     await workspace.rest()
     assert workspace.posts == []
-    assert workspace.world.deployments.asked == []
+    assert workspace.bot.deployments.asked == []
 
 
 async def test_an_old_message_is_told_and_not_run(workspace: Workspace) -> None:
-    workspace.world.clock.advance(-4_000)
+    workspace.bot.clock.advance(-4_000)
     event = {"type": "app_mention", "user": "UANA", "channel": ROOM, "text": "<@U0BOT> deploy shop@v1.4"}
     at = workspace.double.state.new_ts()
-    workspace.world.clock.advance(4_000)
+    workspace.bot.clock.advance(4_000)
     await workspace.double.deliver_event({**event, "ts": at, "event_ts": at})
     await workspace.reads("so I did not run it")
-    assert workspace.world.deployments.asked == []
+    assert workspace.bot.deployments.asked == []
 
 
 async def test_a_command_that_waited_for_slack_is_told_and_not_run() -> None:
@@ -118,10 +118,10 @@ async def test_a_command_that_waited_for_slack_is_told_and_not_run() -> None:
 
     async with open_workspace(http=True, prepare=away) as workspace:
         await workspace.say("/deploy shop@v1.4")
-        workspace.world.clock.advance(400)
+        workspace.bot.clock.advance(400)
         workspace.double.unkind.broken = 0
         await workspace.reads("so I did not run it")
-        assert workspace.world.deployments.asked == []
+        assert workspace.bot.deployments.asked == []
 
 
 async def test_where_slack_does_not_say_who_it_is_nothing_is_done(workspace: Workspace) -> None:

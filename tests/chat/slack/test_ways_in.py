@@ -59,7 +59,7 @@ def titles(posts: list[Post]) -> list[str]:
 
 async def test_a_slash_command(either: Workspace) -> None:
     await either.ask("/deploy shop@v1.4 because it is time", "#1 deploy shop")
-    (asked,) = either.world.deployments.asked
+    (asked,) = either.bot.deployments.asked
     assert (asked.by, asked.reason) == ("ana", "it is time")
     assert max(either.double.wire.delays) < 1.0
 
@@ -105,9 +105,9 @@ async def test_help_says_what_commands_are_called_here(workspace: Workspace) -> 
 async def test_mentions_of_people_and_links_are_what_was_typed(workspace: Workspace) -> None:
     workspace.double.user("UNEW", "nia")
     await workspace.ask("/allow @nia:nia viewer on shop", "nia")
-    person = await workspace.world.store.read(lambda tables: tables.people.named("nia"))
+    person = await workspace.bot.store.read(lambda tables: tables.people.named("nia"))
     assert person is not None
-    held = await workspace.world.store.read(lambda tables: tables.people.identities(person.id))
+    held = await workspace.bot.store.read(lambda tables: tables.people.identities(person.id))
     assert [(one.platform, one.team, one.user) for one in held] == [("slack", "T0TEAM", "UNEW")]
 
 
@@ -122,7 +122,7 @@ async def test_a_button_runs_its_command_once(either: Workspace) -> None:
     await either.reads("#1 deploy shop")
     await either.double.press("UBEN", post, "Deploy")
     assert (await either.reads("pressed already")).only_for == "UBEN"
-    assert len(either.world.deployments.asked) == 1
+    assert len(either.bot.deployments.asked) == 1
 
 
 async def test_a_button_that_asks_for_a_reason(either: Workspace) -> None:
@@ -149,7 +149,7 @@ async def test_a_token_is_no_right(workspace: Workspace) -> None:
     post = await workspace.send(ASKS)
     await workspace.double.press("UCEM", post, "Deploy")
     await workspace.reads("needs the role deployer")
-    assert workspace.world.deployments.asked == []
+    assert workspace.bot.deployments.asked == []
 
 
 async def test_where_there_is_a_choice_a_modal_offers_it(either: Workspace) -> None:

@@ -26,7 +26,7 @@ from deploybot.http_server import WebServer
 from deploybot.ports import Tables
 from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
-from tests.world import World, make_world
+from tests.kit.command_bot import CommandBot, open_command_bot
 
 SEED = int(os.environ.get("SEED", secrets.randbits(32)))
 ROOM = "C0OPS00"
@@ -74,7 +74,7 @@ class Workspace:
     """The double, the chat under test, and what is behind it."""
 
     double: SlackDouble
-    world: World
+    bot: CommandBot
     slack: SlackChat
     desk: ButtonTokens
     server: WebServer | None = None
@@ -134,15 +134,15 @@ async def open_workspace(
     closed: Closed = no_report,
 ) -> AsyncIterator[Workspace]:
     """A workspace with the bot in it; it ends with a look at what the double did not like."""
-    async with make_world(*commands) as world:
-        double = SlackDouble(now=world.clock.now, enterprise=enterprise)
+    async with open_command_bot(*commands) as bot:
+        double = SlackDouble(now=bot.clock.now, enterprise=enterprise)
         for user, name in PEOPLE.items():
             double.user(user, name)
         double.web.rates.hurry = times.hurry
         await double.start()
         prepare(double)
-        await world.store.write(lambda tables: _link(tables, enterprise or TEAM))
-        made = await _open(double, world, http=http, times=times, homes=homes, closed=closed)
+        await bot.store.write(lambda tables: _link(tables, enterprise or TEAM))
+        made = await _open(double, bot, http=http, times=times, homes=homes, closed=closed)
         try:
             if ready and not http:
                 async with asyncio.timeout(5):
@@ -157,17 +157,17 @@ async def open_workspace(
 
 
 async def _open(
-    double: SlackDouble, world: World, *, http: bool, times: Times, homes: tuple[str, ...], closed: Closed
+    double: SlackDouble, bot: CommandBot, *, http: bool, times: Times, homes: tuple[str, ...], closed: Closed
 ) -> Workspace:
     parts = Parts(
-        handle=world.dispatcher.handle,
-        complete=world.dispatcher.complete,
+        handle=bot.dispatcher.handle,
+        complete=bot.dispatcher.complete,
         recall=_nothing,
-        clock=world.clock,
+        clock=bot.clock,
         bot="0.0",
-        commands=world.services.commands,
+        commands=bot.services.commands,
     )
-    desk = ButtonTokens(world.store, world.clock, "slack")
+    desk = ButtonTokens(bot.store, bot.clock, "slack")
     server = WebServer("127.0.0.1:0", dict) if http else None
     slack = SlackChat(settings_for(double, http=http), parts, desk, server, times=times, homes=homes, closed=closed)
     await slack.start()
@@ -175,7 +175,7 @@ async def _open(
         await server.start()
         double.wire.hook = f"http://{server.address}{HOOK}"
         double.wire.signing_secret = SIGNING_SECRET
-    return Workspace(double, world, slack, desk, server)
+    return Workspace(double, bot, slack, desk, server)
 
 
 def _link(tables: Tables, team: str) -> None:

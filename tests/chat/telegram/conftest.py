@@ -29,11 +29,11 @@ from tests.doubles.scene import Post
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
 from tests.doubles.telegram.rooms import Json
+from tests.kit.command_bot import NUMBERS, CommandBot, open_command_bot
 from tests.lab import free_port
-from tests.world import TEAM, World, make_world
 
 GROUP = "-1001000000001"
-ANA, BEN, CEM = (TEAM[name][0] for name in ("ana", "ben", "cem"))
+ANA, BEN, CEM = (NUMBERS[name] for name in ("ana", "ben", "cem"))
 QUICK = Limits(overall=Rate(10_000, 1.0), chat=Rate(10_000, 1.0), group=Rate(10_000, 1.0))
 HASTY = PollingTimeouts(poll=1.0, grace=1.0, first=0.05, rival=0.2, token=0.3, look=0.2, handed=0.05)
 HOOK_SECRET = "a secret of the webhook, 24+"
@@ -49,10 +49,10 @@ def settings_of(double: TelegramDouble, *, hook: str = "", channel: Place | None
 
 
 @dataclass(slots=True)
-class Town:
+class TelegramBot:
     """A world, its bot in Telegram, and what happens there. `heard` is what dispatch was given."""
 
-    world: World
+    bot: CommandBot
     double: TelegramDouble
     chat: TelegramChat
     heard: list[Incoming] = field(default_factory=list)
@@ -97,7 +97,7 @@ _MARKS = itertools.count(1)
 
 
 def _link(tables: Tables) -> None:
-    for name, (user, _) in TEAM.items():
+    for name, user in NUMBERS.items():
         person = tables.people.named(name)
         assert person is not None
         tables.people.link(person.id, Identity("telegram", user))
@@ -108,7 +108,7 @@ async def no_recall(_: str) -> Card | None:
 
 
 @asynccontextmanager
-async def open_town(
+async def open_telegram_bot(
     *more: Command,
     double: TelegramDouble | None = None,
     limits: Limits = QUICK,
@@ -118,13 +118,13 @@ async def open_town(
     closed: Closed = no_report,
     answer_within: float = 60.0,
     started: bool = True,
-) -> AsyncIterator[Town]:
+) -> AsyncIterator[TelegramBot]:
     """Build it, start it, take it down; every limit of Telegram must have been kept."""
     double = double or TelegramDouble(FREE)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(double.close)
         await double.start()
-        made = await stack.enter_async_context(make_world(*more))
+        made = await stack.enter_async_context(open_command_bot(*more))
         made.clock.advance(time.time() - made.clock.now())
         await made.store.write(_link)
         heard: list[Incoming] = []
@@ -162,13 +162,13 @@ async def open_town(
         if started:
             await chat.start()
             await until(lambda: double.inbox.polls > 1 or bool(double.inbox.webhook.url))
-        yield Town(made, double, chat, heard)
+        yield TelegramBot(made, double, chat, heard)
     assert double.violations == []
 
 
 @pytest.fixture
-async def town() -> AsyncIterator[Town]:
-    async with open_town() as made:
+async def telegram() -> AsyncIterator[TelegramBot]:
+    async with open_telegram_bot() as made:
         yield made
 
 

@@ -14,10 +14,10 @@ from deploybot.card import Button, Card
 from deploybot.chat.telegram.inline_keyboard import data_of, keyboard, read_data
 from deploybot.command import Command, Context, command
 from deploybot.errors import UserError
-from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, Town, open_town, place, until
+from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, TelegramBot, open_telegram_bot, place, until
 from tests.doubles.scene import Post
 from tests.doubles.telegram.double import Pressed
-from tests.world import STRANGER
+from tests.kit.command_bot import STRANGER
 
 FORGERIES = int(os.environ.get("N", "300"))
 CARD = Card(
@@ -42,30 +42,30 @@ async def confirm(ctx: Context, number: str, code: str = "") -> Card:
 CONFIRM: Command = confirm.__dict__["__command__"]
 
 
-async def shown(town: Town, card: Card = CARD, channel: str = GROUP) -> Post:
+async def shown(telegram: TelegramBot, card: Card = CARD, channel: str = GROUP) -> Post:
     """The card in a channel."""
-    town.double.group(channel) if channel.startswith("-") else town.double.user(channel)
-    number = await town.chat.send(place(channel), card)
-    return next(post for post in town.double.scene.posts if (post.channel, post.id) == (channel, number))
+    telegram.double.group(channel) if channel.startswith("-") else telegram.double.user(channel)
+    number = await telegram.chat.send(place(channel), card)
+    return next(post for post in telegram.double.scene.posts if (post.channel, post.id) == (channel, number))
 
 
-async def test_a_button_runs_its_command_once_as_the_one_who_presses(town: Town) -> None:
-    card = await shown(town)
-    await town.double.press(BEN, card, "Deploy")
-    await town.sees("#1 deploy shop", GROUP)
-    (asked,) = town.world.deployments.asked
+async def test_a_button_runs_its_command_once_as_the_one_who_presses(telegram: TelegramBot) -> None:
+    card = await shown(telegram)
+    await telegram.double.press(BEN, card, "Deploy")
+    await telegram.sees("#1 deploy shop", GROUP)
+    (asked,) = telegram.bot.deployments.asked
     assert (asked.by, asked.reason) == ("ben", "of a button")
-    assert town.heard[-1].press
-    again = await town.double.send_press(BEN, card, card.buttons[0].value)
+    assert telegram.heard[-1].press
+    again = await telegram.double.send_press(BEN, card, card.buttons[0].value)
     await again.done.wait()
-    assert len(town.world.deployments.asked) == 1
+    assert len(telegram.bot.deployments.asked) == 1
 
 
-async def test_every_press_is_answered(town: Town) -> None:
-    card = await shown(town)
+async def test_every_press_is_answered(telegram: TelegramBot) -> None:
+    card = await shown(telegram)
     for label in ("Look", "Deploy"):
-        await town.double.press(BEN, card, label)
-    await answered([*town.double.pressed.values()])
+        await telegram.double.press(BEN, card, label)
+    await answered([*telegram.double.pressed.values()])
 
 
 async def test_a_press_that_takes_a_while_is_answered_before_it_is_done() -> None:
@@ -78,171 +78,171 @@ async def test_a_press_that_takes_a_while_is_answered_before_it_is_done() -> Non
         await gate.wait()
         raise UserError("It did not work out.")
 
-    async with open_town(dawdle.__dict__["__command__"]) as town:
-        card = await shown(town, Card(title="t", buttons=(Button("Go", "dawdle"),)))
-        pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
+    async with open_telegram_bot(dawdle.__dict__["__command__"]) as telegram:
+        card = await shown(telegram, Card(title="t", buttons=(Button("Go", "dawdle"),)))
+        pressed = await telegram.double.send_press(BEN, card, card.buttons[0].value)
         await answered([pressed])
         assert pressed.text == ""
         gate.set()
-        await town.sees("It did not work out.", GROUP)
+        await telegram.sees("It did not work out.", GROUP)
 
 
-async def test_an_answer_that_never_arrives_is_no_reason_not_to_obey(town: Town) -> None:
-    card = await shown(town)
-    town.double.unkind_to = frozenset({"answerCallbackQuery"})
-    town.double.unkind.broken = 100
-    pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
-    await town.sees("#1 deploy shop", GROUP)
-    refused = await town.double.send_press(CEM, card, card.buttons[0].value)
-    await town.sees("pressed already", GROUP)
-    town.double.unkind.broken = 0
+async def test_an_answer_that_never_arrives_is_no_reason_not_to_obey(telegram: TelegramBot) -> None:
+    card = await shown(telegram)
+    telegram.double.unkind_to = frozenset({"answerCallbackQuery"})
+    telegram.double.unkind.broken = 100
+    pressed = await telegram.double.send_press(BEN, card, card.buttons[0].value)
+    await telegram.sees("#1 deploy shop", GROUP)
+    refused = await telegram.double.send_press(CEM, card, card.buttons[0].value)
+    await telegram.sees("pressed already", GROUP)
+    telegram.double.unkind.broken = 0
     pressed.answered = refused.answered = True  # Telegram did not let it
 
 
-async def test_an_answer_that_fails_is_given_again(town: Town) -> None:
-    card = await shown(town)
-    town.double.unkind_to = frozenset({"answerCallbackQuery"})
-    town.double.unkind.broken = 2
-    pressed = await town.double.send_press(STRANGER, card, card.buttons[0].value)
+async def test_an_answer_that_fails_is_given_again(telegram: TelegramBot) -> None:
+    card = await shown(telegram)
+    telegram.double.unkind_to = frozenset({"answerCallbackQuery"})
+    telegram.double.unkind.broken = 2
+    pressed = await telegram.double.send_press(STRANGER, card, card.buttons[0].value)
     await answered([pressed])
     assert pressed.alert
 
 
-async def test_who_may_not_is_told_alone(town: Town) -> None:
-    card = await shown(town)
+async def test_who_may_not_is_told_alone(telegram: TelegramBot) -> None:
+    card = await shown(telegram)
     for user in (CEM, STRANGER):
-        pressed = await town.double.send_press(user, card, card.buttons[0].value)
+        pressed = await telegram.double.send_press(user, card, card.buttons[0].value)
         await answered([pressed])
         assert pressed.alert
         assert 0 < len(pressed.text) <= 200
-    assert town.said() == [card.text]
-    assert town.world.deployments.asked == []
+    assert telegram.said() == [card.text]
+    assert telegram.bot.deployments.asked == []
 
 
-async def test_what_was_asked_of_one_person_is_answered_by_them_alone(town: Town) -> None:
-    card = await town.ask(BEN, "/deploy wiki", "wiki")
-    typo = await town.ask(BEN, "/deploy shpo", "did you mean")
+async def test_what_was_asked_of_one_person_is_answered_by_them_alone(telegram: TelegramBot) -> None:
+    card = await telegram.ask(BEN, "/deploy wiki", "wiki")
+    typo = await telegram.ask(BEN, "/deploy shpo", "did you mean")
     assert card.channel == typo.channel == GROUP
     (choice,) = typo.buttons
-    pressed = await town.double.send_press(ANA, typo, choice.value)
+    pressed = await telegram.double.send_press(ANA, typo, choice.value)
     await answered([pressed])
     assert "someone else" in pressed.text
     assert pressed.alert
-    assert town.world.deployments.asked == []
-    await town.double.press(BEN, typo, choice.label)
-    await town.sees("#1 deploy shop", GROUP)
-    assert [one.by for one in town.world.deployments.asked] == ["ben"]
+    assert telegram.bot.deployments.asked == []
+    await telegram.double.press(BEN, typo, choice.label)
+    await telegram.sees("#1 deploy shop", GROUP)
+    assert [one.by for one in telegram.bot.deployments.asked] == ["ben"]
 
 
-async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(town: Town) -> None:
-    card = await shown(town)
-    await town.double.press(BEN, card, "Reject")
-    question = await town.sees("Why do you reject it?", GROUP)
-    await town.say(ANA, "because I say so", reply_to=question.id)
-    await town.sees("was for someone else", GROUP)
-    assert town.world.deployments.asked == []
-    await town.say(BEN, "the numbers are wrong, /deploy blog", reply_to=question.id)
-    await town.sees("#1 deploy shop in staging", GROUP)
-    (asked,) = town.world.deployments.asked
+async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(telegram: TelegramBot) -> None:
+    card = await shown(telegram)
+    await telegram.double.press(BEN, card, "Reject")
+    question = await telegram.sees("Why do you reject it?", GROUP)
+    await telegram.say(ANA, "because I say so", reply_to=question.id)
+    await telegram.sees("was for someone else", GROUP)
+    assert telegram.bot.deployments.asked == []
+    await telegram.say(BEN, "the numbers are wrong, /deploy blog", reply_to=question.id)
+    await telegram.sees("#1 deploy shop in staging", GROUP)
+    (asked,) = telegram.bot.deployments.asked
     assert asked.reason == "the numbers are wrong, /deploy blog"
-    await town.say(BEN, "once more", reply_to=question.id)
-    await until(lambda: sum("that question has expired" in text.lower() for text in town.said()) == 2)
-    assert len(town.world.deployments.asked) == 1
+    await telegram.say(BEN, "once more", reply_to=question.id)
+    await until(lambda: sum("that question has expired" in text.lower() for text in telegram.said()) == 2)
+    assert len(telegram.bot.deployments.asked) == 1
 
 
-async def test_whoever_presses_is_told_what_stands_in_the_way(town: Town) -> None:
-    card = await shown(town)
-    town.double.unkind.too_many = 1
-    pressed = await town.double.send_press(BEN, card, card.buttons[2].value)
+async def test_whoever_presses_is_told_what_stands_in_the_way(telegram: TelegramBot) -> None:
+    card = await shown(telegram)
+    telegram.double.unkind.too_many = 1
+    pressed = await telegram.double.send_press(BEN, card, card.buttons[2].value)
     await answered([pressed])
     assert "cannot ask" in pressed.text
-    town.world.store.gone = "the disk is gone"
-    pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
+    telegram.bot.store.gone = "the disk is gone"
+    pressed = await telegram.double.send_press(BEN, card, card.buttons[0].value)
     await answered([pressed])
     assert "database does not answer" in pressed.text
     assert "disk" not in pressed.text
-    town.world.store.gone = ""
+    telegram.bot.store.gone = ""
 
 
-async def test_the_question_stands_in_the_topic_of_its_card(town: Town) -> None:
-    town.double.group(GROUP, forum=True, topics=(7,))
-    number = await town.chat.send(place(thread="7"), CARD)
-    card = next(post for post in town.double.scene.posts if post.id == number)
-    await town.double.press(BEN, card, "Reject", answer="no")
-    assert (await town.sees("Why do you reject it?")).thread == "7"
-    assert (await town.sees("#1 deploy shop in staging")).thread == "7"
+async def test_the_question_stands_in_the_topic_of_its_card(telegram: TelegramBot) -> None:
+    telegram.double.group(GROUP, forum=True, topics=(7,))
+    number = await telegram.chat.send(place(thread="7"), CARD)
+    card = next(post for post in telegram.double.scene.posts if post.id == number)
+    await telegram.double.press(BEN, card, "Reject", answer="no")
+    assert (await telegram.sees("Why do you reject it?")).thread == "7"
+    assert (await telegram.sees("#1 deploy shop in staging")).thread == "7"
 
 
-async def test_in_a_channel_where_nobody_can_reply_the_reason_is_asked_in_private(town: Town) -> None:
-    town.double.group(GROUP, kind="channel")
-    card = await shown(town)
-    await town.double.press(BEN, card, "Reject", answer="no")
-    assert (await town.sees("Why do you reject it?")).channel == BEN
-    await town.sees("#1 deploy shop in staging", GROUP)
+async def test_in_a_channel_where_nobody_can_reply_the_reason_is_asked_in_private(telegram: TelegramBot) -> None:
+    telegram.double.group(GROUP, kind="channel")
+    card = await shown(telegram)
+    await telegram.double.press(BEN, card, "Reject", answer="no")
+    assert (await telegram.sees("Why do you reject it?")).channel == BEN
+    await telegram.sees("#1 deploy shop in staging", GROUP)
 
 
 async def test_a_question_nobody_answers_is_closed() -> None:
-    async with open_town(answer_within=0.2) as town:
-        card = await shown(town)
-        await town.double.press(BEN, card, "Reject")
-        question = await town.sees("Why do you reject it?", GROUP)
-        await town.sees("No answer came", GROUP)
-        await town.say(BEN, "too late", reply_to=question.id)
-        await town.sees("That question has expired", GROUP)
-        assert town.world.deployments.asked == []
+    async with open_telegram_bot(answer_within=0.2) as telegram:
+        card = await shown(telegram)
+        await telegram.double.press(BEN, card, "Reject")
+        question = await telegram.sees("Why do you reject it?", GROUP)
+        await telegram.sees("No answer came", GROUP)
+        await telegram.say(BEN, "too late", reply_to=question.id)
+        await telegram.sees("That question has expired", GROUP)
+        assert telegram.bot.deployments.asked == []
 
 
 async def test_a_code_is_asked_in_private_and_taken_out_of_the_chat() -> None:
-    async with open_town(CONFIRM) as town:
-        card = await shown(town)
-        await town.double.press(BEN, card, "Approve", answer="123 456")
-        question = await town.sees("Your one-time code?")
+    async with open_telegram_bot(CONFIRM) as telegram:
+        card = await shown(telegram)
+        await telegram.double.press(BEN, card, "Approve", answer="123 456")
+        question = await telegram.sees("Your one-time code?")
         assert question.channel == BEN
-        await town.sees("confirmed #42 with 123456", GROUP)
-        await until(lambda: not any("123 456" in post.text for post in town.double.scene.posts))
+        await telegram.sees("confirmed #42 with 123456", GROUP)
+        await until(lambda: not any("123 456" in post.text for post in telegram.double.scene.posts))
 
 
 async def test_a_code_is_asked_once_the_private_chat_is_open() -> None:
-    async with open_town(CONFIRM) as town:
-        card = await shown(town)
-        town.double.user(BEN, started=False)
-        await town.double.press(BEN, card, "Approve", answer="654321")
-        await town.sees("confirmed #42 with 654321", GROUP)
+    async with open_telegram_bot(CONFIRM) as telegram:
+        card = await shown(telegram)
+        telegram.double.user(BEN, started=False)
+        await telegram.double.press(BEN, card, "Approve", answer="654321")
+        await telegram.sees("confirmed #42 with 654321", GROUP)
 
 
 async def test_a_link_to_a_question_is_no_use_to_others() -> None:
-    async with open_town(CONFIRM) as town:
-        card = await shown(town)
-        town.double.user(BEN, started=False)
-        pressed = await town.double.send_press(BEN, card, card.buttons[3].value)
+    async with open_telegram_bot(CONFIRM) as telegram:
+        card = await shown(telegram)
+        telegram.double.user(BEN, started=False)
+        pressed = await telegram.double.send_press(BEN, card, card.buttons[3].value)
         await answered([pressed])
         ticket = pressed.url.rpartition("=")[2]
-        await town.ask(ANA, f"/start {ticket}", "help", ANA)
-        assert not any("Your one-time code?" in text for text in town.said(ANA))
+        await telegram.ask(ANA, f"/start {ticket}", "help", ANA)
+        assert not any("Your one-time code?" in text for text in telegram.said(ANA))
 
 
 async def test_a_code_typed_in_a_group_is_taken_out_where_the_bot_may() -> None:
-    async with open_town(CONFIRM) as town:
+    async with open_telegram_bot(CONFIRM) as telegram:
         for may in (True, False):
-            town.double.group(GROUP).may_delete = may
-            await town.say(BEN, "/confirm #7 code 123456")
-            await town.sees("confirmed #7 with 123456", GROUP)
-            await until(lambda: "deleteMessage" in town.double.calls)
-            town.double.calls.clear()
-            await until(lambda may=may: ("code 123456" in town.all_text()) is not may)  # type: ignore[misc]
+            telegram.double.group(GROUP).may_delete = may
+            await telegram.say(BEN, "/confirm #7 code 123456")
+            await telegram.sees("confirmed #7 with 123456", GROUP)
+            await until(lambda: "deleteMessage" in telegram.double.calls)
+            telegram.double.calls.clear()
+            await until(lambda may=may: ("code 123456" in telegram.all_text()) is not may)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("too_late", [True, False])
 async def test_a_press_from_while_the_bot_was_away_is_told_and_not_obeyed(too_late: bool) -> None:
     """A press has no time of its own; whether Telegram still takes its answer tells how long it has waited."""
-    async with open_town(started=False) as town:
-        card = await shown(town)
-        town.double.press_life = 0.0 if too_late else 15.0
-        pressed = await town.double.send_press(BEN, card, card.buttons[0].value)
-        await town.chat.start()
-        await town.sees("while I was offline" if too_late else "#1 deploy", GROUP)
-        await town.settled()
-        assert len(town.world.deployments.asked) == (not too_late)
+    async with open_telegram_bot(started=False) as telegram:
+        card = await shown(telegram)
+        telegram.double.press_life = 0.0 if too_late else 15.0
+        pressed = await telegram.double.send_press(BEN, card, card.buttons[0].value)
+        await telegram.chat.start()
+        await telegram.sees("while I was offline" if too_late else "#1 deploy", GROUP)
+        await telegram.settled()
+        assert len(telegram.bot.deployments.asked) == (not too_late)
         assert pressed.answered is not too_late
         pressed.answered = True  # it could not be
 
@@ -261,16 +261,16 @@ async def answered(presses: Sequence[Pressed]) -> None:
             await pressed.done.wait()
 
 
-async def test_forged_presses_do_nothing(town: Town, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_forged_presses_do_nothing(telegram: TelegramBot, capsys: pytest.CaptureFixture[str]) -> None:
     seed = random.randrange(1 << 32)
     dice = random.Random(seed)
-    here, other = await shown(town), await shown(town, CARD, "-1001000000002")
+    here, other = await shown(telegram), await shown(telegram, CARD, "-1001000000002")
     token = here.buttons[0].value
     presses = []
     for number in range(FORGERIES):
         elsewhere = number % 4 == 0
         value = token if elsewhere else dice.choice(mutations(dice, token))
-        presses.append(await town.double.send_press(dice.choice([ANA, BEN]), other if elsewhere else here, value))
+        presses.append(await telegram.double.send_press(dice.choice([ANA, BEN]), other if elsewhere else here, value))
         if len(presses) % 100 == 0:
             await answered(presses[-100:])
     await answered(presses)
@@ -278,14 +278,14 @@ async def test_forged_presses_do_nothing(town: Town, capsys: pytest.CaptureFixtu
     accepted = sum(not any(refusal in pressed.text for refusal in refusals) for pressed in presses)
     with capsys.disabled():
         print(f" seed {seed}: {accepted} of {len(presses)} forged presses were accepted", end="")  # noqa: T201  it is told to whoever runs it
-    assert (accepted, town.world.deployments.asked, town.heard) == (0, [], [])
+    assert (accepted, telegram.bot.deployments.asked, telegram.heard) == (0, [], [])
 
 
-async def test_one_button_pressed_fifty_times_at_once_is_one_deployment(town: Town) -> None:
-    card = await shown(town)
-    await answered([await town.double.send_press(BEN, card, card.buttons[0].value) for _ in range(50)])
-    await town.settled()
-    assert len(town.world.deployments.asked) == 1
+async def test_one_button_pressed_fifty_times_at_once_is_one_deployment(telegram: TelegramBot) -> None:
+    card = await shown(telegram)
+    await answered([await telegram.double.send_press(BEN, card, card.buttons[0].value) for _ in range(50)])
+    await telegram.settled()
+    assert len(telegram.bot.deployments.asked) == 1
 
 
 @pytest.mark.parametrize("signs", ["a", "ä", "💥", "Ж", "\u202e"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.chat.telegram.conftest import GROUP, open_town
+from tests.chat.telegram.conftest import GROUP, open_telegram_bot
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
 
@@ -19,7 +19,7 @@ async def test_a_chat_that_is_not_there_is_told_of_at_the_start() -> None:
 
     double = TelegramDouble(FREE)
     double.group(GROUP)
-    async with open_town(double=double, homes=(GROUP, "-1009999999999"), closed=closed):
+    async with open_telegram_bot(double=double, homes=(GROUP, "-1009999999999"), closed=closed):
         async with asyncio.timeout(10):
             await told.wait()
     assert [channel for channel, _ in heard] == ["-1009999999999"]

@@ -16,7 +16,7 @@ from deploybot.domain import Place
 from deploybot.ports import ChatFinding
 from deploybot.settings import Secret, Settings
 from deploybot.wiring.chat_checks import chat_checks
-from tests.chat.telegram.conftest import GROUP, HOOK_SECRET, open_town, settings_of
+from tests.chat.telegram.conftest import GROUP, HOOK_SECRET, open_telegram_bot, settings_of
 from tests.chat.telegram.test_line import rival
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.inbox import Webhook
@@ -144,8 +144,8 @@ async def test_a_webhook_that_stands_in_the_way_of_polls_is_told(double: Telegra
 
 
 async def test_two_pollers_are_found(tmp_path: Path) -> None:
-    async with open_town(started=False) as town, rival(town):
-        found = await findings(config(settings_of(town.double), tmp_path), listen=2)
+    async with open_telegram_bot(started=False) as telegram, rival(telegram):
+        found = await findings(config(settings_of(telegram.double), tmp_path), listen=2)
     assert "another program polls" in found["long polling"].text
 
 

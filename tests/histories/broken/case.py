@@ -11,11 +11,11 @@ from pathlib import Path
 
 from deploybot.card import Tone
 from deploybot.domain import State
-from tests.e2e.conftest import Office
+from tests.e2e.conftest import RunningBot
+from tests.histories.asking import Ended, last_card, order
 from tests.histories.broken.compose_file import Position, files_of
 from tests.histories.broken.heartbeat import Heartbeat
 from tests.histories.broken.kinds import Breakage, Trouble
-from tests.histories.office import Ended, last_card, order
 from tests.histories.reality import Reality
 from tests.histories.server import ComposeVersion, HandServer
 from tests.histories.turns import EngineTurns
@@ -116,33 +116,33 @@ class BrokenRun:
         """The Compose project."""
         return f"{self._case.name}-live"
 
-    async def play(self, office: Office, turns: EngineTurns) -> BrokenReport:
+    async def play(self, running: RunningBot, turns: EngineTurns) -> BrokenReport:
         """Play it with a bot."""
         case = self._case
         for second in {Stage.FIRST: [], Stage.SECOND: [False], Stage.LATER: [False, True]}[case.stage]:
             async with turns.turn(alone=False):
-                await self._good(office, second=second, what="a good release before")
+                await self._good(running, second=second, what="a good release before")
         async with turns.turn(alone=case.alone):
-            await self._break(office)
+            await self._break(running)
         async with turns.turn(alone=False):
-            await self._good(office, second=True, what="the corrected release")
+            await self._good(running, second=True, what="the corrected release")
         return self.report
 
-    async def _good(self, office: Office, *, second: bool, what: str) -> None:
+    async def _good(self, running: RunningBot, *, second: bool, what: str) -> None:
         text = self._commit(second=second)
-        ended = await order(office, f"deploy {self._case.name}@{text}")
+        ended = await order(running, f"deploy {self._case.name}@{text}")
         seen = await self._look()
         if ended.state is not State.SUCCEEDED or seen.answer != text:
             self.report.findings.append(f"{what} was not deployed: {_words(ended)}, {seen.answer!r} answers")
 
-    async def _break(self, office: Office) -> None:
+    async def _break(self, running: RunningBot) -> None:
         case = self._case
         if case.breakage.prepare:
             await asyncio.to_thread(case.breakage.prepare, self._server, case.name, self._port + 1)
         text = self._commit(second=True, breakage=case.breakage)
         before = await self._look()
         with Heartbeat(self._server.engine.address, self._port) as heartbeat:
-            ended = await self._ordered(office, f"deploy {case.name}@{text}")
+            ended = await self._ordered(running, f"deploy {case.name}@{text}")
             after = await self._settled() if self._late else await self._look()
         refusal = ended.card.title.replace("\n", " ")
         self.report.end = str(ended.state or f"refused: {refusal}")
@@ -154,12 +154,12 @@ class BrokenRun:
             return
         if self._late and not after.serves and any(one.state == "exited" for one in after.containers):
             self.report.left_stopped = True
-            await self._ask_status(office)
+            await self._ask_status(running)
             return
         self._judge(ended, before, after, text)
 
-    async def _ask_status(self, office: Office) -> None:
-        card = await office.say(f"status {self._case.name}")
+    async def _ask_status(self, running: RunningBot) -> None:
+        card = await running.say(f"status {self._case.name}")
         if card.tone is Tone.GOOD:
             self.report.findings.append(f"status does not say that a container has stopped: {card.title} {card.text}")
 
@@ -183,34 +183,34 @@ class BrokenRun:
             self.report.findings.append(f"the card does not say that Docker has to be restarted: {_words(ended)}")
         await asyncio.to_thread(self._server.engine.restart)
 
-    async def _ordered(self, office: Office, command: str) -> Ended:
+    async def _ordered(self, running: RunningBot, command: str) -> Ended:
         """Deploy, while something happens to the Engine."""
         trouble = self._case.breakage.trouble
         if trouble is Trouble.NONE:
-            return await order(office, command)
+            return await order(running, command)
         disk = self._server.engine.disk
         assert disk
-        card = await office.say(command)
+        card = await running.say(command)
         number = int(card.key.partition(":")[2]) if card.queued else 0
         if not number:
             return Ended(card)
-        await self._until_up(office, number)
+        await self._until_up(running, number)
         try:
             await self._trouble(trouble)
-            self._late = await self._has_ended(office, number)
-            await office.bot.deployments.queue.idle(number)
+            self._late = await self._has_ended(running, number)
+            await running.bot.deployments.queue.idle(number)
         finally:
             await asyncio.to_thread(disk.empty)
-        return await last_card(office, number)
+        return await last_card(running, number)
 
-    async def _has_ended(self, office: Office, number: int) -> bool:
-        deployment = await office.bot.deployments.get(number)
+    async def _has_ended(self, running: RunningBot, number: int) -> bool:
+        deployment = await running.bot.deployments.get(number)
         return deployment is not None and deployment.state.ended
 
-    async def _until_up(self, office: Office, number: int) -> None:
+    async def _until_up(self, running: RunningBot, number: int) -> None:
         """Wait until `up` has begun, or the deployment has ended before."""
-        step = asyncio.ensure_future(office.step(number, "up"))
-        idle = asyncio.ensure_future(office.bot.deployments.queue.idle(number))
+        step = asyncio.ensure_future(running.step(number, "up"))
+        idle = asyncio.ensure_future(running.bot.deployments.queue.idle(number))
         _, rest = await asyncio.wait({step, idle}, return_when=asyncio.FIRST_COMPLETED)
         for one in rest:
             one.cancel()

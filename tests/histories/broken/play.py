@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.conftest import Office, open_office
+from tests.e2e.conftest import RunningBot, open_running_bot
+from tests.histories.asking import bot_toml
 from tests.histories.broken.case import BrokenCase, BrokenReport, BrokenRun, Stage
 from tests.histories.broken.compose_file import Position
 from tests.histories.broken.kinds import BREAKAGES
-from tests.histories.office import bot_toml
 from tests.histories.server import ComposeVersion, HandServer
 from tests.histories.turns import EngineTurns
 from tests.lab import Lab
@@ -104,12 +104,12 @@ async def _play(
     for at in range(0, len(cases), CASES_OF_A_BOT):
         batch = _made(folder / f"batch-{at}")
         runs = [BrokenRun(server, one, batch) for one in cases[at : at + CASES_OF_A_BOT]]
-        async with open_office(bot_toml(batch, server, [run.toml for run in runs])) as office:
+        async with open_running_bot(bot_toml(batch, server, [run.toml for run in runs])) as running:
             waiting, turns = iter(runs), EngineTurns()
 
-            async def lane(office: Office = office, turns: EngineTurns = turns, waiting: Runs = waiting) -> None:
+            async def lane(running: RunningBot = running, turns: EngineTurns = turns, waiting: Runs = waiting) -> None:
                 for run in waiting:
-                    tell(await run.play(office, turns))
+                    tell(await run.play(running, turns))
                     async with turns.turn(alone=False):
                         await asyncio.to_thread(server.forget, [run.project])
 

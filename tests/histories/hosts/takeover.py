@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 
 from deploybot.domain import ServerPlan, State
-from tests.e2e.conftest import Office, open_office
+from tests.e2e.conftest import RunningBot, open_running_bot
+from tests.histories.asking import Ended, bot_toml, order
 from tests.histories.hosts.checkout import CheckoutHost, HostDraw
-from tests.histories.office import Ended, bot_toml, order
 from tests.histories.reality import Reality
 
 _APP = """
@@ -51,12 +51,12 @@ class Takeover:
     async def play(self) -> HostReport:
         """Play it with a bot of its own."""
         await asyncio.to_thread(self._host.start)
-        async with open_office(bot_toml(self._host.folder, self._host.server, self._tables())) as office:
-            await self._refuses_a_copy(office)
+        async with open_running_bot(bot_toml(self._host.folder, self._host.server, self._tables())) as running:
+            await self._refuses_a_copy(running)
             if self._host.draw.fails_first:
-                await self._fail(office)
-            await self._take_over(office)
-            await self._change_and_go_back(office)
+                await self._fail(running)
+            await self._take_over(running)
+            await self._change_and_go_back(running)
         return self.report
 
     def _tables(self) -> list[str]:
@@ -67,20 +67,20 @@ class Takeover:
         copy = _APP.format(name="copy", repo=host.repo.url, directory=f"{host.directory}-copy", shared="", project="")
         return [mine, copy]
 
-    async def _refuses_a_copy(self, office: Office) -> None:
+    async def _refuses_a_copy(self, running: RunningBot) -> None:
         """A bot.toml without `project` would start everything a second time."""
         before, beside = await self._look(), await self._beside()
-        ended = await order(office, "deploy copy@v1")
+        ended = await order(running, "deploy copy@v1")
         if ended.deployment is not None:
             self._find(f"a second copy was not refused: {_words(ended)}")
         if (await self._look()).ids != before.ids or await self._beside() != beside:
             self._find("a refused copy changed something")
 
-    async def _fail(self, office: Office) -> None:
+    async def _fail(self, running: RunningBot) -> None:
         """The first deployment fails: what ran before runs again, from the same images."""
         before, data, beside = await self._look(), await self._data(), await self._beside()
         await asyncio.to_thread(self._host.commit_failure)
-        ended = await order(office, f"deploy {self._app}@failing")
+        ended = await order(running, f"deploy {self._app}@failing")
         after = await self._look()
         if ended.state is not State.RESTORED:
             self._find(f"a failing first deployment was not restored: {_words(ended)}")
@@ -89,12 +89,12 @@ class Takeover:
         self._same_but("web", before, after, "the failing first deployment")
         await self._nothing_moved(data, beside, "the failing first deployment")
 
-    async def _take_over(self, office: Office) -> None:
+    async def _take_over(self, running: RunningBot) -> None:
         before, data, beside = await self._look(), await self._data(), await self._beside()
-        plan = await office.read(f"deploy {self._app}@v1 --dry-run")
+        plan = await running.read(f"deploy {self._app}@v1 --dry-run")
         if "nothing changes" not in plan:
             self._find(f"the first plan does not say that nothing changes:\n{plan}")
-        ended = await order(office, f"deploy {self._app}@v1")
+        ended = await order(running, f"deploy {self._app}@v1")
         after = await self._look()
         if ended.state is not State.SUCCEEDED:
             self._find(f"it was not taken over: {_words(ended)}")
@@ -105,11 +105,11 @@ class Takeover:
             self._find(f"taking over restarted: {before.containers} {after.containers}")
         await self._nothing_moved(data, beside, "taking over")
 
-    async def _change_and_go_back(self, office: Office) -> None:
+    async def _change_and_go_back(self, running: RunningBot) -> None:
         changed = await asyncio.to_thread(self._host.commit_change)
         (service,) = changed
         before, data, beside = await self._look(), await self._data(), await self._beside()
-        ended = await order(office, f"deploy {self._app}@v2")
+        ended = await order(running, f"deploy {self._app}@v2")
         between = await self._look()
         if ended.state is not State.SUCCEEDED:
             self._find(f"v2 was not deployed: {_words(ended)}")
@@ -119,7 +119,7 @@ class Takeover:
         planned = [f"{one.service} {one.kind} {one.why}" for part in _parts(ended) for one in part.effects]
         self._planned = ", ".join(planned)
         self._same_but(service, before, between, "deploying v2")
-        ended = await order(office, f"rollback {self._app}")
+        ended = await order(running, f"rollback {self._app}")
         after = await self._look()
         if ended.state is not State.SUCCEEDED:
             self._find(f"it was not rolled back: {_words(ended)}")

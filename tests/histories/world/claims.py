@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deploybot.card import Card, Line, Tone
 from deploybot.domain import Kind, State
-from tests.histories.office import Ended
+from tests.histories.asking import Ended
 from tests.histories.reality import RealContainer, Reality
 from tests.histories.world.ledger import Ledger
 from tests.histories.world.shop import SERVICES

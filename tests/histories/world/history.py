@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from deploybot.domain import Kind, State
-from tests.e2e.conftest import Office
-from tests.histories.office import Ended, order
+from tests.e2e.conftest import RunningBot
+from tests.histories.asking import Ended, order
 from tests.histories.reality import Reality
 from tests.histories.turns import EngineTurns
 from tests.histories.world import hands
@@ -49,9 +49,9 @@ class HistoryReport:
 class AppHistory:
     """Plays the history of one application; `play` once."""
 
-    def __init__(self, office: Office, app: ShopApp, turns: EngineTurns, dice: random.Random) -> None:
+    def __init__(self, running: RunningBot, app: ShopApp, turns: EngineTurns, dice: random.Random) -> None:
         """Take the bot, the application, and what decides by chance."""
-        self._office = office
+        self._running = running
         self._app = app
         self._turns = turns
         self._dice = dice
@@ -85,7 +85,7 @@ class AppHistory:
             return await self._deploy(act)
         ordered = self._command(act, before)
         if ordered:
-            return await order(self._office, ordered)
+            return await order(self._running, ordered)
         if act in hands.ACTS:
             await asyncio.to_thread(hands.ACTS[act], self._app, self._ledger, self._dice)
         return None
@@ -124,14 +124,14 @@ class AppHistory:
             assert disk
             await asyncio.to_thread(disk.fill, leave=self._dice.choice((0, 8192, 1 << 20)))
             try:
-                return await order(self._office, command)
+                return await order(self._running, command)
             finally:
                 await asyncio.to_thread(disk.empty)
-        return await order(self._office, command)
+        return await order(self._running, command)
 
     async def _deploy_while_the_engine_dies(self, command: str) -> Ended:
         engine = self._app.server.engine
-        end = asyncio.create_task(order(self._office, command))
+        end = asyncio.create_task(order(self._running, command))
         await asyncio.sleep(self._dice.uniform(0.2, 5.0))
         await asyncio.to_thread(self._dice.choice((engine.kill, engine.stop)))
         # On a busy machine that takes a while, in which the Engine still answers.
@@ -231,8 +231,8 @@ class AppHistory:
 
     async def _compare(self, act: Act, seen: Reality) -> None:
         """Ask the bot what runs, and compare."""
-        office, name, scene = self._office, self._app.name, Scene(seen, self._ledger)
-        status, history = await office.say(f"status {name}"), await office.say(f"history {name}")
+        running, name, scene = self._running, self._app.name, Scene(seen, self._ledger)
+        status, history = await running.say(f"status {name}"), await running.say(f"history {name}")
         again = await self._look()
         if again.ids == seen.ids and again.answer == seen.answer and _states(again) == _states(seen):
             self.report.untrue += [f"{act}: {one}" for one in status_findings(status, scene)]
@@ -240,7 +240,7 @@ class AppHistory:
         versions = [*self._ledger.versions.values()]
         ref = self._dice.choice(versions).commit if versions else ""
         if ref:
-            diff = await office.say(f"diff {name}@{ref}")
+            diff = await running.say(f"diff {name}@{ref}")
             self.report.untrue += [f"{act}: {one}" for one in diff_findings(diff, scene)]
         if self._ledger.memories and not await asyncio.to_thread(hands.is_kept, self._app, _KEPT):
             self.report.lost.append(f"{act}: what was in the volume is gone")

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.e2e.conftest import Office, open_office
-from tests.histories.office import bot_toml
+from tests.e2e.conftest import RunningBot, open_running_bot
+from tests.histories.asking import bot_toml
 from tests.histories.server import ComposeVersion, HandServer
 from tests.histories.turns import EngineTurns
 from tests.histories.world.dice import draw_acts, draw_style
@@ -67,21 +67,21 @@ async def world(
         batch = _made(folder / f"batch-{at}")
         apps = [_app(batch, server, registry, seed, number) for number in numbers[at : at + APPS_OF_A_BOT]]
         house = f'[registries.house]\nhost = "{registry.address}"\nplain = true'
-        async with open_office(bot_toml(batch, server, [house, *(app.toml() for app in apps)])) as office:
-            await _play(office, apps, figures, lanes, say)
+        async with open_running_bot(bot_toml(batch, server, [house, *(app.toml() for app in apps)])) as running:
+            await _play(running, apps, figures, lanes, say)
     say(str(figures))
     return figures
 
 
 async def _play(
-    office: Office, apps: list[ShopApp], figures: WorldFigures, lanes: int, say: Callable[[str], None]
+    running: RunningBot, apps: list[ShopApp], figures: WorldFigures, lanes: int, say: Callable[[str], None]
 ) -> None:
     """Play the histories of some applications, so many at a time."""
     turns, waiting = EngineTurns(), iter(apps)
 
     async def lane() -> None:
         for app in waiting:
-            report = await _history(office, app, figures.seed, turns)
+            report = await _history(running, app, figures.seed, turns)
             figures.add(report)
             say(f"{app.name} ({app.style}, {app.on_failure}): {'; '.join(report.told)}")
             for line in lines_of(report):
@@ -94,9 +94,9 @@ async def _play(
             group.create_task(lane())
 
 
-async def _history(office: Office, app: ShopApp, seed: str, turns: EngineTurns) -> HistoryReport:
+async def _history(running: RunningBot, app: ShopApp, seed: str, turns: EngineTurns) -> HistoryReport:
     dice = random.Random(f"{seed}/{app.name}/acts")
-    return await AppHistory(office, app, turns, dice).play(draw_acts(dice))
+    return await AppHistory(running, app, turns, dice).play(draw_acts(dice))
 
 
 def _app(folder: Path, server: HandServer, registry: Registry, seed: str, number: int) -> ShopApp:

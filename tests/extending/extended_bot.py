@@ -43,7 +43,7 @@ environments.production.servers = ["web1"]
 
 
 @dataclass
-class House:
+class ExtendedBot:
     """The bot, its server and repository, and what the console shows."""
 
     bot: Bot
@@ -110,7 +110,7 @@ def problems(path: Path) -> str:
 
 
 @asynccontextmanager
-async def open_house(path: Path) -> AsyncIterator[House]:
+async def open_extended_bot(path: Path) -> AsyncIterator[ExtendedBot]:
     """Run a bot with ana on its allowlist, and a client on its console."""
     settings = load(path, {})
     host, refs = FakeHost("web1"), FakeRefs(path.parent, main="1" * 40, v2="2" * 40)
@@ -123,10 +123,10 @@ async def open_house(path: Path) -> AsyncIterator[House]:
         await ready.wait()
         if not serving.done():
             await world.store.write(_let_in)
-            house = House(bot, world, host, refs)
-            client = await _watch(house, settings.bot.data / "console.sock")
+            running = ExtendedBot(bot, world, host, refs)
+            client = await _watch(running, settings.bot.data / "console.sock")
             try:
-                yield house
+                yield running
             finally:
                 await client.close()
                 bot.stop()
@@ -136,13 +136,13 @@ def _let_in(tables: Tables) -> None:
     tables.people.grant(tables.people.add("ana", ANA).id, Role.ADMIN)
 
 
-async def _watch(house: House, socket: Path) -> ClientConnection:
+async def _watch(running: ExtendedBot, socket: Path) -> ClientConnection:
     """Connect to the console, and keep what it shows."""
 
     async def show(shown: Show) -> None:
-        async with house.changed:
-            house.shown.append(shown)
-            house.changed.notify_all()
+        async with running.changed:
+            running.shown.append(shown)
+            running.changed.notify_all()
 
     return await open_link(socket, show)
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from deploybot.backoff import Backoff
-from deploybot.config.whole_settings import whole_settings
 from deploybot.domain import Deployment, Kind, Release, State
 from deploybot.events.deployment_reports import Reporter
 from deploybot.ports import Tables
-from deploybot.reporting.otel_reporter import Otel
-from deploybot.reporting.outgoing_reporter import OutgoingSettings
 from deploybot.reporting.report_http import Caller
 from deploybot.reporting.report_targets import connected, receivers_of
 from deploybot.reporting.report_worker import ReportWorker
@@ -23,6 +20,7 @@ from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
 from tests.chat.stub import SystemClock
+from tests.kit.settings import NOWHERE, bot_settings
 from tests.reporting.doubles import REPOSITORY, SECRET, TOKEN
 from tests.store.examples import ann, commit, plan
 
@@ -30,7 +28,7 @@ WELL = (State.WAITING, State.RUNNING, State.SUCCEEDED)
 CLOCK = SystemClock()
 
 
-def settings_of(
+def reporting_settings(
     *,
     forge: tuple[str, str] | None = None,
     outgoing: str = "",
@@ -40,40 +38,28 @@ def settings_of(
     repository: str = REPOSITORY,
 ) -> Settings:
     """bot.toml of two apps; `forge` is a kind and the URL of its API, the others are URLs."""
-    app: dict[str, Any] = {
-        "repo": "git@git.example.com:acme/shop.git",
-        "strategy": "files",
-        "directory": "/srv/shop",
-        "environments": {name: {"name": name, "servers": ["web1"]} for name in ("production", "staging")},
-    }
-    tree: dict[str, Any] = {
-        "bot": {"data": "/nowhere"},
-        "servers": {"web1": {"name": "web1", "ssh": "deploy@web1"}},
-        "apps": {"shop": {"name": "shop", **app}, "blog": {"name": "blog", **app}},
-    }
+    environments = {"production": {}, "staging": {"directory": "/srv/staging"}}
+    shop: dict[str, object] = {"environments": environments}
+    blog: dict[str, object] = {"environments": {name: {"directory": f"/srv/blog/{name}"} for name in environments}}
     if forge:
-        tree["apps"]["shop"]["forge"] = {
-            "kind": forge[0],
-            "api_url": forge[1],
-            "repository": repository,
-            "token": {"env": "T"},
-        }
+        kind, url = forge
+        shop["forge"] = {"kind": kind, "api_url": url, "repository": repository, "token": {"env": "FORGE_TOKEN"}}
+    tables: dict[str, Mapping[str, object]] = {}
     if outgoing:
-        tree["outgoing"] = {"board": {"url": outgoing, "secret": {"env": "S"}, "apps": list(apps)}}
+        tables["outgoing"] = {"board": {"url": outgoing, "secret": {"env": "SECRET"}, "apps": list(apps)}}
     if otel:
-        tree["otel"] = {"endpoint": otel, "headers": {"authorization": {"env": "A"}}}
-    made = whole_settings().model_validate(tree)
-    if made.apps["shop"].forge:
-        made.apps["shop"].forge.token.fill(token)
-    for one in made.tables(OutgoingSettings).values():
-        one.secret.fill(SECRET)
-    if otel_table := made.table(Otel):
-        otel_table.headers["authorization"].fill("Bearer otel-secret-0123")
-    return made
+        tables["otel"] = {"endpoint": otel, "headers": {"authorization": {"env": "OTEL"}}}
+    return bot_settings(
+        NOWHERE,
+        servers=("web1",),
+        apps={"shop": shop, "blog": blog},
+        values={"FORGE_TOKEN": token, "SECRET": SECRET, "OTEL": "Bearer otel-secret-0123"},
+        **tables,
+    )
 
 
 @dataclass
-class Scene:
+class ReportingBot:
     """The store, who is told by bot.toml, and the deployments."""
 
     store: Database
@@ -176,5 +162,5 @@ class Scene:
 
 
 def sha(number: int = 1) -> str:
-    """The commit that `Scene.deploy` takes."""
+    """The commit that `ReportingBot.deploy` takes."""
     return commit(number)

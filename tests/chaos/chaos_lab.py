@@ -27,7 +27,7 @@ from tests.lab.run import send
 PERSON = "ana"
 
 
-class World:
+class ChaosLab:
     """Use it as an async context manager; the bot is started by whoever needs it.
 
     `web1` is a usual server, `web2` one with nothing but busybox, so without git. `good` counts the good

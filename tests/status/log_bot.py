@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import cast
 
+from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, LogQuery, Services
@@ -15,21 +16,14 @@ from deploybot.errors import DeploybotError
 from deploybot.masking import Redactor
 from deploybot.settings import App, Environment, Settings
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
+from tests.kit.settings import bot_settings
 
 SECRET = "correct-horse-battery"
 
 
-def settings(data: Path, **app: object) -> Settings:
-    """bot.toml with the app `shop` on web1 and web2."""
-    shop: dict[str, object] = {
-        "name": "shop",
-        "repo": "git@example.com:acme/shop.git",
-        "strategy": "compose",
-        "directory": "/srv/shop",
-        "environments": {"production": {"name": "production", "app": "shop", "servers": ["web1", "web2"]}},
-    }
-    servers = {name: {"name": name, "ssh": f"deploy@{name}"} for name in ("web1", "web2")}
-    return Settings.model_validate({"bot": {"data": data}, "servers": servers, "apps": {"shop": shop | app}})
+def container_app(data: Path, **app: object) -> Settings:
+    """The shop in containers on web1 and web2; `app` adds keys to it."""
+    return bot_settings(data, servers=("web1", "web2"), apps={"shop": {"strategy": "compose", **app}})
 
 
 def container(name: str, service: str = "web", **more: object) -> Container:
@@ -90,7 +84,7 @@ class LiveEngine(FakeEngine):
             yield said
 
 
-class Reader:
+class LogReader:
     """A person who asks for logs; `cards` and `lines` are what replies have shown."""
 
     def __init__(self, logs: AppLogs, app: App, environment: Environment, user: str = "0") -> None:
@@ -156,23 +150,26 @@ class KeptLogs:
         return str(path)
 
 
-class Scene(Reader):
+class LogBot(LogReader):
     """The log service over servers that a test moves."""
 
     def __init__(
         self,
-        settings: Settings,
+        data: Path,
         *,
         hosts: Mapping[str, FakeHost] | None = None,
         engines: Mapping[str, LiveEngine] | None = None,
+        **app: object,
     ) -> None:
+        settings = container_app(data, **app)
         self.hosts = hosts or {name: FakeHost(name) for name in ("web1", "web2")}
         self.engines = {name: LiveEngine() for name in ("web1", "web2")} if engines is None else dict(engines)
         self.clock = FakeClock(1_795_224_300.0)
         servers = FakeServers(self.hosts.values(), self.engines)
         shop = settings.apps["shop"]
         self.deployments = KeptLogs()
-        logs = AppLogs(settings, servers, self.clock, Redactor((SECRET,)), self.deployments)
+        kept = DeploymentLogs(self.deployments, look_every=0.01)
+        logs = AppLogs(settings, servers, self.clock, Redactor((SECRET,)), kept)
         super().__init__(logs, shop, shop.environments["production"])
 
     def put(self, server: str, *containers: Container, **chunks: list[bytes]) -> None:

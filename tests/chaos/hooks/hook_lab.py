@@ -6,9 +6,9 @@ import socket
 from pathlib import Path
 
 from tests.chaos.app import Site
+from tests.chaos.chaos_lab import ChaosLab
 from tests.chaos.config import bot_toml
 from tests.chaos.hooks.forge import BRANCH, SECRET, Forge
-from tests.chaos.world import World
 from tests.lab import Lab
 
 _LINES = 40
@@ -22,7 +22,7 @@ rate = 1000
 """
 
 
-class HookWorld(World):
+class HookLab(ChaosLab):
     """The same, with HTTP and a forge."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:

@@ -12,11 +12,12 @@ from deploybot.ports import Engine
 from deploybot.server_pool import SshServers
 from deploybot.settings import App, Environment, Server, Settings
 from deploybot.ssh.ssh_pool import Pool
+from tests.kit.settings import bot_settings
 from tests.lab import Sshd
 
 
 @dataclass
-class World:
+class RealServers:
     """Servers by name, as bot.toml and as the laboratory has them."""
 
     settings: Settings
@@ -33,28 +34,22 @@ class World:
 
 
 @asynccontextmanager
-async def world(data: Path, machines: Sequence[Sshd], *, socket: str = "", **app: object) -> AsyncIterator[World]:
+async def open_real_servers(
+    data: Path, machines: Sequence[Sshd], *, socket: str = "", **app: object
+) -> AsyncIterator[RealServers]:
     """Settings for these machines, and their hosts; with `socket` they have Docker there."""
     named = {f"web{number}": machine for number, machine in enumerate(machines, 1)}
     servers = {
         name: {
-            "name": name,
             "ssh": machine.ssh_target,
             "key": {"file": str(machine.client_key)},
             "host_key": machine.host_key,
-            "docker": socket or None,
             "connect_timeout": "4s",
+            **({"docker": socket} if socket else {}),
         }
         for name, machine in named.items()
     }
-    shop: dict[str, object] = {
-        "name": "shop",
-        "repo": "git@example.com:acme/shop.git",
-        "strategy": "compose",
-        "directory": "/srv/shop",
-        "environments": {"production": {"name": "production", "app": "shop", "servers": list(named)}},
-    }
-    made = Settings.model_validate({"bot": {"data": data}, "servers": servers, "apps": {"shop": shop | app}})
+    made = bot_settings(data, servers=servers, apps={"shop": {"strategy": "compose", **app}})
     pool = Pool(made.servers)
     engines: list[docker_engine.DockerEngine] = []
 
@@ -65,7 +60,7 @@ async def world(data: Path, machines: Sequence[Sshd], *, socket: str = "", **app
 
     hosts = SshServers(made.servers, pool, engine)
     try:
-        yield World(made, hosts, named)
+        yield RealServers(made, hosts, named)
     finally:
         for one in engines:
             await one.close()

@@ -10,7 +10,7 @@ from deploybot.card import Card
 from deploybot.chat.console.terminal_cards import plain
 from deploybot.deployments.deployment_card import deployment_card, number_of
 from deploybot.domain import Deployment, State
-from tests.e2e.conftest import Office, server_toml
+from tests.e2e.conftest import RunningBot, server_toml
 from tests.histories.server import HandServer
 
 ENDS_WITHIN = 240.0
@@ -35,25 +35,25 @@ class Ended:
         return plain(self.card, 200)
 
 
-async def order(office: Office, command: str) -> Ended:
+async def order(running: RunningBot, command: str) -> Ended:
     """Type a command that deploys, and see it to its end."""
-    card = await office.say(command)
+    card = await running.say(command)
     number = number_of(card.key)
     if not card.queued or number is None:
         return Ended(card)
     try:
         async with asyncio.timeout(ENDS_WITHIN):
-            await office.bot.deployments.queue.idle(number)
+            await running.bot.deployments.queue.idle(number)
     except TimeoutError:
-        return Ended(card, await office.bot.deployments.get(number), hung=True)
-    return await last_card(office, number)
+        return Ended(card, await running.bot.deployments.get(number), hung=True)
+    return await last_card(running, number)
 
 
-async def last_card(office: Office, number: int) -> Ended:
+async def last_card(running: RunningBot, number: int) -> Ended:
     """A deployment as it ended, with its card."""
-    deployment = await office.bot.deployments.get(number)
+    deployment = await running.bot.deployments.get(number)
     assert deployment is not None
-    steps = await office.world.store.read(lambda tables: tables.deployments.steps(number))
+    steps = await running.world.store.read(lambda tables: tables.deployments.steps(number))
     return Ended(deployment_card(deployment, steps), deployment, hung=not deployment.state.ended)
 
 

@@ -34,7 +34,7 @@ api_url = "{telegram}"
 
 
 @dataclass(frozen=True, slots=True)
-class Street:
+class BotInBothChats:
     """What there is: the doubles, the town that is deployed to, and the bot."""
 
     slack: SlackDouble
@@ -53,7 +53,7 @@ class Street:
 
 
 @asynccontextmanager
-async def street(folder: Path) -> AsyncIterator[Street]:
+async def bot_in_both_chats(folder: Path) -> AsyncIterator[BotInBothChats]:
     """Set it all up in an empty folder, and take it away again."""
     slack, telegram = SlackDouble(), TelegramDouble()
     for who, (user, number, _) in PEOPLE.items():
@@ -71,7 +71,7 @@ async def street(folder: Path) -> AsyncIterator[Street]:
             await bot.start()
             try:
                 await _connected(slack, telegram)
-                yield Street(slack, telegram, made, bot)
+                yield BotInBothChats(slack, telegram, made, bot)
             finally:
                 await bot.stop()
     finally:

@@ -75,7 +75,7 @@ class Sent:
 
 
 @dataclass(slots=True)
-class CiWorld:
+class CiHistory:
     """Draws a history. `clock` is by how much each sender's clock is wrong."""
 
     dice: random.Random
@@ -117,15 +117,15 @@ class CiWorld:
         return self.dice.random() < part
 
 
-def draw(dice: random.Random) -> CiWorld:
+def draw(dice: random.Random) -> CiHistory:
     """A history: several senders, their runs one after the other, and the deliveries in the order of their arrival."""
-    world = CiWorld(dice, tied=dice.random() < 0.2)
+    history = CiHistory(dice, tied=dice.random() < 0.2)
     for who in ("github", "gitlab", "jenkins", "event"):
-        world.clocks[who] = dice.choice((0.0, 0.0, -5000.0, 40_000.0, YEARS))
+        history.clocks[who] = dice.choice((0.0, 0.0, -5000.0, 40_000.0, YEARS))
     for play in dice.sample(PLAYS, dice.randint(1, 3)):
-        play(world)
-    world.sent = _delivered(dice, world.sent)
-    return world
+        play(history)
+    history.sent = _delivered(dice, history.sent)
+    return history
 
 
 def _delivered(dice: random.Random, sent: list[Sent]) -> list[Sent]:
@@ -138,178 +138,178 @@ def _delivered(dice: random.Random, sent: list[Sent]) -> list[Sent]:
     return [next(queues[one.queue]) if one.queue else one for one in mixed]
 
 
-def workflows(world: CiWorld) -> None:
+def workflows(history: CiHistory) -> None:
     """GitHub Actions: up to three workflows, of which two may have one name; runs, attempts, forks, jobs."""
-    dice, private = world.dice, world.chance(0.5)
+    dice, private = history.dice, history.chance(0.5)
     for number in range(1, dice.randint(1, 3) + 1):
         name = dice.choice(("CI", "lint"))
         for count in range(1, dice.choice((1, 1, 2, 3)) + 1):
-            _workflow_run(world, number, name, count, private=private)
+            _workflow_run(history, number, name, count, private=private)
 
 
-def _workflow_run(world: CiWorld, number: int, name: str, count: int, *, private: bool) -> None:
-    dice, ident, suite = world.dice, next(world.ids), next(world.ids)
-    fork, ref, event = world.chance(0.2), world.ref(), dice.choice(("push", "push", "push", "pull_request"))
+def _workflow_run(history: CiHistory, number: int, name: str, count: int, *, private: bool) -> None:
+    dice, ident, suite = history.dice, next(history.ids), next(history.ids)
+    fork, ref, event = history.chance(0.2), history.ref(), dice.choice(("push", "push", "push", "pull_request"))
     attempts, path = dice.choice((1, 1, 2, 3)), f".github/workflows/w{number}.yml"
     here = {"full_name": REPOSITORY, "private": private, "html_url": "https://github.com/acme/shop"}
     there = dice.choice(({"full_name": "mallory/shop"}, None)) if fork else {"full_name": REPOSITORY}
     state = unit = ""
-    jobs, suites = world.chance(0.4), world.chance(0.3)
+    jobs, suites = history.chance(0.4), history.chance(0.3)
     for attempt in range(1, attempts + 1):
-        state = world.end() if attempt == attempts else dice.choice(("failed", "cancelled", "passed"))
-        for one in world.way(state):
-            world.tick()
+        state = history.end() if attempt == attempts else dice.choice(("failed", "cancelled", "passed"))
+        for one in history.way(state):
+            history.tick()
             run = {
                 "id": ident, "name": name, "path": path, "run_number": count, "run_attempt": attempt, "event": event,
                 "head_branch": ref, "head_sha": COMMIT, "head_repository": there, "check_suite_id": suite,
                 "status": {"queued": "queued", "running": "in_progress"}.get(one, "completed"),
-                "conclusion": _GITHUB.get(one), "updated_at": world.stamp("github"),
+                "conclusion": _GITHUB.get(one), "updated_at": history.stamp("github"),
             }  # fmt: skip
             body = {"repository": here, "workflow_run": run, "workflow": {"id": number, "path": path, "name": name}}
-            world.send("github", "workflow_run", body)
+            history.send("github", "workflow_run", body)
         if state == "failed" and private and not fork:
             job = {
-                "id": next(world.ids), "run_id": ident, "run_attempt": attempt, "workflow_name": name, "name": "unit",
+                "id": next(history.ids), "run_id": ident, "run_attempt": attempt, "workflow_name": name, "name": "unit",
                 "status": "completed", "conclusion": "failure", "head_branch": ref, "head_sha": COMMIT,
-                "completed_at": world.stamp("github"),
+                "completed_at": history.stamp("github"),
             }  # fmt: skip
-            world.send("github", "workflow_job", {"repository": here, "workflow_job": job})
+            history.send("github", "workflow_job", {"repository": here, "workflow_job": job})
         if suites:
             done = {"queued": "queued", "running": "in_progress"}.get(state, "completed")
             told = {
                 "id": suite, "status": done, "conclusion": _GITHUB.get(state), "head_branch": ref, "head_sha": COMMIT,
-                "app": {"slug": "github-actions", "name": "GitHub Actions"}, "updated_at": world.stamp("github"),
+                "app": {"slug": "github-actions", "name": "GitHub Actions"}, "updated_at": history.stamp("github"),
             }  # fmt: skip
-            world.send("github", "check_suite", {"repository": here, "check_suite": told})
+            history.send("github", "check_suite", {"repository": here, "check_suite": told})
         if jobs:
             unit = dice.choice(("passed", "failed"))
-            _check(world, "github-actions", suite, unit, ref, private=private)
+            _check(history, "github-actions", suite, unit, ref, private=private)
     kind = "pull_request" if event == "pull_request" else ""
     thing = ("workflow", number, kind)
-    world.ran.append(Ran("github", thing, (name, path), ident, ref, state, fork))
+    history.ran.append(Ran("github", thing, (name, path), ident, ref, state, fork))
     if jobs:
-        world.ran.append(Ran("github", (*thing, "unit"), ("unit",), ident, ref, unit, fork, part=True))
+        history.ran.append(Ran("github", (*thing, "unit"), ("unit",), ident, ref, unit, fork, part=True))
 
 
-def _check(world: CiWorld, app: str, suite: int, state: str, branch: str | None, *, private: bool) -> int:
+def _check(history: CiHistory, app: str, suite: int, state: str, branch: str | None, *, private: bool) -> int:
     """One check run from its beginning to an end; its id."""
     name = _CHECKS[app]
-    ident = next(world.ids)
-    begun = world.stamp("github")
-    for one in world.way(state):
-        world.tick()
+    ident = next(history.ids)
+    begun = history.stamp("github")
+    for one in history.way(state):
+        history.tick()
         check = {
             "id": ident, "name": name, "head_sha": COMMIT, "started_at": begun, "app": {"slug": app, "name": app},
             "status": {"queued": "queued", "running": "in_progress"}.get(one, "completed"),
-            "conclusion": _GITHUB.get(one), "completed_at": world.stamp("github") if one in ENDS else None,
+            "conclusion": _GITHUB.get(one), "completed_at": history.stamp("github") if one in ENDS else None,
             "check_suite": {"id": suite, "head_branch": branch},
         }  # fmt: skip
         here = {"full_name": REPOSITORY, "private": private}
-        world.send("github", "check_run", {"repository": here, "check_run": check})
+        history.send("github", "check_run", {"repository": here, "check_run": check})
     return ident
 
 
-def checks(world: CiWorld) -> None:
+def checks(history: CiHistory) -> None:
     """Checks of another app than Actions, made again and again; a fork's have no branch."""
-    suites, ref = {False: next(world.ids), True: next(world.ids)}, world.ref()
-    for _ in range(world.dice.randint(1, 3)):
-        fork, state = world.chance(0.25), world.end()
-        ident = _check(world, "scanner", suites[fork], state, None if fork else ref, private=world.chance(0.5))
-        world.ran.append(Ran("github", ("check", "scan"), ("scan",), ident, "" if fork else ref, state, fork))
+    suites, ref = {False: next(history.ids), True: next(history.ids)}, history.ref()
+    for _ in range(history.dice.randint(1, 3)):
+        fork, state = history.chance(0.25), history.end()
+        ident = _check(history, "scanner", suites[fork], state, None if fork else ref, private=history.chance(0.5))
+        history.ran.append(Ran("github", ("check", "scan"), ("scan",), ident, "" if fork else ref, state, fork))
 
 
-def statuses(world: CiWorld) -> None:
+def statuses(history: CiHistory) -> None:
     """Statuses of a context, the latest of which counts; some are for requests, or lie on no branch here."""
     contexts = ("ci/mill", "ci/mill/pr-merge", "e2e (pull_request)")
-    for context in world.dice.sample(contexts, world.dice.randint(1, 2)):
-        for _ in range(world.dice.randint(1, 4)):
-            world.tick()
-            ident, stray = next(world.ids), world.chance(0.2)
-            word, state = world.dice.choice((("success", "passed"), ("failure", "failed"), ("pending", "running")))
+    for context in history.dice.sample(contexts, history.dice.randint(1, 2)):
+        for _ in range(history.dice.randint(1, 4)):
+            history.tick()
+            ident, stray = next(history.ids), history.chance(0.2)
+            word, state = history.dice.choice((("success", "passed"), ("failure", "failed"), ("pending", "running")))
             body = {
-                "id": ident, "sha": COMMIT, "context": context, "state": word, "updated_at": world.stamp("github"),
+                "id": ident, "sha": COMMIT, "context": context, "state": word, "updated_at": history.stamp("github"),
                 "branches": [] if stray else [{"name": "main"}],
                 "repository": {"full_name": REPOSITORY, "default_branch": "main"},
             }  # fmt: skip
-            world.send("github", "status", body)
+            history.send("github", "status", body)
             fork = stray or context != "ci/mill"
             ref = "" if stray else "main"
-            world.ran.append(Ran("github", ("status", context), (context,), ident, ref, state, fork))
+            history.ran.append(Ran("github", ("status", context), (context,), ident, ref, state, fork))
 
 
-def pipelines(world: CiWorld) -> None:
+def pipelines(history: CiHistory) -> None:
     """GitLab: pipelines by push, schedule, request and parent; a retried one goes on under its id."""
-    for _ in range(world.dice.randint(1, 3)):
-        _pipeline(world)
+    for _ in range(history.dice.randint(1, 3)):
+        _pipeline(history)
 
 
-def _pipeline(world: CiWorld) -> None:
-    dice, ident, ref = world.dice, next(world.ids), world.ref()
+def _pipeline(history: CiHistory) -> None:
+    dice, ident, ref = history.dice, next(history.ids), history.ref()
     source = dice.choice(("push", "push", "web", "schedule", "merge_request_event", "parent_pipeline"))
-    fork = source == "merge_request_event" and world.chance(0.5)
+    fork = source == "merge_request_event" and history.chance(0.5)
     request = None
-    if source == "merge_request_event" and not (fork and world.chance(0.3)):
+    if source == "merge_request_event" and not (fork and history.chance(0.3)):
         request = {"source_project_id": 9 if fork else 1, "target_project_id": 1}
-    retried = world.chance(0.3)
-    state = dice.choice(("passed", "failed")) if retried else world.end()
-    ways = [*world.way("failed"), *world.way(state)] if retried else world.way(state)
+    retried = history.chance(0.3)
+    state = dice.choice(("passed", "failed")) if retried else history.end()
+    ways = [*history.way("failed"), *history.way(state)] if retried else history.way(state)
     # Where its clock tells nothing, only the order of arrival tells a retry from what was before.
-    told = not world.tied and world.clocks["gitlab"] < YEARS
-    begun = world.stamp("gitlab")
+    told = not history.tied and history.clocks["gitlab"] < YEARS
+    begun = history.stamp("gitlab")
     for number, one in enumerate(ways):
-        world.tick()
+        history.tick()
         run = {
             "id": ident, "iid": ident, "ref": ref, "sha": COMMIT, "source": source, "created_at": begun,
             "status": {"queued": "pending", "running": "running"}.get(one) or _GITLAB[one],
-            "finished_at": world.stamp("gitlab") if one in ENDS else None,
+            "finished_at": history.stamp("gitlab") if one in ENDS else None,
         }  # fmt: skip
-        job = {"name": "unit", "status": "running", "started_at": world.stamp("gitlab") if number else None}
+        job = {"name": "unit", "status": "running", "started_at": history.stamp("gitlab") if number else None}
         body = {
             "object_kind": "pipeline", "object_attributes": run, "merge_request": request, "builds": [job],
             "project": {"path_with_namespace": REPOSITORY, "web_url": "https://gitlab.com/acme/shop"},
         }  # fmt: skip
-        world.send("gitlab", "Pipeline Hook", body, "" if told or not retried else str(ident))
+        history.send("gitlab", "Pipeline Hook", body, "" if told or not retried else str(ident))
     if source != "parent_pipeline":
         kind = source if source in {"schedule", "merge_request_event"} else "push"
-        world.ran.append(Ran("gitlab", ("pipeline", kind), ("pipeline",), ident, ref, state, fork))
+        history.ran.append(Ran("gitlab", ("pipeline", kind), ("pipeline",), ident, ref, state, fork))
 
 
-def jenkins(world: CiWorld) -> None:
+def jenkins(history: CiHistory) -> None:
     """Jenkins: numbered builds of jobs, some of them for pull requests."""
-    for job in world.dice.sample(("shop", "shop/main", "shop/PR-7"), world.dice.randint(1, 2)):
-        for number in range(41, 41 + world.dice.randint(1, 3)):
-            ref, state = world.ref(), world.end()
-            for one in world.way(state):
-                world.tick()
+    for job in history.dice.sample(("shop", "shop/main", "shop/PR-7"), history.dice.randint(1, 2)):
+        for number in range(41, 41 + history.dice.randint(1, 3)):
+            ref, state = history.ref(), history.end()
+            for one in history.way(state):
+                history.tick()
                 phase = {"queued": "QUEUED", "running": "STARTED"}.get(one, "COMPLETED")
                 build = {
                     "number": number, "phase": phase, "status": _JENKINS.get(one),
-                    "timestamp": world.at("jenkins") * 1000,
+                    "timestamp": history.at("jenkins") * 1000,
                     "scm": {"url": "git@github.com:acme/shop.git", "branch": f"origin/{ref}", "commit": COMMIT},
                 }  # fmt: skip
                 url = "/".join(f"job/{part}" for part in job.split("/"))
-                world.send("jenkins", "", {"name": job.rpartition("/")[2], "url": url, "build": build})
+                history.send("jenkins", "", {"name": job.rpartition("/")[2], "url": url, "build": build})
             fork = job == "shop/PR-7"
-            world.ran.append(Ran("jenkins", (job,), (job,), number, ref, state, fork))
+            history.ran.append(Ran("jenkins", (job,), (job,), number, ref, state, fork))
 
 
-def scripts(world: CiWorld) -> None:
+def scripts(history: CiHistory) -> None:
     """A script: names as CI has them elsewhere, numbers, attempts, no times or wrong ones, a branch or none."""
-    for name in world.dice.sample(("CI", "unit", "scan"), world.dice.randint(1, 2)):
-        for number in range(1, world.dice.randint(1, 3) + 1):
-            ref, attempts, timed = world.dice.choice((*REFS, "")), world.dice.choice((1, 1, 2)), world.chance(0.5)
+    for name in history.dice.sample(("CI", "unit", "scan"), history.dice.randint(1, 2)):
+        for number in range(1, history.dice.randint(1, 3) + 1):
+            ref, attempts, timed = history.dice.choice((*REFS, "")), history.dice.choice((1, 1, 2)), history.chance(0.5)
             state = ""
             for attempt in range(1, attempts + 1):
-                state = world.end() if attempt == attempts else "failed"
-                for one in world.way(state):
-                    world.tick()
+                state = history.end() if attempt == attempts else "failed"
+                for one in history.way(state):
+                    history.tick()
                     build = {"name": name, "number": number, "attempt": attempt, "state": one}
                     body = {"repository": REPOSITORY, "commit": COMMIT, "branch": ref, "build": build}
-                    world.send("event", "", body | ({"at": world.at("event")} if timed else {}))
-            world.ran.append(Ran("event", (name,), (name,), number, ref, state))
+                    history.send("event", "", body | ({"at": history.at("event")} if timed else {}))
+            history.ran.append(Ran("event", (name,), (name,), number, ref, state))
 
 
-PLAYS: tuple[Callable[[CiWorld], None], ...] = (workflows, workflows, checks, statuses, pipelines, jenkins, scripts)
+PLAYS: tuple[Callable[[CiHistory], None], ...] = (workflows, workflows, checks, statuses, pipelines, jenkins, scripts)
 
 
 def latest(ran: list[Ran], ref: str) -> list[Ran]:

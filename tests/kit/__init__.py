@@ -1,0 +1,1 @@
+"""What tests share: settings as the bot's own parser makes them, and a bot with everything around it in memory."""

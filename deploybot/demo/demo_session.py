@@ -62,12 +62,12 @@ async def _bot(stage: DemoTranscript) -> AsyncIterator[OwnBot]:
 async def _people(stage: DemoTranscript) -> None:
     stage.title("Two people")
     stage.explain(
-        "No person may do anything until somebody allows it. Ana, who owns this machine's user,",
-        "becomes the administrator; ben may look, and no more.",
+        "At first, no account may use the bot. Ana, whose account runs this demo, becomes an administrator.",
+        "Ben may only view.",
     )
     await stage.shell("allow", "ana", "admin")
     await stage.shell("allow", "ben", "viewer", "--identity", f"console:{os.getuid()}/ben")
-    stage.explain("`deploybot run` is started, and all commands from here on are sent to it by `deploybot chat`.")
+    stage.explain("`deploybot run` starts. From here on, `deploybot chat` sends all commands to it.")
 
 
 async def _first_release(stage: DemoTranscript) -> None:
@@ -96,14 +96,14 @@ async def _next_release(stage: DemoTranscript) -> None:
 
 async def _broken_release(stage: DemoTranscript) -> None:
     stage.title("A broken release is rolled back")
-    stage.explain("v3 starts, but its migration is misspelt, and its health check answers 500.")
+    stage.explain("v3 starts, but its migration has a typing error, and its health check answers 500.")
     await stage.ask(ANA, "deploy shop@v3 to production", "answers 500", "failed, rolled back to v2", code=1)
     await stage.serves("production", "v2")
     await stage.serves("staging", "v1")
 
 
 async def _back_and_forth(stage: DemoTranscript) -> None:
-    stage.title("Back, and forth again")
+    stage.title("Roll back, and forward again")
     await stage.ask(ANA, "rollback shop from production because the lantern is sold out", "(rollback)", "· succeeded")
     await stage.serves("production", "v1")
     await stage.ask(ANA, "deploy shop@v2 to production", "· succeeded")
@@ -114,7 +114,7 @@ async def _back_and_forth(stage: DemoTranscript) -> None:
 
 async def _by_hand(stage: DemoTranscript) -> None:
     stage.title("Somebody deploys by hand")
-    stage.explain("On the server the link `current` is moved to v1, and the shop is restarted. The bot is not asked.")
+    stage.explain("On the server, a person moves the link `current` to v1 and restarts the shop. The bot is not involved.")
     stage.type("ln -sfn releases/… current && sh restart.sh")
     await asyncio.to_thread(stage.town.deploy_by_hand, "production", "v1")
     await stage.serves("production", "v1")
@@ -125,7 +125,7 @@ async def _by_hand(stage: DemoTranscript) -> None:
 
 
 async def _pruned(stage: DemoTranscript) -> None:
-    stage.title("A release is pruned on the server, and a rollback still brings exactly it back")
+    stage.title("A release is pruned on the server; the rollback restores it exactly")
     stage.type("rm -rf releases/…    # v1, to have more room")
     await asyncio.to_thread(stage.town.prune, "production", "v1")
     await stage.ask(ANA, "rollback shop from production", "(rollback)", "· succeeded")
@@ -206,7 +206,7 @@ async def _second_person(stage: DemoTranscript) -> None:
     async with _request(stage, "deploy shop@main to production because people camp") as request:
         await stage.ask(ANA, "approve #11", "your own request", code=1)
         await stage.serves("production", "v4")
-        stage.explain("Before cem looks at it, somebody pushes to `main`.")
+        stage.explain("Before cem looks at it, a person pushes to `main`.")
         stage.town.push(boat)
         await stage.ask(CEM, "approve #11", "#11 is void", "release: `main` was", code=1)
     stage.compare("ana's request", f"exit code {request.code}", "exit code 1")

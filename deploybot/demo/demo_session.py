@@ -114,7 +114,7 @@ async def _back_and_forth(stage: DemoTranscript) -> None:
 
 async def _by_hand(stage: DemoTranscript) -> None:
     stage.title("Somebody deploys by hand")
-    stage.explain("On the server, a person moves the link `current` to v1 and restarts the shop. The bot is not involved.")
+    stage.explain("On the server, a person moves the link `current` to v1 and restarts the shop, without the bot.")
     stage.type("ln -sfn releases/… current && sh restart.sh")
     await asyncio.to_thread(stage.town.deploy_by_hand, "production", "v1")
     await stage.serves("production", "v1")

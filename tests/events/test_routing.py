@@ -6,7 +6,7 @@ import pytest
 
 from deploybot.domain import Alert, Event, ImagePushed, Push, Synced
 from deploybot.events.app_matching import Routes, repository
-from deploybot.settings import Settings
+from tests.kit.settings import bot_settings
 
 _APPS = {
     "shop": "git@github.com:acme/shop.git",
@@ -18,19 +18,12 @@ _APPS = {
 
 
 def _routes() -> Routes:
-    apps = {
-        name: {
-            "name": name,
-            "repo": repo,
-            "strategy": "compose",
-            "directory": f"/srv/{name}",
-            "environments": {"live": {"name": "live", "app": name, "servers": ["web1"]}},
-        }
-        for name, repo in _APPS.items()
+    apps: dict[str, dict[str, object]] = {
+        name: {"repo": repo, "strategy": "compose", "environments": {"live": {}}} for name, repo in _APPS.items()
     }
-    apps["shop"]["images"] = {"web": {"service": "web", "image": "registry.example.com:5000/acme/shop"}}
-    apps["blog"]["images"] = {"web": {"service": "web", "image": "acme/blog"}}
-    return Routes(Settings.model_validate({"apps": apps}))
+    apps["shop"]["images"] = {"web": {"image": "registry.example.com:5000/acme/shop"}}
+    apps["blog"]["images"] = {"web": {"image": "acme/blog"}}
+    return Routes(bot_settings(apps=apps))
 
 
 ROUTES = _routes()

@@ -10,6 +10,7 @@ import pytest
 from deploybot.masking import Redactor
 from deploybot.settings import App, FileRef, Secret
 from deploybot.sources.git_source import GitSource
+from tests.kit.settings import bot_settings
 
 MakeApp = Callable[..., App]
 
@@ -26,17 +27,8 @@ def make_app() -> MakeApp:
         if token:
             secret = Secret(env="SHOP_TOKEN")
             secret.fill(token)
-        app = App.model_validate(
-            {
-                "name": "shop",
-                "repo": repo,
-                "strategy": "files",
-                "directory": "/srv/shop",
-                "environments": {"production": {"servers": ["web1"]}},
-                "repo_host_key": host_key or (),
-                **more,
-            }
-        )
+        given: dict[str, object] = {"repo": repo, **({"repo_host_key": host_key} if host_key else {}), **more}
+        app = bot_settings(apps={"shop": given}).apps["shop"]
         return app.model_copy(update={"repo_token": secret, "repo_key": FileRef(file=key) if key else None})
 
     return make

@@ -25,6 +25,7 @@ from deploybot.net.guarded_resolver import GuardedResolver
 from deploybot.settings import App, ImageOf, RegistryLogin
 from deploybot.sources.image_source import Registries
 from deploybot.testing import FakeClock
+from tests.kit.settings import app_settings
 from tests.lab import Lab
 from tests.sources.shelf import BASIC, PASSWORD, USER, Shelf, Tokens, htpasswd, shelf
 
@@ -40,9 +41,7 @@ def app_of(**images: str) -> App:
     for service, text in images.items():
         image, _, tag = text.rpartition(":")
         found[service] = {"image": image, "tag": tag}
-    environments = {"live": {"name": "live", "app": "shop", "servers": ["web1"]}}
-    given = {"name": "shop", "repo": "/srv/shop.git", "strategy": "compose", "directory": "/srv/shop"}
-    return App.model_validate({**given, "environments": environments, "images": found})
+    return app_settings(strategy="compose", images=found)
 
 
 def asking(address: str, *, user: str = "", password: str = "", page: int = 1000, within: float = 5.0) -> Registries:

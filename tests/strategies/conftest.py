@@ -18,22 +18,18 @@ from deploybot.masking import Redactor
 from deploybot.ports import Site
 from deploybot.settings import App, Environment
 from deploybot.sources.git_source import GitSource
+from tests.kit.settings import bot_settings
 from tests.lab.busybox import applets, program_file
 
 SCRIPTS = Path(strategies.__file__).parent / "scripts"
 
 
 def make_app(strategy: str, **more: object) -> App:
-    """An app as the config would make it."""
-    given = {
-        "name": "shop",
-        "repo": "/srv/git/shop.git",
-        "strategy": strategy,
-        "directory": "/srv/shop",
-        "environments": {"production": {"name": "production", "app": "shop", "servers": ["web1"]}},
-        **more,
-    }
-    return App.model_validate(given)
+    """An app on web1; strategies that need a script have one."""
+    script = {"script": "deploy.sh"} if strategy == "script" else {}
+    return bot_settings(apps={"shop": {"repo": "/srv/git/shop.git", "strategy": strategy, **script, **more}}).apps[
+        "shop"
+    ]
 
 
 def only(app: App) -> Environment:
@@ -186,7 +182,8 @@ def make_server(request: pytest.FixtureRequest, tmp_path: Path) -> MakeServer:
     def make(app: App) -> LocalServer:
         directory = tmp_path / "srv" / "a shop"
         directory.mkdir(parents=True)
-        app = app.model_copy(update={"directory": str(directory)})
+        place = only(app).model_copy(update={"directory": str(directory)})
+        app = app.model_copy(update={"directory": str(directory), "environments": {place.name: place}})
         source = GitSource(tmp_path / "data", Redactor())
         if request.param == "dash":
             return LocalServer(directory, source, app, ("dash",), os.environ["PATH"])

@@ -118,21 +118,25 @@ def test_what_is_not_on_the_server_cannot_be_put_back() -> None:
 
 
 def test_environment_and_secrets_reach_every_step() -> None:
-    app = make_app(
-        "files",
-        env={"A": "app", "B": "app", "DEPLOYBOT_RELEASE": "forged"},
-        secrets={"KEY": {"env": "X"}, "DEPLOYBOT_UPLOAD": {"env": "X"}, "B2": {"env": "X"}},
-        environments={
-            "production": {
-                "name": "production",
-                "servers": ["web1"],
-                "directory": "/srv/other",
-                "env": {"B": "environment", "B2": "in the clear"},
-                "secrets": {"TOKEN": {"file": "/x"}},
-            }
-        },
-        build="make",
-    )
+    production = {
+        "name": "production",
+        "servers": ["web1"],
+        "directory": "/srv/other",
+        "env": {"B": "environment", "B2": "in the clear"},
+        "secrets": {"TOKEN": {"file": "/x"}},
+    }
+    # bot.toml may have no such names; a step keeps its own values even if it had.
+    forged = {
+        "name": "shop",
+        "repo": "/srv/git/shop.git",
+        "strategy": "files",
+        "directory": "/srv/shop",
+        "env": {"A": "app", "B": "app", "DEPLOYBOT_RELEASE": "forged"},
+        "secrets": {"KEY": {"env": "X"}, "DEPLOYBOT_UPLOAD": {"env": "X"}, "B2": {"env": "X"}},
+        "environments": {"production": production},
+        "build": "make",
+    }
+    app = App.model_validate(forged)
     plan = FILES.deploy(site_of(app, FACTS), NEW, None)
     assert len(plan.steps) == 3
     for step in plan.steps:

@@ -39,7 +39,7 @@ def no_compose(facts: ServerFacts) -> UserError:
 
 @pytest.mark.parametrize("strategy", ["files", "script"])
 def test_a_good_server_is_taken(strategy: str) -> None:
-    app = make_app(strategy, script="x", need_memory="500MB")
+    app = make_app(strategy, need_memory="500MB")
     assert STRATEGIES[strategy].deploy(site_of(app, GOOD), NEW, None).steps
 
 

@@ -41,7 +41,8 @@ def test_every_step_has_its_script(name: str) -> None:
     commits = [Release.of_commit(digit * 40) for digit in "abc"]
     known = tuple(release.id for release in commits[:2])
     facts = ServerFacts(home="/", git=True, current=commits[0].id, releases=known)
-    app = make_app(name, script="x", build="make", restart="reload", tasks={"t": "true"})
+    build = {"build": "make"} if name == "files" else {}
+    app = make_app(name, restart="reload", tasks={"t": "true"}, **build)
     site, strategy = site_of(app, facts, *commits[:2]), STRATEGIES[name]
     plan = strategy.deploy(site, commits[2], commits[0])
     more = (

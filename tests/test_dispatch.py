@@ -499,14 +499,14 @@ async def test_nothing_is_run_that_was_not_kept_first(bot: CommandBot) -> None:
 
 
 async def test_a_result_that_cannot_be_kept_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    worlds: list[CommandBot] = []
+    opened: list[CommandBot] = []
 
     async def fill(_: Context) -> Card | None:
-        worlds[0].store.full = FULL
+        opened[0].store.full = FULL
         return Card(title="filled")
 
     async with open_command_bot(made("fill", fill, needs="admin")) as bot:
-        worlds.append(bot)
+        opened.append(bot)
         assert (await bot.say("fill")).title == "filled"
     assert f"not recorded in the audit: result of ana on */*: {FULL}" in caplog.text
 

@@ -1,8 +1,8 @@
 """What was asked for moves around its approvals: nothing that nobody approved is ever deployed; `N` raises the sizes.
 
 Between asking, approving and beginning, the branch or the tag moves (and sometimes back), bot.toml changes, another
-release comes to a server, and the bot is started anew. A judge of its own compares the world as it was when somebody
-looked at the card with the world in which a server switches.
+release comes to a server, and the bot is started anew. A judge of its own compares what there was when somebody
+looked at the card with what there is when a server switches.
 """
 
 from __future__ import annotations

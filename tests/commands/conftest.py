@@ -11,6 +11,6 @@ from tests.kit.command_bot import CommandBot, open_command_bot
 
 @pytest.fixture
 async def bot() -> AsyncIterator[CommandBot]:
-    """Return a small team with three apps; `await world.say(text, who)` gives the answer."""
+    """Return a small team with three apps; `await bot.say(text, who)` gives the answer."""
     async with open_command_bot() as made:
         yield made

@@ -28,7 +28,7 @@ HOUR = 3600.0
 
 
 def settings_of(**bot: object) -> Settings:
-    """The world's, with Slack and Telegram, a channel of the shop's, and keys of [bot]."""
+    """The team's, with Slack and Telegram, a channel of the shop's, and keys of [bot]."""
     slack = {"bot_token": {"env": "BOT_TOKEN"}, "app_token": {"env": "APP_TOKEN"}}
     telegram = {"token": {"env": "TELEGRAM_TOKEN"}}
     return team_settings(shop={"channel": str(SHOP)}, bot=bot, slack=slack, telegram=telegram)

@@ -94,7 +94,7 @@ async def span_of_a_trace(redactor: Redactor, text: str, _: Path) -> str:
 
 
 async def answer_to_a_command(redactor: Redactor, text: str, _: Path) -> str:
-    del redactor  # the world has one of the same secret
+    del redactor  # the bot has one of the same secret
 
     async def leak(ctx: Context) -> Card | None:
         await ctx.reply(Card(title=f"on the way {text}"))

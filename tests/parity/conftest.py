@@ -1,4 +1,4 @@
-"""The world that is spoken to, the ways to it, and a second one just like it in which dispatch is asked directly."""
+"""The bot that is spoken to, the ways to it, and a second one just like it in which dispatch is asked directly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MANNERS = (*PLATFORMS, "slack mention", "slack direct", "telegram name", "telegr
 
 @asynccontextmanager
 async def furnished() -> AsyncIterator[CommandBot]:
-    """A world in which there is something to see: a deployment, what runs, a log that is followed."""
+    """A bot with something to see: a deployment, what runs, a log that is followed."""
     async with open_command_bot() as bot:
         # Platforms say when a message was sent by their own clock.
         bot.clock.advance(_BEGUN - bot.clock.now())
@@ -46,7 +46,7 @@ def way_of(name: str, bot: CommandBot, folder: Path) -> Way:
 
 @asynccontextmanager
 async def connected(bot: CommandBot, *names: str, folder: Path) -> AsyncIterator[list[Way]]:
-    """Ways to a world, whose people are known on each of them."""
+    """Ways to a bot, whose people are known on each of them."""
     ways = [way_of(name, bot, folder) for name in names]
 
     def link(tables: Tables) -> None:
@@ -65,7 +65,7 @@ async def connected(bot: CommandBot, *names: str, folder: Path) -> AsyncIterator
 
 @asynccontextmanager
 async def one_way(name: str, folder: Path) -> AsyncIterator[Way]:
-    """A way to a world of its own."""
+    """A way to a bot of its own."""
     async with furnished() as bot, connected(bot, name, folder=folder) as (way,):
         yield way
 
@@ -86,6 +86,6 @@ async def manner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 @pytest.fixture
 async def plain_world() -> AsyncIterator[CommandBot]:
-    """The world in which dispatch is asked directly."""
+    """The bot whose dispatch is asked directly."""
     async with furnished() as bot:
         yield bot

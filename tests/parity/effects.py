@@ -1,4 +1,4 @@
-"""What is said to people and comes of what they do: for comparing two worlds."""
+"""What is said to people and comes of what they do: for comparing two bots."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _MARK = re.compile(r"id [0-9a-f]{4}")
 
 @dataclass(frozen=True)
 class Case:
-    """Who says what, and what is wrong in the world."""
+    """Who says what, and what is wrong."""
 
     line: str
     who: str = "ana"

@@ -34,7 +34,7 @@ STATES = ("waiting", "running", "switching", "done")
 
 @dataclass(frozen=True)
 class Both:
-    """A world with both chats and the outbox's worker, who delivers to `chats`."""
+    """A bot with both chats and the outbox's worker, who delivers to `chats`."""
 
     bot: CommandBot
     slack: SlackWay

@@ -97,14 +97,14 @@ class ComposeShop:
     ids: itertools.count[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        world = Infrastructure(
+        ports = Infrastructure(
             store=self.store,
             servers=LocalServers(self.host, self.docker),
             refs=self.refs,
             redactor=Redactor(),
             clock=SystemClock(),
         )
-        self.deployments = deployments(self.settings, world, FakeCodeSecrets())
+        self.deployments = deployments(self.settings, ports, FakeCodeSecrets())
 
     @property
     def app(self) -> App:

@@ -50,7 +50,7 @@ def settings_of(double: TelegramDouble, *, hook: str = "", channel: Place | None
 
 @dataclass(slots=True)
 class TelegramBot:
-    """A world, its bot in Telegram, and what happens there. `heard` is what dispatch was given."""
+    """A bot in Telegram, and what happens there. `heard` is what dispatch was given."""
 
     bot: CommandBot
     double: TelegramDouble

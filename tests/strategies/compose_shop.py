@@ -237,7 +237,7 @@ def compose_settings(folder: Path, repo: Repo, **app: object) -> Settings:
         "stable": "0.5s",
         "restore_within": "30s",
     }
-    return bot_settings(folder / "data", apps={"shop": shop | app})
+    return bot_settings(folder / "data", apps={"shop": shop | app}, values={"X": "s3cr3t-value"})
 
 
 @pytest.fixture

@@ -599,6 +599,7 @@ async def test_matrix_through_the_front_door(figure: Callable[[str], None]) -> N
     ]
     cells = wrong = 0
     async with open_command_bot(*commands) as bot:
+        bot.answer_at_once()
         people = [await _hire(bot, f"p{number}", grants) for number, grants in enumerate(GRANTS)]
         ways = [*itertools.product(("{}", "/{}", "!{}", "@deploybot {}"), (True, False))]
         places = [("shop", "staging"), ("shop", "production"), ("blog", "live"), ("wiki", "test"), ("wiki", "live")]

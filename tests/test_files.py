@@ -201,7 +201,7 @@ def test_secrets_that_kubernetes_mounts_are_readable_as_it_makes_them(folder: Pa
         trusted_files.read(version / "token", private=True)
 
 
-@needs_root
+@pytest.mark.needs("root", "unshare", "mounts")
 @pytest.mark.parametrize("user", [0, STRANGER])
 def test_secrets_that_docker_mounts_are_readable_as_it_makes_them(user: int) -> None:
     """In a mount namespace with a /run of its own, as root and as the user of the image."""

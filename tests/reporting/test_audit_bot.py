@@ -105,7 +105,7 @@ class Place:
 @pytest.fixture
 async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
     """It has a certificate of its own authority."""
-    tls, made = make_tls(tmp_path / "tls"), Receiver()
+    tls, made = make_tls(tmp_path / "tls", identified=True), Receiver()
     made.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     made.tls.load_cert_chain(tls.cert, tls.key)
     await made.start()

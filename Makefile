@@ -10,6 +10,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 
 SEED ?=
 SUITE ?=
 ACCOUNT ?=
+WORKERS ?= logical
 N ?= 50
 BASE ?= python:3.11-slim-bookworm
 TAG ?= deploybot
@@ -29,8 +30,8 @@ doubles: $(STAMP) ## Try the bot in doubles of Slack and Telegram, in a browser,
 	$(BIN)/python -m tests.doubles
 
 .PHONY: test
-test: $(STAMP) ## Set up and run every test (ARGS=… for pytest)
-	$(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP) ## Set up and run every test (ARGS=… for pytest, WORKERS=4)
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: bare
 bare: $(STAMP) ## Demo and tests on minimal Debian 12 and 13, as a user and root (as root; SUITE=… ACCOUNT=…)

@@ -33,7 +33,10 @@ settings.register_profile("patient", settings(), deadline=None, suppress_health_
 settings.load_profile("patient")
 
 _TESTS = Path(__file__).parent
-_LONG = ("test_histories.py", "test_demo.py", "e2e/test_images.py", "test_image.py", "approvals/test_cells.py")
+_LONG = (
+    *("test_demo.py", "strategies/test_compose_lab.py", "test_histories.py", "strategies/test_images_lab.py"),
+    *("test_image.py", "e2e/test_images.py", "e2e/test_reality.py"),
+)
 """Files that take a minute or more. They begin, so that at the end no worker is alone with one of them."""
 
 Kept = dict[str, Sshd | Engine | Registry]

@@ -64,10 +64,10 @@ class MakeRepo(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first. Their order stays otherwise."""
-    first = {_TESTS / name for name in _LONG}
+    """Put the longest files first. The order of all others stays."""
+    first = {_TESTS / name: turn for turn, name in enumerate(_LONG)}
     assert all(path.is_file() for path in first), "one of _LONG has another name by now"
-    items.sort(key=lambda item: item.path not in first)
+    items.sort(key=lambda item: first.get(item.path, len(first)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

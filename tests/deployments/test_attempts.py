@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.domain import ManifestRow, State
-from deploybot.settings import Environment
+from deploybot.domain import Deployment, ManifestRow, State
 from deploybot.status.status_board import StatusBoard
 from deploybot.testing import Outcome
 from tests.deployments.test_containers import ComposedServer, composed, good, runs, server
@@ -24,11 +23,21 @@ def moving(composed: BotUnderTest, server: ComposedServer) -> BotUnderTest:
     return composed
 
 
-def on_failure(bot: BotUnderTest, policy: str) -> Environment:
+def on_failure(bot: BotUnderTest, policy: str) -> None:
     """What becomes of a release that fails."""
     production = bot.app.environments["production"].model_copy(update={"on_failure": policy})
     bot.settings.apps["shop"] = bot.app.model_copy(update={"environments": {"production": production}})
-    return production
+
+
+async def left(bot: BotUnderTest, server: ComposedServer) -> Deployment:
+    """Deploy V1, then V1 again when its tag means another image, which is unhealthy and stays; how that ended."""
+    await good(bot, V1)
+    on_failure(bot, "leave")
+    server.moved = "9"
+    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
+    ended = await bot.deploy(V1)
+    assert ended.state is State.FAILED, ended.outcome
+    return ended
 
 
 async def row(bot: BotUnderTest, *, attempt: bool) -> ManifestRow:
@@ -58,12 +67,7 @@ async def test_the_restored_images_of_the_same_release_are_known(moving: BotUnde
 async def test_a_failure_that_stays_is_known_and_a_rollback_takes_the_verified_images(
     moving: BotUnderTest, server: ComposedServer
 ) -> None:
-    await good(moving, V1)
-    on_failure(moving, "leave")
-    server.moved = "9"
-    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
-    ended = await moving.deploy(V1)
-    assert ended.state is State.FAILED, ended.outcome
+    ended = await left(moving, server)
     assert "Now running: web1 1111111111 (web is unhealthy)." in ended.outcome
     assert runs(server) == [image_id("9")]
     assert (image(await row(moving, attempt=False)), image(await row(moving, attempt=True))) == (
@@ -78,13 +82,9 @@ async def test_a_failure_that_stays_is_known_and_a_rollback_takes_the_verified_i
 async def test_what_was_left_is_no_difference_and_is_what_the_next_failure_goes_back_to(
     moving: BotUnderTest, server: ComposedServer
 ) -> None:
-    await good(moving, V1)
-    fails = on_failure(moving, "leave")
-    server.moved = "9"
-    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
-    assert (await moving.deploy(V1)).state is State.FAILED
+    await left(moving, server)
     board = StatusBoard(moving.hosts, moving.store, moving.clock)
-    (line,) = (await board.board([(moving.app, fails)])).lines
+    (line,) = (await board.board([(moving.app, moving.production)])).lines
     assert "v1 (1111111111)" in line.text
     assert "image" not in line.text
     assert "unhealthy" in line.text
@@ -97,11 +97,8 @@ async def test_what_was_left_is_no_difference_and_is_what_the_next_failure_goes_
 
 
 async def test_a_restart_of_what_was_left_expects_what_was_left(moving: BotUnderTest, server: ComposedServer) -> None:
-    await good(moving, V1)
-    on_failure(moving, "leave")
-    server.moved = "9"
-    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.heal))
-    assert (await moving.deploy(V1)).state is State.FAILED
+    await left(moving, server)
+    server.host.script("compose_up", Outcome(effect=server.heal))
     card = await moving.deployments.restart(moving.ctx(), moving.app, moving.production)
     ended = await moving.end_of(int(card.key.partition(":")[2]))
     assert ended.state is State.SUCCEEDED, ended.outcome
@@ -119,11 +116,7 @@ async def test_a_success_makes_the_new_images_the_record(moving: BotUnderTest, s
 async def test_a_failed_attempt_does_not_cost_an_older_release_its_images(
     moving: BotUnderTest, server: ComposedServer
 ) -> None:
-    await good(moving, V1)
-    on_failure(moving, "leave")
-    server.moved = "9"
-    server.host.script("compose_up", Outcome(effect=server.up_broken), Outcome(effect=server.up))
-    assert (await moving.deploy(V1)).state is State.FAILED
+    await left(moving, server)
     server.moved = ""
     await good(moving, V2)
     assert runs(server) == [image_id("2")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import NoReturn, TypeVar
 
@@ -114,10 +114,10 @@ def digits_of(text: str, name: str) -> int:
     return int(text)
 
 
-async def of_one(what: str, answer: Awaitable[T]) -> T:
-    """Await the answer of one server or service. Raise any exception as an error of ours about `what`."""
+async def of_one(what: str, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask one server or service, and return its answer. Raise any exception as an error of ours about `what`."""
     try:
-        return await answer
+        return await ask()
     except Exception as problem:
         raise failure_of(what, problem) from problem
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from deploybot.domain import ServerUpload, UploadKind
@@ -17,4 +18,4 @@ async def send_uploads(refs: RefSource, host: Host, app: App, uploads: Sequence[
             source = await refs.bundle(app, upload.commit, upload.have)
         else:
             source = await refs.archive(app, upload.commit)
-        await of_one(host.name, host.upload(source, upload.target))
+        await of_one(host.name, functools.partial(host.upload, source, upload.target))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -77,7 +78,8 @@ class Planner:
         names = _chosen(app, environment, servers)
         sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
         found = await _all_of(
-            of_one(name, self._part(site, release, rollback=rollback, fresh=fresh)) for name, site in sites.items()
+            of_one(name, functools.partial(self._part, site, release, rollback=rollback, fresh=fresh))
+            for name, site in sites.items()
         )
         running = await self._running(app, environment)
         plan = Plan(
@@ -179,7 +181,8 @@ class Planner:
     ) -> dict[str, Site]:
         """Observe all servers at the same time; the slowest one sets the duration."""
         found = await _all_of(
-            of_one(name, self._site(app, environment, name, remove_orphans=remove_orphans)) for name in names
+            of_one(name, functools.partial(self._site, app, environment, name, remove_orphans=remove_orphans))
+            for name in names
         )
         return {site.server: site for site in found}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import re
 import secrets
@@ -190,9 +191,9 @@ class StepRunner:
 
     async def _start(self, work: Work, host: Host, row: StepRow, start: _Start) -> JobStatus:
         if row.state is StepState.STARTED:
-            return (await of_one(row.server, host.poll(row.job, row.offset, limit=0))).status
+            return (await of_one(row.server, lambda: host.poll(row.job, row.offset, limit=0))).status
         try:
-            env = await of_one(work.server, work.values())
+            env = await of_one(work.server, work.values)
         except EngineError as problem:
             raise Unreachable(work.server, str(problem)) from problem
         except UserError as problem:
@@ -201,7 +202,7 @@ class StepRunner:
             ) from problem
         await send_uploads(self._refs, host, work.app, work.step.uploads)
         start.sent = True
-        return await of_one(row.server, host.start(row.job, work.step.script, env, deadline=work.step.timeout))
+        return await of_one(row.server, lambda: host.start(row.job, work.step.script, env, deadline=work.step.timeout))
 
     async def _follow(
         self, work: Work, host: Host, row: StepRow, status: JobStatus, stop: CancellationWatch
@@ -243,7 +244,7 @@ class StepRunner:
         """
         end = min(end, self._clock.now() + LOG_WITHIN)
         while True:
-            chunk = await of_one(row.server, host.poll(row.job, row.offset))
+            chunk = await of_one(row.server, functools.partial(host.poll, row.job, row.offset))
             size, running = chunk.status.size, chunk.status.state is JobState.RUNNING
             more = bool(chunk.data) and row.offset + len(chunk.data) < min(size, LOG_MOST)
             if self._clock.now() > end or (running and stop.why is not None):
@@ -275,7 +276,7 @@ class StepRunner:
 
     async def _wait(self, host: Host, row: StepRow, stop: CancellationWatch) -> None:
         """Wait until the job ends, it is cancelled, or it is time to read the log again."""
-        waiting = of_one(row.server, host.wait(row.job, timeout=self._timeouts.job_wait))
+        waiting = of_one(row.server, lambda: host.wait(row.job, timeout=self._timeouts.job_wait))
         await stop.outrun(waiting, within=self._timeouts.job_wait + self._timeouts.job_grace)
 
     async def _ended(self, row: StepRow, status: JobStatus) -> StepRow:
@@ -327,7 +328,7 @@ class StepRunner:
         pauses, nothing = iter(self._timeouts.job_retry), CancellationWatch()
         while True:
             try:
-                await of_one(row.server, host.cancel(row.job, grace=self._timeouts.job_grace))
+                await of_one(row.server, lambda: host.cancel(row.job, grace=self._timeouts.job_grace))
                 return await self._take(host, row, self._clock.now() + self._timeouts.job_stop, nothing)
             except (Unreachable, StepFailed) as problem:
                 problems[:] = [problem]

@@ -43,7 +43,7 @@ class Present:
         app = self._settings.apps[deployment.plan.app]
         environment = app.environments[deployment.plan.environment]
         try:
-            return await of_one(server, self._inspector.site(app, environment, server))
+            return await of_one(server, lambda: self._inspector.site(app, environment, server))
         except Unreachable as problem:
             return problem.why
         except EngineError as problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -26,11 +26,14 @@ def runs_containers(app: App) -> bool:
     return has_containers(app.strategy) or app.compose.project is not None or bool(app.logs and app.logs.docker)
 
 
-async def within(answer: Awaitable[T], what: str, seconds: float) -> T | DeploybotError:
-    """Return an answer, or the error why it failed or is unusable: one server's error must not affect others."""
+async def within(ask: Callable[[], Awaitable[T]], what: str, seconds: float) -> T | DeploybotError:
+    """Ask, and return the answer or the error why it failed or is unusable: one server's error must not affect others.
+
+    A function is passed, not its coroutine: a look that is cancelled before it begins leaves none behind unawaited.
+    """
     try:
         async with asyncio.timeout(seconds):
-            return await answer
+            return await ask()
     except TimeoutError:
         return Unreachable(what, f"no answer within {seconds:.0f} s")
     except Exception as problem:  # noqa: BLE001  of any class
@@ -52,8 +55,8 @@ async def observe(
     """
     where = directory or environment.directory or app.directory
     facts, seen = await asyncio.gather(
-        within(servers.host(server).facts(where, timeout=timeout), server, timeout),
-        within(_engine_view(servers, app, environment, server), f"Docker on {server}", timeout),
+        within(lambda: servers.host(server).facts(where, timeout=timeout), server, timeout),
+        within(lambda: _engine_view(servers, app, environment, server), f"Docker on {server}", timeout),
     )
     if isinstance(facts, DeploybotError):
         raise facts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -60,7 +60,7 @@ class ServerLooker:
 
     async def facts(self, server: str) -> ServerFacts | DeploybotError:
         """Return the facts about a server."""
-        return await within(self._servers.host(server).facts(timeout=LOOK_WITHIN), server)
+        return await within(lambda: self._servers.host(server).facts(timeout=LOOK_WITHIN), server)
 
     async def look(self, place: Place, server: str, *, quick: bool) -> ServerLook:
         """Return what is found of an app on a server; `quick` uses the CPU and memory values at hand."""
@@ -68,7 +68,7 @@ class ServerLooker:
         host, engine = self._servers.host(server), self._servers.engine(server)
         health, directory = environment.health or app.health, environment.directory or app.directory
         facts, containers, healthy = await asyncio.gather(
-            within(host.facts(directory, timeout=LOOK_WITHIN, docker=False), server),
+            within(lambda: host.facts(directory, timeout=LOOK_WITHIN, docker=False), server),
             self._containers(engine, project_name(app, environment), server) if runs_containers(app) else nothing(),
             self._healthy(host, health, server) if health and (health.http or health.tcp) else nothing(),
         )
@@ -83,20 +83,22 @@ class ServerLooker:
     ) -> tuple[Container, ...] | DeploybotError | None:
         if engine is None:
             return None
-        found = await within(engine.containers(project), f"Docker on {server}")
+        found = await within(lambda: engine.containers(project), f"Docker on {server}")
         return tuple(one for one in found if not one.oneoff) if isinstance(found, tuple) else found
 
     async def _healthy(self, host: Host, health: HealthSettings, server: str) -> str | DeploybotError:
         """Return an empty string if the check of bot.toml passes now, else what it saw."""
-        if health.http:
-            answer = await within(host.http_status(health.http, timeout=LOOK_WITHIN), f"the health check on {server}")
+        if address := health.http:
+            answer = await within(
+                lambda: host.http_status(address, timeout=LOOK_WITHIN), f"the health check on {server}"
+            )
             if isinstance(answer, DeploybotError):
                 return answer
             status, _ = answer
             good = status == health.status or (not health.status and 200 <= status < 300)  # noqa: PLR2004  any 2xx
             return "" if good else f"answers {status}"
         name, _, port = (health.tcp or "").rpartition(":")
-        opened = await within(host.tcp_open(name.strip("[]"), int(port), timeout=LOOK_WITHIN), server)
+        opened = await within(lambda: host.tcp_open(name.strip("[]"), int(port), timeout=LOOK_WITHIN), server)
         return opened if isinstance(opened, DeploybotError) else ""
 
     async def _usages(self, engine: Engine, containers: Sequence[str], *, quick: bool) -> dict[str, Usage]:
@@ -113,7 +115,7 @@ class ServerLooker:
         return {one: usage for one, (at, usage) in known.items() if at > fresh}
 
     async def _learn_usage(self, engine: Engine, container: str, *, quick: bool) -> None:
-        found = await within(engine.usage(container, quick=quick), "Docker")
+        found = await within(lambda: engine.usage(container, quick=quick), "Docker")
         if isinstance(found, Usage):
             if len(self._usage) > _REMEMBERED:
                 self._usage.clear()
@@ -124,6 +126,6 @@ async def nothing() -> None:
     """Return None for a part that is not asked."""
 
 
-async def within(answer: Awaitable[T], what: str) -> T | DeploybotError:
-    """Return an answer, or the error why it did not arrive in time."""
-    return await within_seconds(answer, what, LOOK_WITHIN)
+async def within(ask: Callable[[], Awaitable[T]], what: str) -> T | DeploybotError:
+    """Ask, and return the answer or the error why it did not arrive in time."""
+    return await within_seconds(ask, what, LOOK_WITHIN)

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytest
 
@@ -29,6 +29,7 @@ class Mortal:
         self._store = store
         self._left = at
         self._after = after
+        self._unheard: set[asyncio.Task[object]] = set()
         self.dead = asyncio.Event()
         self.problem = ""
 
@@ -52,7 +53,16 @@ class Mortal:
     async def _live(self) -> None:
         """Nobody hears anything of a process that is dead."""
         if self.dead.is_set():
+            self._unheard.add(cast("asyncio.Task[object]", asyncio.current_task()))
             await asyncio.Event().wait()
+
+    async def bury(self) -> None:
+        """End what the dead process had under way, as its end does."""
+        while self._unheard:
+            ended, self._unheard = self._unheard, set()
+            for task in ended:
+                task.cancel()
+            await asyncio.gather(*ended, return_exceptions=True)
 
 
 async def die(bot: BotUnderTest, mortal: Mortal, work: asyncio.Task[None]) -> bool:
@@ -63,6 +73,7 @@ async def die(bot: BotUnderTest, mortal: Mortal, work: asyncio.Task[None]) -> bo
         task.cancel()
     await asyncio.gather(work, dead, return_exceptions=True)
     await bot.deployments.queue.close()
+    await mortal.bury()
     return mortal.dead.is_set()
 
 

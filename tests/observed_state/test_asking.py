@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -80,3 +81,15 @@ async def test_nobody_waits_longer_than_was_agreed(tmp_path: Path, engine: FakeE
     app, environment = shop(tmp_path)
     with pytest.raises(Unreachable, match="web1 cannot be reached: no answer within 0 s"):
         await observe(FakeServers([Hangs("web1")], {"web1": engine}), app, environment, "web1", timeout=0.1)
+
+
+async def test_a_look_that_is_cancelled_before_it_begins_leaves_nothing_behind(
+    tmp_path: Path, host: FakeHost, engine: FakeEngine
+) -> None:
+    app, environment = shop(tmp_path)
+    look = asyncio.create_task(observe(FakeServers([host], {"web1": engine}), app, environment, "web1"))
+    await asyncio.sleep(0)  # the two questions are tasks now, that have not run yet
+    look.cancel()
+    await asyncio.gather(look, return_exceptions=True)
+    assert look.cancelled()
+    gc.collect()  # pytest makes an error of a coroutine that nobody awaited

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -41,7 +41,15 @@ _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})")
 
 def explain(error: ValidationError, tree: Table) -> list[Problem]:
     """Return every error as a problem."""
-    return [_problem(detail, tree) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    return [_problem(detail, tree) for detail in details if not _follows(detail, details)]
+
+
+def _follows(detail: ErrorDetails, details: Iterable[ErrorDetails]) -> bool:
+    """Return whether a list is too short only because of its bad items, which have errors of their own."""
+    where = detail["loc"]
+    is_short = detail["type"] == "too_short"
+    return is_short and any(len(one["loc"]) > len(where) and one["loc"][: len(where)] == where for one in details)
 
 
 def inline_secrets(tree: object, path: Path = ()) -> Iterator[Problem]:

@@ -35,6 +35,7 @@ class GiteaLike(BaseSender, ABC):
         ("package", frozenset({"action", "package"})),
         ("workflow_run", frozenset({"action", "workflow_run"})),
         ("status", frozenset({"sha", "context", "state"})),
+        ("pull_request", frozenset({"action", "number", "pull_request"})),
     )
 
     def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:

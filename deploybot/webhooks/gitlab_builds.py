@@ -149,6 +149,8 @@ def of_job(tree: Tree) -> tuple[Event, ...]:
     if state is None or _is_own(name):
         return ()
     where = repository(tree) or tree.text("project_name").replace(" / ", "/")
+    # Older versions give the pipeline's id as `commit.id` only: https://gitlab.com/gitlab-org/gitlab/-/issues/37240
+    pipeline = tree.text("pipeline_id") or tree.needs("commit", "id")
     started, finished = tree.time("build_started_at"), tree.time("build_finished_at")
     return (
         Build(
@@ -157,7 +159,7 @@ def of_job(tree: Tree) -> tuple[Event, ...]:
             url=_page(tree, "jobs", tree.text("build_id")),
             by=person(tree.at("user")),
             at=finished or started or tree.time("build_created_at"),
-            key=f"gitlab:{where}:job:{tree.needs('pipeline_id')}:{name}",
+            key=f"gitlab:{where}:job:{pipeline}:{name}",
             name=name,
             state=state,
             branch="" if tree.flag("tag") else tree.text("ref"),
@@ -171,8 +173,8 @@ def of_job(tree: Tree) -> tuple[Event, ...]:
             workflow="jobs",
             stage=tree.text("build_stage"),
             job=name,
-            run=tree.number("pipeline_id"),
-            within=tree.text("pipeline_id"),
+            run=int(pipeline) if pipeline.isdecimal() else 0,
+            within=pipeline,
             fork=tree.text("ref").startswith(_REQUEST),
         ),
     )

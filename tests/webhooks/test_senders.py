@@ -80,6 +80,22 @@ def test_a_payload_alone_tells_its_kind(one: Recorded) -> None:
     assert [type(event).__name__ for event in guessed] == [event["type"] for event in one.expected]
 
 
+def test_a_job_of_an_older_gitlab_names_its_pipeline_as_its_commit() -> None:
+    body = _body("gitlab/job")
+    now = _events("gitlab", body, "Job Hook")
+    del body["pipeline_id"]
+    assert _events("gitlab", body, "Job Hook") == now
+    del body["commit"]
+    with pytest.raises(MalformedError, match=r"no commit\.id"):
+        _events("gitlab", body, "Job Hook")
+
+
+def test_a_pull_request_of_an_older_gitea_is_known_without_headers() -> None:
+    body = _body("gitea/pull_request-merged")
+    del body["commit_id"]
+    assert sender("gitea").guess(body) == "pull_request"
+
+
 @pytest.mark.parametrize("name", SENDERS)
 def test_a_ping_tries_the_address_and_means_nothing(name: str) -> None:
     caller = sender(name)

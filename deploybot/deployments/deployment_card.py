@@ -180,7 +180,10 @@ def _times(deployment: Deployment) -> tuple[Moment, ...]:
 
 
 def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = str) -> Card | None:
-    """Return a short new message for an end that needs a person, since edits don't notify; `wakes` is the requester."""
+    """Return a short new message for an end that needs a person, since edits don't notify; `wakes` is the requester.
+
+    It holds the first two lines of the outcome: the cause and what runs now, or that nothing serves and the cause.
+    """
     if deployment.state not in _NEEDS_PERSON:
         return None
     deployment = masked(deployment, mask)
@@ -188,7 +191,7 @@ def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = st
         key=f"end:{deployment.number}",
         title=f"#{deployment.number} {headline(deployment.plan)} · {deployment.word}",
         tone=_TONES[deployment.state],
-        text=short(deployment.outcome.partition("\n")[0], CAUSE_LONGEST),
+        text="\n".join(short(line, CAUSE_LONGEST) for line in deployment.outcome.splitlines()[:2]),
         wakes=wakes,
         ok=False,
     )

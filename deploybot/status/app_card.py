@@ -129,7 +129,8 @@ def _table(rows: Sequence[tuple[tuple[str, ...], Tone]]) -> Table | None:
 
 def _narrow(rows: Sequence[tuple[tuple[str, ...], Tone]], *, several: bool) -> tuple[str, ...]:
     """Return a line for each container, below its server if there are several, for phones."""
-    lines = narrow_rows([[MARKS[tone], cells[1], cells[2], cells[3], cells[6]] for cells, tone in rows])
+    essentials = [(*cells[1:4], "" if cells[6] == _UNKNOWN else cells[6]) for cells, _ in rows]
+    lines = narrow_rows([(MARKS[tone], *cells) for cells, (_, tone) in zip(essentials, rows, strict=True)])
     servers = [cells[0] for cells, _ in rows]
     made = []
     for text, server, before in zip(lines, servers, ["", *servers], strict=False):

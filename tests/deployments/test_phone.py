@@ -200,7 +200,8 @@ def test_a_failure_says_its_cause_first() -> None:
     assert card.text.startswith(f"{outcome}\nbecause")
     call = end_card(failed, PEOPLE[:1])
     assert call is not None
-    assert (call.text, call.wakes, call.title) == ("Not healthy on web1: answers 500.", PEOPLE[:1], card.title)
+    cause_and_now = "Not healthy on web1: answers 500.\nweb1: v1 was restored and is healthy."
+    assert (call.text, call.wakes, call.title) == (cause_and_now, PEOPLE[:1], card.title)
     assert rows(call) <= 5
 
 

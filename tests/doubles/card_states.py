@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from commands import history
 from deploybot import Card, Table
+from deploybot.card import Mention
 from deploybot.deployments.deployment_card import deployment_card, end_card
 from deploybot.deployments.server_lines import Progress
 from deploybot.domain import (
@@ -16,6 +17,7 @@ from deploybot.domain import (
     Changes,
     Commit,
     Deployment,
+    Identity,
     Release,
     Request,
     RequestVerdict,
@@ -88,8 +90,9 @@ def requested(number: int, verdict: RequestVerdict, outcome: str) -> Card:
     return deployment_card(gone, (), request=replace(ASKED, verdict=verdict))
 
 
-def deployments() -> dict[str, Card | None]:
-    """The states of deployments and requests."""
+def deployments(identity: Callable[[str], Identity]) -> dict[str, Card | None]:
+    """The states of deployments and requests; `identity` is the account of a person in the chat."""
+    ana, ben = (Mention(identity(name), name) for name in ("ana", "ben"))
     rows = rows_done(PLAN)
     building = [*rows[:1], replace(rows[1], state=StepState.STARTED, job="b"), *rows[3:4]]
     broken: Sequence[StepRow] = [*rows[:2], replace(rows[2], state=StepState.DONE)]
@@ -97,12 +100,15 @@ def deployments() -> dict[str, Card | None]:
     sick = "web1 was not healthy within 60 s: GET http://127.0.0.1:8000/healthz said 500."
     back = ended(State.RESTORED, 45, f"{sick}\nweb1: v1.3 was restored and is healthy.", tail=("KeyError: 'PRICE'",))
     dead = ended(
-        State.FAILED, 46, f"{sick}\nv1.3 could not be restored: the port 8000 is taken. Nothing serves on web1."
+        State.FAILED,
+        46,
+        f"Nothing serves shop/production on web1.\n{sick}\n"
+        "web1: v1.3 could not be restored after 9 attempts: the port 8000 is taken.\nNow running: web1 nothing.",
     )
     lost = ended(State.UNKNOWN, 49, "web2 was restarted during the step switch. Nothing was run again.")
     approved: Request = replace(ASKED, approvals=(Approval(2, "ben", BEGUN + 60),))
     return {
-        "request": deployment_card(waits, (), request=ASKED),
+        "request": deployment_card(waits, (), request=ASKED, wakes=(ben,)),
         "approved": deployment_card(
             replace(waits, approved=BEGUN + 60), (), request=approved, waits_for=BEFORE
         ),
@@ -112,7 +118,7 @@ def deployments() -> dict[str, Card | None]:
         "succeeded": deployment_card(ended(State.SUCCEEDED, 44), rows),
         "restored": deployment_card(back, broken),
         "failed": deployment_card(dead, broken),
-        "needs-person": end_card(dead, ()),
+        "needs-person": end_card(dead, (ana,)),
         "cancelled": deployment_card(ended(State.CANCELLED, 47, "Cancelled by ben. It had not started."), ()),
         "rejected": requested(48, RequestVerdict.REJECTED, "Rejected by ben: the tax office is closed today."),
         "void": requested(50, RequestVerdict.VOID, "v1.4 is another commit now: 9999999999. Nothing was done."),
@@ -160,7 +166,7 @@ async def answers(way: Way, folder: Path) -> dict[str, Card]:
 
 async def all_cards(way: Way, folder: Path) -> dict[str, Card]:
     """A card for each of `TITLES`."""
-    found = {**deployments(), **await notifications(), **await answers(way, folder)}
+    found = {**deployments(way.identity), **await notifications(), **await answers(way, folder)}
     cards = {name: card for name in TITLES if (card := found[name]) is not None}
     assert [*cards] == [*TITLES]
     return cards

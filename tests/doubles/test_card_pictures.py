@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deploybot.domain import RequestVerdict, State
+from deploybot.domain import Identity, RequestVerdict, State
 from tests.doubles.card_pictures import CHATS, DOCS, FOLDER, MOST_BYTES, WIDTHS, file_name, page
 from tests.doubles.card_states import TITLES, deployments
 
@@ -59,7 +59,7 @@ def test_each_picture_shows_the_state_that_it_names() -> None:
         "unknown": "end unknown",
         "break-glass": "(break glass)",
     }
-    cards = deployments()
+    cards = deployments(lambda name: Identity("slack", name))
     for state, word in words.items():
         card = cards[state]
         assert card is not None

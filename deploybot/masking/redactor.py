@@ -121,9 +121,7 @@ class Redactor:
         """Return where the secrets are in a text, in order and without overlaps."""
         if not any(gate.search(data) for gate in self._gates):
             return []
-        found = sorted(
-            {*self._plain(data), *self._joined(data), *self._unescaped(data), *self._unescaped(data, backslashes=False)}
-        )
+        found = sorted({*self._plain(data), *self._joined(data), *self._unescaped(data)})
         merged: list[Span] = []
         for start, end in found:
             if merged and start < merged[-1][1]:
@@ -154,20 +152,19 @@ class Redactor:
                 if spans := [*self._known(view.data)]:
                     yield from view.back(spans)
 
-    def _unescaped(self, data: bytes, *, backslashes: bool = True) -> Iterator[Span]:
-        """Yield the secrets under escapes, one level after the other."""
-        if not backslashes and not self._backslashes:
+    def _unescaped(self, data: bytes, above: tuple[View, ...] = ()) -> Iterator[Span]:
+        """Yield the secrets under nested escapes. At each level backslashes may be escapes, or part of a value."""
+        if len(above) == LEVELS:
             return
-        above: list[View] = []
-        text = data
-        for _ in range(LEVELS):
-            view = unescaped(text, backslashes=backslashes)
-            if view is None:
-                return
-            above.append(view)
-            text = view.data
-            spans = [*self._plain(text), *self._joined(text)]
-            if spans:
-                for one in reversed(above):
+        seen: set[bytes] = set()
+        for backslashes in (True, False) if self._backslashes else (True,):
+            view = unescaped(data, backslashes=backslashes)
+            if view is None or view.data in seen:
+                continue
+            seen.add(view.data)
+            views = (*above, view)
+            if spans := [*self._plain(view.data), *self._joined(view.data)]:
+                for one in reversed(views):
                     spans = one.back(spans)
                 yield from spans
+            yield from self._unescaped(view.data, views)

@@ -44,10 +44,11 @@ def _latin(value: str) -> Iterator[bytes]:
 
 
 def _escaped(forms: set[bytes]) -> set[bytes]:
-    """Return the forms, and each form that contains an escape also with the escape decoded, as in a text."""
+    """Return the forms, and each form that contains escapes also with them decoded, in both ways of reading a text."""
     found, fresh = set(forms), forms
     for _ in range(LEVELS):
-        fresh = {view.data for form in fresh if (view := unescaped(form))} - found
+        views = (unescaped(form, backslashes=both) for form in fresh for both in (True, False))
+        fresh = {view.data for view in views if view} - found
         found |= fresh
     return {form for form in found if len(form) >= SHORTEST and (len(form) >= LONG or form in forms)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import random
 import string
 import time
@@ -445,3 +446,12 @@ def test_a_value_of_three_characters_is_too_short_to_be_masked() -> None:
 )
 def test_characters_beyond_the_first_65536_are_found_under_escapes(hidden: str) -> None:
     assert Redactor(("geheim😀wort",)).text(f"x={hidden};") == f"x={MASK};"
+
+
+def test_a_value_with_a_backslash_and_other_escapes_is_found_under_a_shell_quote() -> None:
+    """Both may have to be read in their own way: `\\` as itself, `%2b` and the quote as escapes."""
+    value = "jArwec0f%2b4JdH3dQsA\\'VodCl3'aXVius5"
+    quoted = value.replace("'", "'\\''")
+    assert Redactor((value,)).text(f"PASS='{quoted}'") == f"PASS='{MASK}'"
+    in_json = json.dumps(quoted)[1:-1]
+    assert Redactor((value,)).text(f'"{in_json}"') == f'"{MASK}"'

@@ -9,7 +9,7 @@ ROW = 40
 """Characters in a row of text at 390 px.
 
 Slack and Telegram leave about 310 px for text beside picture and margins, set in 15 px. A character of a proportional
-font of that size is 7.5 to 8 px wide. Tables in Telegram are cut to the same width (`telegram.page`).
+font of that size is 7.5 to 8 px wide. Tables in Telegram are cut to the same width (`telegram_rendering`).
 """
 
 

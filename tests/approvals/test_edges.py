@@ -472,7 +472,7 @@ async def _look_often(bot: BotUnderTest, number: int) -> None:
     """Let the task that waits for a request look at it several times."""
     for _ in range(10):
         await bot.deployment(number)
-        await asyncio.sleep(0.006)  # its pauses are shorter: `CLOCK_LOOKS` of these tests
+        await asyncio.sleep(0.006)  # its pauses are shorter in these tests
 
 
 async def test_a_request_is_reminded_of_once_and_expires_in_its_second(bot: BotUnderTest) -> None:

@@ -85,7 +85,7 @@ COUNT = int(os.environ.get("N", "40"))
 
 
 async def tell(store: Database, given: Deployment) -> None:
-    """Queue a deployment's card as `deploy.teller.Teller` does: one row a place, in one transaction."""
+    """Queue a deployment's card as `deployments.card_publisher` does: one row a place, in one transaction."""
 
     def work(tables: Tables) -> None:
         for place in places_of(given, settings(*BOTH)):

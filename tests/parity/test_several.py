@@ -51,7 +51,7 @@ class Both:
         return {way.name: way.new_place() for way in self.ways}
 
     async def put(self, rooms: Mapping[str, str], card: Card) -> None:
-        """What `deploy.teller.Teller` does for the places of a deployment."""
+        """What `deployments.card_publisher` does for the places of a deployment."""
         places = [way.place(rooms[way.name]) for way in self.ways]
 
         def work(tables: Tables) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from deploybot import App, Card, Changes, Context, Environment, Line, Release, Table, Tone, command, image_changes
 
@@ -17,12 +17,19 @@ async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
     """Show what a deployment would change: commits, authors, images, and warnings.
 
     It compares what runs in the environment with the ref. The default is the newest commit of the app's branch, as for
-    `deploy`.
+    `deploy`. If servers run different releases, each of the others has a line.
     """
-    current = await ctx.releases.current(app, env)
-    if current is None:
+    running = await ctx.releases.running(app, env)
+    known = [one for one in running.values() if one is not None]
+    if not known:
         title = f"{app.name}/{env.name} has no release to compare {ref} with."
         return Card(title=title, hint=f"See what runs there: status {app.name} {env.name}")
+    current = next((one for one in known if one.id != ref.id), ref)
+    others = tuple(elsewhere(env, running, current))
+    verb = "would" if len(running) == len(env.servers) else "may"
+    if current.id == ref.id and others:
+        title = f"{app.name}/{env.name}: {ref} {verb} be new on {len(others)} of {len(env.servers)} servers."
+        return Card(title=title, lines=others, tone=Tone.UNKNOWN)
     if current.id == ref.id:
         title = f"{app.name}/{env.name} already has {ref}: no commit or image would change."
         return Card(title=title, tone=Tone.GOOD)
@@ -30,17 +37,28 @@ async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
     if not changes.known:
         text = f"{unknown(current, ref)}, so I cannot show what changed between them."
         title = f"{app.name}/{env.name}: {current} → {ref}"
-        return Card(title=title, text=text, lines=tuple(images(current, ref)), tone=Tone.UNKNOWN)
+        return Card(title=title, text=text, lines=(*images(current, ref), *others), tone=Tone.UNKNOWN)
     return Card(
         title=f"{app.name}/{env.name}: {current} → {ref}",
         text=total(changes) if not current.same_code(ref) else "The commit stays the same.",
         table=commits(changes),
-        lines=(*images(current, ref), *warnings(current, changes)),
+        lines=(*images(current, ref), *warnings(current, changes), *others),
         footer=f"{changes.total - len(changes.commits)} older commits are not shown."
         if changes.total > len(changes.commits)
         else "",
         tone=Tone.WARN if changes.warnings or changes.removed else Tone.PLAIN,
     )
+
+
+def elsewhere(env: Environment, running: Mapping[str, Release | None], current: Release) -> Iterator[Line]:
+    """Return the servers that do not run the release that is compared: `web2: runs v2`."""
+    for server in env.servers:
+        release = running.get(server)
+        if release is None:
+            text = "runs no release of deploybot's" if server in running else "unknown: it does not answer"
+            yield Line(server, text, Tone.UNKNOWN)
+        elif release.id != current.id:
+            yield Line(server, f"runs {release}", Tone.WARN)
 
 
 def unknown(current: Release, ref: Release) -> str:

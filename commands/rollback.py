@@ -28,18 +28,20 @@ async def rollback(
 ) -> Card:
     """Roll back to an app's last good release, or to the one you name.
 
-    Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it.
+    Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it. If the
+    servers run different releases, all go back to the one before the newest of them.
     `refs`, `signed` and `after` do not block a release that ran well there before. With `--break-glass`, an admin
     bypasses approvals and locks; see `help deploy`.
     """
-    current = await ctx.releases.current(app, env)
+    running = await ctx.releases.running(app, env)
+    current = [one for one in running.values() if one is not None]
     target = release or await ctx.releases.last_good(app, env, before=current)
-    if target is not None and current is not None and target.id == current.id:
+    if target is not None and [one.id for one in current] == [target.id] * len(env.servers):
         raise UserError(
             f"{app.name}/{env.name} already runs {target}.", hint=f"Pick another release: history {app.name}"
         )
     if target is None:
-        runs = f"has only ever run {current} in {env.name}" if current else f"has not run in {env.name} yet"
+        runs = f"has only ever run {current[0]} in {env.name}" if current else f"has not run in {env.name} yet"
         raise UserError(
             f"{app.name} {runs}, so there is no release to roll back to.", hint=f"See `history {app.name}`."
         )

@@ -6,7 +6,7 @@ A command's usage string is its grammar, its parameters give the types, and its 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from typing import NewType, Protocol
@@ -183,8 +183,16 @@ class ReleaseService(Protocol):
     async def current(self, app: App, environment: Environment) -> Release | None:
         """Return the release that runs, as the servers report it; None if none of the bot's runs. Raise Unreachable."""
 
-    async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
-        """Return the newest successful release other than `before`."""
+    async def running(self, app: App, environment: Environment) -> Mapping[str, Release | None]:
+        """Return what each server runs, by its name; None if that is none of the bot's. Raise Unreachable.
+
+        A server that does not answer is left out, unless no server answers.
+        """
+
+    async def last_good(
+        self, app: App, environment: Environment, before: Release | Collection[Release] | None
+    ) -> Release | None:
+        """Return the newest successful release before `before`: what runs, or all that runs on different servers."""
 
     async def offered(self, app: App, environment: Environment, *, back: bool = False) -> tuple[tuple[str, str], ...]:
         """Return a few releases to pick from, as label and ref: the newest, or with `back` the last good ones."""

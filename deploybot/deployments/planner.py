@@ -115,12 +115,18 @@ class Planner:
         return await self._on_current(app, environment, environment.servers[:1], Kind.TASK, task)
 
     async def again(self, app: App, environment: Environment, old: Plan) -> Plan:
-        """Plan the same as an older plan, against the present state."""
+        """Plan the same as an older plan, against the present state.
+
+        Raises UserError if bot.toml has none of its servers any more: without names, all servers would be meant.
+        """
         if old.kind is Kind.TASK:
             return await self.task(app, environment, old.task)
         if old.kind is Kind.RESTART:
             return await self.restart(app, environment)
         names = tuple(part.server for part in old.servers if part.server in environment.servers)
+        if old.servers and not names:
+            gone = ", ".join(part.server for part in old.servers)
+            raise UserError(f"bot.toml no longer has {gone} in {app.name} {environment.name}.")
         back = old.kind is Kind.ROLLBACK
         return await self.deploy(
             app,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deploybot.deployments.target_inspection import Inspector
@@ -66,16 +66,27 @@ class Releases:
         return ran or release.with_images(await self._pins(app))
 
     async def _relative(self, app: App, environment: Environment, ref: str) -> Release:
-        current = await self.current(app, environment)
         if ref == ":current":
-            found = current
+            found = await self._only(app, environment, "`:current` can mean each of them")
         elif ref == ":previous":
-            found = await self.last_good(app, environment, current)
+            found = await self.last_good(app, environment, _distinct(await self.running(app, environment)))
         else:
             raise UserError(f"{ref} is not a ref.", hint="Only :current and :previous start with a colon.")
         if found is None:
             raise UserError(f"{app.name} has no {ref[1:]} release in {environment.name} yet.")
         return found
+
+    async def _only(self, app: App, environment: Environment, unclear: str) -> Release | None:
+        """Return the one release that runs. Raises UserError if servers run different ones, with what that means."""
+        running = await self.running(app, environment)
+        found = _distinct(running)
+        if len(found) > 1:
+            each = ", ".join(f"{server} {one}" for server, one in running.items() if one)
+            raise UserError(
+                f"The servers of {app.name}/{environment.name} run different releases ({each}), so {unclear}.",
+                hint=f"Name one: deploy {app.name}@{found[0].label} to {environment.name}",
+            )
+        return found[0] if found else None
 
     async def _with_image(
         self, app: App, environment: Environment | None, ref: str, *, instead: UserError | None = None
@@ -99,7 +110,7 @@ class Releases:
         if not named:
             raise instead or _no_such_image(app, ref)
         place = _placed(app, environment, ref)
-        current = await self.current(app, place)
+        current = await self._only(app, place, "it is unclear which one gets the image")
         base = current or await self._refs.resolve(app, "")
         kept = {pin.service: pin for pin in base.images} | {pin.service: pin for pin in named}
         missing = app.images.keys() - kept.keys()
@@ -121,22 +132,30 @@ class Releases:
         """Return the release that runs, from the first server that runs one of the bot's."""
         return await self._inspector.current(app, environment)
 
-    async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
+    async def running(self, app: App, environment: Environment) -> Mapping[str, Release | None]:
+        """Return what each server runs that answers; None if that is none of the bot's."""
+        return await self._inspector.running(app, environment)
+
+    async def last_good(
+        self, app: App, environment: Environment, before: Release | Collection[Release] | None
+    ) -> Release | None:
         """Return the good release that ran before `before`; a release that was rolled back from does not count.
 
-        If `before` was never good, return the newest good one.
+        Of several releases, which run on different servers, the newest counts. If one was never good, return the newest
+        good one.
         """
         rows = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
         past = good_past(reversed(rows))
         known = [one.id for one in past]
-        if before is not None and before.id in known:
-            past = past[: known.index(before.id)]
+        wanted = {one.id for one in _each(before)}
+        if wanted and wanted <= {*known}:
+            past = past[: max(map(known.index, wanted))]
         return past[-1] if past else None
 
     async def offered(self, app: App, environment: Environment, *, back: bool = False) -> tuple[tuple[str, str], ...]:
         """Return the newest refs that the environment may accept; with `back`, the last good deployments to go back to.
 
-        What runs already is marked, or left out if the way is `back`.
+        What runs already is marked, or left out if the way is `back` and all servers run it.
         """
         running, good = await self._store.read(
             lambda tables: (
@@ -145,7 +164,8 @@ class Releases:
             )
         )
         if back:
-            return tuple(_ways_back(good, {one.release.id for one in running}))
+            ids = {one.release.id for one in running}
+            return tuple(_ways_back(good, ids if len(ids) == 1 else ()))
         return tuple(
             _newest(
                 await self._refs.newest(app), environment, {one.release.code for one in running if one.release.code}
@@ -191,6 +211,15 @@ class Releases:
         if old.code is None or new.code is None:
             return Changes(known=False)
         return await self._refs.changes(app, old.code, new.code)
+
+
+def _each(releases: Release | Collection[Release] | None) -> Collection[Release]:
+    return [releases] if isinstance(releases, Release) else releases or ()
+
+
+def _distinct(running: Mapping[str, Release | None]) -> tuple[Release, ...]:
+    """Return the releases that servers run, each once."""
+    return tuple({one.id: one for one in running.values() if one is not None}.values())
 
 
 def _ways_back(good: Iterable[Deployment], running: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import what
-from deploybot.deployments.restore import Restorer, is_restorable
+from deploybot.deployments.restore import Restored, Restorer, is_restorable
 from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.step_execution import Executor, recorded
 from deploybot.deployments.step_logs import Journal
+from deploybot.deployments.step_runner import was_never_started
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
 from deploybot.domain import (
     Deployment,
@@ -44,7 +45,7 @@ from deploybot.errors import (
     Unreachable,
     sentence,
 )
-from deploybot.ports import Clock, Servers, Store, Tables
+from deploybot.ports import Clock, Servers, Site, Store, Tables
 
 log = logging.getLogger(__name__)
 
@@ -220,19 +221,34 @@ class DeploymentRunner:
     ) -> _End:
         """Restore every touched server, the last switched one first."""
         deployment = await self._begin_restore(deployment, why, tail)
-        results, released, all_back = [], [], True
-        for part in reversed(touched):
-            restored = await self._restorer.restore(deployment, part)
-            results.append(restored.words)
-            all_back &= restored.good
-            if part.replaces is not None and is_restorable(part):
-                released.append(self._row(deployment, part.server, part.replaces, healthy=restored.good))
+        restored = {part.server: await self._restorer.restore(deployment, part) for part in reversed(touched)}
+        results, all_back = [one.words for one in restored.values()], all(one.good for one in restored.values())
         seen = await self._present.look(deployment)
+        released = self._after_restore(deployment, touched, restored, seen)
         ended = State.CANCELLED if cancelled else State.RESTORED
         servers = [part.server for part in touched]
         first = () if all_back else (self._present.headline(deployment, seen, servers),)
         outcome = "\n".join(line for line in (*first, why, *results, sentence_of(seen)) if line)
-        return _End(ended if all_back else State.FAILED, outcome, tail, tuple(released))
+        return _End(ended if all_back else State.FAILED, outcome, tail, released)
+
+    def _after_restore(
+        self,
+        deployment: Deployment,
+        touched: Sequence[ServerPlan],
+        restored: Mapping[str, Restored],
+        seen: Mapping[str, Site | str],
+    ) -> tuple[Running, ...]:
+        """Return what to record: what was restored, and the failed release where it still runs."""
+        release = deployment.plan.release
+        stays = runs_release(seen, release.id)
+        rows = []
+        for part in touched:
+            good = restored[part.server].good
+            if not good and part.server in stays:
+                rows.append(self._row(deployment, part.server, release, healthy=False))
+            elif part.replaces is not None and is_restorable(part):
+                rows.append(self._row(deployment, part.server, part.replaces, healthy=good))
+        return tuple(rows)
 
     async def _begin_restore(self, deployment: Deployment, why: str, tail: Sequence[str]) -> Deployment:
         """Store that what ran before is restored, and why; that changes nothing if it was stored before a crash."""
@@ -338,8 +354,12 @@ def _first_felt(plan: Plan, part: ServerPlan) -> int:
 
 
 def _switched(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
-    """Return the servers where a step began that may have changed what serves."""
-    begun = {(row.server, row.position) for row in rows if row.phase is Phase.FORWARD}
+    """Return the servers where a step began that may have changed what serves.
+
+    A server on which nothing was started needs no restore: it may not even answer, and others wait for it.
+    """
+    forward = (row for row in rows if row.phase is Phase.FORWARD)
+    begun = {(row.server, row.position) for row in forward if not was_never_started(row)}
     return tuple(
         part
         for part in deployment.plan.servers

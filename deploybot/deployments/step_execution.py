@@ -144,9 +144,11 @@ class Executor:
 def recorded(tables: Tables, plan: Plan, part: ServerPlan) -> ManifestRow | None:
     """Return what the release of a plan has to run on a server, as it is stored; None if it is not.
 
-    New images are an attempt until they are verified. A restart has to bring back what a failed attempt left there.
+    New images are an attempt until they are verified. A restart has to bring back what runs on each server: that may be
+    another release on each, or what a failed attempt left there.
     """
+    release = part.replaces if plan.kind is Kind.RESTART and part.replaces else plan.release
     rows = tables.running.get(plan.app, plan.environment)
-    left = any(row.server == part.server and row.release.id == plan.release.id and not row.healthy for row in rows)
+    left = any(row.server == part.server and row.release.id == release.id and not row.healthy for row in rows)
     attempt = part.made or (plan.kind is Kind.RESTART and left)
-    return tables.manifests.get(plan.app, plan.environment, part.server, plan.release.id, attempt=attempt)
+    return tables.manifests.get(plan.app, plan.environment, part.server, release.id, attempt=attempt)

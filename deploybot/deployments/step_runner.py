@@ -30,6 +30,8 @@ LOG_WITHIN = 300.0
 LOG_MOST = 134_217_728
 """The most bytes of one log to fetch: twice what the runner writes."""
 UNREACHABLE_START = 60.0
+NEVER_SENT = -2
+"""The code of a step that was cancelled before its start was sent. One that was stopped has -1."""
 LATE = 124
 """The exit code that the runner gives to a job that timed out, as timeout(1) does."""
 _UNSAFE = re.compile(r"[^a-z0-9._-]")
@@ -62,6 +64,11 @@ class Work:
             state=StepState.PENDING,
             started=now,
         )
+
+
+def was_never_started(row: StepRow) -> bool:
+    """Return whether the job of a step certainly never ran: its start was not sent to the server."""
+    return (row.state, row.code) in {(StepState.FAILED, NOT_STARTED), (StepState.CANCELLED, NEVER_SENT)}
 
 
 def job_id(deployment: int, phase: Phase, server: str, position: int) -> str:
@@ -159,7 +166,7 @@ class StepRunner:
         pauses = iter(self._timeouts.job_retry)
         while True:
             if stop.why is not None and not start.sent:
-                await self._end(row, StepState.CANCELLED, NOT_STARTED, str(stop.why))
+                await self._end(row, StepState.CANCELLED, NEVER_SENT, str(stop.why))
                 raise stop.why
             if stop.why is not None:
                 raise await self._stopped(host, row, stop.why)

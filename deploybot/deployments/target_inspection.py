@@ -93,16 +93,21 @@ class Inspector:
 
         Raises Unreachable if no server answers.
         """
+        return next(filter(None, (await self.running(app, environment)).values()), None)
+
+    async def running(self, app: App, environment: Environment) -> dict[str, Release | None]:
+        """Return what each server runs that answers, in their order; None if that is none of the bot's.
+
+        Raises Unreachable if no server answers.
+        """
         results = await asyncio.gather(
             *(self.site(app, environment, server) for server in environment.servers), return_exceptions=True
         )
-        sites = [one for one in results if isinstance(one, Site)]
+        found = zip(environment.servers, results, strict=True)
+        sites = {server: one for server, one in found if isinstance(one, Site)}
         if not sites:
             raise next(one for one in results if isinstance(one, BaseException))
-        for site in sites:
-            if release := await self.release_at(site):
-                return release
-        return None
+        return {server: await self.release_at(site) for server, site in sites.items()}
 
     async def study(self, site: Site, release: Release, *, again: bool = False) -> Site:
         """Bring a release's files to the server and let the strategy ask about them, if it needs that for a plan.

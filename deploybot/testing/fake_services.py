@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 
@@ -174,11 +174,13 @@ class FakeDeployments:
 class FakeReleases:
     """`command.ReleaseService`. `known` maps refs to releases, `runs` targets to the releases that run there.
 
+    `servers` has what single servers of a target run, if they run different releases.
     An empty ref is the first of `known`. Set `fails` to an exception that every call raises.
     """
 
     known: dict[str, Release] = field(default_factory=dict)
     runs: dict[tuple[str, str], Release] = field(default_factory=dict)
+    servers: dict[tuple[str, str], dict[str, Release | None]] = field(default_factory=dict)
     good: dict[tuple[str, str], Release] = field(default_factory=dict)
     between: dict[tuple[str, str], Changes] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
@@ -206,10 +208,19 @@ class FakeReleases:
         self._fail()
         return self.runs.get((app.name, environment.name))
 
-    async def last_good(self, app: App, environment: Environment, before: Release | None) -> Release | None:
+    async def running(self, app: App, environment: Environment) -> Mapping[str, Release | None]:
+        """Return what `servers` has, else the release in `runs` for every server."""
+        self._fail()
+        place = (app.name, environment.name)
+        return self.servers.get(place) or dict.fromkeys(environment.servers, self.runs.get(place))
+
+    async def last_good(
+        self, app: App, environment: Environment, before: Release | Collection[Release] | None
+    ) -> Release | None:
         """Return the release in `good`, unless it is `before`."""
         found = self.good.get((app.name, environment.name))
-        return None if found == before else found
+        runs = [before] if isinstance(before, Release) else before or []
+        return None if found in runs else found
 
     async def offered(self, app: App, environment: Environment, *, back: bool = False) -> tuple[tuple[str, str], ...]:
         """Return all refs of `known`; with `back`, the release in `good` if there is one."""

@@ -77,3 +77,20 @@ async def test_the_commit_of_other_images_stays(bot: CommandBot) -> None:
     bot.releases.between["v1.4", "v1.4"] = Changes()
     card = await bot.say("diff shop@v1.4")
     assert card.text == "The commit stays the same."
+
+
+async def test_servers_that_run_something_else_are_named(bot: CommandBot) -> None:
+    place = ("shop", "production")
+    bot.releases.servers[place] = {"web1": V1, "web2": V2}
+    bot.releases.between["v1.3", "v1.4"] = Changes(commits=COMMITS[:1], total=1, files=1)
+    card = await bot.say("diff shop@v1.4 production")
+    assert card.title == "shop/production: v1.3 (1111111111) → v1.4 (2222222222)"
+    assert card.lines == (Line("web2", "runs v1.4 (2222222222)", Tone.WARN),)
+    bot.releases.servers[place] = {"web1": V2, "web2": None}
+    card = await bot.say("diff shop@v1.4 production")
+    assert card.title == "shop/production: v1.4 (2222222222) would be new on 1 of 2 servers."
+    assert card.lines == (Line("web2", "runs no release of deploybot's", Tone.UNKNOWN),)
+    bot.releases.servers[place] = {"web1": V2}
+    card = await bot.say("diff shop@v1.4 production")
+    assert card.title == "shop/production: v1.4 (2222222222) may be new on 1 of 2 servers."
+    assert card.lines == (Line("web2", "unknown: it does not answer", Tone.UNKNOWN),)

@@ -35,3 +35,15 @@ async def test_nothing_to_go_back_to(bot: CommandBot) -> None:
     card = await bot.say("rollback shop")
     assert card.title == "shop has only ever run v1.3 (1111111111) in staging, so there is no release to roll back to."
     assert bot.deployments.asked == []
+
+
+async def test_one_server_that_runs_it_already_is_not_all_of_them(bot: CommandBot) -> None:
+    bot.releases.servers["shop", "production"] = {"web1": V1, "web2": V2}
+    await bot.say("rollback shop from production to v1.3 because web2 is slow")
+    assert [one.release for one in bot.deployments.asked] == [V1]
+    bot.releases.servers["shop", "production"] = {"web1": V1}
+    await bot.say("rollback shop from production to v1.3 because web2 does not answer")
+    assert len(bot.deployments.asked) == 2
+    bot.releases.servers["shop", "production"] = {"web1": V1, "web2": V1}
+    card = await bot.say("rollback shop from production to v1.3 because it is slow")
+    assert card.title == "shop/production already runs v1.3 (1111111111)."

@@ -99,17 +99,22 @@ def settings_in(override: str) -> str:
     return rest.partition('"')[0]
 
 
-@pytest.fixture
-async def server() -> ComposedServer:
+def composed_server(name: str) -> ComposedServer:
+    """A server with Docker and Compose, on which nothing runs yet."""
     facts = ServerFacts(
         home="/home/deploy", git=True, docker="24.0.5", compose=("docker", "compose"), compose_version="2.26.1"
     )
-    made = ComposedServer(ComposedHost("web1", facts), FakeEngine("web1"), itertools.count())
+    made = ComposedServer(ComposedHost(name, facts), FakeEngine(name), itertools.count())
     made.host.script("fetch", Outcome(effect=fetched))
     made.host.script("switch", Outcome(effect=switched))
     made.host.script("compose_build", Outcome(effect=made.build))
     made.host.script("compose_up", Outcome(effect=made.up))
     return made
+
+
+@pytest.fixture
+def server() -> ComposedServer:
+    return composed_server("web1")
 
 
 @pytest.fixture

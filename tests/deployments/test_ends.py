@@ -206,7 +206,8 @@ async def test_what_cannot_be_restored_is_not_recorded_as_restored(bot: BotUnder
     ended = await bot.deploy(V2)
     assert ended.state is State.FAILED
     assert "web1: v1 (1111111111) is no longer on the server and was not restored." in ended.outcome
-    assert {name: row.deployment for name, row in (await bot.running()).items()} == {"web1": 1, "web2": 1}
+    rows = {name: (row.release.id, row.deployment, row.healthy) for name, row in (await bot.running()).items()}
+    assert rows == {"web1": (V2.id, 2, False), "web2": (V1.id, 1, True)}
 
 
 async def test_what_was_restored_is_recorded_as_it_ran_before(composed: BotUnderTest, server: ComposedServer) -> None:

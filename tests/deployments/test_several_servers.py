@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -125,9 +124,7 @@ async def test_a_server_on_which_nothing_was_started_needs_no_restore(composed: 
 
     web1.script("switch", Outcome(effect=unplug), Outcome(effect=switched))
     number = await composed.ask("deploy shop@v2 to production because it is time")
-    async with asyncio.timeout(20):
-        while not any("may not have started" in line.text for line in (await composed.card(number)).lines):
-            await asyncio.sleep(0.02)
+    await composed.until_card(number, lambda card: any("may not have started" in line.text for line in card.lines))
     await composed.say(f"cancel #{number}")
     ended = await composed.end_of(number)
     assert ended.state is State.CANCELLED

@@ -359,6 +359,12 @@ class BotUnderTest(WayIn):
             while not true(await self.deployment(number)):  # noqa: ASYNC110 - a row in a database
                 await asyncio.sleep(0.001)
 
+    async def until_card(self, number: int, true: Callable[[Card], bool]) -> None:
+        """Wait for what the card of a deployment shows."""
+        async with asyncio.timeout(ENDS_WITHIN):
+            while not true(await self.card(number)):  # noqa: ASYNC110 - rows in a database
+                await asyncio.sleep(0.001)
+
     async def request_of(self, number: int) -> Request:
         """Return what a deployment was asked for with."""
         found = await self.store.read(lambda tables: tables.requests.get(number))

@@ -21,7 +21,7 @@ NAMES = ("deploybot",)
         "*deploy* shop@v2 --dry-run",
         "`deploy`\u00a0shop@v2 --dry-run",
         "*deploy*\n`shop@v2` --dry-run",
-        "deploy shop@v2 --dry-run, because it’s late",
+        "deploy shop@v2 --dry-run, because it\u2019s late",
         "**deploy shop@v2 --dry-run**",
         "_deploy shop@v2 --dry-run_",
         "“deploy shop@v2 --dry-run”",

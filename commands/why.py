@@ -15,7 +15,8 @@ from deploybot import App, Card, Context, Environment, Release, UserError, comma
 async def why(ctx: Context, what: str, app: App, env: Environment, ref: Release | None = None) -> Card:
     """Show whether you may use a command on a target, what each rule says, and who may use it.
 
-    With a ref, it also shows whether that release may be deployed there.
+    With a ref, it also shows whether that release may be deployed there. For `deploy`, it lists the newest tags that do
+    not count for the app's images and for `auto`, and the reason for each.
     """
     name = what.removeprefix("/").lower()
     found = ctx.services.commands.get(name)

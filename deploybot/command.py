@@ -18,6 +18,7 @@ from deploybot.domain import (
     Deployment,
     GrantChange,
     Identity,
+    IgnoredTags,
     Lock,
     Origin,
     Person,
@@ -201,6 +202,12 @@ class ReleaseService(Protocol):
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
     ) -> Origin | None:
         """Look up, in the repository, what lets a commit run. Return None if bot.toml does not limit commits."""
+
+    async def ignored_tags(self, app: App, environment: Environment) -> tuple[IgnoredTags, ...]:
+        """Return the newest tags of images and of the repository that do not count there, each with the reason.
+
+        Asks registries and the repository within 10 seconds. Does not raise if they cannot be asked.
+        """
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:
         """Return the changes between two releases."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploybot.access.account_links import Linking
 from deploybot.access.account_syntax import identity_text, name_from
-from deploybot.access.explanation import reasons_card
+from deploybot.access.explanation import ignored_lines, reasons_card
 from deploybot.access.grant_announcements import GrantAnnouncer
 from deploybot.access.grant_requests import Granting
 from deploybot.access.grants import end_text
@@ -140,7 +140,10 @@ class Access:
     async def why(
         self, ctx: Context, command: Command, app: App, environment: Environment, release: Release | None = None
     ) -> Card:
-        """Return each rule's verdict on the sender using this command there, and who may use it."""
+        """Return each rule's verdict on the sender using this command there, and who may use it.
+
+        For `deploy`, it also lists the newest tags that do not count there.
+        """
         back = command.name == Kind.ROLLBACK
         origin = await ctx.releases.origin(app, environment, release, back=back) if release else None
 
@@ -156,7 +159,10 @@ class Access:
                 origin=origin,
             )
 
-        return reasons_card(await self._store.read(look))
+        card = reasons_card(await self._store.read(look))
+        if command.name != Kind.DEPLOY:
+            return card
+        return replace(card, lines=(*card.lines, *ignored_lines(await ctx.releases.ignored_tags(app, environment))))
 
     async def link(self, ctx: Context, word: str) -> Card:
         """Link another account to the sender. `word` is empty (request a code), a code, `yes` or `no`."""

@@ -173,13 +173,15 @@ class TriggerDetector:
         state = await self._store.read(lambda tables: _state(tables, environment))
         dates = await self._dated(app, undated(auto, there))
         fresh = news(auto, there, state.seen, dates)
-        if not fresh.found and not fresh.first:
+        if not (fresh.found or fresh.first or fresh.left):
             await self._forget_first(app, environment, state.seen)
             return
         trigger = None
         if fresh.found:
             newest = await self._newest(app, fresh.found)
             trigger = await self._weigh(app, environment, newest, there, state)
+        elif fresh.left:
+            trigger = await self._left(app, environment, fresh.left[0], state)
         await self._store.write(lambda tables: self._settle(tables, app, environment, fresh, trigger))
 
     async def _forget_first(self, app: App, environment: Environment, seen: dict[str, str]) -> None:
@@ -231,6 +233,16 @@ class TriggerDetector:
             log.info("%s/%s: %s changes nothing that is watched here", app.name, environment.name, found.words)
             return None
         return trigger
+
+    async def _left(self, app: App, environment: Environment, found: Found, state: _State) -> Trigger | None:
+        """Return a trigger that is only reported, for the newest tag left after a newer one was deleted."""
+        commit = found.commit
+        if state.is_there(environment.servers, commit) or state.on_its_way(commit):
+            return None
+        why = await self._why(app, found)
+        trigger = self._trigger(environment, found, commit=commit, release=commit, ref=commit, why=why)
+        problem = f"The tag {plain(found.gone)}, which is newer, was deleted"
+        return replace(trigger, state=TriggerState.LEFT, problem=problem)
 
     def _trigger(
         self, environment: Environment, found: Found, *, commit: str, release: str, ref: str, why: str
@@ -330,7 +342,7 @@ class TriggerDetector:
         """Store the values considered, the new trigger and the one that it replaces, and post their cards."""
         if first_look.settle(tables, (app.name, environment.name), fresh.first, self._clock.now()):
             self._wake(app.name)
-        for one in fresh.found:
+        for one in (*fresh.found, *fresh.left):
             tables.triggers.consider(app.name, environment.name, one.source, one.seen)
         current = tables.triggers.current(app.name, environment.name)
         if (

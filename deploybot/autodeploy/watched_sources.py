@@ -34,7 +34,8 @@ class Found:
     """A value that a rule sees now.
 
     The value `seen` is stored under `source`. `before` is the value from last time, empty if there was none. `where` is
-    the ref: `heads/develop`, `tags/v1.4`, `images`. `commit` is empty for images. `words` are for people.
+    the ref: `heads/develop`, `tags/v1.4`, `images`. `commit` is empty for images. `words` are for people. `gone` is the
+    newer tag that was seen last and does not exist any more.
     """
 
     source: str
@@ -43,6 +44,7 @@ class Found:
     where: str
     commit: str
     words: str
+    gone: str = ""
 
     @property
     def commit_before(self) -> str:
@@ -52,10 +54,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Changes since the last check, and in `first` the values of rules that run for the first time."""
+    """Changes since the last check, and in `first` the values of rules that run for the first time.
+
+    `left` are the newest tags left after newer ones were deleted. They may be old or new, so people decide about them.
+    """
 
     found: tuple[Found, ...] = ()
     first: Mapping[str, str] = field(default_factory=dict)
+    left: tuple[Found, ...] = ()
 
 
 def news(auto: Auto, there: There, seen: Mapping[str, str], dates: Mapping[str, float]) -> News:
@@ -68,7 +74,8 @@ def news(auto: Auto, there: There, seen: Mapping[str, str], dates: Mapping[str, 
             first |= {one.source: one.seen for one in now}
         else:
             found += [one for one in now if one.seen != one.before]
-    return News(tuple(found), first)
+    left = tuple(one for one in found if one.gone)
+    return News(tuple(one for one in found if not one.gone), first, left)
 
 
 def _rules(
@@ -97,16 +104,18 @@ def _branches(glob: str, heads: Heads, seen: Mapping[str, str]) -> Iterator[Foun
 def _newest(
     rule: str, glob: str, tags: Mapping[str, str], seen: Mapping[str, str], dates: Mapping[str, float]
 ) -> Iterator[Found]:
-    """Yield the newest tag if it is newer than the one seen last. A moved tag counts as new."""
+    """Yield the newest tag if it is newer than the one seen last, or if that was deleted. A moved tag counts as new."""
     name = newest_tag(tags, dates, early="-" in glob)
     if not name:
         return
     source = f"newest {rule} {glob}"
     before = seen.get(source, "")
     old = before.rpartition(" ")[0]
-    if old and old != name and not _is_later(name, old, tags, dates):
+    older = bool(old) and old != name and not _is_later(name, old, tags, dates)
+    if older and old in tags:
         return
-    yield Found(source, f"{name} {tags[name]}", before, f"tags/{name}", tags[name], f"{rule} {name}")
+    now, where = f"{name} {tags[name]}", f"tags/{name}"
+    yield Found(source, now, before, where, tags[name], f"{rule} {name}", gone=old if older else "")
 
 
 def _is_later(name: str, old: str, tags: Mapping[str, str], dates: Mapping[str, float]) -> bool:

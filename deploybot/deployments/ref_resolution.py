@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from deploybot.deployments.followed_tags import FollowedTags
 from deploybot.deployments.target_inspection import Inspector
-from deploybot.domain import Changes, Deployment, Holding, Kind, NamedRef, Origin, Pin, Release, State, allowed_by
+from deploybot.domain import (
+    Changes,
+    Deployment,
+    Holding,
+    IgnoredTags,
+    Kind,
+    NamedRef,
+    Origin,
+    Pin,
+    Release,
+    State,
+    allowed_by,
+)
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Images, RefSource, Store
 from deploybot.settings import App, Environment
@@ -45,6 +58,7 @@ class Releases:
         self._refs = refs
         self._inspector = inspector
         self._images = images
+        self._followed = FollowedTags(store, refs, images)
 
     async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
         """Resolve a typed ref to a release; `:current`, `:previous` and images need an environment.
@@ -196,6 +210,10 @@ class Releases:
             signature = await self._refs.signature(app, release.code)
             origin = replace(origin, signature=str(signature), unsigned="" if signature.by else signature.problem)
         return origin
+
+    async def ignored_tags(self, app: App, environment: Environment) -> tuple[IgnoredTags, ...]:
+        """Return the newest tags that do not count there, each with the reason."""
+        return await self._followed.ignored(app, environment)
 
     async def _has_run(self, environment: Environment, release: Release) -> bool:
         """Return whether a release has run well in an environment, or another one of the same commit."""

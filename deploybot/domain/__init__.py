@@ -37,6 +37,7 @@ from deploybot.domain.events import (
     Synced,
     Tagged,
 )
+from deploybot.domain.ignored_tags import IgnoredTags
 from deploybot.domain.image_names import DOCKER_HUB, canonical_image
 from deploybot.domain.observed_target import (
     ContainerMark,
@@ -136,6 +137,7 @@ __all__ = [
     "Heads",
     "Holding",
     "Identity",
+    "IgnoredTags",
     "Image",
     "ImagePushed",
     "ImagesSource",

@@ -7,7 +7,7 @@ the repository or the registry.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deploybot.domain.person import Identity
 
@@ -42,13 +42,17 @@ class PushedCommit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """The fields of all events. `repository` is `acme/shop` as the sender names it, `url` a page for people."""
+    """The fields of all events. `repository` is `acme/shop` as the sender names it, `url` a page for people.
+
+    `host` is where the repository is, if the sender names it and `url` is a page elsewhere.
+    """
 
     sender: str
     repository: str = ""
     url: str = ""
     by: Author = Author()
     at: float = 0.0
+    host: str = field(default="", repr=False)  # marks of events from before it stay the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

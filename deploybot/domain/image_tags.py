@@ -8,7 +8,7 @@ times. The order `time` is by when the image was built, for tags that are commit
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -98,13 +98,26 @@ def pattern_for(tag: str) -> str:
 def reasons(rule: TagRule, tags: Iterable[str]) -> list[tuple[str, str]]:
     """Return the tags that look like releases but can never count, each with the reason, highest numbers first."""
     found = [tag for tag in tags if is_release_like(tag) and is_of_another_form(rule, tag)]
-    found.sort(key=lambda tag: ([int(number) for number in _NUMBERS.findall(tag)], tag), reverse=True)
-    return [(tag, rule.why_not(tag)) for tag in found]
+    return [(tag, rule.why_not(tag)) for tag in sorted(found, key=_by_numbers, reverse=True)]
+
+
+def ignored(rule: TagRule, tags: Collection[str]) -> list[tuple[str, str]]:
+    """Return `reasons`, and the versions outside a range that are newer than the newest one in it."""
+    found = {tag for tag, _ in reasons(rule, tags)}
+    if rule.range is not None:
+        newest = image_version(rule.newest(tags))
+        versions = ((tag, version) for tag in tags if (version := image_version(tag)) and not rule.range.holds(version))
+        found |= {tag for tag, version in versions if newest is None or version > newest}
+    return [(tag, rule.why_not(tag)) for tag in sorted(found, key=_by_numbers, reverse=True)]
 
 
 def advice_for(tag: str) -> str:
     """Return a sentence on how to follow tags of this form in bot.toml."""
     return f"To follow tags such as {tag}, set tag = {{ pattern = '{pattern_for(tag)}', order = \"number\" }}."
+
+
+def _by_numbers(tag: str) -> tuple[list[int], str]:
+    return [int(number) for number in _NUMBERS.findall(tag)], tag
 
 
 def _numbers(match: LinearMatch) -> tuple[int, ...]:

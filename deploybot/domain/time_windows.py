@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = 24 * 60
@@ -38,12 +38,17 @@ class Window:
         raise ValueError('should be hours such as "22:00 - 07:00" or "Fri 16:00 - Mon 08:00"')
 
     def left(self, at: datetime) -> float:
-        """Return how many seconds of it are left at a local time; 0.0 outside it."""
+        """Return how many seconds of it are left at a local time; 0.0 outside it.
+
+        Its end is a time on the clock, so it counts an hour more or less if the clock is set meanwhile.
+        """
         length = _WEEK if self.weekly else _DAY
         day = at.weekday() * _DAY if self.weekly else 0
         now = day + at.hour * 60 + at.minute + (at.second + at.microsecond / 1e6) / 60
         inside = (now - self.start) % length
-        return max((self.end - self.start) % length - inside, 0.0) * 60
+        left = max((self.end - self.start) % length - inside, 0.0)
+        # A sum of an aware time and minutes is a time on the clock.
+        return (at + timedelta(minutes=left)).timestamp() - at.timestamp() if left else 0.0
 
 
 def _some(window: Window) -> Window:

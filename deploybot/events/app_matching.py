@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from deploybot.domain import Event, ImagePushed, Synced, canonical_image
 from deploybot.settings import App, Settings
+from deploybot.settings.build_senders import FORGES
 
 _SCP = re.compile(r"(?:[^@/:]+@)?([^/:]+):(?!//)(.+)")
 _ALIASES = re.compile(r"^(?:ssh|altssh|www)\.")
@@ -86,8 +87,17 @@ def is_of(app: App, event: Event) -> bool:
 
 def _lies_with(app: App, event: Event) -> bool:
     """Return whether an event comes from the host of the app's repository. True where either host is unknown."""
-    own, host = _of(app).partition("/")[0], _plain_host(urlsplit(event.url).hostname or "")
+    own, host = _of(app).partition("/")[0], _plain_host(_host(event))
     return not own or not host or host == own
+
+
+def _host(event: Event) -> str:
+    """Return the host of an event's repository, or an empty text. Pages of a CI are not on the host of its code."""
+    page = f"//{event.host}" if event.host else event.url if event.sender in FORGES else ""
+    try:
+        return urlsplit(page).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _of(app: App) -> str:

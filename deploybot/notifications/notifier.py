@@ -374,7 +374,9 @@ def _is_own(tables: Tables, app: App, event: Event) -> bool:
         return is_own(event)
     if not isinstance(event, Deployed):
         return False
-    recent = tables.deployments.recent(app.name, event.environment, _LATEST) if app.forge else ()
+    # Apps of one repository are reported as `shop/production`.
+    environment = event.environment.removeprefix(f"{app.name}/")
+    recent = tables.deployments.recent(app.name, environment, _LATEST) if app.forge else ()
     return event.own or any(
         one.plan.release.is_from(event.commit.lower())
         and (not one.finished or event.at - one.finished < _OWN_WITHIN)

@@ -123,12 +123,13 @@ def _unmarked(text: str) -> str:
     rest = _LINK.sub(lambda found: found["text"] or found["label"], _LEAD.sub("", text.strip(), count=1))
     while (inner := _inside(rest)) != rest:
         rest = inner
-    first, gap, more = rest.partition(" ")
+    first, *_ = rest.split(maxsplit=1) or [""]
+    more = rest[len(first) :]
     while (inner := _inside(first)) != first:
         first = inner
-    if not gap and len(first) > 1 and first[-1] in f"{_STOPS}?":
+    if not more and len(first) > 1 and first[-1] in f"{_STOPS}?":
         first = first[:-1]
-    return f"{first}{gap}{more}"
+    return f"{first}{more}"
 
 
 def _inside(text: str) -> str:
@@ -180,10 +181,21 @@ def split(text: str) -> Words:
             continue
         token = _quoted(text, at) if text[at] in _CLOSING else _bare(text, at)
         if tokens and not token.quoted and token.text.lower().rstrip(":,") == "because":
+            tokens[-1] = _without_comma(tokens[-1])
             return Words(text, tuple(tokens), " ".join(text[token.end :].split()), _end(tokens))
         tokens.append(token)
         at = token.end
     return Words(text, tuple(tokens), None, _end(tokens))
+
+
+def _without_comma(token: Token) -> Token:
+    """Return the word before `because` without a comma: `to staging, because …`."""
+    text = token.text[:-1]
+    return (
+        replace(token, text=text, end=token.end - 1)
+        if token.text.endswith(",") and text and not token.quoted
+        else token
+    )
 
 
 def _end(tokens: Sequence[Token]) -> int:

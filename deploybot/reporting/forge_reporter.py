@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
-from deploybot.domain import Kind
+from deploybot.domain import Kind, ReportItem
 from deploybot.events.deployment_reports import ReportedTarget
 from deploybot.part_tables import FORGE_TABLE
+from deploybot.ports import ChatFinding
 from deploybot.reporting.reporter_port import Path, ReportReceiver, ReportTarget, ReportTools
-from deploybot.settings import ForgeSettings, Settings
+from deploybot.settings import App, ForgeSettings, Settings
 from deploybot.settings.forge_settings import api_of
 
 _RELEASING = frozenset({Kind.DEPLOY, Kind.ROLLBACK})
@@ -26,7 +28,7 @@ class ForgeReporter:
                 yield ReportReceiver(
                     target=ReportedTarget(f"forge:{name}", frozenset({name}), _RELEASING, code=True),
                     title=f"forge of {name}",
-                    connect=partial(_connect, app.forge, *place),
+                    connect=partial(_connect, app.forge, *place, _shared(settings, app)),
                 )
 
     def problems(self, settings: Settings) -> Iterator[tuple[Path, str]]:
@@ -39,10 +41,46 @@ class ForgeReporter:
                 )
 
 
-def _connect(forge: ForgeSettings, url: str, repository: str, tools: ReportTools) -> ReportTarget:
+def _shared(settings: Settings, app: App) -> frozenset[str]:
+    """Return the environments of an app that another app of the same repository also has, and reports there."""
+    place = _place(app)
+    others = [one for one in settings.apps.values() if one.name != app.name and _place(one) == place]
+    return frozenset(name for name in app.environments if any(name in one.environments for one in others))
+
+
+def _place(app: App) -> tuple[str, str] | None:
+    place = api_of(app, app.forge) if app.forge else None
+    return (place[0].lower(), place[1].lower()) if place else None
+
+
+class _SharedRepository:
+    """A target for one of several apps of a repository. It tells their environments of one name apart.
+
+    Otherwise the success of one app would make the other's deployment inactive, and hide its failed status.
+    """
+
+    def __init__(self, target: ReportTarget, shared: frozenset[str]) -> None:
+        self._target = target
+        self._shared = shared
+
+    async def send(self, item: ReportItem) -> str:
+        """See ReportTarget."""
+        report = item.report
+        if report.environment in self._shared:
+            item = replace(item, report=replace(report, environment=f"{report.app}/{report.environment}"))
+        return await self._target.send(item)
+
+    def check(self) -> AsyncIterator[ChatFinding]:
+        """See ReportTarget."""
+        return self._target.check()
+
+
+def _connect(
+    forge: ForgeSettings, url: str, repository: str, shared: frozenset[str], tools: ReportTools
+) -> ReportTarget:
     module = import_module(f"{__package__}.{FORGE_TABLE[forge.kind].module}")
     made: ReportTarget = module.forge(tools.caller, url, repository, forge.token.reveal(), forge.kind)
-    return made
+    return _SharedRepository(made, shared) if shared else made
 
 
 REPORTER = ForgeReporter()

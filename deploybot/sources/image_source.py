@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from deploybot.domain import Pin, canonical_image
-from deploybot.domain.image_tags import TagPattern, TagRule, advice_for, reasons
+from deploybot.domain.image_tags import TagPattern, TagRule, advice_for, ignored, reasons
 from deploybot.domain.versions import image_version
 from deploybot.errors import NoImage, Unreachable
 from deploybot.ports import Clock
@@ -74,7 +74,7 @@ class Registries:
             if rule := TagRule.of(one.tag):
                 registry, repository = self._registry(one.image)
                 async with registry.opened() as connection:
-                    found[service] = reasons(rule, await _tags(connection, repository, _ImageRef(one.image, one.tag)))
+                    found[service] = ignored(rule, await _tags(connection, repository, _ImageRef(one.image, one.tag)))
         return found
 
     async def _each(self, app: App, ask: Callable[[_ImageRef], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:

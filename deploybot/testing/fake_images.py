@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from deploybot.domain import Pin
-from deploybot.domain.image_tags import TagPattern, TagRule, reasons
+from deploybot.domain.image_tags import TagPattern, TagRule, ignored
 from deploybot.errors import NoImage, Unreachable
 from deploybot.settings import App
 
@@ -39,7 +39,7 @@ class FakeImages:
     async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
         """Return the tags that do not count, and why."""
         rules = ((service, of, TagRule.of(of.tag)) for service, of in sorted(app.images.items()))
-        return {service: reasons(rule, self._tags(of.image)) for service, of, rule in rules if rule}
+        return {service: ignored(rule, self._tags(of.image)) for service, of, rule in rules if rule}
 
     def _pin(self, service: str, image: str, wanted: str | TagPattern) -> Pin:
         tags, rule = self._tags(image), TagRule.of(wanted)

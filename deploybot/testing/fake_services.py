@@ -8,7 +8,7 @@ from datetime import time
 
 from deploybot.card import Button, Card
 from deploybot.command import Context, Follow, LogQuery
-from deploybot.domain import Changes, Deployment, Kind, Origin, Plan, Release, State
+from deploybot.domain import Changes, Deployment, IgnoredTags, Kind, Origin, Plan, Release, State
 from deploybot.errors import UserError
 from deploybot.settings import App, Environment
 
@@ -184,6 +184,7 @@ class FakeReleases:
     good: dict[tuple[str, str], Release] = field(default_factory=dict)
     between: dict[tuple[str, str], Changes] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
+    ignored: dict[str, tuple[IgnoredTags, ...]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     fails: Exception | None = None
 
@@ -235,6 +236,11 @@ class FakeReleases:
         """Return one of `origins`, by commit."""
         del app, environment, back, before
         return self.origins.get(release.code or "")
+
+    async def ignored_tags(self, app: App, environment: Environment) -> tuple[IgnoredTags, ...]:
+        """Return those in `ignored`, by app."""
+        del environment
+        return self.ignored.get(app.name, ())
 
     async def changes(self, app: App, old: Release, new: Release) -> Changes:  # noqa: ARG002 - the Protocol's
         """Return the changes in `between` for the two refs; unknown by default."""

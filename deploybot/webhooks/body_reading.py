@@ -28,7 +28,9 @@ _PAGE = re.compile(
 _OFFSET = re.compile(r" (?=[+-]\d)")
 _PLAIN = re.compile(r"[^A-Za-z0-9_.:/ -]")
 _KIND = 64
-_GIT = re.compile(r"(?:(?:https?|ssh|git)://[^/\s]+/|[^/\s:]+:)/?(?P<path>[^\s?#:/][^\s?#:]*?)(?:\.git)?/?")
+_GIT = re.compile(
+    r"(?:(?:https?|ssh|git)://(?P<host>[^/\s]+)/|(?P<scp>[^/\s:]+):)/?(?P<path>[^\s?#:/][^\s?#:]*?)(?:\.git)?/?"
+)
 _LAST_YEAR = 253402300800.0
 """The year 10000. Later times are invalid."""
 _MILLISECONDS = 1e11
@@ -174,6 +176,12 @@ def repository_of(address: str) -> str:
     """Return `acme/shop` for a git address by https, ssh or in scp form, or an empty text."""
     found = _GIT.fullmatch(address)
     return found["path"] if found else ""
+
+
+def host_in(address: str) -> str:
+    """Return `git.example.com:22` for a git address, or an empty text."""
+    found = _GIT.fullmatch(address)
+    return (found["host"] or found["scp"]).rpartition("@")[2] if found else ""
 
 
 def read(received: Received) -> Tree:

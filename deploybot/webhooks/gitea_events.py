@@ -27,6 +27,7 @@ _RUNS: Mapping[str, BuildState] = {
 class GiteaLike(BaseSender, ABC):
     """Gitea or Forgejo. Both also send GitHub's headers and each other's; only a sender's own headers count."""
 
+    home = ("repository", "html_url")
     looks = (
         ("push", frozenset({"ref", "before", "after", "total_commits", "compare_url"})),
         ("pull_request", frozenset({"action", "number", "pull_request", "commit_id"})),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from deploybot.domain import Event, Ping
-from deploybot.webhooks.body_reading import Tree, first, plain, read
+from deploybot.webhooks.body_reading import Tree, first, host_of, plain, read
 from deploybot.webhooks.delivery_signatures import Proof
 from deploybot.webhooks.sender_port import ForgedError, MalformedError, Received, Signed
 
@@ -26,7 +27,7 @@ class BaseSender(ABC):
 
     `kind_key` is the path of the kind in the body, for senders that have it there. `pings` is the kind of its pings.
     `looks` lists kinds with the keys that identify a payload, the most specific first. The kind is empty there if it is
-    read from the body.
+    read from the body. `home` is the path of the repository's page in the body of a forge.
     """
 
     name: ClassVar[str]
@@ -37,6 +38,7 @@ class BaseSender(ABC):
     repeats: ClassVar[bool] = False
     pings: ClassVar[str] = "ping"
     looks: ClassVar[tuple[tuple[str, frozenset[str]], ...]] = ()
+    home: ClassVar[tuple[str, ...]] = ()
 
     def verify(self, received: Received, secret: str) -> None:
         """See Sender. The kind has to be there exactly once and the id at most once, as the sender documents."""
@@ -67,7 +69,10 @@ class BaseSender(ABC):
         tree = read(received)
         if tree.text("deploybot") == PING["deploybot"]:
             return (Ping(sender=self.name),)
-        return self.events_in(received, tree)
+        found = self.events_in(received, tree)
+        host = host_of(tree.page(*self.home)) if self.home else ""
+        # A status may link to a CI elsewhere, and a deletion has no page.
+        return tuple(event if host in {"", host_of(event.url)} else replace(event, host=host) for event in found)
 
     @abstractmethod
     def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploybot.autodeploy.watched_sources import There, newest_tag, news, undated
+from deploybot.autodeploy.watched_sources import News, There, newest_tag, news, undated
 from deploybot.domain import Build, BuildState, Heads, Pin
 from deploybot.domain.versions import tag_version
 from deploybot.events.build_verdicts import Light, judge
@@ -81,7 +81,12 @@ def test_what_came_early_counts_where_the_pattern_says_so() -> None:
 def test_a_newest_tag_that_was_deleted_brings_no_older_one() -> None:
     auto = Auto(tag="v*")
     seen = {"tag v*": "", "newest tag v*": f"v2 {'b' * 40}"}
-    assert news(auto, There(Heads(tags={"v1": "a" * 40})), seen, {}).found == ()
+    fresh = news(auto, There(Heads(tags={"v1": "a" * 40})), seen, {})
+    assert fresh.found == ()
+    (left,) = fresh.left
+    assert (left.where, left.gone) == ("tags/v1", "v2")
+    both = There(Heads(tags={"v1": "a" * 40, "v2": "b" * 40}))
+    assert news(auto, both, seen, {}) == News()
 
 
 def test_a_registry_that_was_not_asked_says_nothing() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from deploybot.domain import Origin, RefRule, Release
+from deploybot.card import Tone
+from deploybot.domain import IgnoredTags, Origin, RefRule, Release
 from deploybot.settings import App, Environment, Settings
 from deploybot.testing import FakeReleases
 from tests.kit.command_bot import SETTINGS, STRANGER, V1, CommandBot, open_command_bot
@@ -86,3 +87,25 @@ async def test_a_release_is_judged_by_its_refs_and_by_what_runs_before() -> None
         nothing = await reasons("why deploy shop production")
         assert nothing["refs"].startswith("Only commits on branch main may be deployed here")
         assert nothing["after"] == "The same release has to be healthy in staging first."
+
+
+async def test_the_newest_tags_that_do_not_count() -> None:
+    web = IgnoredTags("web", tuple((f"2.0.{number}", "it is not in `^1.4`") for number in range(9, 2, -1)))
+    tags = IgnoredTags("auto.tag", (("nightly", "it does not match `v*`"),))
+    down = IgnoredTags("side", problem="ghcr.io cannot be reached: no route to host.")
+    releases = FakeReleases(ignored={"shop": (web, tags, down)})
+    async with open_command_bot(releases=releases) as bot:
+        card = await bot.say("why deploy shop production", "ben")
+        assert [(line.name, line.text) for line in card.lines][5:] == [
+            ("tag 2.0.9", "It does not count for web: it is not in `^1.4`."),
+            ("tag nightly", "It does not count for auto.tag: it does not match `v*`."),
+            ("tag 2.0.8", "It does not count for web: it is not in `^1.4`."),
+            ("tag 2.0.7", "It does not count for web: it is not in `^1.4`."),
+            ("tag 2.0.6", "It does not count for web: it is not in `^1.4`."),
+            ("more tags", "… and 3 more"),
+            ("tags", "Which tags do not count for side is unknown: ghcr.io cannot be reached: no route to host."),
+        ]
+        assert card.lines[-1].tone is Tone.UNKNOWN
+        for other in ("why approve shop production", "why deploy blog live"):
+            assert not [line for line in (await bot.say(other)).lines if "tag" in line.name]
+        assert not (await bot.say("why deploy shop production", "cem")).lines

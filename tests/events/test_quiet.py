@@ -172,6 +172,17 @@ def test_quiet_hours_are_those_of_the_bots_time_zone(zone: str, hour: int, left:
     assert quiet_for(windows, here) == left * 3600
 
 
+@pytest.mark.parametrize(
+    ("day", "left"),
+    [((2027, 3, 27), 7.0), ((2027, 10, 30), 9.0), ((2027, 3, 28), 8.0)],
+    ids=["forward", "back", "usual"],
+)
+def test_quiet_hours_end_by_the_clock_when_it_is_set(day: tuple[int, int, int], left: float) -> None:
+    here = datetime(*day, 23, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert quiet_for((Window.read("22:00 - 07:00"),), here) == left * 3600
+    assert quiet_for((Window.read("Fri 22:00 - Mon 07:00"),), here) == (left if day[2] == 28 else left + 24) * 3600
+
+
 async def test_another_place_is_told_at_once() -> None:
     routes = {**NIGHT, "loud": {"channel": "slack:C0LOUD11111"}}
     async with open_channel(settings(notify=routes)) as channel:

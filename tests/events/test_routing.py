@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.domain import Alert, Event, ImagePushed, Push, Synced
+from deploybot.domain import Alert, Build, BuildState, Event, ImagePushed, Push, Synced
 from deploybot.events.app_matching import Routes, repository
 from tests.kit.settings import bot_settings
 
@@ -31,6 +31,13 @@ ROUTES = _routes()
 
 def push(repository: str, url: str = "") -> Push:
     return Push(sender="github", repository=repository, url=url, branch="main")
+
+
+def built(sender: str, url: str, host: str = "") -> Build:
+    """A build of acme/shop, whose page is the CI's."""
+    return Build(
+        sender=sender, repository="acme/shop", url=url, host=host, key="7", name="tests", state=BuildState.PASSED
+    )
 
 
 def pushed(name: str) -> ImagePushed:
@@ -66,6 +73,12 @@ def test_a_repository_has_one_name(url: str) -> None:
         (push("sub/own", "https://gitlab.com/sub/own"), ()),
         (push("anybody/wiki", "http://forge.example.com/anybody/wiki"), ("wiki",)),
         (push(""), ()),
+        (built("github", "https://ci.example.com/7", host="github.com"), ("shop", "till")),
+        (built("gitlab", "https://ci.example.com/7", host="gitlab.com:443"), ()),
+        (built("jenkins", "https://ci.example.com/job/shop/7"), ("shop", "till")),
+        (built("jenkins", "https://ci.example.com/job/shop/7", host="gitlab.com"), ()),
+        (built("event", "https://ci.example.com/7"), ("shop", "till")),
+        (built("github", "https://ci.example.com/7", host="[not:a:host"), ("shop", "till")),
         (pushed("registry.example.com:5000/acme/shop"), ("shop",)),
         (pushed("docker.io/acme/blog"), ("blog",)),
         (pushed("registry.example.com/acme/shop"), ()),

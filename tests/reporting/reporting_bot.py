@@ -36,14 +36,24 @@ def reporting_settings(
     token: str = TOKEN,
     apps: Sequence[str] = (),
     repository: str = REPOSITORY,
+    shared: bool = False,
 ) -> Settings:
-    """bot.toml of two apps; `forge` is a kind and the URL of its API, the others are URLs."""
+    """bot.toml of two apps; `forge` is a kind and the URL of its API, the others are URLs.
+
+    Both are of one repository if it is `shared`.
+    """
     environments = {"production": {}, "staging": {"directory": "/srv/staging"}}
     shop: dict[str, object] = {"environments": environments}
     blog: dict[str, object] = {"environments": {name: {"directory": f"/srv/blog/{name}"} for name in environments}}
     if forge:
         kind, url = forge
         shop["forge"] = {"kind": kind, "api_url": url, "repository": repository, "token": {"env": "FORGE_TOKEN"}}
+    if shared:
+        shop["environments"] = {"production": {}}
+        blog |= {
+            "forge": shop["forge"],
+            "environments": {name: {"directory": f"/srv/blog/{name}"} for name in ("production", "live")},
+        }
     tables: dict[str, Mapping[str, object]] = {}
     if outgoing:
         tables["outgoing"] = {"board": {"url": outgoing, "secret": {"env": "SECRET"}, "apps": list(apps)}}

@@ -11,7 +11,7 @@ from deploybot.reporting.report_http import Caller
 from deploybot.reporting.report_targets import connected
 from deploybot.reporting.reporter_port import ReportTools
 from deploybot.store.database import Database
-from tests.reporting.doubles import LOST, Fault, Gitea, GitHub, GitLab
+from tests.reporting.doubles import LOST, REPOSITORY, TOKEN, Fault, Gitea, GitHub, GitLab
 from tests.reporting.reporting_bot import ReportingBot, reporting_settings, sha
 
 Forges = tuple[GitHub, GitLab, Gitea]
@@ -150,8 +150,10 @@ async def test_gitlab_that_has_a_state_already_is_told_so_once_more_and_that_is_
     assert gitlab.moves == {500: ["running", "success"]}
 
 
-async def check(kind: str, url: str, store: Database, **more: str) -> list[ChatFinding]:
-    settings = reporting_settings(forge=(kind, url), **more)
+async def check(
+    kind: str, url: str, store: Database, *, token: str = TOKEN, repository: str = REPOSITORY
+) -> list[ChatFinding]:
+    settings = reporting_settings(forge=(kind, url), token=token, repository=repository)
     caller = Caller()
     try:
         (target,) = connected(settings, ReportTools(caller, store)).values()
@@ -179,3 +181,33 @@ async def test_a_token_that_does_not_open_it_is_told_without_the_token(
         await check(kind, double.url, store, token="wrong-token-of-mine")
     assert "token" in caught.value.hint
     assert "wrong-token" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab", "forgejo"])
+async def test_two_apps_of_one_repository_do_not_hide_each_other(store: Database, forges: Forges, kind: str) -> None:
+    github, gitlab, gitea = forges
+    url = {"github": github.url, "gitlab": gitlab.url, "forgejo": gitea.url}[kind]
+    bot = ReportingBot(store, reporting_settings(forge=(kind, url), shared=True))
+    failed = await bot.deploy((State.RUNNING,), app="shop")
+    await bot.told()
+    await bot.deploy(app="blog")
+    await bot.deploy(app="blog", environment="live")
+    await bot.told()
+    await bot.move(failed.number, State.FAILED)
+    await bot.told()
+    named = {"shop/production", "blog/production", "live"}
+    contexts = {f"{OWN}/{name}" for name in named}
+    if kind == "github":
+        assert {made["environment"] for made in github.deployments} == named
+        assert {number: states[-1] for number, states in github.states.items()} == {
+            1000: "failure",
+            1001: "success",
+            1002: "success",
+        }
+        assert {body["context"] for _, body in github.statuses} == contexts
+    elif kind == "gitlab":
+        assert {made["environment"] for made in gitlab.deployments} == named
+        assert gitlab.moves[500] == ["running", "failed"]
+        assert {context for _, context in gitlab.statuses} == contexts
+    else:
+        assert {body["context"] for _, body in gitea.statuses} == contexts

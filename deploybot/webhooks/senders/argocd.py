@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from deploybot.domain import Event, Synced
-from deploybot.webhooks.body_reading import Tree, repository_of
+from deploybot.webhooks.body_reading import Tree, host_in, repository_of
 from deploybot.webhooks.delivery_signatures import Bearer, Proof
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import Received
@@ -68,6 +68,7 @@ class ArgoCd(BaseSender):
             Synced(
                 sender=self.name,
                 repository=repository_of(tree.text("git")),
+                host=host_in(tree.text("git")),
                 url=tree.page("url"),
                 at=tree.time("at"),
                 application=tree.needs("application"),

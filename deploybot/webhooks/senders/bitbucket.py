@@ -42,6 +42,7 @@ class Bitbucket(BaseSender):
     kind_header = "x-event-key"
     id_header = "x-request-uuid"
     pings = "diagnostics:ping"
+    home = ("repository", "links", "html", "href")
     looks = (
         ("repo:push", frozenset({"actor", "repository", "push"})),
         ("pullrequest:updated", frozenset({"actor", "repository", "pullrequest"})),

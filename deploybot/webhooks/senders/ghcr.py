@@ -27,6 +27,7 @@ class Ghcr(BaseSender):
     proof: ClassVar[Proof] = BodyMac("x-hub-signature-256", "sha256=")
     kind_header = "x-github-event"
     id_header = "x-github-delivery"
+    home = ("repository", "html_url")
     looks = (
         ("package", frozenset({"action", "package"})),
         ("registry_package", frozenset({"action", "registry_package"})),

@@ -37,6 +37,7 @@ class Gitee(BaseSender):
     proof: ClassVar[Proof] = TimedToken("x-gitee-token", "x-gitee-timestamp")
     kind_header = "x-gitee-event"
     pings = "Push Hook"
+    home = ("repository", "html_url")
     looks = (
         ("Merge Request Hook", frozenset({"hook_name", "pull_request"})),
         ("Push Hook", frozenset({"hook_name", "ref", "commits"})),

@@ -48,6 +48,7 @@ class GitHubSender(BaseSender):
     proof: ClassVar[Proof] = BodyMac("x-hub-signature-256", "sha256=")
     kind_header = "x-github-event"
     id_header = "x-github-delivery"
+    home = ("repository", "html_url")
     looks = (
         ("ping", frozenset({"zen", "hook_id"})),
         ("push", frozenset({"ref", "before", "after", "pusher"})),

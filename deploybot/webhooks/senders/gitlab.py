@@ -56,6 +56,7 @@ class GitLabSender(BaseSender):
     # X-Gitlab-Event-UUID is not an id of a delivery: hooks that call each other share it.
     id_header = "idempotency-key"
     pings = "Push Hook"
+    home = ("project", "web_url")
     looks = (
         ("Pipeline Hook", frozenset({"object_kind", "object_attributes", "builds"})),
         ("Job Hook", frozenset({"object_kind", "build_id"})),

@@ -8,7 +8,7 @@ from typing import ClassVar
 from urllib.parse import unquote
 
 from deploybot.domain import Author, Build, BuildState, Event
-from deploybot.webhooks.body_reading import TITLE, Tree, repository_of
+from deploybot.webhooks.body_reading import TITLE, Tree, host_in, repository_of
 from deploybot.webhooks.delivery_signatures import Bearer, QueryToken
 from deploybot.webhooks.sender_base import BaseSender
 from deploybot.webhooks.sender_port import Received, Signed
@@ -100,6 +100,7 @@ def _by_plugin(tree: Tree) -> tuple[Event, ...]:
         Build(
             sender="jenkins",
             repository=repository_of(build.text("scm", "url")),
+            host=host_in(build.text("scm", "url")),
             url=build.page("full_url"),
             at=moment,
             key=f"jenkins:{name}:{number}",
@@ -140,6 +141,7 @@ def _by_step(tree: Tree) -> tuple[Event, ...]:
         Build(
             sender="jenkins",
             repository=repository_of(tree.text("git")),
+            host=host_in(tree.text("git")),
             url=tree.page("url"),
             by=Author(name=tree.text("by")),
             at=at,

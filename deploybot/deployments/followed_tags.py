@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 
 from deploybot.domain import IgnoredTags
 from deploybot.domain.ignored_tags import ignored_refs, unpublished
@@ -16,6 +17,7 @@ WITHIN = 10.0
 """Seconds that a person waits for all registries and the repository."""
 
 _Reasons = Sequence[tuple[str, str]]
+_Ask = Callable[[], Awaitable[_Reasons]]
 
 
 class FollowedTags:
@@ -30,25 +32,25 @@ class FollowedTags:
 
     async def ignored(self, app: App, environment: Environment) -> tuple[IgnoredTags, ...]:
         """Return the ignored tags by service and rule. What cannot be asked in time has a problem instead."""
-        found = [self._bounded(what, asked) for what, asked in self._sources(app, environment)]
+        found = [self._bounded(what, ask) for what, ask in self._sources(app, environment)]
         return tuple(await asyncio.gather(*found))
 
-    def _sources(self, app: App, environment: Environment) -> Iterator[tuple[str, Awaitable[_Reasons]]]:
+    def _sources(self, app: App, environment: Environment) -> Iterator[tuple[str, _Ask]]:
         """Yield everything to ask, with what its tags are for."""
         if self._images is not None:
             for service, of in sorted(app.images.items()):
                 if TagRule.of(of.tag):
-                    yield service, self._of_image(self._images, app, service)
+                    yield service, partial(self._of_image, self._images, app, service)
         auto = environment.auto
         if auto and auto.tag:
-            yield "auto.tag", self._of_tag(app, auto.tag)
+            yield "auto.tag", partial(self._of_tag, app, auto.tag)
         if auto and auto.release:
-            yield "auto.release", self._of_releases(app)
+            yield "auto.release", partial(self._of_releases, app)
 
-    async def _bounded(self, what: str, asked: Awaitable[_Reasons]) -> IgnoredTags:
+    async def _bounded(self, what: str, ask: _Ask) -> IgnoredTags:
         try:
             async with asyncio.timeout(self._within):
-                return IgnoredTags(what, tuple(await asked))
+                return IgnoredTags(what, tuple(await ask()))
         except TimeoutError:
             return IgnoredTags(what, problem=f"no answer within {self._within:.0f} s")
         except DeploybotError as problem:

@@ -35,7 +35,6 @@ from deploybot.domain import (
     Synced,
 )
 from deploybot.errors import StoreError
-from deploybot.events.build_verdicts import is_own
 from deploybot.notifications.card_families import story_of
 from deploybot.notifications.channel_routing import places_for
 from deploybot.notifications.event_cards import CardState, Mood, Scene
@@ -51,6 +50,7 @@ from deploybot.notifications.event_subjects import (
 )
 from deploybot.notifications.event_text import full_sha
 from deploybot.notifications.failure_folding import LOOK_BACK, PUSHES
+from deploybot.notifications.own_reports import is_own_report
 from deploybot.notifications.quiet_hours import FOLDED_FROM, Quiet, digest_card
 from deploybot.notifications.storms import Batch, close_storms, folded, listed, put_storm, storm_for, stream_of
 from deploybot.ports import Clock, EventPart, Notification, Store, Tables, TextRedactor
@@ -60,8 +60,6 @@ LONG_PAST: Final = 1800.0
 """Seconds after which a message is too far up for an edit to be noticed."""
 KEPT: Final = 30 * 86400.0
 _RECENT: Final = 7 * 86400.0
-_OWN_WITHIN: Final = 600.0
-_LATEST: Final = 5
 _ABOUT: Final = 10
 _THINGS: Final = 100
 _LATER: Final = "kept until the quiet hours are over"
@@ -120,7 +118,7 @@ class Notifier:
         now = self._clock.now()
         if not tables.seen.first("event", _mark(app, event, delivery), now):
             return "this delivery was posted before"
-        if _is_own(tables, app, event):
+        if is_own_report(tables, app, event):
             return "caused by the bot itself: not posted again"
         event = self._masked(kept(dated(event, now)))
         spot = spot_of(event, delivery)
@@ -366,22 +364,6 @@ def _turned(was: Notification, story: CardState) -> bool:
     if not story.mood.settled:
         return False
     return was.mood != story.mood.value if was.mood else story.turns
-
-
-def _is_own(tables: Tables, app: App, event: Event) -> bool:
-    """Return whether a forge reports something that the bot itself did there."""
-    if isinstance(event, Build):
-        return is_own(event)
-    if not isinstance(event, Deployed):
-        return False
-    # Apps of one repository are reported as `shop/production`.
-    environment = event.environment.removeprefix(f"{app.name}/")
-    recent = tables.deployments.recent(app.name, environment, _LATEST) if app.forge else ()
-    return event.own or any(
-        one.plan.release.is_from(event.commit.lower())
-        and (not one.finished or event.at - one.finished < _OWN_WITHIN)
-        for one in recent
-    )  # fmt: skip
 
 
 def _beside(tables: Tables, app: App, spot: EventPosition, event: Event) -> Iterator[str]:

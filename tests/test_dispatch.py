@@ -226,7 +226,7 @@ async def test_nobody_may(bot: CommandBot) -> None:
     async with open_command_bot(made("party", _party, needs="anyone")) as other:
         card = await other.say("party")
     assert card.title == "Only claim, help, link, whoami are for everyone."
-    assert card.hint == "Who may: not on the allowlist."
+    assert card.hint == "Who may: no one on the allowlist."
 
 
 async def _party(ctx: Context) -> Card | None: ...

@@ -183,7 +183,7 @@ class PolicyQuestions:
             return
         if decision.held and question.lock is not None:
             raise Locked(lock_text(question.lock, self._clock.now()))
-        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "not on the allowlist")
+        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "no one on the allowlist")
 
     def _place(self, app: str | None, environment: str | None) -> Environment | None:
         found = self._settings.apps.get(app or "")

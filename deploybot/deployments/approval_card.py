@@ -47,7 +47,7 @@ def request_warnings(request: Request) -> Iterator[str]:
     if request.more:
         yield f"one more: {request.more}, so it needs {request.needs} approvals"
     if request.lacks and len(_counting(request)) >= request.needs:
-        yield f"still needed: {ONLY_AUTHORS}"
+        yield ONLY_AUTHORS
     for one in request.approvals:
         if not one.counts:
             yield f"{one.name}'s approval no longer counts"

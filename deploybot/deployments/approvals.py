@@ -97,7 +97,7 @@ class Approvals:
         self._note_missing(tables, number, question)
         able = who_may(question)
         if len(able) < needed(question):
-            names = ", ".join(able) or "nobody"
+            names = ", ".join(able) or "no one"
             tables.requests.note(number, f"too few people can approve it now ({names}): give the role with `allow`")
 
     async def refresh(self, deployments: Sequence[Deployment]) -> None:

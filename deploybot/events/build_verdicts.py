@@ -256,8 +256,8 @@ def _unknown(check: Check, builds: Sequence[Build]) -> str:
     if senders:
         other = Check(min(senders), check.name)
         known = f"{other.sender} reports a build of that name"
-        return f'There is no report yet of {check}. {known}: write checks = ["{other}"].'
-    return f"There is no report yet of {check}."
+        return f'{check} has not been reported yet. {known}: write checks = ["{other}"].'
+    return f"{check} has not been reported yet."
 
 
 def _only_forks(builds: Sequence[Build]) -> str:

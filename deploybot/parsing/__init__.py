@@ -144,7 +144,7 @@ def _read(reader: Reader, *, marked: bool) -> Reader:
         scope = Scope(reader.scope.settings, reader.scope.visible)
         return _read(Reader(reader.form, split(more.text), scope, picks=True), marked=False)
     if marked and not reader.filled:
-        raise Unfit(f"I do not understand `{MARK}` there.")
+        raise Unfit(f"I do not understand `{MARK}`.")
     return reader
 
 

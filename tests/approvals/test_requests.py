@@ -581,7 +581,7 @@ async def test_a_request_that_too_few_could_approve_says_so(tmp_path: Path) -> N
         assert f"! {note}" in (await bot.card(await bot.ask())).text
     (tmp_path / "other").mkdir()
     async with open_approval_bot(tmp_path / "other", approvers=["@zoe"]) as bot:
-        note = "too few people can approve it now (nobody): give the role with `allow`"
+        note = "too few people can approve it now (no one): give the role with `allow`"
         assert f"! {note}" in (await bot.card(await bot.ask())).text
 
 

@@ -291,7 +291,7 @@ async def test_a_check_of_another_sender_deploys_nothing_and_the_channel_is_told
         await bot.look()
         (card,) = await bot.cards()
         said = (
-            'There is no report yet of github:test. event reports a build of that name: write checks = ["event:test"].'
+            'github:test has not been reported yet. event reports a build of that name: write checks = ["event:test"].'
         )
         assert card.text == said
         await bot.built(made, BuildState.FAILED)

@@ -716,7 +716,7 @@ async def test_a_link_is_told_to_everybody_who_gives_roles_but_not_to_who_made_i
     await one.say(f"link {code}", "77", platform="telegram", private=True)
     before = len(await told(one))
     assert (await one.say("link yes", private=True)).ok
-    text = "ana linked telegram:77, who was nobody: they are one person now, with the roles of both."
+    text = "ana linked telegram:77, a new account: they are one person now, with the roles of both."
     assert (await told(one))[before:] == [(HOME, text), (CONSOLE, text)]
     code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
     await one.say(f"link {code}", "400", platform="telegram", private=True)
@@ -755,7 +755,7 @@ async def test_what_is_asked_before_a_stranger_is_linked(one: CommandBot) -> Non
     rows = [(row.actor, row.action, row.subject, row.detail) for row in await one.audit()]
     assert [row for row in rows if row[1] in {"link code", "link"}] == [
         ("telegram:77", "link code", "ben", ""),
-        ("ben", "link", "ben", "telegram:77, who was nobody"),
+        ("ben", "link", "ben", "telegram:77, a new account"),
     ]
 
 

@@ -43,7 +43,7 @@ def word(deployment: Deployment, request: Request) -> str:
 
 
 def request_warnings(request: Request) -> Iterator[str]:
-    """Yield what an approver has to know about the request itself."""
+    """Yield what an approver must know about the request itself."""
     if request.more:
         yield f"one more: {request.more}, so it needs {request.needs} approvals"
     if request.lacks and len(_counting(request)) >= request.needs:

@@ -1,4 +1,4 @@
-"""Approvals: a deployment that other people have to allow, bound to exactly what it would do.
+"""Approvals: a deployment that other people must allow, bound to exactly what it would do.
 
 Everything that counts is a row. Every decision is made inside the transaction that stores it, on the grants, locks and
 approvals of that moment. For each request a task of the bot waits. It only reads the rows and the clock, so reminders

@@ -1,6 +1,6 @@
 """Build questions for the policy from what bot.toml and the database say now.
 
-The caller has to be inside a transaction, so that the answer and the action on it belong together.
+The caller must be inside a transaction, so that the answer and the action on it belong together.
 """
 
 from __future__ import annotations

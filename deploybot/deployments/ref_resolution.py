@@ -177,7 +177,7 @@ class Releases:
     ) -> Origin | None:
         """Ask the repository what allows a commit to run there; return None if bot.toml does not limit that.
 
-        To go `back` to what has run well there needs nothing else: it has to work when the repository is down or the
+        To go `back` to what has run well there needs nothing else: it must work when the repository is down or the
         tag is gone. Anything else without a commit is never allowed. `before` is the ref that allowed it when it was
         planned.
         """

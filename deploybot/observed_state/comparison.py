@@ -200,7 +200,7 @@ def _image_name(one: Container) -> str:
 def _places(observed: Observed, running: Running, *, recorded: bool) -> Iterator[Difference]:
     """Yield problems with the release's folder and the link to it, and a switch that stopped half-way.
 
-    `recorded`: the containers belong to the release, so the link has to point to it.
+    `recorded`: the containers belong to the release, so the link must point to it.
     """
     facts, current, wanted = observed.facts, observed.facts.current, running.release.id
     if facts.current_is_folder:

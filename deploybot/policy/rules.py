@@ -13,7 +13,7 @@ OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
 """All commands for people who are not on the allowlist. Plug-ins can't add to it."""
 
 NEEDS_APPROVAL = frozenset({Kind.DEPLOY, Kind.ROLLBACK, Kind.TASK})
-"""The kinds that change what runs. A restart starts the same again, and has to work at three in the morning."""
+"""The kinds that change what runs. A restart starts the same again, and must work at three in the morning."""
 
 PASSED_BY_GLASS = frozenset({"lock", "approvals", "after", "freeze"})
 """The rules that break glass overrides. Rights, `refs` and `signed` apply in an emergency, too.
@@ -84,7 +84,7 @@ def _auto(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _lock(question: PolicyQuestion) -> RuleFinding | None:
-    """Refuse deployments to a locked target, except by the lock's holder. Admins have to unlock it first, too."""
+    """Refuse deployments to a locked target, except by the lock's holder. Admins must unlock it first, too."""
     lock = question.lock
     if not question.changes_release:
         return None

@@ -183,7 +183,7 @@ def _unlabelled(services: Mapping[str, Sequence[Container]], running: Running) -
 
 def _other_image(one: Container, wanted: str = "") -> Difference:
     by_hand = not one.label(RELEASE_LABEL) and not one.label(IMAGE_LABEL)
-    text = "by hand" if by_hand else f"runs a different image{wanted}"
+    text = "was started by hand" if by_hand else f"runs a different image{wanted}"
     return Difference(DifferenceKind.IMAGE, f"{name_of(one)} {text} (image {_image_name(one)})", one.service)
 
 

@@ -316,7 +316,7 @@ async def test_what_is_cancelled_has_to_exist(bot: CommandBot) -> None:
 async def test_a_ref_without_an_app(bot: CommandBot) -> None:
     call = Call(command=bot.services.commands["diff"], text="", arguments={}, app=None, environment=None)
     subject = Subject(Action.VIEW, None, None, {})
-    with pytest.raises(UserError, match=r"^Say which app `v1` belongs to\.$"):
+    with pytest.raises(UserError, match=r"^Name the app that `v1` belongs to\.$"):
         await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, bot.services, lambda _, __: True)
 
 

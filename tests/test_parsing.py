@@ -188,7 +188,7 @@ USAGE_LOGS = (
         (
             "status live",
             "There is no app `live`.",
-            "`live` is an environment: say the app first. Apps: shop, blog, wiki.",
+            "`live` is an environment: write the app first. Apps: shop, blog, wiki.",
             "",
         ),
         (

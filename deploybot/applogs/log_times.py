@@ -29,7 +29,7 @@ HELD = 1_000
 _NO_TIME = "its lines have no readable time, so `since` does not work here: these are the last ones"
 _SOME = "some of its lines have no readable time, so all of those are shown"
 _NO_ZONE = (
-    "its lines name no time zone and the server's is unknown, so `since` does not work here: these are the last "
+    "its lines have no time zone and the server's is unknown, so `since` does not work here: these are the last "
     "ones. Set `timezone` in the app's `logs`"
 )
 _EXACT = 29

@@ -180,7 +180,7 @@ def _account(tables: Tables, name: str, wanted: Identity | None) -> Identity | N
     if holder:
         raise Failure(
             f"Your console account already belongs to {holder.name}.",
-            hint=f"Say who {name} is: --identity console:UID, slack:TEAM/USER or telegram:NUMBER.",
+            hint=f"Give an account of {name}: --identity console:UID, slack:TEAM/USER or telegram:NUMBER.",
         )
     return here
 

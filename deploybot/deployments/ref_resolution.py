@@ -261,7 +261,7 @@ def _service(pin: Pin) -> str:
 def _placed(app: App, environment: Environment | None, ref: str) -> Environment:
     """Return the environment to resolve a ref in. Raises UserError if there is none."""
     if environment is None:
-        raise UserError(f"{ref} needs an environment.", hint=f"Say where: {app.name}@{ref} to …")
+        raise UserError(f"{ref} needs an environment.", hint=f"Write where: {app.name}@{ref} to …")
     return environment
 
 

@@ -176,7 +176,7 @@ async def test_skip_deploy_is_honoured_and_told_once(bot: AutodeployBot) -> None
     (card,) = await bot.cards()
     assert (card.title, card.text) == (
         "shop/staging: push to develop by ana is not deployed automatically",
-        "Its commit says [skip deploy].",
+        "The commit message contains [skip deploy].",
     )
     assert [button.command for button in card.buttons] == [f"deploy shop@{made} to staging"]
     after = await bot.push("develop")

@@ -22,7 +22,7 @@ _LONGEST_URL: Final = 1_500
 def web_url(text: str) -> str:
     """Return the URL if chats may link to it; otherwise an empty string.
 
-    It has to be http(s) with a plain host, without a user, quotes, blanks or non-ASCII characters, and not too long.
+    It must be http(s) with a plain host, without a user, quotes, blanks or non-ASCII characters, and not too long.
     """
     return text if len(text) <= _LONGEST_URL and _URL.fullmatch(text) else ""
 

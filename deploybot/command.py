@@ -291,7 +291,7 @@ class PeopleService(Protocol):
         """Give a role to `@name`, or to `platform:id[:name]` for a new person. Raise UserError on bad input.
 
         Without a role, `platform:id:name` only links the account. With `seconds`, the role ends after that time.
-        If bot.toml requires two admins, return the change that a second admin has to confirm.
+        If bot.toml requires two admins, return the change that a second admin must confirm.
         """
 
     async def confirm(self, ctx: Context, change: GrantChange, *, refuse: bool = False) -> Card:

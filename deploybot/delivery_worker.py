@@ -102,7 +102,7 @@ class Courier(abc.ABC, Generic[T]):
 
     @abc.abstractmethod
     def _may_overtake(self, lane: DeliveryLane) -> bool:
-        """Return whether other items of a lane may overtake one that has to wait."""
+        """Return whether other items of a lane may overtake one that must wait."""
 
     @abc.abstractmethod
     async def _send(self, item: T) -> str:
@@ -162,7 +162,7 @@ class Courier(abc.ABC, Generic[T]):
                 break
             limit *= 4
         if limit > _BATCH and not started:
-            # A long backlog has to wait. Without this pause, each commit would read all of it again.
+            # A long backlog must wait. Without this pause, each commit would read all of it again.
             await asyncio.sleep(_SCAN_PAUSE)
         return min(pause, opens)
 
@@ -251,7 +251,7 @@ class Courier(abc.ABC, Generic[T]):
         return Result(error=str(error) or "no answer in time", wait=wait)
 
     def _report_failure(self, item: T, wait: float, error: Exception) -> None:
-        """Log a message that has to wait."""
+        """Log a message that must wait."""
         log.warning("%s: a message waits %.1f s: %s", self._where(item), wait, str(error) or "no answer in time")
 
     async def _finish(self) -> None:

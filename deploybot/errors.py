@@ -3,7 +3,7 @@
     DeploybotError
     ├── UserError            the request can't be done; the sentence says why, the hint what to do
     │   ├── UsageError       the words did not fit the command's grammar
-    │   ├── PickError        something has to be picked first; holds what there is to pick
+    │   ├── PickError        something must be picked first; holds what there is to pick
     │   ├── NoImage          a registry has no such image or tag, or does not show it to the bot
     │   └── ChannelClosed    the bot may not write in a channel, or there is none
     ├── ConfigError          bot.toml is wrong; holds every problem found

@@ -207,7 +207,7 @@ def test_why_shows_each_rule_in_its_colour() -> None:
     assert (no.title, no.tone, no.hint) == (
         "No, you may not use `deploy` on shop/production.",
         Tone.WARN,
-        "Who may: not on the allowlist.",
+        "Who may: no one on the allowlist.",
     )
     assert ("role", Tone.BAD) in {(line.name, line.tone) for line in no.lines}
     assert reasons_card(replace(question, app=None)).hint == "Who may: ana, ben."

@@ -83,7 +83,7 @@ def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callabl
         ("path = 'x'", "path: unknown key"),
         (
             "nonsense = 1979-05-27",
-            "nonsense: unknown key; there are bot, servers, apps, http, hooks, registries, signers, audit, slack",
+            "nonsense: unknown key; known keys: bot, servers, apps, http, hooks, registries, signers, audit, slack",
         ),
         ("[apps.shop]", "apps.shop.repo: is missing"),
         (

@@ -99,7 +99,7 @@ def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.Completed
         "$ kill -9 ",
         "The connection to the bot was lost. Waiting for it to come back.\n",
         "  => builds of v4: 1, 13 pages, 0 of them twice\n",
-        "✗ You can't approve your own request: someone else has to approve it.\n",
+        "✗ You can't approve your own request: someone else must approve it.\n",
         "! #11 is void, and was not deployed.\n",
         "✓ #12 is approved.\n",
         ": shop v6\n",

@@ -226,7 +226,7 @@ async def test_nobody_may(bot: CommandBot) -> None:
     async with open_command_bot(made("party", _party, needs="anyone")) as other:
         card = await other.say("party")
     assert card.title == "Only claim, help, link, whoami are for everyone."
-    assert card.hint == "Who may: not on the allowlist."
+    assert card.hint == "Who may: no one on the allowlist."
 
 
 async def _party(ctx: Context) -> Card | None: ...
@@ -316,7 +316,7 @@ async def test_what_is_cancelled_has_to_exist(bot: CommandBot) -> None:
 async def test_a_ref_without_an_app(bot: CommandBot) -> None:
     call = Call(command=bot.services.commands["diff"], text="", arguments={}, app=None, environment=None)
     subject = Subject(Action.VIEW, None, None, {})
-    with pytest.raises(UserError, match=r"^Say which app `v1` belongs to\.$"):
+    with pytest.raises(UserError, match=r"^Name the app that `v1` belongs to\.$"):
         await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, bot.services, lambda _, __: True)
 
 

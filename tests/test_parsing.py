@@ -188,7 +188,7 @@ USAGE_LOGS = (
         (
             "status live",
             "There is no app `live`.",
-            "`live` is an environment: say the app first. Apps: shop, blog, wiki.",
+            "`live` is an environment: write the app first. Apps: shop, blog, wiki.",
             "",
         ),
         (
@@ -245,36 +245,36 @@ USAGE_LOGS = (
         ("deploy shop to", "Add an environment after `to`: staging, production.", USAGE_DEPLOY, ""),
         (
             "deploy shop production",
-            "I do not understand `production` there, did you mean `deploy shop to production`?",
+            "I do not understand `production`, did you mean `deploy shop to production`?",
             USAGE_DEPLOY,
             "deploy shop to production",
         ),
         (
             "deploy shop prodcution because x",
-            "I do not understand `prodcution` there, did you mean `deploy shop to production because x`?",
+            "I do not understand `prodcution`, did you mean `deploy shop to production because x`?",
             USAGE_DEPLOY,
             "deploy shop to production because x",
         ),
         (
             "deploy shop on production",
-            "I do not understand `on` there, did you mean `deploy shop to production`?",
+            "I do not understand `on`, did you mean `deploy shop to production`?",
             USAGE_DEPLOY,
             "deploy shop to production",
         ),
         (
             "deploy shop v2",
-            "I do not understand `v2` there, did you mean `deploy shop@v2`?",
+            "I do not understand `v2`, did you mean `deploy shop@v2`?",
             USAGE_DEPLOY,
             "deploy shop@v2",
         ),
         (
             "deploy shop --dry",
-            "I do not understand `--dry` there, did you mean `deploy shop --dry-run`?",
+            "I do not understand `--dry`, did you mean `deploy shop --dry-run`?",
             USAGE_DEPLOY,
             "deploy shop --dry-run",
         ),
-        ("deploy shop --force", "I do not understand `--force` there.", USAGE_DEPLOY, ""),
-        ("deploy --force", "I do not understand `--force` there.", USAGE_DEPLOY, ""),
+        ("deploy shop --force", "I do not understand `--force`.", USAGE_DEPLOY, ""),
+        ("deploy --force", "I do not understand `--force`.", USAGE_DEPLOY, ""),
         ("deploy shop to staging to production", "`to` appears twice.", USAGE_DEPLOY, ""),
         (
             "history shop prodution",
@@ -295,7 +295,7 @@ USAGE_LOGS = (
         ("deploy shop because", "Add a reason after `because`.", USAGE_DEPLOY, ""),
         (
             "status shop in production",
-            "I do not understand `in` there, did you mean `status shop production`?",
+            "I do not understand `in`, did you mean `status shop production`?",
             "Usage: status [<app>] [<env>]\nFor example: status",
             "status shop production",
         ),
@@ -313,13 +313,13 @@ USAGE_LOGS = (
         ),
         (
             "logs shop flow",
-            "I do not understand `flow` there, did you mean `logs shop follow`?",
+            "I do not understand `flow`, did you mean `logs shop follow`?",
             USAGE_LOGS,
             "logs shop follow",
         ),
         (
             "logs shop error",
-            "I do not understand `error` there, did you mean `logs shop grep error`?",
+            "I do not understand `error`, did you mean `logs shop grep error`?",
             USAGE_LOGS,
             "logs shop grep error",
         ),
@@ -335,7 +335,7 @@ USAGE_LOGS = (
             "Usage: cancel <what>\nFor example: cancel #42",
             "",
         ),
-        ("apps please", "I do not understand `please` there.", "Usage: apps", ""),
+        ("apps please", "I do not understand `please`.", "Usage: apps", ""),
         (
             "logs shop grep “two words",
             "The quote that starts at `“two words` is not closed.",

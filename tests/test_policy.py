@@ -248,15 +248,15 @@ def test_what_is_deployed_by_itself_is_said_and_nothing_else_is_the_bots() -> No
     question = PolicyQuestion(
         person=ME, action=Action.DEPLOY, command="deploy", app="shop", environment="production", auto=auto
     )
-    assert explain(question)["by itself"].reason == "A push to main is deployed there automatically."
-    assert "by itself" not in explain(replace(question, auto=""))
+    assert explain(question)["automatic"].reason == "A push to main is deployed there automatically."
+    assert "automatic" not in explain(replace(question, auto=""))
 
 
 def test_who_brought_it_about_may_not_approve() -> None:
     grants = (Grant(ME.id, Role.APPROVER),)
     asked = AskedBy(requester=9, originators=(ME.id,))
     decision = ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), asked=asked)
-    assert decision.reasons == ("You triggered it, which counts as your own request: someone else has to approve it.",)
+    assert decision.reasons == ("You triggered it, which counts as your own request: someone else must approve it.",)
 
 
 def test_too_low_a_role() -> None:
@@ -356,7 +356,7 @@ def test_every_rule_tells_what_it_says() -> None:
         "role": "You are deployer on shop/production.",
         "lock": "shop/production is not locked.",
         "approvals": "shop/production needs no approvals.",
-        "after": "No other environment has to come first.",
+        "after": "No other environment is required first.",
     }
     assert set(told("approve", wanted=WantedAction(count=1), asked=AskedBy(requester=2))) <= set(RULES)
 
@@ -394,7 +394,7 @@ def test_what_approvers_are_told() -> None:
     }
     assert told("approve", person=OTHER, asked=asked)["another person"] == "You already approved it."
     assert told("approve", asked=asked)["another person"] == (
-        "You can't approve your own request: someone else has to approve it."
+        "You can't approve your own request: someone else must approve it."
     )
     # Who has too low a role is told that, and not a second reason for the same.
     assert "approver" not in told("approve", wanted=admin)
@@ -404,10 +404,10 @@ def test_what_comes_before() -> None:
     there = (("web1", "v1 (aaaa)", "a", True), ("web2", "", "", False), ("web3", "v2 (bbbb)", "b", False))
     before = Before(environment="staging", release="v2 (bbbb)", id="b", there=there)
     assert told(before=before)["after"] == (
-        "v2 (bbbb) has to be healthy in staging first. "
+        "v2 (bbbb) must be healthy in staging first. "
         "There now: web1: v1 (aaaa); web2: nothing; web3: v2 (bbbb), not healthy."
     )
-    assert told(before=replace(before, id=""))["after"] == ("The same release has to be healthy in staging first.")
+    assert told(before=replace(before, id=""))["after"] == ("The same release must be healthy in staging first.")
     assert told(before=replace(before, there=(("web1", "v2 (bbbb)", "b", True),)))["after"] == (
         "v2 (bbbb) is healthy in staging."
     )

@@ -41,9 +41,9 @@ def test_a_role_in_one_environment_is_a_role_on_at_least_one_app_and_no_more() -
 
 def test_what_is_deployed_by_itself_is_said_only_where_a_release_would_come() -> None:
     auto = replace(DEPLOY, auto="a push to main")
-    assert told(auto, "by itself") == "A push to main is deployed there automatically."
-    assert told(replace(auto, command="lock"), "by itself") == ""
-    assert told(replace(auto, environment="*"), "by itself") == ""
+    assert told(auto, "automatic") == "A push to main is deployed there automatically."
+    assert told(replace(auto, command="lock"), "automatic") == ""
+    assert told(replace(auto, environment="*"), "automatic") == ""
 
 
 def test_the_holder_of_a_lock_deploys_and_releases_it() -> None:

@@ -170,7 +170,7 @@ def test_nobody_confirms_their_own_grant() -> None:
     assert decide(replace(confirm, proposer=BEN.id)).allowed
     assert explain(replace(confirm, proposer=BEN.id))["second admin"].reason == "Another admin requested it."
     decision = decide(replace(confirm, proposer=DIA.id))
-    assert decision.reasons == ("You can't confirm your own request: a second admin has to confirm it.",)
+    assert decision.reasons == ("You can't confirm your own request: a second admin must confirm it.",)
     assert "second admin" not in explain(confirm)
     assert "second admin" not in explain(replace(confirm, command="allow", proposer=DIA.id))
     assert "second admin" not in explain(replace(confirm, person=None, proposer=DIA.id))

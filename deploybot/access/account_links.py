@@ -150,7 +150,7 @@ class Linking:
             elif other != person:
                 tables.people.merge(other.id, person)
             tables.links.end(person.id)
-            was = f"{identity_text(link.other)}, who was {other.name if other else 'nobody'}"
+            was = f"{identity_text(link.other)}, {f'who was {other.name}' if other else 'a new account'}"
             _audit(tables, person.name, "link", person, now=now, detail=was)
             text = f"{person.name} linked {was}: they are one person now, with the roles of both."
             self._announcer.announce(tables, text, app=EVERY, environment=EVERY, now=now, actor=person.id)

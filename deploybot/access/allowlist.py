@@ -191,7 +191,7 @@ class Access:
         """Give a role to `@name`, or to `platform:id[:name]` for a new person. Raise UserError on bad input.
 
         Without a role, `platform:id:name` only links the account. With `seconds`, the role ends after that time.
-        If bot.toml requires two admins, return the change that a second admin has to confirm.
+        If bot.toml requires two admins, return the change that a second admin must confirm.
         """
         return await self._granting.allow(ctx, who, role, (app, environment), seconds)
 

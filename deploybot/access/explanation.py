@@ -19,7 +19,7 @@ def reasons_card(question: PolicyQuestion) -> Card:
     """Return a card with yes or no, the sentence of each rule that applies, and who may."""
     decision = decide(question)
     may = "Yes, you may" if decision.allowed else "No, you may not"
-    names = ", ".join(who_may(question)) or "not on the allowlist"
+    names = ", ".join(who_may(question)) or "no one on the allowlist"
     return Card(
         title=f"{may} use `{question.command}` on {question.place}.",
         lines=tuple(Line(name, one.reason, _TONES[one.voice]) for name, one in explain(question).items()),

@@ -81,7 +81,7 @@ class Granting:
                 hint="`deploybot allow` on the bot's machine adds a second one.",
             )
         names = " or ".join(others)
-        text = f"{actor.name} requests {change.name}: {who} becomes {describe(change)}. {names} has to confirm it."
+        text = f"{actor.name} requests {change.name}: {who} becomes {describe(change)}. {names} must confirm it."
         asks = "Your one-time code?" if self._coded else ""
         buttons = (
             Button("Confirm", f"confirm {change.name}", asks=asks, asks_code=self._coded),
@@ -207,7 +207,7 @@ def _insist(tables: Tables, actor: Actor, command: str, place: tuple[str, str], 
     """Ask the policy within this transaction. Raise Denied with its reasons."""
     decision = decide(_question(tables, actor, command, place, proposer=proposer))
     if not decision.allowed:
-        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "not on the allowlist")
+        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "no one on the allowlist")
 
 
 def _question(tables: Tables, actor: Actor, command: str, place: tuple[str, str], *, proposer: int) -> PolicyQuestion:

@@ -170,5 +170,5 @@ def _nothing(deployment: Deployment, query: LogQuery) -> str:
     if query.grep:
         return f"No line contains “{query.grep}”."
     if deployment.state.ended:
-        return "No step of it wrote anything, or its log is not kept any more."
+        return "Its steps wrote nothing, or its log was deleted."
     return "No step has written anything yet."

@@ -27,9 +27,9 @@ CONTINUED = 100
 HELD = 1_000
 """How many lines before the first one with a time to hold until it is known whether they are new enough."""
 _NO_TIME = "its lines have no readable time, so `since` does not work here: these are the last ones"
-_SOME = "some of its lines have no readable time, so they are shown whatever their age"
+_SOME = "some of its lines have no readable time, so all of those are shown"
 _NO_ZONE = (
-    "its lines name no time zone and the server's is unknown, so `since` does not work here: these are the last "
+    "its lines have no time zone and the server's is unknown, so `since` does not work here: these are the last "
     "ones. Set `timezone` in the app's `logs`"
 )
 _EXACT = 29

@@ -227,7 +227,7 @@ class TriggerDetector:
         if problem := await self._behind(app, found, state) or await self._was_there(trigger):
             return replace(trigger, state=TriggerState.LEFT, problem=problem)
         if found.where.startswith("heads/") and (mark := await self._skipped(app, commit)):
-            return replace(trigger, state=TriggerState.LEFT, problem=f"Its commit says {mark}")
+            return replace(trigger, state=TriggerState.LEFT, problem=f"The commit message contains {mark}")
         base = (state.runs[0].release.code or "") if state.runs else found.commit_before
         if not await self._is_touched(app, environment, base, commit):
             log.info("%s/%s: %s changes nothing that is watched here", app.name, environment.name, found.words)

@@ -42,7 +42,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class _Hold:
-    """Why a trigger has to wait, whether the channels should be notified, and when to check again without an event."""
+    """Why a trigger must wait, whether the channels should be notified, and when to check again without an event."""
 
     why: str
     with_card: bool
@@ -153,7 +153,7 @@ async def _silence(card: Card) -> None:
 
 
 def _settled(tables: Tables, environment: Environment | None, trigger: Trigger) -> Trigger | None:
-    """Return the trigger in its final state (or ASKED), or None if it still has to be deployed automatically."""
+    """Return the trigger in its final state (or ASKED), or None if it is still to be deployed automatically."""
     if trigger.state.ended:
         return trigger
     if environment is None or environment.auto is None:

@@ -42,7 +42,7 @@ class MissingChannels:
         way_in = CHAT_TABLE[place.platform].way_in
         notice = Notice(
             key=key,
-            title=f"I cannot write in {place}, which {keys} of bot.toml names.",
+            title=f"I cannot write in {place}, which bot.toml names in {keys}.",
             text=f"{why} Messages for this channel are not posted.",
             fix=f"{way_in}, or correct {keys}.",
             besides=place,

@@ -1,4 +1,4 @@
-"""`deploybot allow`, `deny` and `rename`: the allowlist from here, which is how the first administrator is made."""
+"""`deploybot allow`, `deny` and `rename`: change the allowlist from the shell, also to make the first administrator."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _seconds(text: str) -> float:
 
 
 def _place(text: str, settings: Settings) -> tuple[str, str]:
-    """The app and environment of `app/env`, `*` where one is left out. Raises Failure for unknown ones."""
+    """Return the app and environment of `app/env`, `*` for one that is left out. Raises Failure for unknown ones."""
     from deploybot.wording import listed, meant
 
     name, _, inner = text.partition("/")
@@ -170,7 +170,7 @@ def _announce(
 
 
 def _account(tables: Tables, name: str, wanted: Identity | None) -> Identity | None:
-    """The account that is meant: the person at this terminal, if a new person has none."""
+    """Return the wanted account; for a new person without one, the account of the person at this terminal."""
     from deploybot.domain import Identity
 
     if wanted is not None or tables.people.named(name) is not None:
@@ -180,7 +180,7 @@ def _account(tables: Tables, name: str, wanted: Identity | None) -> Identity | N
     if holder:
         raise Failure(
             f"Your console account already belongs to {holder.name}.",
-            hint=f"Say who {name} is: --identity console:UID, slack:TEAM/USER or telegram:NUMBER.",
+            hint=f"Give an account of {name}: --identity console:UID, slack:TEAM/USER or telegram:NUMBER.",
         )
     return here
 
@@ -247,5 +247,5 @@ def _written(identity: Identity) -> str:
 
 
 def _actor() -> str:
-    """Who does it, for the audit: the user of this machine, by number, which is what the kernel vouches for."""
+    """Return the actor for the audit: the user id of this process, which the kernel guarantees."""
     return f"console:{os.getuid()} (command line)"

@@ -76,7 +76,7 @@ def verify(options: Options, head: str | None, against: tuple[Path, ...], more: 
 
 
 def _compare(settings: Settings, files: tuple[Path, ...]) -> str:
-    """Compare the audit with files, and print what was found; what it means in one sentence, empty if all fits."""
+    """Compare the audit with files and print what was found. Return the result as a sentence, empty if all matches."""
     found = asyncio.run(_against(settings, files))
     for line in (*findings(found), *limits(found)):
         click.echo(line)

@@ -1,4 +1,4 @@
-"""What `deploybot audit verify --against` prints."""
+"""The lines that `deploybot audit verify --against` prints."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _LONGEST = 200
 
 
 def row_line(row: AuditRow) -> str:
-    """A row of the audit on one line, for people."""
+    """Return a row of the audit on one line, for people."""
     detail = f": {row.detail}" if row.detail else ""
     return plain(f"{row.number:>6}  {moment(row.at)}  {row.actor}  {row.action}  {row.subject}{detail}")
 
 
 def plain(text: str) -> str:
-    """A text without what steers a terminal."""
+    """Return a text without the characters that control a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 
 def moment(at: object) -> str:
-    """A time in UTC, for people; whatever else a tampered row holds as it is."""
+    """Return a time in UTC, for people. Anything else in a tampered row is shown as it is."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(float(str(at))))
     except (ValueError, OverflowError, OSError):
@@ -37,7 +37,7 @@ def moment(at: object) -> str:
 
 
 def findings(found: Comparison) -> Iterator[str]:
-    """What contradicts the database, a line each."""
+    """Yield a line for each thing that contradicts the database."""
     for change in found.changes[:_SHOWN]:
         yield plain(_change(change))
     if hidden := len(found.changes[_SHOWN:]) + found.more:
@@ -56,7 +56,7 @@ def findings(found: Comparison) -> Iterator[str]:
 
 
 def limits(found: Comparison) -> Iterator[str]:
-    """What the files do not prove, a line each."""
+    """Yield a line for each thing that the files do not prove."""
     for unread in found.unread[:_SPANS]:
         yield f"{unread.place}: {unread.why}, and proves nothing."
     if len(found.unread) > _SPANS:
@@ -68,7 +68,7 @@ def limits(found: Comparison) -> Iterator[str]:
 
 
 def spans(numbers: Sequence[Span]) -> str:
-    """`row 5`, `rows 1 to 3 and 7`."""
+    """Return `row 5`, `rows 1 to 3 and 7`."""
     shown = [str(first) if first == last else f"{first} to {last}" for first, last in itertools.islice(numbers, _SPANS)]
     more = f" and {len(numbers) - _SPANS:,} more gaps" if len(numbers) > _SPANS else ""
     single = not more and len(numbers) == 1 and numbers[0][0] == numbers[0][1]
@@ -76,7 +76,7 @@ def spans(numbers: Sequence[Span]) -> str:
 
 
 def names(files: Sequence[object]) -> str:
-    """The files, for people; of many the first."""
+    """Return the names of the files, for people; of many, the first ones."""
     more = f" and {len(files) - _NAMED} more files" if len(files) > _NAMED else ""
     return ", ".join(map(str, files[:_NAMED])) + more
 

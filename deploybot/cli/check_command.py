@@ -1,4 +1,4 @@
-"""`deploybot check`: shows what the bot understood, then tries all of it."""
+"""`deploybot check`: show what the bot understood, then test all of it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def check(options: Options, *, offline: bool, as_json: bool) -> None:
 
 
 async def _try(settings: Settings) -> tuple[Row, ...]:
-    """Try everything with the adapters that the bot itself uses, which may run meanwhile."""
+    """Test everything with the adapters of the bot, which may be running at the same time."""
     from deploybot.check import check
     from deploybot.wiring.chat_checks import chat_checks, dry_plans, other_checks
     from deploybot.wiring.infrastructure import adapters
@@ -84,7 +84,7 @@ def row_json(row: Row) -> dict[str, str]:
 
 
 def understood(settings: Settings) -> Iterator[str]:
-    """bot.toml in the bot's own words; of secrets only the names."""
+    """Yield bot.toml in the bot's own words; of secrets only the names."""
     from deploybot.reporting.report_targets import receivers_of
 
     yield f"{settings.path}"
@@ -107,7 +107,7 @@ def understood(settings: Settings) -> Iterator[str]:
 
 
 def old_forms(settings: Settings) -> Iterator[str]:
-    """What bot.toml writes in an old form, and the new form; nothing if there is none."""
+    """Yield the old forms in bot.toml with their new forms; nothing if it has none."""
     if settings.hints:
         yield "\nbot.toml has old forms, which still work. Please change:"
         yield from (f"  {hint}" for hint in settings.hints)
@@ -174,7 +174,7 @@ def _of_environment(environment: Environment) -> Iterator[str]:
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Print the table: in colours, folded to the window, at a terminal; plain lines anywhere else."""
+    """Print the table: at a terminal in colours and folded to the window, otherwise as plain lines."""
     if not sys.stdout.isatty():
         click.echo("\n".join(plain(rows)))
         return
@@ -196,7 +196,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def plain(rows: Sequence[Row]) -> Iterator[str]:
-    """The table as lines that stay the same from run to run; a cure stands below its failure."""
+    """Yield the table as lines that are the same in each run, with each fix below its failure."""
     widths = [max(len(getattr(row, name)) for row in rows) for name in ("subject", "what", "state")]
     for row in rows:
         cells = zip((row.subject, row.what, row.state), widths, strict=True)

@@ -1,4 +1,4 @@
-"""What all subcommands share: where bot.toml is, and how an error becomes one sentence and an exit code."""
+"""The base of all subcommands: find bot.toml, and turn an error into a sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ _PLACES = (Path("bot.toml"), Path("/etc/deploybot/bot.toml"))
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options in front of the subcommand."""
+    """The options before the subcommand."""
 
     config: Path | None = None
 
     @property
     def path(self) -> Path:
-        """bot.toml: the one that was named, or the first that is there, or the usual place."""
+        """Return the path of bot.toml: the named one, else the first that exists, else the usual place."""
         return self.config or next((place for place in _PLACES if place.exists()), _PLACES[0])
 
     def settings(self, *, outside: bool = True) -> Settings:
-        """bot.toml, read. Without `outside`, secrets and other files are not looked at. Raises ConfigError."""
+        """Read bot.toml. Without `outside`, do not read secrets and other files. Raises ConfigError."""
         from deploybot.config import load
 
         return load(self.path, os.environ, outside=outside)
 
 
 class Failure(click.ClickException):
-    """An error that was expected: a sentence and a hint on stderr, and exit code 1."""
+    """An expected error: a sentence and a hint on stderr, and exit code 1."""
 
     exit_code = FAILED
 
     def __init__(self, sentence: str, *, hint: str = "") -> None:
-        """Take what `show` prints."""
+        """Take the two texts that `show` prints."""
         super().__init__(sentence)
         self.hint = hint
 
@@ -66,7 +66,7 @@ class Wrong(Failure):
 
 
 class ErrorReportingGroup(click.Group):
-    """A group that reports every expected error in one place, and imports a command when it is asked for."""
+    """A group that reports every expected error in one place, and imports a command when it is used."""
 
     def __init__(self, *given: Any, modules: Mapping[str, str], **more: Any) -> None:  # noqa: ANN401  click's own
         """Take the commands' names in their order, each with its module in this package."""
@@ -74,12 +74,12 @@ class ErrorReportingGroup(click.Group):
         self.modules = modules
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The order in which people need them."""
+        """Return the commands in the order in which people need them."""
         del ctx
         return [*self.modules]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a name; None where there is none."""
+        """Return a command by its name; None for an unknown one."""
         del ctx
         if cmd_name not in self.modules:
             return None
@@ -90,14 +90,14 @@ class ErrorReportingGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The subcommand; of a name that there is not, what was probably meant."""
+        """Return the subcommand. Raises Wrong for an unknown name, with the closest one."""
         name = args[0]
         if name not in self.modules and not name.startswith("-"):
             raise _no_command(ctx, self.modules, args)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the subcommand; what it raises on purpose becomes a Failure."""
+        """Run the subcommand, and turn its expected errors into a Failure."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
@@ -113,7 +113,7 @@ class ErrorReportingGroup(click.Group):
 
 
 def _no_command(ctx: click.Context, known: Iterable[str], args: list[str]) -> Wrong:
-    """People who do not know yet that the bot has to be asked also type commands of the chat here."""
+    """Return the error for an unknown command. For a chat command, show how to run it."""
     from deploybot.command_loader import load
     from deploybot.wording import meant
 
@@ -127,7 +127,7 @@ def _no_command(ctx: click.Context, known: Iterable[str], args: list[str]) -> Wr
 
 
 def problems_text(error: ConfigError) -> str:
-    """All problems of bot.toml, one a line, below their count."""
+    """Return all problems of bot.toml, one a line, below their count."""
     count = len(error.problems)
     if count == 1:
         return error.problems[0]
@@ -136,9 +136,9 @@ def problems_text(error: ConfigError) -> str:
 
 @asynccontextmanager
 async def database(settings: Settings, *, make: bool = False) -> AsyncIterator[Database]:
-    """The bot's database, also while the bot runs; created if it is missing and that is requested.
+    """Open the bot's database, also while the bot runs. With `make`, create it if it is missing.
 
-    Raises Failure where there is none, and for a user who would lock the bot out of it.
+    Raises Failure if it is missing, or if this user would lock the bot out of it.
     """
     from deploybot.config import secrets_of
     from deploybot.masking import Redactor
@@ -161,7 +161,7 @@ async def database(settings: Settings, *, make: bool = False) -> AsyncIterator[D
 
 
 def write(path: Path, text: str, *, mode: int = 0o640) -> None:
-    """Replace a file whole, or not at all; one that is there keeps its mode and owner. Raises OSError."""
+    """Replace a file as a whole or not at all. An existing file keeps its mode and owner. Raises OSError."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     new = Path(name)
     try:

@@ -1,4 +1,4 @@
-"""`deploybot forget-code`: for people who lost the phone that made their one-time codes."""
+"""`deploybot forget-code`: let a person who lost their phone enrol another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payloads sent again: to a bot of its own that posts and deploys nothing, or to the running one."""
+"""Send payloads again: to a separate bot that posts and deploys nothing, or to the running one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _COLUMNS = ("status", "file", "sender", "event", "app", "result")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A payload that was sent; `status` is 0 where it could not be."""
+    """A payload that was sent. `status` is 0 if it could not be sent."""
 
     status: int
     name: str
@@ -52,7 +52,7 @@ class Sent:
 
     @property
     def failed(self) -> bool:
-        """Whether that is the bot's fault."""
+        """Return whether the bot caused the failure."""
         return self.status >= _SERVER_ERROR
 
 
@@ -66,7 +66,7 @@ class DryListener:
 
 
 async def replay_dry(settings: Settings | None, files: Sequence[Payload]) -> list[Sent]:
-    """Send all to a bot of its own, with the apps of the settings, secrets made up, and a temporary database."""
+    """Send all to a separate bot with the apps of the settings, made-up secrets and a temporary database."""
     hooks = {name: Hook(secret=_made_up()) for name in SENDERS}
     apps = settings.apps if settings else {}
     own = Settings(apps=apps, http=Http(max_body=_LARGEST, rate=_NO_LIMIT)).model_copy(update={"hooks": hooks})
@@ -77,7 +77,7 @@ async def replay_dry(settings: Settings | None, files: Sequence[Payload]) -> lis
 
 
 async def replay_live(settings: Settings, base: str, files: Sequence[Payload]) -> list[Sent]:
-    """Send all to the running bot, by the secrets of bot.toml; it acts on them."""
+    """Send all to the running bot, signed with the secrets of bot.toml. It acts on them."""
     async with database(settings) as store:
         return await _send(settings, base, store, files)
 
@@ -90,7 +90,7 @@ def _made_up() -> Secret:
 
 @asynccontextmanager
 async def _trial(settings: Settings, store: Store) -> AsyncIterator[str]:
-    """The receiver and the inbox of a bot, and no listener; where it is reached."""
+    """Run the receiver and the inbox of a bot, with a listener that does nothing. Yield its address."""
     inbox = Inbox(settings, store, SystemClock(), (DryListener(),))
     server = WebServer("127.0.0.1:0", dict, max_body=_LARGEST)
     receiver = Receiver(store, SystemClock(), inbox, rate=_NO_LIMIT)
@@ -114,7 +114,7 @@ async def _send(settings: Settings, base: str, store: Store, files: Sequence[Pay
 
 
 class _Caller:
-    """Everybody who calls, one after the other."""
+    """Sends payloads as their senders would, one after the other."""
 
     def __init__(self, settings: Settings, base: str, store: Store, session: aiohttp.ClientSession) -> None:
         self._routes = Routes(settings)
@@ -124,7 +124,7 @@ class _Caller:
         self._session = session
 
     async def send(self, payload: Payload) -> Sent:
-        """Send one, and wait for what is made of it."""
+        """Send a payload, and wait until it is processed."""
         if payload.sender is None:
             return Sent(0, payload.name, "?", "", "", "not sent: unknown sender; name it with --sender")
         events, name = _events(payload), payload.sender.name
@@ -139,7 +139,7 @@ class _Caller:
         return Sent(answer.status, payload.name, name, summary, address.app or " ".join(routed), made)
 
     def _fitting(self, name: str, events: Sequence[Event]) -> HookAddress | None:
-        """The address of all apps, or that of the app that it is about, or any."""
+        """Return the address for all apps, else that of the app that the events are about, else any."""
         there = [one for one in self._addresses if one.sender == name]
         fitting = [one for one in there if one.app and all(self._routes.concerns(one.app, event) for event in events)]
         return next((one for one in (*(one for one in there if not one.app), *fitting, *there)), None)
@@ -150,7 +150,7 @@ def _refused(answer: HookAnswer) -> str:
 
 
 def _events(payload: Payload) -> tuple[Event, ...]:
-    """What it reports, for the table; nothing where it cannot be read, which the bot reports, too."""
+    """Return the events of a payload, for the table; none if it cannot be read, which the bot reports anyway."""
     if payload.sender is None:
         return ()
     signed = payload.signed(secrets.token_hex(32), time.time())
@@ -162,7 +162,7 @@ def _events(payload: Payload) -> tuple[Event, ...]:
 
 
 def describe(event: Event) -> str:
-    """An event in a few words: its kind and what it is about."""
+    """Return an event in a few words: its kind and what it is about."""
     if isinstance(event, Ping):
         return "ping"
     parts = (getattr(event, name, "") for name in ("branch", "tag", "name", "title", "application", "environment"))
@@ -172,7 +172,7 @@ def describe(event: Event) -> str:
 
 
 async def made_of(store: Store, number: int) -> str:
-    """What was made of a delivery, once it was handled; given up after five seconds: another process may handle it."""
+    """Return the result of a delivery once it was processed. Wait at most five seconds: another process may do that."""
     until = time.monotonic() + _HANDLED_WITHIN
     while time.monotonic() < until:
         found = await store.read(lambda tables: tables.deliveries.get(number))
@@ -186,7 +186,7 @@ async def made_of(store: Store, number: int) -> str:
 
 
 def table(sent: Sequence[Sent]) -> Iterator[str]:
-    """The table, and the counts below it."""
+    """Yield the table, and the counts below it."""
     rows = [_COLUMNS, *((str(one.status or "-"), *map(_line, _cells(one))) for one in sent)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_COLUMNS) - 1)]
     for row in rows:
@@ -204,5 +204,5 @@ def _cells(one: Sent) -> tuple[str, ...]:
 
 
 def _line(text: str) -> str:
-    """What others wrote, on one line and without what a terminal would obey."""
+    """Return a text from outside on one line, without the characters that control a terminal."""
     return "".join(char if char.isprintable() else " " for char in text)

@@ -1,4 +1,4 @@
-"""`deploybot hooks`: where senders call and what to click there; tries of it, and payloads sent again."""
+"""`deploybot hooks`: list the addresses and the senders' settings, test them, and replay payloads."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test(options: Options, app: str, sender: str) -> None:
 
 
 def _address(settings: Settings, app: str, sender: str) -> HookAddress:
-    """The address that was named; Failure where bot.toml has none such."""
+    """Return the address of an app and sender. Raises Failure if bot.toml has no such address."""
     from deploybot.webhooks.hook_addresses import addresses
 
     found = {(one.app or _ALL_APPS, one.sender): one for one in addresses(settings)}
@@ -109,7 +109,7 @@ async def _ping(settings: Settings, address: HookAddress) -> str:
 
 
 def base_of(settings: Settings) -> str:
-    """Where the bot listens, as seen from this machine."""
+    """Return the URL at which the bot listens, as seen from this machine."""
     if settings.http is None:
         raise Failure("bot.toml has no [http], so the bot receives no webhooks.")
     host, _, port = settings.http.listen.rpartition(":")

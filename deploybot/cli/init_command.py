@@ -29,7 +29,7 @@ _KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 @dataclass(frozen=True, slots=True)
 class InitAnswers:
-    """What the file is made of."""
+    """The answers from which the file is made."""
 
     server: str
     repo: str
@@ -121,7 +121,7 @@ def _running(settings: Settings, answers: InitAnswers) -> RunningProject | None:
 
 
 def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[str, str, str]:
-    """The three answers that have no usual value."""
+    """Ask for the three answers that have no default."""
     given = {"--server": server, "--repo": repo, "--strategy": strategy}
     missing = [flag for flag, value in given.items() if not value]
     if missing and not sys.stdin.isatty():
@@ -140,7 +140,7 @@ def _ask(server: str | None, repo: str | None, strategy: str | None) -> tuple[st
 
 
 def _fitting(shape: Any) -> Callable[[str], str]:  # noqa: ANN401  an annotation can be anything
-    """What takes an answer that bot.toml would take, and has click report what is wrong with another, and ask again."""
+    """Return a check of an answer by a type of bot.toml. For a wrong answer, click shows the error and asks again."""
     from pydantic import TypeAdapter, ValidationError
 
     def read(text: str) -> str:
@@ -155,19 +155,19 @@ def _fitting(shape: Any) -> Callable[[str], str]:  # noqa: ANN401  an annotation
 
 
 def _name(repo: str) -> str:
-    """A name for the app, from the end of the repository's address."""
+    """Return a name for the app, from the end of the repository's address."""
     last = re.split(r"[/:]", repo.rstrip("/"))[-1].removesuffix(".git")
     return re.sub(r"[^a-z0-9_-]+", "-", last.lower()).strip("-_")[:40] or "app"
 
 
 def _key() -> str:
-    """The usual SSH key of this user, or nothing where the agent has to do."""
+    """Return the usual SSH key of this user; empty if there is none, so that the agent is used."""
     folder = Path.home() / ".ssh"
     return next((str(folder / name) for name in _KEYS if (folder / name).exists()), "")
 
 
 def _understood(path: Path, text: str) -> Settings:
-    """The text as the config reads it, from a file beside the one to write. Raises Failure when an answer is wrong."""
+    """Read the text as bot.toml, from a file beside the one to write. Raises Failure if an answer is wrong."""
     import tempfile
 
     from deploybot.config import load
@@ -182,7 +182,7 @@ def _understood(path: Path, text: str) -> Settings:
 
 
 def _next(options: Options, settings: Settings) -> list[str]:
-    """What is still to do, in order."""
+    """Return the next steps, in order."""
     flag = f" --config {options.config}" if options.config else ""
     lines = ["Next:"]
     for server in settings.servers.values():
@@ -203,7 +203,7 @@ def _next(options: Options, settings: Settings) -> list[str]:
 
 
 def render(answers: InitAnswers) -> str:
-    """The file."""
+    """Return the text of the file."""
     docker = answers.strategy == "compose"
     login = (
         f"key = {{ file = {_text(answers.key)} }}"
@@ -250,7 +250,7 @@ def _host_key(answers: InitAnswers) -> str:
 
 
 def _shared(project: RunningProject | None) -> list[str]:
-    """Propose the folder of a running project for what is not in the repository; a person knows what that is."""
+    """Return a suggestion for `shared`, in a comment: only a person knows which files are not in the repository."""
     if project is None or not project.folder:
         return []
     paths = ", ".join(map(_text, dict.fromkeys((*project.mounted, ".env"))))
@@ -261,7 +261,7 @@ def _shared(project: RunningProject | None) -> list[str]:
 
 
 def _compose(answers: InitAnswers) -> list[str]:
-    """The table of a project that runs already."""
+    """Return the table of a project that already runs."""
     project = answers.project
     if project is None:
         return []
@@ -281,5 +281,5 @@ _REPO_HOST_KEY = (
 
 
 def _text(value: str) -> str:
-    """A text as TOML writes it; a JSON text is one (toml.io/en/v1.0.0, String)."""
+    """Return a text as TOML. A JSON string is also a TOML string (toml.io/en/v1.0.0, String)."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""`deploybot ping`: whether the bot answers, for health checks and service managers."""
+"""`deploybot ping`: check whether the bot answers, for health checks and service managers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ping(options: Options) -> None:
 
 
 async def _ask(path: Path) -> Welcome:
-    """The bot's first line. Raises UserError where no bot listens, or it does not answer within ten seconds."""
+    """Return the bot's first line. Raises UserError if no bot listens, or none answers within ten seconds."""
     from deploybot.chat.console.client_connection import open_link
 
     link = await open_link(path, _pass_over, room=False)
@@ -41,5 +41,5 @@ async def _ask(path: Path) -> Welcome:
 
 
 async def _pass_over(show: Show) -> None:
-    """Cards are for people."""
+    """Ignore a card: the check needs none."""
     del show

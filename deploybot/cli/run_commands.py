@@ -1,4 +1,4 @@
-"""`deploybot run`, `chat`, `demo` and `version`: doors to what lives elsewhere."""
+"""`deploybot run`, `chat`, `demo` and `version`: start the programs of other packages."""
 
 from __future__ import annotations
 

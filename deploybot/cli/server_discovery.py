@@ -1,4 +1,4 @@
-"""What `deploybot init` finds out about a server: its host key, and the Compose projects that run there already."""
+"""Find out about a server for `deploybot init`: its host key, and the Compose projects that already run there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RunningProject:
 
 
 def known_key(server: Server, files: Sequence[Path] = KNOWN_HOSTS) -> str:
-    """Give the host key that this user's `ssh` trusts for a server, as a line; empty where it knows none.
+    """Return the host key that this user's `ssh` trusts for a server, as a line; empty if it knows none.
 
     The format of the files is that of sshd(8), SSH_KNOWN_HOSTS FILE FORMAT.
     """
@@ -70,7 +70,7 @@ async def running_projects(settings: Settings, name: str) -> tuple[RunningProjec
 
 
 def projects_of(containers: Iterable[Container]) -> tuple[RunningProject, ...]:
-    """Put running containers together by their Compose project, in the order of the names."""
+    """Return the running containers by their Compose project, sorted by name."""
     found: dict[str, list[Container]] = {}
     for one in containers:
         if one.project and one.service and one.state == "running" and not one.oneoff:
@@ -91,7 +91,7 @@ def _project(name: str, containers: Sequence[Container]) -> RunningProject:
 
 
 def same_app(projects: Iterable[RunningProject], names: Collection[str]) -> RunningProject | None:
-    """Give the one project that is called as the app or its repository is, or whose folder is; None if in doubt."""
+    """Return the one project whose name or folder is that of the app or its repository; None if several match."""
     called = {name.lower() for name in names if name}
     same = [one for one in projects if called & {one.name.lower(), posixpath.basename(one.folder).lower()}]
     return same[0] if len(same) == 1 else None

@@ -1,4 +1,4 @@
-"""`deploybot slack-manifest`: what makes the Slack app."""
+"""`deploybot slack-manifest`: print the manifest that defines the Slack app."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _chosen(commands: Mapping[str, Command], wanted: str) -> list[Command]:
 
 
 def _commands_and_url(options: Options) -> tuple[Mapping[str, Command], str]:
-    """The commands there are, and the address for HTTP mode where bot.toml asks for that."""
+    """Return all commands, and the address for HTTP mode if bot.toml configures it."""
     from deploybot.chat.slack.slack_settings import SlackSettings
     from deploybot.command_loader import load
 

@@ -1,4 +1,4 @@
-"""`deploybot trust`: shows a server's host key and pins it in bot.toml once a person has confirmed it."""
+"""`deploybot trust`: show a server's host key, and pin it in bot.toml once a person has confirmed it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def trust(options: Options, name: str, fingerprint: str | None, *, yes: bool) ->
 
 
 async def _shown(settings: Settings, name: str) -> tuple[str, str]:
-    """The key that the server shows, as a line and as a fingerprint; a jump host has to be logged in to for it."""
+    """Return the server's key as a line and as a fingerprint. This logs in to the jump hosts."""
     from deploybot.ssh.ssh_pool import Pool
 
     pool = Pool(settings.servers)
@@ -93,13 +93,13 @@ def _ask() -> None:
 
 
 def fingerprint_of(line: str) -> str:
-    """A public key's fingerprint as OpenSSH shows it: SHA-256, base64 without padding."""
+    """Return a public key's fingerprint as OpenSSH shows it: SHA-256, base64 without padding."""
     digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
     return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
 
 def pinned(text: str, name: str, line: str) -> str:
-    """bot.toml with a server's host key set, and nothing else changed. Raises Failure with the line to write."""
+    """Return bot.toml with a server's host key set, and nothing else changed. Raises Failure with the line to write."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
     from tomlkit.items import Table
@@ -129,7 +129,7 @@ def pinned(text: str, name: str, line: str) -> str:
 
 
 def _below(table: Table) -> list[Item]:
-    """Take out of a table what stands below its last key from the first empty line on: it belongs to what follows."""
+    """Remove and return the lines from the first empty one below a table's last key: they belong to the next table."""
     from tomlkit.items import Whitespace
 
     body = table.value.body

@@ -135,5 +135,4 @@ def _unknown(path: Path) -> str:
         if key in part.known_keys() and pattern[:1] == path[:1] and part not in (Secret, FileRef):
             return f"unknown key here; it belongs in [{'.'.join(pattern)}]"
     known = here.known_keys()
-    there = f"; there {'are' if len(known) > 1 else 'is only'} {listed(known)}"
-    return f"unknown key{meant(key, known) or there}"
+    return f"unknown key{meant(key, known) or f'; known keys: {listed(known)}'}"

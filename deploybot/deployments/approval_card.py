@@ -43,11 +43,11 @@ def word(deployment: Deployment, request: Request) -> str:
 
 
 def request_warnings(request: Request) -> Iterator[str]:
-    """Yield what an approver has to know about the request itself."""
+    """Yield what an approver must know about the request itself."""
     if request.more:
         yield f"one more: {request.more}, so it needs {request.needs} approvals"
     if request.lacks and len(_counting(request)) >= request.needs:
-        yield f"still needed: {ONLY_AUTHORS}"
+        yield ONLY_AUTHORS
     for one in request.approvals:
         if not one.counts:
             yield f"{one.name}'s approval no longer counts"

@@ -1,4 +1,4 @@
-"""Approvals: a deployment that other people have to allow, bound to exactly what it would do.
+"""Approvals: a deployment that other people must allow, bound to exactly what it would do.
 
 Everything that counts is a row. Every decision is made inside the transaction that stores it, on the grants, locks and
 approvals of that moment. For each request a task of the bot waits. It only reads the rows and the clock, so reminders
@@ -97,7 +97,7 @@ class Approvals:
         self._note_missing(tables, number, question)
         able = who_may(question)
         if len(able) < needed(question):
-            names = ", ".join(able) or "nobody"
+            names = ", ".join(able) or "no one"
             tables.requests.note(number, f"too few people can approve it now ({names}): give the role with `allow`")
 
     async def refresh(self, deployments: Sequence[Deployment]) -> None:

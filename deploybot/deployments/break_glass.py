@@ -62,7 +62,7 @@ def glass_text(question: PolicyQuestion) -> str:
 
 def notified_text(question: PolicyQuestion, requester: int) -> str:
     """Return the names of the other admins, for the audit."""
-    return ", ".join(one.name for one in _other_admins(question, requester)) or "nobody"
+    return ", ".join(one.name for one in _other_admins(question, requester)) or "no one"
 
 
 def _other_admins(question: PolicyQuestion, requester: int) -> tuple[Person, ...]:

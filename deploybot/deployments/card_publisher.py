@@ -34,7 +34,7 @@ class CardPublisher:
     ) -> None:
         """Take the ports; `mask` masks a text, `places` returns a card's channels, `report` queues outgoing reports.
 
-        Cards are masked again before they are sent. Text that a card cuts has to be masked before: a secret cut in half
+        Cards are masked again before they are sent. Text that a card cuts must be masked before: a secret cut in half
         is not recognized.
         """
         self._clock = clock

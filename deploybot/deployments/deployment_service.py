@@ -254,7 +254,7 @@ class DeploymentEngine:
                 METRICS.broken_glass.add(plan.app, plan.environment)
             return made, waits_for, kept
 
-        # The requester may be gone by now; a committed deployment has to be launched anyway.
+        # The requester may be gone by now; a committed deployment must be launched anyway.
         deployment, waits_for, kept = await asyncio.shield(asyncio.create_task(commit()))
         card = deployment_card(deployment, (), waits_for=waits_for, request=kept, mask=self._publisher.mask)
         return dataclasses.replace(card, queued=True)

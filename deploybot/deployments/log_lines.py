@@ -1,4 +1,4 @@
-"""The lines in the bot's own log about deployments: who asked, what was deployed, how it ended."""
+"""The lines in the bot's own log about deployments: who requested them, what was deployed, how it ended."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 def log_begun(deployment: Deployment, *, again: bool) -> None:
     """Log that a deployment begins, or with `again`, that it is resumed after a restart."""
-    verb = "goes on" if again else "begins"
-    log.info("#%s %s: %s, asked by %s", deployment.number, verb, what(deployment.plan), deployment.requester_name)
+    verb = "resumed" if again else "started"
+    log.info("#%s %s: %s, requested by %s", deployment.number, verb, what(deployment.plan), deployment.requester_name)
 
 
 def log_ended(deployment: Deployment) -> None:
@@ -22,7 +22,7 @@ def log_ended(deployment: Deployment) -> None:
     took = f" after {show_duration(deployment.took)}" if deployment.took is not None else ""
     outcome = deployment.outcome.partition("\n")[0]
     log.info(
-        "#%s ended: %s%s: %s, asked by %s: %s",
+        "#%s ended: %s%s: %s, requested by %s: %s",
         deployment.number,
         deployment.word,
         took,

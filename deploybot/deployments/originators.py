@@ -82,7 +82,7 @@ def _trigger(tables: Tables, deployment: Deployment) -> Trigger | None:
 
 
 def _keys(trigger: Trigger, plan: Plan) -> Iterator[str]:
-    """Yield the keys of the records that show who caused it; each has to exist."""
+    """Yield the keys of the records that show who caused it; each must exist."""
     if trigger.source != _IMAGES:
         yield ref_key(trigger.source, plan.release.code or "")  # no webhook reports a push without a commit
         return

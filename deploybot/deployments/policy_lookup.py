@@ -1,6 +1,6 @@
 """Build questions for the policy from what bot.toml and the database say now.
 
-The caller has to be inside a transaction, so that the answer and the action on it belong together.
+The caller must be inside a transaction, so that the answer and the action on it belong together.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class PolicyQuestions:
             return
         if decision.held and question.lock is not None:
             raise Locked(lock_text(question.lock, self._clock.now()))
-        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "not on the allowlist")
+        raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "no one on the allowlist")
 
     def _place(self, app: str | None, environment: str | None) -> Environment | None:
         found = self._settings.apps.get(app or "")

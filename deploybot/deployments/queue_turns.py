@@ -37,7 +37,7 @@ def is_early(deployment: Deployment, now: float) -> bool:
 
 
 def is_in_the_way(deployment: Deployment, now: float) -> bool:
-    """Return whether others have to wait for a deployment: not if it waits for its time or for approvals."""
+    """Return whether others must wait for a deployment: not if it waits for its time or for approvals."""
     return not is_early(deployment, now) and not deployment.awaits_approval
 
 

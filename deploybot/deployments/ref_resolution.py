@@ -191,7 +191,7 @@ class Releases:
     ) -> Origin | None:
         """Ask the repository what allows a commit to run there; return None if bot.toml does not limit that.
 
-        To go `back` to what has run well there needs nothing else: it has to work when the repository is down or the
+        To go `back` to what has run well there needs nothing else: it must work when the repository is down or the
         tag is gone. Anything else without a commit is never allowed. `before` is the ref that allowed it when it was
         planned.
         """
@@ -279,7 +279,7 @@ def _service(pin: Pin) -> str:
 def _placed(app: App, environment: Environment | None, ref: str) -> Environment:
     """Return the environment to resolve a ref in. Raises UserError if there is none."""
     if environment is None:
-        raise UserError(f"{ref} needs an environment.", hint=f"Say where: {app.name}@{ref} to …")
+        raise UserError(f"{ref} needs an environment.", hint=f"Write where: {app.name}@{ref} to …")
     return environment
 
 

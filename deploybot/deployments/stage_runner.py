@@ -40,7 +40,7 @@ NO_CODE = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Check:
-    """A stage that the bot itself does, with its row, and what has to run there."""
+    """A stage that the bot itself does, with its row, and what must run there."""
 
     deployment: Deployment
     part: ServerPlan
@@ -117,7 +117,7 @@ class StageRunner:
             raise
 
     async def _manifest(self, deployment: Deployment, phase: Phase, part: ServerPlan) -> Manifest:
-        """Return what has to run on a server: the new release, or what ran before it."""
+        """Return what must run on a server: the new release, or what ran before it."""
         if phase is Phase.RESTORE:
             return part.before or Manifest()
         return await self._executor.manifest(deployment, part)

@@ -142,9 +142,9 @@ class Executor:
 
 
 def recorded(tables: Tables, plan: Plan, part: ServerPlan) -> ManifestRow | None:
-    """Return what the release of a plan has to run on a server, as it is stored; None if it is not.
+    """Return what the release of a plan must run on a server, as it is stored; None if it is not.
 
-    New images are an attempt until they are verified. A restart has to bring back what runs on each server: that may be
+    New images are an attempt until they are verified. A restart must bring back what runs on each server: that may be
     another release on each, or what a failed attempt left there.
     """
     release = part.replaces if plan.kind is Kind.RESTART and part.replaces else plan.release

@@ -38,7 +38,7 @@ class Inspector:
     ) -> None:
         """Take the ports; `strategies` are keyed by their names in bot.toml.
 
-        A question has to be answered within `ask_within` seconds. `grace` seconds are added to each time limit of a
+        A question must be answered within `ask_within` seconds. `grace` seconds are added to each time limit of a
         server.
         """
         self._store = store

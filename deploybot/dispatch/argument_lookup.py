@@ -112,7 +112,7 @@ async def _change(number: int, services: Services, sees: Sees) -> GrantChange:
 
 async def _release(ref: Ref, call: Call, services: Services, sees: Sees) -> Release:
     if call.app is None:
-        raise UserError(f"Say which app `{ref.text}` belongs to.")
+        raise UserError(f"Name the app that `{ref.text}` belongs to.")
     if not ref.number:
         back = call.command.name == Kind.ROLLBACK
         found = await services.releases.resolve(call.app, call.environment, ref.text, back=back)

@@ -242,7 +242,7 @@ class Dispatcher:
         await self._audit.denied(request.incoming, answer.person, subject.place, call.kept)
         if answer.decision.held and answer.lock is not None:
             raise Locked(lock_text(answer.lock, self._clock.now()))
-        raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "not on the allowlist")
+        raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "no one on the allowlist")
 
     def _refuse_stale(self, request: _Request) -> None:
         """Raise UserError for a message that is too old, for example sent while the bot was down."""

@@ -18,7 +18,7 @@ async def release_question(call: Call, form: Form, services: Services) -> UserEr
     """
     app, environment = call.app, call.environment
     if app is None or environment is None:
-        return UserError("Say which app and environment this is for.", hint=f"Usage: {call.command.usage}")
+        return UserError("Which app and environment is this for?", hint=f"Usage: {call.command.usage}")
     back = call.command.name == Kind.ROLLBACK
     offered = await services.releases.offered(app, environment, back=back)
     offers = ((label, _offer(call, form, services.settings, ref)) for label, ref in offered)

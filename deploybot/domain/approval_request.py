@@ -48,7 +48,7 @@ class RequestVerdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A deployment that other people have to approve.
+    """A deployment that other people must approve.
 
     It needs `wanted` approvals from `approvers`: a role, or names such as `@ana`. `code` is True if each approval needs
     a one-time code. `compare` is the URL of a page with the changes, or empty. `note` is the last thing that went wrong

@@ -99,7 +99,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class GrantChange:
-    """A grant or an additional account that one admin asked for and a second admin has to confirm.
+    """A grant or an additional account that one admin asked for and a second admin must confirm.
 
     `who` is the person as typed (`@ana`, `slack:T012/U345:ana`). `role` is None if only an account is added. `seconds`
     is how long the role lasts after the confirmation, 0.0 for no end. `proposer` is the admin who asked.

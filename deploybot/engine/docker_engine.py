@@ -206,7 +206,7 @@ class DockerEngine:
         query = {"stdout": 1, "stderr": 1, "timestamps": int(times), "tail": "all" if tail is None else tail}
         query |= {"since": f"{since:.9f}"} if since > 0 else {}
         query |= {"follow": 1} if follow else {}
-        # With times, the first byte shows whether there are frames. Without, the container has to be asked.
+        # With times, the first byte shows whether there are frames. Without, the container must be asked.
         frames = Frames() if times else Frames(framed=not await self._call(lambda client: client.tty(container)))
         target = f"/containers/{quote(container, safe='')}/logs?{urlencode(query)}"
         async with aclosing(self._stream(target, timeout=timeout, endless=follow)) as pieces:

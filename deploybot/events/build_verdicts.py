@@ -230,7 +230,7 @@ def stands(found: Sequence[Build]) -> BuildVerdict:
 
 
 def judge_named(checks: Sequence[Check], builds: Sequence[Build], ref: str) -> BuildVerdict:
-    """Return green if each named build passed. If several have one name, all of them have to pass."""
+    """Return green if each named build passed. If several have one name, all of them must pass."""
     found = {check: _named(check, builds, ref) for check in checks}
     every = [one for runs in found.values() for one in runs]
     if bad := [one for one in every if one.state in {*_BAD, BuildState.SKIPPED}]:
@@ -256,8 +256,8 @@ def _unknown(check: Check, builds: Sequence[Build]) -> str:
     if senders:
         other = Check(min(senders), check.name)
         known = f"{other.sender} reports a build of that name"
-        return f'There is no report yet of {check}. {known}: write checks = ["{other}"].'
-    return f"There is no report yet of {check}."
+        return f'{check} has not been reported yet. {known}: write checks = ["{other}"].'
+    return f"{check} has not been reported yet."
 
 
 def _only_forks(builds: Sequence[Build]) -> str:

@@ -28,5 +28,5 @@ _FAMILIES: Final[dict[type[Event], Callable[[Scene, Sequence[EventPart]], CardSt
 
 
 def story_of(scene: Scene, parts: Sequence[EventPart]) -> CardState:
-    """Return the card of a thing, made from all of its parts. There has to be at least one."""
+    """Return the card of a thing, made from all of its parts. There must be at least one."""
     return _FAMILIES[type(parts[0].event)](scene, parts)

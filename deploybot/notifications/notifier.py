@@ -158,7 +158,7 @@ class Notifier:
             done.append(self._notify(tables, replace(row, stream=stream), story, batch, hush))
         done += [self._edit(tables, known[place], story, batch) for place in known.keys() - wanted.keys()]
         words = [word for word in done if word]
-        return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "no channel wants it"
+        return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "no route matches it"
 
     def _wanted(self, app: App, story: CardState, now: float) -> dict[Place, float]:
         """Return the channels for a card, each with the seconds of quiet hours left there."""

@@ -183,7 +183,7 @@ def _unlabelled(services: Mapping[str, Sequence[Container]], running: Running) -
 
 def _other_image(one: Container, wanted: str = "") -> Difference:
     by_hand = not one.label(RELEASE_LABEL) and not one.label(IMAGE_LABEL)
-    text = "by hand" if by_hand else f"runs a different image{wanted}"
+    text = "was started by hand" if by_hand else f"runs a different image{wanted}"
     return Difference(DifferenceKind.IMAGE, f"{name_of(one)} {text} (image {_image_name(one)})", one.service)
 
 
@@ -200,7 +200,7 @@ def _image_name(one: Container) -> str:
 def _places(observed: Observed, running: Running, *, recorded: bool) -> Iterator[Difference]:
     """Yield problems with the release's folder and the link to it, and a switch that stopped half-way.
 
-    `recorded`: the containers belong to the release, so the link has to point to it.
+    `recorded`: the containers belong to the release, so the link must point to it.
     """
     facts, current, wanted = observed.facts, observed.facts.current, running.release.id
     if facts.current_is_folder:

@@ -72,7 +72,7 @@ class Call:
 
     @property
     def asks(self) -> bool:
-        """Return whether the sender has to pick something before it can run."""
+        """Return whether the sender must pick something before it can run."""
         return any(isinstance(value, Ref) and value.asks for value in self.arguments.values())
 
     @property
@@ -136,7 +136,7 @@ def parse(forms: Mapping[str, Form], text: str, settings: Settings, visible: fro
 def _read(reader: Reader, *, marked: bool) -> Reader:
     """Read a message. Return the reader of the message that was completed with what needs no question.
 
-    `marked` is whether its sender asked to be asked: then something has to be left to fill in.
+    `marked` is whether its sender typed `?`: then something must be left to fill in.
     """
     try:
         _read_parts(reader)
@@ -144,7 +144,7 @@ def _read(reader: Reader, *, marked: bool) -> Reader:
         scope = Scope(reader.scope.settings, reader.scope.visible)
         return _read(Reader(reader.form, split(more.text), scope, picks=True), marked=False)
     if marked and not reader.filled:
-        raise Unfit(f"I do not understand `{MARK}` there.")
+        raise Unfit(f"I do not understand `{MARK}`.")
     return reader
 
 

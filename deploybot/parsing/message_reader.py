@@ -120,7 +120,7 @@ class Reader:
         if token is None:
             raise self._missing(cell)
         if not token.quoted and token.text.startswith("-"):
-            raise Unfit(f"I do not understand `{shown(token.text)}` there.")
+            raise Unfit(f"I do not understand `{shown(token.text)}`.")
         last = self.form.parameters[cell.names[-1]].types[-1]
         name, rest = cell.name, token.text if last is str else self._text(token)
         for glued in () if token.quoted else cell.glued:

@@ -135,7 +135,7 @@ def _app(text: str, scope: Scope) -> App:
     if found is None or found.name not in scope.apps():
         problem = NoSuch("app", text, scope.apps())
         if any(name == text.lower() for _, name in scope.visible):
-            problem.hint = f"`{text}` is an environment: say the app first. {problem.hint}".strip()
+            problem.hint = f"`{text}` is an environment: write the app first. {problem.hint}".strip()
         raise problem
     scope.app = found
     return found
@@ -143,7 +143,7 @@ def _app(text: str, scope: Scope) -> App:
 
 def _environment(text: str, scope: Scope) -> Environment:
     if scope.app is None:
-        raise Unfit(f"Say which app before the environment `{shown(text)}`.")
+        raise Unfit(f"Write the app before the environment `{shown(text)}`.")
     found = scope.app.environments.get(text.lower())
     if found is None or found.name not in scope.environments():
         raise NoSuch("environment", text, scope.environments(), where=f" of {scope.app.name}")
@@ -153,7 +153,7 @@ def _environment(text: str, scope: Scope) -> Environment:
 
 def _server(text: str, scope: Scope) -> Server:
     if scope.app is None or scope.environment is None:
-        raise Unfit(f"Say which environment before the server `{shown(text)}`.")
+        raise Unfit(f"Write the environment before the server `{shown(text)}`.")
     place = f" in {scope.app.name}/{scope.environment.name}"
     if text.lower() not in scope.environment.servers:
         raise NoSuch("server", text, scope.servers(), where=place)
@@ -162,7 +162,7 @@ def _server(text: str, scope: Scope) -> Server:
 
 def _task(text: str, scope: Scope) -> Task:
     if scope.app is None:
-        raise Unfit(f"Say which app before the task `{shown(text)}`.")
+        raise Unfit(f"Write the app before the task `{shown(text)}`.")
     if text.lower() not in scope.app.tasks:
         problem = NoSuch("task", text, scope.tasks(), where=f" of {scope.app.name}")
         if not scope.app.tasks:

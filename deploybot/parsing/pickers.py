@@ -1,7 +1,7 @@
 """Offer what a command still lacks, one thing at a time: its app, its task, its environment.
 
 A bare command (`deploy`) is asked for everything. So is one that ends with `?` (`deploy shop ?`), which is how the
-buttons of a picker continue. An offer is a complete command, or one that ends with `?` if more has to be picked.
+buttons of a picker continue. An offer is a complete command, or one that ends with `?` if more must be picked.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def only_name(form: Form, parameter: Parameter, scope: Scope) -> str:
 
 
 def question(form: Form, words: Words, parameter: Parameter, scope: Scope, names: Sequence[str]) -> PickError:
-    """Return the question for a parameter, with a command for each name. There has to be one."""
+    """Return the question for a parameter, with a command for each name. There must be one."""
     mark = f" {MARK}" if _asks_more(form, parameter) else ""
 
     def offer(name: str) -> str:

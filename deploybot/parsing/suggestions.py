@@ -19,7 +19,7 @@ class Better(Unfit):
 
     def __init__(self, word: str, command: str) -> None:
         """Name the word and suggest the command."""
-        super().__init__(f"I do not understand `{shown(word)}` there, did you mean `{command}`?")
+        super().__init__(f"I do not understand `{shown(word)}`, did you mean `{command}`?")
         self.command = command
 
 
@@ -45,9 +45,7 @@ def leftover(reader: Reader, token: Token) -> UserError:
             return problem
     if better := next(_better(reader, token), None):
         return Better(token.text, better)
-    return next(
-        (problem for problem in problems if problem), Unfit(f"I do not understand `{shown(token.text)}` there.")
-    )
+    return next((problem for problem in problems if problem), Unfit(f"I do not understand `{shown(token.text)}`."))
 
 
 def _with(reader: Reader, token: Token, new: str) -> str:

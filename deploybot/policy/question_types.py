@@ -50,7 +50,7 @@ class AskedBy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
-    """The environment named by `after`, in which the release has to be healthy first.
+    """The environment named by `after`, in which the release must be healthy first.
 
     `release` is its label for people, `id` its id, empty if not yet known. `there` holds server, release, its id and
     whether it came up healthy, for each server of that environment. `been_here` means that the release has already run
@@ -84,7 +84,7 @@ class PolicyQuestion:
     `grants` and `people` are everybody's.
     `lock` is the lock that a person holds on the target now.
     `wanted` are the approvals that the target requires, `asked` is the request in question.
-    `before` is the environment that has to run the release first, None if there is none.
+    `before` is the environment that must run the release first, None if there is none.
     `allowed` limits commits; None accepts all of them.
     `begins` is True if a deployment is about to start: then missing approvals refuse it.
     `glass` is True if the person wants to break the glass.

@@ -13,14 +13,14 @@ OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
 """All commands for people who are not on the allowlist. Plug-ins can't add to it."""
 
 NEEDS_APPROVAL = frozenset({Kind.DEPLOY, Kind.ROLLBACK, Kind.TASK})
-"""The kinds that change what runs. A restart starts the same again, and has to work at three in the morning."""
+"""The kinds that change what runs. A restart starts the same again, and must work at three in the morning."""
 
 PASSED_BY_GLASS = frozenset({"lock", "approvals", "after", "freeze"})
 """The rules that break glass overrides. Rights, `refs` and `signed` apply in an emergency, too.
 A release that ran there before may come back without `refs` and `signed`. Any other commit could contain anything.
 """
 
-ONLY_AUTHORS = "Everyone who approved it also wrote part of it: someone else has to approve it, too."
+ONLY_AUTHORS = "Everyone who approved it also wrote part of it: someone else must approve it, too."
 
 Rule = Callable[[PolicyQuestion], RuleFinding | None]
 
@@ -84,7 +84,7 @@ def _auto(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _lock(question: PolicyQuestion) -> RuleFinding | None:
-    """Refuse deployments to a locked target, except by the lock's holder. Admins have to unlock it first, too."""
+    """Refuse deployments to a locked target, except by the lock's holder. Admins must unlock it first, too."""
     lock = question.lock
     if not question.changes_release:
         return None
@@ -154,9 +154,9 @@ def _another(question: PolicyQuestion) -> RuleFinding | None:
     if question.command != "approve" or person is None or asked is None:
         return None
     if asked.requester == person.id:
-        return _refuses("You can't approve your own request: someone else has to approve it.")
+        return _refuses("You can't approve your own request: someone else must approve it.")
     if person.id in asked.originators:
-        return _refuses("You triggered it, which counts as your own request: someone else has to approve it.")
+        return _refuses("You triggered it, which counts as your own request: someone else must approve it.")
     if person.id in asked.approved:
         return _refuses("You already approved it.")
     return _passes("Someone else requested it.")
@@ -184,7 +184,7 @@ def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
     if question.command != "confirm" or not question.proposer or question.person is None:
         return None
     if question.person.id == question.proposer:
-        return _refuses("You can't confirm your own request: a second admin has to confirm it.")
+        return _refuses("You can't confirm your own request: a second admin must confirm it.")
     return _passes("Another admin requested it.")
 
 
@@ -199,9 +199,9 @@ def _after(question: PolicyQuestion) -> RuleFinding | None:
     if not question.changes_release or not question.is_one_place or stays:
         return None
     if before is None:
-        return _passes("No other environment has to come first.")
+        return _passes("No other environment is required first.")
     if not before.id:
-        return _passes(f"The same release has to be healthy in {before.environment} first.")
+        return _passes(f"The same release must be healthy in {before.environment} first.")
     if question.command == Kind.ROLLBACK and before.been_here:
         return _passes(f"{before.release} has run well here before, so {before.environment} is not checked.")
     if before.there and all(found == before.id and healthy for _, _, found, healthy in before.there):
@@ -210,7 +210,7 @@ def _after(question: PolicyQuestion) -> RuleFinding | None:
         f"{server}: {release or 'nothing'}{'' if healthy or not release else ', not healthy'}"
         for server, release, _, healthy in before.there
     )
-    return _refuses(f"{before.release} has to be healthy in {before.environment} first. There now: {runs}.")
+    return _refuses(f"{before.release} must be healthy in {before.environment} first. There now: {runs}.")
 
 
 def _refs(question: PolicyQuestion) -> RuleFinding | None:
@@ -276,7 +276,7 @@ RULES: Mapping[str, Rule] = {
     "refs": _refs,
     "signed": _signed,
     "break glass": _glass,
-    "by itself": _auto,
+    "automatic": _auto,
 }
 """All rules by the names that people read."""
 

@@ -35,11 +35,11 @@ def release_of(report: Report) -> str:
 def description_of(report: Report) -> str:
     """Return a line like `#42 succeeded after 1m 12s, deployed by ana`.
 
-    A deployment that never started is “asked for by ana” instead.
+    A deployment that never started is “requested by ana” instead.
     """
     took = report.finished - report.started
     after = f" after {show_duration(took)}" if report.ended and report.started and took > 0 else ""
     done = "rolled back" if report.kind is Kind.ROLLBACK else "deployed"
-    whose = f"{done if report.started else 'asked for'} by {report.by}"
+    whose = f"{done if report.started else 'requested'} by {report.by}"
     line = f"#{report.deployment} {report.why or _WORDING[report.word]}{after}, {whose}"
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

@@ -34,7 +34,7 @@ class Ages:
         new = [tag for tag in tags if (repository, tag) not in self._known]
         if len(new) > MOST:
             raise NoImage(
-                f"{len(new)} tags match the pattern, but by `time` I check at most {MOST}.",
+                f'{len(new)} tags match the pattern, but order = "time" allows at most {MOST}.',
                 hint='Narrow the pattern, or order by a number in the tags: order = "number".',
             )
         turns = asyncio.Semaphore(_AT_ONCE)

@@ -48,7 +48,7 @@ def find_named(ref: str, refs: Refs, app: str) -> tuple[str, str]:
     if branch and tag and branch != tag:
         raise UserError(
             f"`{ref}` is both a branch ({branch[:10]}) and a tag ({tag[:10]}) in {app}.",
-            hint=f"Say which: heads/{ref} or tags/{ref}.",
+            hint=f"Write heads/{ref} or tags/{ref}.",
         )
     full = ref.removeprefix("refs/")
     if full.startswith("heads/"):

@@ -1,6 +1,6 @@
-# Finds Docker as this user has it. Stands before the probe and before every job, so that all of them use the same one.
-# Programs: folders that a session without a login often lacks come last on PATH. Engine: where nothing else says which,
-# and the usual socket is not for this user, the one of the user's own rootless Engine.
+# Finds this user's Docker. It is put before the probe and before every job, so that all of them use the same one.
+# Programs: folders that a session without a login often lacks come last on PATH. Engine: if nothing else selects one,
+# and this user may not use the usual socket, it is the user's own rootless Engine.
 for bot_folder in /usr/local/bin /snap/bin /opt/bin /opt/*/bin ${HOME:+"$HOME/bin" "$HOME/.local/bin" "$HOME/.docker/cli-plugins"}; do
     [ -x "$bot_folder/docker" ] || [ -x "$bot_folder/docker-compose" ] || continue
     case :$PATH: in *":$bot_folder:"*) ;; *) PATH=$PATH:$bot_folder ;; esac

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Why nobody answers at a Docker Engine's socket, in one word: missing, denied or stopped. Takes DEPLOYBOT_SOCKET.
+# Prints in one word why nothing answers at a Docker Engine's socket: missing, denied, stopped. Takes DEPLOYBOT_SOCKET.
 set -eu
 
 if [ ! -e "$DEPLOYBOT_SOCKET" ]; then

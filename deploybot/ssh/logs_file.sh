@@ -1,6 +1,6 @@
 #!/bin/sh
-# The end of a log file, and with DEPLOYBOT_FOLLOW=1 what is written to it from then on.
-# Takes DEPLOYBOT_FILE and DEPLOYBOT_LINES. Why there is no log is told behind a byte 034, with exit code 66.
+# Prints the end of a log file, and with DEPLOYBOT_FOLLOW=1 everything that is written to it afterwards.
+# Takes DEPLOYBOT_FILE and DEPLOYBOT_LINES. If there is no log, prints the reason after a byte 034, with exit code 66.
 set -eu
 
 fail() {

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The end of a unit's journal, times in UTC, and with DEPLOYBOT_FOLLOW=1 what is written to it from then on.
-# Takes DEPLOYBOT_UNIT, DEPLOYBOT_LINES and DEPLOYBOT_SINCE (seconds since the epoch, or nothing). Why there is no log
-# is told behind a byte 034, with exit code 66.
+# Prints the end of a unit's journal, times in UTC, and with DEPLOYBOT_FOLLOW=1 everything that is written afterwards.
+# Takes DEPLOYBOT_UNIT, DEPLOYBOT_LINES and DEPLOYBOT_SINCE (seconds since the epoch, or nothing). If there is no log,
+# prints the reason after a byte 034, with exit code 66.
 set -eu
 
 command -v journalctl >/dev/null || {

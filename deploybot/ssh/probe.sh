@@ -1,9 +1,9 @@
 #!/bin/sh
-# Tells what a server is, as NAME=VALUE records, each between two NULs. Read from stdin by sh, after assignments.
+# Prints facts about a server as NAME=VALUE records, each between two NULs. Read from stdin by sh, after assignments.
 #   PROBE_DIRECTORY   an app's directory, or empty
 #   PROBE_DOCKER      yes: ask Docker and Compose for their versions, which takes them a while; engine: Docker alone
 #   PROBE_DOCKER_ROOT where Docker keeps its data, if that is known; empty: it is not looked at
-# docker_way.sh stands before this.
+# docker_way.sh is put before this.
 set -u
 
 newline='
@@ -111,7 +111,7 @@ find_nearest() {
 # Sets `size` and `free` of the disk of $2, by df with the option $1.
 measure() {
     size='' used='' free=''
-    # POSIX: size, used and available stand before a per cent, or a dash; names around them may have blanks.
+    # POSIX: size, used and available come before a per cent, or a dash; names around them may have blanks.
     set -f
     measured=$(df "$1" -- "$2" 2>/dev/null)
     for word in ${measured#*"$newline"}; do
@@ -139,7 +139,7 @@ tell_docker_room() {
     [ "${size:-0}" = 0 ] || tell docker_inodes "$free"
 }
 
-# Who listens on this server, as Linux tells it in proc_net_tcp(5): hexadecimal addresses and ports.
+# The listening sockets of this server, from proc_net_tcp(5): hexadecimal addresses and ports.
 tell_ports() {
     for protocol in tcp udp; do
         tell "$protocol" "$(sed -n 's/^ *[0-9]*: \([0-9A-F]*:[0-9A-F]*\) 0*:0000 0[A7] .*/\1/p' \
@@ -180,7 +180,7 @@ is_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
 
 tell_first() { { read -r line && tell "$1" "$line"; } <"$2"; }
 
-# git-for-each-ref(1) would tell the same; starting it takes as long as all the rest of this.
+# git-for-each-ref(1) would print the same, but starting it takes as long as all the rest of this script.
 tell_commits() {
     for ref in repo.git/refs/deploybot/*; do
         [ ! -f "$ref" ] || { read -r commit && tell have "$commit"; } <"$ref"
@@ -190,7 +190,7 @@ tell_commits() {
     done <repo.git/packed-refs
 }
 
-# What a login shell prints stands before this.
+# Output of the login shell comes before this.
 printf '\0'
 [ "${1:-}" = deploybot ] || tell command lost
 tell_system

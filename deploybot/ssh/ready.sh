@@ -17,9 +17,9 @@ is_whole() {
     [ "${1:-}" = "$bot_sha256" ]
 }
 
-# The word stands on the command line. A login shell that runs another program in its place does not pass it on.
+# The word is on the command line. A login shell that runs another program instead does not pass it on.
 [ "${1:-}" = deploybot ] ||
-    refuse "its login shell does not run what it is asked to: is there an exec in its .bashrc or .profile?"
+    refuse "its login shell does not run the bot's commands: is there an exec in its .bashrc or .profile?"
 for bot_tool in setsid mkfifo sha256sum ln head tail cat mv rm ls sleep; do
     command -v "$bot_tool" >/dev/null || refuse "$bot_tool is missing there"
 done

@@ -6,7 +6,7 @@ target=$RECEIVE_TARGET
 folder=${target%/*}
 part=$target.part-$$
 
-# Fails with what has been said, or with what the system says to a command.
+# Fails with the given reason, or with the error of a command.
 give_up() {
     rm -f -- "$part"
     printf '%s\n' "$1" "$(df -Pk -- "${folder:-/}" 2>/dev/null | sed -n '2s/.* \([0-9]*\)  *[0-9]*%.*/\1 KiB are free there/p')"

@@ -24,7 +24,7 @@ by_file() {
     done </etc/hosts
 }
 
-# What stands before the name are the name server's own addresses.
+# Addresses before the name are the name server's own.
 by_dns() {
     command -v nslookup >/dev/null 2>&1 || return
     answered=no
@@ -40,7 +40,7 @@ by_dns() {
     done
 }
 
-# What a login shell prints stands before this.
+# Output of the login shell comes before this.
 printf '\0'
 addresses=$(by_system)
 [ -n "$addresses" ] || addresses=$(by_file)

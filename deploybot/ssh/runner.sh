@@ -10,17 +10,17 @@
 #   stream BYTES DEADLINE                  runs input in a session of its own, until stdin ends
 # Input is assignments of quoted text: bot_script, bot_environment (export lines), and `#end`.
 # Answers are `deploybot/1 STATE CODE SIZE LENGTH WORDS`, LENGTH bytes of log, an empty line, `deploybot/1 end`;
-# from start, `deploybot/1 started …` comes first, and -1 as LENGTH stands for all that comes.
+# from start, `deploybot/1 started …` comes first, and -1 as LENGTH means everything that follows.
 #
 # A job is a directory ~/.deploybot/jobs/ID:
 #   claim        pid, start time and boot id of its runner; empty: cancelled before it started
 #   script.PID   what is run           group.PID    pid and start time of the job's process group
 #   log          its output            rc           how it ended, with the exit code
 #   alive        a FIFO that the runner holds open for writing: its end of file is the runner's end
-#   out          a FIFO from the job to whoever writes the log
+#   out          a FIFO from the job to the process that writes the log
 #   cancel, late somebody, or the deadline, stopped it
 #
-# No `set -e`: what fails is looked at here, and a runner that just stops would leave a job whose end nobody knows.
+# No `set -e`: failures are handled here, and a runner that just stops would leave a job without a known end.
 set -u
 bot_line='
 '
@@ -73,7 +73,7 @@ read_group() {
 
 runner_lives() { look_at "$bot_runner" && [ "$bot_born" = "$bot_runner_born" ]; }
 
-# Whether a live process is left in the job's process group; a container may have nobody who buries the dead.
+# Whether a live process is left in the job's process group. In a container, zombies may stay.
 group_left() {
     kill -0 "-$bot_leader" 2>/dev/null || return 1
     for bot_each in /proc/[0-9]*; do
@@ -172,7 +172,7 @@ prepare() {
         refuse "the script could not be written whole in $PWD: is the disk full?"
 }
 
-# The runner: takes the job, runs it to its end and says how that was.
+# The runner: takes the job, runs it to its end and records the result.
 run() {
     bot_parent=$1 bot_id=$2 bot_deadline=$5 bot_cap=$6
     bot_runner=$$

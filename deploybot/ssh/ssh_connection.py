@@ -101,7 +101,7 @@ class SshConnection:
         Waits until the server has a free session. Raises Unreachable if the connection breaks, BadAnswer if the output
         exceeds its limit.
         """
-        # This counts as the first command, so no caller has to run one.
+        # This counts as the first command, so no caller needs to run one.
         self._begun = True
         try:
             async with self._sessions, self._exchange(command) as exchange:

@@ -88,7 +88,7 @@ async def connect(server: Server, tunnel: asyncssh.SSHClientConnection | None) -
 async def fetch_host_key(server: Server, *, tunnel: asyncssh.SSHClientConnection | None = None) -> tuple[str, str]:
     """Return a server's host key as a line for bot.toml, and its SHA-256 fingerprint. It does not log in.
 
-    Raises Unreachable. The key is not verified: a person has to compare the fingerprint.
+    Raises Unreachable. The key is not verified: a person must compare the fingerprint.
     """
     try:
         async with asyncio.timeout(server.connect_timeout):

@@ -78,7 +78,7 @@ class DeliveryRows:
     def _add(self, new: Sequence[NewDelivery]) -> list[int]:
         """Insert deliveries with one statement, or one by one if some are duplicates.
 
-        One statement is faster, because each one releases the interpreter's lock and has to wait for it again.
+        One statement is faster, because each one releases the interpreter's lock and must wait for it again.
         """
         try:
             last = self._run(_insert(len(new)), [value for one in new for value in _values(one)]).lastrowid or 0

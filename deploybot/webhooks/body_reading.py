@@ -64,7 +64,7 @@ class Tree:
         return _UNPRINTABLE.sub("", value[:cut]).strip() if isinstance(value, str) else ""
 
     def needs(self, *path: str, cut: int = TITLE) -> str:
-        """Return a text that has to be there. Raises MalformedError otherwise."""
+        """Return a required text. Raises MalformedError otherwise."""
         found = self.text(*path, cut=cut)
         if not found:
             raise MalformedError(f"The body has no {'.'.join(path)}, which its sender documents.")

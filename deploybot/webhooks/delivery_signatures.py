@@ -1,6 +1,6 @@
 """Proofs of where deliveries come from. Every proof can be checked and, for tests and replays, created.
 
-All are strict. Required values have to be there exactly once, and digests are compared in constant time, as they are
+All are strict. Required values must be present exactly once, and digests are compared in constant time, as they are
 written. No error text contains a secret or a part of one.
 """
 

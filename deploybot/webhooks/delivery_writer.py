@@ -35,7 +35,7 @@ class DeliveryWriter:
             new = [one for one, _ in group]
             try:
                 numbers = await self._store.write(partial(_add, new))
-            except Exception as error:  # noqa: BLE001  whatever it is, the waiting callers have to get it
+            except Exception as error:  # noqa: BLE001  whatever it is, the waiting callers must get it
                 for _, kept in group:
                     if not kept.done():
                         kept.set_exception(error)

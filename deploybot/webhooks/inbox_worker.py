@@ -148,7 +148,7 @@ class Inbox:
             )
 
     async def _handle_all(self, app: str, deliveries: Sequence[Delivery]) -> Sequence[End] | None:
-        """Process several deliveries and return their outcomes, or None if they have to be processed one by one."""
+        """Process several deliveries and return their outcomes, or None if they must be processed one by one."""
         found: list[End | Sequence[Event]] = []
         for delivery in deliveries:
             with about_delivery(f"{delivery.sender}/{delivery.number}"):

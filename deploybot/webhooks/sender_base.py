@@ -41,7 +41,7 @@ class BaseSender(ABC):
     home: ClassVar[tuple[str, ...]] = ()
 
     def verify(self, received: Received, secret: str) -> None:
-        """See Sender. The kind has to be there exactly once and the id at most once, as the sender documents."""
+        """See Sender. The kind must be present exactly once and the id at most once, as the sender documents."""
         self.proof.verify(received, secret)
         if self.kind_header:
             received.one(self.kind_header)

@@ -33,7 +33,7 @@ class Received:
     at: float = 0.0
 
     def one(self, header: str) -> str:
-        """Return a header that has to be there exactly once. Raises ForgedError otherwise."""
+        """Return a header that must be present exactly once. Raises ForgedError otherwise."""
         found = self.headers.get(header, ())
         if len(found) != 1:
             raise ForgedError(f"{header} is {'missing' if not found else 'there more than once'}")

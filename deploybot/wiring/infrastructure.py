@@ -38,7 +38,7 @@ class Infrastructure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapters(Infrastructure):
-    """The real adapters, including those that have to be opened and closed."""
+    """The real adapters, including those that must be opened and closed."""
 
     database: Database
     pool: SshServers

@@ -236,7 +236,7 @@ async def test_the_first_question_of_a_command_knows_all_that_the_last_one_does(
         locked = "shop/production is locked by cem."
         assert await reasons("ana", Action.DEPLOY, "deploy") == (locked,)
         v2 = await reasons("ana", Action.DEPLOY, "deploy", release=V2)
-        assert v2 == (locked, f"{V2} has to be healthy in staging first. There now: web1: {V1}.")
+        assert v2 == (locked, f"{V2} must be healthy in staging first. There now: web1: {V1}.")
         assert await reasons("dia", Action.DEPLOY, "deploy", release=V2, glass=True) == (
             "You are admin on shop/production.",
         )
@@ -261,7 +261,7 @@ async def test_the_first_question_about_an_approval_knows_the_request(bot: BotUn
         return answer.decision
 
     own = await asked(bot.identity("dia"))
-    assert own.reasons == ("You can't approve your own request: someone else has to approve it.",)
+    assert own.reasons == ("You can't approve your own request: someone else must approve it.",)
     assert own.who_may == ("ben", "cem")
     assert (await asked(bot.people["ben"].id)).allowed
 

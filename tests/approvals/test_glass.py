@@ -97,7 +97,7 @@ async def test_an_admin_who_is_alone_is_told_so(bot: BotUnderTest) -> None:
     assert "Admins notified: none: there is no other admin." in (await said(bot))[0][1].text
     (row,) = [one for one in await bot.audit() if one.action == "break glass"]
     assert row.subject == f"#{number} shop/production"
-    assert row.detail.endswith("; notified nobody")
+    assert row.detail.endswith("; notified no one")
 
 
 async def test_only_admins_of_the_place_are_woken_and_all_of_them_are_named(bot: BotUnderTest) -> None:

@@ -204,7 +204,7 @@ async def test_the_same_images_have_to_be_healthy_before(tmp_path: Path) -> None
         await deployed(bot, "deploy shop@v1 to staging")
         push(bot, "1.4.3", NEW)
         told = await read(bot, "deploy shop@v1 to production")
-        assert "with web 1.4.3 sha256:2222222222 has to be healthy in staging first" in told
+        assert "with web 1.4.3 sha256:2222222222 must be healthy in staging first" in told
         assert "There now: web1: v1 (1111111111) with web 1.4.2 sha256:1111111111" in told
         assert digests(await deployed(bot, "deploy shop@#1 to production")) == {"web": OLD}
 

@@ -54,7 +54,7 @@ async def test_a_stranger_becomes_somebody_known(bot: BotUnderTest) -> None:
     assert (await bot.say(f"approve #{number}", NEW, platform="telegram")).ok
     rows = [(row.actor, row.action, row.subject, row.detail) for row in await bot.audit()]
     assert ("telegram:777", "link code", "ben", "") in rows
-    assert ("ben", "link", "ben", "telegram:777, who was nobody") in rows
+    assert ("ben", "link", "ben", "telegram:777, a new account") in rows
 
 
 async def test_two_persons_become_one(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ async def test_nobody_approves_their_own_wish_from_any_account(bot: BotUnderTest
     number = await bot.ask("deploy shop@v2 to production", "dia")
     for platform in ("console", "slack", "telegram"):
         card = await bot.say(f"approve #{number}", "dia", platform=platform)
-        assert card.title == "You can't approve your own request: someone else has to approve it."
+        assert card.title == "You can't approve your own request: someone else must approve it."
         assert card.hint == "Who may: ben, cem."
     assert (await bot.deployment(number)).awaits_approval
 
@@ -518,7 +518,7 @@ async def test_one_that_had_begun_without_a_step_is_looked_at_again(bot: BotUnde
 async def test_after_staging(tmp_path: Path) -> None:
     async with open_approval_bot(tmp_path, after="staging") as bot:
         card = await bot.say("deploy shop@v2 to production")
-        assert card.title == "v2 (2222222222) has to be healthy in staging first. There now: web1: nothing."
+        assert card.title == "v2 (2222222222) must be healthy in staging first. There now: web1: nothing."
         staging = await bot.ask("deploy shop@v1 to staging")
         await bot.end_of(staging)
         card = await bot.say("deploy shop@v2 to production")
@@ -529,7 +529,7 @@ async def test_after_staging(tmp_path: Path) -> None:
         await bot.say(f"approve #{number}", "ben")
         ended = await bot.end_of(number)
         assert ended.state is State.FAILED
-        assert "has to be healthy in staging first. There now: web1: v2 (2222222222)" in ended.outcome
+        assert "must be healthy in staging first. There now: web1: v2 (2222222222)" in ended.outcome
 
 
 async def test_a_rollback_to_what_ran_well_does_not_ask_staging(tmp_path: Path) -> None:
@@ -538,7 +538,7 @@ async def test_a_rollback_to_what_ran_well_does_not_ask_staging(tmp_path: Path) 
             await bot.end_of(await bot.ask(f"deploy shop@{ref} to staging"))
             await bot.end_of(await bot.ask(f"deploy shop@{ref} to production"))
         card = await bot.say("deploy shop@v1 to production")
-        assert "has to be healthy in staging first" in card.title
+        assert "must be healthy in staging first" in card.title
         back = await bot.ask("rollback shop from production")
         assert (await bot.end_of(back)).state is State.SUCCEEDED
 
@@ -581,7 +581,7 @@ async def test_a_request_that_too_few_could_approve_says_so(tmp_path: Path) -> N
         assert f"! {note}" in (await bot.card(await bot.ask())).text
     (tmp_path / "other").mkdir()
     async with open_approval_bot(tmp_path / "other", approvers=["@zoe"]) as bot:
-        note = "too few people can approve it now (nobody): give the role with `allow`"
+        note = "too few people can approve it now (no one): give the role with `allow`"
         assert f"! {note}" in (await bot.card(await bot.ask())).text
 
 

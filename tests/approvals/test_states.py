@@ -349,7 +349,7 @@ async def test_a_refusal_names_who_may_and_a_lock_tells_of_itself() -> None:
         ana, ben = _people(tables)
         with pytest.raises(Denied, match="you have no role there") as caught:
             questions.insist(ask(tables, questions))
-        assert caught.value.who_may == "not on the allowlist"
+        assert caught.value.who_may == "no one on the allowlist"
         tables.people.grant(ben.id, Role.DEPLOYER)
         with pytest.raises(Denied) as caught:
             questions.insist(ask(tables, questions))

@@ -176,7 +176,7 @@ async def test_skip_deploy_is_honoured_and_told_once(bot: AutodeployBot) -> None
     (card,) = await bot.cards()
     assert (card.title, card.text) == (
         "shop/staging: push to develop by ana is not deployed automatically",
-        "Its commit says [skip deploy].",
+        "The commit message contains [skip deploy].",
     )
     assert [button.command for button in card.buttons] == [f"deploy shop@{made} to staging"]
     after = await bot.push("develop")
@@ -291,7 +291,7 @@ async def test_a_check_of_another_sender_deploys_nothing_and_the_channel_is_told
         await bot.look()
         (card,) = await bot.cards()
         said = (
-            'There is no report yet of github:test. event reports a build of that name: write checks = ["event:test"].'
+            'github:test has not been reported yet. event reports a build of that name: write checks = ["event:test"].'
         )
         assert card.text == said
         await bot.built(made, BuildState.FAILED)
@@ -336,7 +336,7 @@ async def test_ask_only_says_a_card_with_a_button(tmp_path: Path) -> None:
         await bot.push("develop")
         assert len(await bot.cards()) == 3
         refused = await bot.say("why deploy shop staging", "ana")
-        assert not any("by itself" in line.name for line in refused.lines)
+        assert not any("automatic" in line.name for line in refused.lines)
 
 
 async def test_a_lock_is_told_once_and_its_release_lets_it_go_on(bot: AutodeployBot) -> None:
@@ -372,7 +372,7 @@ async def test_production_waits_until_staging_is_healthy(tmp_path: Path) -> None
         bot.refs.branches["main"] = made
         await bot.look()
         (card,) = await bot.cards()
-        assert f"{made[:10]} has to be healthy in staging first" in card.text
+        assert f"{made[:10]} must be healthy in staging first" in card.text
         await bot.settle()
         assert await bot.runs("production") == made
         (card,) = await bot.cards()
@@ -545,7 +545,7 @@ async def test_grants_of_the_bot_come_from_bot_toml_alone(bot: AutodeployBot) ->
 async def test_why_says_what_is_deployed_by_itself(bot: AutodeployBot) -> None:
     card = await bot.say("why deploy shop staging", "ana")
     said = {line.name: line.text for line in card.lines}
-    assert said["by itself"] == "A push to develop is deployed there automatically."
+    assert said["automatic"] == "A push to develop is deployed there automatically."
 
 
 async def test_an_automation_taken_out_of_bot_toml_deploys_nothing_more(bot: AutodeployBot) -> None:

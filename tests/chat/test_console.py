@@ -277,8 +277,8 @@ async def test_too_many_commands_at_once(bot: Bot) -> None:
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        ([b'{"type":"say","id":"1","text":"echo x"}\n'], "it has to begin with `hello` in version 1"),
-        ([b'{"type":"hello","version":2}\n'], "it has to begin with `hello` in version 1"),
+        ([b'{"type":"say","id":"1","text":"echo x"}\n'], "it must begin with `hello` in version 1"),
+        ([b'{"type":"hello","version":2}\n'], "it must begin with `hello` in version 1"),
         ([b"GET / HTTP/1.1\r\n"], "a line is not JSON"),
         ([b'{"type":"hello","version":1}\n'] * 2, "`hello` was sent twice"),
         ([b'{"type":"hello","version":1,"name":"../x"}\n'], "a `hello` message is wrong"),

@@ -68,7 +68,7 @@ async def test_it_is_reported_once_with_its_keys_and_closed_when_a_message_arriv
     ((where, notice),) = rooms.said
     assert where == HOME.channel
     keys = "apps.shop.channel and apps.shop.notify.ops.channel"
-    assert notice.title == f"I cannot write in slack:C0OPS00001, which {keys} of bot.toml names."
+    assert notice.title == f"I cannot write in slack:C0OPS00001, which bot.toml names in {keys}."
     assert "not_in_channel" in notice.text
     assert notice.hint == f"Invite the bot there (`/invite @deploybot`), or correct {keys}."
     rooms.closed.clear()

@@ -143,8 +143,8 @@ def test_half_a_surrogate_pair_does_not_break_the_line() -> None:
 
 def test_code_keeps_its_last_lines_when_there_is_too_much() -> None:
     card = bounded(Card(title="log", code=tuple(f"line {number}" for number in range(10))), 20)
-    assert card.code == ("… what came before is left out …", "line 7", "line 8", "line 9")
-    assert bounded(Card(title="log", code=("x" * 50,)), 20).code == ("… what came before is left out …", "x" * 20)
+    assert card.code == ("… earlier lines are left out …", "line 7", "line 8", "line 9")
+    assert bounded(Card(title="log", code=("x" * 50,)), 20).code == ("… earlier lines are left out …", "x" * 20)
 
 
 def test_a_huge_card_still_fits_a_line() -> None:

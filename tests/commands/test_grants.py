@@ -261,7 +261,7 @@ async def test_with_two_a_second_admin_confirms(two: CommandBot) -> None:
         "They type: confirm grant-1",
     )
     assert not await role(two, "eve")
-    asks = "dia requests grant-1: @eve becomes approver on shop/production for 2 h. ana or fay has to confirm it."
+    asks = "dia requests grant-1: @eve becomes approver on shop/production for 2 h. ana or fay must confirm it."
     assert await told(two) == [(place, asks) for place in (SHOP, ANA, CONSOLE)]
     ((in_slack,), (question,)) = await cards(two, ANA), await cards(two, CONSOLE)
     assert question.buttons == (
@@ -271,7 +271,7 @@ async def test_with_two_a_second_admin_confirms(two: CommandBot) -> None:
     assert (in_slack.buttons, in_slack.hint) == ((), "Type `confirm grant-1`, or `confirm grant-1 no`.")
     assert (await cards(two, SHOP))[0].buttons == (), "a channel is no place for an admin's button"
     own = await two.say("confirm grant-1", "dia")
-    assert own.title == "You can't confirm your own request: a second admin has to confirm it."
+    assert own.title == "You can't confirm your own request: a second admin must confirm it."
     assert not await role(two, "eve")
     two.clock.advance(HOUR)
     card = await two.say("confirm grant-1")
@@ -326,7 +326,7 @@ async def test_only_admins_of_the_place_are_asked_to_confirm(two: CommandBot) ->
     assert (await two.say("allow @eve viewer on shop/production")).ok
     asked = (await told(two))[before:]
     assert [place for place, _ in asked] == [SHOP, CONSOLE]
-    assert asked[0][1].endswith("viewer on shop/production. fay has to confirm it.")
+    assert asked[0][1].endswith("viewer on shop/production. fay must confirm it.")
 
 
 async def test_what_was_confirmed_in_the_same_moment_is_not_confirmed_again(two: CommandBot) -> None:
@@ -348,7 +348,7 @@ async def test_where_no_second_admin_is_left_nobody_may_confirm(two: CommandBot)
     await two.say("deny @fay")
     with pytest.raises(Denied, match="You can't confirm your own request") as caught:
         await two.access.confirm(ctx, change)
-    assert caught.value.who_may == "not on the allowlist"
+    assert caught.value.who_may == "no one on the allowlist"
 
 
 async def test_a_wrong_code_to_link_is_refused_in_a_sentence(one: CommandBot) -> None:
@@ -716,7 +716,7 @@ async def test_a_link_is_told_to_everybody_who_gives_roles_but_not_to_who_made_i
     await one.say(f"link {code}", "77", platform="telegram", private=True)
     before = len(await told(one))
     assert (await one.say("link yes", private=True)).ok
-    text = "ana linked telegram:77, who was nobody: they are one person now, with the roles of both."
+    text = "ana linked telegram:77, a new account: they are one person now, with the roles of both."
     assert (await told(one))[before:] == [(HOME, text), (CONSOLE, text)]
     code = (await one.say("link", "ben", private=True)).title.rpartition(" ")[2]
     await one.say(f"link {code}", "400", platform="telegram", private=True)
@@ -755,7 +755,7 @@ async def test_what_is_asked_before_a_stranger_is_linked(one: CommandBot) -> Non
     rows = [(row.actor, row.action, row.subject, row.detail) for row in await one.audit()]
     assert [row for row in rows if row[1] in {"link code", "link"}] == [
         ("telegram:77", "link code", "ben", ""),
-        ("ben", "link", "ben", "telegram:77, who was nobody"),
+        ("ben", "link", "ben", "telegram:77, a new account"),
     ]
 
 
@@ -897,7 +897,7 @@ async def test_where_everybody_is_at_the_console_it_is_told_once() -> None:
 
 async def test_of_two_who_confirm_at_once_one_does(two: CommandBot) -> None:
     await two.say("allow telegram:77:eve")
-    assert any("telegram:77:eve becomes another account. fay has to confirm it." in text for _, text in await told(two))
+    assert any("telegram:77:eve becomes another account. fay must confirm it." in text for _, text in await told(two))
     await two.say("allow @fay viewer on shop", "dia")
     answers = await asyncio.gather(two.say("confirm grant-2"), two.say("confirm grant-2", FAY))
     assert sorted(card.ok for card in answers) == [False, True]

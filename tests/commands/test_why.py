@@ -15,7 +15,7 @@ async def test_a_yes_with_its_reasons(bot: CommandBot) -> None:
         ("role", "You are deployer on shop/production."),
         ("lock", "shop/production is not locked."),
         ("approvals", "shop/production needs no approvals."),
-        ("after", "No other environment has to come first."),
+        ("after", "No other environment is required first."),
     ]
     assert card.hint == "Who may: ana, ben, dia."
 
@@ -32,7 +32,7 @@ async def test_nobody_may(bot: CommandBot) -> None:
     await bot.say("lock shop staging because x", "dia")
     await bot.say("deny @dia on shop")
     card = await bot.say("why deploy shop staging")
-    assert card.hint == "Who may: not on the allowlist."
+    assert card.hint == "Who may: no one on the allowlist."
 
 
 async def test_only_where_one_may_look(bot: CommandBot) -> None:
@@ -80,13 +80,13 @@ async def test_a_release_is_judged_by_its_refs_and_by_what_runs_before() -> None
         assert deploy["refs"] == (
             "Only commits on branch main may be deployed to shop/production; this one is on branch evil."
         )
-        assert deploy["after"] == f"{V1} has to be healthy in staging first. There now: web1: nothing."
+        assert deploy["after"] == f"{V1} must be healthy in staging first. There now: web1: nothing."
         back = await reasons("why rollback shop@v1.3 production")
         assert back["refs"] == "The commit has run well here before, so it may come back from any ref."
         assert (await reasons("why rollback shop@v1.3 staging"))["refs"].endswith("this one is on branch evil.")
         nothing = await reasons("why deploy shop production")
         assert nothing["refs"].startswith("Only commits on branch main may be deployed here")
-        assert nothing["after"] == "The same release has to be healthy in staging first."
+        assert nothing["after"] == "The same release must be healthy in staging first."
 
 
 async def test_the_newest_tags_that_do_not_count() -> None:

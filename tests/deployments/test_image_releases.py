@@ -143,7 +143,7 @@ async def test_an_image_needs_an_environment_to_look_at(bot: BotUnderTest, app: 
     with pytest.raises(UserError) as caught:
         await releases(bot).resolve(app, None, NEW)
     assert caught.value.sentence == f"{NEW} needs an environment."
-    assert caught.value.hint == f"Say where: shop@{NEW} to …"
+    assert caught.value.hint == f"Write where: shop@{NEW} to …"
 
 
 async def test_a_digest_that_no_image_has_names_where_it_was_looked_for(bot: BotUnderTest, app: App) -> None:

@@ -64,10 +64,10 @@ async def test_the_log_tells_of_each_deployment(bot: BotUnderTest, caplog: pytes
     await bot.end_of(3)
     told = [record.getMessage() for record in caplog.records]
     one, two = "deploy v1 (1111111111) to shop production", "deploy v2 (2222222222) to shop production"
-    assert told[0] == f"#1 begins: {one}, asked by ana"
+    assert told[0] == f"#1 started: {one}, requested by ana"
     assert told[1].startswith("#1 ended: succeeded after ")
-    assert told[1].endswith(f": {one}, asked by ana: Everything is healthy.")
-    assert told[2] == f"#2 begins: {two}, asked by ana"
-    assert told[3].endswith("asked by ana: Step `fetch` failed on web1: no space left on device (exit code 3).")
-    assert told[4] == f"#3 ended: cancelled: {one}, asked by ana: Cancelled by ana. It had not started."
+    assert told[1].endswith(f": {one}, requested by ana: Everything is healthy.")
+    assert told[2] == f"#2 started: {two}, requested by ana"
+    assert told[3].endswith("requested by ana: Step `fetch` failed on web1: no space left on device (exit code 3).")
+    assert told[4] == f"#3 ended: cancelled: {one}, requested by ana: Cancelled by ana. It had not started."
     assert len(told) == 5

@@ -140,9 +140,9 @@ async def test_after_ctrl_c_the_deployment_goes_on_to_its_end(gated: GatedShop) 
         assert "running" in said
         gated.gate.open()
     assert served(gated.shop.servers[0].address) == "v6"
-    assert "#1 begins: deploy v6" in gated.log
+    assert "#1 started: deploy v6" in gated.log
     assert "#1 ended: succeeded after" in gated.log
-    assert "asked by ana" in gated.log
+    assert "requested by ana" in gated.log
     code, said = await type_in(gated.path, "chat", "-c", "history shop")
     assert (code, "goes on" in said) == (0, False), said
 
@@ -178,7 +178,7 @@ async def test_a_reading_command_takes_up_what_a_killed_bot_has_left(gated: Gate
     with ending(gated.bot()):
         gated.gate.open()
     assert served(gated.shop.servers[0].address) == "v6"
-    assert "#1 goes on: deploy v6" in gated.log
+    assert "#1 resumed: deploy v6" in gated.log
 
 
 async def test_without_waiting_the_client_leaves_at_once(gated: GatedShop) -> None:

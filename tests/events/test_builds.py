@@ -235,7 +235,7 @@ def test_a_check_belongs_to_its_sender() -> None:
     assert judge(auto, [red, script], "main", "github").light is Light.RED
     assert judge(auto, [script], "main", "github") == BuildVerdict(
         Light.WAITS,
-        'There is no report yet of github:tests. event reports a build of that name: write checks = ["event:tests"].',
+        'github:tests has not been reported yet. event reports a build of that name: write checks = ["event:tests"].',
         unreported=True,
     )
     assert judge(Auto(branch="main", checks=("event:tests",)), [red, script], "main", "github").light is Light.GREEN
@@ -252,7 +252,7 @@ def test_a_check_belongs_to_its_sender() -> None:
          (Light.RED, "Required builds are not green: tests failed")),
         ((run(workflow="1 a", number=1), run(workflow="2 b", number=2, state=SKIPPED)), (Light.GREEN, "")),
         ((run("CI", path="tests"),), (Light.GREEN, "")),
-        ((), (Light.WAITS, "There is no report yet of github:tests.")),
+        ((), (Light.WAITS, "github:tests has not been reported yet.")),
         ((run(fork=True),), (Light.WAITS, "The only reports of github:tests may be for a fork, so they do not count.")),
     ],
 )  # fmt: skip
@@ -297,8 +297,8 @@ def test_each_check_that_nobody_tells_of_is_named() -> None:
     senders = [run("lint", sender=name) for name in ("jenkins", "gitlab", "forgejo", "gitea", "event")]
     asked = [Check("github", "tests"), Check("github", "lint")]
     assert judge_named(asked, senders, "main").why == (
-        "There is no report yet of github:tests. "
-        'There is no report yet of github:lint. event reports a build of that name: write checks = ["event:lint"].'
+        "github:tests has not been reported yet. "
+        'github:lint has not been reported yet. event reports a build of that name: write checks = ["event:lint"].'
     )
 
 

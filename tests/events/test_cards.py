@@ -312,7 +312,7 @@ async def test_a_merge_request_from_its_beginning_to_its_end(channel: Channel) -
 
 async def test_drafts_and_mere_changes_begin_no_message(channel: Channel) -> None:
     change = Change(**COMMON, number=12, title="x", what="opened", branch="fast", into="main", draft=True)
-    assert await channel.hear(change) == "no channel wants it"
+    assert await channel.hear(change) == "no route matches it"
     await channel.hear(replace(change, number=13, what="updated", draft=False))
     assert await channel.messages() == []
     await channel.hear(replace(change, what="updated", draft=False, at=NOON + 1))

@@ -70,7 +70,7 @@ def test_exactly_what_was_recorded() -> None:
 def test_an_image_by_hand_is_something_else() -> None:
     found = judged(replace(WEB, image_id=THREE, image="lab/web:v3", labels=()), DATABASE)
     assert (found.serving, found.release, found.exact) == (Serving.FOREIGN, "", False)
-    assert texts(found) == ["web by hand (image lab/web:v3)"]
+    assert texts(found) == ["web was started by hand (image lab/web:v3)"]
 
 
 def test_an_image_that_the_bot_brought_but_did_not_record() -> None:
@@ -81,7 +81,7 @@ def test_an_image_that_the_bot_brought_but_did_not_record() -> None:
 
 def test_one_of_two_replicas_by_hand_is_found() -> None:
     other = container("web", THREE, "shop-web-2", labels=())
-    assert texts(judged(WEB, other, DATABASE)) == ["web by hand (image lab/web:v2)"]
+    assert texts(judged(WEB, other, DATABASE)) == ["web was started by hand (image lab/web:v2)"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_pin_is_compared_where_no_images_were_recorded() -> None:
 
 def test_a_container_without_our_labels_beside_some_with_them_was_made_by_hand() -> None:
     found = judge(seen(replace(WEB, labels=()), DATABASE), RUNNING, None)
-    assert (found.serving, texts(found)) == (Serving.FOREIGN, ["web by hand (image lab/web:v2)"])
+    assert (found.serving, texts(found)) == (Serving.FOREIGN, ["web was started by hand (image lab/web:v2)"])
 
 
 def test_without_a_record_of_images_the_link_decides() -> None:

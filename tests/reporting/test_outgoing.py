@@ -151,7 +151,7 @@ async def test_what_never_began_is_told_with_its_reason_and_as_deployed_by_nobod
     asked = await bot.deploy([State.WAITING])
     ended = replace(asked, state=State.CANCELLED, started=9.0, finished=9.0, verdict=RequestVerdict.VOID)
     report = report_of(ended, 9.0)
-    assert description_of(report) == f"#{asked.number} void, asked for by ann"
+    assert description_of(report) == f"#{asked.number} void, requested by ann"
     data = message(report)["data"]
     assert isinstance(data, dict)
     assert (data["state"], data["why"], data["started"], data["seconds"]) == ("cancelled", "void", None, None)

@@ -175,7 +175,7 @@ async def test_branch_and_tag_of_one_name(source: GitSource, app: App, repo: Rep
     repo.branch("v1", branched)
     with pytest.raises(UserError, match=r"both a branch .* and a tag") as caught:
         await source.resolve(app, "v1")
-    assert caught.value.hint == "Say which: heads/v1 or tags/v1."
+    assert caught.value.hint == "Write heads/v1 or tags/v1."
     assert (await source.resolve(app, "heads/v1")).id == branched
     assert (await source.resolve(app, "tags/v1")).id == tagged
 

@@ -63,7 +63,7 @@ async def test_a_deployment_that_has_not_begun_says_so(bot: LogBot) -> None:
     bot.deployments.parts = []
     assert (await bot.of_deployment(put(bot, State.WAITING))).text == "No step has written anything yet."
     card = await bot.of_deployment(put(bot, State.SUCCEEDED), file=True)
-    assert (card.text, card.files) == ("No step of it wrote anything, or its log is not kept any more.", ())
+    assert (card.text, card.files) == ("Its steps wrote nothing, or its log was deleted.", ())
 
 
 async def test_all_of_it_is_a_file(bot: LogBot) -> None:

@@ -184,7 +184,7 @@ async def deployed(engine: Engine, store: Database, tmp_path: Path) -> AsyncIter
 async def test_somebody_deploys_by_hand_and_status_says_so(deployed: DeployedShop) -> None:
     deployed.compose("up", "-d", "web", text=COMPOSE.replace("web:v1", "web:v2"))
     line = await deployed.until("healthy")
-    assert line.text.startswith("runs something other than #1 deployed: web by hand (image lab/web:v2) · ")
+    assert line.text.startswith("runs something other than #1 deployed: web was started by hand (image lab/web:v2) · ")
     assert line.tone is Tone.BAD
     assert "1 needs attention" in (await show(deployed.board, deployed.made)).title
 
@@ -196,7 +196,7 @@ async def test_the_same_image_under_another_name_is_the_same(deployed: DeployedS
     assert line.tone is Tone.GOOD
     deployed.compose("up", "-d", "--force-recreate", "web")
     assert (await deployed.line()).text.startswith(
-        "runs something other than #1 deployed: web by hand (image lab/web:v1) · "
+        "runs something other than #1 deployed: web was started by hand (image lab/web:v1) · "
     )
 
 

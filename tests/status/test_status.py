@@ -403,7 +403,8 @@ async def test_a_container_of_another_image_is_called_out(bot: StatusBot) -> Non
     good = f"v2 (2222222222) with 2 images ({release.id[41:47]}) · "
     bad = "runs something other than #1 deployed: web "
     other = f"{bad}runs a different image than 1.4.3 sha256:3333333333 (image shop) · "
-    cases = {pin.reference: good, f"acme/shop@sha256:{'4' * 64}": other, "": f"{bad}by hand (image shop) · "}
+    by_hand = f"{bad}was started by hand (image shop) · "
+    cases = {pin.reference: good, f"acme/shop@sha256:{'4' * 64}": other, "": by_hand}
     for label, says in cases.items():
         labels = (("deploybot.image", label),) if label else ()
         bot.engines["web1"].all["shop-production"] = (replace(web, labels=labels),)

@@ -208,4 +208,4 @@ def bounded(card: Card, limit: int = _CODE_LIMIT) -> Card:
         kept.append(line)
     if not kept:
         kept.append(card.code[-1][-limit:])
-    return replace(card, code=("… what came before is left out …", *reversed(kept)))
+    return replace(card, code=("… earlier lines are left out …", *reversed(kept)))

@@ -132,7 +132,7 @@ class Session:
         async with asyncio.timeout(_HELLO_WITHIN):
             hello = decode_request(await self._line())
         if not isinstance(hello, Hello) or hello.version != VERSION:
-            raise ProtocolError(f"it has to begin with `hello` in version {VERSION}")
+            raise ProtocolError(f"it must begin with `hello` in version {VERSION}")
         self._hello = hello
         self._writer.write(encode(Welcome(VERSION, self._parts.bot, self.user)))
         if hello.room:

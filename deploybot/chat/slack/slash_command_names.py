@@ -45,4 +45,4 @@ def advice(commands: Iterable[str]) -> str:
     renamed = [slash_name(command) for command in commands if command in BUILT_IN]
     if not renamed:
         return ""
-    return f"Slack keeps some names for itself: type {', '.join(renamed)} here. In a thread, mention me instead."
+    return f"Slack reserves some names: type {', '.join(renamed)} here. In a thread, mention me instead."

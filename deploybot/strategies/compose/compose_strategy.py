@@ -163,7 +163,7 @@ def _before(site: Site, previous: Release | None) -> Manifest | None:
 def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
     """Return whether the release runs its recorded images, not new ones.
 
-    Raises UserError if it has to go `back` to recorded images that are no longer available.
+    Raises UserError if it must go `back` to recorded images that are no longer available.
     """
     manifest = site.manifests.get(release.id)
     if manifest is None or release.id not in site.good:

@@ -102,7 +102,7 @@ def _missing_file(what: str, path: str, facts: PathFacts) -> ComposeProblem:
         return ComposeProblem(f"{what} needs {path}, which is not on the server.", f"Create {path} there.")
     return ComposeProblem(
         f"{what} needs {name}, which is not in the release.",
-        f"Put it into {facts.directory}/shared/{name}, which is linked into every release.",
+        f"Create {facts.directory}/shared/{name}. It is linked into every release.",
     )
 
 
@@ -138,7 +138,7 @@ def _mounts(known: Preflight) -> Iterator[ComposeProblem]:
                 yield ComposeProblem(
                     f"{service.name} mounts ./{name}, which is not in the repository: "
                     "each release would start with its own empty one.",
-                    f"Create {known.shared}/{name}, which is linked into every release. "
+                    f"Create {known.shared}/{name}. It is linked into every release. "
                     f"Or name an existing folder with `shared` in bot.toml, or use a named volume.",
                 )
 
@@ -165,7 +165,7 @@ def _lost(known: Preflight) -> Iterator[ComposeProblem]:
                     yield ComposeProblem(
                         f"{service.name} mounts {now} now. These files exist only there and "
                         f"would be lost: {', '.join(names[:_SHOWN])}{more}.",
-                        f"Put it into {known.shared}/{name}, which is linked into every release. "
+                        f"Move {name} to {known.shared}/{name}. It is linked into every release. "
                         f"Or name an existing folder with `shared` in bot.toml, or use a named volume.",
                     )
 

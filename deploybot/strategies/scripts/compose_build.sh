@@ -10,7 +10,7 @@
 #   DEPLOYBOT_TAGS             what each image is called afterwards, one a line: image and tag
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
 #
-# The tags are how the bot finds the images that were made, whatever their names mean later.
+# The bot finds the images by these tags, even if their names mean other images later.
 set -eu
 umask 022
 

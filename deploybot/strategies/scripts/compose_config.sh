@@ -1,5 +1,5 @@
 #!/bin/sh
-# Asks Compose how it understands the files of a release. It changes nothing.
+# Prints the configuration that Compose reads from the files of a release. It changes nothing.
 #   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
 #   DEPLOYBOT_COMPOSE          `docker compose` or `docker-compose`
 #   DEPLOYBOT_COMPOSE_MAJOR    its major version; 1 knows no JSON

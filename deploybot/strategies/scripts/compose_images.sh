@@ -10,7 +10,7 @@ say() { printf '%s\n' "$*"; }
 
 have() { docker image inspect --format '{{.Id}}' "$1" 2>/dev/null; }
 
-# Whether Docker itself says so: one that does not answer may well have it.
+# Whether Docker itself reports that the image is gone: a Docker that does not answer may still have it.
 is_gone() {
     ! said=$(docker image inspect "$1" 2>&1 >/dev/null) || return 1
     case $said in *'o such image'* | *'not known'*) return 0 ;; esac

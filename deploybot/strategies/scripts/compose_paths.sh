@@ -42,7 +42,7 @@ hollow() {
     [ -z "$(find "$1/" ! -type d ! -name .gitkeep ! -name .gitignore ! -name .keep 2>/dev/null | head -n 1)" ]
 }
 
-# Whether a folder above may not be entered, so that nobody can say what is there.
+# Whether a folder above may not be entered, so that it is unknown what is there.
 hidden() {
     path=$1
     while [ "$path" != "${path%/*}" ]; do
@@ -135,7 +135,7 @@ checkout_git() {
     git -c core.fsmonitor=false -c core.quotePath=off "$@"
 }
 
-# Names of files below the folder that this runs in that came with no release. A `?` before a name: nobody knows.
+# Names of files below the working folder that no release brought. A `?` before a name means unknown.
 list_own_below() {
     mark=$(mark_of "$1")
     if [ -n "$mark" ] && [ -e "$mark" ]; then
@@ -157,7 +157,7 @@ list_own() {
     fi
 }
 
-# Files of NOW that NEW does not have: list_lost NEW NOW. Where nobody knows what was shipped, changes do not count.
+# Files of NOW that NEW does not have: list_lost NEW NOW. If it is unknown what was shipped, changes do not count.
 list_lost() {
     list_own "$2" | head -n "$MOST_FILES" | while IFS= read -r name; do
         bare=${name#\?}

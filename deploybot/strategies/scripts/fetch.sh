@@ -99,7 +99,7 @@ link_listed() {
     done
 }
 
-# A disk that filled up on the way should not stay full; git does not always say that it did.
+# Frees a disk that filled up on the way. git does not always report that it did.
 ended() {
     left=$(df -Pk . | awk 'NR == 2 { print $4 }')
     rm -rf -- "$new" "$new.index"

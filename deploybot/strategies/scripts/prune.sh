@@ -1,7 +1,7 @@
 #!/bin/sh
-# Deletes what deploybot made for releases that nobody needs any more, and nothing else.
+# Deletes what deploybot made for releases that are no longer needed, and nothing else.
 #   DEPLOYBOT_DIRECTORY
-#   DEPLOYBOT_KEEP      releases, each a full commit and what may stand behind it for its images, one a line
+#   DEPLOYBOT_KEEP      releases, each a full commit, with a suffix if it has images, one a line
 #   DEPLOYBOT_IMAGES    the repository below which this app's images are tagged, or nothing
 #   DEPLOYBOT_IMAGES_KEEP   tags there that stay, one a line
 set -eu
@@ -21,7 +21,7 @@ is_needed() {
     return 1
 }
 
-# Releases of one commit differ in what stands behind it.
+# Releases of one commit differ in their suffix.
 is_commit_needed() {
     case $needed in *"$newline$1$newline"* | *"$newline$1-"*) return 0 ;; esac
     return 1

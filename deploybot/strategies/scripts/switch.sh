@@ -3,7 +3,7 @@
 #   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE, DEPLOYBOT_PREVIOUS
 #   DEPLOYBOT_SCRIPT    the repository's own deploy script, or nothing
 #   DEPLOYBOT_COMMAND   the restart command of bot.toml, shell text, or nothing
-#   DEPLOYBOT_RESTORE   yes: DEPLOYBOT_PREVIOUS has failed, and this release is put back
+#   DEPLOYBOT_RESTORE   yes: DEPLOYBOT_PREVIOUS has failed, and this release is restored
 set -eu
 umask 022
 

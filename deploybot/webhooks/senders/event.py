@@ -67,7 +67,7 @@ def _known(tree: Tree, keys: tuple[str, ...], where: str) -> None:
     for key in tree.names():
         if key not in keys:
             near = difflib.get_close_matches(key[:100], keys, n=1)
-            meant = f"; did you mean {where}{near[0]}?" if near else f". There are: {', '.join(keys)}."
+            meant = f"; did you mean {where}{near[0]}?" if near else f". Known keys: {', '.join(keys)}."
             raise MalformedError(f"There is no key {where}{Tree(key).text(cut=60)}{meant}")
 
 

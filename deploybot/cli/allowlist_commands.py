@@ -63,6 +63,8 @@ def allow(  # noqa: PLR0917  click gives each option a parameter
 def deny(options: Options, name: str, place: str) -> None:
     """Take a person's roles away, on one target or everywhere. The last administrator cannot be removed.
 
+    Without --on, the person's chat accounts are removed, too.
+
     \b
     Examples:
       deploybot deny ben

@@ -77,7 +77,9 @@ async def transcript() -> str:
     cards, titles = await play()
     told = "\n\n".join(plain(card, 118) for card in cards)
     return (
-        f"{told}\n\n(The build's message read, one after the other:\n" + "\n".join(f"  {one}" for one in titles) + ")\n"
+        f"{told}\n\n(The message about the build had these titles, one after the other:\n"
+        + "\n".join(f"  {one}" for one in titles)
+        + ")\n"
     )
 
 

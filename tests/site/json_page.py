@@ -45,7 +45,7 @@ _AUDIT = """\
 ## deploybot audit export
 
 The output has an object for each row, oldest first. Programs can follow the chain by `previous` and `hash`. The file of
-`[audit]` has the same lines ([the audit outside](../security.md#the-audit-outside)).
+`[audit]` has the same lines ([export the audit](../security.md#export-the-audit)).
 """
 _CHECK_ROWS = (
     ("ok", "true or false", ""),

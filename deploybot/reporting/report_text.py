@@ -11,13 +11,13 @@ LONGEST = 140
 _WORDING = {
     REQUESTED: "waiting for approval",
     State.WAITING: "queued",
-    State.RUNNING: "runs",
+    State.RUNNING: "running",
     State.RESTORING: "rolling back",
     State.SUCCEEDED: "succeeded",
     State.FAILED: "failed",
     State.RESTORED: "failed, rolled back",
     State.CANCELLED: "cancelled",
-    State.UNKNOWN: "result unknown",
+    State.UNKNOWN: "end unknown",
 }
 
 

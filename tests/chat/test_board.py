@@ -113,7 +113,7 @@ def test_what_was_open_when_the_bot_went_away_is_not_shown_as_going_on() -> None
     drawn = texts(board.region(80, 20))
     assert drawn[0] == "? " + RUNNING.title
     assert [line for line in drawn if line.startswith(("⠋", "●"))] == []
-    assert drawn[-1] == "  State when the connection was lost. Running deployments continue on the servers."
+    assert drawn[-1] == "  Last known state. Running deployments continue on the servers."
     assert not any("cancel" in line.lower() for line in drawn)
     board.put(show(RUNNING), 80)
     assert texts(board.region(80, 20))[0] == "⠋ " + RUNNING.title

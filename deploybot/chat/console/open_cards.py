@@ -13,7 +13,7 @@ from deploybot.chat.console.terminal_cards import log_rows, rows, title_rows
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _LEAST = 3
-_LOST = "State when the connection was lost. Running deployments continue on the servers."
+_LOST = "Last known state. Running deployments continue on the servers."
 _REMEMBERED = 50
 
 

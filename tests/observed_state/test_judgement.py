@@ -150,6 +150,17 @@ def test_restarts_of_long_ago_and_first_starts_are_no_loop(more: dict[str, objec
     assert judged(WEB, replace(DATABASE, **more)).differences == ()  # type: ignore[arg-type]  # same
 
 
+@pytest.mark.parametrize("wrong", [7200.0, -7200.0])
+def test_the_clock_of_a_server_may_be_wrong_by_hours(wrong: float) -> None:
+    """Its times are compared with its own clock."""
+    its_time = NOW + wrong
+    long_ago, just_now = (
+        replace(DATABASE, restarts=3, started=its_time - ago, asked=its_time) for ago in (3600.0, 20.0)
+    )
+    assert judged(WEB, long_ago).differences == ()
+    assert texts(judged(WEB, just_now)) == ["db keeps restarting: 3 restarts"]
+
+
 def test_the_only_container_is_stopped_and_nothing_serves() -> None:
     (one,) = judged(replace(WEB, state="exited"), replace(DATABASE, state="exited")).ailments[:1]
     assert not one.mild

@@ -108,6 +108,38 @@ def test_what_is_missing_and_what_is_too_much() -> None:
     assert texts(found) == ["db is missing", "extra container shop-cache-1"]
 
 
+@pytest.mark.parametrize(
+    ("replicas", "count", "settings", "says"),
+    [
+        (3, 1, "s2", ["web has 1 container instead of 3"]),
+        (3, 2, "s2", ["web has 2 containers instead of 3"]),
+        (1, 3, "s2", ["web has 3 containers instead of 1"]),
+        (0, 1, "s2", ["web has 1 container instead of 0"]),
+        (3, 3, "s2", []),
+        (0, 0, "s2", []),
+        (2, 1, "", ["web has 1 container instead of 2"]),
+        (1, 3, "", []),
+    ],
+)
+def test_services_that_are_scaled_by_hand_or_lost_containers(
+    replicas: int, count: int, settings: str, says: list[str]
+) -> None:
+    """A service with `replicas: 0` is not missing. Records of the version before have no settings, and may say 1."""
+    labels = (("deploybot.settings", settings),) if settings else ()
+    webs = [container("web", TWO, f"shop-web-{number}", labels=labels) for number in range(count)]
+    web = ServiceImage(service="web", image=TWO, settings=settings, replicas=replicas)
+    found = judge(seen(DATABASE, *webs), RUNNING, Manifest(services=(MANIFEST.services[0], web)))
+    assert (found.serving, texts(found), found.exact) == (Serving.RECORDED, says, not says)
+
+
+def test_a_service_without_containers_does_not_count_for_what_runs() -> None:
+    none = ServiceImage(service="cron", image=ONE, settings="s2", replicas=0)
+    other = ServiceImage(service="cron", image=ONE, settings="s2")
+    same = MANIFEST.services
+    records = [(V1.id, Manifest(services=(*same, other))), (V2.id, Manifest(services=(*same, none)))]
+    assert runs(seen(WEB, DATABASE, facts=replace(FACTS, current="")), records)[0] == V2.id
+
+
 def test_no_containers_at_all() -> None:
     found = judged()
     assert (found.serving, found.release, found.exact, texts(found)) == (Serving.NOTHING, "", False, ["no containers"])

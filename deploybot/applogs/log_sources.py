@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import cast
 
@@ -25,6 +25,7 @@ FIND_WITHIN = 5.0
 _REFUSAL = b"\x1c"
 """The first byte that the packaged scripts print if there is no log."""
 _LONGEST_REFUSAL = 500
+_CLOCKS_AGREE = 15.0
 _AT_ONCE = 32_768
 """How many bytes to mask before other tasks get their turn."""
 
@@ -52,7 +53,7 @@ class Source:
     """One log on one server. `part` distinguishes it from the others there: a service or a container, or empty.
 
     `id` is the container's id; `live` is whether it may still write. `zone` applies to times that name no zone; None if
-    it is unknown.
+    it is unknown. `ahead` is how many seconds the clock of its lines is ahead of the bot's.
     """
 
     server: str
@@ -62,6 +63,12 @@ class Source:
     id: str = ""
     live: bool = True
     zone: tzinfo | None = None
+    ahead: float = 0.0
+
+    def by_its_clock(self, reading: Reading) -> Reading:
+        """Return a reading whose times are those of the source's clock."""
+        since = reading.since + self.ahead if reading.since else 0.0
+        return replace(reading, now=reading.now + self.ahead, since=since)
 
     @property
     def name(self) -> str:
@@ -70,6 +77,7 @@ class Source:
 
     def timer(self, reading: Reading) -> Timer:
         """Return the reader for the times of its lines."""
+        reading = self.by_its_clock(reading)
         # A followed log continues after `now`.
         until = reading.now + (reading.timeout if reading.follow else 0.0)
         return Timer(
@@ -99,7 +107,7 @@ async def find(app: App, environment: Environment, server: str, servers: Servers
     """Return the logs of an app on one server. Raises UserError, Unreachable or EngineError."""
     logs = of_app(app)
     if logs.docker:
-        return await containers_on(app, environment, server, servers)
+        return await containers_on(app, environment, server, servers, zones.now)
     host = servers.host(server)
     if logs.journald:
         return [_script(host, "logs_journald", Stamps.JOURNAL, {"DEPLOYBOT_UNIT": logs.journald})]
@@ -110,8 +118,10 @@ async def find(app: App, environment: Environment, server: str, servers: Servers
     return [_script(host, "logs_command", Stamps.FREE, values, zone)]
 
 
-async def containers_on(app: App, environment: Environment, server: str, servers: Servers) -> list[Source]:
-    """Return the logs of an app's containers on one server."""
+async def containers_on(
+    app: App, environment: Environment, server: str, servers: Servers, now: Callable[[], float]
+) -> list[Source]:
+    """Return the logs of an app's containers on one server. `now` is the bot's clock."""
     engine = servers.engine(server)
     if engine is None:
         raise UserError(
@@ -127,7 +137,13 @@ async def containers_on(app: App, environment: Environment, server: str, servers
     mine = [one for one in found if not one.oneoff and service in {"*", one.service}]
     if not mine:
         raise UserError(_nothing(server, project, service or "*", found), hint="Has it been deployed there?")
-    return [_container(engine, server, one, _part(one, mine)) for one in mine]
+    return [replace(_container(engine, server, one, _part(one, mine)), ahead=_ahead(one, now())) for one in mine]
+
+
+def _ahead(one: Container, now: float) -> float:
+    """Return how many seconds an Engine's clock is ahead; a few seconds are the time that asking took."""
+    ahead = one.asked - now if one.asked else 0.0
+    return ahead if abs(ahead) > _CLOCKS_AGREE else 0.0
 
 
 def _nothing(server: str, project: str, service: str, found: Sequence[Container]) -> str:
@@ -241,7 +257,7 @@ async def read_blocks(source: Source, reading: Reading, redactor: Redactor) -> A
 async def _pieces(source: Source, reading: Reading, redactor: Redactor) -> AsyncGenerator[bytes | None, None]:
     """Yield the clean and masked text of a source, then None. After that, raise the error of the reading, if any."""
     stream = Stream(redactor)
-    chunks = cast("AsyncGenerator[bytes, None]", source.open(reading))
+    chunks = cast("AsyncGenerator[bytes, None]", source.open(source.by_its_clock(reading)))
     failure: DeploybotError | None = None
     try:
         async with aclosing(chunks):

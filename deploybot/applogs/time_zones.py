@@ -59,6 +59,10 @@ class Zones:
         self._clock = clock
         self._known: dict[str, tuple[float, tzinfo | None]] = {}
 
+    def now(self) -> float:
+        """Return the bot's time, in seconds since the epoch."""
+        return self._clock.now()
+
     async def of(self, server: str) -> tzinfo | None:
         """Return a server's zone; None if it reports none that can be read. Raises Unreachable."""
         now = self._clock.now()

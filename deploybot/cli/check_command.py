@@ -64,7 +64,7 @@ async def _try(settings: Settings) -> tuple[Row, ...]:
 
     world = adapters(settings, beside=True)
     try:
-        async with dry_plans(world) as plans:
+        async with dry_plans(settings, world) as plans:
             return await check(
                 settings,
                 world.pool,

@@ -94,7 +94,8 @@ class DeploymentRunner:
 
     async def run(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
         """Run a RUNNING or RESTORING deployment to its end, and return it as it ended."""
-        end = await self._to_its_end(deployment, stop)
+        lost = self._executor.missing(deployment)
+        end = await (self._lost(deployment, lost) if lost else self._to_its_end(deployment, stop))
         self._journal.whole(deployment.number)
         ended = await self._record(deployment, end)
         await self._clean_up(ended)
@@ -110,6 +111,24 @@ class DeploymentRunner:
         except (StepFailed, StepUnknown, Unhealthy, Unreachable, Cancelled) as problem:
             return await self._bad_end(deployment, problem)
         return await self._good_end(deployment)
+
+    async def _lost(self, deployment: Deployment, lost: str) -> _End:
+        """End a deployment that a restarted bot cannot continue, because bot.toml lost its target or a server."""
+        why = f"bot.toml no longer has {lost}, so this deployment could not be continued."
+        now = self._clock.now()
+
+        def end(tables: Tables) -> tuple[StepRow, ...]:
+            rows = tables.deployments.steps(deployment.number)
+            for row in rows:
+                if row.state in {StepState.PENDING, StepState.STARTED}:
+                    tables.deployments.end(row.job, StepState.UNKNOWN, code=-1, now=now, detail=why)
+            return rows
+
+        if not await self._store.write(end):
+            return _End(State.FAILED, f"{why}\nNothing was done.")
+        if lost == f"{deployment.plan.app}/{deployment.plan.environment}":
+            return _End(State.UNKNOWN, f"{why}\nNothing was run again. What runs there is unknown.")
+        return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), ())
 
     async def _go_on_restoring(self, deployment: Deployment) -> _End:
         """Resume a restore. Why the deployment failed was stored when it began; only the restore is left to do."""
@@ -293,7 +312,7 @@ class DeploymentRunner:
             except (DeploybotError, TimeoutError) as problem:
                 log.warning("the clean-up after #%s on %s failed: %s", deployment.number, part.server, problem)
         rows = await self._store.read(lambda tables: _left_behind(tables, deployment))
-        for server in {row.server for row in rows}:
+        for server in {row.server for row in rows if self._executor.has_server(row.server)}:
             mine = (row for row in rows if row.server == server and row.kind is StageKind.RUN)
             jobs = [row.job for row in mine if row.state is not StepState.UNKNOWN]
             try:

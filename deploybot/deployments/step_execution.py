@@ -85,6 +85,18 @@ class Executor:
         app = self._settings.apps[deployment.plan.app]
         return app, app.environments[deployment.plan.environment]
 
+    def has_server(self, name: str) -> bool:
+        """Return whether bot.toml has a server."""
+        return name in self._settings.servers
+
+    def missing(self, deployment: Deployment) -> str:
+        """Return what bot.toml lacks to continue a deployment: its target, or servers; empty if it has everything."""
+        plan = deployment.plan
+        app = self._settings.apps.get(plan.app)
+        if app is None or plan.environment not in app.environments:
+            return f"{plan.app}/{plan.environment}"
+        return ", ".join(part.server for part in plan.servers if not self.has_server(part.server))
+
     async def manifest(self, deployment: Deployment, part: ServerPlan) -> Manifest:
         """Return what the new release is recorded to run on a server; without services if nothing is recorded."""
         found = await self._store.read(lambda tables: recorded(tables, deployment.plan, part))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from deploybot.deployments.file_uploads import send_uploads
@@ -12,7 +12,7 @@ from deploybot.domain import JobState, Manifest, Release, State, Step
 from deploybot.errors import StepUnknown, Unreachable, UserError
 from deploybot.observed_state import observe, runs
 from deploybot.ports import RefSource, Servers, Site, Store, Strategy, Tables
-from deploybot.settings import App, Environment
+from deploybot.settings import App, Environment, project_name
 
 LOOK_BACK = 200
 OBSERVE_WITHIN = 10.0
@@ -33,10 +33,11 @@ class Inspector:
         servers: Servers,
         refs: RefSource,
         strategies: Mapping[str, Strategy],
+        apps: Mapping[str, App] | None = None,
         ask_within: float = ASK_WITHIN,
         grace: float = GRACE,
     ) -> None:
-        """Take the ports; `strategies` are keyed by their names in bot.toml.
+        """Take the ports; `strategies` are keyed by their names in bot.toml, `apps` are all of bot.toml.
 
         A question must be answered within `ask_within` seconds. `grace` seconds are added to each time limit of a
         server.
@@ -45,6 +46,7 @@ class Inspector:
         self._servers = servers
         self._refs = refs
         self._strategies = strategies
+        self._apps = apps or {}
         self._ask_within = ask_within
         self._grace = grace
         self._turns: dict[tuple[str, str], asyncio.Lock] = {}
@@ -53,8 +55,14 @@ class Inspector:
         """Observe a target on a server, along with the bot's records of it. Raises Unreachable or EngineError."""
         strategy = self._strategies[app.strategy]
         seen = observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
-        observed, (records, good) = await asyncio.gather(
-            seen, self._store.read(lambda tables: _recorded(tables, app, environment, server))
+        observed, ((records, good), once) = await asyncio.gather(
+            seen,
+            self._store.read(
+                lambda tables: (
+                    _recorded(tables, app, environment, server),
+                    self._once(tables, app, environment, server) if strategy.containers else frozenset[str](),
+                )
+            ),
         )
         engine = self._servers.engine(server) if strategy.containers else None
         running, ran = runs(observed, records) if strategy.containers else (observed.facts.current, None)
@@ -70,7 +78,17 @@ class Inspector:
             attempt=ran if ran != manifests.get(running) else None,
             images=await engine.images() if engine else (),
             remove_orphans=remove_orphans,
+            projects=frozenset(project_name(one, place) for one in self._apps.values() for place in _places(one)),
+            once=once,
         )
+
+    def _once(self, tables: Tables, app: App, environment: Environment, server: str) -> frozenset[str]:
+        """Return the releases that were deployed there, to this target or to one that bot.toml no longer has."""
+        known = {(one.name, place.name) for one in self._apps.values() for place in _places(one)}
+        rows = [one for one in tables.running.all() if one.server == server] if known else []
+        targets = {(app.name, environment.name)} | ({(one.app, one.environment) for one in rows} - known)
+        found = (one for name, place in targets for one in tables.manifests.of_target(name, place, server))
+        return frozenset(one.release for one in found)
 
     async def release_at(self, site: Site) -> Release | None:
         """Return the release that runs there, as the bot's records describe it; None if the bot deployed none."""
@@ -202,6 +220,10 @@ class Inspector:
         except TimeoutError:
             raise Unreachable(site.server, f"{step.script} takes longer than {self._ask_within:.0f} s") from None
         return bytes(whole)
+
+
+def _places(app: App) -> Collection[Environment]:
+    return app.environments.values()
 
 
 def going_back(site: Site, release: Release) -> Site:

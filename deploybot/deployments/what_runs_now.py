@@ -40,6 +40,8 @@ class Present:
 
     async def _site(self, deployment: Deployment, server: str) -> Site | str:
         """Observe a target; return why not, if that fails."""
+        if server not in self._settings.servers:
+            return "bot.toml no longer has it"
         app = self._settings.apps[deployment.plan.app]
         environment = app.environments[deployment.plan.environment]
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,9 @@ class Container:
     """A container as the Engine reports it. `health` is `healthy`, `unhealthy`, `starting` or empty (no check).
 
     `image` is the image's name, `image_id` the Engine's id of the image that it really runs. `created` and `started`
-    are seconds since the epoch, 0.0 if unknown. With `host_network`, its programs listen on the server's own ports.
+    are seconds since the epoch, 0.0 if unknown. They are times of the Engine's clock, which may be wrong. `asked` is
+    what that clock showed when the Engine was asked. With `host_network`, its programs listen on the server's own
+    ports.
     """
 
     id: str
@@ -163,6 +165,11 @@ class Container:
     ports: tuple[PublishedPort, ...] = ()
     mounts: tuple[Mount, ...] = ()
     host_network: bool = False
+    asked: float = field(default=0.0, compare=False)
+
+    def up_for(self, now: float) -> float:
+        """Return for how many seconds it has been up; `now` is the bot's time, for an Engine whose time is unknown."""
+        return max((self.asked or now) - self.started, 0.0)
 
     def label(self, name: str) -> str:
         """Return the value of a label; empty if it has none."""

@@ -6,8 +6,10 @@ takes ten megabytes that a bot without Docker does not need.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from docker import APIClient
@@ -62,7 +64,15 @@ def attempt(work: Callable[[], T], what: str = "Docker") -> T:
 class _Api(APIClient):
     """docker-py's client, with answers parsed by our own functions."""
 
+    _last = threading.local()
+
+    @property
+    def date(self) -> str:
+        """The time of this thread's last answer, by the Engine's clock."""
+        return str(getattr(self._last, "date", ""))
+
     def _result(self, response: Response, json: bool = False, binary: bool = False) -> object:  # noqa: FBT001, FBT002  the signature is docker-py's
+        self._last.date = response.headers.get("Date", "")
         self._raise_for_status(response)
         if binary:
             return response.content
@@ -110,7 +120,8 @@ class Client:
     def container(self, which: str) -> Container | None:
         """Return one container, or None if it no longer exists."""
         with suppress(NotFound), limited(_ONE_CONTAINER):
-            return docker_json.container(object_of(self._client.inspect_container(which)))
+            found = docker_json.container(object_of(self._client.inspect_container(which)))
+            return replace(found, asked=docker_json.http_time(self._client.date))
         return None
 
     def tty(self, which: str) -> bool:
@@ -156,7 +167,7 @@ class Client:
             return docker_json.UsageSample(object_of(self._client.stats(which, stream=False, one_shot=True)))
 
 
-def _client(address: EngineAddress, timeout: float, version: str) -> APIClient:
+def _client(address: EngineAddress, timeout: float, version: str) -> _Api:
     client = _Api(base_url=address.url, version=version, timeout=timeout, tls=bool(address.tls))  # type: ignore[arg-type]  # seconds may have a fraction
     # Connect only to this Engine, whatever address an answer names.
     client.adapters.clear()

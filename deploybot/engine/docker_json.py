@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 from deploybot.domain import Container, EngineEvent, EngineFacts, Image, Mount, PublishedPort, Usage
 from deploybot.untrusted_input import (
@@ -153,6 +154,14 @@ def _time(text: str) -> float:
     """Return seconds since the epoch; 0.0 for Go's zero time, which is the year 1."""
     with suppress(ValueError, OverflowError):
         return max(datetime.fromisoformat(text).timestamp(), 0.0)
+    return 0.0
+
+
+def http_time(text: str) -> float:
+    """Return an HTTP date (RFC 9110) as seconds since the epoch; 0.0 if it is none."""
+    with suppress(ValueError, TypeError, OverflowError):
+        found = parsedate_to_datetime(text)
+        return max(found.timestamp(), 0.0) if found.tzinfo else 0.0
     return 0.0
 
 

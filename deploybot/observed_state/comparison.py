@@ -6,7 +6,7 @@ import enum
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deploybot.domain import Container, Manifest, Observed, Running, short_id
+from deploybot.domain import Container, Manifest, Observed, Running, ServiceImage, short_id
 from deploybot.observed_state.container_health import Difference, DifferenceKind, ailments, name_of
 
 RELEASE_LABEL = "deploybot.release"
@@ -97,7 +97,7 @@ def _fits(services: Mapping[str, Sequence[Container]], manifest: Manifest) -> bo
 
 def _closeness(services: Mapping[str, Sequence[Container]], manifest: Manifest) -> tuple[int, int]:
     """Return how well a fitting manifest describes what exists: the services that differ, and equal settings."""
-    wanted = {one.service for one in manifest.services}
+    wanted = {one.service for one in manifest.services if one.replicas}
     equal = sum(
         each.label(SETTINGS_LABEL) == one.settings
         for one in manifest.services
@@ -152,16 +152,24 @@ def _images(observed: Observed, running: Running, manifest: Manifest | None) -> 
         yield from _unlabelled(services, running)
         return
     for wanted in manifest.services:
-        there = services.get(wanted.service, ())
-        if not there:
-            yield Difference(DifferenceKind.MISSING, f"{wanted.service} is missing", wanted.service)
-        elif other := next((one for one in there if one.image_id != wanted.image), None):
-            yield _other_image(other)
-        elif other := next((one for one in there if one.label(SETTINGS_LABEL) != wanted.settings), None):
-            yield _other_settings(other)
+        if found := _of_service(wanted, services.get(wanted.service, ())):
+            yield found
     for service in sorted(services.keys() - {one.service for one in manifest.services}):
         names = ", ".join(one.name for one in services[service])
         yield Difference(DifferenceKind.EXTRA, f"extra container {names}", service)
+
+
+def _of_service(wanted: ServiceImage, there: Sequence[Container]) -> Difference | None:
+    """Return how the containers of one service differ from the record."""
+    if not there and wanted.replicas:
+        return Difference(DifferenceKind.MISSING, f"{wanted.service} is missing", wanted.service)
+    if other := next((one for one in there if one.image_id != wanted.image), None):
+        return _other_image(other)
+    if other := next((one for one in there if one.label(SETTINGS_LABEL) != wanted.settings), None):
+        return _other_settings(other)
+    if len(there) != wanted.replicas and (wanted.settings or len(there) < wanted.replicas):
+        return _other_number(wanted, len(there))
+    return None
 
 
 def _other_pins(services: Mapping[str, Sequence[Container]], running: Running) -> Iterator[Difference]:
@@ -190,6 +198,16 @@ def _other_image(one: Container, wanted: str = "") -> Difference:
 def _other_settings(one: Container) -> Difference:
     text = "runs with different settings" if one.label(SETTINGS_LABEL) else "was created by hand, from the same image"
     return Difference(DifferenceKind.SETTINGS, f"{name_of(one)} {text}", one.service)
+
+
+def _other_number(wanted: ServiceImage, count: int) -> Difference:
+    """Return what differs if a service was scaled by hand, or lost containers.
+
+    Records of the previous version have no settings. They may say 1 for a service of more, so more is no difference.
+    """
+    kind = DifferenceKind.MISSING if count < wanted.replicas else DifferenceKind.EXTRA
+    noun = "container" if count == 1 else "containers"
+    return Difference(kind, f"{wanted.service} has {count} {noun} instead of {wanted.replicas}", wanted.service)
 
 
 def _image_name(one: Container) -> str:

@@ -103,7 +103,7 @@ def is_unwell(containers: Sequence[Container], *, now: float) -> bool:
 
 def _loops(one: Container, now: float) -> bool:
     """Return whether a container keeps restarting now, and not only some time ago."""
-    young = one.state == "running" and one.started > 0 and now - one.started < _LOOP_UPTIME
+    young = one.state == "running" and one.started > 0 and one.up_for(now) < _LOOP_UPTIME
     return one.restarts >= _LOOP_RESTARTS and (one.state == "restarting" or young)
 
 

@@ -20,7 +20,9 @@ class Site:
     `answers` is the output of the scripts that the strategy asked for (`Strategy.ask`), by their names. `images` are
     all images on its Engine. `files` are the Compose files of a release to roll back to. It is empty for those of
     bot.toml, which may have changed since. `remove_orphans` is True if a person agreed to remove containers that are in
-    no Compose file and that the bot did not create.
+    no Compose file and that the bot did not create. `projects` are the Compose projects of all targets of bot.toml.
+    `once` are the ids of releases that the bot deployed on this server, to this target or to one that bot.toml no
+    longer has: containers with such a label in another project are of a target that was renamed.
     """
 
     app: App
@@ -35,6 +37,8 @@ class Site:
     images: tuple[Image, ...] = ()
     files: tuple[str, ...] = ()
     remove_orphans: bool = False
+    projects: frozenset[str] = frozenset()
+    once: frozenset[str] = frozenset()
 
     @property
     def directory(self) -> str:

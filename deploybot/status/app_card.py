@@ -108,7 +108,7 @@ def _rows(entry: Entry, now: float) -> Iterator[tuple[tuple[str, ...], Tone]]:
 
 
 def _up(one: Container, now: float) -> str:
-    return show_duration(now - one.started) if one.state == "running" and one.started else _NONE
+    return show_duration(one.up_for(now)) if one.state == "running" and one.started else _NONE
 
 
 def _load(one: Container, usage: Usage) -> tuple[str, str]:

@@ -27,7 +27,7 @@ def chat_checks(settings: Settings) -> dict[str, AsyncIterator[ChatFinding]]:
 
 
 @asynccontextmanager
-async def dry_plans(world: Adapters) -> AsyncIterator[DryPlan]:
+async def dry_plans(settings: Settings, world: Adapters) -> AsyncIterator[DryPlan]:
     """Yield the function that plans deployments for `deploybot check`.
 
     It uses the bot's own database if this user owns it, and an empty one otherwise.
@@ -38,7 +38,7 @@ async def dry_plans(world: Adapters) -> AsyncIterator[DryPlan]:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="deploybot-check-"))
             path = Path(folder) / path.name
         store = await stack.enter_async_context(Database(path))
-        plan = planner(replace(world, store=store))
+        plan = planner(settings, replace(world, store=store))
 
         async def make(app: App, environment: Environment) -> Plan:
             release = await plan.releases.resolve(app, environment, "")

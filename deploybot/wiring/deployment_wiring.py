@@ -41,12 +41,18 @@ if TYPE_CHECKING:
     from deploybot.notifications.notifier import Notifier
 
 
-def planner(world: Infrastructure, inspector: Inspector | None = None) -> Planner:
+def planner(settings: Settings, world: Infrastructure, inspector: Inspector | None = None) -> Planner:
     """Make the planner."""
-    found = inspector or Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
+    found = inspector or _inspector(settings, world)
     releases = Releases(world.store, world.refs, found, world.images)
     legacy = Legacy(store=world.store, servers=world.servers, refs=world.refs, inspector=found, strategies=STRATEGIES)
     return Planner(store=world.store, inspector=found, legacy=legacy, releases=releases, strategies=STRATEGIES)
+
+
+def _inspector(settings: Settings, world: Infrastructure) -> Inspector:
+    return Inspector(
+        store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES, apps=settings.apps
+    )
 
 
 def deployments(
@@ -61,8 +67,8 @@ def deployments(
     """Return the deployment engine with all its parts. `on_end(app)` is called when a deployment has ended."""
     journal = Journal(settings.bot.data / "logs", world.redactor, limit=settings.bot.keep_logs)
     publisher = _publisher(settings, world, journal, notifier)
-    inspector = Inspector(store=world.store, servers=world.servers, refs=world.refs, strategies=STRATEGIES)
-    plans = planner(world, inspector)
+    inspector = _inspector(settings, world)
+    plans = planner(settings, world, inspector)
     fingerprints = FingerprintCheck(settings, plans, world.clock, timeouts)
     approvals = Approvals(
         settings=settings,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.deployments.target_inspection import LONGEST_ANSWER
-from deploybot.domain import Container, Image, ManifestRow, Release, ServerFacts, State
+from deploybot.domain import Container, Image, ManifestRow, Release, Role, ServerFacts, State
 from deploybot.errors import Unreachable, UserError
 from deploybot.testing import FakeEngine, FakeHost, FakeServers, Outcome
 from tests.kit.bot import V1, V2, V3, BotUnderTest, fetched, open_as, switched
@@ -318,3 +318,29 @@ async def test_a_clean_up_needs_no_answer_of_compose(composed: BotUnderTest, ser
     await good(composed, V1)
     scripts = [one.script for one in server.host.started]
     assert scripts[-3:] == ["compose_up", "switch", "prune"]
+
+
+@pytest.mark.parametrize("renamed", ["the project", "the app"])
+async def test_a_second_copy_beside_a_renamed_target_is_refused(
+    composed: BotUnderTest, server: ComposedServer, renamed: str
+) -> None:
+    await good(composed, V1)
+    server.engine.all[PROJECT] = [
+        replace(one, labels=(*one.labels, ("deploybot.release", V1.id))) for one in server.engine.all[PROJECT]
+    ]
+    shop = composed.app
+    if renamed == "the project":
+        compose = shop.compose.model_copy(update={"project": "store"})
+        new = composed.settings.apps["shop"] = shop.model_copy(update={"compose": compose})
+    else:
+        place = composed.production.model_copy(update={"app": "store"})
+        new = shop.model_copy(update={"name": "store", "environments": {"production": place}})
+        composed.settings.apps.clear()
+        composed.settings.apps["store"] = new
+    await composed.store.write(lambda tables: tables.people.grant(composed.person.id, Role.DEPLOYER, "store", "*"))
+    with pytest.raises(UserError) as caught:
+        await composed.deployments.request(composed.ctx(), new, new.environments["production"], V2)
+    assert caught.value.sentence == (
+        f"This app runs here already: project {PROJECT} has web. A second copy would start beside it."
+    )
+    assert f"docker compose -p {PROJECT} down" in caught.value.hint

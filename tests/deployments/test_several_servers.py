@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Kind, Release, State
+from deploybot.domain import Kind, Release, State, StepState
 from deploybot.errors import UserError
+from deploybot.settings import Settings
 from deploybot.testing import FakeHost, FakeServers, Outcome
 from tests.deployments.test_containers import composed_server
 from tests.kit.bot import HEALTH, V1, V2, V3, BotUnderTest, open_as, shop_settings, switched
@@ -133,3 +134,60 @@ async def test_a_server_on_which_nothing_was_started_needs_no_restore(composed: 
         "web1: v1 (1111111111) was restored and is healthy.",
         "Now running: web1 1111111111; web2 unknown (it is off).",
     ]
+
+
+def lost_settings(bot: BotUnderTest, lost: str) -> Settings:
+    """bot.toml without the target, or without its second server."""
+    shop = {"restart": "./restart", "environments": {"live" if lost == "shop/production" else "production": {}}}
+    servers = ("web1",) if lost == "web2" else ("web1", "web2")
+    return bot_settings(bot.settings.bot.data, servers=servers, apps={"shop": shop})
+
+
+@pytest.mark.parametrize(
+    ("lost", "now"),
+    [
+        ("shop/production", "What runs there is unknown."),
+        ("web2", "Now running: web1 2222222222; web2 unknown (bot.toml no longer has it)."),
+    ],
+)
+async def test_a_deployment_whose_place_is_gone_from_bot_toml_says_so(bot: BotUnderTest, lost: str, now: str) -> None:
+    await good(bot, V1)
+    bot.hosts["web2"].script("switch", Outcome(effect=switched, hold=True))
+    number = await bot.ask("deploy shop@v2 to production because it is time")
+    await bot.started(number, "switch", "web2")
+    await bot.restart(lost_settings(bot, lost))
+    ended = await bot.end_of(number)
+    assert ended.state is State.UNKNOWN
+    assert ended.outcome.splitlines() == [
+        f"bot.toml no longer has {lost}, so this deployment could not be continued.",
+        f"Nothing was run again. {now}",
+    ]
+    rows = await bot.store.read(lambda tables: tables.deployments.steps(number))
+    assert (rows[-1].server, rows[-1].state) == ("web2", StepState.UNKNOWN)
+    known = {name: (row.release.id, row.healthy) for name, row in (await bot.running()).items()}
+    assert known["web1"] == ((V2.id, False) if lost == "web2" else (V1.id, True))
+
+
+async def test_before_the_first_step_a_place_that_is_gone_means_that_nothing_was_done(bot: BotUnderTest) -> None:
+    await good(bot, V1)
+    async with bot.busy():
+        number = await bot.ask("deploy shop@v2 to production because it is time")
+        await bot.store.write(lambda tables: tables.deployments.move(number, State.RUNNING, now=1.0))
+    await bot.restart(lost_settings(bot, "web2"))
+    ended = await bot.end_of(number)
+    assert ended.state is State.FAILED
+    assert ended.outcome.splitlines() == [
+        "bot.toml no longer has web2, so this deployment could not be continued.",
+        "Nothing was done.",
+    ]
+
+
+async def test_a_server_that_left_bot_toml_is_not_cleaned_up(
+    bot: BotUnderTest, caplog: pytest.LogCaptureFixture
+) -> None:
+    await good(bot, V1)
+    bot.hosts = FakeServers([bot.hosts["web1"]])
+    await bot.restart(lost_settings(bot, "web2"))
+    await good(bot, V2)
+    assert [one.message for one in caplog.records if one.levelname == "ERROR"] == []
+    assert bot.hosts["web1"]._jobs == {}

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from deploybot.deployments.step_runner import was_never_started
 from deploybot.domain import JobState, Phase, ServerUpload, StepRow, StepState, UploadKind
 from deploybot.errors import Cancelled, EngineError, StepFailed, UserError
 from deploybot.testing import Outcome
@@ -189,6 +190,12 @@ async def test_a_cancellation_before_the_start_was_sent_asks_no_server(bench: Be
         await bench.run()
     (row,) = await bench.rows()
     assert (row.state, bench.host.calls) == (StepState.CANCELLED, [])
+    assert was_never_started(row)
+
+
+@pytest.mark.parametrize(("state", "code"), [(StepState.CANCELLED, -1), (StepState.FAILED, 126), (StepState.DONE, 0)])
+async def test_what_was_sent_may_have_run(bench: Bench, state: StepState, code: int) -> None:
+    assert not was_never_started(replace(bench.work().first_row(0.0), state=state, code=code))
 
 
 async def test_a_row_of_an_earlier_bot_may_have_been_started(bench: Bench) -> None:

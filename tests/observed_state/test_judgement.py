@@ -108,6 +108,38 @@ def test_what_is_missing_and_what_is_too_much() -> None:
     assert texts(found) == ["db is missing", "extra container shop-cache-1"]
 
 
+@pytest.mark.parametrize(
+    ("replicas", "count", "settings", "says"),
+    [
+        (3, 1, "s2", ["web has 1 container instead of 3"]),
+        (3, 2, "s2", ["web has 2 containers instead of 3"]),
+        (1, 3, "s2", ["web has 3 containers instead of 1"]),
+        (0, 1, "s2", ["web has 1 container instead of 0"]),
+        (3, 3, "s2", []),
+        (0, 0, "s2", []),
+        (2, 1, "", ["web has 1 container instead of 2"]),
+        (1, 3, "", []),
+    ],
+)
+def test_services_that_are_scaled_by_hand_or_lost_containers(
+    replicas: int, count: int, settings: str, says: list[str]
+) -> None:
+    """A service with `replicas: 0` is not missing. Records of the version before have no settings, and may say 1."""
+    labels = (("deploybot.settings", settings),) if settings else ()
+    webs = [container("web", TWO, f"shop-web-{number}", labels=labels) for number in range(count)]
+    web = ServiceImage(service="web", image=TWO, settings=settings, replicas=replicas)
+    found = judge(seen(DATABASE, *webs), RUNNING, Manifest(services=(MANIFEST.services[0], web)))
+    assert (found.serving, texts(found), found.exact) == (Serving.RECORDED, says, not says)
+
+
+def test_a_service_without_containers_does_not_count_for_what_runs() -> None:
+    none = ServiceImage(service="cron", image=ONE, settings="s2", replicas=0)
+    other = ServiceImage(service="cron", image=ONE, settings="s2")
+    same = MANIFEST.services
+    records = [(V1.id, Manifest(services=(*same, other))), (V2.id, Manifest(services=(*same, none)))]
+    assert runs(seen(WEB, DATABASE, facts=replace(FACTS, current="")), records)[0] == V2.id
+
+
 def test_no_containers_at_all() -> None:
     found = judged()
     assert (found.serving, found.release, found.exact, texts(found)) == (Serving.NOTHING, "", False, ["no containers"])
@@ -148,6 +180,17 @@ def test_what_does_not_run_well(more: dict[str, object], kind: DifferenceKind, s
 @pytest.mark.parametrize("more", [{"restarts": 40}, {"restarts": 2, "started": NOW - 20}, {"started": NOW - 1}])
 def test_restarts_of_long_ago_and_first_starts_are_no_loop(more: dict[str, object]) -> None:
     assert judged(WEB, replace(DATABASE, **more)).differences == ()  # type: ignore[arg-type]  # same
+
+
+@pytest.mark.parametrize("wrong", [7200.0, -7200.0])
+def test_the_clock_of_a_server_may_be_wrong_by_hours(wrong: float) -> None:
+    """Its times are compared with its own clock."""
+    its_time = NOW + wrong
+    long_ago, just_now = (
+        replace(DATABASE, restarts=3, started=its_time - ago, asked=its_time) for ago in (3600.0, 20.0)
+    )
+    assert judged(WEB, long_ago).differences == ()
+    assert texts(judged(WEB, just_now)) == ["db keeps restarting: 3 restarts"]
 
 
 def test_the_only_container_is_stopped_and_nothing_serves() -> None:

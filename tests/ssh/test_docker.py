@@ -77,6 +77,7 @@ async def test_containers_are_those_of_the_project(docker: DockerEngine, engine:
     assert (first.id, first.name, first.service, first.image) == (running, "web-1", "web", BUSYBOX)
     assert (first.state, first.health, first.oneoff) == ("running", "", True)
     assert began < first.started < time.time() + 1
+    assert began - 1 < first.asked < time.time() + 1
     assert (second.id, second.state, second.exit_code) == (ended, "exited", 3)
     assert ("com.docker.compose.project", "shop") in second.labels
 

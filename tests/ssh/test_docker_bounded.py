@@ -235,6 +235,27 @@ async def test_a_time_that_is_none_is_unknown(lying: Lying, when: bytes) -> None
 
 
 @pytest.mark.parametrize(
+    ("date", "asked"),
+    [
+        (b"Sun, 06 Nov 1994 08:49:37 GMT", 784111777.0),
+        (b"Sun, 06 Nov 1994 08:49:37 -0000", 0.0),
+        (b"Sun, 06 Nov 99999999999 08:49:37 GMT", 0.0),
+        (b"yesterday", 0.0),
+        (b"", 0.0),
+    ],
+)
+async def test_the_clock_of_an_engine_is_the_date_of_its_answer(lying: Lying, date: bytes, asked: float) -> None:
+    async def say(target: str, writer: asyncio.StreamWriter) -> None:
+        said = answer(FULL % (b"1994-11-06T08:00:00Z", b"2") if "abc" in target else CONTAINER)
+        writer.write(said.replace(b"\r\n", b"\r\nDate: " + date + b"\r\n", 1))
+
+    docker = await lying(say)
+    (found,) = await docker.containers("shop")
+    assert found.asked == asked
+    assert found.up_for(784108800.0 + 9.0) == (2977.0 if asked else 9.0)
+
+
+@pytest.mark.parametrize(
     "line", [b'{"Action": {"a": 1}}', b"[]", b'{"timeNano": 1e400}', b'{"Actor": [1]}', b"x", DEEP, b'{"time": "x"}']
 )
 async def test_an_event_that_is_none_is_one_error(lying: Lying, line: bytes) -> None:

@@ -81,6 +81,18 @@ async def test_since_is_asked_of_the_engine(bot: LogBot) -> None:
     assert bot.engines["web1"].asked == [("one", 7, bot.clock.now() - 60)]
 
 
+@pytest.mark.parametrize("ahead", [7200, -7200])
+async def test_the_clock_of_an_engine_may_be_wrong_by_hours(bot: LogBot, ahead: int) -> None:
+    """What it wrote in the last minute is asked for by its own clock."""
+    there = bot.clock.now() + ahead
+    bot.put("web1", container("one", asked=there), one=[stamped(1, "late")])
+    assert (await bot.show(server="web1", since=60.0)).code == ("late",)
+    assert bot.engines["web1"].asked == [("one", 50, there - 60)]
+    bot.put("web1", container("one", asked=bot.clock.now() + 3), one=[])
+    await bot.show(server="web1", since=60.0)
+    assert bot.engines["web1"].asked[-1][2] == bot.clock.now() - 60
+
+
 async def test_secrets_are_masked_and_cannot_be_searched_for(bot: LogBot) -> None:
     half, rest = stamped(1, f"password {SECRET}")[:50], stamped(1, f"password {SECRET}")[50:]
     bot.put("web1", container("one"), one=[half, rest])

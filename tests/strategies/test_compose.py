@@ -308,6 +308,24 @@ def test_restart_and_prune() -> None:
         COMPOSE.restart(running(facts=replace(FACTS, compose=())), OLD)
 
 
+@pytest.mark.parametrize(
+    ("state", "ended", "services"),
+    [
+        ("exited", True, "web"),
+        ("exited", False, ""),
+        ("running", True, ""),
+    ],
+)
+def test_a_restart_leaves_jobs_that_have_ended_alone(state: str, ended: bool, services: str) -> None:
+    """If all services are restarted, none is named. One that a person stopped is no job."""
+    record = manifest(ran("web", "1"), ran("db", "2", ended=ended), ran("gone", "3"))
+    site = running(
+        manifests={OLD.id: record}, observed=observed(container("web", "1"), container("db", "2", state=state))
+    )
+    (restart,) = COMPOSE.restart(site, OLD).steps
+    assert env_of(restart)["DEPLOYBOT_RESTART"] == services
+
+
 def test_tags_that_stay_are_those_of_releases_that_are_kept_and_of_what_runs() -> None:
     site = recorded(observed=observed(container("web", "8"), container("db", "2")))
     (prune,) = COMPOSE.prune(site, (NEW.id,))

@@ -238,6 +238,25 @@ services:
     assert (after["Id"], after["State"] == before["State"]) == (before["Id"], False)
 
 
+async def test_a_restart_does_not_run_a_job_again(
+    make_shop: MakeShop, engine: Engine, repo: Repo, flavour: ComposeInstall
+) -> None:
+    job = '  migrate:\n    image: lab/busybox\n    command: ["sh", "-c", "exit 0"]\n'
+    repo.branch("main", "v2")
+    repo.commit({"compose.yaml": YAML.replace("volumes:\n  data: {}", f"{job}volumes:\n  data: {{}}")})
+    shop = await make_shop(repo, flavour)
+    await shop.good("main")
+    before = {name: started(engine, name) for name in ("web", "db", "migrate")}
+    ended = await shop.restart()
+    assert ended.state is State.SUCCEEDED, ended.outcome
+    assert {name for name, at in before.items() if at != started(engine, name)} == {"web", "db"}
+
+
+def started(engine: Engine, service: str) -> str:
+    """When a service's container was started last."""
+    return engine.docker("inspect", "-f", "{{.State.StartedAt}}", str(container(engine, service)["Id"]))
+
+
 async def test_mounts_that_would_start_empty_are_refused(
     make_shop: MakeShop, engine: Engine, repo: Repo, flavour: ComposeInstall
 ) -> None:

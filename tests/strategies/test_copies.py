@@ -9,7 +9,7 @@ import pytest
 
 from deploybot.domain import Container, Observed, PublishedPort, ServerFacts
 from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
-from deploybot.strategies.compose.second_copies import copies_of, second_copies
+from deploybot.strategies.compose.second_copies import DeployedHere, copies_of, second_copies
 
 
 def config(**images: str) -> ComposeConfig:
@@ -80,6 +80,27 @@ def test_ports_that_are_not_published_are_not_shared() -> None:
 def named(project: str, **more: object) -> Container:
     (one,) = running(web="ghcr.io/ana/notes:1")
     return replace(one, project=project, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("project", "services", "release", "same"),
+    [
+        ("store-live", {"web": ""}, "1" * 40, True),
+        ("store-live", {"web": "", "db": "postgres"}, "1" * 40, True),
+        ("store-live", {"mail": ""}, "1" * 40, False),
+        ("store-live", {"web": ""}, "2" * 40, False),
+        ("shop-test", {"web": ""}, "1" * 40, False),
+    ],
+)
+def test_what_the_bot_deployed_under_another_name_is_the_app(
+    project: str, services: dict[str, str], release: str, same: bool
+) -> None:
+    """The app or its project was renamed in bot.toml. Another target of bot.toml is no copy."""
+    here = DeployedHere(projects=("shop-live", "shop-test"), once=("1" * 40,))
+    labels = (("deploybot.release", release), ("deploybot.image", "sha256:1"))
+    there = named(project, image="deploybot/store-live/web:1", labels=labels)
+    assert bool(copies_of(config(**services), [there], ["shop"], here)) is same
+    assert copies_of(config(**services), [replace(there, state="exited")], ["shop"], here) == {}
 
 
 def test_what_has_stopped_runs_nowhere() -> None:

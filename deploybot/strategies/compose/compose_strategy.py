@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from deploybot.domain import NO_RELEASE, CommitSource, CommitWithImages, Manifest, Release, ServerPlan, Step
 from deploybot.errors import UserError
+from deploybot.observed_state import has_ended
 from deploybot.ports import Site
 from deploybot.settings import project_name
 from deploybot.strategies.common_steps import Move, plan, prune, standing, task_command
@@ -133,10 +134,19 @@ class ComposeStrategy:
                 return {}
 
     def restart(self, site: Site, release: Release) -> ServerPlan:
-        """Return the plan that restarts the project's containers. What runs afterwards is verified."""
+        """Return the plan that restarts the project's containers. What runs afterwards is verified.
+
+        Jobs that have ended do not run again.
+        """
         check_compose(site)
         move = standing(site, release)
-        values = {**_compose(site), **nothing(), "DEPLOYBOT_ACTION": "restart", "DEPLOYBOT_FOLDER": _folder(move)}
+        values = {
+            **_compose(site),
+            **nothing(),
+            "DEPLOYBOT_ACTION": "restart",
+            "DEPLOYBOT_FOLDER": _folder(move),
+            "DEPLOYBOT_RESTART": "\n".join(_to_restart(site)),
+        }
         step = move.step("restart", "compose_up", values, timeout=_timeout(site))
         return replace(plan(site, [step]), verify=True)
 
@@ -148,6 +158,14 @@ class ComposeStrategy:
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
         """Return the step that deletes folders and images of releases that are neither kept nor in use."""
         return prune(site, keep, images=below(site), bind="prune", always=True)
+
+
+def _to_restart(site: Site) -> list[str]:
+    """Return the services to restart; empty for all, if none of them is a job that has ended."""
+    services, ran = observed_of(site).services, site.ran or Manifest()
+    known = [one for one in ran.services if one.service in services]
+    stay = [one.service for one in known if not (one.ended and has_ended(services[one.service]))]
+    return stay if len(stay) < len(known) else []
 
 
 def _before(site: Site, previous: Release | None) -> Manifest | None:

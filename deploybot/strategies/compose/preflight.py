@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deploybot.domain import Container, Effect, EffectKind, Observed, PublishedPort
 from deploybot.strategies.compose.blockers import ComposeProblem
@@ -11,7 +11,7 @@ from deploybot.strategies.compose.compose_answers import ConfigAnswers
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServicePort
 from deploybot.strategies.compose.compose_stderr import blank_variables, own_words, raw_paths
 from deploybot.strategies.compose.mounted_paths import PathFacts, PathKind, bound_at, sources_of
-from deploybot.strategies.compose.second_copies import second_copies
+from deploybot.strategies.compose.second_copies import DeployedHere, second_copies
 from deploybot.units import show_size
 
 _GONE = frozenset({PathKind.MISSING, PathKind.LINK})
@@ -27,7 +27,8 @@ class Preflight:
     """What is known before a release is started on a server.
 
     `version` is Compose's major and minor version. `names` are the names that the app may have elsewhere: its own and
-    its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there.
+    its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there. `here` is what
+    the bot deploys on the server.
     """
 
     config: ComposeConfig
@@ -38,6 +39,7 @@ class Preflight:
     version: tuple[int, int]
     names: Collection[str] = ()
     need_disk: int = 0
+    here: DeployedHere = field(default_factory=DeployedHere)
 
     def kind_of(self, service: str) -> EffectKind | None:
         """Return the effect on a service of this project; None if it is unknown."""
@@ -64,7 +66,7 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
     """Return all problems, blocking ones first. Empty if nothing is known to go wrong."""
     found = dict.fromkeys(
         (
-            *second_copies(known.config, known.observed, known.names),
+            *second_copies(known.config, known.observed, known.names, known.here),
             *_files(known),
             *_mounts(known),
             *_lost(known),

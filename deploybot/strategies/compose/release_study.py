@@ -20,6 +20,7 @@ from deploybot.strategies.compose.compose_model import ComposeConfig, parse_conf
 from deploybot.strategies.compose.mounted_paths import parse_paths
 from deploybot.strategies.compose.preflight import Preflight, problems_of, unresolved
 from deploybot.strategies.compose.release_record import WORKING_FOLDER
+from deploybot.strategies.compose.second_copies import DeployedHere
 from deploybot.strategies.compose.service_effects import WantedService, effects_of
 from deploybot.strategies.compose.service_images import work_of
 from deploybot.strategies.compose.step_values import ReleaseStudy, below, observed_of
@@ -103,6 +104,7 @@ def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, make
         version=compose_version(site),
         names=(site.app.name, _repository_name(site)),
         need_disk=site.app.need_disk if makes else 0,
+        here=DeployedHere(site.projects, site.once),
     )
     problems = problems_of(known)
     if stopping := [one for one in problems if not one.warning]:

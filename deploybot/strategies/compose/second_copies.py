@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from deploybot.domain import Container, Observed
 from deploybot.strategies.compose.blockers import ComposeProblem
@@ -15,7 +16,21 @@ _EVERYBODYS = "docker.io/library/"
 _WORKING_DIR = "com.docker.compose.project.working_dir"
 
 
-def second_copies(config: ComposeConfig, observed: Observed, names: Collection[str]) -> Iterator[ComposeProblem]:
+@dataclass(frozen=True, slots=True)
+class DeployedHere:
+    """What the bot deploys on a server, as in `ports.Site`."""
+
+    projects: Collection[str] = ()
+    once: Collection[str] = ()
+
+    def moved_from(self, project: str, containers: Collection[Container]) -> bool:
+        """Return whether a project has what the bot deployed for this app before its project got another name."""
+        return project not in self.projects and any(one.label(RELEASE_LABEL) in self.once for one in containers)
+
+
+def second_copies(
+    config: ComposeConfig, observed: Observed, names: Collection[str], here: DeployedHere = DeployedHere()
+) -> Iterator[ComposeProblem]:
     """Yield a problem for each project that is this app. `names` are the names of the app and its repository.
 
     If containers of the project itself run here, the deployment continues with them, and nothing counts as a second
@@ -23,7 +38,7 @@ def second_copies(config: ComposeConfig, observed: Observed, names: Collection[s
     """
     if observed.containers:
         return
-    for project, containers in sorted(copies_of(config, observed.others, names).items()):
+    for project, containers in sorted(copies_of(config, observed.others, names, here).items()):
         folder = containers[0].label(_WORKING_DIR)
         services = ", ".join(sorted({one.service for one in containers}))
         yield ComposeProblem(
@@ -35,7 +50,10 @@ def second_copies(config: ComposeConfig, observed: Observed, names: Collection[s
 
 
 def copies_of(
-    config: ComposeConfig, containers: Collection[Container], names: Collection[str]
+    config: ComposeConfig,
+    containers: Collection[Container],
+    names: Collection[str],
+    here: DeployedHere = DeployedHere(),
 ) -> dict[str, tuple[Container, ...]]:
     """Return the running containers of each other project that is the same app, by the project's name."""
     projects: dict[str, tuple[Container, ...]] = {}
@@ -43,7 +61,17 @@ def copies_of(
         if one.project and one.service and not one.oneoff:
             projects[one.project] = (*projects.get(one.project, ()), one)
     running = {name: tuple(one for one in found if one.state == "running") for name, found in projects.items()}
-    return {name: found for name, found in running.items() if found and _is_same(config, found, projects[name], names)}
+    return {
+        name: found
+        for name, found in running.items()
+        if found and (_is_same(config, found, projects[name], names) or _has_moved(config, name, found, here))
+    }
+
+
+def _has_moved(config: ComposeConfig, project: str, running: Collection[Container], here: DeployedHere) -> bool:
+    """Return whether a project is this app under the name that its app or its project had in bot.toml before."""
+    services = {one.service for one in running} & {one.name for one in config.services}
+    return bool(services) and here.moved_from(project, running)
 
 
 def _is_same(

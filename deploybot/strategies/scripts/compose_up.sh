@@ -13,6 +13,7 @@
 #   DEPLOYBOT_REMOVE_LAST      ids of containers to remove afterwards, one a line
 #   DEPLOYBOT_CHANGED          services to recreate, one a line
 #   DEPLOYBOT_START            services to create or start, one a line
+#   DEPLOYBOT_RESTART          services to restart, one a line; nothing for all
 #   DEPLOYBOT_COMPOSE_ORDER    services to bring up one after the other, one a line
 #   DEPLOYBOT_COMPOSE_WAIT     seconds for each of those to become healthy
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
@@ -162,6 +163,9 @@ up)
     remove "$DEPLOYBOT_REMOVE_LAST"
     [ -n "$DEPLOYBOT_RELEASE" ] || rm -f -- "$ours/switching"
     ;;
-restart) compose restart ;;
+restart)
+    # shellcheck disable=SC2086 # names of services have no blanks
+    compose restart ${DEPLOYBOT_RESTART:-}
+    ;;
 *) fail "DEPLOYBOT_ACTION is $DEPLOYBOT_ACTION" ;;
 esac

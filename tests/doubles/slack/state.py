@@ -35,11 +35,12 @@ class User:
 
 @dataclass(slots=True)
 class Channel:
-    """A conversation; `bot_in` is whether the bot was invited."""
+    """A conversation; `bot_in` is whether the bot was invited. `refuses` is what Slack answers to its messages."""
 
     id: str
     name: str
     bot_in: bool = True
+    refuses: str = ""
 
     @property
     def direct(self) -> bool:

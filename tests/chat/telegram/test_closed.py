@@ -35,5 +35,5 @@ async def test_a_group_in_which_the_bot_may_not_write_is_closed() -> None:
     double = TelegramDouble(FREE)
     double.group(GROUP).may_write = False
     async with open_telegram_bot(double=double) as bot:
-        with pytest.raises(ChannelClosed, match="not enough rights"):
+        with pytest.raises(ChannelClosed, match="Not enough rights"):
             await bot.chat.send(Place("telegram", GROUP), Card(title="Hello"))

@@ -161,6 +161,8 @@ class WebApi:
         if channel.refuses:
             raise Refused(channel.refuses)
         thread = args.get("thread_ts") or ""
+        if thread and channel.refuses_replies:
+            raise Refused(channel.refuses_replies)
         self._check_thread(channel.id, thread)
         return Message(
             channel.id,

@@ -120,6 +120,8 @@ class TriggerDetector:
                 tables.triggers.build(app, built, now)
         if hint.published:
             tables.triggers.publish(app, hint.published, now)
+        if hint.unpublished:
+            tables.triggers.unpublish(app, hint.unpublished)
 
     async def look(self, app: App) -> float:
         """Check everything that `auto` deploys an app from, and process its triggers.

@@ -13,10 +13,11 @@ from deploybot.settings import App, Auto
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """The parts of an event that matter to an app: the author of a change, a build of a commit, a published tag.
+    """The parts of an event that matter to an app.
 
-    `about` are the environments whose `auto` may deploy something now. `author_keys` are the keys
-    that the author `by` is stored under.
+    These are the author of a change, a build of a commit, and a tag whose release was published or deleted. `about` are
+    the environments whose `auto` may deploy something now. `author_keys` are the keys that the author `by` is stored
+    under.
     """
 
     about: tuple[str, ...] = ()
@@ -24,6 +25,7 @@ class Hint:
     by: Author | None = None
     built: Build | None = None
     published: str = ""
+    unpublished: str = ""
 
 
 def autos(app: App) -> dict[str, Auto]:
@@ -42,7 +44,8 @@ def hint_of(app: App, event: Event) -> Hint | None:
             return Hint(about, (*_pushed(f"tags/{tag}", commit), f"tags/{tag}"), _known(event.by))
         case Published(tag=tag, early=early):
             about = _about(app, lambda auto: auto.release)
-            return Hint(about, (f"tags/{tag}",), _known(event.by), published="" if early else tag)
+            released = Hint(about, (f"tags/{tag}",), _known(event.by), published="" if early else tag)
+            return Hint(about, unpublished=tag) if event.gone else released
         case Build(commit=commit) if commit and not is_own(event):
             about = _about(app, lambda auto: bool(auto.after or auto.checks))
             return Hint(about, built=replace(event, url="", by=Author(), failed=())) if about else None

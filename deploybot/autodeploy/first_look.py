@@ -39,7 +39,7 @@ def moves(auto: Auto, event: Event) -> Iterator[SourceMoved]:
         case Tagged(tag=tag, commit=commit) if commit:
             if auto.tag and fits(auto.tag, tag):
                 yield SourceMoved(f"tag {auto.tag}", f"newest tag {auto.tag}", "", f"{tag} ")
-        case Published(tag=tag, early=False):
+        case Published(tag=tag, early=False, gone=False):
             if auto.release:
                 yield SourceMoved("release", "newest release -", "", f"{tag} ")
 

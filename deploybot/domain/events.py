@@ -85,12 +85,13 @@ class Tagged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published(Event):
-    """A release that was published on a forge."""
+    """A release that was published on a forge, or deleted there (then it is `gone`)."""
 
     tag: str
     name: str = ""
     text: str = ""
     early: bool = False
+    gone: bool = field(default=False, repr=False)  # as for `host`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

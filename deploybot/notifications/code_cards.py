@@ -125,16 +125,16 @@ def tag_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
     assert event is not None  # noqa: S101  a thing has at least one part
     tag, commit = one_line(event.tag, REF), tagged.commit if tagged else ""
     gone = tagged is not None and not tagged.commit
+    withdrawn = release is not None and release.gone
     name = one_line(release.name) if release else ""
-    what = f"release {tag}{' (early)' if release.early else ''} was published" if release else f"new tag {tag}"
-    title = f"tag {tag} was deleted" if gone else what
+    title = f"tag {tag} was deleted" if gone else _released(release, tag) if release else f"new tag {tag}"
     by = _by(who(event.by, scene.persons))
     card = Card(
         title=f"{title} {by}".strip() + (f": {name}" if name and name != tag and not gone else ""),
-        text=paragraph(release.text) if release and not gone else "",
+        text=paragraph(release.text) if release and not (gone or withdrawn) else "",
         lines=(Line("commit", short(commit)),) if commit else (),
         links=_links(("release" if release else "tag", event.url)),
-        buttons=code_buttons(scene, event, commit, tag=event.tag, built=True),
+        buttons=() if withdrawn else code_buttons(scene, event, commit, tag=event.tag, built=True),
     )
     kinds = {"tag"} if tagged else set()
     return CardState(
@@ -143,3 +143,8 @@ def tag_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
         kinds=frozenset(kinds | ({"release"} if release else set())),
         environments=environments_of(scene.app, "", event.tag),
     )
+
+
+def _released(release: Published, tag: str) -> str:
+    early = " (early)" if release.early else ""
+    return f"release {tag}{early} was {'deleted' if release.gone else 'published'}"

@@ -125,6 +125,8 @@ def rank(event: Event) -> tuple[float, ...]:
             return (event.at or untimed, event.state.ended, event.state is BuildState.RUNNING)
         case Change():
             return (event.what == "merged", event.at, _CHANGES.index(event.what))
+        case Published():
+            return (event.at, event.gone)
         case Alert():
             return (event.started, event.at, not event.firing)
         case Synced():

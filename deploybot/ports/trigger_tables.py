@@ -63,5 +63,8 @@ class TriggerTable(Protocol):
     def publish(self, app: str, tag: str, now: float) -> None:
         """Record that a release was published."""
 
+    def unpublish(self, app: str, tag: str) -> None:
+        """Record that a release was deleted."""
+
     def published(self, app: str) -> tuple[str, ...]:
         """Return the tags of all published releases."""

@@ -170,6 +170,10 @@ class TriggerRows:
         """Record that a release was published."""
         self._run("INSERT OR IGNORE INTO published (app, tag, at) VALUES (?, ?, ?)", (app, clean(tag), now))
 
+    def unpublish(self, app: str, tag: str) -> None:
+        """Record that a release was deleted."""
+        self._run("DELETE FROM published WHERE app = ? AND tag = ?", (app, clean(tag)))
+
     def published(self, app: str) -> tuple[str, ...]:
         """Return the tags of all published releases."""
         return tuple(row[0] for row in self._run("SELECT tag FROM published WHERE app = ? ORDER BY tag", (app,)))

@@ -33,6 +33,10 @@ DONE: Mapping[str, Done] = {
 }
 """The meaning of a pull request's `action`. All others are ignored."""
 
+_PUBLISHED = frozenset({"published", "released"})
+"""GitHub sends both, but only `released` if a pre-release becomes a release."""
+_UNPUBLISHED = frozenset({"deleted", "unpublished"})
+
 
 @dataclass(frozen=True, slots=True)
 class ForgeDialect:
@@ -181,20 +185,22 @@ def branch_from(request: Tree) -> str:
 
 
 def published(forge: ForgeDialect, tree: Tree) -> tuple[Event, ...]:
-    """Return a published `release`. Drafts, edits and deletions are ignored."""
-    release = tree.at("release")
-    if tree.text("action") != "published" or release.flag("draft"):
+    """Return a `release` that was published or deleted. Drafts and edits are ignored."""
+    release, action = tree.at("release"), tree.text("action")
+    gone = action in _UNPUBLISHED
+    if not (gone or action in _PUBLISHED) or release.flag("draft"):
         return ()
     return (
         Published(
             sender=forge.name,
             repository=repository(tree),
-            url=release.page("html_url"),
+            url="" if gone else release.page("html_url"),
             by=person(forge.name, tree.at("sender")),
             at=release.time("published_at") or release.time("created_at"),
             tag=release.needs("tag_name"),
             name=release.text("name"),
             text=release.lines("body"),
             early=release.flag("prerelease"),
+            gone=gone,
         ),
     )

@@ -499,6 +499,35 @@ async def test_a_published_release_is_deployed_and_an_early_one_is_not(tmp_path:
         assert (await bot.deployments_of())[0].reason == "release v1.0 by Ana"
 
 
+async def test_a_release_that_was_deleted_does_not_stop_later_ones(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": {"release": True}}) as bot:
+
+        async def publish(name: str, *, gone: bool = False) -> str:
+            made = bot.refs.tags[name] = bot.refs.tags.get(name) or bot.commit("main")
+            await bot.hear(Published(sender="github", tag=name, by=Author("Ana"), gone=gone))
+            await bot.look()
+            await bot.settle()
+            return made
+
+        await publish("v1.0")
+        await publish("v9.0")
+        await publish("v9.0", gone=True)  # its tag stays
+        assert [card.text for card in await bot.cards()] == ["The tag v9.0, which is newer, was deleted."]
+        made = await publish("v1.1")
+        assert (await bot.deployed())[-1] == made
+
+
+async def test_a_pre_release_that_becomes_a_release_is_deployed(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": {"release": True}}) as bot:
+        bot.refs.tags["v2.0"] = made = bot.commit("main")
+        await bot.hear(Published(sender="github", tag="v2.0", early=True, by=Author("Ana")))
+        await bot.look()
+        assert await bot.deployed() == []
+        await bot.hear(Published(sender="github", tag="v2.0", by=Author("Ana")))
+        await bot.look()
+        assert await bot.deployed() == [made]
+
+
 async def test_nobody_but_the_bot_is_deploybot(bot: AutodeployBot) -> None:
     for line in ("allow @deploybot admin", "allow slack:T1/U9:deploybot viewer", "allow slack:T1/U9:deploybot admin"):
         card = await bot.say(line, "dia")

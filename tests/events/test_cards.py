@@ -333,6 +333,10 @@ async def test_a_tag_and_its_release_are_one_message(channel: Channel) -> None:
     assert card.title == "shop: release v1.4 was published by Ana Ruiz (@ana): Cart"
     assert card.text == "Faster.\nBetter."
     assert card.links == (Link("release", "https://x.example/r"),)
+    await channel.hear(Published(**COMMON, tag="v1.4", name="Cart", text="Faster.", gone=True))
+    card = await channel.message()
+    assert (card.title, card.text) == ("shop: release v1.4 was deleted by Ana Ruiz (@ana): Cart", "")
+    assert (card.buttons, card.links) == ((), ())
     await channel.hear(Tagged(**{**COMMON, "at": NOON + 3}, tag="v1.4"))
     card = await channel.message()
     assert card.title == "shop: tag v1.4 was deleted by Ana Ruiz (@ana)"

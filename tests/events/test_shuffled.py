@@ -49,6 +49,7 @@ def history(dice: random.Random) -> list[Event]:
     deployed = Deployed(sender="github", key="1", environment="staging", state=BuildState.QUEUED, at=NOON)
     events += [replace(deployed, state=state, at=NOON + at) for at, state in enumerate(BuildState) if at < 3]
     events += [Tagged(sender="github", tag="v1", commit=sha(1), at=NOON), Published(sender="github", tag="v1", at=NOON)]
+    events += [Published(sender="github", tag="v2", at=NOON + 1, gone=gone) for gone in (False, True)]
     events += [ImagePushed(sender="ghcr", image=IMAGE, tag=tag, digest=DIGEST, at=NOON) for tag in ("v1", "latest")]
     events += [Note(sender="event", key="k", title=f"step {at}", at=NOON + at) for at in range(3)]
     events += [Synced(sender="argocd", application="a", state=state, at=NOON + at) for at, state in enumerate("xyz")]

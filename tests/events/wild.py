@@ -69,7 +69,9 @@ def event(dice: random.Random) -> Event:
             total=dice.choice((0, 3, 500, 10_000)), compare=dice.choice(PAGES), forced=dice.random() < 0.2,
         ),
         lambda: Tagged(**common, tag=some(), commit=commit),
-        lambda: Published(**common, tag=some(), name=some(), text=some(), early=dice.random() < 0.5),
+        lambda: Published(
+            **common, tag=some(), name=some(), text=some(), early=dice.random() < 0.5, gone=dice.random() < 0.2
+        ),
         lambda: Change(
             **common, number=dice.randint(1, 9), title=some(), what=dice.choice(("opened", "merged", "closed")),
             branch=some(), into=some(), commit=commit,

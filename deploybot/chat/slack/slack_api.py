@@ -48,6 +48,10 @@ _CURES: Final = {
     "not_in_channel": "Invite the bot there: `/invite @deploybot`.",
     "channel_not_found": "Check the channel, and invite the bot there: `/invite @deploybot`.",
     "is_archived": "The channel is archived: unarchive it, or set another one.",
+    **dict.fromkeys(
+        ("restricted_action", "restricted_action_read_only_channel"),
+        "Let apps post there: the channel's Settings, Posting permissions.",
+    ),
 }
 
 

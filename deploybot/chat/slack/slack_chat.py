@@ -165,8 +165,11 @@ class SlackChat:
             except DeploybotError as problem:
                 log.info("the channel %s was not checked: %s", Place(self.platform, channel), problem)
             else:
-                if not found.get("is_member"):
-                    await self._closed(channel, f"The bot is not in #{found.get('name', channel)}.")
+                name = found.get("name", channel)
+                if found.get("is_archived"):
+                    await self._closed(channel, f"#{name} is archived.")
+                elif not found.get("is_member"):
+                    await self._closed(channel, f"The bot is not in #{name}.")
 
     async def _listen(self, link: SlackConnection) -> None:
         """Run Socket Mode, once the bot knows its own user id."""

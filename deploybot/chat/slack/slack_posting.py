@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
@@ -19,9 +20,19 @@ from deploybot.errors import StoreError, Unreachable
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Spawn = Callable[[Coroutine[None, None, None]], object]
 PLATFORM: Final = "slack"
 _TOO_MUCH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+_NO_THREAD: Final = frozenset(
+    {
+        "thread_not_found",
+        "cannot_reply_to_message",
+        "restricted_action_thread_locked",
+        "restricted_action_non_threadable_channel",
+    }
+)
+"""Slack's errors if a thread was deleted or locked, or the channel has none any more."""
 
 
 class SlackPosting:
@@ -60,7 +71,13 @@ class SlackPosting:
         return self._api
 
     async def post(self, place: Place, card: Card) -> str:
-        """Post a message. Raises SlackRefused if the bot is not in the channel, whatever the card."""
+        """Post a message. If its thread takes no replies any more, post it in the channel.
+
+        Raises SlackRefused if the bot is not in the channel, whatever the card.
+        """
+        return await self._in_thread(place, lambda place: self._post(place, card))
+
+    async def _post(self, place: Place, card: Card) -> str:
         tokens = await self._button_tokens.lay_out(place, card.buttons)
         where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
         made, answer = await self._post_or_edit("chat.postMessage", card, tokens, where)
@@ -80,12 +97,24 @@ class SlackPosting:
         await self._follow(place, message, card, made)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
-        """Answer so that only the sender sees it."""
-        place = incoming.place
-        where = {"channel": place.channel, "user": incoming.identity.user, "thread_ts": place.thread}
+        """Answer so that only the sender sees it. If its thread takes no replies any more, answer in the channel."""
+        await self._in_thread(incoming.place, lambda place: self._whisper(place, incoming.identity.user, card))
+
+    async def _whisper(self, place: Place, user: str, card: Card) -> None:
+        where = {"channel": place.channel, "user": user, "thread_ts": place.thread}
         await self._post_or_edit(
             "chat.postEphemeral", card, await self._button_tokens.lay_out(place, card.buttons), where
         )
+
+    async def _in_thread(self, place: Place, put: Callable[[Place], Awaitable[T]]) -> T:
+        """Call `put` with a place, and with its channel alone if the thread refuses the message."""
+        try:
+            return await put(place)
+        except SlackRefused as refused:
+            if not place.thread or refused.error not in _NO_THREAD:
+                raise
+            log.info("Slack: a message is posted in the channel, because its thread refuses it (%s)", refused.error)
+        return await put(replace(place, thread=""))
 
     async def _post_or_edit(
         self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]

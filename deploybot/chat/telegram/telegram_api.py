@@ -51,7 +51,7 @@ _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 _GENERAL = "1"
 _OVERALL, _CHAT, _GROUP = Rate(28, 1.0), Rate(1, 1.0), Rate(20, 60.0)
 _NO_TOPIC = ("thread not found", "topic_closed", "topic_deleted")
-_NO_CHAT = "chat not found"
+_NO_CHAT = ("chat not found", "not enough rights", "have no rights", "chat_write_forbidden", "chat_restricted")
 _NOT_MODIFIED = "message is not modified"
 log = logging.getLogger(__name__)
 
@@ -258,7 +258,7 @@ class Calls:
         except BadRequest as error:
             if any(sign in error.message.lower() for sign in _NO_TOPIC):
                 raise NoTopic(f"Telegram: {error_text(error)}.") from None
-            if _NO_CHAT in error.message.lower():
+            if any(sign in error.message.lower() for sign in _NO_CHAT):
                 raise Closed(f"Telegram: {error_text(error)}.") from None
             raise UserError(f"Telegram: {error_text(error)}.") from None
         except (TelegramError, TimeoutError) as error:

@@ -170,17 +170,19 @@ def _deployed(tree: Tree) -> tuple[Event, ...]:
 
 
 def _published(tree: Tree) -> tuple[Event, ...]:
-    if tree.text("action") != "create":
+    action = tree.text("action")
+    if action not in {"create", "delete"}:
         return ()
     return (
         Published(
             sender="gitlab",
             repository=repository(tree),
-            url=tree.page("url"),
+            url=tree.page("url") if action == "create" else "",
             at=tree.time("released_at") or tree.time("created_at"),
             tag=tree.needs("tag"),
             name=tree.text("name"),
             text=tree.lines("description"),
+            gone=action == "delete",
         ),
     )
 

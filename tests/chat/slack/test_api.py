@@ -16,7 +16,7 @@ from deploybot.chat.slack.oauth_scopes import bot_scopes
 from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
 from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.domain import Place
-from deploybot.errors import Unreachable
+from deploybot.errors import ChannelClosed, Unreachable
 from tests.chat.slack.workspace import QUICK, ROOM, Workspace, open_workspace, until
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 
@@ -112,6 +112,14 @@ async def test_a_refusal_is_for_good_and_has_a_cure(api: SlackApi, double: Slack
     with pytest.raises(SlackRefused, match="not_in_channel") as caught:
         await post(api)
     assert caught.value.hint == "Invite the bot there: `/invite @deploybot`."
+
+
+@pytest.mark.parametrize("why", ["is_archived", "restricted_action", "restricted_action_read_only_channel"])
+async def test_a_channel_in_which_the_bot_may_not_post_is_closed(api: SlackApi, double: SlackDouble, why: str) -> None:
+    double.state.channel(ROOM).refuses = why
+    with pytest.raises(ChannelClosed, match=why) as caught:
+        await post(api)
+    assert caught.value.hint
 
 
 async def test_a_scope_that_is_missing_is_said_once(

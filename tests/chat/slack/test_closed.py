@@ -7,7 +7,7 @@ import asyncio
 from tests.chat.slack.workspace import ROOM, open_workspace
 from tests.doubles.slack import SlackDouble
 
-AWAY = "C0AWAY00001"
+AWAY, OLD = "C0AWAY00001", "C0OLD000001"
 
 
 async def test_a_channel_that_the_bot_is_not_in_is_told_of_at_the_start() -> None:
@@ -16,17 +16,20 @@ async def test_a_channel_that_the_bot_is_not_in_is_told_of_at_the_start() -> Non
 
     async def closed(channel: str, why: str) -> None:
         heard.append((channel, why))
-        told.set()
+        if channel == AWAY:
+            told.set()
 
     def leave(double: SlackDouble) -> None:
         double.state.channel(ROOM)
         double.state.channel(AWAY).bot_in = False
 
-    async with open_workspace(prepare=leave, homes=(ROOM, AWAY), closed=closed) as workspace:
+        double.state.channel(OLD).refuses = "is_archived"
+
+    async with open_workspace(prepare=leave, homes=(ROOM, OLD, AWAY), closed=closed) as workspace:
         async with asyncio.timeout(10):
             await told.wait()
         await workspace.rest()
-    assert heard == [(AWAY, f"The bot is not in #{AWAY.lower()}.")]
+    assert heard == [(OLD, f"#{OLD.lower()} is archived."), (AWAY, f"The bot is not in #{AWAY.lower()}.")]
 
 
 async def test_without_the_scopes_nothing_is_asked_and_nothing_is_called_unwell() -> None:

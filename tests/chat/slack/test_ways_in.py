@@ -70,6 +70,16 @@ async def test_a_mention_in_a_thread_is_answered_there(either: Workspace) -> Non
     assert (await either.reads("#1 deploy shop")).thread == root
 
 
+@pytest.mark.parametrize("why", ["thread_not_found", "restricted_action_thread_locked"])
+async def test_what_a_thread_does_not_take_any_more_is_said_in_its_channel(workspace: Workspace, why: str) -> None:
+    root = await workspace.say("which one?")
+    workspace.double.state.channel(ROOM).refuses_replies = why
+    await workspace.say("@deploybot deploy shop@v1.4", thread=root)
+    assert (await workspace.reads("#1 deploy shop")).thread == ""
+    await workspace.say("@deploybot deploy nothing", thread=root)
+    assert (await workspace.reads("There is no app `nothing`")).thread == ""
+
+
 async def test_a_slash_command_does_not_run_in_a_thread(workspace: Workspace) -> None:
     root = await workspace.say("shall we?")
     await workspace.say("/deploy shop", thread=root)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from deploybot.card import Card
+from deploybot.domain import Place
+from deploybot.errors import ChannelClosed
 from tests.chat.telegram.conftest import GROUP, open_telegram_bot
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
@@ -24,3 +29,11 @@ async def test_a_chat_that_is_not_there_is_told_of_at_the_start() -> None:
             await told.wait()
     assert [channel for channel, _ in heard] == ["-1009999999999"]
     assert "not found" in heard[0][1]
+
+
+async def test_a_group_in_which_the_bot_may_not_write_is_closed() -> None:
+    double = TelegramDouble(FREE)
+    double.group(GROUP).may_write = False
+    async with open_telegram_bot(double=double) as bot:
+        with pytest.raises(ChannelClosed, match="Not enough rights"):
+            await bot.chat.send(Place("telegram", GROUP), Card(title="Hello"))

@@ -35,11 +35,16 @@ class User:
 
 @dataclass(slots=True)
 class Channel:
-    """A conversation; `bot_in` is whether the bot was invited."""
+    """A conversation; `bot_in` is whether the bot was invited.
+
+    `refuses` is what Slack answers to its messages, `refuses_replies` to those in threads.
+    """
 
     id: str
     name: str
     bot_in: bool = True
+    refuses: str = ""
+    refuses_replies: str = ""
 
     @property
     def direct(self) -> bool:

@@ -158,7 +158,11 @@ class WebApi:
         channel = self.state.channel(args["channel"])
         if not channel.bot_in:
             raise Refused("channel_not_found" if channel.direct else "not_in_channel")
+        if channel.refuses:
+            raise Refused(channel.refuses)
         thread = args.get("thread_ts") or ""
+        if thread and channel.refuses_replies:
+            raise Refused(channel.refuses_replies)
         self._check_thread(channel.id, thread)
         return Message(
             channel.id,
@@ -308,7 +312,9 @@ class WebApi:
         channel = self.state.channels.get(args["channel"])
         if channel is None:
             raise Refused("channel_not_found")
-        return {"channel": {"id": channel.id, "name": channel.name, "is_member": channel.bot_in, "is_archived": False}}
+        archived = channel.refuses == "is_archived"
+        known = {"id": channel.id, "name": channel.name, "is_member": channel.bot_in, "is_archived": archived}
+        return {"channel": known}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """A post to a response_url."""

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from deploybot import App, Card, Changes, Context, Environment, Line, Release, Table, Tone, command, image_changes
+from deploybot import (
+    App,
+    Card,
+    Changes,
+    Context,
+    Environment,
+    Line,
+    Release,
+    Table,
+    Tone,
+    command,
+    image_changes,
+    narrow_rows,
+)
 
 
 @command(
@@ -86,9 +99,12 @@ def count(number: int, noun: str) -> str:
 
 
 def commits(changes: Changes) -> Table | None:
-    """The commits, newest first."""
+    """The commits, newest first. On phones a commit is one line, and its author is in the details."""
+    if not changes.commits:
+        return None
     rows = tuple((commit.sha[:10], commit.author, commit.subject) for commit in changes.commits)
-    return Table(("commit", "author", "what"), rows) if rows else None
+    narrow = narrow_rows([[commit.sha[:7], commit.subject] for commit in changes.commits])
+    return Table(("commit", "author", "what"), rows, narrow=tuple(narrow))
 
 
 def warnings(current: Release, changes: Changes) -> Iterator[Line]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import random
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +96,17 @@ def test_the_narrow_form_is_masked(secret: str) -> None:
     masked = Redactor((secret,)).card(Card(title="x", table=replace(TABLE, narrow=(f"✓ {secret}", "b"))))
     assert masked.table is not None
     assert masked.table.narrow == (f"✓ {MASK}", "b")
+
+
+def test_each_table_of_the_bot_has_a_form_for_phones() -> None:
+    files = [*Path("commands").glob("*.py"), *Path("deploybot").rglob("*.py")]
+    made = [
+        (str(file), node)
+        for file in files
+        if file.parent.name != "cli"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Table"
+    ]
+    wide = [name for name, node in made if len(node.args) < 4 and all(one.arg != "narrow" for one in node.keywords)]
+    assert len(made) >= 5
+    assert not wide, "tables that leave the screen of a phone"

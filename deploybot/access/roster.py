@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from deploybot.access.account_syntax import identity_text
 from deploybot.access.grants import end_text
-from deploybot.card import Card, Table
-from deploybot.domain import Account, Grant, Person, place_name
+from deploybot.card import Card, Table, narrow_rows
+from deploybot.domain import EVERY, Account, Grant, Person, place_name
 from deploybot.policy import covers, holds
 from deploybot.units import show_time
 
@@ -35,7 +35,7 @@ def roster_card(
     where = f" on {app}" if app else ""
     return Card(
         title=_title(rows, where),
-        table=Table(COLUMNS, tuple(rows)),
+        table=Table(COLUMNS, tuple(rows), narrow=_narrow(counting, names)),
         private=True,
     )
 
@@ -55,6 +55,19 @@ def _row(grant: Grant, names: dict[int, str], accounts: Iterable[Account]) -> tu
         grant.by or "unknown",
         ", ".join(mine) or "none",
     )
+
+
+def _narrow(grants: Sequence[Grant], names: dict[int, str]) -> tuple[str, ...]:
+    """Return a line for each grant, for phones, and one below it with the end of a role that ends."""
+    rows = narrow_rows([[names[one.person], one.role, _short_place(one)] for one in grants])
+    ends = ([f" {end_text(one.until)}"] if one.until else [] for one in grants)
+    return tuple(line for row, end in zip(rows, ends, strict=True) for line in (row, *end))
+
+
+def _short_place(grant: Grant) -> str:
+    """Return a grant's target so that its app is not cut off."""
+    every = grant.environment == EVERY != grant.app
+    return f"all of {grant.app}" if every else place_name(grant.app, grant.environment)
 
 
 def _account(account: Account) -> str:

@@ -94,3 +94,17 @@ async def test_servers_that_run_something_else_are_named(bot: CommandBot) -> Non
     card = await bot.say("diff shop@v1.4 production")
     assert card.title == "shop/production: v1.4 (2222222222) may be new on 1 of 2 servers."
     assert card.lines == (Line("web2", "unknown: it does not answer", Tone.UNKNOWN),)
+
+
+async def test_a_phone_shows_a_commit_a_line_and_its_author_in_the_details(bot: CommandBot) -> None:
+    bot.releases.runs["shop", "production"] = V1
+    long = Commit("c" * 40, "cem", "Say what the cart holds when its last item was sold meanwhile", 3.0)
+    bot.releases.between["v1.3", "v1.4"] = Changes(commits=(long, *COMMITS), total=3, files=9)
+    card = await bot.say("diff shop@v1.4 production")
+    assert card.table
+    assert card.table.narrow == (
+        "ccccccc Say what the cart holds when it…",
+        "bbbbbbb Mend the cart",
+        "aaaaaaa Break the cart",
+    )
+    assert card.folded[0] == Line("cccccccccc", f"author: cem, what: {long.subject}")

@@ -72,9 +72,10 @@ def runs_release(seen: Mapping[str, Site | str], release: str) -> tuple[str, ...
 
 
 def serves(observed: Observed | None) -> bool:
-    """Return whether anything of a project runs and is not unhealthy."""
+    """Return whether anything of a project runs, is not unhealthy and can be reached."""
     found = observed.containers if observed else ()
-    return any(one.state == "running" and one.health != "unhealthy" for one in found if not one.oneoff)
+    running = (one for one in found if one.state == "running" and not one.oneoff)
+    return any(one.health != "unhealthy" and not one.lost for one in running)
 
 
 def present(site: Site) -> str:

@@ -33,6 +33,8 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  the Engine's value, no
 _ID = re.compile(r"[A-Za-z0-9][\w.:-]{0,127}", re.ASCII)
 _CODE = re.compile(r"-?\d{1,10}", re.ASCII)
 _PORT = re.compile(r"[1-9]\d{0,4}", re.ASCII)
+_NO_NETWORKS = frozenset({"none", "host", "container", "ns", "pod", "private", "slirp4netns", "pasta"})
+"""Modes of a container that is in no network of its Engine."""
 _NANO = 1e9
 _MOST_PORTS = 70_000
 _MOST_MOUNTS = 10_000
@@ -73,6 +75,7 @@ def container(found: Json) -> Container:
         ports=_ports(found),
         mounts=_mounts(found),
         host_network=_is_on_host_network(found),
+        lost=_lost(found),
     )
 
 
@@ -101,8 +104,35 @@ def listed(found: Json) -> Container:
 
 
 def _is_on_host_network(found: Json) -> bool:
+    return _network_mode(found) == "host"
+
+
+def _network_mode(found: Json) -> str:
     host = object_of(found.get("HostConfig") or {}, "HostConfig")
-    return text_or_empty(host.get("NetworkMode"), "NetworkMode") == "host"
+    return text_or_empty(host.get("NetworkMode"), "NetworkMode")
+
+
+def _lost(found: Json) -> str:
+    """Return what a container was created with and has no more: `network`, `published ports`, or an empty text.
+
+    If a start fails because a port is taken, Docker 29 may forget the container's networks. The next start succeeds,
+    without network and ports: https://github.com/moby/moby/issues/51758
+    """
+    settings = object_of(found.get("NetworkSettings") or {}, "NetworkSettings")
+    if settings.get("Networks") == {} and _has_network_of_its_own(found):
+        return "network"
+    state, host = object_of(found.get("State"), "State"), object_of(found.get("HostConfig") or {}, "HostConfig")
+    wanted = object_of(host.get("PortBindings") or {}, "PortBindings")
+    published = object_of(settings.get("Ports") or {}, "Ports")
+    runs = text_of(state.get("Status"), "State.Status") == "running"
+    return "published ports" if runs and any(wanted.values()) and not any(published.values()) else ""
+
+
+def _has_network_of_its_own(found: Json) -> bool:
+    """Return whether a container belongs in a network of its Engine. Podman has modes without one, such as `pasta`."""
+    config, mode = object_of(found.get("Config"), "Config"), _network_mode(found)
+    kind = mode.partition(":")[0]
+    return bool(mode) and kind not in _NO_NETWORKS and not config.get("NetworkDisabled")
 
 
 def _ports(found: Json) -> tuple[PublishedPort, ...]:

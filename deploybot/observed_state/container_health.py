@@ -56,7 +56,8 @@ def ailment(one: Container, containers: Sequence[Container], *, now: float) -> t
     if _loops(one, now):
         return DifferenceKind.LOOP, f"keeps restarting: {one.restarts} restarts"
     if one.state == "running":
-        return (DifferenceKind.UNWELL, "unhealthy") if one.health == "unhealthy" else None
+        words = _cut_off(one) or ("unhealthy" if one.health == "unhealthy" else "")
+        return (DifferenceKind.UNWELL, words) if words else None
     if one.state != "exited":
         return DifferenceKind.UNWELL, f"is {one.state}"
     if one.exit_code in _STOPPED_BY_SIGNAL:
@@ -74,7 +75,7 @@ def not_up(one: Container, *, now: float) -> str:
     if one.state == "restarting":
         return f"is restarting{code}"
     if one.state == "running":
-        return "" if one.health in {"", "healthy"} else f"is {one.health}"
+        return _cut_off(one) or ("" if one.health in {"", "healthy"} else f"is {one.health}")
     if one.state == "exited":
         return f"exited with code {one.exit_code}" if one.exit_code else ""
     return f"is {one.state}"
@@ -83,7 +84,7 @@ def not_up(one: Container, *, now: float) -> str:
 def is_hopeless(one: Container, *, now: float) -> bool:
     """Return whether a container will not come up, no matter how long one waits."""
     failed = one.state == "exited" and one.exit_code != 0
-    return failed or one.health == "unhealthy" or one.state == "dead" or _loops(one, now)
+    return failed or one.health == "unhealthy" or one.state == "dead" or bool(_cut_off(one)) or _loops(one, now)
 
 
 def has_ended(containers: Sequence[Container]) -> bool:
@@ -99,6 +100,11 @@ def has_stopped(one: Container, expected: ServiceImage) -> bool:
 def is_unwell(containers: Sequence[Container], *, now: float) -> bool:
     """Return whether a container of a service is unhealthy or paused, keeps restarting, or has failed."""
     return any(is_hopeless(one, now=now) or one.state == "paused" for one in containers)
+
+
+def _cut_off(one: Container) -> str:
+    """Return that a container runs without its network or ports, whatever its health check inside says."""
+    return f"runs without its {one.lost}" if one.state == "running" and one.lost else ""
 
 
 def _loops(one: Container, now: float) -> bool:

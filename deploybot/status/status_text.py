@@ -164,7 +164,8 @@ def state_of(one: Container, containers: Sequence[Container], now: float) -> Wor
         return Word(f"exited with {one.exit_code}", tone)
     if found:
         loops = found[0] is DifferenceKind.LOOP
-        return Word("keeps restarting" if loops else one.health or one.state, Tone.BAD)
+        unwell = f"without {one.lost}" if one.lost else one.health or one.state
+        return Word("keeps restarting" if loops else unwell, Tone.BAD)
     return Word(one.health or one.state, Tone.BUSY if one.health == "starting" else Tone.GOOD)
 
 

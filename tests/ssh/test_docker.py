@@ -127,6 +127,25 @@ async def test_what_a_container_really_is_publishes_and_mounts(docker: DockerEng
     assert set((await docker.containers("shop"))[0].ports) == set(one.ports)
 
 
+async def test_a_container_without_the_network_that_it_was_created_with(docker: DockerEngine, engine: Engine) -> None:
+    """Docker 29 forgets the network if a start fails at a taken port; a person can take it away, too."""
+    engine.docker("network", "create", "front")
+    start(engine, "sleep", "1000", options=("--name", "web-1", "--network", "front", "-p", "8080:80"))
+    for mode in ("none", "host", "bridge"):
+        start(engine, "sleep", "1000", options=("--name", mode, "--network", mode))
+    start(engine, "sleep", "1000", options=("--name", "beside", "--network", "container:bridge"))
+    assert {one.name: one.lost for one in await docker.containers("shop")} == dict.fromkeys(
+        ("web-1", "none", "host", "bridge", "beside"), ""
+    )
+    engine.docker("network", "disconnect", "front", "web-1")
+    found = {one.name: one for one in await docker.containers("shop")}["web-1"]
+    assert (found.state, found.lost) == ("running", "network")
+    engine.docker("stop", "-t", "0", "web-1")
+    engine.docker("start", "web-1")
+    found = {one.name: one for one in await docker.containers("shop")}["web-1"]
+    assert (found.state, found.lost) == ("running", "network")
+
+
 async def test_a_moved_tag_does_not_change_what_a_container_is(docker: DockerEngine, engine: Engine) -> None:
     engine.load(Image("lab/moves:1", ("sleep", "1000")), Image("lab/moves:2", ("sleep", "2000")))
     engine.docker("run", "-d", *LABELS, "lab/moves:1")

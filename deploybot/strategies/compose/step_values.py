@@ -203,8 +203,10 @@ def _ids(observed: Observed, services: Collection[str]) -> Iterator[str]:
 
 
 def _half_made(observed: Observed) -> Iterator[str]:
-    """Yield containers that were created but never started. A failed `up` left them, and they block names."""
-    return (one.id for one in observed.containers if one.state in _NOT_STARTED and not one.started)
+    """Yield containers that a failed `up` left: never started, so they block names; or stopped, without a network."""
+    never = (one for one in observed.containers if one.state in _NOT_STARTED and not one.started)
+    cut_off = (one for one in observed.containers if one.lost and one.state != "running")
+    return (one.id for one in dict.fromkeys((*never, *cut_off)))
 
 
 def _is_as_before(observed: Observed, expected: ServiceImage) -> bool:
@@ -214,5 +216,6 @@ def _is_as_before(observed: Observed, expected: ServiceImage) -> bool:
         and one.label(SETTINGS_LABEL) == expected.settings
         and (one.state == "running" or (expected.ended and one.state == "exited" and not one.exit_code))
         and one.health != "unhealthy"
+        and not one.lost
         for one in there
     )

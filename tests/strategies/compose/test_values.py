@@ -177,6 +177,8 @@ AS_BEFORE = container("web", "1", labels=OURS)
         ((replace(AS_BEFORE, state="restarting"),), True),
         ((replace(AS_BEFORE, state="paused"),), True),
         ((replace(AS_BEFORE, health="unhealthy"),), True),
+        ((replace(AS_BEFORE, health="healthy", lost="network"),), True),
+        ((replace(AS_BEFORE, health="healthy", lost="published ports"),), True),
         ((replace(AS_BEFORE, image_id=image_id("9")),), True),
         ((replace(AS_BEFORE, labels=()),), True),
         ((AS_BEFORE, replace(AS_BEFORE, id="second")), True),
@@ -206,10 +208,11 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
         container("web", "1", id="half", state="created", started=0.0),
         container("web", "1", id="dead", state="dead", started=0.0),
         container("web", "1", id="was up", state="dead", started=5.0),
+        container("web", "1", id="cut off", state="exited", started=5.0, lost="network"),
         manifests={OLD.id: manifest(ran("web", "1"))},
     )
     given = step_values.restore_values(site, studied(site, OLD), OLD)
-    assert given["DEPLOYBOT_REMOVE"].split("\n") == ["half", "dead", "id-added", "id-pinned"]
+    assert given["DEPLOYBOT_REMOVE"].split("\n") == ["half", "dead", "cut off", "id-added", "id-pinned"]
     assert given["DEPLOYBOT_REMOVE_LAST"] == ""
     assert given["DEPLOYBOT_COMPOSE_FILES"] == "compose.yaml"
     assert json.loads(given["DEPLOYBOT_OVERRIDE"])["services"]["web"]["labels"]["deploybot.release"] == OLD.id

@@ -72,6 +72,13 @@ class Reality:
         """Every container, however often it was started."""
         return frozenset(one.id for one in self.containers)
 
+    def is_as(self, before: Reality) -> bool:
+        """Whether no person and no bot touched a container since. The Engine itself restarts those that end."""
+        was = {one.id: one for one in before.containers}
+        return self.made == before.made and all(
+            one.started == was[one.id].started or one.restarts > was[one.id].restarts for one in self.containers
+        )
+
     def of(self, service: str) -> tuple[RealContainer, ...]:
         """The containers of a service."""
         return tuple(one for one in self.containers if one.service == service)

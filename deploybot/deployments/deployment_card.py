@@ -331,12 +331,20 @@ def _buttons(deployment: Deployment, steps: Sequence[StepRow], request: Request 
         if deployment.state is State.SUCCEEDED and any(part.replaces for part in plan.servers):
             buttons.append(Button("Roll back", f"rollback {plan.app} from {plan.environment}", danger=True))
         if deployment.state in {State.FAILED, State.RESTORED, State.CANCELLED, State.UNKNOWN}:
-            ref = release_ref(deployment)
-            buttons.append(Button("Try again", f"deploy {plan.app}@{ref} to {plan.environment}"))
+            buttons.append(Button("Try again", _try_again(deployment)))
             buttons += _way_back(deployment, steps)
     if deployment.state in {State.FAILED, State.UNKNOWN}:
         buttons.append(Button("What runs now", f"status {plan.app} {plan.environment}"))
     return tuple(buttons)
+
+
+def _try_again(deployment: Deployment) -> str:
+    """Return the command that does the same again: a rollback as a rollback, and on the same servers."""
+    plan, ref = deployment.plan, release_ref(deployment)
+    if plan.kind is Kind.ROLLBACK:
+        return f"rollback {plan.app} from {plan.environment} to {ref}"
+    servers = f"/{','.join(part.server for part in plan.servers)}" if plan.some else ""
+    return f"deploy {plan.app}@{ref} to {plan.environment}{servers}"
 
 
 def _way_back(deployment: Deployment, steps: Sequence[StepRow]) -> Iterator[Button]:

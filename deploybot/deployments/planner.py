@@ -92,6 +92,7 @@ class Planner:
             warnings=tuple(_warnings(found, sites, running)),
             remove_orphans=remove_orphans,
             origin=origin,
+            some=len(names) < len(environment.servers),
         )
         return dataclasses.replace(plan, digest=digest_of(plan))
 

@@ -144,7 +144,8 @@ class Kind(enum.StrEnum):
 class Plan:
     """Everything that would happen, frozen. `digest` (SHA-256, hex) covers all of it.
 
-    `origin` is the reason why the commit may run there, if bot.toml limits that.
+    `origin` is the reason why the commit may run there, if bot.toml limits that. `some` is True if the environment has
+    more servers.
     """
 
     kind: Kind
@@ -158,6 +159,7 @@ class Plan:
     remove_orphans: bool = False
     digest: str = ""
     origin: Origin | None = None
+    some: bool = False
 
     @property
     def batches(self) -> tuple[tuple[ServerPlan, ...], ...]:

@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from deploybot.card import Card
-from deploybot.domain import Deployment, Manifest, Release, Running
+from deploybot.domain import Deployment, Kind, Manifest, Release, Running, State
 from deploybot.errors import Unreachable
+from deploybot.observed_state import Serving, runs
 from deploybot.ports import Clock, Servers, Store, Tables
 from deploybot.settings import App, Environment
 from deploybot.status.app_card import Section, detail_card
@@ -25,6 +26,9 @@ from deploybot.untrusted_input import failure_of
 
 HISTORY = 5
 """How many deployments an app's details show."""
+
+LEFT_BACK = 20
+"""How many deployments are searched for the one that left what runs."""
 
 _TargetPart = tuple[App, Environment, str]
 _Show = Callable[[Card], Awaitable[None]]
@@ -55,7 +59,8 @@ class StatusBoard:
         finally:
             for look in looks:
                 look.cancel()
-        return replace(board_card(_entries(parts, records, found), self._clock.now()), key=key)
+        entries = await self._recognised(_entries(parts, records, found))
+        return replace(board_card(entries, self._clock.now()), key=key)
 
     async def _show_early(
         self,
@@ -73,7 +78,8 @@ class StatusBoard:
             if look.done()
         ]
         late = {server for (_, _, server), look in zip(parts, looks, strict=True) if not look.done()}
-        early = early_card(_entries(*zip(*come, strict=True)), sorted(late), self._clock.now())
+        entries = await self._recognised(_entries(*zip(*come, strict=True)))
+        early = early_card(entries, sorted(late), self._clock.now())
         key = f"status:{secrets.token_hex(4)}"
         with contextlib.suppress(Unreachable):
             await show(replace(early, key=key))
@@ -105,7 +111,22 @@ class StatusBoard:
         parts = _parts(pairs)
         looks = asyncio.gather(*(self._look(part, quick=quick) for part in parts))
         records, found = await asyncio.gather(self._records(parts), looks)
-        return _entries(parts, records, found)
+        return await self._recognised(_entries(parts, records, found))
+
+    async def _recognised(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return entries that know what a deployment left whose servers could not be asked when it ended."""
+        now = self._clock.now()
+        judged = [entry.judged(now) for entry in entries]
+        if not any(one and one.serving is Serving.FOREIGN for one in judged):
+            return list(entries)
+
+        def look(tables: Tables) -> list[Entry]:
+            return [
+                _left(tables, entry, now) if one and one.serving is Serving.FOREIGN else entry
+                for entry, one in zip(entries, judged, strict=True)
+            ]
+
+        return await self._store.read(look)
 
     async def _look(self, part: _TargetPart, *, quick: bool) -> ServerLook:
         app, environment, server = part
@@ -152,6 +173,39 @@ def _records(tables: Tables, parts: Sequence[_TargetPart], now: float) -> list[R
         )
 
     return [record(part) for part in parts]
+
+
+def _left(tables: Tables, entry: Entry, now: float) -> Entry:
+    """Return an entry with the release that a later deployment left there, if that runs; else the same entry.
+
+    What a person put there is not recognised, even if the bot deployed it before.
+    """
+    app, environment, record = entry.app, entry.environment, entry.record
+    observed = entry.observed(now)
+    if observed is None:
+        return entry
+    last = record.running.deployment if record.running else 0
+    for one in tables.deployments.recent(app.name, environment.name, LEFT_BACK):
+        if one.number <= last:
+            break
+        if not _may_have_left(one, entry.server):
+            continue
+        release = one.plan.release
+        rows = tables.manifests.of_target(app.name, environment.name, entry.server)
+        records = [(row.release, row.manifest) for row in rows if row.release == release.id]
+        found, manifest = runs(observed, records or [(release.id, Manifest())])
+        if found == release.id:
+            since = one.finished or one.started
+            left = Running(app.name, environment.name, entry.server, release, one.number, since, healthy=False)
+            return replace(entry, record=replace(record, running=left, manifest=manifest, by=one.requester_name))
+    return entry
+
+
+def _may_have_left(one: Deployment, server: str) -> bool:
+    """Return whether a deployment may have left its release on a server without a record of it."""
+    ends = {State.UNKNOWN, State.FAILED, State.CANCELLED}
+    puts = one.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK} and any(part.server == server for part in one.plan.servers)
+    return puts and one.state in ends and bool(one.started)
 
 
 def _manifest(tables: Tables, running: Running) -> Manifest | None:

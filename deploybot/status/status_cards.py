@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deploybot.card import MARKS, Card, Line, Table, Tone, narrow_rows
-from deploybot.domain import ServerFacts
+from deploybot.domain import Observed, ServerFacts
 from deploybot.errors import DeploybotError
 from deploybot.observed_state import Judgement, judge
 from deploybot.settings import App, Environment, project_name
@@ -32,9 +32,13 @@ class Entry:
         """Return the server's name."""
         return self.look.server
 
+    def observed(self, now: float) -> Observed | None:
+        """Return what was observed; None if the server did not answer."""
+        return self.look.observed(project_name(self.app, self.environment), now)
+
     def judged(self, now: float) -> Judgement | None:
         """Return what runs, compared with the record; None if the server did not answer."""
-        observed = self.look.observed(project_name(self.app, self.environment), now)
+        observed = self.observed(now)
         return judge(observed, self.record.running, self.record.manifest) if observed else None
 
     @property

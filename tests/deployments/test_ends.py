@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Deployment, Kind, ManifestRow, Phase, Release, State, StepRow, StepState
+from deploybot.domain import Deployment, JobState, Kind, ManifestRow, Phase, Release, State, StepRow, StepState
 from deploybot.errors import Cancelled, sentence
 from deploybot.ports import Tables
 from deploybot.testing import FakeHost, Outcome
 from tests.deployments.test_containers import ComposedServer, composed, good, server
-from tests.kit.bot import GOOD_SWITCH, HEALTH, V1, V2, BotUnderTest, open_as, open_bot
+from tests.kit.bot import GOOD_SWITCH, HEALTH, V1, V2, V3, BotUnderTest, open_as, open_bot
 from tests.kit.settings import bot_settings
+from tests.strategies.sites import PROJECT
 
 __all__ = ["composed", "server"]
 
@@ -232,3 +233,64 @@ async def forget_manifest(bot: BotUnderTest, release: Release) -> None:
         tables.manifests.put(replace(found, verified=False))
 
     await bot.store.write(forget)
+
+
+def lose_docker(server: ComposedServer) -> None:
+    """Let the next `up` come up, and end as unknown with an Engine that does not answer yet: the server restarted."""
+
+    def up(host: FakeHost, env: Mapping[str, str]) -> None:
+        server.up(host, env)
+        labelled = [
+            replace(one, labels=(*one.labels, ("deploybot.release", V2.id))) for one in server.engine.all[PROJECT]
+        ]
+        server.engine.all[PROJECT] = labelled
+        server.engine.down = "it starts"
+
+    server.host.script("compose_up", Outcome(effect=up, state=JobState.LOST), Outcome(effect=server.up))
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_an_unknown_end_left_is_known_when_docker_answers_again(
+    composed: BotUnderTest, server: ComposedServer, *, first: bool
+) -> None:
+    if not first:
+        await good(composed, V1)
+    lose_docker(server)
+    ended = await composed.deploy(V2)
+    assert (ended.state, ended.outcome.splitlines()[-1]) == (
+        State.UNKNOWN,
+        "Nothing was run again. Now running: web1 unknown (it starts).",
+    )
+    server.engine.down = ""
+    assert (await status_of(composed)).startswith("v2 (2222222222)")
+    assert (await composed.say("status")).lines[0].text.startswith("v2 (2222222222)")
+
+
+async def status_of(bot: BotUnderTest) -> str:
+    (line,) = [one for one in (await bot.say("status shop production")).lines if one.name == "web1"]
+    return line.text
+
+
+async def test_what_a_person_puts_back_by_hand_is_not_what_was_deployed(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
+    await good(composed, V1)
+    before = server.engine.all[PROJECT]
+    await good(composed, V2)
+    server.engine.all[PROJECT] = before
+    assert (await status_of(composed)).startswith("runs something other than #2 deployed")
+    server.host.script("compose_build", Outcome(code=1))
+    assert (await composed.deploy(V3)).state is State.FAILED
+    assert (await status_of(composed)).startswith("runs something other than #2 deployed")
+
+
+async def test_a_link_that_an_unknown_end_moved_is_known(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    before = (await bot.running())["web1"]
+    bot.hosts["web1"].script("switch", Outcome(effect=GOOD_SWITCH.effect, state=JobState.LOST))
+    assert (await bot.deploy(V2, servers=["web1"])).state is State.UNKNOWN
+    # As if the server had not answered when it ended.
+    await bot.store.write(lambda tables: tables.running.put(before))
+    assert (await status_of(bot)).startswith("v2 (2222222222)")
+    bot.hosts["web1"].server_facts = replace(bot.hosts["web1"].server_facts, current=V3.id)
+    assert (await status_of(bot)).startswith("runs 3333333333, but #1 deployed v1")

@@ -191,3 +191,20 @@ async def test_a_server_that_left_bot_toml_is_not_cleaned_up(
     await good(bot, V2)
     assert [one.message for one in caplog.records if one.levelname == "ERROR"] == []
     assert bot.hosts["web1"]._jobs == {}
+
+
+async def test_trying_again_does_the_same_on_the_same_servers(bot: BotUnderTest) -> None:
+    for release in (V1, V2):
+        await good(bot, release)
+    bot.hosts["web2"].http[HEALTH] = (500, "no database")
+    assert await again(bot, "deploy shop@v3 to production/web2") == f"deploy shop@{V3.id} to production/web2"
+    assert await again(bot, "deploy shop@v3 to production") == f"deploy shop@{V3.id} to production"
+    assert await again(bot, "rollback shop from production") == f"rollback shop from production to {V1.id}"
+
+
+async def again(bot: BotUnderTest, text: str) -> str:
+    """The command of the button of a deployment that fails."""
+    number = await bot.ask(f"{text} because it is time")
+    assert (await bot.end_of(number)).state is State.FAILED
+    (command,) = [one.command for one in (await bot.card(number)).buttons if one.label == "Try again"]
+    return command

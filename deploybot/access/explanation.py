@@ -45,4 +45,4 @@ def _unknown(found: Sequence[IgnoredTags]) -> Iterator[Line]:
     for one in found:
         if one.problem:
             why = one.problem.removesuffix(".")
-            yield Line("tags", f"Which tags do not count for {one.what} is unknown: {why}.", Tone.UNKNOWN)
+            yield Line("tags", f"The tags for {one.what} are unknown: {why}.", Tone.UNKNOWN)

@@ -30,7 +30,7 @@ def ignored_refs(glob: str, tags: Collection[str]) -> list[tuple[str, str]]:
 
 def unpublished(tags: Iterable[str], published: Collection[str]) -> list[tuple[str, str]]:
     """Return the tags that `auto.release` never deploys, in the order of `tags`."""
-    return [(tag, "no published release of it was reported") for tag in tags if tag not in published]
+    return [(tag, "no webhook reported its release") for tag in tags if tag not in published]
 
 
 def _why_not(glob: str, tag: str, *, only_versions: bool) -> str:
@@ -38,7 +38,7 @@ def _why_not(glob: str, tag: str, *, only_versions: bool) -> str:
         return f"it does not match `{glob}`"
     version = tag_version(tag)
     if version is None:
-        return "it is not a version, as other tags are" if only_versions else ""
+        return "it is not a version, but other tags are" if only_versions else ""
     if version.is_release or "-" in glob:
         return ""
     return f"it is a pre-release, and `{glob}` has no `-`"

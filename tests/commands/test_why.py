@@ -103,7 +103,7 @@ async def test_the_newest_tags_that_do_not_count() -> None:
             ("tag 2.0.7", "It does not count for web: it is not in `^1.4`."),
             ("tag 2.0.6", "It does not count for web: it is not in `^1.4`."),
             ("more tags", "… and 3 more"),
-            ("tags", "Which tags do not count for side is unknown: ghcr.io cannot be reached: no route to host."),
+            ("tags", "The tags for side are unknown: ghcr.io cannot be reached: no route to host."),
         ]
         assert card.lines[-1].tone is Tone.UNKNOWN
         for other in ("why approve shop production", "why deploy blog live"):

@@ -79,7 +79,7 @@ def test_the_tags_of_an_image_that_are_newer_than_the_range_or_of_another_form(
         ("v*", "v1.4 nightly v1.3", {"nightly": "it does not match `v*`"}),
         ("v*", "v2.0-rc.1 v1.4", {"v2.0-rc.1": "it is a pre-release, and `v*` has no `-`"}),
         ("v*-*", "v2.0-rc.1 v1.4", {"v1.4": "it does not match `v*-*`"}),
-        ("v*", "vnext v1.4", {"vnext": "it is not a version, as other tags are"}),
+        ("v*", "vnext v1.4", {"vnext": "it is not a version, but other tags are"}),
         ("v*", "vnext vlast", {}),
         ("release/*", "release/1 release/a/b", {"release/a/b": "it does not match `release/*`"}),
     ],
@@ -93,7 +93,7 @@ def test_the_tags_of_a_repository(glob: str, tags: str, found: dict[str, str]) -
 
 
 def test_tags_without_a_published_release() -> None:
-    assert unpublished(["v2", "v1"], ("v1",)) == [("v2", "no published release of it was reported")]
+    assert unpublished(["v2", "v1"], ("v1",)) == [("v2", "no webhook reported its release")]
 
 
 async def test_each_service_and_rule_is_asked(bot: BotUnderTest) -> None:
@@ -108,7 +108,7 @@ async def test_each_service_and_rule_is_asked(bot: BotUnderTest) -> None:
         IgnoredTags("side", (("7.0.0", r"it does not match `build-(\d+)`"),)),
         IgnoredTags("web", (("2.0.0", "it is not in `^1.4`"),)),
         IgnoredTags("auto.tag", (("nightly", "it does not match `v*`"),)),
-        IgnoredTags("auto.release", (("nightly", "no published release of it was reported"),)),
+        IgnoredTags("auto.release", (("nightly", "no webhook reported its release"),)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from deploybot.autodeploy.event_hints import autos
 from deploybot.autodeploy.watched_sources import newest_tag
@@ -10,6 +10,7 @@ from deploybot.check.check_results import CheckState, Row
 from deploybot.deployments.card_details import effects_lines
 from deploybot.deployments.planner import DryPlan
 from deploybot.domain import Heads
+from deploybot.domain.ignored_tags import ignored_refs
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.events.watched_refs import fits
 from deploybot.ports import Images, RefSource
@@ -71,6 +72,11 @@ async def _left_out(app: App, service: str, images: Images) -> str:
         found = (await images.unfit(app)).get(service, ())
     except DeploybotError:
         return ""
+    return _ignored(found)
+
+
+def _ignored(found: Sequence[tuple[str, str]]) -> str:
+    """Return the first tags that do not count, each with the reason."""
     shown = "; ".join(f"{tag}: {why}" for tag, why in found[:_TAGS])
     return f" (ignored: {shown}{' …' if len(found) > _TAGS else ''})" if shown else ""
 
@@ -104,5 +110,6 @@ def _found(auto: Auto, heads: Heads) -> tuple[list[str], list[str]]:
     if auto.tag:
         tags = {name: commit for name, commit in heads.tags.items() if fits(auto.tag, name)}
         newest = newest_tag(tags, {}, early="-" in auto.tag)
-        found += [f"the newest tag is {newest}"] if newest else [f"no tag {auto.tag} yet"]
+        ignored = _ignored(ignored_refs(auto.tag, sorted(tags, reverse=True)))
+        found += [f"the newest tag is {newest}{ignored}" if newest else f"no tag {auto.tag} yet{ignored}"]
     return found, missing

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from deploybot.card import Button, Card, Mention, Moment, Tone
 from deploybot.domain import Deployment, Kind, Request, RequestVerdict, State
+from deploybot.parsing import LONGEST
 from deploybot.policy import ONLY_AUTHORS
 from deploybot.units import show_time
 
@@ -16,7 +17,10 @@ def reminder_key(number: int) -> str:
 
 
 def ask_again(deployment: Deployment, request: Request) -> str:
-    """Return the command that makes the same request again: with the ref as typed, else with the exact release."""
+    """Return the command that makes the same request again: with the ref as typed, else with the exact release.
+
+    A reason that makes it too long to be read is cut.
+    """
     plan, ref = deployment.plan, request.binding.ref
     named = release_ref(deployment) if ref is None else ref
     servers = ",".join(part.server for part in plan.servers)
@@ -27,7 +31,7 @@ def ask_again(deployment: Deployment, request: Request) -> str:
             text = f"rollback {plan.app} from {plan.environment} to {named}"
         case _:
             text = f"deploy {plan.app}{f'@{named}' if named else ''} to {plan.environment}/{servers}"
-    return f"{text} because {deployment.reason}" if deployment.reason else text
+    return f"{text} because {deployment.reason}"[:LONGEST] if deployment.reason else text
 
 
 def release_ref(deployment: Deployment) -> str:

@@ -284,7 +284,8 @@ class Dispatcher:
             person=person,
             services=self._services,
             reply=reply,
-            reason=request.call.reason,
+            # It is stored with deployments and locks, and the database holds no secret.
+            reason=self._redactor.text(request.call.reason),
         )
         return await request.call.command.run(context, **arguments)
 

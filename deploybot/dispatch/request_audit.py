@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from deploybot.access import identity_text
 from deploybot.command import Incoming
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 
 _READ = 5_000
 _LONGEST = 500
+_CODE = re.compile(r"\b((?:code|totp) )[0-9]{6}\b", re.ASCII | re.IGNORECASE)
 
 
 class RequestAudit:
@@ -61,7 +63,8 @@ class RequestAudit:
             log.error("not recorded in the audit: %s of %s on %s: %s", action, actor, subject, problem)  # noqa: TRY400  the message is enough
 
     def _line(self, text: str) -> str:
-        return self._redactor.text(" ".join(text[:_READ].split()))[:_LONGEST]
+        # What was not understood, or named something unseen, still has its one-time code.
+        return self._redactor.text(_CODE.sub(r"\1…", " ".join(text[:_READ].split())))[:_LONGEST]
 
 
 def _actor(incoming: Incoming, person: Person | None) -> str:

@@ -63,6 +63,10 @@ class Routes:
             return canonical_image(event.image) in known if known else True
         return is_of(self._apps[app], event)
 
+    def names(self, app: str, event: Event) -> bool:
+        """Return whether an event names the repository of an app."""
+        return bool(event.repository) and is_of(self._apps[app], event)
+
     def _with_image(self, event: ImagePushed) -> tuple[str, ...]:
         pushed = canonical_image(event.image)
         return tuple(name for name, known in self._images.items() if pushed in known)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from deploybot.card import Card, Line, Link, Table
+from deploybot.card import Button, Card, Line, Link, Table
 from deploybot.masking import key_shapes, unescaped_views
 from deploybot.masking.byte_patterns import BytesPattern, compiled
 from deploybot.masking.cleaning import clean_text
@@ -19,6 +19,7 @@ from deploybot.masking.unescaped_views import LEVELS, Span, View, joined, unesca
 
 MASK = "•••"
 _MASK = MASK.encode()
+_BECAUSE = " because "
 _WIDEST = 7
 """Bytes that an escape may take for one byte of a value. Nested escapes may take more, but only for a few bytes."""
 _LEAST_REACH = 4096
@@ -82,10 +83,19 @@ class Redactor:
             table=self._table(card.table) if card.table else None,
             code=tuple(text("\n".join(card.code)).split("\n")) if card.code else (),
             listing=tuple(text("\n".join(card.listing)).split("\n")) if card.listing else (),
-            buttons=tuple(dataclasses.replace(button, label=text(button.label)) for button in card.buttons),
+            buttons=tuple(map(self._button, card.buttons)),
             links=tuple(Link(text(link.text), self._clear(link.url)) for link in card.links),
             footer=text(card.footer),
             hint=text(card.hint),
+        )
+
+    def _button(self, button: Button) -> Button:
+        """Return the button with its texts masked. Of its command, which chats show too, only the reason can be."""
+        command, because, reason = button.command.partition(_BECAUSE)
+        return dataclasses.replace(
+            button,
+            label=self.text(button.label),
+            command=f"{command}{because}{self.text(reason)}" if reason else command,
         )
 
     def _lines(self, lines: tuple[Line, ...]) -> tuple[Line, ...]:

@@ -182,6 +182,9 @@ class Inbox:
             mine = [event for event in events if self._routes.concerns(app, event)]
         else:
             mine = [event for event in events if app in self._routes.apps(event)]
+        if events and not mine and any(self._routes.names(app, event) for event in events):
+            # Another image of the app's own repository: nothing was renamed.
+            return End(Fate.DONE, "ignored", NO_INTEREST)
         if events and not mine:
             return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which is not {app}'s")
         return mine

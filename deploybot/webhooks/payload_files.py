@@ -18,6 +18,7 @@ from deploybot.webhooks.sender_port import Received, Sender, Signed
 from deploybot.webhooks.senders import sender
 
 _PLAIN = re.compile(r"[a-z_]{1,60}")
+_HEADER = re.compile(r"\s*(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*:\s*(?P<value>.*?)\s*", re.ASCII)
 _SUFFIXES = frozenset({".json", ".payload", ".body", ""})
 _OWN = frozenset({"content-length", "host", "connection", "transfer-encoding", "content-encoding", "expect"})
 
@@ -59,11 +60,15 @@ def _payload(path: Path, folder: Path, whose: str) -> Payload:
 
 
 def _headers(path: Path) -> dict[str, str]:
-    """Return the headers in a file, with names in lower case, or none if there is no file."""
+    """Return the headers in a file, with names in lower case, or none if there is no file.
+
+    Lines that cannot be sent as a header are left out.
+    """
     if not path.is_file():
         return {}
-    pairs = (line.partition(":") for line in path.read_text(errors="replace").splitlines() if ":" in line)
-    return {name.strip().lower(): value.strip() for name, _, value in pairs if name.strip().lower() not in _OWN}
+    found = map(_HEADER.fullmatch, path.read_text(errors="replace").splitlines())
+    pairs = ((match["name"].lower(), match["value"]) for match in found if match)
+    return {name: value for name, value in pairs if name not in _OWN and value.isprintable()}
 
 
 def _object(body: bytes) -> dict[str, object]:

@@ -310,6 +310,13 @@ async def test_what_is_void_says_what_changed_and_offers_to_ask_again(bot: BotUn
     assert (row.actor, row.subject, row.detail) == ("deploybot", f"#{number} shop/production", ended.outcome)
 
 
+async def test_a_long_reason_can_be_asked_with_again(bot: BotUnderTest) -> None:
+    number = await bot.ask(f"deploy shop@v2 to production because {'long ' * 791}")
+    card = await engine(bot).void(number, ["config: x was y and is z"])
+    again = await bot.ask(card.buttons[0].command)
+    assert (await bot.deployment(again)).reason.startswith("long long")
+
+
 async def test_who_rejected_is_in_the_audit(bot: BotUnderTest) -> None:
     number = await bot.ask()
     await bot.say(f"reject #{number} because it is over MAX.", "ben")

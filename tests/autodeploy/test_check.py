@@ -41,3 +41,15 @@ async def test_a_repository_that_does_not_answer_is_one_row(tmp_path: Path) -> N
     refs.down = "nothing listens there"
     (row,) = await rows(app, refs)
     assert (row.state, row.text) == (CheckState.FAILED, "nothing listens there")
+
+
+async def test_matching_tags_that_do_not_count_are_named_with_the_reason(tmp_path: Path) -> None:
+    app = auto_settings(tmp_path, {"auto": {"tag": "v*"}}).apps["shop"]
+    refs = FakeRefs(tmp_path)
+    refs.tags = dict.fromkeys(("v1.9", "v2.0-rc.1", "vnext", "other-app-v3"), "2" * 40)
+    (row,) = await rows(app, refs)
+    ignored = "vnext: it is not a version, as other tags are; v2.0-rc.1: it is a pre-release, and `v*` has no `-`"
+    assert row.text == f"the newest tag is v1.9 (ignored: {ignored})"
+    refs.tags = {"v2.0-rc.1": "2" * 40}
+    (row,) = await rows(app, refs)
+    assert row.text == "no tag v* yet (ignored: v2.0-rc.1: it is a pre-release, and `v*` has no `-`)"

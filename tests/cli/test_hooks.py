@@ -107,6 +107,7 @@ def test_whose_a_payload_is_is_told_by_its_name_its_looks_or_the_command_line(tm
     (folder / "github-push.json").write_bytes(pushed("shop", "2" * 40))
     (folder / "github-odd.json").write_text("[1, 2")
     (folder / "odd.json").write_text('{"nobody": "knows"}')
+    (folder / "github-push.headers").write_bytes(b"X-GitHub-Event: push\nno header\n\x00bad: 1\nx-odd: \xff\x07\n")
     (folder / "notes.md").write_text("no payload")
     lines = hooks("replay", folder).output.splitlines()
     assert re.search(r"^200 +a.json +github +push main +- +about acme/shop, which belongs to no app here", lines[1])

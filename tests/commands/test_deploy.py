@@ -4,7 +4,7 @@ from datetime import time
 
 from deploybot.domain import Kind
 from deploybot.testing import AskedService
-from tests.kit.command_bot import MAIN, V2, CommandBot
+from tests.kit.command_bot import MAIN, V2, CommandBot, open_command_bot
 
 
 async def test_the_newest_to_the_default(bot: CommandBot) -> None:
@@ -30,6 +30,22 @@ async def test_everything_said(bot: CommandBot) -> None:
             reason="the cart",
         ),
     ]
+
+
+async def test_a_secret_in_a_reason_is_neither_kept_nor_shown() -> None:
+    async with open_command_bot(secrets=("correct-horse",)) as bot:
+        await bot.say("deploy shop because the key is correct-horse now")
+        assert bot.deployments.asked[0].reason == "the key is ••• now"
+        card = await bot.say("lock shop staging because correct-horse")
+        assert "“•••”" in card.title
+        lock = await bot.store.read(lambda tables: tables.locks.get("shop", "staging", 0.0))
+        assert lock is not None
+        assert lock.reason == "•••"
+        card = await bot.say("deploy wiki@v1.4 because correct-horse")
+        assert [button.command for button in card.buttons] == [
+            "deploy wiki@v1.4 to test because •••",
+            "deploy wiki@v1.4 to live because •••",
+        ]
 
 
 async def test_which_environment(bot: CommandBot) -> None:

@@ -888,6 +888,15 @@ async def test_what_was_tried_in_vain_is_in_the_audit(one: CommandBot) -> None:
     assert len(await one.audit()) == 1
 
 
+@pytest.mark.parametrize(("who", "text"), [("ben", "approve #1 code 123456"), ("eva", "TOTP  123456")])
+async def test_a_code_that_was_typed_in_vain_is_not_in_the_audit(one: CommandBot, who: str, text: str) -> None:
+    one.deployments.put(1, "blog", "live", V1)
+    before = len(await one.audit())
+    assert not (await one.say(text, who)).ok
+    (row,) = (await one.audit())[before:]
+    assert (row.action, row.detail) == ("denied", text.replace("  ", " ").replace("123456", "…"))
+
+
 async def test_where_everybody_is_at_the_console_it_is_told_once() -> None:
     async with open_command_bot(settings=settings_of(), homes=(CONSOLE,)) as bot:
         await bot.store.write(_chats)

@@ -383,6 +383,10 @@ def test_every_text_of_a_card_is_masked() -> None:
         footer=shown,
         hint=shown,
     )
+    again = Button("Ask again", f"deploy shop to production because {hidden}")
+    assert Redactor(KNOWN).card(Card(title="x", buttons=(again,))).buttons == (
+        Button("Ask again", f"deploy shop to production because {shown}"),
+    )
     plain = Card(title="plain", lines=(Line("a", "b", url="https://example.com/"),), code=("a", "", "b"))
     assert Redactor(KNOWN).card(plain) == plain
 

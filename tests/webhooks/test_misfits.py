@@ -11,7 +11,8 @@ import pytest
 from deploybot.card import Card, Tone
 from deploybot.http_limits import ConnectionGate
 from deploybot.metrics import METRICS
-from tests.webhooks.service import Listener, WebhookBot, pushed, serving, signed
+from deploybot.settings import ImageOf
+from tests.webhooks.service import SECRET, Listener, WebhookBot, pushed, serving, settings, signed
 
 COMMIT = "5" * 40
 
@@ -40,6 +41,21 @@ async def test_a_repository_that_was_renamed_is_reported_once(tmp_path: Path) ->
     async with serving(tmp_path, listener) as bot:
         await post(bot, "store", count=2)
         assert len(await bot.notices()) == 1
+
+
+async def test_another_image_of_the_own_repository_is_no_new_name(tmp_path: Path) -> None:
+    made = settings()
+    made.apps["shop"].images["web"] = ImageOf(service="web", image="ghcr.io/acme/shop-web", tag="latest")
+    listener = Listener()
+    async with serving(tmp_path, listener, made=made) as bot:
+        for number, (image, repository) in enumerate((("shop-worker", "acme/shop"), ("store", "acme/store"))):
+            tree = {"images": [f"ghcr.io/acme/{image}:1"], "repository": repository, "at": number + 1}
+            body = json.dumps(tree).encode()
+            status, _ = await bot.post("/hooks/shop/event", body, Authorization=f"Bearer {SECRET}")
+            assert status == 200
+            await bot.inbox.drained()
+            assert len(await bot.notices()) == number
+    assert not listener.heard
 
 
 async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is_heard(tmp_path: Path) -> None:

@@ -126,10 +126,8 @@ async def test_only_admins_of_the_place_may(bot: BotUnderTest, who: str) -> None
 
 async def test_it_needs_a_reason_and_is_for_now(bot: BotUnderTest) -> None:
     why = await bot.say(BREAK, "dia")
-    assert (why.title, why.hint) == (
-        "Break glass needs a reason.",
-        "Like this: `deploy shop@v1.4 to production --break-glass because the shop is down`.",
-    )
+    assert (why.title, why.hint) == (f"`{BREAK}` needs a reason.", f"Type it: `{BREAK} because …`.")
+    assert [(one.command, one.asks) for one in why.buttons] == [(BREAK, "Why?")]
     assert (
         await bot.say(f"{BREAK} --at 18:00{DOWN}", "dia")
     ).title == "A break-glass deployment starts now, so it cannot be scheduled."

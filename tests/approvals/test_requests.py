@@ -302,7 +302,7 @@ async def test_what_changes_while_it_waits_for_its_turn_makes_it_void(bot: BotUn
 async def test_a_rejection_tells_why(bot: BotUnderTest) -> None:
     number = await bot.ask()
     usage = await bot.say(f"reject #{number}", "ben")
-    assert usage.title == "`reject` needs a reason: add `because …`."
+    assert usage.title == f"`reject #{number}` needs a reason."
     card = await bot.say(f"reject #{number} because the migration is not reviewed", "ben")
     assert card.title == f"#{number} (shop/production: v2 · first deployment) is rejected."
     ended = await bot.end_of(number)

@@ -12,6 +12,7 @@ from tests.parity.ways import DoubleWay, Way, holds
 
 DEPLOY = Button("Deploy v1.4", "deploy shop@v1.4 to staging")
 LOCK = Button("Lock", "lock shop staging", danger=True, asks="Why?")
+REASON = "too risky & <b>bold</b> *stars* @here"
 STOP = Card(title="shop staging", key="log-3", stream=True, final=False, buttons=(Button("Stop", "cancel log-3"),))
 
 
@@ -73,6 +74,21 @@ async def test_a_bare_rollback_offers_what_ran_well(way: Way) -> None:
     ]
 
 
+async def test_a_missing_reason_is_asked_for_in_place(manner: Way, plain_world: CommandBot) -> None:
+    """A picker may come before it; the answer does what the typed command does."""
+    told = await direct(plain_world, f"lock shop staging because {REASON}")
+    question = await manner.say("ana", "lock")
+    for label in ("shop", "staging"):
+        question = await manner.press("ana", question, label)
+    assert [(card.title, card.asks_reason) for card in question.cards] == [
+        ("`lock shop staging` needs a reason.", True)
+    ]
+    assert await manner.bot.audit() == []
+    answer = await manner.answer("ana", question, REASON)
+    assert answer.cards == told
+    assert await effects(manner.bot) == await effects(plain_world)
+
+
 async def test_only_the_person_who_asked_can_use_a_picker(manner: Way) -> None:
     """In Slack nobody else sees it; in a Telegram group the others are refused."""
     if not isinstance(manner, DoubleWay):
@@ -104,10 +120,9 @@ async def test_in_telegram_the_next_picker_replaces_the_first(manner: Way) -> No
 
 
 async def test_what_a_button_asks_is_added_to_its_command(way: Way, plain_world: CommandBot) -> None:
-    reason = "too risky & <b>bold</b> *stars* @here"
-    told = await direct(plain_world, f"{LOCK.command} because {reason}")
+    told = await direct(plain_world, f"{LOCK.command} because {REASON}")
     message = await way.show(Card(title="Lock it?", buttons=(LOCK,)))
-    answer = await way.press("ana", message, LOCK.label, reason)
+    answer = await way.press("ana", message, LOCK.label, REASON)
     assert answer.cards == told
     assert await effects(way.bot) == await effects(plain_world)
 

@@ -112,6 +112,11 @@ class Way(ABC):
     async def click(self, who: str, message: Message, label: str, answer: str) -> None:
         """Have a person press a button of a message, and answer what it asks."""
 
+    async def answer(self, who: str, message: Message, text: str) -> Message:
+        """Have a person answer a message that asks for a reason."""
+        (button,) = message.cards[0].buttons
+        return await self.press(who, message, button.label, text)
+
     @abstractmethod
     async def show(self, card: Card, message: Message | None = None) -> Message:
         """Have the outbox say a card, or edit the message that it has."""

@@ -175,7 +175,7 @@ class SlackHandler:
             await self._press(incoming, about["url"], answer, submitted.view, trigger=submitted.trigger)
         else:
             add = partial(completed, answer=answer, code=about["kind"] == CODE)
-            await self._press(incoming, about["url"], about["token"], about["message"], add)
+            await self._press(incoming, about["url"], about["token"], about["message"] or submitted.view, add)
 
     async def _press(
         self,

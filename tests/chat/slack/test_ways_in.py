@@ -250,3 +250,34 @@ async def test_a_deployment_asked_for_where_the_bot_is_not_is_told_to_who_asked(
         assert "/invite @deploybot" in workspace.posts[0].text
         with pytest.raises(SlackRefused, match="not_in_channel"):
             await workspace.slack.send(place, replace(running, key="deployment:2"))
+
+
+async def test_a_missing_reason_is_asked_for_in_a_modal(either: Workspace) -> None:
+    await either.say("/lock shop staging")
+    modal = await either.reads("`lock shop staging` needs a reason.", "Why?")
+    assert (modal.only_for, [press.label for press in modal.buttons]) == ("UANA", ["Send"])
+    await either.double.press("UANA", modal, "Send", answer="we <measure>")
+    await either.reads("shop/staging is locked by ana until somebody unlocks it: “we <measure>”.")
+
+
+async def test_a_reason_is_asked_for_after_the_last_picker(either: Workspace) -> None:
+    await either.say("/lock")
+    for title, label in (("Which app?", "shop"), ("Which environment of shop?", "staging")):
+        modal = await either.reads(title)
+        await either.double.press("UANA", modal, label)
+    modal = await either.reads("`lock shop staging` needs a reason.")
+    await either.double.press("UANA", modal, "Send", answer="we measure")
+    await either.reads("shop/staging is locked by ana")
+
+
+async def test_a_reason_is_a_button_where_no_modal_can_be_opened(workspace: Workspace) -> None:
+    post = await workspace.ask("@deploybot lock shop staging", "needs a reason")
+    assert (post.only_for, [press.label for press in post.buttons]) == ("UANA", ["Give the reason"])
+    await workspace.double.press("UANA", post, "Give the reason", answer="we measure")
+    await workspace.reads("shop/staging is locked by ana")
+
+
+async def test_a_question_for_a_reason_that_comes_too_late_for_a_modal_is_a_button(workspace: Workspace) -> None:
+    workspace.double.state.trigger_life = 0.0
+    post = await workspace.ask("/lock shop staging", "needs a reason")
+    assert [press.label for press in post.buttons] == ["Give the reason"]

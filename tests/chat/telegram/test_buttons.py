@@ -307,3 +307,31 @@ def test_many_buttons_with_long_labels_fit_into_a_keyboard() -> None:
     rows = made.inline_keyboard
     assert sum(map(len, rows)) == 90
     assert max(map(len, rows)) <= 8
+
+
+async def test_a_missing_reason_is_asked_of_who_typed_the_command(telegram: TelegramBot) -> None:
+    question = await telegram.ask(BEN, "/lock shop staging", "`lock shop staging` needs a reason. Why?")
+    assert question.buttons == ()
+    await telegram.say(ANA, "because I say so", reply_to=question.id)
+    await telegram.sees("was for someone else", GROUP)
+    await telegram.say(BEN, "we measure, /deploy blog", reply_to=question.id)
+    await telegram.sees("shop/staging is locked by ben until somebody unlocks it: “we measure, /deploy blog”.", GROUP)
+
+
+async def test_the_picker_before_a_question_loses_its_buttons(telegram: TelegramBot) -> None:
+    picker = await telegram.ask(BEN, "/lock shop ?", "Which environment of shop?")
+    await telegram.double.press(BEN, picker, "staging")
+    question = await telegram.sees("needs a reason. Why?", GROUP)
+    shown_now = next(post for post in telegram.double.scene.posts if post.id == picker.id)
+    assert (shown_now.buttons, "needs a reason" in shown_now.text) == ((), True)
+    await telegram.say(BEN, "we measure", reply_to=question.id)
+    await telegram.sees("shop/staging is locked by ben", GROUP)
+
+
+async def test_a_question_for_a_reason_that_nobody_answers_is_closed() -> None:
+    async with open_telegram_bot(answer_within=0.2) as telegram:
+        question = await telegram.ask(BEN, "/lock shop staging", "needs a reason. Why?", BEN)
+        await telegram.sees("Send the command again.", BEN)
+        await telegram.say(BEN, "too late", BEN, reply_to=question.id)
+        await telegram.sees("That question has expired", BEN)
+        assert not (await telegram.bot.say("unlock shop staging", "ben")).title.endswith("is unlocked.")

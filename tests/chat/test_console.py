@@ -76,7 +76,7 @@ async def test_a_command_is_handled_as_the_person_who_typed_it(bot: Bot) -> None
         assert await ben.link.ask("echo two") == Done("1")
         assert me.titles == ["one"]
         assert ben.titles == ["two"]
-    mine, his = bot.heard
+    mine, his = bot.received
     assert (mine.identity.platform, mine.identity.user) == ("console", str(os.getuid()))
     assert (his.identity.user, his.name) == (f"{os.getuid()}/ben", "ben")
     assert mine.place == PLACE
@@ -199,7 +199,7 @@ async def test_a_followed_log_stops_on_request(bot: Bot) -> None:
         async with asyncio.timeout(5):
             assert (await following).ok
         assert me.titles[-1].startswith("log-1 ended after")
-        assert [one.text for one in bot.heard] == ["follow", "cancel log-1"]
+        assert [one.text for one in bot.received] == ["follow", "cancel log-1"]
 
 
 def assert_equal(one: object, other: object) -> None:
@@ -358,7 +358,7 @@ async def test_another_user_is_refused_even_where_the_files_would_let_him(bot: B
             folder.chmod(folder.stat().st_mode | 0o011)
     answer = decode_answer((await attempt()).encode())
     assert "belongs to another user" in getattr(answer, "sentence", "")
-    assert not bot.heard
+    assert not bot.received
 
 
 async def test_stopping_tells_clients_and_takes_the_socket_away(bot: Bot) -> None:

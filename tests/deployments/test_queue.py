@@ -112,17 +112,17 @@ async def test_requests_say_that_the_bot_was_started_anew(tmp_path: Path) -> Non
 
 
 async def test_who_listens_hears_of_every_end(bot: BotUnderTest) -> None:
-    heard: list[str] = []
-    bot.on_end = heard.append
+    received: list[str] = []
+    bot.on_end = received.append
     await bot.deploy(V1)
     await asyncio.sleep(0)
-    assert heard == ["shop"]
+    assert received == ["shop"]
     bot.hosts["web1"].script("fetch", Outcome(hold=True))
     await bot.request(V2)
     await bot.started(2, "fetch")
     await queue(bot).close()
     await asyncio.sleep(0)
-    assert heard == ["shop", "shop"]
+    assert received == ["shop", "shop"]
 
 
 async def test_a_bot_that_stops_leaves_jobs_alone_and_forgets_its_own_wishes(bot: BotUnderTest) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.domain import Alert, BuildState, Deployed, Note
-from deploybot.notifications.event_subjects import spot_of
+from deploybot.notifications.event_subjects import position_of
 from deploybot.notifications.event_text import nth
 from deploybot.notifications.failure_folding import LOOK_BACK
 from tests.events.channel import NOON, Channel, build, push
@@ -136,7 +136,7 @@ async def test_things_of_which_nothing_is_heard_for_a_month_are_forgotten(channe
     await channel.hear(push(2))
     channel.clock.advance(31 * 86400)
     await channel.hear(push(3))
-    thing = spot_of(push(2), "").thing
+    thing = position_of(push(2), "").thing
     assert await channel.store.read(lambda tables: tables.events.notifications("shop", thing)) == ()
     assert await channel.store.read(lambda tables: tables.events.parts("shop", thing)) == ()
 

@@ -100,7 +100,7 @@ async def test_only_the_person_who_asked_can_use_a_picker(manner: Way) -> None:
     elif manner.name in {"telegram group", "telegram name"}:
         await manner.press_again("ben", post, "shop")
         await manner.until("ben", picker.where, holds("This question is for someone else."))
-        assert manner.heard.empty()
+        assert manner.received.empty()
     assert all(len(button.value.encode()) <= 64 for button in post.buttons)
 
 
@@ -116,7 +116,7 @@ async def test_in_telegram_the_next_picker_replaces_the_first(manner: Way) -> No
     if manner.name != "telegram private":
         await manner.press_again("ben", second, "staging")
         await manner.until("ben", picker.where, holds("This question is for someone else."))
-        assert manner.heard.empty()
+        assert manner.received.empty()
 
 
 async def test_what_a_button_asks_is_added_to_its_command(way: Way, plain_world: CommandBot) -> None:
@@ -130,8 +130,8 @@ async def test_what_a_button_asks_is_added_to_its_command(way: Way, plain_world:
 async def test_a_code_is_asked_where_nobody_else_reads_it(way: Way) -> None:
     message = await way.show(Card(title="Approve it?", key="request:7", final=False, buttons=(APPROVE,)))
     await way.click("ana", message, APPROVE.label, "123456")
-    heard = await way.next_heard()
-    assert heard.incoming.text.removeprefix("/") == "approve #7 code 123456"
+    received = await way.next_heard()
+    assert received.incoming.text.removeprefix("/") == "approve #7 code 123456"
     assert "123456" not in await way.seen("ben", message.where)
 
 

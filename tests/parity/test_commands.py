@@ -62,7 +62,7 @@ async def test_nobody_is_heard_who_does_not_talk_to_the_bot(way: Way) -> None:
     for line in ("deploy shop@v1.4 to staging", "status shop", "dploy shop", "what does deploybot do?"):
         await way.type_to_others("ana", way.new_place(), line)
     await way.say("ana", "whoami")
-    assert way.heard.empty()
+    assert way.received.empty()
     assert await way.bot.audit() == []
 
 

@@ -10,7 +10,7 @@ from telegram import CallbackQuery, MaybeInaccessibleMessage, Message
 from deploybot.card import Card, Tone
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
-from deploybot.chat.message_conversation import Talk
+from deploybot.chat.message_conversation import Conversation
 from deploybot.chat.telegram.forced_replies import PromptQuestion, Prompts
 from deploybot.chat.telegram.inline_keyboard import read_data
 from deploybot.chat.telegram.telegram_api import Calls
@@ -107,7 +107,7 @@ class Presses:
             name=name_of(query.from_user),
             press=press.hash,
         )
-        await Talk(room, incoming).answer(self._parts)
+        await Conversation(room, incoming).answer(self._parts)
 
     async def _refuse(self, place: Place, message: int, room: PressReply, card: Card) -> None:
         """Show the person why nothing was done. If only they can't see it, post it below the message."""

@@ -16,7 +16,7 @@ from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
-from deploybot.chat.message_conversation import Talk
+from deploybot.chat.message_conversation import Conversation
 from deploybot.chat.resumed_uploads import Uploads
 from deploybot.chat.telegram.button_presses import Presses
 from deploybot.chat.telegram.command_menu import menus
@@ -254,7 +254,7 @@ class TelegramChat:
         tied = reply_to or (0 if incoming.place.private else message.message_id)
         room = SeenUpdate(self._post, self._line.me.name, self._questions, tied, show)
         try:
-            await Talk(room, incoming).answer(self._parts)
+            await Conversation(room, incoming).answer(self._parts)
         finally:
             room.answered()
 

@@ -183,7 +183,7 @@ async def test_an_ack_that_is_late_is_noted_and_told_to_the_person(double: Slack
         envelope = await socket.receive_json()
         await socket.send_json({"envelope_id": envelope["envelope_id"]})
         await asyncio.sleep(0.05)
-    assert double.scene.posts[-1].text == "/deploy failed with the error “operation_timeout”"
+    assert double.timeline.posts[-1].text == "/deploy failed with the error “operation_timeout”"
     assert double.violations == [
         "slash_commands was not acknowledged within 0.05 s",
         "socket: an acknowledgement of nothing",
@@ -267,7 +267,7 @@ async def test_the_app_gets_only_what_its_manifest_asks_for(double: SlackDouble)
     double.install(MANIFEST)
     assert (await call(double, "chat.postMessage", channel=ROOM, text="x"))[1]["error"] == "missing_scope"
     await double.say("UANA", ROOM, "/rollback shop")
-    assert double.scene.posts[-1].text == "/rollback is not a valid command of this app."
+    assert double.timeline.posts[-1].text == "/rollback is not a valid command of this app."
     assert await double.deliver_event({"type": "app_mention"}) == ""
 
 

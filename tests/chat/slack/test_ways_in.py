@@ -13,7 +13,7 @@ from deploybot.chat.slack.slack_api import SlackRefused
 from deploybot.command import Command
 from deploybot.domain import Place
 from tests.chat.slack.workspace import ROOM, Workspace, open_workspace
-from tests.doubles.scene import Post
+from tests.doubles.timeline import Post
 
 
 @command("reject <number>", needs="deploy")
@@ -83,7 +83,7 @@ async def test_what_a_thread_does_not_take_any_more_is_said_in_its_channel(works
 async def test_a_slash_command_does_not_run_in_a_thread(workspace: Workspace) -> None:
     root = await workspace.say("shall we?")
     await workspace.say("/deploy shop", thread=root)
-    assert workspace.double.scene.posts[-1].text == "/deploy is not supported in threads. Sorry!"
+    assert workspace.double.timeline.posts[-1].text == "/deploy is not supported in threads. Sorry!"
 
 
 async def test_a_direct_message_needs_no_address(either: Workspace) -> None:
@@ -99,7 +99,7 @@ async def test_what_is_not_meant_for_the_bot_is_passed_over(workspace: Workspace
 
 async def test_a_command_whose_name_slack_keeps_has_another_one(workspace: Workspace) -> None:
     await workspace.say("/status shop")
-    assert workspace.double.scene.posts[-1].text == "/status is not a valid command of this app."
+    assert workspace.double.timeline.posts[-1].text == "/status is not a valid command of this app."
     await workspace.ask("/deploy-status", "board")
     await workspace.ask("/deploybot deploy shop@v1.4", "#1 deploy shop")
 
@@ -139,7 +139,7 @@ async def test_a_button_that_asks_for_a_reason(either: Workspace) -> None:
     post = await either.send(ASKS)
     await either.double.press("UANA", post, "Reject", answer="it  breaks\nthe <shop> & more")
     await either.reads("7 is rejected: it breaks the <shop> & more")
-    assert [one for one in either.double.scene.posts if one.id.startswith("V")] == []
+    assert [one for one in either.double.timeline.posts if one.id.startswith("V")] == []
 
 
 async def test_a_button_that_asks_for_a_code(either: Workspace) -> None:
@@ -192,7 +192,7 @@ async def test_the_home_tab_shows_the_board(either: Workspace) -> None:
     await either.double.open_home("UANA")
     home = await either.reads("board", channel="home:UANA")
     await either.double.press("UANA", home, "Look again")
-    await either.double.scene.until(lambda post: post.id == "home" and post.edits == 1)
+    await either.double.timeline.until(lambda post: post.id == "home" and post.edits == 1)
 
 
 async def test_a_card_is_edited_in_place(workspace: Workspace) -> None:

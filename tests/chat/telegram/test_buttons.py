@@ -15,8 +15,8 @@ from deploybot.chat.telegram.inline_keyboard import data_of, keyboard, read_data
 from deploybot.command import Command, Context, command
 from deploybot.errors import UserError
 from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, TelegramBot, open_telegram_bot, place, until
-from tests.doubles.scene import Post
 from tests.doubles.telegram.double import Pressed
+from tests.doubles.timeline import Post
 from tests.kit.command_bot import STRANGER
 
 FORGERIES = int(os.environ.get("N", "300"))
@@ -46,7 +46,7 @@ async def shown(telegram: TelegramBot, card: Card = CARD, channel: str = GROUP) 
     """The card in a channel."""
     telegram.double.group(channel) if channel.startswith("-") else telegram.double.user(channel)
     number = await telegram.chat.send(place(channel), card)
-    return next(post for post in telegram.double.scene.posts if (post.channel, post.id) == (channel, number))
+    return next(post for post in telegram.double.timeline.posts if (post.channel, post.id) == (channel, number))
 
 
 async def test_a_button_runs_its_command_once_as_the_one_who_presses(telegram: TelegramBot) -> None:
@@ -55,7 +55,7 @@ async def test_a_button_runs_its_command_once_as_the_one_who_presses(telegram: T
     await telegram.sees("#1 deploy shop", GROUP)
     (asked,) = telegram.bot.deployments.asked
     assert (asked.by, asked.reason) == ("ben", "of a button")
-    assert telegram.heard[-1].press
+    assert telegram.received[-1].press
     again = await telegram.double.send_press(BEN, card, card.buttons[0].value)
     await again.done.wait()
     assert len(telegram.bot.deployments.asked) == 1
@@ -167,7 +167,7 @@ async def test_whoever_presses_is_told_what_stands_in_the_way(telegram: Telegram
 async def test_the_question_stands_in_the_topic_of_its_card(telegram: TelegramBot) -> None:
     telegram.double.group(GROUP, forum=True, topics=(7,))
     number = await telegram.chat.send(place(thread="7"), CARD)
-    card = next(post for post in telegram.double.scene.posts if post.id == number)
+    card = next(post for post in telegram.double.timeline.posts if post.id == number)
     await telegram.double.press(BEN, card, "Reject", answer="no")
     assert (await telegram.sees("Why do you reject it?")).thread == "7"
     assert (await telegram.sees("#1 deploy shop in staging")).thread == "7"
@@ -199,7 +199,7 @@ async def test_a_code_is_asked_in_private_and_taken_out_of_the_chat() -> None:
         question = await telegram.sees("Your one-time code?")
         assert question.channel == BEN
         await telegram.sees("confirmed #42 with 123456", GROUP)
-        await until(lambda: not any("123 456" in post.text for post in telegram.double.scene.posts))
+        await until(lambda: not any("123 456" in post.text for post in telegram.double.timeline.posts))
 
 
 async def test_a_code_is_asked_once_the_private_chat_is_open() -> None:
@@ -278,7 +278,7 @@ async def test_forged_presses_do_nothing(telegram: TelegramBot, capsys: pytest.C
     accepted = sum(not any(refusal in pressed.text for refusal in refusals) for pressed in presses)
     with capsys.disabled():
         print(f" seed {seed}: {accepted} of {len(presses)} forged presses were accepted", end="")  # noqa: T201  it is told to whoever runs it
-    assert (accepted, telegram.bot.deployments.asked, telegram.heard) == (0, [], [])
+    assert (accepted, telegram.bot.deployments.asked, telegram.received) == (0, [], [])
 
 
 async def test_one_button_pressed_fifty_times_at_once_is_one_deployment(telegram: TelegramBot) -> None:
@@ -322,7 +322,7 @@ async def test_the_picker_before_a_question_loses_its_buttons(telegram: Telegram
     picker = await telegram.ask(BEN, "/lock shop ?", "Which environment of shop?")
     await telegram.double.press(BEN, picker, "staging")
     question = await telegram.sees("needs a reason. Why?", GROUP)
-    shown_now = next(post for post in telegram.double.scene.posts if post.id == picker.id)
+    shown_now = next(post for post in telegram.double.timeline.posts if post.id == picker.id)
     assert (shown_now.buttons, "needs a reason" in shown_now.text) == ((), True)
     await telegram.say(BEN, "we measure", reply_to=question.id)
     await telegram.sees("shop/staging is locked by ben", GROUP)

@@ -105,7 +105,7 @@ async def test_nobody_else_is_heard(telegram: TelegramBot, who: str) -> None:
     await telegram.settled()
     assert telegram.said() == []
     assert telegram.bot.deployments.asked == []
-    assert [one.text for one in telegram.heard if "deploy" in one.text] == []
+    assert [one.text for one in telegram.received if "deploy" in one.text] == []
 
 
 @pytest.mark.parametrize("kind", ["edited_message", "channel_post", "edited_channel_post", "business_message"])
@@ -127,7 +127,7 @@ async def test_an_administrator_who_hides_is_told_why_once(telegram: TelegramBot
     await telegram.settled()
     assert len(telegram.said(GROUP)) == 1
     assert telegram.bot.deployments.asked == []
-    assert telegram.heard[-1].text.startswith("/help")
+    assert telegram.received[-1].text.startswith("/help")
 
 
 async def test_strangers_are_told_in_private_and_in_groups_how_to_be_let_in(telegram: TelegramBot) -> None:

@@ -217,7 +217,7 @@ async def test_forged_webhooks_are_refused() -> None:
         for nonsense in (b"", b"{", b"[]", b"7", b'{"no": "id"}', b"\xff"):
             assert await post(telegram, nonsense, right) == 400
         assert await post(telegram, update, right) == 200
-        assert telegram.heard == []
+        assert telegram.received == []
 
 
 async def test_a_webhook_that_somebody_else_set_is_set_again() -> None:

@@ -54,7 +54,7 @@ async def test_all_is_well(double: TelegramDouble, tmp_path: Path) -> None:
     assert list(found) == ["token", "privacy mode", "long polling", f"channel telegram:{GROUP}"]
     assert found["token"].text == "@thebot"
     assert found[f"channel telegram:{GROUP}"].text == f"the bot may write in “group {GROUP}”"
-    assert [post.text for post in double.scene.posts] == []
+    assert [post.text for post in double.timeline.posts] == []
 
 
 @pytest.mark.parametrize(

@@ -332,4 +332,4 @@ async def test_a_person_has_one_set_of_rights_on_every_platform() -> None:
         )
         assert card
         assert card.ok
-        assert bot.deployments.asked[0].by == "ben"
+        assert bot.deployments.requests[0].by == "ben"

@@ -212,7 +212,7 @@ async def test_asking_for_a_release_changes_and_keeps_nothing(bot: CommandBot) -
         (ref, f"deploy shop@{ref} to staging") for ref in ("main", "v1.3", "v1.4")
     ]
     assert (card.ok, card.private, card.picks) == (False, True, True)
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
     assert await bot.audit() == []
 
 
@@ -244,7 +244,7 @@ async def test_a_repository_that_is_down_is_named(bot: CommandBot) -> None:
     bot.releases.fails = Unreachable("the repository of shop", "no answer within 30 s")
     card = await bot.say("deploy shop to staging ?")
     assert "repository of shop" in card.title
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
 
 
 @pytest.mark.parametrize("ref", ["a b", '"x"', "x y because z", "“v1”", "-x", "a@b", "ä", "#1x"])

@@ -49,7 +49,7 @@ async def test_the_choices_of_a_question_are_buttons(way: Way) -> None:
     labels = [button.label for card in question.cards for button in card.buttons]
     assert len(labels) == 2
     await way.press("ana", question, labels[0])
-    assert [asked.app for asked in way.bot.deployments.asked] == ["wiki"]
+    assert [asked.app for asked in way.bot.deployments.requests] == ["wiki"]
 
 
 async def test_a_bare_command_is_picked_step_by_step(manner: Way) -> None:
@@ -59,9 +59,9 @@ async def test_a_bare_command_is_picked_step_by_step(manner: Way) -> None:
         picker = await manner.press("ana", picker, label)
         assert [card.title for card in picker.cards] == [asked]
         assert all(card.picks and card.private for card in picker.cards)
-        assert manner.bot.deployments.asked == []
+        assert manner.bot.deployments.requests == []
     await manner.press("ana", picker, "v1.4")
-    (asked_for,) = manner.bot.deployments.asked
+    (asked_for,) = manner.bot.deployments.requests
     assert (asked_for.by, asked_for.app, asked_for.environment, asked_for.release) == ("ana", "shop", "staging", V2)
 
 
@@ -69,7 +69,7 @@ async def test_a_bare_rollback_offers_what_ran_well(way: Way) -> None:
     picker = await way.say("ana", "rollback")
     for label in ("shop", "production", "v1.3"):
         picker = await way.press("ana", picker, label)
-    assert [(one.app, one.environment, one.release) for one in way.bot.deployments.asked] == [
+    assert [(one.app, one.environment, one.release) for one in way.bot.deployments.requests] == [
         ("shop", "production", V1)
     ]
 
@@ -140,10 +140,10 @@ async def test_who_may_not_is_told_so_and_uses_nothing_up(way: Way) -> None:
     for who, message in messages.items():
         refused = await way.press(who, message, DEPLOY.label)
         assert not refused.cards[-1].ok
-    assert way.bot.deployments.asked == []
+    assert way.bot.deployments.requests == []
     for message in messages.values():
         await way.press("ben", message, DEPLOY.label)
-    assert [asked.by for asked in way.bot.deployments.asked] == ["ben"] * len(messages)
+    assert [asked.by for asked in way.bot.deployments.requests] == ["ben"] * len(messages)
 
 
 async def test_what_its_own_card_tells_is_not_said_beside_it(way: Way) -> None:
@@ -165,7 +165,7 @@ async def test_a_button_decides_once(way: Way) -> None:
     await way.press("ben", message, DEPLOY.label)
     await way.click("ana", message, DEPLOY.label, "")
     await way.until("ana", message.where, holds("This button was pressed already."))
-    assert [asked.by for asked in way.bot.deployments.asked] == ["ben"]
+    assert [asked.by for asked in way.bot.deployments.requests] == ["ben"]
 
 
 async def test_a_button_that_an_edit_took_away_does_nothing(way: Way) -> None:
@@ -177,4 +177,4 @@ async def test_a_button_that_an_edit_took_away_does_nothing(way: Way) -> None:
     await way.show(Card(title="Over", key="deployment:7", buttons=(Button("Status", "status"),)), message)
     await way.press_again("ana", before, DEPLOY.label)
     await way.until("ana", message.where, holds("This button does not work any more."))
-    assert way.bot.deployments.asked == []
+    assert way.bot.deployments.requests == []

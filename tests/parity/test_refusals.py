@@ -101,7 +101,7 @@ async def test_every_refusal_is_told_in_full_and_does_nothing(way: Way, plain_wo
         for bot in (plain_world, way.bot):
             bot.deployments.fails, bot.store.full = None, ""
         assert await effects(way.bot) == await effects(plain_world), name
-    assert way.bot.deployments.asked == []
+    assert way.bot.deployments.requests == []
 
 
 def without_mark(card: Card) -> Card:

@@ -41,7 +41,7 @@ async def test_nobody_is_heard(workspace: Workspace, kind: str) -> None:
     # Even where somebody let them in by mistake, or they were a member before.
     await workspace.bot.store.write(lambda tables: _let_in(tables, "T0TEAM"))
     await _everything(workspace, "UNOBODY")
-    assert workspace.bot.deployments.asked == []
+    assert workspace.bot.deployments.requests == []
     said = [post for post in workspace.posts if "full members" in post.text]
     assert len(said) <= 1
     assert all(post.only_for == "UNOBODY" for post in said)
@@ -99,7 +99,7 @@ async def test_messages_that_nobody_wrote_just_now_are_not_heard(workspace: Work
     await workspace.double.deliver_event(_events()[kind]("deploy shop@v1.4"))
     await workspace.rest()
     assert workspace.posts == []
-    assert workspace.bot.deployments.asked == []
+    assert workspace.bot.deployments.requests == []
 
 
 async def test_an_old_message_is_told_and_not_run(workspace: Workspace) -> None:
@@ -109,7 +109,7 @@ async def test_an_old_message_is_told_and_not_run(workspace: Workspace) -> None:
     workspace.bot.clock.advance(4_000)
     await workspace.double.deliver_event({**event, "ts": at, "event_ts": at})
     await workspace.reads("so I did not run it")
-    assert workspace.bot.deployments.asked == []
+    assert workspace.bot.deployments.requests == []
 
 
 async def test_a_command_that_waited_for_slack_is_told_and_not_run() -> None:
@@ -121,7 +121,7 @@ async def test_a_command_that_waited_for_slack_is_told_and_not_run() -> None:
         workspace.bot.clock.advance(400)
         workspace.double.unkind.broken = 0
         await workspace.reads("so I did not run it")
-        assert workspace.bot.deployments.asked == []
+        assert workspace.bot.deployments.requests == []
 
 
 async def test_where_slack_does_not_say_who_it_is_nothing_is_done(workspace: Workspace) -> None:

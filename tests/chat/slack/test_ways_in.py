@@ -59,7 +59,7 @@ def titles(posts: list[Post]) -> list[str]:
 
 async def test_a_slash_command(either: Workspace) -> None:
     await either.ask("/deploy shop@v1.4 because it is time", "#1 deploy shop")
-    (asked,) = either.bot.deployments.asked
+    (asked,) = either.bot.deployments.requests
     assert (asked.by, asked.reason) == ("ana", "it is time")
     assert max(either.double.wire.delays) < 1.0
 
@@ -132,7 +132,7 @@ async def test_a_button_runs_its_command_once(either: Workspace) -> None:
     await either.reads("#1 deploy shop")
     await either.double.press("UBEN", post, "Deploy")
     assert (await either.reads("pressed already")).only_for == "UBEN"
-    assert len(either.bot.deployments.asked) == 1
+    assert len(either.bot.deployments.requests) == 1
 
 
 async def test_a_button_that_asks_for_a_reason(either: Workspace) -> None:
@@ -159,7 +159,7 @@ async def test_a_token_is_no_right(workspace: Workspace) -> None:
     post = await workspace.send(ASKS)
     await workspace.double.press("UCEM", post, "Deploy")
     await workspace.reads("needs the role deployer")
-    assert workspace.bot.deployments.asked == []
+    assert workspace.bot.deployments.requests == []
 
 
 async def test_where_there_is_a_choice_a_modal_offers_it(either: Workspace) -> None:

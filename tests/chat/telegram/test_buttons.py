@@ -53,12 +53,12 @@ async def test_a_button_runs_its_command_once_as_the_one_who_presses(telegram: T
     card = await shown(telegram)
     await telegram.double.press(BEN, card, "Deploy")
     await telegram.sees("#1 deploy shop", GROUP)
-    (asked,) = telegram.bot.deployments.asked
+    (asked,) = telegram.bot.deployments.requests
     assert (asked.by, asked.reason) == ("ben", "of a button")
     assert telegram.received[-1].press
     again = await telegram.double.send_press(BEN, card, card.buttons[0].value)
     await again.done.wait()
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
 async def test_every_press_is_answered(telegram: TelegramBot) -> None:
@@ -116,7 +116,7 @@ async def test_who_may_not_is_told_alone(telegram: TelegramBot) -> None:
         assert pressed.alert
         assert 0 < len(pressed.text) <= 200
     assert telegram.said() == [card.text]
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
 async def test_what_was_asked_of_one_person_is_answered_by_them_alone(telegram: TelegramBot) -> None:
@@ -128,10 +128,10 @@ async def test_what_was_asked_of_one_person_is_answered_by_them_alone(telegram: 
     await answered([pressed])
     assert "someone else" in pressed.text
     assert pressed.alert
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
     await telegram.double.press(BEN, typo, choice.label)
     await telegram.sees("#1 deploy shop", GROUP)
-    assert [one.by for one in telegram.bot.deployments.asked] == ["ben"]
+    assert [one.by for one in telegram.bot.deployments.requests] == ["ben"]
 
 
 async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(telegram: TelegramBot) -> None:
@@ -140,14 +140,14 @@ async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(tele
     question = await telegram.sees("Why do you reject it?", GROUP)
     await telegram.say(ANA, "because I say so", reply_to=question.id)
     await telegram.sees("was for someone else", GROUP)
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
     await telegram.say(BEN, "the numbers are wrong, /deploy blog", reply_to=question.id)
     await telegram.sees("#1 deploy shop in staging", GROUP)
-    (asked,) = telegram.bot.deployments.asked
+    (asked,) = telegram.bot.deployments.requests
     assert asked.reason == "the numbers are wrong, /deploy blog"
     await telegram.say(BEN, "once more", reply_to=question.id)
     await until(lambda: sum("that question has expired" in text.lower() for text in telegram.said()) == 2)
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
 async def test_whoever_presses_is_told_what_stands_in_the_way(telegram: TelegramBot) -> None:
@@ -189,7 +189,7 @@ async def test_a_question_nobody_answers_is_closed() -> None:
         await telegram.sees("No answer came", GROUP)
         await telegram.say(BEN, "too late", reply_to=question.id)
         await telegram.sees("That question has expired", GROUP)
-        assert telegram.bot.deployments.asked == []
+        assert telegram.bot.deployments.requests == []
 
 
 async def test_a_code_is_asked_in_private_and_taken_out_of_the_chat() -> None:
@@ -242,7 +242,7 @@ async def test_a_press_from_while_the_bot_was_away_is_told_and_not_obeyed(too_la
         await telegram.chat.start()
         await telegram.sees("while I was offline" if too_late else "#1 deploy", GROUP)
         await telegram.settled()
-        assert len(telegram.bot.deployments.asked) == (not too_late)
+        assert len(telegram.bot.deployments.requests) == (not too_late)
         assert pressed.answered is not too_late
         pressed.answered = True  # it could not be
 
@@ -278,14 +278,14 @@ async def test_forged_presses_do_nothing(telegram: TelegramBot, capsys: pytest.C
     accepted = sum(not any(refusal in pressed.text for refusal in refusals) for pressed in presses)
     with capsys.disabled():
         print(f" seed {seed}: {accepted} of {len(presses)} forged presses were accepted", end="")  # noqa: T201  it is told to whoever runs it
-    assert (accepted, telegram.bot.deployments.asked, telegram.received) == (0, [], [])
+    assert (accepted, telegram.bot.deployments.requests, telegram.received) == (0, [], [])
 
 
 async def test_one_button_pressed_fifty_times_at_once_is_one_deployment(telegram: TelegramBot) -> None:
     card = await shown(telegram)
     await answered([await telegram.double.send_press(BEN, card, card.buttons[0].value) for _ in range(50)])
     await telegram.settled()
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
 @pytest.mark.parametrize("signs", ["a", "ä", "💥", "Ж", "\u202e"])

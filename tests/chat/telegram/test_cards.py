@@ -104,7 +104,7 @@ async def test_a_message_whose_buttons_could_not_be_written_down_is_not_sent_aga
     post = await say(telegram, card)
     telegram.bot.store.full = ""
     await telegram.double.press(BEN, post, "Go")
-    await until(lambda: len(telegram.bot.deployments.asked) == 1)
+    await until(lambda: len(telegram.bot.deployments.requests) == 1)
     assert sum("#42" in text for text in telegram.said()) == 1
 
 
@@ -123,7 +123,7 @@ async def test_buttons_that_an_edit_took_away_do_nothing_any_more(telegram: Tele
     async with asyncio.timeout(10):
         await pressed.done.wait()
     assert "does not work any more" in pressed.text
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
 async def test_a_long_log_shows_its_end_and_goes_along_as_a_file(telegram: TelegramBot) -> None:
@@ -281,7 +281,7 @@ async def test_an_answer_arrives_whatever_fails(telegram: TelegramBot, how: str)
     setattr(telegram.double.unkind, how, 2)
     await telegram.ask(BEN, "/deploy shop", "#1 deploy shop")
     assert sum("#1 deploy shop" in text for text in telegram.said()) == 1
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
 @pytest.mark.parametrize("how", ["broken", "dropped"])
@@ -329,7 +329,7 @@ async def test_a_group_that_becomes_a_supergroup_is_followed(telegram: TelegramB
     await telegram.chat.edit(place(OLD), number, replace(RUNNING, buttons=(Button("Go", "deploy shop"),), footer="f"))
     await telegram.double.press(BEN, post, "Go")
     await telegram.sees("#1 deploy shop", NEW)
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
 async def test_both_numbers_of_a_group_are_one_place(telegram: TelegramBot) -> None:

@@ -104,7 +104,7 @@ async def test_nobody_else_is_heard(telegram: TelegramBot, who: str) -> None:
         await telegram.say(ANA, "/deploy shop", channel, fields=IGNORED[who])
     await telegram.settled()
     assert telegram.said() == []
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
     assert [one.text for one in telegram.received if "deploy" in one.text] == []
 
 
@@ -116,7 +116,7 @@ async def test_other_kinds_of_updates_are_not_even_asked_for(telegram: TelegramB
     telegram.double.inbox.allowed = ()  # what was sent before the bot said what it wants may still come
     assert telegram.double.inbox.put(kind, message)
     await telegram.settled()
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
 async def test_an_administrator_who_hides_is_told_why_once(telegram: TelegramBot) -> None:
@@ -126,7 +126,7 @@ async def test_an_administrator_who_hides_is_told_why_once(telegram: TelegramBot
     await telegram.sees("Remain anonymous", GROUP)
     await telegram.settled()
     assert len(telegram.said(GROUP)) == 1
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
     assert telegram.received[-1].text.startswith("/help")
 
 
@@ -135,7 +135,7 @@ async def test_strangers_are_told_in_private_and_in_groups_how_to_be_let_in(tele
         await telegram.say(STRANGER, "/deploy shop", channel)
         said = await telegram.sees("allow telegram:6666:", channel)
         assert "administrator" in said.text
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
 async def test_a_name_is_no_identity(telegram: TelegramBot) -> None:
@@ -143,7 +143,7 @@ async def test_a_name_is_no_identity(telegram: TelegramBot) -> None:
         STRANGER, "/deploy shop", fields={"from": {"id": 6666, "is_bot": False, "first_name": "ana", "username": "ana"}}
     )
     await telegram.sees("allow telegram:6666:ana")
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
 async def test_a_command_that_waited_while_the_bot_was_away_is_told_and_not_run() -> None:
@@ -156,7 +156,7 @@ async def test_a_command_that_waited_while_the_bot_was_away_is_told_and_not_run(
         assert "1 h after it was sent" in (await telegram.sees("so I did not run it", GROUP)).text
         await telegram.sees("board", GROUP)
         await telegram.sees("#1 restart shop", GROUP)
-        assert [one.kind for one in telegram.bot.deployments.asked] == ["restart"]
+        assert [one.kind for one in telegram.bot.deployments.requests] == ["restart"]
 
 
 @pytest.mark.parametrize("hook", ["", HOOK_SECRET])
@@ -166,10 +166,10 @@ async def test_redelivered_updates_run_once(hook: str) -> None:
         telegram.double.unkind.twice = 5
         for number in range(5):
             await telegram.say(BEN, f"/deploy shop because of {number}")
-            await until(lambda number=number: len(telegram.bot.deployments.asked) == number + 1)  # type: ignore[misc]
+            await until(lambda number=number: len(telegram.bot.deployments.requests) == number + 1)  # type: ignore[misc]
         await telegram.settled()
         assert telegram.double.unkind.twice == 0
-        assert [one.reason for one in telegram.bot.deployments.asked] == [f"of {number}" for number in range(5)]
+        assert [one.reason for one in telegram.bot.deployments.requests] == [f"of {number}" for number in range(5)]
 
 
 async def test_what_was_not_confirmed_before_a_restart_runs_once() -> None:
@@ -180,7 +180,7 @@ async def test_what_was_not_confirmed_before_a_restart_runs_once() -> None:
         telegram.bot.restart()
         assert telegram.double.inbox.put("message", message)
         await telegram.settled()
-        assert len(telegram.bot.deployments.asked) == 1
+        assert len(telegram.bot.deployments.requests) == 1
 
 
 async def test_one_slow_command_keeps_nobody_waiting() -> None:

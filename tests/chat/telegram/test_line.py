@@ -59,7 +59,7 @@ async def test_a_poll_that_fails_is_begun_anew(telegram: TelegramBot, how: str) 
     await telegram.say(BEN, "/deploy shop because it goes on")
     await telegram.sees("#2 deploy", GROUP)
     await well(telegram)
-    assert len(telegram.bot.deployments.asked) == 2
+    assert len(telegram.bot.deployments.requests) == 2
 
 
 async def test_a_telegram_that_is_away_is_told_and_found_again(

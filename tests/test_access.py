@@ -213,7 +213,7 @@ def test_why_shows_each_rule_in_its_colour() -> None:
     assert reasons_card(replace(question, app=None)).hint == "Who may: ana, ben."
 
 
-async def test_whoever_looks_after_locks_hears_which_app_was_unlocked() -> None:
+async def test_admins_learn_which_app_was_unlocked() -> None:
     async with open_command_bot() as bot:
         received: list[str] = []
         locks = PersonLocks(bot.services.settings, bot.store, bot.clock, received.append)

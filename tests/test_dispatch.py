@@ -68,7 +68,7 @@ async def test_looking_is_not_kept(bot: CommandBot) -> None:
 SORRY = "I do not know you yet: please ask an administrator to type `allow console:6666:6666 viewer`."
 
 
-async def test_strangers_are_told_how_to_be_let_in(bot: CommandBot) -> None:
+async def test_strangers_learn_how_to_be_let_in(bot: CommandBot) -> None:
     for text in ("deploy shop", "status", "hello", "allow console:6666:me admin", "\u202e", "x" * 9000):
         card = await bot.say(text, STRANGER)
         assert card.title == SORRY
@@ -79,7 +79,7 @@ async def test_strangers_are_told_how_to_be_let_in(bot: CommandBot) -> None:
     assert {(row.actor, row.action) for row in audit} == {("console:6666", "denied")}
 
 
-async def test_strangers_may_be_let_in_as_they_are_told(bot: CommandBot) -> None:
+async def test_strangers_may_be_let_in_as_the_message_says(bot: CommandBot) -> None:
     card = await bot.say("status", STRANGER)
     wanted = re.search(r"`(.*)`", card.title)
     assert wanted
@@ -398,7 +398,7 @@ async def test_what_runs_now_may_be_unknown(bot: CommandBot) -> None:
     assert card.lines == (Line("runs there now", "unknown"),)
 
 
-async def test_surprises_are_not_told(bot: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unexpected_errors_are_not_shown(bot: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
     bot.deployments.fails = RuntimeError(f"boom with {SECRET}")
     with caplog.at_level(logging.DEBUG):
         card = await bot.say("deploy shop")
@@ -478,7 +478,9 @@ async def test_nothing_is_begun_while_the_database_cannot_be_written(bot: Comman
     assert (await bot.say("status")).ok
 
 
-async def test_who_cannot_be_told_apart_is_not_told_why(bot: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_people_who_cannot_be_distinguished_do_not_learn_why(
+    bot: CommandBot, caplog: pytest.LogCaptureFixture
+) -> None:
     bot.store.gone = "the database at /var/lib/deploybot is damaged"
     card = await bot.say("deploy shop")
     assert card.title == "I cannot identify you: my database does not answer."
@@ -486,7 +488,7 @@ async def test_who_cannot_be_told_apart_is_not_told_why(bot: CommandBot, caplog:
     assert "the sender of a message cannot be identified: the database at /var/lib/deploybot is damaged" in caplog.text
 
 
-async def test_denials_are_told_when_the_audit_cannot_be_written(bot: CommandBot) -> None:
+async def test_denials_are_shown_when_the_audit_cannot_be_written(bot: CommandBot) -> None:
     bot.store.full = FULL
     assert (await bot.say("status", STRANGER)).title == SORRY
     assert (await bot.say("deploy shop", "cem")).title.startswith("`deploy` needs")
@@ -498,7 +500,7 @@ async def test_nothing_is_run_that_was_not_kept_first(bot: CommandBot) -> None:
     assert bot.deployments.requests == []
 
 
-async def test_a_result_that_cannot_be_kept_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_result_that_cannot_be_kept_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     opened: list[CommandBot] = []
 
     async def fill(_: Context) -> Card | None:

@@ -352,7 +352,7 @@ def told(command: str = "deploy", **more: object) -> dict[str, str]:
     }
 
 
-def test_every_rule_tells_what_it_says() -> None:
+def test_every_rule_reports_what_it_decides() -> None:
     assert told() == {
         "allowlist": "You are me, who is on the allowlist.",
         "role": "You are deployer on shop/production.",
@@ -383,7 +383,7 @@ def test_what_approvals_say() -> None:
     assert "after" not in told(wanted=one, app=None)
 
 
-def test_what_approvers_are_told() -> None:
+def test_what_approvers_are_shown() -> None:
     admin, request = WantedAction(count=1, role=Role.ADMIN), PendingRequest(requester=1, approved=(2,))
     assert told("approve", person=OTHER, wanted=admin)["approver"] == (
         "shop/production needs 1 approval by an admin: yours does not count."

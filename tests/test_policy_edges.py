@@ -70,12 +70,12 @@ def test_strangers_are_refused_whatever_else_speaks_against_them(question: Polic
 
 
 @pytest.mark.parametrize("grant", [Grant(BEN.id, Role.ADMIN, "blog"), Grant(BEN.id, Role.ADMIN, "*", "staging")])
-def test_an_approver_of_another_place_hears_only_of_the_missing_role(grant: Grant) -> None:
+def test_an_approver_of_another_target_learns_only_of_the_missing_role(grant: Grant) -> None:
     decision = decide(replace(APPROVE, grants=(grant,), wanted=WantedAction(count=1, names=("cem",))))
     assert decision.reasons == ("`approve` needs the role approver on shop/production; you have no role there.",)
 
 
-def test_only_who_approves_hears_whose_approvals_are_wanted() -> None:
+def test_only_approvers_learn_whose_approvals_are_wanted() -> None:
     wanted = replace(DEPLOY, person=CEM, wanted=WantedAction(count=1))
     assert told(wanted, "approver") == ""
     assert told(replace(wanted, action=Action.APPROVE, command="approve"), "approver") != ""

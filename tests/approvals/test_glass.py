@@ -92,7 +92,7 @@ async def test_all_other_admins_of_the_place_are_woken(bot: BotUnderTest) -> Non
     assert len(await said(bot)) == len(alarms), "edits wake nobody, and it is said once"
 
 
-async def test_an_admin_who_is_alone_is_told_so(bot: BotUnderTest) -> None:
+async def test_an_admin_who_is_alone_learns_that(bot: BotUnderTest) -> None:
     number = await bot.ask(BREAK + DOWN, "dia")
     assert "Admins notified: none: there is no other admin." in (await said(bot))[0][1].text
     (row,) = [one for one in await bot.audit() if one.action == "break glass"]

@@ -344,7 +344,7 @@ async def test_questions_about_a_plan_say_whether_it_is_about_to_begin() -> None
     await answer(look, approvals=1)
 
 
-async def test_a_refusal_names_who_may_and_a_lock_tells_of_itself() -> None:
+async def test_a_refusal_names_who_may_and_a_lock_describes_itself() -> None:
     def look(tables: Tables, questions: PolicyQuestions) -> None:
         ana, ben = _people(tables)
         with pytest.raises(Denied, match="you have no role there") as caught:

@@ -15,7 +15,7 @@ def show(timeline: Timeline, channel: str, number: int, word: str, ident: str) -
     timeline.put(Post(id=ident, channel=channel, author="deploybot", text=f"✅ #{number} shop/live: v1 again · {word}"))
 
 
-async def test_an_end_is_told_where_the_last_state_of_its_card_says_so() -> None:
+async def test_an_end_is_reported_if_the_last_state_of_its_card_is_one() -> None:
     crowd, load = Crowd(), Load()
     show(crowd.slack.timeline, CHANNEL, 1, "running", "a")
     show(crowd.slack.timeline, CHANNEL, 1, "succeeded", "a")

@@ -124,7 +124,7 @@ async def test_json_is_one_object_a_line(bot: Bot, data: Path) -> None:
     assert bot.received[0].identity.user == f"{os.getuid()}/ben"
 
 
-async def test_without_waiting_a_script_is_told_what_it_started(bot: Bot, data: Path) -> None:
+async def test_without_waiting_a_script_learns_what_it_started(bot: Bot, data: Path) -> None:
     bot.pace = 2
     ended = await chat(data, "--no-wait", "-c", "deploy ok")
     assert ended.code == 0
@@ -341,7 +341,7 @@ async def test_nothing_of_the_client_is_loaded_by_the_server() -> None:
     assert (await process.communicate())[0].decode().strip() == "[]"
 
 
-async def test_who_only_listens_is_told_what_everybody_is_told(bot: Bot, data: Path) -> None:
+async def test_listeners_get_what_everybody_gets(bot: Bot, data: Path) -> None:
     process = await start(data, "--listen")
     await bot.console.send(PLACE, Card(title="a build began", key="build", tone=Tone.BUSY, final=False))
     await until(process, "a build began")

@@ -130,7 +130,7 @@ def test_the_last_state_does_not_wait() -> None:
 @pytest.mark.parametrize(
     ("ok", "press", "said"), [(True, "", "whispers"), (True, "hash", "nods"), (False, "hash", "whispers")]
 )
-def test_what_another_card_tells_everybody_is_answered_aside(ok: bool, press: str, said: str) -> None:
+def test_what_another_card_shows_everybody_is_answered_aside(ok: bool, press: str, said: str) -> None:
     room, card = Room(), Card(title="#4 is approved.", aside=True, ok=ok)
 
     async def command(_: Reply) -> Card:

@@ -36,7 +36,7 @@ async def shown(name: str, folder: Path) -> AsyncIterator[tuple[Page, SlackWay |
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_what_a_person_does_reaches_the_bot_and_what_they_see_is_told(name: str, tmp_path: Path) -> None:
+async def test_what_a_person_does_reaches_the_bot_and_what_they_see_is_recorded(name: str, tmp_path: Path) -> None:
     async with shown(name, tmp_path) as (page, way, room, ana), ClientSession(page.url) as session:
         here = {"chat": NAMES[name], "as": ana, "room": room}
         async with session.post("/say", json={**here, "text": "/deploy wiki"}) as answer:

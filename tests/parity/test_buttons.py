@@ -135,7 +135,7 @@ async def test_a_code_is_asked_where_nobody_else_reads_it(way: Way) -> None:
     assert "123456" not in await way.seen("ben", message.where)
 
 
-async def test_who_may_not_is_told_so_and_uses_nothing_up(way: Way) -> None:
+async def test_people_who_may_not_learn_that_and_use_nothing_up(way: Way) -> None:
     messages = {who: await way.show(Card(title="Press", buttons=(DEPLOY,))) for who in ("cem", "eve", STRANGER)}
     for who, message in messages.items():
         refused = await way.press(who, message, DEPLOY.label)
@@ -146,7 +146,7 @@ async def test_who_may_not_is_told_so_and_uses_nothing_up(way: Way) -> None:
     assert [asked.by for asked in way.bot.deployments.requests] == ["ben"] * len(messages)
 
 
-async def test_what_its_own_card_tells_is_not_said_beside_it(way: Way) -> None:
+async def test_what_its_own_card_shows_is_not_posted_beside_it(way: Way) -> None:
     """At the console a button is a line to type; a line that was typed is answered, everywhere."""
     approve = Button("Approve", "approve #42")
     message = await way.show(Card(title="Approve it?", key="deployment:42", final=False, buttons=(approve,)))

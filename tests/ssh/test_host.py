@@ -125,7 +125,7 @@ async def test_a_file_that_is_there_is_not_sent_again(sshd: Sshd, reach: Reach, 
         assert proxy.sent - sent < 20_000
 
 
-async def test_a_file_that_cannot_be_placed_is_told_in_the_servers_words(
+async def test_a_file_that_cannot_be_placed_is_reported_in_the_servers_words(
     server: Sshd, host: SshHost, source: Path
 ) -> None:
     home = (await host.facts()).home
@@ -137,7 +137,7 @@ async def test_a_file_that_cannot_be_placed_is_told_in_the_servers_words(
         assert any(word in caught.value.tail[0] for word in reasons.split("|")), caught.value.tail
 
 
-async def test_a_full_disk_is_told_and_the_old_file_stays(
+async def test_a_full_disk_is_reported_and_the_old_file_stays(
     lab: Lab, make_sshd: MakeSshd, reach: Reach, source: Path
 ) -> None:
     server = make_sshd()
@@ -483,7 +483,7 @@ async def test_a_login_shell_that_talks_is_listened_past(make_sshd: MakeSshd, re
     await host.forget([job])
 
 
-async def test_a_login_shell_that_hangs_is_told(make_sshd: MakeSshd, reach: Reach) -> None:
+async def test_a_login_shell_that_hangs_is_reported(make_sshd: MakeSshd, reach: Reach) -> None:
     server = make_sshd(shell="/bin/bash")  # noqa: S604  a login shell
     (server.home / ".bashrc").write_text("sleep 1000\n")
     with pytest.raises(Unreachable, match=r"logged in, but its shell gave no answer within 1 s") as caught:

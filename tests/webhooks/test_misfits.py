@@ -42,7 +42,7 @@ async def test_a_repository_that_was_renamed_is_reported_once(tmp_path: Path) ->
         assert len(await bot.notices()) == 1
 
 
-async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is_heard(tmp_path: Path) -> None:
+async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is_received(tmp_path: Path) -> None:
     async with serving(tmp_path, Listener()) as bot:
         await post(bot, "elsewhere", "/hooks/github", count=4)
         assert await bot.notices() == []
@@ -56,7 +56,7 @@ async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is
         assert notice.tone is Tone.GOOD
 
 
-async def test_who_is_heard_now_and_then_is_not_reported(tmp_path: Path) -> None:
+async def test_a_sender_that_calls_now_and_then_is_not_reported(tmp_path: Path) -> None:
     async with serving(tmp_path, Listener()) as bot:
         await post(bot, "shop", "/hooks/github")
         await post(bot, "elsewhere", "/hooks/github", count=8)

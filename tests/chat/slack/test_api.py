@@ -53,7 +53,7 @@ async def post(api: SlackApi, channel: str = ROOM) -> None:
     await api.call("chat.postMessage", channel=channel, text="x")
 
 
-async def test_a_channel_is_told_no_faster_than_slack_takes_it(usual: SlackApi, double: SlackDouble) -> None:
+async def test_a_channel_gets_messages_no_faster_than_slack_takes_them(usual: SlackApi, double: SlackDouble) -> None:
     started = time.monotonic()
     await asyncio.gather(*(post(usual) for _ in range(3)), *(post(usual, f"C0{number:05d}") for number in range(20)))
     assert len(double.timeline.posts) == 23
@@ -90,7 +90,7 @@ async def test_retry_after_is_obeyed(api: SlackApi, double: SlackDouble) -> None
         await api.call("users.info", user="UANA")
 
 
-async def test_failures_that_may_pass_are_told_as_such(api: SlackApi, double: SlackDouble) -> None:
+async def test_failures_that_may_pass_are_reported_as_such(api: SlackApi, double: SlackDouble) -> None:
     double.unkind.broken = 1
     with pytest.raises(Unreachable, match="status 503"):
         await post(api)

@@ -10,7 +10,7 @@ from tests.doubles.slack import SlackDouble
 AWAY, OLD = "C0AWAY00001", "C0OLD000001"
 
 
-async def test_a_channel_that_the_bot_is_not_in_is_told_of_at_the_start() -> None:
+async def test_a_channel_that_the_bot_is_not_in_is_reported_at_the_start() -> None:
     received: list[tuple[str, str]] = []
     told = asyncio.Event()
 

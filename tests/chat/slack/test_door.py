@@ -39,7 +39,7 @@ async def knock(workspace: Workspace, body: bytes, headers: dict[str, str]) -> i
     return status
 
 
-async def test_a_signed_request_is_heard_once(served: Workspace) -> None:
+async def test_a_signed_request_is_received_once(served: Workspace) -> None:
     body = urlencode(DEPLOY).encode()
     headers = signed(SIGNING_SECRET, body, NOW)
     assert [await knock(served, body, headers) for _ in range(3)] == [200] * 3

@@ -235,7 +235,7 @@ async def test_unknown_payloads_are_acknowledged_and_passed_over(either: Workspa
     assert either.posts == []
 
 
-async def test_a_deployment_asked_for_where_the_bot_is_not_is_told_to_who_asked() -> None:
+async def test_a_deployment_requested_outside_the_bots_channels_is_shown_to_its_requester() -> None:
     place = Place("slack", "C0OTHER")
     running = Card(title="#1 runs", key="deployment:1", tone=Tone.BUSY, final=False)
     async with open_workspace(*MORE) as workspace:

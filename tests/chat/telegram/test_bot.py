@@ -132,7 +132,7 @@ async def test_the_outbox_speaks_in_the_topic_of_bot_toml(double: TelegramDouble
         assert post.thread == "7"
 
 
-async def test_a_revoked_token_is_told_by_healthz_and_the_console_goes_on(
+async def test_a_revoked_token_is_reported_by_healthz_and_the_console_goes_on(
     double: TelegramDouble, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = config(tmp_path, double)

@@ -108,7 +108,7 @@ async def test_an_answer_that_fails_is_given_again(telegram: TelegramBot) -> Non
     assert pressed.alert
 
 
-async def test_who_may_not_is_told_alone(telegram: TelegramBot) -> None:
+async def test_only_the_person_who_may_not_sees_the_refusal(telegram: TelegramBot) -> None:
     card = await shown(telegram)
     for user in (CEM, STRANGER):
         pressed = await telegram.double.send_press(user, card, card.buttons[0].value)
@@ -150,7 +150,7 @@ async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(tele
     assert len(telegram.bot.deployments.requests) == 1
 
 
-async def test_whoever_presses_is_told_what_stands_in_the_way(telegram: TelegramBot) -> None:
+async def test_the_person_who_presses_learns_what_is_in_the_way(telegram: TelegramBot) -> None:
     card = await shown(telegram)
     telegram.double.unkind.too_many = 1
     pressed = await telegram.double.send_press(BEN, card, card.buttons[2].value)
@@ -233,7 +233,7 @@ async def test_a_code_typed_in_a_group_is_taken_out_where_the_bot_may() -> None:
 
 
 @pytest.mark.parametrize("too_late", [True, False])
-async def test_a_press_from_while_the_bot_was_away_is_told_and_not_obeyed(too_late: bool) -> None:
+async def test_a_press_from_while_the_bot_was_away_is_reported_and_not_obeyed(too_late: bool) -> None:
     """A press has no time of its own; whether Telegram still takes its answer tells how long it has waited."""
     async with open_telegram_bot(started=False) as telegram:
         card = await shown(telegram)

@@ -206,7 +206,7 @@ async def test_a_log_that_a_killed_bot_had_yet_to_hand_over_comes_once(telegram:
         assert [one.files for one in telegram.double.timeline.posts if one.files] == [(("1.log", b"all of it"),)]
 
 
-async def test_a_file_that_is_gone_or_too_big_is_told(telegram: TelegramBot, tmp_path: Path) -> None:
+async def test_a_file_that_is_gone_or_too_big_is_reported(telegram: TelegramBot, tmp_path: Path) -> None:
     await say(telegram, Card(title="shop", files=(File(str(tmp_path / "none"), "gone.log"),)))
     await telegram.sees("gone.log cannot be read here")
     big = tmp_path / "big.gz"
@@ -341,7 +341,7 @@ async def test_both_numbers_of_a_group_are_one_place(telegram: TelegramBot) -> N
     assert telegram.received[-1].place.channel == OLD
 
 
-async def test_a_move_that_nobody_told_is_learnt_from_the_refusal(
+async def test_an_unreported_move_is_learnt_from_the_refusal(
     telegram: TelegramBot, caplog: pytest.LogCaptureFixture
 ) -> None:
     telegram.double.group(OLD, kind="group").moved_to = int(NEW)

@@ -14,7 +14,7 @@ from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
 
 
-async def test_a_chat_that_is_not_there_is_told_of_at_the_start() -> None:
+async def test_a_chat_that_is_not_there_is_reported_at_the_start() -> None:
     received: list[tuple[str, str]] = []
     told = asyncio.Event()
 

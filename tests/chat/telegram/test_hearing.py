@@ -57,7 +57,7 @@ async def test_a_reply_to_the_bot_is_for_the_bot(telegram: TelegramBot) -> None:
 @pytest.mark.parametrize(
     "text", ["/status@otherbot", "hello", "status", "what does @thebottle do?", "mail me@thebot.org"]
 )
-async def test_what_is_for_others_is_not_heard(telegram: TelegramBot, text: str) -> None:
+async def test_messages_for_others_are_ignored(telegram: TelegramBot, text: str) -> None:
     telegram.double.privacy = False
     await telegram.say(ANA, text)
     await telegram.settled()
@@ -99,7 +99,7 @@ IGNORED: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("who", IGNORED)
-async def test_nobody_else_is_heard(telegram: TelegramBot, who: str) -> None:
+async def test_others_are_ignored(telegram: TelegramBot, who: str) -> None:
     for channel in (GROUP, ANA):
         await telegram.say(ANA, "/deploy shop", channel, fields=IGNORED[who])
     await telegram.settled()
@@ -119,7 +119,7 @@ async def test_other_kinds_of_updates_are_not_even_asked_for(telegram: TelegramB
     assert telegram.bot.deployments.requests == []
 
 
-async def test_an_administrator_who_hides_is_told_why_once(telegram: TelegramBot) -> None:
+async def test_an_administrator_who_hides_learns_why_once(telegram: TelegramBot) -> None:
     hidden: Json = {"from": ANONYMOUS, "sender_chat": {"id": int(GROUP), "type": "supergroup", "title": "g"}}
     for _ in range(3):
         await telegram.say(ANA, "/deploy shop", fields=hidden)
@@ -130,7 +130,7 @@ async def test_an_administrator_who_hides_is_told_why_once(telegram: TelegramBot
     assert telegram.received[-1].text.startswith("/help")
 
 
-async def test_strangers_are_told_in_private_and_in_groups_how_to_be_let_in(telegram: TelegramBot) -> None:
+async def test_strangers_are_reported_in_private_and_in_groups_how_to_be_let_in(telegram: TelegramBot) -> None:
     for channel in (STRANGER, GROUP):
         await telegram.say(STRANGER, "/deploy shop", channel)
         said = await telegram.sees("allow telegram:6666:", channel)
@@ -146,7 +146,7 @@ async def test_a_name_is_no_identity(telegram: TelegramBot) -> None:
     assert telegram.bot.deployments.requests == []
 
 
-async def test_a_command_that_waited_while_the_bot_was_away_is_told_and_not_run() -> None:
+async def test_a_command_that_waited_while_the_bot_was_away_is_reported_and_not_run() -> None:
     double = TelegramDouble(FREE)
     double.group(GROUP)
     await double.say(BEN, GROUP, "/deploy shop", date=int(time.time()) - 3600)

@@ -16,9 +16,9 @@ from deploybot.domain import Identity, Role
 from deploybot.ports import Tables
 from deploybot.store.database import Database
 from tests.doubles.flaky import make_flaky
-from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.doubles.telegram import TelegramDouble
+from tests.doubles.timeline import Post
 from tests.lab import LabError
 
 PEOPLE = 50
@@ -104,7 +104,7 @@ class Crowd:
         """Have somebody write to the bot; the seconds until they saw something of the answer."""
         double, user = (self.telegram, _user(number)) if number % 2 else (self.slack, _user(number))
         room = user if number % 2 else f"D{user}"
-        before = {post.id for post in double.scene.seen_by(user, room)}
+        before = {post.id for post in double.timeline.seen_by(user, room)}
         began = time.monotonic()
         typing = asyncio.create_task(double.say(user, room, text))
 
@@ -112,7 +112,7 @@ class Crowd:
             return post.channel == room and post.id not in before and post.author != _name(number)
 
         try:
-            await double.scene.until(answers, within=_ANSWERED_WITHIN)
+            await double.timeline.until(answers, within=_ANSWERED_WITHIN)
         finally:
             await typing
         return time.monotonic() - began
@@ -151,7 +151,7 @@ class Crowd:
 
     def _cards(self) -> Mapping[tuple[str, str], bool]:
         """Every deployment in every room in which it is shown, and whether its end is told there."""
-        posts = [post for double in (self.slack, self.telegram) for post in double.scene.posts]
+        posts = [post for double in (self.slack, self.telegram) for post in double.timeline.posts]
         found = [(post, _CARD.search(post.text.split("\n")[0])) for post in posts]
         return {(post.channel, match[1]): "· succeeded" in post.text for post, match in found if match}
 

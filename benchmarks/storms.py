@@ -17,7 +17,7 @@ from benchmarks.chatpeers import free_port
 from benchmarks.crowd import GROUP, Crowd, hire
 from benchmarks.ground import Ground
 from benchmarks.table import Row, seconds
-from tests.doubles.scene import Post
+from tests.doubles.timeline import Post
 from tests.lab import LabError, Sshd
 from tests.webhooks.alerts import delivery
 
@@ -89,9 +89,9 @@ async def _round(ground: Ground, server: Sshd) -> _Round:
             quiet = await _answered(crowd, QUIET, "/deploy shop@v1", "#1 ")
             await asyncio.to_thread(_rain, f"http://127.0.0.1:{port}/hooks/shop/prometheus")
             stormy = await _answered(crowd, GROUP, "/deploy shop@v2", "#2 ")
-            await crowd.telegram.scene.until(_is_storm, within=_WITHIN)
+            await crowd.telegram.timeline.until(_is_storm, within=_WITHIN)
             await asyncio.to_thread(bot.idle)
-            about = {post.id for post in crowd.telegram.scene.posts if "HostDown" in post.text}
+            about = {post.id for post in crowd.telegram.timeline.posts if "HostDown" in post.text}
         finally:
             await asyncio.to_thread(bot.stop)
         return _Round(quiet, stormy, len(about), len(crowd.telegram.violations))
@@ -103,7 +103,7 @@ async def _answered(crowd: Crowd, group: str, text: str, says: str) -> float:
     """The seconds until the card of a deployment is in the group in which it was asked for."""
     begun = time.monotonic()
     await crowd.telegram.say(_ANA, group, text)
-    await crowd.telegram.scene.until(lambda post: post.channel == group and says in post.text, within=_WITHIN)
+    await crowd.telegram.timeline.until(lambda post: post.channel == group and says in post.text, within=_WITHIN)
     return time.monotonic() - begun
 
 

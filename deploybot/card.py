@@ -231,6 +231,12 @@ class Card:
     times: tuple[Moment, ...] = ()
 
     @property
+    def asks_reason(self) -> bool:
+        """Return whether it only asks its one reader for a reason, which its one button takes."""
+        asked = [button.asks for button in self.buttons if not button.asks_code]
+        return self.private and not self.ok and len(self.buttons) == 1 and any(asked)
+
+    @property
     def folded(self) -> tuple[Line, ...]:
         """Return what a chat folds: the rows of a table that it shows in its narrow form, and the details."""
         return (*(self.table.details if self.table else ()), *self.details)

@@ -57,6 +57,15 @@ class PickError(UserError):
     """The command lacks something that its sender picks: an app, an environment, a ref. `choices` are the offers."""
 
 
+class AskError(UserError):
+    """The command lacks a reason. Chats ask for it and add it to `command`, after `because`."""
+
+    def __init__(self, sentence: str, *, hint: str, command: str) -> None:
+        """Take the sentence, the form to type, and the command without its reason."""
+        super().__init__(sentence, hint=hint)
+        self.command = command
+
+
 class NoImage(UserError):
     """A registry has no such image or tag, or does not show it to the bot."""
 

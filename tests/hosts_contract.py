@@ -44,7 +44,7 @@ class HostContract:
         assert facts.server == host.name
         assert facts.home.startswith("/")
 
-    async def test_a_job_that_was_never_started_is_told_at_once(self, host: Host, job: str) -> None:
+    async def test_a_job_that_was_never_started_is_reported_at_once(self, host: Host, job: str) -> None:
         assert await host.wait(job, timeout=20) == JobStatus(JobState.NEVER)
         assert (await host.poll(job, 0)).status == JobStatus(JobState.NEVER)
 
@@ -54,7 +54,7 @@ class HostContract:
         chunk = await host.poll(job, 0)
         assert (chunk.status.state, chunk.data) == (JobState.DONE, PRINTED)
 
-    async def test_a_job_that_fails_tells_its_code(self, host: Host, work: Work, job: str) -> None:
+    async def test_a_job_that_fails_reports_its_code(self, host: Host, work: Work, job: str) -> None:
         await _start(host, job, work.fails)
         status = await host.wait(job, timeout=20)
         assert (status.state, status.code) == (JobState.DONE, 3)

@@ -213,17 +213,17 @@ def test_why_shows_each_rule_in_its_colour() -> None:
     assert reasons_card(replace(question, app=None)).hint == "Who may: ana, ben."
 
 
-async def test_whoever_looks_after_locks_hears_which_app_was_unlocked() -> None:
+async def test_admins_learn_which_app_was_unlocked() -> None:
     async with open_command_bot() as bot:
-        heard: list[str] = []
-        locks = PersonLocks(bot.services.settings, bot.store, bot.clock, heard.append)
+        received: list[str] = []
+        locks = PersonLocks(bot.services.settings, bot.store, bot.clock, received.append)
         app = bot.services.settings.apps["shop"]
         ana = await bot.store.read(lambda tables: tables.people.named("ana"))
         context = Context(incoming=bot.incoming("x"), person=ana, services=bot.services, reply=bot.reply)
         held = await locks.take(context, app, app.environments["staging"], 60.0)
-        assert heard == []
+        assert received == []
         assert await locks.release(context, app, app.environments["staging"]) == held
-        assert heard == ["shop"]
+        assert received == ["shop"]
 
 
 async def test_the_owner_of_the_bot_gives_accounts_without_being_a_person() -> None:
@@ -332,4 +332,4 @@ async def test_a_person_has_one_set_of_rights_on_every_platform() -> None:
         )
         assert card
         assert card.ok
-        assert bot.deployments.asked[0].by == "ben"
+        assert bot.deployments.requests[0].by == "ben"

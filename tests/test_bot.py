@@ -133,7 +133,7 @@ async def test_the_first_start_prints_a_code_for_the_first_administrator(config:
     assert (wrong, right, again) == (1, 0, 1)
 
 
-async def test_a_damaged_database_is_told_with_the_way_back(config: Path) -> None:
+async def test_a_damaged_database_is_reported_with_the_way_back(config: Path) -> None:
     async with bot(config) as process:
         process.terminate()
         await process.wait()

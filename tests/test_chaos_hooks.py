@@ -88,7 +88,7 @@ def test_the_judge_finds_what_is_lost_or_untrue(data: Path, spoil: str, finding:
     assert finding in judged(data, spoil)
 
 
-def test_the_judge_finds_what_was_kept_or_told_twice(data: Path) -> None:
+def test_the_judge_finds_what_was_kept_or_reported_twice(data: Path) -> None:
     again = "UPDATE outbox SET key = 'event:shop:push:2', card = (SELECT card FROM outbox WHERE key LIKE '%push%')"
     found = judged(data, f"{again} WHERE key LIKE '%build%'", answers=("kept", "kept"))
     assert "doubled: push one was kept 1 times, answered ['kept', 'kept']" in found

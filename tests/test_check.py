@@ -177,7 +177,7 @@ async def test_secrets_in_what_others_say_are_masked(settings: Settings, refs: F
     assert _failed(rows)[0][2:] == ("no login with •••", "Not with •••.")
 
 
-async def test_a_server_without_a_pinned_key_is_told_to_be_trusted(settings: Settings, refs: FakeRefs) -> None:
+async def test_a_server_without_a_pinned_key_has_to_be_trusted_first(settings: Settings, refs: FakeRefs) -> None:
     server = settings.servers["web1"].model_copy(update={"host_key": ()})
     settings = settings.model_copy(update={"servers": {**settings.servers, "web1": server}})
     host = Failing("web1")
@@ -250,7 +250,7 @@ async def test_a_server_that_kills_what_a_session_left_is_found(
     assert all("loginctl enable-linger" in row[3] for row in failed)
 
 
-async def test_a_job_that_cannot_be_started_or_ends_at_once_is_told(settings: Settings, refs: FakeRefs) -> None:
+async def test_a_job_that_cannot_be_started_or_ends_at_once_is_reported(settings: Settings, refs: FakeRefs) -> None:
     host = _host("web1")
     host.script("survive", Outcome(code=1))
     (failed,) = _failed(await check(settings, _links(web1=host), refs))
@@ -282,7 +282,7 @@ async def test_every_image_is_asked_for(settings: Settings, refs: FakeRefs) -> N
     assert all(fix for _, _, _, fix in failed)
 
 
-async def test_a_data_folder_that_cannot_be_is_told(settings: Settings, refs: FakeRefs, tmp_path: Path) -> None:
+async def test_a_data_folder_that_cannot_be_is_reported(settings: Settings, refs: FakeRefs, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     bot = settings.bot.model_copy(update={"data": tmp_path / "file" / "data"})
     (failed,) = _failed(await check(settings.model_copy(update={"bot": bot}), _links(), refs))

@@ -60,7 +60,7 @@ async def test_the_example_works(promote: Command) -> None:
         bot.releases.runs["shop", "staging"] = V1
         card = await bot.say("/promote shop to production because it was good", "ben")
         assert card.title == "#1 deploy shop in production"
-        (asked,) = bot.deployments.asked
+        (asked,) = bot.deployments.requests
         assert (asked.release, asked.environment, asked.reason) == (V1, "production", "it was good")
 
 
@@ -74,7 +74,7 @@ async def test_the_example_is_as_guarded_as_any(promote: Command) -> None:
         assert card.title == "There is no app `shpo`, did you mean `shop`?"
         card = await bot.say("promote blog to live")
         assert (card.title, card.hint) == ("Nothing runs in blog/staging.", "Start with `deploy blog to staging`.")
-        assert bot.deployments.asked == []
+        assert bot.deployments.requests == []
 
 
 async def test_the_example_appears_in_the_help(promote: Command) -> None:

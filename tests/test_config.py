@@ -47,7 +47,7 @@ def problems(write: Write) -> Callable[..., list[str]]:
     return find
 
 
-def test_five_different_mistakes_are_all_told_with_their_paths(problems: Callable[..., list[str]]) -> None:
+def test_five_different_mistakes_are_all_reported_with_their_paths(problems: Callable[..., list[str]]) -> None:
     text = (
         SERVER
         + APP
@@ -205,7 +205,7 @@ def test_two_environments_never_share_a_compose_project(problems: Callable[..., 
     )
 
 
-def test_circles_of_jump_hosts_are_told_once(problems: Callable[..., list[str]]) -> None:
+def test_circles_of_jump_hosts_are_reported_once(problems: Callable[..., list[str]]) -> None:
     servers = "".join(
         f'[servers.{name}]\nssh = "u@{name}"\nagent = true\njump = "{jump}"\n'
         for name, jump in ("ab", "bc", "ca", "da")
@@ -316,7 +316,7 @@ def test_rules_of_an_environment(problems: Callable[..., list[str]], keys: str, 
     assert problems(text) == [f"{PRODUCTION}.{one}" for one in found]
 
 
-def test_a_circle_is_told_once(problems: Callable[..., list[str]]) -> None:
+def test_a_circle_is_reported_once(problems: Callable[..., list[str]]) -> None:
     places = "".join(
         f'[apps.shop.environments.{name}]\nservers = ["web1"]\ndirectory = "/srv/{name}"\nafter = "{after}"\n'
         for name, after in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"))

@@ -153,14 +153,14 @@ BAD = '"slack:C0123456789" or "telegram:-1001234567890"'
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("table", ["[apps.shop.notify.all]", ""])
-def test_a_wrong_channel_is_told_with_what_to_write(read: Read, table: str, channel: str, problem: str) -> None:
+def test_a_wrong_channel_is_reported_with_what_to_write(read: Read, table: str, channel: str, problem: str) -> None:
     (found,) = problems(read, f"{SLACK}{TELEGRAM}{APP}{table}\nchannel = {channel}\n")
     assert found.startswith("apps.shop.notify.all.channel" if table else "apps.shop.channel")
     assert problem in found
 
 
 @pytest.mark.parametrize("chat", ["slack", "telegram"])
-def test_a_channel_of_a_chat_that_is_not_configured_is_told(read: Read, chat: str) -> None:
+def test_a_channel_of_a_chat_that_is_not_configured_is_reported(read: Read, chat: str) -> None:
     place = {"slack": OPS, "telegram": GROUP}[chat]
     (found,) = problems(read, f'{APP}channel = "{place}"\n')
     assert found == f'apps.shop.channel: "{place}" needs [{chat}], which is missing: add it, or remove this channel'
@@ -183,7 +183,7 @@ def test_a_chat_takes_only_its_own_channels(read: Read) -> None:
         ("chat = -100123\ntopic = -1", "telegram.chat: is now `channel`"),
     ],
 )
-def test_old_keys_that_cannot_be_read_are_told(read: Read, lines: str, problem: str) -> None:
+def test_old_keys_that_cannot_be_read_are_reported(read: Read, lines: str, problem: str) -> None:
     (found,) = problems(read, f"{TELEGRAM}{lines}\n{APP}")
     assert found.startswith(problem)
 

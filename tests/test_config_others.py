@@ -44,13 +44,13 @@ def test_what_is_complete_is_well(problems: Callable[[str], list[str]]) -> None:
 
 
 @pytest.mark.parametrize("repo", ["/srv/git/shop.git", "git@github.com:shop.git"])
-def test_a_forge_that_cannot_be_known_is_told(problems: Callable[[str], list[str]], repo: str) -> None:
+def test_a_forge_that_cannot_be_known_is_reported(problems: Callable[[str], list[str]], repo: str) -> None:
     (found,) = problems(bot(repo) + FORGE)
     assert found.startswith("apps.shop.forge: needs more than `repo`")
     assert problems(bot(repo) + FORGE + 'api_url = "https://git.example.com/api/v3"\nrepository = "acme/shop"\n') == []
 
 
-def test_an_app_that_is_not_there_is_told(problems: Callable[[str], list[str]]) -> None:
+def test_an_app_that_is_not_there_is_reported(problems: Callable[[str], list[str]]) -> None:
     assert problems(bot() + OUTGOING + 'apps = "shpo"\n') == [
         'outgoing.board.apps: unknown app "shpo", did you mean "shop"?'
     ]

@@ -139,7 +139,7 @@ def test_what_it_was_allowed_by_stays_as_long_as_it_holds() -> None:
         (Holding(("main",), ("v1", "v2", "v3", "v4")), "branch main, tag v1, tag v2 and 2 more"),
     ],
 )
-def test_what_holds_a_commit_is_told_by_its_first_names(holding: Holding, text: str) -> None:
+def test_what_holds_a_commit_is_shown_by_its_first_names(holding: Holding, text: str) -> None:
     assert str(holding) == text
 
 

@@ -85,7 +85,7 @@ def test_every_outcome_is_right(played: tuple[Path, subprocess.CompletedProcess[
     assert done.stdout.endswith("Everything is deleted.\n")
 
 
-def test_the_transcript_tells_the_story(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_the_transcript_shows_the_whole_session(played: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     _, done = played
     scenes = [
         "ana> deploy shop@v1\n",
@@ -293,7 +293,7 @@ async def test_a_command_outlives_its_connection_and_ends_with_the_server(tmp_pa
     assert list(strays(here.folder)) == []
 
 
-async def test_output_that_nobody_hears_any_more_is_no_trouble(here: DemoSetup) -> None:
+async def test_output_that_nobody_reads_any_more_is_no_trouble(here: DemoSetup) -> None:
     async with connect(here) as link:
         for _ in range(20):
             process = await link.create_process("while echo on; do :; done")
@@ -356,7 +356,7 @@ def test_a_secret_in_the_bots_files_spoils_the_play(stage: DemoTranscript) -> No
     assert stage.wrong == ["the payment key, in all answers and the bot's own files: deploybot.db instead of nowhere"]
 
 
-def test_a_machine_that_lacks_something_is_told(
+def test_a_machine_that_lacks_something_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert lacks() == ""

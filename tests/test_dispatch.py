@@ -49,7 +49,7 @@ def rows(audit: list[AuditRow]) -> list[tuple[str, str, str, str]]:
 
 async def test_a_deployment_is_asked_for(bot: CommandBot) -> None:
     card = await bot.say("/deploy shop@v1.4 to production/web2 because the cart", "ben")
-    (asked,) = bot.deployments.asked
+    (asked,) = bot.deployments.requests
     assert (asked.app, asked.environment, asked.release, asked.servers) == ("shop", "production", V2, ("web2",))
     assert (asked.by, asked.reason) == ("ben", "the cart")
     assert card.ok
@@ -68,18 +68,18 @@ async def test_looking_is_not_kept(bot: CommandBot) -> None:
 SORRY = "I do not know you yet: please ask an administrator to type `allow console:6666:6666 viewer`."
 
 
-async def test_strangers_are_told_how_to_be_let_in(bot: CommandBot) -> None:
+async def test_strangers_learn_how_to_be_let_in(bot: CommandBot) -> None:
     for text in ("deploy shop", "status", "hello", "allow console:6666:me admin", "\u202e", "x" * 9000):
         card = await bot.say(text, STRANGER)
         assert card.title == SORRY
         assert card.private
         assert not card.ok
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
     audit = await bot.audit()
     assert {(row.actor, row.action) for row in audit} == {("console:6666", "denied")}
 
 
-async def test_strangers_may_be_let_in_as_they_are_told(bot: CommandBot) -> None:
+async def test_strangers_may_be_let_in_as_the_message_says(bot: CommandBot) -> None:
     card = await bot.say("status", STRANGER)
     wanted = re.search(r"`(.*)`", card.title)
     assert wanted
@@ -241,10 +241,10 @@ async def test_locked_says_who_and_how_to_release(bot: CommandBot) -> None:
         "ana or an admin can release it: `unlock shop production`."
     )
     assert (card.tone, card.ok) == (Tone.WARN, False)
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
     await bot.say("deploy shop to production", "ana")
     await bot.say("deploy shop", "ben")
-    assert [asked.by for asked in bot.deployments.asked] == ["ana", "ben"]
+    assert [asked.by for asked in bot.deployments.requests] == ["ana", "ben"]
 
 
 class Interrupted(FakeReleases):
@@ -266,7 +266,7 @@ async def test_rights_are_read_again_after_the_ref_was_looked_up() -> None:
         releases.bot = bot
         card = await bot.say("deploy shop", "ben")
     assert card.title == "`deploy` needs the role deployer on shop/staging; you have no role there."
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
 
 
 async def test_refs_are_looked_up_only_for_whoever_may(bot: CommandBot) -> None:
@@ -297,7 +297,7 @@ async def test_rights_are_read_anew_each_time(bot: CommandBot) -> None:
 async def test_deployment_numbers_as_releases(bot: CommandBot) -> None:
     bot.deployments.put(41, "shop", "production", V1)
     await bot.say("rollback shop from production to #41")
-    assert bot.deployments.asked[0].release == V1
+    assert bot.deployments.requests[0].release == V1
     assert (await bot.say("rollback blog to #41")).title == "#41 is a deployment of shop, not of blog."
     assert (await bot.say("rollback shop to #42")).title == "There is no deployment #42."
     assert bot.releases.asked == []
@@ -326,14 +326,14 @@ async def test_a_ref_without_an_app(bot: CommandBot) -> None:
 async def test_a_repeated_message_runs_once(bot: CommandBot) -> None:
     cards = await asyncio.gather(*(bot.maybe("deploy shop", ident="one") for _ in range(50)))
     assert [card is not None for card in cards].count(True) == 1
-    assert len(bot.deployments.asked) == 1
+    assert len(bot.deployments.requests) == 1
 
 
 async def test_a_repeated_message_runs_once_across_a_restart(bot: CommandBot) -> None:
     await bot.say("deploy shop", ident="one")
     bot.restart()
     assert await bot.maybe("deploy shop", ident="one") is None
-    assert len(bot.deployments.asked) == 1
+    assert len(bot.deployments.requests) == 1
     assert await bot.maybe("deploy shop", ident="two") is not None
 
 
@@ -344,14 +344,14 @@ async def test_messages_without_an_id_are_all_taken(bot: CommandBot) -> None:
             identity=incoming.identity, place=incoming.place, text=incoming.text, id="", at=incoming.at
         )
         assert await bot.dispatcher.handle(again, bot.reply) is not None
-    assert len(bot.deployments.asked) == 2
+    assert len(bot.deployments.requests) == 2
 
 
 async def test_what_waited_too_long_is_not_run(bot: CommandBot) -> None:
     card = await bot.say("deploy shop", age=7200)
     assert card.title == "This `deploy` reached me 2 h after it was sent, so I did not run it."
     assert card.hint == "Send it again if you still want it."
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
     assert (await bot.say("status", age=7200)).ok
 
 
@@ -398,7 +398,7 @@ async def test_what_runs_now_may_be_unknown(bot: CommandBot) -> None:
     assert card.lines == (Line("runs there now", "unknown"),)
 
 
-async def test_surprises_are_not_told(bot: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unexpected_errors_are_not_shown(bot: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
     bot.deployments.fails = RuntimeError(f"boom with {SECRET}")
     with caplog.at_level(logging.DEBUG):
         card = await bot.say("deploy shop")
@@ -474,11 +474,13 @@ async def test_nothing_is_begun_while_the_database_cannot_be_written(bot: Comman
     bot.store.problem = FULL
     card = await bot.say("deploy shop")
     assert card.title == "The disk of the bot is full: make room."
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
     assert (await bot.say("status")).ok
 
 
-async def test_who_cannot_be_told_apart_is_not_told_why(bot: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_people_who_cannot_be_distinguished_do_not_learn_why(
+    bot: CommandBot, caplog: pytest.LogCaptureFixture
+) -> None:
     bot.store.gone = "the database at /var/lib/deploybot is damaged"
     card = await bot.say("deploy shop")
     assert card.title == "I cannot identify you: my database does not answer."
@@ -486,7 +488,7 @@ async def test_who_cannot_be_told_apart_is_not_told_why(bot: CommandBot, caplog:
     assert "the sender of a message cannot be identified: the database at /var/lib/deploybot is damaged" in caplog.text
 
 
-async def test_denials_are_told_when_the_audit_cannot_be_written(bot: CommandBot) -> None:
+async def test_denials_are_shown_when_the_audit_cannot_be_written(bot: CommandBot) -> None:
     bot.store.full = FULL
     assert (await bot.say("status", STRANGER)).title == SORRY
     assert (await bot.say("deploy shop", "cem")).title.startswith("`deploy` needs")
@@ -495,10 +497,10 @@ async def test_denials_are_told_when_the_audit_cannot_be_written(bot: CommandBot
 async def test_nothing_is_run_that_was_not_kept_first(bot: CommandBot) -> None:
     bot.store.full = FULL
     assert (await bot.say("deploy shop")).title == "The disk of the bot is full: make room."
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
 
 
-async def test_a_result_that_cannot_be_kept_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_result_that_cannot_be_kept_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     opened: list[CommandBot] = []
 
     async def fill(_: Context) -> Card | None:

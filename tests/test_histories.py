@@ -18,7 +18,7 @@ from tests.histories.broken.play import broken, draw
 from tests.histories.hosts.play import hosts
 from tests.histories.reality import RealContainer, Reality
 from tests.histories.turns import EngineTurns
-from tests.histories.world.claims import Scene, diff_findings, end_findings, history_findings, status_findings
+from tests.histories.world.claims import Evidence, diff_findings, end_findings, history_findings, status_findings
 from tests.histories.world.dice import draw_acts
 from tests.histories.world.ledger import Ledger, Memory, PastOrder
 from tests.histories.world.play import world
@@ -120,10 +120,10 @@ CALM = status("v2 (2222222222) · 3 s ago · healthy")
 
 
 def test_a_true_status_is_found_true(ledger: Ledger) -> None:
-    assert [*status_findings(CALM, Scene(GOOD, ledger))] == []
+    assert [*status_findings(CALM, Evidence(GOOD, ledger))] == []
     stopped = reality("", "new", state="exited", code=137)
     said = status("v2 (2222222222) · web exited with 137", Tone.BAD)
-    assert [*status_findings(said, Scene(stopped, ledger))] == []
+    assert [*status_findings(said, Evidence(stopped, ledger))] == []
 
 
 @pytest.mark.parametrize(
@@ -142,16 +142,16 @@ def test_a_true_status_is_found_true(ledger: Ledger) -> None:
     ],
 )
 def test_an_untrue_status_is_found(ledger: Ledger, card: Card, there: Reality) -> None:
-    assert [*status_findings(card, Scene(there, ledger))]
+    assert [*status_findings(card, Evidence(there, ledger))]
 
 
 def test_an_untrue_diff_is_found(ledger: Ledger) -> None:
     right, wrong = (Card(title=f"app/live: v{n} ({str(n) * 10}) → v3 (3333333333)") for n in (2, 1))
     already = Card(title="app/live already has v1 (1111111111): no commit or image would change.")
     none = Card(title="app/live has no release to compare v3 (3333333333) with.")
-    scene = Scene(GOOD, ledger)
-    assert [*diff_findings(right, scene)] == []
-    assert [bool([*diff_findings(card, scene)]) for card in (wrong, already, none)] == [True, True, True]
+    evidence = Evidence(GOOD, ledger)
+    assert [*diff_findings(right, evidence)] == []
+    assert [bool([*diff_findings(card, evidence)]) for card in (wrong, already, none)] == [True, True, True]
 
 
 def past(result: str, change: str) -> Card:

@@ -51,7 +51,7 @@ def test_a_good_one_is_taken(tmp_path: Path, secret: str) -> None:
 @pytest.mark.parametrize(
     "secret", ["hunter2", "0f1e2d3c4b5a6978", "a" * 64, "0123" * 16, "whsec_0f1e2d3c4b5a", "correct horse batt"]
 )
-def test_one_that_could_be_guessed_is_refused_without_being_told(tmp_path: Path, secret: str) -> None:
+def test_a_secret_that_could_be_guessed_is_refused_without_being_shown(tmp_path: Path, secret: str) -> None:
     (told,) = problems(tmp_path, secret)
     assert told == (
         "apps.shop.hooks.github.secret: is too easy to guess: use at least 16 random bytes, "

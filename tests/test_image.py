@@ -159,7 +159,7 @@ def test_a_wrong_bot_toml_ends_it_with_the_sentences(compose: Compose, place: Pa
         compose("run", "--rm", "-T", "bot")
 
 
-def test_a_bot_that_hangs_is_told_as_unhealthy(compose: Compose, builder: Engine) -> None:
+def test_a_bot_that_hangs_is_reported_as_unhealthy(compose: Compose, builder: Engine) -> None:
     compose("up", "--detach", "--wait", "--wait-timeout", "60")
     container = compose("ps", "--quiet", "bot").strip()
     (pid,) = builder.docker("exec", container, "sh", "-c", "cat /var/lib/deploybot/deploybot.lock").split()

@@ -45,7 +45,7 @@ def test_a_commit_alone_is_its_own_identity() -> None:
     assert (release.id, release.short, str(release)) == (COMMIT, COMMIT[:10], "main (aaaaaaaaaa)")
 
 
-def test_images_tell_releases_of_one_commit_apart() -> None:
+def test_images_distinguish_releases_of_one_commit() -> None:
     release = Release.of_commit(COMMIT, "main", images=(SIDE, WEB))
     moved = release.with_images([SIDE, dataclasses.replace(WEB, tag="1.4.3", digest=TWO)])
     assert release.id != moved.id

@@ -254,7 +254,7 @@ class TestEngine:
         engine.start()
         until(partial(_answers, engine), within=10, what="an answer")
 
-    def test_paused_it_stays_so_however_often_it_is_told(self, engine: Engine) -> None:
+    def test_it_stays_paused_however_often_it_is_asked(self, engine: Engine) -> None:
         for _ in range(5):
             for _ in range(3):
                 engine.pause()

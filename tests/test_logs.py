@@ -66,7 +66,7 @@ def test_a_line_of_text(as_text: Book) -> None:
     assert re.fullmatch(r"\S+Z INFO #42 book\.text: hello", marked)
 
 
-def test_what_it_is_about_is_told_for_as_long_as_it_is(as_json: Book) -> None:
+def test_what_it_is_about_is_reported_for_as_long_as_it_is(as_json: Book) -> None:
     with about_deployment(42), about_delivery("github:7f3a"):
         as_json.log.info("inside")
     as_json.log.info("outside")

@@ -215,7 +215,7 @@ def _subcommands(group: click.Group, before: str = "deploybot") -> Iterator[str]
 
 
 @pytest.mark.parametrize("command", [*_subcommands(main)])
-def test_every_subcommand_is_told_of_in_the_documents(command: str) -> None:
+def test_every_subcommand_is_reported_in_the_documents(command: str) -> None:
     said = "\n".join(path.read_text() for path in DOCUMENTS)
     _, *groups, name = command.split()
     pattern = r"deploybot audit [a-z|` ,]*" if "audit" in groups else r"deploybot (--config \S+ )?"

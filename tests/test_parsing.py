@@ -169,6 +169,7 @@ USAGE_LOCK = (
     "Usage: lock <app> <env> [for <duration>] because …\n"
     "For example: lock shop production for 2h because we are measuring"
 )
+USAGE_WHY = "Usage: why <what> <app>[@<ref>] [<env>]\nFor example: why deploy shop production"
 USAGE_LOGS = (
     "Usage: logs <app> [tail] [<lines>] [follow] [since <since>] [grep <text>] [from <env>[/<server>]] [file]\n"
     "For example: logs shop tail 200 from production/web1"
@@ -240,7 +241,7 @@ USAGE_LOGS = (
             "For example: deploy wiki --dry-run to test because x",
             "deploy wiki --dry-run to test because x",
         ),
-        ("lock", "Add an app after `lock`: shop, blog, wiki.", USAGE_LOCK, ""),
+        ("why deploy", "Add an app after `deploy`: shop, blog, wiki.", USAGE_WHY, ""),
         ("claim", "Add `<code>` after `claim`.", "Usage: claim <code>\nFor example: claim 7KQ2-M9XD", ""),
         ("deploy shop to", "Add an environment after `to`: staging, production.", USAGE_DEPLOY, ""),
         (
@@ -300,8 +301,8 @@ USAGE_LOGS = (
             "status shop production",
         ),
         (
-            "lock shop production",
-            "`lock` needs a reason: add `because …`.",
+            "lock shop production because",
+            "Add a reason after `because`.",
             USAGE_LOCK,
             "",
         ),

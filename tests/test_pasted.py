@@ -132,4 +132,4 @@ async def test_a_cited_command_is_taken_only_where_it_is_clearly_for_the_bot() -
         for text in ("> deploy shop", "“deploy shop”", "$ deploy shop", "'deploy' shop"):
             assert await bot.maybe(text, "ana", platform="telegram") is None, text
             assert await bot.maybe(text, "ana", platform="telegram", private=True) is not None, text
-        assert len(bot.deployments.asked) == 4
+        assert len(bot.deployments.requests) == 4

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from deploybot.card import Button
 from deploybot.command_loader import load
 from deploybot.errors import PickError, Unreachable, UserError
-from deploybot.parsing import Call, parse, read_command, with_release
+from deploybot.parsing import Call, parse, read_command, with_number, with_release
 from tests.kit.command_bot import EVERYTHING, SETTINGS, V1, CommandBot, open_command_bot
 
 FORMS = {name: read_command(made) for name, made in load().items()}
@@ -56,6 +57,13 @@ def refusal(text: str, visible: frozenset[tuple[str, str]] = EVERYTHING) -> User
         ),
         ("restart shop ?", "Which environment of shop?", ["restart shop staging", "restart shop production"]),
         ("unlock wiki ?", "Which environment of wiki?", ["unlock wiki test", "unlock wiki live"]),
+        ("lock", "Which app?", ["lock shop ?", "lock blog ?", "lock wiki ?"]),
+        ("lock shop ?", "Which environment of shop?", ["lock shop staging ?", "lock shop production ?"]),
+        (
+            "lock wiki ? because x",
+            "Which environment of wiki?",
+            ["lock wiki test because x", "lock wiki live because x"],
+        ),
         ("history", "Which app?", ["history shop", "history blog", "history wiki"]),
         ("logs", "Which app?", ["logs shop ?", "logs blog ?", "logs wiki ?"]),
         (
@@ -96,7 +104,7 @@ def test_what_needs_no_question_is_filled_in(text: str, read_as: str, asks: bool
         "history shop ?",
         "cancel #7 ?",
         "status ?",
-        "lock shop staging ?",
+        "lock shop staging ? because x",
     ],
 )
 def test_a_question_mark_without_a_question_is_not_understood(text: str) -> None:
@@ -136,6 +144,44 @@ def test_a_picker_has_few_buttons_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "read_as", "reason"),
+    [
+        ("lock shop staging", "lock shop staging", True),
+        ("lock shop staging ?", "lock shop staging", True),
+        ("lock blog ?", "lock blog live", True),
+        ("lock blog ? because x", "lock blog live because x", False),
+        ("reject #7", "reject #7", True),
+        ("reject #7 ?", "reject #7", True),
+        ("deploy shop to staging --break-glass", "deploy shop to staging --break-glass", True),
+        ("deploy shop to staging --break-glass --dry-run", "deploy shop to staging --break-glass --dry-run", False),
+        ("cancel #7", "cancel #7", False),
+    ],
+)
+def test_a_reason_that_is_needed_and_missing_is_asked_for(text: str, read_as: str, reason: bool) -> None:
+    call = read(text)
+    assert (call.text, call.lacks_reason, call.asks) == (read_as, reason, reason)
+
+
+@pytest.mark.parametrize("text", ["approve", "reject", "cancel", "reject ?", "reject because x", "approve ?"])
+def test_a_deployment_that_was_not_named_is_asked_for(text: str) -> None:
+    call = read(text)
+    assert (call.asks_number, call.asks, call.reason) == (True, True, "x" if "x" in text else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("approve", "approve #7"),
+        ("cancel", "cancel #7"),
+        ("reject", "reject #7 ?"),
+        ("reject because x", "reject #7 because x"),
+    ],
+)
+def test_a_number_is_put_where_it_belongs(text: str, whole: str) -> None:
+    assert with_number(FORMS[text.partition(" ")[0]], text, 7) == whole
+
+
+@pytest.mark.parametrize(
     ("text", "ref", "whole"),
     [
         ("deploy shop to staging", "v1", "deploy shop@v1 to staging"),
@@ -166,7 +212,7 @@ async def test_asking_for_a_release_changes_and_keeps_nothing(bot: CommandBot) -
         (ref, f"deploy shop@{ref} to staging") for ref in ("main", "v1.3", "v1.4")
     ]
     assert (card.ok, card.private, card.picks) == (False, True, True)
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
     assert await bot.audit() == []
 
 
@@ -198,7 +244,7 @@ async def test_a_repository_that_is_down_is_named(bot: CommandBot) -> None:
     bot.releases.fails = Unreachable("the repository of shop", "no answer within 30 s")
     card = await bot.say("deploy shop to staging ?")
     assert "repository of shop" in card.title
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
 
 
 @pytest.mark.parametrize("ref", ["a b", '"x"', "x y because z", "“v1”", "-x", "a@b", "ä", "#1x"])
@@ -208,6 +254,52 @@ async def test_refs_that_a_command_would_read_as_something_else_are_not_offered(
     assert (await bot.say("rollback shop from staging ?")).buttons == ()
     commands = [one.command for one in (await bot.say("deploy shop to staging ?")).buttons]
     assert commands == [f"deploy shop@{known} to staging" for known in ("main", "v1.3", "v1.4")]
+
+
+@pytest.mark.parametrize("text", ["lock shop staging", "lock shop staging ?"])
+async def test_a_missing_reason_is_asked_for_and_locks_nothing_before(bot: CommandBot, text: str) -> None:
+    card = await bot.say(text, "ben")
+    assert (card.title, card.hint) == (
+        "`lock shop staging` needs a reason.",
+        "Type it: `lock shop staging because …`.",
+    )
+    assert card.buttons == (Button("Give the reason", "lock shop staging", asks="Why?", primary=True),)
+    assert (card.ok, card.private, card.picks, card.asks_reason) == (False, True, True, True)
+    assert await bot.audit() == []
+    card = await bot.say(f"{card.buttons[0].command} because we measure", "ben")
+    assert card.title == "shop/staging is locked by ben until somebody unlocks it: “we measure”."
+
+
+async def test_who_may_not_lock_is_not_asked_for_a_reason(bot: CommandBot) -> None:
+    card = await bot.say("lock shop staging", "cem")
+    assert "deployer" in card.title
+    assert [row.action for row in await bot.audit()] == ["denied"]
+
+
+async def test_a_long_command_is_cut_in_its_question_and_runs_whole(bot: CommandBot) -> None:
+    text = f"deploy shop@{'v' * 190} to staging --break-glass"
+    card = await bot.say(text)
+    assert card.title == f"`{text[:199]}…` needs a reason."
+    assert card.buttons[0].command == text
+
+
+async def test_a_one_time_code_is_not_repeated_in_a_question(bot: CommandBot) -> None:
+    card = await bot.say("deploy shop to staging --break-glass code 123456")
+    assert (card.title, card.hint) == ("`deploy` needs a reason.", "Add `because …` at the end.")
+    assert card.buttons == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("approve", "No request waits for your decision."),
+        ("reject", "No request waits for your decision."),
+        ("cancel", "Nothing runs or waits that you may change."),
+    ],
+)
+async def test_where_nothing_can_be_picked_it_says_so(bot: CommandBot, text: str, title: str) -> None:
+    card = await bot.say(text)
+    assert (card.title, card.hint) == (title, "`queue` shows what runs and what waits.")
 
 
 async def test_locks_do_not_hide_what_can_be_picked(bot: CommandBot) -> None:

@@ -14,9 +14,9 @@ from deploybot.policy import (
     LEAST,
     OPEN_COMMANDS,
     RULES,
-    AskedBy,
     Before,
     Decision,
+    PendingRequest,
     PolicyQuestion,
     Voice,
     WantedAction,
@@ -110,12 +110,12 @@ WANTED = (
 ASKED = (
     None,
     *(
-        AskedBy(requester=requester, approved=approved)
+        PendingRequest(requester=requester, approved=approved)
         for requester in (1, 2)
         for approved in ((), (1,), (2,), (2, 3), (3, 3), (9,))
     ),
     *(
-        AskedBy(requester=9, approved=approved, originators=originators)
+        PendingRequest(requester=9, approved=approved, originators=originators)
         for originators in ((1,), (2, 3))
         for approved in ((), (1, 2), (2, 3))
     ),
@@ -148,11 +148,13 @@ def is_asked_for(person: Person, question: PolicyQuestion) -> bool:
 
 def lacks_approvals(question: PolicyQuestion) -> bool:
     """Whether something that begins has too few approvals, counted by hand."""
-    wanted, asked = question.wanted, question.asked
+    wanted, request = question.wanted, question.request
     if not question.begins or wanted is None or question.command == "restart":
         return False
     good = {one.id for one in question.people if is_asked_for(one, question)}
-    return asked is None or len(good & set(asked.approved) - {asked.requester, *asked.originators}) < wanted.count
+    return (
+        request is None or len(good & set(request.approved) - {request.requester, *request.originators}) < wanted.count
+    )
 
 
 def comes_too_early(question: PolicyQuestion) -> bool:
@@ -168,9 +170,9 @@ def comes_too_early(question: PolicyQuestion) -> bool:
 def approval_oracle(question: PolicyQuestion) -> bool:
     """The same answer in another way, for one who is known where nothing is locked."""
     assert question.person
-    me, asked = question.person.id, question.asked
+    me, request = question.person.id, question.request
     if question.action is Action.APPROVE:
-        mine = asked is not None and me in {asked.requester, *asked.originators, *asked.approved}
+        mine = request is not None and me in {request.requester, *request.originators, *request.approved}
         return is_asked_for(question.person, question) and not (question.command == "approve" and mine)
     return level(me, question) >= 2 and not lacks_approvals(question) and not comes_too_early(question)
 
@@ -184,7 +186,7 @@ def test_matrix_of_approvals(figure: Callable[[str], None]) -> None:
     cells = wrong = 0
     commands = [(Action.DEPLOY, one) for one in ("deploy", "rollback", "run", "restart")]
     commands += [(Action.APPROVE, one) for one in ("approve", "reject")]
-    for (action, command), wanted, asked in itertools.product(commands, WANTED, ASKED):
+    for (action, command), wanted, request in itertools.product(commands, WANTED, ASKED):
         for grants, begins, before in itertools.product(chosen.sample(shapes, 6), (False, True), BEFORE):
             question = PolicyQuestion(
                 person=ME,
@@ -195,7 +197,7 @@ def test_matrix_of_approvals(figure: Callable[[str], None]) -> None:
                 grants=grants,
                 people=TEAM,
                 wanted=wanted,
-                asked=asked,
+                request=request,
                 before=before,
                 begins=begins,
             )
@@ -254,8 +256,8 @@ def test_what_is_deployed_by_itself_is_said_and_nothing_else_is_the_bots() -> No
 
 def test_who_brought_it_about_may_not_approve() -> None:
     grants = (Grant(ME.id, Role.APPROVER),)
-    asked = AskedBy(requester=9, originators=(ME.id,))
-    decision = ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), asked=asked)
+    request = PendingRequest(requester=9, originators=(ME.id,))
+    decision = ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), request=request)
     assert decision.reasons == ("You triggered it, which counts as your own request: someone else must approve it.",)
 
 
@@ -350,7 +352,7 @@ def told(command: str = "deploy", **more: object) -> dict[str, str]:
     }
 
 
-def test_every_rule_tells_what_it_says() -> None:
+def test_every_rule_reports_what_it_decides() -> None:
     assert told() == {
         "allowlist": "You are me, who is on the allowlist.",
         "role": "You are deployer on shop/production.",
@@ -358,7 +360,7 @@ def test_every_rule_tells_what_it_says() -> None:
         "approvals": "shop/production needs no approvals.",
         "after": "No other environment is required first.",
     }
-    assert set(told("approve", wanted=WantedAction(count=1), asked=AskedBy(requester=2))) <= set(RULES)
+    assert set(told("approve", wanted=WantedAction(count=1), request=PendingRequest(requester=2))) <= set(RULES)
 
 
 def test_what_approvals_say() -> None:
@@ -367,33 +369,33 @@ def test_what_approvals_say() -> None:
         "It will wait for 2 approvals by @ana, @ben or @cem, other than the requester."
     )
     assert told("restart", wanted=two)["approvals"] == "A restart needs no approval: the release stays the same."
-    one, asked = WantedAction(count=1), AskedBy(requester=1)
+    one, request = WantedAction(count=1), PendingRequest(requester=1)
     assert told(wanted=one, begins=True)["approvals"] == (
         "It was requested before shop/production needed 1 approval by an approver: request it again."
     )
-    assert told(wanted=one, asked=asked, begins=True)["approvals"] == (
+    assert told(wanted=one, request=request, begins=True)["approvals"] == (
         "It needs 1 approval by an approver, other than the requester; it has none."
     )
-    assert told(wanted=one, asked=replace(asked, approved=(3,)), begins=True)["approvals"] == (
+    assert told(wanted=one, request=replace(request, approved=(3,)), begins=True)["approvals"] == (
         "It has 1 of 1 approval by an approver."
     )
     assert "approvals" not in told(wanted=one, environment="*")
     assert "after" not in told(wanted=one, app=None)
 
 
-def test_what_approvers_are_told() -> None:
-    admin, asked = WantedAction(count=1, role=Role.ADMIN), AskedBy(requester=1, approved=(2,))
+def test_what_approvers_are_shown() -> None:
+    admin, request = WantedAction(count=1, role=Role.ADMIN), PendingRequest(requester=1, approved=(2,))
     assert told("approve", person=OTHER, wanted=admin)["approver"] == (
         "shop/production needs 1 approval by an admin: yours does not count."
     )
-    assert told("approve", person=THIRD, wanted=admin, asked=asked) == {
+    assert told("approve", person=THIRD, wanted=admin, request=request) == {
         "allowlist": "You are third, who is on the allowlist.",
         "role": "You are admin on shop/production.",
         "approver": "shop/production needs 1 approval by an admin: yours counts.",
         "another person": "Someone else requested it.",
     }
-    assert told("approve", person=OTHER, asked=asked)["another person"] == "You already approved it."
-    assert told("approve", asked=asked)["another person"] == (
+    assert told("approve", person=OTHER, request=request)["another person"] == "You already approved it."
+    assert told("approve", request=request)["another person"] == (
         "You can't approve your own request: someone else must approve it."
     )
     # Who has too low a role is told that, and not a second reason for the same.
@@ -427,7 +429,7 @@ def test_only_missing_approvals_can_be_waited_for() -> None:
         grants=GRANTS,
         people=TEAM,
         wanted=WantedAction(count=1),
-        asked=AskedBy(requester=1),
+        request=PendingRequest(requester=1),
         begins=True,
     )
     decision = decide(question)
@@ -437,7 +439,7 @@ def test_only_missing_approvals_can_be_waited_for() -> None:
 
 
 def test_whose_approvals_count() -> None:
-    asked = AskedBy(requester=1, approved=(1, 2, 2, 3, 9))
+    request = PendingRequest(requester=1, approved=(1, 2, 2, 3, 9))
     question = PolicyQuestion(
         person=ME,
         action=Action.DEPLOY,
@@ -447,11 +449,11 @@ def test_whose_approvals_count() -> None:
         grants=GRANTS,
         people=TEAM,
         wanted=WantedAction(count=1),
-        asked=asked,
+        request=request,
     )
     assert counting(question) == (2, 3)
     assert counting(replace(question, wanted=WantedAction(count=1, names=("third",)))) == (3,)
-    assert counting(replace(question, asked=None)) == ()
-    may = replace(question, action=Action.APPROVE, command="approve", asked=AskedBy(requester=3, approved=()))
+    assert counting(replace(question, request=None)) == ()
+    may = replace(question, action=Action.APPROVE, command="approve", request=PendingRequest(requester=3, approved=()))
     assert who_may(may) == ("other",)
     assert explain(replace(question, lock=LOCK, person=OTHER))["lock"].voice is Voice.PASSES

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.domain import Action, Grant, Lock, Person, Role
-from deploybot.policy import AskedBy, Before, PolicyQuestion, WantedAction, counting, decide, explain, who_may
+from deploybot.policy import Before, PendingRequest, PolicyQuestion, WantedAction, counting, decide, explain, who_may
 
 ANA, BEN, CEM = Person(1, "ana"), Person(2, "ben"), Person(3, "cem")
 LOCK = Lock("shop", "production", ANA.id, ANA.name, "measuring", 1_800_000_000.0)
@@ -20,7 +20,9 @@ DEPLOY = PolicyQuestion(
     grants=(Grant(ANA.id, Role.DEPLOYER), Grant(BEN.id, Role.APPROVER), Grant(CEM.id, Role.ADMIN)),
     people=(CEM, BEN, ANA),
 )
-APPROVE = replace(DEPLOY, person=BEN, action=Action.APPROVE, command="approve", asked=AskedBy(requester=ANA.id))
+APPROVE = replace(
+    DEPLOY, person=BEN, action=Action.APPROVE, command="approve", request=PendingRequest(requester=ANA.id)
+)
 UNLOCK = replace(DEPLOY, command="unlock", lock=LOCK)
 
 
@@ -68,12 +70,12 @@ def test_strangers_are_refused_whatever_else_speaks_against_them(question: Polic
 
 
 @pytest.mark.parametrize("grant", [Grant(BEN.id, Role.ADMIN, "blog"), Grant(BEN.id, Role.ADMIN, "*", "staging")])
-def test_an_approver_of_another_place_hears_only_of_the_missing_role(grant: Grant) -> None:
+def test_an_approver_of_another_target_learns_only_of_the_missing_role(grant: Grant) -> None:
     decision = decide(replace(APPROVE, grants=(grant,), wanted=WantedAction(count=1, names=("cem",))))
     assert decision.reasons == ("`approve` needs the role approver on shop/production; you have no role there.",)
 
 
-def test_only_who_approves_hears_whose_approvals_are_wanted() -> None:
+def test_only_approvers_learn_whose_approvals_are_wanted() -> None:
     wanted = replace(DEPLOY, person=CEM, wanted=WantedAction(count=1))
     assert told(wanted, "approver") == ""
     assert told(replace(wanted, action=Action.APPROVE, command="approve"), "approver") != ""
@@ -81,16 +83,16 @@ def test_only_who_approves_hears_whose_approvals_are_wanted() -> None:
 
 def test_some_approvals_are_counted_for_who_waits() -> None:
     question = replace(
-        DEPLOY, wanted=WantedAction(count=2), asked=AskedBy(requester=ANA.id, approved=(BEN.id,)), begins=True
+        DEPLOY, wanted=WantedAction(count=2), request=PendingRequest(requester=ANA.id, approved=(BEN.id,)), begins=True
     )
     assert told(question, "approvals") == "It needs 2 approvals by an approver, other than the requester; it has 1."
 
 
 def test_who_asked_does_not_count_however_high_their_role() -> None:
-    asked = AskedBy(requester=CEM.id, approved=(CEM.id, BEN.id))
-    assert counting(replace(DEPLOY, wanted=WantedAction(count=1), asked=asked)) == (BEN.id,)
-    originators = AskedBy(requester=9, approved=(CEM.id, BEN.id), originators=(CEM.id,))
-    assert counting(replace(DEPLOY, wanted=WantedAction(count=1), asked=originators)) == (BEN.id,)
+    request = PendingRequest(requester=CEM.id, approved=(CEM.id, BEN.id))
+    assert counting(replace(DEPLOY, wanted=WantedAction(count=1), request=request)) == (BEN.id,)
+    originators = PendingRequest(requester=9, approved=(CEM.id, BEN.id), originators=(CEM.id,))
+    assert counting(replace(DEPLOY, wanted=WantedAction(count=1), request=originators)) == (BEN.id,)
 
 
 BEFORE = Before(environment="staging", release="v2", id="b", there=(("web1", "v2", "b", True),))

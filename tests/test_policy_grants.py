@@ -9,7 +9,7 @@ import pytest
 from deploybot.domain import Action, Grant, Person, Role
 from deploybot.policy import (
     ONLY_AUTHORS,
-    AskedBy,
+    PendingRequest,
     PolicyQuestion,
     WantedAction,
     counting,
@@ -39,7 +39,7 @@ APPROVE = PolicyQuestion(
     grants=GRANTS,
     people=TEAM,
     wanted=WantedAction(count=1),
-    asked=AskedBy(requester=ANA.id, number=7),
+    request=PendingRequest(requester=ANA.id, number=7),
     now=1000.0,
 )
 BEGIN = replace(APPROVE, person=ANA, action=Action.DEPLOY, command="deploy", begins=True)
@@ -47,8 +47,8 @@ BEGIN = replace(APPROVE, person=ANA, action=Action.DEPLOY, command="deploy", beg
 
 def approved_by(*persons: Person, **more: object) -> PolicyQuestion:
     """The deployment about to begin, with these approvals."""
-    asked = replace(AskedBy(requester=ANA.id, number=7), approved=tuple(one.id for one in persons), **more)  # type: ignore[arg-type]
-    return replace(BEGIN, asked=asked)
+    request = replace(PendingRequest(requester=ANA.id, number=7), approved=tuple(one.id for one in persons), **more)  # type: ignore[arg-type]
+    return replace(BEGIN, request=request)
 
 
 def with_grant(grant: Grant, question: PolicyQuestion = APPROVE) -> PolicyQuestion:
@@ -101,15 +101,15 @@ def test_a_late_grant_takes_nothing_from_an_older_one() -> None:
 def test_whoever_got_a_role_late_may_still_reject_and_deploy() -> None:
     late = with_grant(Grant(BEN.id, Role.APPROVER, after=9))
     assert decide(replace(late, command="reject")).allowed
-    assert decide(replace(late, action=Action.DEPLOY, command="deploy", asked=None, wanted=None)).allowed
+    assert decide(replace(late, action=Action.DEPLOY, command="deploy", request=None, wanted=None)).allowed
 
 
 def test_who_has_no_role_reads_of_the_role_alone() -> None:
     question = replace(APPROVE, grants=(Grant(BEN.id, Role.DEPLOYER, after=9),))
     assert "in time" not in explain(question)
-    assert "in time" not in explain(replace(APPROVE, asked=AskedBy(requester=ANA.id)))
+    assert "in time" not in explain(replace(APPROVE, request=PendingRequest(requester=ANA.id)))
     assert "in time" not in explain(replace(APPROVE, person=None))
-    assert "in time" not in explain(replace(APPROVE, asked=None))
+    assert "in time" not in explain(replace(APPROVE, request=None))
     assert decide(replace(APPROVE, wanted=None)).allowed
 
 
@@ -125,11 +125,11 @@ def test_an_account_counts_for_what_is_asked_for_after_it(account: int, *, allow
 
 
 def test_the_first_request_of_all_is_older_than_what_came_after_it() -> None:
-    first = AskedBy(requester=ANA.id, number=1)
+    first = PendingRequest(requester=ANA.id, number=1)
     assert [first.is_before(after) for after in (0, 1, 2)] == [False, True, True]
-    assert not AskedBy(requester=ANA.id).is_before(5), "without a number, nothing came after it"
-    question = replace(APPROVE, asked=first)
-    assert counting(replace(question, asked=replace(first, approved=(BEN.id,)))) == (BEN.id,)
+    assert not PendingRequest(requester=ANA.id).is_before(5), "without a number, nothing came after it"
+    question = replace(APPROVE, request=first)
+    assert counting(replace(question, request=replace(first, approved=(BEN.id,)))) == (BEN.id,)
     assert who_may(replace(question, account=1)) == ("ben", "cem", "dia")
 
 
@@ -145,7 +145,7 @@ def test_where_the_cause_is_not_known_one_approval_more_is_needed() -> None:
     assert decide(approved_by(BEN, CEM, unknown="x")).allowed
     assert decide(approved_by(BEN)).allowed
     assert needed(replace(one, wanted=None)) == 0
-    assert (needed(replace(one, asked=None)), missing(replace(one, asked=None))) == (1, 1)
+    assert (needed(replace(one, request=None)), missing(replace(one, request=None))) == (1, 1)
 
 
 def test_authors_may_approve_but_not_alone() -> None:
@@ -166,7 +166,7 @@ def test_authors_may_approve_but_not_alone() -> None:
 
 
 def test_nobody_confirms_their_own_grant() -> None:
-    confirm = replace(APPROVE, person=DIA, action=Action.ADMIN, command="confirm", asked=None, wanted=None)
+    confirm = replace(APPROVE, person=DIA, action=Action.ADMIN, command="confirm", request=None, wanted=None)
     assert decide(replace(confirm, proposer=BEN.id)).allowed
     assert explain(replace(confirm, proposer=BEN.id))["second admin"].reason == "Another admin requested it."
     decision = decide(replace(confirm, proposer=DIA.id))
@@ -178,5 +178,5 @@ def test_nobody_confirms_their_own_grant() -> None:
 
 @pytest.mark.parametrize(("now", "may"), [(4.9, True), (5.0, False)])
 def test_an_admin_for_some_time_breaks_the_glass_in_that_time(now: float, *, may: bool) -> None:
-    glass = replace(BEGIN, person=BEN, glass=True, begins=False, asked=None, now=now)
+    glass = replace(BEGIN, person=BEN, glass=True, begins=False, request=None, now=now)
     assert decide(with_grant(Grant(BEN.id, Role.ADMIN, until=5.0), glass)).allowed is may

@@ -62,7 +62,7 @@ def test_an_id_is_a_folder_and_never_two_kinds(source: ReleaseSource) -> None:
 
 
 @given(SOURCES)
-def test_a_server_tells_the_id_of_every_kind(source: ReleaseSource) -> None:
+def test_a_server_reports_the_id_of_every_kind(source: ReleaseSource) -> None:
     facts = parse(
         f"\0release={source.id}\0current=releases/{source.id}\0end=\0".encode(), server="web1", directory="/srv"
     )
@@ -71,7 +71,7 @@ def test_a_server_tells_the_id_of_every_kind(source: ReleaseSource) -> None:
 
 
 @given(SOURCES)
-def test_the_id_alone_tells_the_kind_and_the_commit(source: ReleaseSource) -> None:
+def test_the_id_alone_gives_the_kind_and_the_commit(source: ReleaseSource) -> None:
     whole, found = Release(source), Release.by_id(source.id)
     assert (found.id, found.code, type(found.source)) == (whole.id, whole.code, type(source))
     assert found.has_unknown_images is isinstance(source, CommitWithImages | ImagesSource)

@@ -136,7 +136,7 @@ def _plain(card: Card | None) -> str:
     return re.sub(r"#\d+ is", "#N is", repr(card))
 
 
-async def test_the_time_of_an_answer_does_not_tell_either() -> None:
+async def test_the_time_of_an_answer_does_not_report_either() -> None:
     """What is forbidden is kept in the audit before it is answered; what is unknown is not, and takes as long."""
     loop = asyncio.get_running_loop()
     async with open_command_bot() as bot:

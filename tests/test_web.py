@@ -91,7 +91,7 @@ async def test_a_body_without_a_length_is_capped_too() -> None:
         assert answer.status == 413
 
 
-async def test_an_error_tells_nothing_of_itself() -> None:
+async def test_an_error_reports_nothing_of_itself() -> None:
     async with serving({}) as url, ClientSession() as session, session.post(f"{url}/broken") as answer:
         assert answer.status == 500
         assert "xoxb" not in await answer.text()
@@ -105,7 +105,7 @@ async def test_there_is_nothing_else(method: str, path: str, status: int) -> Non
         assert answer.status == status
 
 
-async def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
+async def test_a_port_that_is_taken_is_reported_with_what_to_do() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -239,7 +239,7 @@ async def test_what_is_no_http_is_answered_shortly_and_not_logged_at_length(capl
     assert "Traceback" not in caplog.text
 
 
-async def test_no_answer_tells_of_what_the_server_is_made() -> None:
+async def test_no_answer_reveals_what_the_server_is_made_of() -> None:
     async with serving({}) as url, ClientSession() as session:
         for path in ("/healthz", "/nowhere"):
             async with session.get(url + path) as answer:
@@ -270,7 +270,7 @@ async def test_an_address_may_have_any_one_part_at_its_end() -> None:
 
 
 @pytest.mark.parametrize("ends", ["close", "abort", "no chunk"])
-async def test_requests_that_are_cut_off_are_counted_and_told_in_one_line(
+async def test_requests_that_are_cut_off_are_counted_and_reported_in_one_line(
     caplog: pytest.LogCaptureFixture, ends: str
 ) -> None:
     before = METRICS.http_cut_off.values[()]

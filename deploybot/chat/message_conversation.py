@@ -60,7 +60,7 @@ class _Message:
     task: asyncio.Task[None] | None = None
 
 
-class Talk:
+class Conversation:
     """The answer to one message."""
 
     def __init__(self, room: ReplyRoom, incoming: Incoming) -> None:

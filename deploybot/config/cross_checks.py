@@ -247,7 +247,7 @@ def _crossed(path: Path, app: App, environment: Environment) -> Iterator[Problem
         yield Problem((*path, "secrets", name), f"is also in apps.{path[1]}.env, in plain text; keep one")
 
 
-class _ConfigSpot(NamedTuple):
+class _UsedResource(NamedTuple):
     """Something on a machine that only one environment may use."""
 
     host: str
@@ -257,30 +257,32 @@ class _ConfigSpot(NamedTuple):
 
 def _shared(settings: Settings) -> Iterator[Problem]:
     """Yield conflicts: two environments with the same directory or Compose project on one machine."""
-    first: dict[_ConfigSpot, tuple[Path, str]] = {}
+    first: dict[_UsedResource, tuple[Path, str]] = {}
     for app_name, app in settings.apps.items():
         for name, environment in app.environments.items():
             path: Path = ("apps", app_name, "environments", name)
-            for server, spot in _spots(app, environment, settings):
-                other, twin = first.setdefault(spot, (path, server))
+            for server, used in _used_resources(app, environment, settings):
+                other, twin = first.setdefault(used, (path, server))
                 if other != path:
                     yield Problem(
-                        path, f"uses {spot.what} on {server}, and so does {dotted(other)}; use a different one for each"
+                        path, f"uses {used.what} on {server}, and so does {dotted(other)}; use a different one for each"
                     )
                 elif twin != server:
                     yield Problem(
-                        (*path, "servers"), f"{twin} and {server} are the same machine, {spot.host}:{spot.port}"
+                        (*path, "servers"), f"{twin} and {server} are the same machine, {used.host}:{used.port}"
                     )
 
 
-def _spots(app: App, environment: Environment, settings: Settings) -> Iterator[tuple[str, _ConfigSpot]]:
+def _used_resources(app: App, environment: Environment, settings: Settings) -> Iterator[tuple[str, _UsedResource]]:
     directory = environment.directory or app.directory
     for name in environment.servers:
         server = settings.servers.get(name)
         if server and server.ssh and directory:
-            yield name, _ConfigSpot(server.host.lower(), server.port, f"the directory {directory}")
+            yield name, _UsedResource(server.host.lower(), server.port, f"the directory {directory}")
         if server and server.ssh and has_containers(app.strategy):
             yield (
                 name,
-                _ConfigSpot(server.host.lower(), server.port, f"the Compose project {project_name(app, environment)}"),
+                _UsedResource(
+                    server.host.lower(), server.port, f"the Compose project {project_name(app, environment)}"
+                ),
             )

@@ -203,7 +203,7 @@ class Approvals:
     @staticmethod
     def _note_missing(tables: Tables, number: int, question: PolicyQuestion) -> bool:
         """Store for the card how many approvals are missing, and why it needs one more; return whether that changed."""
-        more = question.asked.unknown if question.asked else ""
+        more = question.request.unknown if question.request else ""
         return tables.requests.lack(number, missing=missing(question), more=more)
 
     async def reject(self, ctx: Context, number: int) -> Card:

@@ -32,7 +32,7 @@ from deploybot.settings import App, Environment, Settings
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _PlannedRequest:
     """A planned request, with the request for the approvals that it needs."""
 
     ctx: Context
@@ -236,7 +236,7 @@ class DeploymentEngine:
     ) -> Card:
         """Store the requested deployment, then launch it."""
         request = None if glass else self._approvals.request_for(plan, typed, not_before)
-        asked = _Asked(
+        planned = _PlannedRequest(
             ctx=ctx,
             person=required(ctx.person),
             plan=plan,
@@ -247,7 +247,7 @@ class DeploymentEngine:
         )
 
         async def commit() -> tuple[Deployment, str, Request | None]:
-            made, waits_for, kept = await self._store.write(lambda tables: self._keep(tables, asked))
+            made, waits_for, kept = await self._store.write(lambda tables: self._keep(tables, planned))
             self.queue.launch(made)
             self._approvals.wake(made.skipped)
             if glass:
@@ -259,63 +259,65 @@ class DeploymentEngine:
         card = deployment_card(deployment, (), waits_for=waits_for, request=kept, mask=self._publisher.mask)
         return dataclasses.replace(card, queued=True)
 
-    def _keep(self, tables: Tables, asked: _Asked) -> tuple[Deployment, str, Request | None]:
+    def _keep(self, tables: Tables, planned: _PlannedRequest) -> tuple[Deployment, str, Request | None]:
         """Number the deployment, queue its card and write the audit row, if the policy allows it.
 
         Returns the deployment, what it waits for, and its request.
         """
-        plan, request = asked.plan, asked.request
-        question = self._questions.may_request(tables, asked.person.id, plan, glass=asked.glass)
+        plan, request = planned.plan, planned.request
+        question = self._questions.may_request(tables, planned.person.id, plan, glass=planned.glass)
         self._questions.insist(question)
-        older = in_the_way(tables, plan) if asked.trigger else ()
+        older = in_the_way(tables, plan) if planned.trigger else ()
         deployment = tables.deployments.add(
             plan,
-            requester=asked.person,
-            reason=asked.ctx.reason,
-            place=None if asked.trigger else asked.ctx.incoming.place,
-            now=asked.now,
-            not_before=asked.not_before,
+            requester=planned.person,
+            reason=planned.ctx.reason,
+            place=None if planned.trigger else planned.ctx.incoming.place,
+            now=planned.now,
+            not_before=planned.not_before,
             needs_approval=request is not None,
-            trigger=asked.trigger,
+            trigger=planned.trigger,
             skipped=skipped_by(older),
-            glass=glass_text(question) if asked.glass else "",
+            glass=glass_text(question) if planned.glass else "",
         )
-        if asked.trigger:
-            tables.triggers.mark_deployed(asked.trigger, deployment.number)
+        if planned.trigger:
+            tables.triggers.mark_deployed(planned.trigger, deployment.number)
         for one in older:
             self.queue.replace(tables, one.number, deployment.number)
         if request is not None:
             self._approvals.add(tables, deployment, request)
         waits_for = self.queue.waits_for(deployment, tables.deployments.open())
-        self._audit(tables, asked, deployment)
-        if asked.glass:
-            self._sound(tables, asked, deployment, question)
+        self._audit(tables, planned, deployment)
+        if planned.glass:
+            self._sound(tables, planned, deployment, question)
         if not waits_for and request is None:
-            deployment = tables.deployments.move(deployment.number, State.RUNNING, now=asked.now)
+            deployment = tables.deployments.move(deployment.number, State.RUNNING, now=planned.now)
         self._publisher(tables, deployment.number, waits_for)
         return deployment, waits_for, tables.requests.get(deployment.number)
 
-    def _sound(self, tables: Tables, asked: _Asked, deployment: Deployment, question: PolicyQuestion) -> None:
+    def _sound(
+        self, tables: Tables, planned: _PlannedRequest, deployment: Deployment, question: PolicyQuestion
+    ) -> None:
         """Record in the audit that the glass was broken, and notify all other admins, in the same transaction."""
-        notified = notified_text(question, asked.person.id)
+        notified = notified_text(question, planned.person.id)
         tables.audit.append(
-            actor=asked.person.name,
+            actor=planned.person.name,
             action="break glass",
             subject=f"#{deployment.number} {question.place}",
-            detail=f"bypassed {deployment.glass}, because {asked.ctx.reason}; notified {notified}",
-            now=asked.now,
+            detail=f"bypassed {deployment.glass}, because {planned.ctx.reason}; notified {notified}",
+            now=planned.now,
         )
         self._publisher.wake(tables, deployment, *self._glass.alarm(tables, deployment, question))
 
-    def _audit(self, tables: Tables, asked: _Asked, deployment: Deployment) -> None:
-        plan, reason = asked.plan, asked.ctx.reason
+    def _audit(self, tables: Tables, planned: _PlannedRequest, deployment: Deployment) -> None:
+        plan, reason = planned.plan, planned.ctx.reason
         because = f", because {reason}" if reason else ""
         tables.audit.append(
-            actor=asked.person.name,
+            actor=planned.person.name,
             action=f"{plan.kind.value} asked",
             subject=f"#{deployment.number} {plan.app}/{plan.environment}",
-            detail=f"{what(plan)}{_images(plan)}, {_bound(plan, asked.request)}{because}",
-            now=asked.now,
+            detail=f"{what(plan)}{_images(plan)}, {_bound(plan, planned.request)}{because}",
+            now=planned.now,
         )
 
 

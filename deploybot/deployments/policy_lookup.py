@@ -25,7 +25,7 @@ from deploybot.domain import (
     Role,
 )
 from deploybot.errors import Denied, Locked
-from deploybot.policy import Allowed, AskedBy, Before, Decision, PolicyQuestion, WantedAction, decide, lock_text
+from deploybot.policy import Allowed, Before, Decision, PendingRequest, PolicyQuestion, WantedAction, decide, lock_text
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Environment, Settings
 
@@ -95,7 +95,7 @@ class PolicyQuestions:
             people=tuple(one for one in people if one != bot),
             lock=_lock_in_the_way(tables.locks.all(self._clock.now()), person, app, environment),
             wanted=wanted_of(place, request),
-            asked=_asked(tables, request, place),
+            request=_pending(tables, request, place),
             before=self._before(tables, place, release) if place and place.after else None,
             allowed=_allowed(place, origin),
             begins=begins,
@@ -217,7 +217,7 @@ def _allowed(place: Environment | None, origin: Origin | None) -> Allowed | None
     return Allowed(refs=tuple(map(str, place.refs)), signed=place.signed, origin=origin)
 
 
-def _asked(tables: Tables, request: Request | None, place: Environment | None) -> AskedBy | None:
+def _pending(tables: Tables, request: Request | None, place: Environment | None) -> PendingRequest | None:
     deployment = tables.deployments.get(request.deployment) if request else None
     if request is None or deployment is None or deployment.state.ended:
         return None  # it has ended: the answer says so, not who may decide
@@ -227,7 +227,7 @@ def _asked(tables: Tables, request: Request | None, place: Environment | None) -
     if place is not None and place.approvals_exclude == "authors":
         authors, of_authors = authors_of(tables, deployment.plan)
         unknown = unknown or of_authors
-    return AskedBy(
+    return PendingRequest(
         requester=deployment.requester,
         approved=given,
         originators=originators_of(tables, deployment),

@@ -51,6 +51,8 @@ async def subject_of(call: Call, services: Services, sees: Sees) -> Subject:
     needs = call.command.needs
     rest = None if needs in {Action.VIEW, Action.ANYONE} else "*"
     for name, value in call.arguments.items():
+        if isinstance(value, Number) and value.asks:
+            return Subject(needs, None, None, {})
         if isinstance(value, Number):
             deployment = await _deployment(value.value, services, sees)
             return Subject(needs, deployment.plan.app, deployment.plan.environment, {name: deployment})

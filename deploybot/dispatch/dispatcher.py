@@ -17,9 +17,9 @@ from deploybot.card import Card, Line
 from deploybot.command import Code, Context, Incoming, Services
 from deploybot.dispatch.argument_lookup import Sees, Subject, Unseen, arguments_of, nameable, subject_of
 from deploybot.dispatch.error_replies import error_card
-from deploybot.dispatch.release_picker import release_question
+from deploybot.dispatch.missing_parts import number_question, reason_question, release_question
 from deploybot.dispatch.request_audit import RequestAudit
-from deploybot.domain import Action, Identity, Person, Release
+from deploybot.domain import Action, Deployment, Identity, Person, Release
 from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
 from deploybot.parsing import (
     LONGEST,
@@ -73,7 +73,7 @@ class _Request:
 
     @property
     def changes(self) -> bool:
-        """Return whether it does more than read. A question for the release only reads."""
+        """Return whether it does more than read. A question for a missing part only reads."""
         return self.subject.action not in _CHANGES_NOTHING and not self.call.asks
 
 
@@ -267,9 +267,12 @@ class Dispatcher:
             return error_card(error, self._redactor, now_runs=await self._now_runs(error, subject))
 
     async def _execute(self, request: _Request) -> Card | None:
-        """Look up the remaining arguments, ask the policy again, and run the command. Raises PickError to ask first."""
+        """Look up the remaining arguments, ask the policy again, and run the command.
+
+        Raises PickError or AskError if something is missing.
+        """
         if request.call.asks:
-            raise await release_question(request.call, self._forms[request.call.command.name], self._services)
+            raise await self._question(request)
         arguments = await arguments_of(request.call, request.subject, self._services, request.sees)
         release = next((one for one in arguments.values() if isinstance(one, Release)), None)
         person = await self._authorised(request, release)
@@ -288,6 +291,39 @@ class Dispatcher:
             reason=self._redactor.text(request.call.reason),
         )
         return await request.call.command.run(context, **arguments)
+
+    async def _question(self, request: _Request) -> UserError:
+        """Return the question for the first part that is missing."""
+        call, form = request.call, self._forms[request.call.command.name]
+        if call.asks_number:
+            return number_question(call, form, await self._offered(request))
+        return await release_question(call, form, self._services) if call.asks_release else reason_question(call)
+
+    async def _offered(self, request: _Request) -> list[Deployment]:
+        """Return the unfinished deployments on which the sender may use the command.
+
+        For approvers these are the requests that wait for them.
+        """
+        decides = request.subject.action is Action.APPROVE
+        unfinished = await self._store.read(lambda tables: tables.deployments.open())
+        found = []
+        for one in unfinished:
+            fits = not one.cancel_by and (one.awaits_approval or not decides)
+            if fits and request.sees(one.plan.app, one.plan.environment) and await self._may(request, one):
+                found.append(one)
+        return found
+
+    async def _may(self, request: _Request, deployment: Deployment) -> bool:
+        """Return whether the sender may use the command on a deployment."""
+        answer = await self._access.ask(
+            request.incoming.identity,
+            action=request.subject.action,
+            command=request.call.command.name,
+            app=deployment.plan.app,
+            environment=deployment.plan.environment,
+            number=deployment.number,
+        )
+        return answer.decision.allowed
 
     async def _now_runs(self, error: Exception, subject: Subject) -> tuple[Line, ...]:
         """Return what runs where a command failed, `unknown` if it can't be determined."""

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | UserError | the sentence and a hint, in private where the platform can | debug |
 | PickError | the same, with a button for each offer | debug |
+| AskError | the same, with a button that asks for the reason | debug |
 | Denied | which rule refused, and who may, in private likewise | info; it is audited, too |
 | Locked | who holds the lock, since when, why, how to release it, in private likewise | info |
 | Unreachable, StepFailed, Unhealthy | what failed, its last lines, what runs there now | error |
@@ -19,6 +20,7 @@ import traceback
 
 from deploybot.card import Button, Card, Line, Tone
 from deploybot.errors import (
+    AskError,
     Denied,
     DeploybotError,
     Locked,
@@ -65,14 +67,17 @@ def _sentence(text: str) -> str:
 
 
 def _user_error(error: UserError) -> Card:
-    picks = isinstance(error, PickError)
+    picks = isinstance(error, PickError | AskError)
+    buttons = tuple(Button(label, command) for label, command in error.choices)
+    if isinstance(error, AskError):
+        buttons = (Button("Give the reason", error.command, asks="Why?", primary=True),)
     return Card(
         title=_sentence(error.sentence),
         hint=error.hint,
         tone=Tone.ASK if picks else Tone.WARN,
         private=True,
         ok=False,
-        buttons=tuple(Button(label, command) for label, command in error.choices),
+        buttons=buttons,
         picks=picks,
     )
 

@@ -11,7 +11,7 @@ from deploybot.domain import Build, BuildState
 from deploybot.events.build_verdicts import Light, counted, is_foreign, stands
 from deploybot.events.watched_refs import environments_of, watched
 from deploybot.notifications.event_buttons import code_buttons
-from deploybot.notifications.event_cards import TONES, CardState, Mood, Scene, Worth
+from deploybot.notifications.event_cards import TONES, CardContext, CardState, Mood, Worth
 from deploybot.notifications.event_subjects import build_thing
 from deploybot.notifications.event_text import NAME, REF, count, full_sha, moment, nth, one_line, page, short, who
 from deploybot.notifications.failure_folding import LOOK_BACK, before, ended, overtaken
@@ -64,21 +64,21 @@ class _Commit:
         return [(self.known[one.sender, one.key], one) for one in shown]
 
 
-def build_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def build_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of the builds of one commit on a branch or tag.
 
     It is green exactly when a deployment of the commit would wait for no build.
     """
-    commit = _commit(scene, parts)
+    commit = _commit(context, parts)
     latest, shown = commit.latest, commit.lines
     builds = [event for _, event in shown]
     mood, word = _mood(commit, builds)
     where = one_line(commit.ref or latest.name, REF)
     ordered = sorted(shown, key=lambda one: (_ORDER.index(one[1].state), one[1].name, one[0].part))
-    lines = [_line(scene, part, build, commit.ref) for part, build in ordered[:_SHOWN]]
+    lines = [_line(context, part, build, commit.ref) for part, build in ordered[:_SHOWN]]
     if len(ordered) > _SHOWN:
         lines.append(Line(f"… and {len(ordered) - _SHOWN} more", _counts(build for _, build in ordered[_SHOWN:])))
-    behind = overtaken(scene, latest.branch, latest.commit, min(part.arrived_at for part in parts))
+    behind = overtaken(context, latest.branch, latest.commit, min(part.arrived_at for part in parts))
     good = mood is Mood.GOOD and not behind and not is_foreign(commit.ref)
     place = {"branch": latest.branch, "tag": latest.tag}
     card = Card(
@@ -86,28 +86,28 @@ def build_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
         tone=TONES[mood],
         lines=tuple(lines),
         links=tuple(Link(_name(one), one.url) for one in builds if one.url and one.state is BuildState.FAILED)[:_LINKS],
-        buttons=code_buttons(scene, latest, latest.commit, built=True, **place) if good else (),
-        footer=", ".join(filter(None, (_by(scene, builds), "overtaken by a newer push" if behind else ""))),
+        buttons=code_buttons(context, latest, latest.commit, built=True, **place) if good else (),
+        footer=", ".join(filter(None, (_by(context, builds), "overtaken by a newer push" if behind else ""))),
         final=mood is not Mood.BUSY,
     )
-    usual = not latest.branch or watched(scene.app, latest.branch)
+    usual = not latest.branch or watched(context.app, latest.branch)
     return CardState(
         card=card,
         mood=mood,
         worth=Worth.USUAL if usual else Worth.ASKED,
-        turns=mood.settled and any(_turns(scene, part, build) for part, build in shown),
+        turns=mood.settled and any(_turns(context, part, build) for part, build in shown),
         kinds=frozenset({"build"}),
         branches=frozenset({latest.branch} - {""}),
-        environments=environments_of(scene.app, latest.branch, latest.tag),
+        environments=environments_of(context.app, latest.branch, latest.tag),
     )
 
 
-def _commit(scene: Scene, parts: Sequence[EventPart]) -> _Commit:
+def _commit(context: CardContext, parts: Sequence[EventPart]) -> _Commit:
     """Return all that is known of the commit. A fork's branch, or a build without a commit, is shown on its own."""
     latest = _latest(parts)
     ref, sha = latest.branch or latest.tag, full_sha(latest.commit)
     alone = not sha or is_foreign(ref)
-    every = parts if alone else scene.builds(sha)
+    every = parts if alone else context.builds(sha)
     known = {(one.sender, one.key): part for part, one in _builds(every)}
     builds = [one for _, one in _builds(every)]
     found = () if alone else counted(builds, ref)
@@ -158,7 +158,7 @@ def _took(builds: Sequence[Build]) -> str:
     return f" after {show_duration(max(last - first for first, last in spans.values()))}" if spans else ""
 
 
-def _line(scene: Scene, part: EventPart, build: Build, ref: str) -> Line:
+def _line(context: CardContext, part: EventPart, build: Build, ref: str) -> Line:
     words = [_words(build)]
     if build.failed and build.state in _MAY_FAIL:
         shown = ", ".join(one_line(name, _JOB) for name in build.failed[:_FAILED_SHOWN])
@@ -166,7 +166,7 @@ def _line(scene: Scene, part: EventPart, build: Build, ref: str) -> Line:
         words[0] += f": {shown}" + (", …" if len(build.failed) > _FAILED_SHOWN else "")
     if build.attempt > 1:
         words.append(f"attempt {build.attempt}")
-    if streak := _streak(scene, part, build):
+    if streak := _streak(context, part, build):
         words.append(streak)
     if (elsewhere := build.branch or build.tag) not in {"", ref}:
         words.append(f"on {one_line(elsewhere, REF)}")
@@ -190,31 +190,31 @@ def _words(build: Build) -> str:
     return f"{build.state} after {took}" if took else str(build.state)
 
 
-def _streak(scene: Scene, part: EventPart, build: Build) -> str:
+def _streak(context: CardContext, part: EventPart, build: Build) -> str:
     """Return text such as `still failing, 4th time since …` or `green again after 4 failures, 2 h`, or nothing."""
-    streak = before(part, scene.series(part.series, LOOK_BACK))
+    streak = before(part, context.series(part.series, LOOK_BACK))
     if not streak.failures:
         return ""
     many = streak.failures >= LOOK_BACK - 1
     if build.state is BuildState.FAILED:
         times = f"{LOOK_BACK} times or more" if many else f"{nth(streak.failures + 1)} time"
-        return f"still failing, {times}, since {moment(streak.since, scene.zone)}"
+        return f"still failing, {times}, since {moment(streak.since, context.zone)}"
     if build.state is BuildState.PASSED:
         lasted = show_duration(max(ended(build, part.arrived_at) - streak.since, 0.0))
         return f"green again after {count(streak.failures, 'failure')}, {lasted}"
     return ""
 
 
-def _turns(scene: Scene, part: EventPart, build: Build) -> bool:
+def _turns(context: CardContext, part: EventPart, build: Build) -> bool:
     """Return whether it is the first failure, or the first pass after failures."""
     if build.state not in {BuildState.FAILED, BuildState.PASSED}:
         return False
-    failing = before(part, scene.series(part.series, LOOK_BACK)).failures > 0
+    failing = before(part, context.series(part.series, LOOK_BACK)).failures > 0
     return failing == (build.state is BuildState.PASSED)
 
 
-def _by(scene: Scene, builds: Sequence[Build]) -> str:
-    names = dict.fromkeys(filter(None, (who(one.by, scene.persons) for one in builds)))
+def _by(context: CardContext, builds: Sequence[Build]) -> str:
+    names = dict.fromkeys(filter(None, (who(one.by, context.persons) for one in builds)))
     return f"by {', '.join([*names][:3])}" if names else ""
 
 

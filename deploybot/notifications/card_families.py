@@ -8,12 +8,12 @@ from typing import Final
 from deploybot.domain import Alert, Build, Change, Deployed, Event, ImagePushed, Note, Published, Push, Synced, Tagged
 from deploybot.notifications.build_cards import build_story
 from deploybot.notifications.code_cards import change_story, push_story, tag_story
-from deploybot.notifications.event_cards import CardState, Scene
+from deploybot.notifications.event_cards import CardContext, CardState
 from deploybot.notifications.image_cards import image_story
 from deploybot.notifications.outside_cards import alert_story, deployed_story, note_story, synced_story
 from deploybot.ports import EventPart
 
-_FAMILIES: Final[dict[type[Event], Callable[[Scene, Sequence[EventPart]], CardState]]] = {
+_FAMILIES: Final[dict[type[Event], Callable[[CardContext, Sequence[EventPart]], CardState]]] = {
     Alert: alert_story,
     Build: build_story,
     Change: change_story,
@@ -27,6 +27,6 @@ _FAMILIES: Final[dict[type[Event], Callable[[Scene, Sequence[EventPart]], CardSt
 }
 
 
-def story_of(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def story_of(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of a thing, made from all of its parts. There must be at least one."""
-    return _FAMILIES[type(parts[0].event)](scene, parts)
+    return _FAMILIES[type(parts[0].event)](context, parts)

@@ -9,7 +9,7 @@ from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import Change, Published, Push, Tagged
 from deploybot.events.watched_refs import environments_of, watched
 from deploybot.notifications.event_buttons import code_buttons
-from deploybot.notifications.event_cards import CardState, Mood, Scene, Worth
+from deploybot.notifications.event_cards import CardContext, CardState, Mood, Worth
 from deploybot.notifications.event_subjects import COMMITS_SHOWN, rank
 from deploybot.notifications.event_text import NAME, REF, count, one_line, page, paragraph, short, subject, who
 from deploybot.notifications.failure_folding import overtaken
@@ -19,26 +19,26 @@ from deploybot.ports import EventPart
 _TONES: Final = {"merged": Tone.GOOD, "closed": Tone.WARN}
 
 
-def push_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def push_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of a push: author, branch, size, and the newest commits."""
     part = parts[0]
     push = part.event
     assert isinstance(push, Push)  # noqa: S101  a thing of this kind holds pushes
-    behind = bool(push.after) and overtaken(scene, push.branch, push.after, part.arrived_at)
+    behind = bool(push.after) and overtaken(context, push.branch, push.after, part.arrived_at)
     card = Card(
-        title=_push_title(push, who(push.by, scene.persons)),
+        title=_push_title(push, who(push.by, context.persons)),
         text="! The branch was rewritten: some of its commits are gone." if push.forced and push.after else "",
         lines=_commits(push),
         links=_links(("compare", push.compare), ("repository", push.url if not push.compare else "")),
-        buttons=() if behind else code_buttons(scene, push, push.after, branch=push.branch),
+        buttons=() if behind else code_buttons(context, push, push.after, branch=push.branch),
         footer="overtaken by a newer push" if behind else "",
     )
     return CardState(
         card=card,
-        worth=Worth.USUAL if watched(scene.app, push.branch) else Worth.ASKED,
+        worth=Worth.USUAL if watched(context.app, push.branch) else Worth.ASKED,
         kinds=frozenset({"push"}),
         branches=frozenset({push.branch}),
-        environments=environments_of(scene.app, push.branch),
+        environments=environments_of(context.app, push.branch),
     )
 
 
@@ -76,7 +76,7 @@ def _links(*pages: tuple[str, str]) -> tuple[Link, ...]:
     return tuple(Link(text, url) for text, url in pages if url)
 
 
-def change_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def change_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of a pull or merge request that was opened, merged or closed."""
     changes = [one.event for one in parts if isinstance(one.event, Change)]
     change = max(reversed(changes), key=rank)
@@ -87,14 +87,14 @@ def change_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
         tone=_TONES.get(change.what, Tone.PLAIN),
         lines=(Line("branch", f"{one_line(change.branch, REF)} → {one_line(change.into, REF)}"),),
         links=_links(("show", change.url)),
-        footer=_by(who(change.by, scene.persons)),
+        footer=_by(who(change.by, context.persons)),
     )
     return CardState(
         card=card,
         worth=_worth(changes),
         kinds=frozenset({"change"}),
         branches=frozenset({change.into}),
-        environments=environments_of(scene.app, change.into),
+        environments=environments_of(context.app, change.into),
     )
 
 
@@ -117,7 +117,7 @@ def _by(name: str) -> str:
     return f"by {name}" if name else ""
 
 
-def tag_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def tag_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return one card for a tag and the release published under its name."""
     tagged = next((one.event for one in parts if isinstance(one.event, Tagged)), None)
     release = next((one.event for one in parts if isinstance(one.event, Published)), None)
@@ -128,20 +128,20 @@ def tag_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
     withdrawn = release is not None and release.gone
     name = one_line(release.name) if release else ""
     title = f"tag {tag} was deleted" if gone else _released(release, tag) if release else f"new tag {tag}"
-    by = _by(who(event.by, scene.persons))
+    by = _by(who(event.by, context.persons))
     card = Card(
         title=f"{title} {by}".strip() + (f": {name}" if name and name != tag and not gone else ""),
         text=paragraph(release.text) if release and not (gone or withdrawn) else "",
         lines=(Line("commit", short(commit)),) if commit else (),
         links=_links(("release" if release else "tag", event.url)),
-        buttons=() if withdrawn else code_buttons(scene, event, commit, tag=event.tag, built=True),
+        buttons=() if withdrawn else code_buttons(context, event, commit, tag=event.tag, built=True),
     )
     kinds = {"tag"} if tagged else set()
     return CardState(
         card=card,
         mood=Mood.PLAIN,
         kinds=frozenset(kinds | ({"release"} if release else set())),
-        environments=environments_of(scene.app, "", event.tag),
+        environments=environments_of(context.app, "", event.tag),
     )
 
 

@@ -10,7 +10,7 @@ from deploybot.domain import Event, ImagePushed, canonical_image
 from deploybot.domain.image_tags import TagPattern, TagRule
 from deploybot.events.app_matching import is_of
 from deploybot.events.watched_refs import environments_of, fits
-from deploybot.notifications.event_cards import Scene
+from deploybot.notifications.event_cards import CardContext
 from deploybot.notifications.event_text import full_sha
 from deploybot.settings import App, Environment
 
@@ -20,32 +20,32 @@ _DIGEST: Final = 71
 
 
 def code_buttons(
-    scene: Scene, event: Event, commit: str, *, branch: str = "", tag: str = "", built: bool = False
+    context: CardContext, event: Event, commit: str, *, branch: str = "", tag: str = "", built: bool = False
 ) -> tuple[Button, ...]:
     """Return buttons to deploy, to promote and to show a diff.
 
     Promotion is offered only if `built`, and if the environment before it runs the commit.
     """
-    app, sha = scene.app, full_sha(commit)
+    app, sha = context.app, full_sha(commit)
     if not sha or not is_of(app, event):
         return ()
     automatic = {name for name in environments_of(app, branch, tag) if not _asks(app.environments[name])}
     open_to = [one for one in app.environments.values() if not _guarded(one) and one.name not in automatic]
-    buttons = [*islice((_deploy(app, one, sha) for one in open_to if not _there(scene, one.name, sha)), _DEPLOYS)]
+    buttons = [*islice((_deploy(app, one, sha) for one in open_to if not _there(context, one.name, sha)), _DEPLOYS)]
     if built:
         guarded = [one for one in app.environments.values() if _guarded(one)]
-        ready = (one for one in guarded if _ready(scene, one, sha) and not _there(scene, one.name, sha))
-        promote = (_deploy(app, one, _tried(scene, one, sha), "Promote to") for one in ready)
+        ready = (one for one in guarded if _ready(context, one, sha) and not _there(context, one.name, sha))
+        promote = (_deploy(app, one, _tried(context, one, sha), "Promote to") for one in ready)
         buttons += islice(promote, MOST - 1 - len(buttons))
     return (*buttons, Button("Show diff", f"diff {app.name}@{sha} {_last(app).name}"))
 
 
-def image_buttons(scene: Scene, event: ImagePushed) -> tuple[Button, ...]:
+def image_buttons(context: CardContext, event: ImagePushed) -> tuple[Button, ...]:
     """Return buttons to deploy an image that bot.toml pins.
 
     They are left out where approval is needed, and where `auto` deploys the image.
     """
-    app = scene.app
+    app = context.app
     if not is_digest(event.digest) or not any(_same(one.image, event.image) for one in app.images.values()):
         return ()
     environments = [
@@ -56,9 +56,9 @@ def image_buttons(scene: Scene, event: ImagePushed) -> tuple[Button, ...]:
     return tuple(_deploy(app, one, event.digest) for one in environments[:MOST])
 
 
-def retry_buttons(scene: Scene, event: Event, environment: str, commit: str) -> tuple[Button, ...]:
+def retry_buttons(context: CardContext, event: Event, environment: str, commit: str) -> tuple[Button, ...]:
     """Return buttons to deploy the failed release again, and to show the logs."""
-    app, sha = scene.app, full_sha(commit)
+    app, sha = context.app, full_sha(commit)
     if environment not in app.environments:
         return ()
     retry = (Button("Retry", f"deploy {app.name}@{sha} to {environment}"),) if sha and is_of(app, event) else ()
@@ -88,25 +88,25 @@ def _asks(environment: Environment) -> bool:
     return bool(environment.auto and environment.auto.ask)
 
 
-def _ready(scene: Scene, environment: Environment, sha: str) -> bool:
+def _ready(context: CardContext, environment: Environment, sha: str) -> bool:
     """Return whether the environment before it runs the commit and is healthy."""
-    return environment.after is None or _there(scene, environment.after, sha)
+    return environment.after is None or _there(context, environment.after, sha)
 
 
-def _tried(scene: Scene, environment: Environment, sha: str) -> str:
+def _tried(context: CardContext, environment: Environment, sha: str) -> str:
     """Return the ref to promote: the commit, or for apps with images the deployment that was tried before.
 
     By now, tags may mean other images than those that were tried.
     """
-    if not scene.app.images or environment.after is None:
+    if not context.app.images or environment.after is None:
         return sha
-    return f"#{max(row.deployment for row in scene.running(environment.after))}"
+    return f"#{max(row.deployment for row in context.running(environment.after))}"
 
 
-def _there(scene: Scene, environment: str, sha: str) -> bool:
+def _there(context: CardContext, environment: str, sha: str) -> bool:
     """Return whether all servers of an environment run the commit and are healthy."""
-    rows = {row.server: row for row in scene.running(environment)}
-    found = (rows.get(name) for name in scene.app.environments[environment].servers)
+    rows = {row.server: row for row in context.running(environment)}
+    found = (rows.get(name) for name in context.app.environments[environment].servers)
     return all(row is not None and row.healthy and row.release.is_from(sha) for row in found)
 
 

@@ -54,7 +54,7 @@ class CardState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class CardContext:
     """All that a card may depend on besides the parts of its thing. It is read inside the transaction.
 
     `series` returns the last parts of a series, up to a limit, the newest first. `running` returns the releases that

@@ -61,7 +61,7 @@ def dated(event: Event, now: float) -> Event:
     return replace(event, at=now) if ahead or not event.at else event
 
 
-def spot_of(event: Event, delivery: str) -> EventPosition:  # noqa: C901, PLR0911  one case for each kind
+def position_of(event: Event, delivery: str) -> EventPosition:  # noqa: C901, PLR0911  one case for each kind
     """Return where an event belongs. `delivery` identifies events that have nothing else to identify them."""
     match event:
         case Push():

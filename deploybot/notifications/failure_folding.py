@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploybot.domain import Build, BuildState, Push
-from deploybot.notifications.event_cards import Scene
+from deploybot.notifications.event_cards import CardContext
 from deploybot.notifications.event_subjects import push_series
 from deploybot.ports import EventPart
 
@@ -53,12 +53,12 @@ def ended(event: Build, arrived_at: float) -> float:
     return event.finished or event.at or event.started or arrived_at
 
 
-def overtaken(scene: Scene, branch: str, commit: str, since: float) -> bool:
+def overtaken(context: CardContext, branch: str, commit: str, since: float) -> bool:
     """Return whether something newer was pushed to the branch of a commit that was first reported at `since`.
 
     Pushes name the commit that they came after. If that leaves a doubt, their times decide.
     """
-    found = scene.series(push_series(branch), PUSHES) if branch else ()
+    found = context.series(push_series(branch), PUSHES) if branch else ()
     pushes = [(one, one.event) for one in found if isinstance(one.event, Push)]
     if not pushes:
         return False

@@ -9,7 +9,7 @@ from typing import Final
 from deploybot.card import Card, Line, Link
 from deploybot.domain import ImagePushed
 from deploybot.notifications.event_buttons import image_buttons, wanted_tag
-from deploybot.notifications.event_cards import CardState, Scene, Worth
+from deploybot.notifications.event_cards import CardContext, CardState, Worth
 from deploybot.notifications.event_text import REF, one_line, who
 from deploybot.ports import EventPart
 from deploybot.settings import App
@@ -21,14 +21,14 @@ _MACHINE: Final = re.compile(r"(?:(?:sha|git|commit)[-_.]?)?[0-9a-f]{7,64}|.*\.(
 """Tags for machines: commits, signatures, caches."""
 
 
-def image_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def image_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of a pushed image: its tags, its digest and its size."""
     pushes = sorted((one.event for one in parts if isinstance(one.event, ImagePushed)), key=lambda one: one.tag)
-    first, app = pushes[0], scene.app
+    first, app = pushes[0], context.app
     tags = [one_line(one.tag, REF) for one in pushes if one.tag]
     more = f" and {len(tags) - _TAGS_SHOWN} more" if len(tags) > _TAGS_SHOWN else ""
     size = max(one.size for one in pushes)
-    by = next((name for one in pushes if (name := who(one.by, scene.persons))), "")
+    by = next((name for one in pushes if (name := who(one.by, context.persons))), "")
     lines = [Line("tags" if len(tags) > 1 else "tag", ", ".join(tags[:_TAGS_SHOWN]) + more)] if tags else []
     lines += [Line("digest", one_line(first.digest, _DIGITS + 1))] if first.digest else []
     lines += [Line("size", show_size(size))] if size >= 0 else []
@@ -37,7 +37,7 @@ def image_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
         title=f"image {one_line(first.image)} was pushed{f' by {by}' if by else ''}",
         lines=tuple(lines),
         links=(Link("image", url),) if url else (),
-        buttons=next(filter(None, (image_buttons(scene, one) for one in pushes)), ()),
+        buttons=next(filter(None, (image_buttons(context, one) for one in pushes)), ()),
     )
     usual = any(_usual(app, one) for one in pushes)
     environments = {name for name, one in app.environments.items() if one.auto and one.auto.image}

@@ -1,8 +1,7 @@
 """Post events to channels. One transaction stores an event and posts the changes it makes.
 
 A thing (a push, the builds of a commit, an alert) has one message in a channel, edited as more events arrive. If it
-turns bad, or good again, long after that message was posted, a new message is posted. An edit so far up would go
-unnoticed.
+turns bad, or good again, long after that message was posted, a new one is posted, because edits notify nobody.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from deploybot.domain import (
 from deploybot.errors import StoreError
 from deploybot.notifications.card_families import story_of
 from deploybot.notifications.channel_routing import places_for
-from deploybot.notifications.event_cards import CardState, Mood, Scene
+from deploybot.notifications.event_cards import CardContext, CardState, Mood
 from deploybot.notifications.event_subjects import (
     EventPosition,
     build_thing,
@@ -45,8 +44,8 @@ from deploybot.notifications.event_subjects import (
     dated,
     joined,
     kept,
+    position_of,
     push_series,
-    spot_of,
 )
 from deploybot.notifications.event_text import full_sha
 from deploybot.notifications.failure_folding import LOOK_BACK, PUSHES
@@ -121,16 +120,16 @@ class Notifier:
         if is_own_report(tables, app, event):
             return "caused by the bot itself: not posted again"
         event = self._masked(kept(dated(event, now)))
-        spot = spot_of(event, delivery)
-        was = _known(tables, app, spot)
+        slot = position_of(event, delivery)
+        was = _known(tables, app, slot)
         event = joined(was.event if was else None, event)
         if was is not None and event == was.event:
             return "nothing newer than what was posted"
         # Its position in its series depends on all that is known of it now.
-        spot = replace(spot_of(event, delivery), thing=was.thing if was else spot.thing)
-        tables.events.put(_part(app, spot, event, was.arrived_at if was else now), now)
-        batch.beside.update(dict.fromkeys(_beside(tables, app, spot, event)))
-        return self._publish(tables, app, spot.thing, batch)
+        slot = replace(position_of(event, delivery), thing=was.thing if was else slot.thing)
+        tables.events.put(_part(app, slot, event, was.arrived_at if was else now), now)
+        batch.beside.update(dict.fromkeys(_beside(tables, app, slot, event)))
+        return self._publish(tables, app, slot.thing, batch)
 
     def _masked(self, event: Event) -> Event:
         """Return the event with secrets masked in its text.
@@ -299,7 +298,7 @@ class Notifier:
             found = tables.people.of(identity)
             return found.name if found else ""
 
-        scene = Scene(
+        context = CardContext(
             app=app,
             persons=person,
             series=lambda series, limit: tables.events.series(app.name, series, limit),
@@ -307,7 +306,7 @@ class Notifier:
             zone=self._settings.bot.timezone,
             builds=lambda commit: _builds_of(tables, app, commit),
         )
-        story = story_of(scene, parts)
+        story = story_of(context, parts)
         card = replace(story.card, title=f"{app.name}: {story.card.title}")
         return replace(story, card=self._redactor.card(card))
 
@@ -319,27 +318,27 @@ def _builds_of(tables: Tables, app: App, commit: str) -> tuple[EventPart, ...]:
     return tuple(sorted(parts, key=lambda part: (part.arrived_at, part.part)))
 
 
-def _part(app: App, spot: EventPosition, event: Event, arrived_at: float) -> EventPart:
+def _part(app: App, slot: EventPosition, event: Event, arrived_at: float) -> EventPart:
     return EventPart(
         app=app.name,
-        thing=spot.thing,
-        part=spot.part,
+        thing=slot.thing,
+        part=slot.part,
         event=event,
-        series=spot.series,
-        position=spot.position,
+        series=slot.series,
+        position=slot.position,
         commit=commit_of(event),
         arrived_at=arrived_at,
     )
 
 
-def _known(tables: Tables, app: App, spot: EventPosition) -> EventPart | None:
+def _known(tables: Tables, app: App, slot: EventPosition) -> EventPart | None:
     """Return the known state of a part.
 
     A build may be reported before its commit is known. It is then a separate thing.
     """
-    thing = tables.events.thing_with(app.name, spot.part) if spot.thing.startswith("build:") else None
-    parts = tables.events.parts(app.name, thing or spot.thing)
-    return next((one for one in parts if one.part == spot.part), None)
+    thing = tables.events.thing_with(app.name, slot.part) if slot.thing.startswith("build:") else None
+    parts = tables.events.parts(app.name, thing or slot.thing)
+    return next((one for one in parts if one.part == slot.part), None)
 
 
 def _mark(app: App, event: Event, delivery: str) -> str:
@@ -366,18 +365,18 @@ def _turned(was: Notification, story: CardState) -> bool:
     return was.mood != story.mood.value if was.mood else story.turns
 
 
-def _beside(tables: Tables, app: App, spot: EventPosition, event: Event) -> Iterator[str]:
+def _beside(tables: Tables, app: App, slot: EventPosition, event: Event) -> Iterator[str]:
     """Yield the other things whose cards an event changes.
 
     A push may overtake older pushes and their builds. A build changes how later failures are counted.
     """
     if isinstance(event, Push):
         pushes = [*tables.events.series(app.name, push_series(event.branch), PUSHES)]
-        yield from (one.thing for one in pushes if one.thing != spot.thing)
+        yield from (one.thing for one in pushes if one.thing != slot.thing)
         commits = {one.event.after for one in pushes if isinstance(one.event, Push)} | {event.after}
         yield from (build_thing(commit, event.branch) for commit in commits)
     elif isinstance(event, Build):
-        series = tables.events.series(app.name, spot.series, LOOK_BACK) if spot.series else ()
-        later = [one.thing for one in takewhile(lambda one: one.position > spot.position, series)]
+        series = tables.events.series(app.name, slot.series, LOOK_BACK) if slot.series else ()
+        later = [one.thing for one in takewhile(lambda one: one.position > slot.position, series)]
         same = [one.thing for one in _builds_of(tables, app, full_sha(event.commit))]
-        yield from (thing for thing in dict.fromkeys((*later, *same)) if thing != spot.thing)
+        yield from (thing for thing in dict.fromkeys((*later, *same)) if thing != slot.thing)

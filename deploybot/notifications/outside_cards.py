@@ -8,7 +8,7 @@ from typing import Final
 from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import Alert, BuildState, Deployed, Note, Synced
 from deploybot.notifications.event_buttons import code_buttons, logs_button, retry_buttons
-from deploybot.notifications.event_cards import TONES, CardState, Mood, Scene, Worth
+from deploybot.notifications.event_cards import TONES, CardContext, CardState, Mood, Worth
 from deploybot.notifications.event_subjects import BUSY, SICK, rank
 from deploybot.notifications.event_text import NAME, REF, moment, nth, one_line, paragraph, short, who
 from deploybot.part_tables import sender_title
@@ -38,16 +38,16 @@ _NOTES: Final = {
 _WELL: Final = frozenset({"synced", "succeeded", "healthy"})
 
 
-def deployed_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def deployed_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of a deployment that the bot did not make."""
     event = parts[0].event
     assert isinstance(event, Deployed)  # noqa: S101  a thing of this kind holds deployments
     mood, word = _DEPLOYED[event.state]
     ref = one_line(event.ref, REF)
     release = f"{ref} ({short(event.commit)})" if ref and event.commit else ref or short(event.commit)
-    buttons = retry_buttons(scene, event, event.environment, event.commit) if mood is Mood.BAD else ()
+    buttons = retry_buttons(context, event, event.environment, event.commit) if mood is Mood.BAD else ()
     if mood is Mood.GOOD:
-        buttons = code_buttons(scene, event, event.commit, built=True)
+        buttons = code_buttons(context, event, event.commit, built=True)
     where = _environment(event.environment)
     card = Card(
         title=f"{sender_title(event.sender)} deploys {release or 'something'} to {where} — {word}",
@@ -55,7 +55,7 @@ def deployed_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
         text=paragraph(event.text),
         links=_page(event.url),
         buttons=buttons,
-        footer=_by(who(event.by, scene.persons)),
+        footer=_by(who(event.by, context.persons)),
         final=event.state.ended,
     )
     return CardState(
@@ -68,7 +68,7 @@ def deployed_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
     )
 
 
-def synced_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def synced_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of an Argo CD application."""
     event = parts[0].event
     assert isinstance(event, Synced)  # noqa: S101  a thing of this kind holds applications
@@ -77,15 +77,15 @@ def synced_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
         Mood.BAD if words & SICK else Mood.BUSY if words & BUSY else Mood.GOOD if words & _WELL else Mood.PLAIN
     )  # fmt: skip
     states = ", ".join(filter(None, (one_line(event.state, NAME), one_line(event.health, NAME))))
-    environment = _named(scene.app, event.application)
+    environment = _named(context.app, event.application)
     card = Card(
         title=f"Argo CD {one_line(event.application, NAME)}"
         f"{f' ({short(event.commit)})' if event.commit else ''} — {states or 'unknown'}",
         tone=TONES[mood],
         text=paragraph(event.text) if mood is Mood.BAD else "",
         links=_page(event.url),
-        buttons=(logs_button(scene.app, environment),) if environment and mood is Mood.BAD else (),
-        footer=_by(who(event.by, scene.persons)),
+        buttons=(logs_button(context.app, environment),) if environment and mood is Mood.BAD else (),
+        footer=_by(who(event.by, context.persons)),
         final=mood is not Mood.BUSY,
     )
     return CardState(
@@ -98,22 +98,22 @@ def synced_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
     )
 
 
-def alert_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def alert_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of an alert, firing or resolved, with how often it fired within a day."""
     alerts = [one.event for one in parts if isinstance(one.event, Alert)]
     alert = max(reversed(alerts), key=rank)
     labels = {name.lower(): value for name, value in alert.labels}
     found = next((labels[name] for name in _ENVIRONMENT if name in labels), "")
-    environment = found if found in scene.app.environments else ""
+    environment = found if found in context.app.environments else ""
     name = one_line(alert.name) or "an alert"
     severity = f" ({one_line(alert.severity, NAME)})" if alert.severity else ""
     card = Card(
         title=f"{name}{severity} — {'firing' if alert.firing else 'resolved'}{_lasted(alert)}",
         tone=Tone.BAD if alert.firing else Tone.GOOD,
         text=paragraph(alert.text),
-        lines=(*_again(scene, alerts, alert), *_fields(pair for pair in alert.labels if pair[0] not in _IN_TITLE)),
+        lines=(*_again(context, alerts, alert), *_fields(pair for pair in alert.labels if pair[0] not in _IN_TITLE)),
         links=_page(alert.url),
-        buttons=(logs_button(scene.app, environment),) if alert.firing and environment else (),
+        buttons=(logs_button(context.app, environment),) if alert.firing and environment else (),
     )
     usual = alert.severity.lower() != "none" and alert.name.lower() not in _QUIET_ALERTS
     return CardState(
@@ -131,16 +131,16 @@ def _lasted(alert: Alert) -> str:
     return f" after {show_duration(alert.at - alert.started)}" if known else ""
 
 
-def _again(scene: Scene, alerts: Sequence[Alert], alert: Alert) -> tuple[Line, ...]:
+def _again(context: CardContext, alerts: Sequence[Alert], alert: Alert) -> tuple[Line, ...]:
     """Return lines such as `3rd time since …`, if it fired before within a day, and when it began."""
     if not alert.started:
         return ()
     starts = [one.started for one in alerts if 0 <= alert.started - one.started < _AGAIN]
-    times = (Line("again", f"{nth(len(starts))} time since {moment(min(starts), scene.zone)}"),) if starts[1:] else ()
-    return (*times, Line("since", moment(alert.started, scene.zone)))
+    times = (Line("again", f"{nth(len(starts))} time since {moment(min(starts), context.zone)}"),) if starts[1:] else ()
+    return (*times, Line("since", moment(alert.started, context.zone)))
 
 
-def note_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
+def note_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of a note that a script sent."""
     note = parts[0].event
     assert isinstance(note, Note)  # noqa: S101  a thing of this kind holds notes
@@ -151,8 +151,10 @@ def note_story(scene: Scene, parts: Sequence[EventPart]) -> CardState:
         text=paragraph(note.text, lines=10, most=1_200),
         lines=_fields(note.fields),
         links=_page(note.url),
-        buttons=code_buttons(scene, note, note.commit, branch=note.branch, built=True) if mood is not Mood.BAD else (),
-        footer=_by(who(note.by, scene.persons)),
+        buttons=code_buttons(context, note, note.commit, branch=note.branch, built=True)
+        if mood is not Mood.BAD
+        else (),
+        footer=_by(who(note.by, context.persons)),
         final=mood is not Mood.BUSY,
     )
     return CardState(

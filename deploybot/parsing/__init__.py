@@ -28,13 +28,14 @@ from deploybot.parsing.parameter_types import (
     nearest,
     shown,
 )
-from deploybot.parsing.pickers import MARK, picking_of, with_release
+from deploybot.parsing.pickers import MARK, MOST_PICKS, lacks_reason, picking_of, with_number, with_release
 from deploybot.parsing.suggestions import Better, corrected, leftover
 from deploybot.settings import App, Environment, Settings
 
 __all__ = [
     "LONGEST",
     "MARK",
+    "MOST_PICKS",
     "Addressed",
     "Call",
     "ChangeNumber",
@@ -52,6 +53,7 @@ __all__ = [
     "read_command",
     "split",
     "strip_mention",
+    "with_number",
     "with_release",
 ]
 
@@ -60,6 +62,7 @@ __all__ = [
 class Call:
     """A command with its arguments, ready to be authorised. `text` is the message as typed.
 
+    `lacks_reason` is whether the command needs a reason that was not typed: its sender is asked for it.
     Arguments of type `Ref`, `Number`, `FollowName` and `ChangeNumber` are looked up later.
     """
 
@@ -69,11 +72,22 @@ class Call:
     app: App | None
     environment: Environment | None
     reason: str = ""
+    lacks_reason: bool = False
 
     @property
     def asks(self) -> bool:
-        """Return whether the sender must pick something before it can run."""
+        """Return whether the sender must add something before it can run."""
+        return self.lacks_reason or self.asks_number or self.asks_release
+
+    @property
+    def asks_release(self) -> bool:
+        """Return whether the sender must pick a release."""
         return any(isinstance(value, Ref) and value.asks for value in self.arguments.values())
+
+    @property
+    def asks_number(self) -> bool:
+        """Return whether the sender has to pick a deployment."""
+        return any(isinstance(value, Number) and value.asks for value in self.arguments.values())
 
     @property
     def kept(self) -> str:
@@ -130,7 +144,13 @@ def parse(forms: Mapping[str, Form], text: str, settings: Settings, visible: fro
         app=scope.app,
         environment=scope.environment,
         reason=reader.words.reason or "",
+        lacks_reason=lacks_reason(form, reader.words) or (_breaks_glass(reader) and not reader.words.reason),
     )
+
+
+def _breaks_glass(reader: Reader) -> bool:
+    """Return whether a deployment bypasses approvals, which needs a reason."""
+    return reader.arguments.get("break_glass") is True and reader.arguments.get("dry_run") is not True
 
 
 def _read(reader: Reader, *, marked: bool) -> Reader:
@@ -143,7 +163,7 @@ def _read(reader: Reader, *, marked: bool) -> Reader:
     except FilledIn as more:
         scope = Scope(reader.scope.settings, reader.scope.visible)
         return _read(Reader(reader.form, split(more.text), scope, picks=True), marked=False)
-    if marked and not reader.filled:
+    if marked and not reader.filled and not lacks_reason(reader.form, reader.words):
         raise Unfit(f"I do not understand `{MARK}`.")
     return reader
 
@@ -156,8 +176,6 @@ def _read_parts(reader: Reader) -> None:
         raise leftover(reader, reader.token)
     if words.reason == "":
         raise Unfit("Add a reason after `because`.")
-    if reader.form.grammar.wants_reason and not words.reason:
-        raise Unfit(f"`{reader.form.grammar.name}` needs a reason: add `because …`.")
     reader.find_out()
 
 

@@ -117,6 +117,10 @@ class Reader:
 
     def _cell(self, cell: Cell) -> None:
         token = self.token
+        if token is None and self.picks and self.form.parameters[cell.name].types[0] is Deployment:
+            self.arguments[cell.name] = Number(0, asks=True)
+            self.filled = True
+            return
         if token is None:
             raise self._missing(cell)
         if not token.quoted and token.text.startswith("-"):

@@ -46,9 +46,10 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A deployment's number as typed."""
+    """A deployment's number as typed. With `asks`, the sender picks one."""
 
     value: int
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

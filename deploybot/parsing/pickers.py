@@ -1,4 +1,4 @@
-"""Offer what a command still lacks, one thing at a time: its app, its task, its environment.
+"""Offer what a command still lacks, one thing at a time: its app, its task, its environment, its deployment.
 
 A bare command (`deploy`) is asked for everything. So is one that ends with `?` (`deploy shop ?`), which is how the
 buttons of a picker continue. An offer is a complete command, or one that ends with `?` if more must be picked.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deploybot.command import Task
-from deploybot.domain import Action, Release
+from deploybot.domain import Action, Deployment, Release
 from deploybot.errors import PickError
 from deploybot.parsing.command_form import Form, Parameter
 from deploybot.parsing.grammar import Cell
@@ -19,7 +19,8 @@ from deploybot.parsing.parameter_types import Scope
 from deploybot.settings import App, Environment
 
 MARK = "?"
-MOST = 24
+_PICKED_FIRST: frozenset[object] = frozenset({App, Deployment})
+MOST_PICKS = 24
 """The most names that a picker offers. Others are typed."""
 _QUESTIONS: Mapping[object, str] = {
     App: "Which app?",
@@ -37,13 +38,9 @@ class Picking:
 
 
 def picking_of(form: Form, words: Words) -> Picking | None:
-    """Return the words to read if the sender wants to be asked for the rest; None for any other command.
-
-    A command that wants a reason is always typed: a picker could not ask for one.
-    """
+    """Return the words to read if the sender wants to be asked for the rest; None for any other command."""
     first = next(iter(form.grammar.required), None)
-    asks = isinstance(first, Cell) and form.parameters[first.name].types[0] is App and not form.grammar.wants_reason
-    if not asks:
+    if not isinstance(first, Cell) or form.parameters[first.name].types[0] not in _PICKED_FIRST:
         return None
     last = words.tokens[-1]
     if last.text == MARK and not last.quoted and len(words.tokens) > 1:
@@ -82,7 +79,7 @@ def only_name(form: Form, parameter: Parameter, scope: Scope) -> str:
 
 def question(form: Form, words: Words, parameter: Parameter, scope: Scope, names: Sequence[str]) -> PickError:
     """Return the question for a parameter, with a command for each name. There must be one."""
-    mark = f" {MARK}" if _asks_more(form, parameter) else ""
+    mark = f" {MARK}" if _asks_more(form, parameter) or lacks_reason(form, words) else ""
 
     def offer(name: str) -> str:
         text = completed(form, words, parameter.name, name)
@@ -90,13 +87,26 @@ def question(form: Form, words: Words, parameter: Parameter, scope: Scope, names
         return text[:end] + mark + text[end:]
 
     title = _QUESTIONS[parameter.types[0]].format(app=scope.app.name if scope.app else "")
-    more = f"{MOST} of {len(names)} are shown. " if len(names) > MOST else ""
+    more = f"{MOST_PICKS} of {len(names)} are shown. " if len(names) > MOST_PICKS else ""
     example = form.command.examples[0] if form.command.examples else form.command.usage
     return PickError(
         title,
         hint=f"{more}Choose one, or type the command: `{example}`.",
-        choices=tuple((name, offer(name)) for name in names[:MOST]),
+        choices=tuple((name, offer(name)) for name in names[:MOST_PICKS]),
     )
+
+
+def with_number(form: Form, text: str, number: int) -> str:
+    """Return a message with the number of a deployment. It ends with `?` if a reason has to be asked for, too."""
+    words = split(text)
+    name = next(one.name for one in form.parameters.values() if one.types[0] is Deployment)
+    mark = f" {MARK}" if lacks_reason(form, words) else ""
+    return completed(form, words, name, f"#{number}{mark}")
+
+
+def lacks_reason(form: Form, words: Words) -> bool:
+    """Return whether a command needs a reason and has none."""
+    return form.grammar.wants_reason and not words.reason
 
 
 def with_release(form: Form, text: str, app: str, ref: str) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from deploybot.policy.question_types import (
     Allowed,
-    AskedBy,
     Before,
     Decision,
+    PendingRequest,
     PolicyQuestion,
     RuleFinding,
     Voice,
@@ -43,9 +43,9 @@ __all__ = [
     "PASSED_BY_GLASS",
     "RULES",
     "Allowed",
-    "AskedBy",
     "Before",
     "Decision",
+    "PendingRequest",
     "PolicyQuestion",
     "RuleFinding",
     "Voice",

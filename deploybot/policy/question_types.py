@@ -27,7 +27,7 @@ class WantedAction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedBy:
+class PendingRequest:
     """A request for approvals: who requested it, and who has approved, as ids of people.
 
     `originators` are the people who caused an automatic request, such as those who pushed.
@@ -83,7 +83,7 @@ class PolicyQuestion:
     `app` and `environment` are names, `*` for all, or None for at least one of them.
     `grants` and `people` are everybody's.
     `lock` is the lock that a person holds on the target now.
-    `wanted` are the approvals that the target requires, `asked` is the request in question.
+    `wanted` are the approvals that the target requires, `request` is the request in question.
     `before` is the environment that must run the release first, None if there is none.
     `allowed` limits commits; None accepts all of them.
     `begins` is True if a deployment is about to start: then missing approvals refuse it.
@@ -104,7 +104,7 @@ class PolicyQuestion:
     people: tuple[Person, ...] = ()
     lock: Lock | None = None
     wanted: WantedAction | None = None
-    asked: AskedBy | None = None
+    request: PendingRequest | None = None
     before: Before | None = None
     allowed: Allowed | None = None
     begins: bool = False

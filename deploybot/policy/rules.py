@@ -123,12 +123,12 @@ def _approvals(question: PolicyQuestion) -> RuleFinding | None:
 
 def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
     """Count the approvals of a deployment that is about to start."""
-    if question.asked is None:
+    if question.request is None:
         return _refuses(f"It was requested before {question.place} needed {wanted}: request it again.")
     there = len(counting(question))
     if not missing(question):
         return _passes(f"It has {there} of {wanted}.")
-    more = f" and one more ({question.asked.unknown})" if question.asked.unknown else ""
+    more = f" and one more ({question.request.unknown})" if question.request.unknown else ""
     why = f"It needs {wanted}{more}, other than the requester; it has {there or 'none'}."
     if there >= needed(question):
         why = f"{why} {ONLY_AUTHORS}"
@@ -150,33 +150,33 @@ def _approver(question: PolicyQuestion) -> RuleFinding | None:
 
 def _another(question: PolicyQuestion) -> RuleFinding | None:
     """Refuse people who approve their own request, or approve twice."""
-    person, asked = question.person, question.asked
-    if question.command != "approve" or person is None or asked is None:
+    person, request = question.person, question.request
+    if question.command != "approve" or person is None or request is None:
         return None
-    if asked.requester == person.id:
+    if request.requester == person.id:
         return _refuses("You can't approve your own request: someone else must approve it.")
-    if person.id in asked.originators:
+    if person.id in request.originators:
         return _refuses("You triggered it, which counts as your own request: someone else must approve it.")
-    if person.id in asked.approved:
+    if person.id in request.approved:
         return _refuses("You already approved it.")
     return _passes("Someone else requested it.")
 
 
 def _in_time(question: PolicyQuestion) -> RuleFinding | None:
     """Refuse approvals by a role or account that the person got after the request."""
-    person, asked = question.person, question.asked
-    if question.command != "approve" or person is None or asked is None or not asked.number:
+    person, request = question.person, question.request
+    if question.command != "approve" or person is None or request is None or not request.number:
         return None
     least = question.wanted.role if question.wanted else Role.APPROVER
-    older = replace(question, grants=tuple(one for one in question.grants if not asked.is_before(one.after)))
+    older = replace(question, grants=tuple(one for one in question.grants if not request.is_before(one.after)))
     if not _has(person, least, question):
         return None  # the rules `role` and `approver` report it
-    late = f"after #{asked.number} was requested"
+    late = f"after #{request.number} was requested"
     if not _has(person, least, older):
-        return _refuses(f"You got your role {late}, so it does not count for #{asked.number}.")
-    if asked.is_before(question.account):
+        return _refuses(f"You got your role {late}, so it does not count for #{request.number}.")
+    if request.is_before(question.account):
         return _refuses(f"You got this account {late}: approve it from an older one.")
-    return _passes(f"You had the role before #{asked.number} was requested.")
+    return _passes(f"You had the role before #{request.number} was requested.")
 
 
 def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
@@ -283,13 +283,15 @@ RULES: Mapping[str, Rule] = {
 
 def counting(question: PolicyQuestion) -> tuple[int, ...]:
     """Return who approved and still counts: each person once, still entitled, and not the requester."""
-    asked = question.asked
-    if asked is None:
+    request = question.request
+    if request is None:
         return ()
     people = {person.id: person for person in question.people}
     # Their account was checked when they approved; `question.account` is that of the sender.
-    alone = replace(question, action=Action.APPROVE, command="approve", asked=replace(asked, approved=()), account=0)
-    given = (people.get(number) for number in dict.fromkeys(asked.approved))
+    alone = replace(
+        question, action=Action.APPROVE, command="approve", request=replace(request, approved=()), account=0
+    )
+    given = (people.get(number) for number in dict.fromkeys(request.approved))
     return tuple(one.id for one in given if one is not None and _decide(replace(alone, person=one)).allowed)
 
 
@@ -297,14 +299,14 @@ def needed(question: PolicyQuestion) -> int:
     """Return how many approvals a request needs: one more than bot.toml requires if its cause is unknown."""
     if question.wanted is None:
         return 0
-    return question.wanted.count + bool(question.asked and question.asked.unknown)
+    return question.wanted.count + bool(question.request and question.request.unknown)
 
 
 def missing(question: PolicyQuestion) -> int:
     """Return how many approvals are missing. At least one must come from a person who did not write the change."""
     there = counting(question)
     lacking = max(needed(question) - len(there), 0)
-    authors = question.asked.authors if question.asked else ()
+    authors = question.request.authors if question.request else ()
     return max(lacking, 1) if there and all(one in authors for one in there) else lacking
 
 

@@ -14,11 +14,10 @@ from deploybot.testing.fake_engines import FakeEngine
 from deploybot.testing.fake_hosts import FakeHost, FakeServers, Outcome, Started
 from deploybot.testing.fake_images import FakeImages
 from deploybot.testing.fake_refs import FakeRefs
-from deploybot.testing.fake_services import AskedService, FakeDeployments, FakeLogs, FakeReleases, FakeStatus
+from deploybot.testing.fake_services import FakeDeployments, FakeLogs, FakeReleases, FakeRequest, FakeStatus
 from deploybot.testing.memory_stores import memory_store
 
 __all__ = [
-    "AskedService",
     "FakeChat",
     "FakeClock",
     "FakeCodeSecrets",
@@ -29,6 +28,7 @@ __all__ = [
     "FakeLogs",
     "FakeRefs",
     "FakeReleases",
+    "FakeRequest",
     "FakeServers",
     "FakeStatus",
     "Message",

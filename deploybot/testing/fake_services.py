@@ -14,7 +14,7 @@ from deploybot.settings import App, Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedService:
+class FakeRequest:
     """One request by a command."""
 
     kind: Kind
@@ -34,14 +34,14 @@ class AskedService:
 
 @dataclass(slots=True)
 class FakeDeployments:
-    """`command.DeploymentService`. `asked` and `cancelled` record requests, `rows` are the deployments.
+    """`command.DeploymentService`. `requests` and `cancelled` record requests, `rows` are the deployments.
 
     `approved` has names, numbers and codes, `rejected` names, numbers and reasons.
 
     `waiting` are the buttons of `unfinished`. Set `fails` to an exception that the next request raises.
     """
 
-    asked: list[AskedService] = field(default_factory=list)
+    requests: list[FakeRequest] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     approved: list[tuple[str, int, str]] = field(default_factory=list)
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
@@ -151,7 +151,7 @@ class FakeDeployments:
     ) -> Card:
         if self.fails is not None:
             raise self.fails
-        asked = AskedService(
+        request = FakeRequest(
             kind=kind,
             app=app.name,
             environment=environment.name,
@@ -166,8 +166,8 @@ class FakeDeployments:
             by=ctx.person.name if ctx.person else "",
             reason=ctx.reason,
         )
-        self.asked.append(asked)
-        return Card(title=f"#{len(self.asked)} {kind} {app.name} in {environment.name}")
+        self.requests.append(request)
+        return Card(title=f"#{len(self.requests)} {kind} {app.name} in {environment.name}")
 
 
 @dataclass(slots=True)

@@ -47,7 +47,7 @@ async def test_the_same_is_insisted_on_without_a_pause(bound: Bound) -> None:
     assert bound.stop.pauses == []
 
 
-async def test_a_ref_that_moved_or_is_gone_is_told(bound: Bound) -> None:
+async def test_a_ref_that_moved_or_is_gone_is_reported(bound: Bound) -> None:
     bound.bot.refs.known["main"] = V3.id
     assert await bound.changes() == MOVED
     with pytest.raises(Voided) as caught:
@@ -75,12 +75,12 @@ async def test_a_release_that_nobody_typed_does_not_move(bound: Bound) -> None:
     assert await bound.changes() == ()
 
 
-async def test_another_bot_toml_is_told_by_its_keys(bound: Bound) -> None:
+async def test_another_bot_toml_is_reported_by_its_keys(bound: Bound) -> None:
     bound.bot.app.__dict__["restart"] = "./other"
     assert await bound.changes() == ('config: apps.shop.restart was "./restart" and is "./other"',)
 
 
-async def test_a_place_that_bot_toml_does_not_have_any_more_is_told(bound: Bound) -> None:
+async def test_a_place_that_bot_toml_does_not_have_any_more_is_reported(bound: Bound) -> None:
     del bound.bot.settings.apps["shop"]
     assert await bound.changes() == ("config: bot.toml no longer has shop production",)
 

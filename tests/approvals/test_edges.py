@@ -86,7 +86,7 @@ async def test_a_store_that_fails_is_no_reason_to_write_again(bot: BotUnderTest)
         await bot.deployments.approve(bot.ctx(who="ben"), number)
 
 
-async def test_a_row_that_is_gone_is_told(bot: BotUnderTest) -> None:
+async def test_a_row_that_is_gone_is_reported(bot: BotUnderTest) -> None:
     staging = await bot.ask("deploy shop@v1 to staging")
     ended = await bot.end_of(staging)
     with pytest.raises(StoreError, match=f"the request for #{staging} is no longer in the database"):
@@ -114,7 +114,7 @@ async def test_rejected_while_it_was_looked_at(bot: BotUnderTest) -> None:
     await bot.end_of(approved)
 
 
-async def test_what_cannot_be_done_any_more_is_told_as_what_changed(bot: BotUnderTest) -> None:
+async def test_what_cannot_be_done_any_more_is_reported_as_what_changed(bot: BotUnderTest) -> None:
     """Where bot.toml is another one, that is why; where it is not, the reason is told and nothing ends."""
     number = await bot.ask("deploy shop@main to production")
     facts = bot.hosts["web1"].server_facts
@@ -205,7 +205,7 @@ def test_files_are_bound_by_their_paths(tmp_path: Path) -> None:
         config_of(plan, settings)
 
 
-async def test_a_look_that_takes_too_long_is_told(bot: BotUnderTest) -> None:
+async def test_a_look_that_takes_too_long_is_reported(bot: BotUnderTest) -> None:
     number = await bot.ask()
 
     async def never(*_: object) -> None:
@@ -325,7 +325,7 @@ async def test_who_rejected_is_in_the_audit(bot: BotUnderTest) -> None:
     assert row.detail == "Rejected by ben: it is over MAX. Nothing was deployed."
 
 
-async def test_what_lacks_approvals_at_its_turn_is_told_on_its_card_and_in_the_audit(tmp_path: Path) -> None:
+async def test_what_lacks_approvals_at_its_turn_is_reported_on_its_card_and_in_the_audit(tmp_path: Path) -> None:
     async with open_approval_bot(tmp_path, approvals=2) as bot:
         async with bot.busy():
             number = await bot.ask()
@@ -458,7 +458,7 @@ async def test_the_card_counts_an_approval_at_once(tmp_path: Path) -> None:
         assert last == Card(title=f"#{number} is approved.", tone=Tone.GOOD, aside=True)
 
 
-async def test_who_wrote_it_alone_is_told_that_somebody_else_has_to_approve(tmp_path: Path) -> None:
+async def test_a_lone_author_learns_that_somebody_else_has_to_approve(tmp_path: Path) -> None:
     async with open_approval_bot(tmp_path, approvals_exclude="authors") as bot:
         ben = bot.people["ben"].id
         await bot.store.write(lambda tables: tables.people.link(ben, Identity("git", "ben@example.com")))

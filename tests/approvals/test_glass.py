@@ -92,7 +92,7 @@ async def test_all_other_admins_of_the_place_are_woken(bot: BotUnderTest) -> Non
     assert len(await said(bot)) == len(alarms), "edits wake nobody, and it is said once"
 
 
-async def test_an_admin_who_is_alone_is_told_so(bot: BotUnderTest) -> None:
+async def test_an_admin_who_is_alone_learns_that(bot: BotUnderTest) -> None:
     number = await bot.ask(BREAK + DOWN, "dia")
     assert "Admins notified: none: there is no other admin." in (await said(bot))[0][1].text
     (row,) = [one for one in await bot.audit() if one.action == "break glass"]
@@ -126,10 +126,8 @@ async def test_only_admins_of_the_place_may(bot: BotUnderTest, who: str) -> None
 
 async def test_it_needs_a_reason_and_is_for_now(bot: BotUnderTest) -> None:
     why = await bot.say(BREAK, "dia")
-    assert (why.title, why.hint) == (
-        "Break glass needs a reason.",
-        "Like this: `deploy shop@v1.4 to production --break-glass because the shop is down`.",
-    )
+    assert (why.title, why.hint) == (f"`{BREAK}` needs a reason.", f"Type it: `{BREAK} because …`.")
+    assert [(one.command, one.asks) for one in why.buttons] == [(BREAK, "Why?")]
     assert (
         await bot.say(f"{BREAK} --at 18:00{DOWN}", "dia")
     ).title == "A break-glass deployment starts now, so it cannot be scheduled."

@@ -118,7 +118,7 @@ async def test_an_image_by_its_digest_or_tag_changes_nothing_else(bot: BotUnderT
     assert digests(await deployed(bot, "deploy shop@v2 to staging")) == {"web": NEWER, "side": NEWER}
 
 
-async def test_what_no_image_has_is_told(bot: BotUnderTest) -> None:
+async def test_what_no_image_has_is_reported(bot: BotUnderTest) -> None:
     nothing = f"sha256:{'9' * 64}"
     assert "No image of shop has the digest sha256:9999999999…. " in (
         await read(bot, f"deploy shop@{nothing} to staging")

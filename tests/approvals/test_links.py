@@ -174,7 +174,7 @@ async def test_codes_are_given_in_private_and_to_people_one_knows(bot: BotUnderT
     assert (card.title, card.hint) == ("Others would see a code here.", "Type it to me in a direct message.")
 
 
-async def test_who_is_linked_already_is_told_so(bot: BotUnderTest) -> None:
+async def test_a_person_who_is_linked_already_learns_that(bot: BotUnderTest) -> None:
     code = await code_of(bot)
     assert (await bot.say(f"link {code}", "ben", platform="telegram")).title == "You are ben here already."
     assert not (await bot.say("link yes", "ben", platform="slack")).ok

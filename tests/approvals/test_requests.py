@@ -271,7 +271,7 @@ async def test_a_place_that_bot_toml_has_no_more(bot: BotUnderTest) -> None:
     assert card.text == "config: bot.toml no longer has shop production"
 
 
-async def test_a_server_that_went_from_bot_toml_is_told_as_that(bot: BotUnderTest) -> None:
+async def test_a_server_that_went_from_bot_toml_is_reported_as_that(bot: BotUnderTest) -> None:
     number = await bot.ask("deploy shop@v2 to production/web2")
     settings = shop_settings(bot.settings.bot.data, approvals=1, servers=["web1"])
     await bot.restart(settings)
@@ -299,10 +299,10 @@ async def test_what_changes_while_it_waits_for_its_turn_makes_it_void(bot: BotUn
     assert bot.current() == {""}
 
 
-async def test_a_rejection_tells_why(bot: BotUnderTest) -> None:
+async def test_a_rejection_reports_why(bot: BotUnderTest) -> None:
     number = await bot.ask()
     usage = await bot.say(f"reject #{number}", "ben")
-    assert usage.title == "`reject` needs a reason: add `because …`."
+    assert usage.title == f"`reject #{number}` needs a reason."
     card = await bot.say(f"reject #{number} because the migration is not reviewed", "ben")
     assert card.title == f"#{number} (shop/production: v2 · first deployment) is rejected."
     ended = await bot.end_of(number)
@@ -343,7 +343,7 @@ async def test_what_needs_none_and_what_has_begun(bot: BotUnderTest, word: str) 
     assert (card.title, card.hint) == (f"#{number} has already started.", f"`cancel #{number}` stops it.")
 
 
-async def test_the_second_of_two_is_told_that_it_is_approved(bot: BotUnderTest) -> None:
+async def test_the_second_of_two_learns_that_it_is_approved(bot: BotUnderTest) -> None:
     async with bot.busy():
         number = await bot.ask()
         await bot.say(f"approve #{number}", "ben")
@@ -585,13 +585,13 @@ async def test_a_request_that_too_few_could_approve_says_so(tmp_path: Path) -> N
         assert f"! {note}" in (await bot.card(await bot.ask())).text
 
 
-async def test_a_dry_run_tells_what_it_would_want_and_asks_nobody(bot: BotUnderTest) -> None:
+async def test_a_dry_run_reports_what_it_would_want_and_asks_nobody(bot: BotUnderTest) -> None:
     card = await bot.say("deploy shop@v2 to production --dry-run")
     assert card.footer.endswith(", after 1 approval by an approver, nothing was done")
     assert await bot.store.read(lambda tables: tables.deployments.open()) == ()
 
 
-async def test_the_card_tells_when_it_would_begin(bot: BotUnderTest) -> None:
+async def test_the_card_reports_when_it_would_begin(bot: BotUnderTest) -> None:
     number = await bot.ask("deploy shop@v2 to production --at 09:00")
     card = await bot.card(number)
     assert "starts no earlier than 2027-01-15 09:00 UTC" in card.text

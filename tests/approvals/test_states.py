@@ -278,14 +278,14 @@ async def test_a_question_about_a_request_has_its_approvals_that_count_while_it_
         for person in (1, 2):
             tables.requests.approve(number, Approval(person, "x", AT))
         tables.requests.count_only(number, (2,))
-        asked = ask(tables, questions, number=number).asked
+        asked = ask(tables, questions, number=number).request
         assert asked
         assert (asked.requester, asked.approved, asked.number) == (1, (2,), number)
         assert (asked.originators, asked.unknown, asked.authors) == ((), "", ())
-        assert ask(tables, questions).asked is None
+        assert ask(tables, questions).request is None
         tables.deployments.move(number, State.CANCELLED, now=AT)
         tables.requests.close(number, RequestVerdict.REJECTED)
-        assert ask(tables, questions, number=number).asked is None
+        assert ask(tables, questions, number=number).request is None
 
     await answer(look, approvals=1)
 
@@ -295,7 +295,7 @@ async def test_where_authors_are_excluded_unknown_authors_cost_an_approval() -> 
 
     def look(tables: Tables, questions: PolicyQuestions) -> None:
         number = _asked(tables, replace(PLAN, changes=replace(PLAN.changes, known=False)))
-        asked = ask(tables, questions, number=number).asked
+        asked = ask(tables, questions, number=number).request
         assert asked
         assert asked.unknown == (unknown if questions is not loose else "")
 
@@ -330,21 +330,21 @@ async def test_questions_about_a_plan_say_whether_it_is_about_to_begin() -> None
         begin = questions.may_begin(tables, deployment)
         assert (begin.command, begin.action, begin.begins, begin.glass) == ("rollback", Action.DEPLOY, True, False)
         assert (begin.app, begin.environment, begin.now) == ("shop", "production", AT)
-        assert begin.asked
+        assert begin.request
         assert questions.may_begin(tables, replace(deployment, glass="nothing")).glass
         request = questions.may_request(tables, 1, PLAN, glass=True)
-        assert (request.begins, request.glass, request.asked) == (False, True, None)
+        assert (request.begins, request.glass, request.request) == (False, True, None)
         assert not questions.may_request(tables, 1, PLAN).glass
         decide = questions.may_decide(tables, 2, deployment, "reject")
         assert (decide.action, decide.command, decide.begins) == (Action.APPROVE, "reject", False)
-        assert decide.asked
+        assert decide.request
         assert decide.person
         assert decide.person.name == "ben"
 
     await answer(look, approvals=1)
 
 
-async def test_a_refusal_names_who_may_and_a_lock_tells_of_itself() -> None:
+async def test_a_refusal_names_who_may_and_a_lock_describes_itself() -> None:
     def look(tables: Tables, questions: PolicyQuestions) -> None:
         ana, ben = _people(tables)
         with pytest.raises(Denied, match="you have no role there") as caught:

@@ -82,7 +82,7 @@ async def test_a_branch_that_was_renamed_is_reported_with_its_new_name(bot: Auto
     assert card.text == f"Its last commit {made[:10]} is the head of trunk now: it may have been renamed."
 
 
-async def test_what_no_event_told_is_found_by_a_look_and_deployed_once(bot: AutodeployBot) -> None:
+async def test_what_no_event_reported_is_found_by_polling_and_deployed_once(bot: AutodeployBot) -> None:
     made = bot.commit("develop")
     for _ in range(3):
         await bot.restart()
@@ -157,7 +157,7 @@ async def test_who_brought_it_about_may_not_approve_it(bot: AutodeployBot) -> No
     assert await bot.end(one.number) is State.SUCCEEDED
 
 
-async def test_an_approval_of_who_brought_it_about_counts_no_more_when_that_is_told_late(tmp_path: Path) -> None:
+async def test_an_approval_of_an_originator_is_void_even_if_that_is_reported_late(tmp_path: Path) -> None:
     async with open_autodeploy_bot(tmp_path, None, PRODUCTION | {"approvals": 2}) as bot:
         made = bot.commit("main")
         await bot.look()
@@ -169,7 +169,7 @@ async def test_an_approval_of_who_brought_it_about_counts_no_more_when_that_is_t
         assert await bot.end(one.number) is State.SUCCEEDED
 
 
-async def test_skip_deploy_is_honoured_and_told_once(bot: AutodeployBot) -> None:
+async def test_skip_deploy_is_honoured_and_reported_once(bot: AutodeployBot) -> None:
     made = await bot.push("develop", "Mend a comment\n\nNothing else. [Skip Deploy]")
     await bot.look()
     assert await bot.deployed() == []
@@ -183,7 +183,7 @@ async def test_skip_deploy_is_honoured_and_told_once(bot: AutodeployBot) -> None
     assert await bot.deployed() == [after]
 
 
-async def test_a_branch_that_was_moved_back_is_told_and_not_deployed(bot: AutodeployBot) -> None:
+async def test_a_branch_that_was_moved_back_is_reported_and_not_deployed(bot: AutodeployBot) -> None:
     first = await bot.push("develop")
     second = await bot.push("develop")
     await bot.settle()
@@ -279,7 +279,7 @@ async def test_a_commit_that_jenkins_builds_again_heals(tmp_path: Path) -> None:
             assert await bot.deployed() == ([made] if number == 42 else [])
 
 
-async def test_a_check_of_another_sender_deploys_nothing_and_the_channel_is_told_how_to_name_it(tmp_path: Path) -> None:
+async def test_a_check_of_another_sender_deploys_nothing_and_the_channel_learns_how_to_name_it(tmp_path: Path) -> None:
     async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "checks": ["test"]}}) as bot:
         made = await bot.push("develop")
         year = 365 * 86400.0
@@ -312,7 +312,7 @@ async def test_the_bots_own_statuses_are_no_builds(tmp_path: Path) -> None:
         assert await bot.deployed() == []
 
 
-async def test_builds_that_nobody_tells_of_are_told_after_a_while(tmp_path: Path) -> None:
+async def test_builds_without_a_sender_are_reported_after_a_while(tmp_path: Path) -> None:
     async with open_autodeploy_bot(tmp_path, {"auto": {"branch": "develop", "after": "ci"}}) as bot:
         await bot.push("develop")
         assert await bot.cards() == []
@@ -339,7 +339,7 @@ async def test_ask_only_says_a_card_with_a_button(tmp_path: Path) -> None:
         assert not any("automatic" in line.name for line in refused.lines)
 
 
-async def test_a_lock_is_told_once_and_its_release_lets_it_go_on(bot: AutodeployBot) -> None:
+async def test_a_lock_is_reported_once_and_its_release_lets_it_go_on(bot: AutodeployBot) -> None:
     await bot.say("lock shop staging because I look at it", "eve")
     first = await bot.push("develop")
     second = await bot.push("develop")
@@ -409,7 +409,9 @@ async def test_a_failure_is_not_tried_again_by_itself(bot: AutodeployBot) -> Non
 
 
 @pytest.mark.parametrize("seconds", [60, -86400])
-async def test_a_server_that_does_not_answer_is_told_and_tried_again_later(bot: AutodeployBot, seconds: float) -> None:
+async def test_a_server_that_does_not_answer_is_reported_and_tried_again_later(
+    bot: AutodeployBot, seconds: float
+) -> None:
     """Also where the clock was a day ahead, and is right again."""
     bot.hosts["web1"].down = "no route to host"
     made = await bot.push("develop")

@@ -54,7 +54,7 @@ def test_what_does_not_fit(tmp_path: Path, auto: str, said: str) -> None:
     assert problems(tmp_path, auto, hook="github") == [said]
 
 
-def test_builds_and_releases_need_somebody_who_tells_of_them(tmp_path: Path) -> None:
+def test_builds_and_releases_need_a_sender(tmp_path: Path) -> None:
     (builds,) = problems(tmp_path, '{ branch = "main", after = "ci" }')
     assert builds.startswith(f"{AUTO}.after: waits for builds, but no webhook reports them")
     (release,) = problems(tmp_path, "{ release = true }", hook="dockerhub")

@@ -52,7 +52,7 @@ async def look(bot: AutodeployBot) -> None:
 
 
 @pytest.mark.parametrize("auto", [BRANCH, ALL])
-async def test_a_push_told_before_the_first_look_is_deployed(bot: AutodeployBot, auto: dict[str, Any]) -> None:
+async def test_a_push_reported_before_the_first_look_is_deployed(bot: AutodeployBot, auto: dict[str, Any]) -> None:
     await begin(bot, auto)
     event = pushed(bot)
     await bot.hear(event)
@@ -61,7 +61,7 @@ async def test_a_push_told_before_the_first_look_is_deployed(bot: AutodeployBot,
 
 
 @pytest.mark.parametrize("auto", [BRANCH, ALL])
-async def test_a_push_told_soon_after_the_first_look_is_deployed(bot: AutodeployBot, auto: dict[str, Any]) -> None:
+async def test_a_push_reported_soon_after_the_first_look_is_deployed(bot: AutodeployBot, auto: dict[str, Any]) -> None:
     await begin(bot, auto)
     event = pushed(bot)
     await look(bot)
@@ -114,7 +114,7 @@ async def test_an_event_that_comes_long_after_the_first_look_is_old(bot: Autodep
     assert [one for one in kept if one.startswith("first ")] == []
 
 
-async def test_what_no_event_tells_of_stays_as_it_is(bot: AutodeployBot) -> None:
+async def test_what_no_event_mentions_stays_as_it_is(bot: AutodeployBot) -> None:
     """Another branch that the pattern takes has moved long ago."""
     bot.commit("feature")
     await begin(bot, ALL)
@@ -144,7 +144,7 @@ async def test_an_event_of_what_the_first_look_did_not_see_changes_nothing(bot: 
 
 
 @pytest.mark.parametrize("early", [True, False])
-async def test_a_tag_told_around_the_first_look_is_deployed(bot: AutodeployBot, early: bool) -> None:
+async def test_a_tag_reported_around_the_first_look_is_deployed(bot: AutodeployBot, early: bool) -> None:
     bot.refs.tags["v1.0"] = bot.refs.branches["develop"]
     await begin(bot, TAG)
     event = tagged(bot, "v1.1")
@@ -155,7 +155,7 @@ async def test_a_tag_told_around_the_first_look_is_deployed(bot: AutodeployBot, 
     assert await bot.deployed() == [event.commit]
 
 
-async def test_an_older_tag_told_after_the_first_look_is_none(bot: AutodeployBot) -> None:
+async def test_an_older_tag_reported_after_the_first_look_is_none(bot: AutodeployBot) -> None:
     await begin(bot, TAG)
     old, _ = tagged(bot, "v1.0"), tagged(bot, "v1.1")
     await look(bot)

@@ -100,7 +100,7 @@ async def test_an_image_that_runs_already_is_nothing_new(bot: AutodeployBot) -> 
     assert await bot.cards() == []
 
 
-async def test_a_tag_that_was_moved_back_is_told_and_not_deployed(tmp_path: Path) -> None:
+async def test_a_tag_that_was_moved_back_is_reported_and_not_deployed(tmp_path: Path) -> None:
     async with open_autodeploy_bot(tmp_path, {"auto": {"image": True}}, strategy="compose", images=IMAGES) as bot:
         await lay(bot, WEB, WORKER)
         await lay(bot, pin("web", "3"), WORKER)

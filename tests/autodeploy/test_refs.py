@@ -8,7 +8,7 @@ from deploybot.domain import State
 from tests.autodeploy.conftest import open_autodeploy_bot
 
 
-async def test_what_auto_finds_on_a_branch_that_refs_do_not_allow_is_told_and_not_deployed(tmp_path: Path) -> None:
+async def test_what_auto_finds_on_a_branch_that_refs_do_not_allow_is_reported_and_not_deployed(tmp_path: Path) -> None:
     staging = {"auto": {"branch": "*"}, "refs": [{"branch": "main"}]}
     async with open_autodeploy_bot(tmp_path, staging=staging) as bot:
         await bot.push("develop")

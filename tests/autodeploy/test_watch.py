@@ -132,7 +132,7 @@ async def test_all_apps_side_by_side_but_a_few_at_once(tmp_path: Path) -> None:
         assert there.looks.most == 4
 
 
-async def test_what_does_not_answer_is_told_once_and_so_is_its_return(tmp_path: Path) -> None:
+async def test_what_does_not_answer_is_reported_once_and_so_is_its_return(tmp_path: Path) -> None:
     made = apps(tmp_path)
     async with watching_apps(made) as there:
         there.looks.problem = Unreachable("the repository of shop", "nothing listens there", hint="Look at it.")

@@ -7,28 +7,28 @@ from pathlib import Path
 import pytest
 
 from benchmarks.crowd import CHANNEL, GROUP, Crowd, Load, blocked
-from tests.doubles.scene import Post, Scene
+from tests.doubles.timeline import Post, Timeline
 from tests.lab import LabError
 
 
-def show(scene: Scene, channel: str, number: int, word: str, ident: str) -> None:
-    scene.put(Post(id=ident, channel=channel, author="deploybot", text=f"✅ #{number} shop/live: v1 again · {word}"))
+def show(timeline: Timeline, channel: str, number: int, word: str, ident: str) -> None:
+    timeline.put(Post(id=ident, channel=channel, author="deploybot", text=f"✅ #{number} shop/live: v1 again · {word}"))
 
 
-async def test_an_end_is_told_where_the_last_state_of_its_card_says_so() -> None:
+async def test_an_end_is_reported_if_the_last_state_of_its_card_is_one() -> None:
     crowd, load = Crowd(), Load()
-    show(crowd.slack.scene, CHANNEL, 1, "running", "a")
-    show(crowd.slack.scene, CHANNEL, 1, "succeeded", "a")
-    show(crowd.telegram.scene, GROUP, 1, "succeeded", "1")
-    crowd.slack.scene.put(Post(id="b", channel="D1", author="deploybot", text="history\n#7 deploy v1"))
+    show(crowd.slack.timeline, CHANNEL, 1, "running", "a")
+    show(crowd.slack.timeline, CHANNEL, 1, "succeeded", "a")
+    show(crowd.telegram.timeline, GROUP, 1, "succeeded", "1")
+    crowd.slack.timeline.put(Post(id="b", channel="D1", author="deploybot", text="history\n#7 deploy v1"))
     await crowd.count(load, within=0.1)
     assert (load.ends, load.lost) == (2, 0)
 
 
 async def test_a_card_that_never_came_or_never_ended_is_a_lost_end() -> None:
     crowd, load = Crowd(), Load()
-    show(crowd.slack.scene, CHANNEL, 1, "succeeded", "a")
-    show(crowd.slack.scene, "D1", 2, "running", "b")
+    show(crowd.slack.timeline, CHANNEL, 1, "succeeded", "a")
+    show(crowd.slack.timeline, "D1", 2, "running", "b")
     await crowd.count(load, within=0.1)
     assert load.ends == 5, "both in both public rooms, and one in a private one"
     assert load.lost == 4

@@ -37,7 +37,7 @@ class Bot:
 
     path: Path
     pace: float = 0.05
-    heard: list[Incoming] = field(default_factory=list)
+    received: list[Incoming] = field(default_factory=list)
     cards: dict[str, Card] = field(default_factory=dict)
     logs: dict[str, asyncio.Event] = field(default_factory=dict)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,7 +60,7 @@ class Bot:
         return self.cards.get(key)
 
     async def handle(self, incoming: Incoming, reply: Reply) -> Card | None:
-        self.heard.append(incoming)
+        self.received.append(incoming)
         verb, _, rest = incoming.text.partition(" ")
         answer = getattr(self, f"say_{verb}", None)
         if answer is None:

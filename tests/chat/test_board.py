@@ -39,7 +39,7 @@ def test_an_open_card_is_drawn_and_an_ended_one_is_printed() -> None:
     assert board.region(80, 20) == []
 
 
-def test_an_end_that_is_told_twice_is_printed_once() -> None:
+def test_an_end_that_is_reported_twice_is_printed_once() -> None:
     board = OpenCards(UNICODE)
     board.put(show(RUNNING, request="7"), 80)
     ended = replace(RUNNING, title="#42 done", tone=Tone.GOOD, final=True)
@@ -87,7 +87,7 @@ def test_a_followed_log_is_printed_as_it_comes() -> None:
     assert board.streams == []
 
 
-def test_what_an_answered_request_left_open_is_printed_and_what_the_room_tells_of_is_not() -> None:
+def test_what_an_answered_request_left_open_is_printed_and_what_the_room_shows_is_not() -> None:
     board = OpenCards(UNICODE)
     board.put(show(replace(RUNNING, key="looking", title="Looking"), "1"), 80)
     board.put(show(RUNNING, ""), 80)

@@ -96,7 +96,7 @@ async def test_exit_codes(bot: Bot, data: Path, line: str, code: int) -> None:
     assert ended.code == code
     assert ended.err == ""
     assert "\x1b" not in ended.out
-    assert len(bot.heard) == 1
+    assert len(bot.received) == 1
 
 
 async def test_progress_is_printed_plainly_and_nothing_twice(bot: Bot, data: Path) -> None:
@@ -121,10 +121,10 @@ async def test_json_is_one_object_a_line(bot: Bot, data: Path) -> None:
     assert messages[0]["card"]["final"] is False
     assert messages[-2]["edit"] is True
     assert messages[-2]["card"]["tone"] == "bad"
-    assert bot.heard[0].identity.user == f"{os.getuid()}/ben"
+    assert bot.received[0].identity.user == f"{os.getuid()}/ben"
 
 
-async def test_without_waiting_a_script_is_told_what_it_started(bot: Bot, data: Path) -> None:
+async def test_without_waiting_a_script_learns_what_it_started(bot: Bot, data: Path) -> None:
     bot.pace = 2
     ended = await chat(data, "--no-wait", "-c", "deploy ok")
     assert ended.code == 0
@@ -136,7 +136,7 @@ async def test_lines_from_stdin_run_until_one_fails(bot: Bot, data: Path) -> Non
     ended = await chat(data, text="echo one\n\n# nothing\necho two\nfail\necho never")
     assert ended.out.splitlines() == ["one", "two", "✗ No.", "  → Ask for less."]
     assert ended.code == 1
-    assert [one.text for one in bot.heard] == ["echo one", "echo two", "fail"]
+    assert [one.text for one in bot.received] == ["echo one", "echo two", "fail"]
     assert (await chat(data)).code == 0
 
 
@@ -226,7 +226,7 @@ async def test_the_console_of_another_users_bot(bot: Bot, data: Path) -> None:
         "The console of this bot belongs to the user root; only that user and root may use it.\n"
         "  Run: sudo -u root deploybot chat\n"
     )
-    assert not bot.heard
+    assert not bot.received
 
 
 async def test_ctrl_c_promises_nothing_of_a_bot_that_ended_without_a_word(data: Path) -> None:
@@ -324,7 +324,7 @@ async def test_a_script_goes_on_with_a_bot_that_was_restarted_between_its_comman
 async def test_a_bot_that_dies_before_it_answers(bot: Bot, data: Path) -> None:
     process = await start(data, "-c", "wait for it")
     async with asyncio.timeout(10):
-        while not bot.heard:  # noqa: ASYNC110  another process sends it
+        while not bot.received:  # noqa: ASYNC110  another process sends it
             await asyncio.sleep(0.01)
     await bot.console.close()
     ended = await end(process)
@@ -341,7 +341,7 @@ async def test_nothing_of_the_client_is_loaded_by_the_server() -> None:
     assert (await process.communicate())[0].decode().strip() == "[]"
 
 
-async def test_who_only_listens_is_told_what_everybody_is_told(bot: Bot, data: Path) -> None:
+async def test_listeners_get_what_everybody_gets(bot: Bot, data: Path) -> None:
     process = await start(data, "--listen")
     await bot.console.send(PLACE, Card(title="a build began", key="build", tone=Tone.BUSY, final=False))
     await until(process, "a build began")
@@ -349,7 +349,7 @@ async def test_who_only_listens_is_told_what_everybody_is_told(bot: Bot, data: P
     await until(process, "a build is green")
     process.send_signal(signal.SIGINT)
     assert (await end(process)).code == 0
-    assert not bot.heard
+    assert not bot.received
 
 
 async def test_who_listens_waits_for_a_bot_that_went_away(bot: Bot, data: Path) -> None:

@@ -76,7 +76,7 @@ async def test_a_command_is_handled_as_the_person_who_typed_it(bot: Bot) -> None
         assert await ben.link.ask("echo two") == Done("1")
         assert me.titles == ["one"]
         assert ben.titles == ["two"]
-    mine, his = bot.heard
+    mine, his = bot.received
     assert (mine.identity.platform, mine.identity.user) == ("console", str(os.getuid()))
     assert (his.identity.user, his.name) == (f"{os.getuid()}/ben", "ben")
     assert mine.place == PLACE
@@ -113,7 +113,7 @@ async def test_commands_of_one_client_run_side_by_side(bot: Bot) -> None:
         assert me.titles == ["quick", "waited for long"]
 
 
-async def test_answers_tell_what_they_answer_and_what_they_edit(bot: Bot) -> None:
+async def test_answers_name_what_they_answer_and_what_they_edit(bot: Bot) -> None:
     async with client(bot) as me:
         await me.link.ask("steps")
         assert [(show.message, show.request, show.edit) for show in me.shown] == [
@@ -149,7 +149,7 @@ async def test_everybody_sees_a_deployment_and_its_requester_sees_it_once(bot: B
             assert [show.edit for show in one.shown] == [False] + [True] * (len(one.shown) - 1)
 
 
-async def test_a_script_follows_what_it_started_and_hears_nothing_else(bot: Bot) -> None:
+async def test_a_script_follows_what_it_started_and_gets_nothing_else(bot: Bot) -> None:
     async with client(bot, room=False) as script, client(bot) as other:
         await other.link.ask("deploy ok")
         done = await script.link.ask("deploy bad")
@@ -167,7 +167,7 @@ async def test_a_card_that_ended_before_can_be_watched_and_an_unknown_one_not(bo
         assert await me.link.watch("deployment:8") == Done("2", ok=False, tone=Tone.UNKNOWN)
 
 
-async def test_who_comes_later_is_told_what_is_open_and_what_was_missed(bot: Bot) -> None:
+async def test_a_later_client_gets_what_is_open_and_what_was_missed(bot: Bot) -> None:
     await bot.console.send(PLACE, Card(title="missed"))
     await bot.console.send(PLACE, Card(title="#1 running", key="deployment:1", final=False))
     async with client(bot) as me:
@@ -199,7 +199,7 @@ async def test_a_followed_log_stops_on_request(bot: Bot) -> None:
         async with asyncio.timeout(5):
             assert (await following).ok
         assert me.titles[-1].startswith("log-1 ended after")
-        assert [one.text for one in bot.heard] == ["follow", "cancel log-1"]
+        assert [one.text for one in bot.received] == ["follow", "cancel log-1"]
 
 
 def assert_equal(one: object, other: object) -> None:
@@ -287,7 +287,7 @@ async def test_too_many_commands_at_once(bot: Bot) -> None:
         ([b'{"type":"hello","version":1}\n'] + [b'{"type":"say","id":"1","text":"wait"}\n'] * 2, "an id is used twice"),
     ],
 )
-async def test_a_client_that_breaks_the_protocol_is_told_and_closed(bot: Bot, lines: list[bytes], why: str) -> None:
+async def test_a_client_that_breaks_the_protocol_is_reported_and_closed(bot: Bot, lines: list[bytes], why: str) -> None:
     reader, writer = await raw(bot)
     writer.write(b"".join(lines))
     async with asyncio.timeout(5):
@@ -358,10 +358,10 @@ async def test_another_user_is_refused_even_where_the_files_would_let_him(bot: B
             folder.chmod(folder.stat().st_mode | 0o011)
     answer = decode_answer((await attempt()).encode())
     assert "belongs to another user" in getattr(answer, "sentence", "")
-    assert not bot.heard
+    assert not bot.received
 
 
-async def test_stopping_tells_clients_and_takes_the_socket_away(bot: Bot) -> None:
+async def test_stopping_notifies_clients_and_removes_the_socket(bot: Bot) -> None:
     async with client(bot) as me:
         await bot.console.close()
         assert await me.link.closed == "The bot is stopping."

@@ -198,8 +198,8 @@ async def test_tokens_pressed_fifty_times_at_once_decide_once_each(chat: Chat) -
     for some in _batches(sent, 20):
         await asyncio.gather(*(hammer(message, token) for message, (token,) in some))
     took = time.monotonic() - begun
-    sys.stdout.write(f"buttons: {TOKENS} pressed {AT_ONCE} times: {len(chat.bot.deployments.asked)}, {took:.0f} s\n")
-    assert len(chat.bot.deployments.asked) == TOKENS
+    sys.stdout.write(f"buttons: {TOKENS} pressed {AT_ONCE} times: {len(chat.bot.deployments.requests)}, {took:.0f} s\n")
+    assert len(chat.bot.deployments.requests) == TOKENS
     assert answers == {"decided": TOKENS, "This button was pressed already.": TOKENS * (AT_ONCE - 1)}
 
 
@@ -213,9 +213,9 @@ async def test_a_press_without_the_right_does_not_use_a_token_up(chat: Chat) -> 
         card = await chat.click(token, message, who)
         assert card is not None
         assert not card.ok
-    assert chat.bot.deployments.asked == []
+    assert chat.bot.deployments.requests == []
     await chat.click(token, message, "ben")
-    assert [one.by for one in chat.bot.deployments.asked] == ["ben"]
+    assert [one.by for one in chat.bot.deployments.requests] == ["ben"]
     assert await chat.refused(token, message)
 
 
@@ -259,7 +259,7 @@ async def test_a_button_that_stays_after_it_was_used_works_anew(chat: Chat) -> N
     (newer,) = await chat.desk.lay_out(HERE, [DEPLOY], message)
     assert newer != token
     await chat.click(newer, message, "ben")
-    assert len(chat.bot.deployments.asked) == 2
+    assert len(chat.bot.deployments.requests) == 2
 
 
 async def test_buttons_end_with_their_month(chat: Chat) -> None:

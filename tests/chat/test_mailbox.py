@@ -32,7 +32,7 @@ def test_an_open_card_stays_in_the_room_when_others_go() -> None:
     assert room.get("deployment:1") == state(1)
 
 
-def test_who_comes_late_is_told_what_is_open_and_what_nobody_saw_once() -> None:
+def test_a_late_client_gets_what_is_open_and_what_nobody_saw_once() -> None:
     room = ClientRoom()
     room.put("seen", Card(title="seen"), seen=True)
     room.put("deployment:1", state(1), seen=True)

@@ -84,7 +84,7 @@ async def test_a_channel_that_bot_toml_does_not_name_is_not_reported(tmp_path: P
     assert rooms.said == []
 
 
-async def test_where_every_channel_is_closed_the_console_is_told(tmp_path: Path) -> None:
+async def test_if_every_channel_is_closed_the_console_gets_it(tmp_path: Path) -> None:
     rooms = Rooms("C0HOME0001", "C0OPS00001")
     await deliver(tmp_path, rooms, (HOME, Card(title="hello")))
     async with Database(tmp_path / "deploybot.db", durable=False) as store:

@@ -134,7 +134,7 @@ async def test_a_message_is_sent_once_and_then_edited(store: Database) -> None:
     assert [[card.title for card in posted.states] for posted in chat.messages] == [["0", "1", "2"], ["alone"]]
 
 
-async def test_a_chat_that_wants_pauses_is_not_told_what_was_overtaken(store: Database) -> None:
+async def test_a_chat_that_wants_pauses_does_not_get_outdated_states(store: Database) -> None:
     chat = Platform(interval=0.2)
     async with running(store, chat):
         for number in range(30):
@@ -426,7 +426,7 @@ class Away:
         return await self._store.read(work)
 
 
-async def test_a_database_that_is_down_is_told_once_and_waited_for(
+async def test_a_database_that_is_down_is_reported_once_and_waited_for(
     store: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     chat = Platform()

@@ -49,7 +49,7 @@ def deployment(place: Place | None = ASKED, state: State = State.RUNNING, number
     return Deployment(number=number, plan=plan, state=state, requester=1, requester_name="ana", place=place)
 
 
-def test_what_nobody_asked_for_is_told_at_the_console_where_there_is_no_channel() -> None:
+def test_what_nobody_requested_is_shown_at_the_console_without_a_channel() -> None:
     assert places_of(deployment(None), settings(home=False)) == (PLACE,)
     assert places_of(deployment(ASKED), settings(home=False)) == (ASKED,)
 
@@ -66,16 +66,16 @@ def test_what_nobody_asked_for_is_told_at_the_console_where_there_is_no_channel(
         ((), None, (HOME_SLACK, HOME_TELEGRAM)),
     ],
 )
-def test_who_is_told(channels: tuple[str, ...], asked: Place | None, expected: tuple[Place, ...]) -> None:
+def test_who_is_notified(channels: tuple[str, ...], asked: Place | None, expected: tuple[Place, ...]) -> None:
     assert places_of(deployment(asked), settings(*channels)) == expected
 
 
-def test_without_chats_only_who_asked_is_told() -> None:
+def test_without_chats_only_the_requester_is_notified() -> None:
     assert places_of(deployment(), settings(home=False)) == (ASKED,)
     assert home_places(settings(home=False)) == ()
 
 
-def test_an_app_that_is_not_in_bot_toml_any_more_is_told_of_where_the_chats_are() -> None:
+def test_an_app_that_is_not_in_bot_toml_any_more_is_reported_in_the_default_channels() -> None:
     gone = replace(deployment(), plan=replace(deployment().plan, app="gone"))
     assert places_of(gone, settings(*BOTH)) == (ASKED, HOME_SLACK, HOME_TELEGRAM)
 
@@ -121,7 +121,7 @@ class Failing(Platform):
             raise Unreachable(self.platform, "injected", retry_after=asked)
 
 
-async def test_every_place_is_told_of_every_end_once_however_often_a_chat_fails() -> None:
+async def test_every_place_is_reported_every_end_once_however_often_a_chat_fails() -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
     dice = random.Random(seed)
     chats = [Failing(name, interval=0.002, dice=dice) for name in ("slack", "telegram")]

@@ -116,7 +116,7 @@ def test_anything_else_is_refused_as_such(line: bytes) -> None:
         (b'{"type":"say","id":"1","text":"\\ud800"}', "a `say` message is wrong: "),
     ],
 )
-def test_a_wrong_request_is_told_what_is_wrong(line: bytes, why: str) -> None:
+def test_the_answer_to_a_wrong_request_names_what_is_wrong(line: bytes, why: str) -> None:
     with pytest.raises(ProtocolError, match="^" + why.replace("(", r"\(")):
         decode_request(line)
 

@@ -114,7 +114,7 @@ async def test_a_deployment_is_redrawn_in_place(terminal: Terminal, bot: Bot) ->
         "",
         "ben>",
     ]
-    assert bot.heard[0].identity.user == f"{os.getuid()}/ben"
+    assert bot.received[0].identity.user == f"{os.getuid()}/ben"
 
 
 async def test_typing_goes_on_while_cards_change(terminal: Terminal, bot: Bot) -> None:
@@ -130,7 +130,7 @@ async def test_typing_goes_on_while_cards_change(terminal: Terminal, bot: Bot) -
     assert shown.count("#1 deploy") == shown.count("#2 deploy") == shown.count("#3 deploy") == 1
     assert "✗ #2 deploy v2 (0123456789) to shop staging — failed" in shown
     assert "\ntyped meanwhile\n" in shown
-    assert len(bot.heard) == 4
+    assert len(bot.received) == 4
 
 
 async def test_a_small_terminal(terminal: Terminal, bot: Bot) -> None:
@@ -175,7 +175,7 @@ async def test_completion_and_leaving(terminal: Terminal, bot: Bot) -> None:
     assert "✗ blog  web2    v1" in await terminal.until("✓ shop  web1    v2")
     await terminal.type("claim SECRET-CODE", "Enter", "C-d")
     await terminal.until("ended with 0")
-    assert bot.heard[-1].text == "claim SECRET-CODE"
+    assert bot.received[-1].text == "claim SECRET-CODE"
     history = terminal.folder / "state" / "deploybot" / "history"
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert "status" in history.read_text()

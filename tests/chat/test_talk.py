@@ -12,7 +12,7 @@ import pytest
 
 from deploybot.card import Button, Card
 from deploybot.chat.chat_dependencies import Parts, Reply
-from deploybot.chat.message_conversation import LINES, Talk
+from deploybot.chat.message_conversation import LINES, Conversation
 from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
 from deploybot.errors import StoreError, Unreachable, UserError
@@ -85,7 +85,7 @@ async def talk(room: Room, command: Command, place: Place = OPEN, press: str = "
 
     incoming = Incoming(identity=Identity("slack", "U1"), place=place, text="x", id="1", at=0.0, press=press)
     parts = Parts(handle=handle, complete=complete, recall=recall, clock=SystemClock(), bot="0")
-    await Talk(room, incoming).answer(parts)
+    await Conversation(room, incoming).answer(parts)
 
 
 def state(number: int, *, final: bool = False) -> Card:
@@ -130,7 +130,7 @@ def test_the_last_state_does_not_wait() -> None:
 @pytest.mark.parametrize(
     ("ok", "press", "said"), [(True, "", "whispers"), (True, "hash", "nods"), (False, "hash", "whispers")]
 )
-def test_what_another_card_tells_everybody_is_answered_aside(ok: bool, press: str, said: str) -> None:
+def test_what_another_card_shows_everybody_is_answered_aside(ok: bool, press: str, said: str) -> None:
     room, card = Room(), Card(title="#4 is approved.", aside=True, ok=ok)
 
     async def command(_: Reply) -> Card:

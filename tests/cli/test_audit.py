@@ -63,7 +63,7 @@ def test_several_files_may_stand_behind_it_as_a_shell_writes_them() -> None:
     assert "give files after --against" in result.output
 
 
-def test_a_changed_row_is_told_with_its_time_and_what_differs() -> None:
+def test_a_changed_row_is_reported_with_its_time_and_what_differs() -> None:
     _forge("UPDATE audit SET subject = 'eve' WHERE number = 2")
     result = _against("audit.jsonl")
     assert result.exit_code == 1
@@ -74,7 +74,7 @@ def test_a_changed_row_is_told_with_its_time_and_what_differs() -> None:
     assert "Copy the data folder and the files" in result.output
 
 
-def test_a_removed_end_is_told_even_where_its_record_was_removed_too() -> None:
+def test_a_removed_end_is_reported_even_where_its_record_was_removed_too() -> None:
     _forge("DELETE FROM audit WHERE number = 3")
     Path("data/audit.head").unlink()
     result = _against("audit.jsonl")

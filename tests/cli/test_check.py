@@ -79,7 +79,7 @@ def test_what_was_understood_is_said_without_a_secret(tmp_path: Path) -> None:
     )
 
 
-def test_a_wrong_file_is_told_as_text_and_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_file_is_reported_as_text_and_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PASSWORD")
     result = _check()
     assert result.exit_code == 2

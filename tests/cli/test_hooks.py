@@ -100,7 +100,7 @@ def test_payloads_of_every_sender_are_sent_and_nothing_is_done(figure: Callable[
     figure(f"{counts} by {len(SENDERS)} senders")
 
 
-def test_whose_a_payload_is_is_told_by_its_name_its_looks_or_the_command_line(tmp_path: Path) -> None:
+def test_the_sender_of_a_payload_is_known_by_its_name_its_form_or_the_command_line(tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
     (folder / "a.json").write_bytes(pushed("shop", "1" * 40))
@@ -126,7 +126,7 @@ def test_the_folder_itself_may_say_whose_its_payloads_are() -> None:
     assert {row[2] for row in rows} == {"github"}
 
 
-def test_the_apps_of_bot_toml_hear_of_it_and_the_running_bot_only_when_told(bot: Bot, tmp_path: Path) -> None:
+def test_the_apps_of_bot_toml_get_it_and_the_running_bot_only_on_request(bot: Bot, tmp_path: Path) -> None:
     folder = tmp_path / "payloads" / "github"
     folder.mkdir(parents=True)
     (folder / "push.json").write_bytes(pushed("shop", "1" * 40))

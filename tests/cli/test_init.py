@@ -75,7 +75,7 @@ def test_all_can_be_given() -> None:
     assert settings.bot.data == Path.cwd() / "here"
 
 
-def test_without_a_key_the_agent_is_asked_and_a_missing_key_is_told() -> None:
+def test_without_a_key_the_agent_is_asked_and_a_missing_key_is_reported() -> None:
     (Path.home() / ".ssh" / "id_ed25519").unlink()
     assert _init(*FLAGS, "--strategy", "files").exit_code == 0
     assert load(Path("bot.toml"), {}).servers["web1"].agent

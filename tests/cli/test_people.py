@@ -217,7 +217,7 @@ def _told() -> list[tuple[str, str]]:
     return asyncio.run(read())
 
 
-def test_a_role_for_a_time_is_given_and_told() -> None:
+def test_a_role_for_a_time_is_given_and_reported() -> None:
     _run("allow", "ana", "admin")
     result = _run("allow", "ben", "deployer", "--on", "shop", "--for", "8h", "--identity", "telegram:5")
     assert result.exit_code == 0, result.output

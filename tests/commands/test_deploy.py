@@ -3,22 +3,22 @@ from __future__ import annotations
 from datetime import time
 
 from deploybot.domain import Kind
-from deploybot.testing import AskedService
+from deploybot.testing import FakeRequest
 from tests.kit.command_bot import MAIN, V2, CommandBot, open_command_bot
 
 
 async def test_the_newest_to_the_default(bot: CommandBot) -> None:
     card = await bot.say("deploy shop", "ben")
     assert card.title == "#1 deploy shop in staging"
-    assert bot.deployments.asked == [
-        AskedService(kind=Kind.DEPLOY, app="shop", environment="staging", release=MAIN, by="ben"),
+    assert bot.deployments.requests == [
+        FakeRequest(kind=Kind.DEPLOY, app="shop", environment="staging", release=MAIN, by="ben"),
     ]
 
 
 async def test_everything_said(bot: CommandBot) -> None:
     await bot.say("deploy shop@v1.4 --dry-run to production/web2,web1 --at 18:00 because the cart", "ben")
-    assert bot.deployments.asked == [
-        AskedService(
+    assert bot.deployments.requests == [
+        FakeRequest(
             kind=Kind.DEPLOY,
             app="shop",
             environment="production",
@@ -35,7 +35,7 @@ async def test_everything_said(bot: CommandBot) -> None:
 async def test_a_secret_in_a_reason_is_neither_kept_nor_shown() -> None:
     async with open_command_bot(secrets=("correct-horse",)) as bot:
         await bot.say("deploy shop because the key is correct-horse now")
-        assert bot.deployments.asked[0].reason == "the key is ••• now"
+        assert bot.deployments.requests[0].reason == "the key is ••• now"
         card = await bot.say("lock shop staging because correct-horse")
         assert "“•••”" in card.title
         lock = await bot.store.read(lambda tables: tables.locks.get("shop", "staging", 0.0))
@@ -56,12 +56,12 @@ async def test_which_environment(bot: CommandBot) -> None:
         ("test", "deploy wiki@v1.4 to test because x"),
         ("live", "deploy wiki@v1.4 to live because x"),
     ]
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
     await bot.say(card.buttons[1].command)
-    assert bot.deployments.asked[0].environment == "live"
+    assert bot.deployments.requests[0].environment == "live"
 
 
 async def test_unknown_ref(bot: CommandBot) -> None:
     card = await bot.say("deploy shop@v9")
     assert card.title == "shop has no ref `v9`."
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []

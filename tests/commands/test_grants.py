@@ -100,13 +100,13 @@ async def role(bot: CommandBot, name: str, app: str = "shop", environment: str =
 # Announced
 
 
-async def test_a_grant_is_told_to_the_channel_and_to_all_other_admins(one: CommandBot) -> None:
+async def test_a_grant_notifies_the_channel_and_all_other_admins(one: CommandBot) -> None:
     assert (await one.say("allow @eve approver on shop/production")).ok
     text = "ana made eve approver on shop/production."
     assert await told(one) == [(SHOP, text), (DIA_SLACK, text), (DIA_TELEGRAM, text), (CONSOLE, text)]
 
 
-async def test_an_app_admins_grant_is_told_to_the_admins_above(one: CommandBot) -> None:
+async def test_an_app_admins_grant_notifies_the_admins_above(one: CommandBot) -> None:
     await one.say("allow @eve approver on shop/production", "dia")
     text = "dia made eve approver on shop/production."
     assert await told(one) == [(SHOP, text), (ANA, text), (CONSOLE, text)]
@@ -117,18 +117,18 @@ async def test_what_is_about_every_app_goes_home(one: CommandBot) -> None:
     assert [place for place, _ in await told(one)] == [HOME, CONSOLE]
 
 
-async def test_a_further_account_is_told(one: CommandBot) -> None:
+async def test_a_further_account_is_reported(one: CommandBot) -> None:
     await one.say("allow telegram:77:eve")
     assert (HOME, "ana gave eve the account telegram:77.") in await told(one)
 
 
-async def test_a_revocation_is_told_also_to_the_admin_who_loses_it(one: CommandBot) -> None:
+async def test_a_revocation_notifies_also_the_admin_who_loses_it(one: CommandBot) -> None:
     assert (await one.say("deny @dia on shop")).ok
     text = "ana removed 1 role from dia on every environment of shop."
     assert await told(one) == [(SHOP, text), (DIA_SLACK, text), (DIA_TELEGRAM, text), (CONSOLE, text)]
 
 
-async def test_nothing_is_told_where_nothing_was_taken(one: CommandBot) -> None:
+async def test_nothing_is_reported_where_nothing_was_taken(one: CommandBot) -> None:
     await one.say("deny @eve on shop")
     assert await told(one) == []
 
@@ -147,7 +147,7 @@ async def test_a_role_for_a_time_ends_at_its_time(one: CommandBot) -> None:
     assert (await one.say("deploy shop to production", "eve")).title == "There is no app `shop`."
 
 
-async def test_the_end_is_told_once(one: CommandBot) -> None:
+async def test_the_end_is_reported_once(one: CommandBot) -> None:
     await one.say("allow @eve deployer on shop for 8h")
     looking = GrantEnds(one.store, one.clock, one.access.announcer)
     assert await looking.look() == 8 * HOUR
@@ -160,7 +160,7 @@ async def test_the_end_is_told_once(one: CommandBot) -> None:
     assert [row.subject for row in await one.audit() if row.action == "grant ended"] == ["eve"]
 
 
-async def test_the_end_is_told_by_itself_also_after_a_restart(one: CommandBot) -> None:
+async def test_the_end_is_posted_also_after_a_restart(one: CommandBot) -> None:
     await one.say("allow @eve deployer on shop for 8h")
     one.clock.advance(9 * HOUR)
     one.store.full = "no space left"
@@ -175,7 +175,7 @@ async def test_the_end_is_told_by_itself_also_after_a_restart(one: CommandBot) -
     run.cancel()
 
 
-async def test_only_admins_of_the_place_hear_of_an_end(one: CommandBot) -> None:
+async def test_an_expired_role_notifies_only_admins_of_the_target(one: CommandBot) -> None:
     """An admin of shop/staging is none of shop/production; the audit says what ended."""
     await one.say("deny @dia on shop")
     await one.say("allow @dia admin on shop/staging")
@@ -418,7 +418,7 @@ async def test_a_change_can_be_refused_by_whoever_asked_and_by_others(two: Comma
     assert not await role(two, "eve")
 
 
-async def test_a_refusal_is_told_and_kept(two: CommandBot) -> None:
+async def test_a_refusal_is_reported_and_kept(two: CommandBot) -> None:
     await two.say("allow @eve viewer on shop/production for 2h", "dia")
     before = len(await told(two))
     await two.say("confirm grant-1 no")
@@ -431,7 +431,7 @@ async def test_a_refusal_is_told_and_kept(two: CommandBot) -> None:
     ]
 
 
-async def test_of_a_refusal_and_a_confirmation_only_admins_of_the_place_hear(two: CommandBot) -> None:
+async def test_a_refusal_and_a_confirmation_notify_only_admins_of_the_target(two: CommandBot) -> None:
     await two.say("deny @dia on shop")
     await two.say("allow @dia admin on shop/staging")
     await two.say("confirm grant-1", FAY)
@@ -456,7 +456,7 @@ async def test_both_admins_are_named_with_what_they_gave(two: CommandBot) -> Non
     assert [row[4] for row in roles.rows if row[0] == "gus"] == ["dia and ana"]
 
 
-async def test_all_that_was_removed_is_told(one: CommandBot) -> None:
+async def test_all_that_was_removed_is_reported(one: CommandBot) -> None:
     assert (await one.say("deny @cem")).ok
     assert (HOME, "ana removed 2 roles and all accounts from cem on every app.") in await told(one)
     assert (await one.say("deny @dia on shop/production")).title == "dia has no role on shop/production itself."
@@ -471,7 +471,7 @@ async def test_all_that_was_removed_is_told(one: CommandBot) -> None:
     ]
 
 
-async def test_who_hears_of_a_revocation_is_an_admin_of_that_place_now_or_was_one(one: CommandBot) -> None:
+async def test_a_revocation_notifies_admins_of_that_target_now_and_before(one: CommandBot) -> None:
     await one.say("allow @dia admin on shop/production for 1h")
     await one.say("deny @dia on shop")
     before = len(await told(one))
@@ -490,7 +490,7 @@ async def test_who_hears_of_a_revocation_is_an_admin_of_that_place_now_or_was_on
     assert [place for place, _ in (await told(one))[before:]] == [SHOP, DIA_SLACK, DIA_TELEGRAM, CONSOLE]
 
 
-async def test_accounts_without_roles_that_are_removed_are_told_too(one: CommandBot) -> None:
+async def test_accounts_without_roles_that_are_removed_are_reported_too(one: CommandBot) -> None:
     assert (await one.say("deny @eve")).title == "eve has lost all roles and all chat accounts."
     assert (HOME, "ana removed all accounts from eve on every app.") in await told(one)
 
@@ -711,7 +711,7 @@ async def test_who_lost_their_roles_in_the_middle_links_nothing(one: CommandBot)
     assert await one.store.read(lambda tables: tables.people.of(Identity("telegram", "77"))) is None
 
 
-async def test_a_link_is_told_to_everybody_who_gives_roles_but_not_to_who_made_it(one: CommandBot) -> None:
+async def test_a_link_notifies_everybody_who_gives_roles_but_not_its_maker(one: CommandBot) -> None:
     code = (await one.say("link", private=True)).title.rpartition(" ")[2]
     await one.say(f"link {code}", "77", platform="telegram", private=True)
     before = len(await told(one))
@@ -788,7 +788,7 @@ async def test_a_refused_code_is_used_up(one: CommandBot) -> None:
     )
 
 
-async def test_of_accounts_only_admins_of_everything_hear(one: CommandBot) -> None:
+async def test_changes_of_accounts_notify_only_admins_of_everything(one: CommandBot) -> None:
     """An admin of one environment of every app may not give accounts, and is not told of them."""
     await one.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "*", "staging"))
     for text in ("unlink slack:T1/UANA", "allow telegram:77:eve"):
@@ -897,7 +897,7 @@ async def test_a_code_that_was_typed_in_vain_is_not_in_the_audit(one: CommandBot
     assert (row.action, row.detail) == ("denied", text.replace("  ", " ").replace("123456", "…"))
 
 
-async def test_where_everybody_is_at_the_console_it_is_told_once() -> None:
+async def test_if_everybody_is_at_the_console_it_is_posted_once() -> None:
     async with open_command_bot(settings=settings_of(), homes=(CONSOLE,)) as bot:
         await bot.store.write(_chats)
         await bot.say("allow @eve viewer")

@@ -34,7 +34,7 @@ async def test_ones_own_again(bot: CommandBot) -> None:
 
 async def test_a_reason_is_wanted(bot: CommandBot) -> None:
     card = await bot.say("lock shop production for 2h")
-    assert card.title == "`lock` needs a reason: add `because …`."
+    assert card.title == "`lock shop production for 2h` needs a reason."
 
 
 async def test_the_audit_keeps_it(bot: CommandBot) -> None:

@@ -11,7 +11,7 @@ async def test_with_its_reason(bot: CommandBot) -> None:
 
 async def test_a_reason_is_wanted(bot: CommandBot) -> None:
     bot.deployments.put(42, "shop", "production", V1)
-    assert (await bot.say("reject #42", "dia")).title == "`reject` needs a reason: add `because …`."
+    assert (await bot.say("reject #42", "dia")).title == "`reject #42` needs a reason."
 
 
 async def test_who_may_not(bot: CommandBot) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from deploybot.domain import Kind
-from deploybot.testing import AskedService
+from deploybot.testing import FakeRequest
 from tests.kit.command_bot import V1, V2, CommandBot
 
 
@@ -9,8 +9,8 @@ async def test_to_the_last_good_one(bot: CommandBot) -> None:
     bot.releases.runs["shop", "production"] = V2
     bot.releases.good["shop", "production"] = V1
     await bot.say("rollback shop from production because it is slow", "ben")
-    assert bot.deployments.asked == [
-        AskedService(
+    assert bot.deployments.requests == [
+        FakeRequest(
             kind=Kind.ROLLBACK, app="shop", environment="production", release=V1, by="ben", reason="it is slow"
         ),
     ]
@@ -18,13 +18,13 @@ async def test_to_the_last_good_one(bot: CommandBot) -> None:
 
 async def test_to_one_that_is_named(bot: CommandBot) -> None:
     await bot.say("rollback shop to v1.4")
-    assert (bot.deployments.asked[0].release, bot.deployments.asked[0].environment) == (V2, "staging")
+    assert (bot.deployments.requests[0].release, bot.deployments.requests[0].environment) == (V2, "staging")
 
 
 async def test_to_a_deployments_number(bot: CommandBot) -> None:
     bot.deployments.put(41, "shop", "production", V1)
     await bot.say("rollback shop from production to #41")
-    assert bot.deployments.asked[0].release == V1
+    assert bot.deployments.requests[0].release == V1
 
 
 async def test_nothing_to_go_back_to(bot: CommandBot) -> None:
@@ -34,16 +34,16 @@ async def test_nothing_to_go_back_to(bot: CommandBot) -> None:
     bot.releases.runs["shop", "staging"] = bot.releases.good["shop", "staging"] = V1
     card = await bot.say("rollback shop")
     assert card.title == "shop has only ever run v1.3 (1111111111) in staging, so there is no release to roll back to."
-    assert bot.deployments.asked == []
+    assert bot.deployments.requests == []
 
 
 async def test_one_server_that_runs_it_already_is_not_all_of_them(bot: CommandBot) -> None:
     bot.releases.servers["shop", "production"] = {"web1": V1, "web2": V2}
     await bot.say("rollback shop from production to v1.3 because web2 is slow")
-    assert [one.release for one in bot.deployments.asked] == [V1]
+    assert [one.release for one in bot.deployments.requests] == [V1]
     bot.releases.servers["shop", "production"] = {"web1": V1}
     await bot.say("rollback shop from production to v1.3 because web2 does not answer")
-    assert len(bot.deployments.asked) == 2
+    assert len(bot.deployments.requests) == 2
     bot.releases.servers["shop", "production"] = {"web1": V1, "web2": V1}
     card = await bot.say("rollback shop from production to v1.3 because it is slow")
     assert card.title == "shop/production already runs v1.3 (1111111111)."

@@ -79,7 +79,7 @@ def step(turn: Turn) -> StepRow:
     )
 
 
-async def test_it_is_planned_anew_moved_on_and_told(turn: Turn) -> None:
+async def test_it_is_planned_again_moved_on_and_reported(turn: Turn) -> None:
     await turn.bot.deploy(V1)
     begun = await turn.begin()
     assert begun is not None

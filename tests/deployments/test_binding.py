@@ -57,7 +57,7 @@ def test_what_only_brings_files_there_is_no_part_of_it() -> None:
     assert changed(replace(PLAN, warnings=("disk is nearly full",))) == ()
 
 
-def test_every_part_is_told() -> None:
+def test_every_part_is_reported() -> None:
     assert changed(PLAN, V3) == ("release: `main` was 2222222222 and is 3333333333",)
     assert changed(replace(PLAN, servers=(replace(PART, replaces=None),))) == (
         "what it replaces: web1 was 1111111111 and is nothing",
@@ -188,7 +188,7 @@ def test_only_a_task_is_bound_to_a_task() -> None:
     assert not [key for key, _ in config_of(PLAN, SETTINGS) if ".tasks." in key]
 
 
-def test_values_are_told_as_people_wrote_them() -> None:
+def test_values_are_reported_as_people_wrote_them() -> None:
     settings = shop_settings(Path("/nonexistent"))
     settings.apps["shop"].__dict__.update(restart="./zurück", output=Path("/srv/out"), build=Place("slack", "C1"))
     config = dict(config_of(PLAN, settings))
@@ -204,7 +204,7 @@ def test_a_value_that_cannot_be_compared_is_no_part_of_it_in_silence() -> None:
         config_of(PLAN, settings)
 
 
-def test_steps_are_told_in_their_order_with_the_gate_and_the_way_back() -> None:
+def test_steps_are_reported_in_their_order_with_the_gate_and_the_way_back() -> None:
     part = replace(PART, steps=(FETCH, SWITCH, SWITCH), restore=(SWITCH, replace(FETCH, name="clean")))
     assert steps_text(PLAN, part) == (
         "switch (at most 1 min) → switch (at most 1 min) → health: http http://x/ within 1 min; "
@@ -213,7 +213,7 @@ def test_steps_are_told_in_their_order_with_the_gate_and_the_way_back() -> None:
     assert steps_text(PLAN, replace(PART, gate=None, restore=())) == "switch (at most 1 min)"
 
 
-def test_a_ref_that_nobody_typed_or_that_is_gone_is_told() -> None:
+def test_a_ref_that_nobody_typed_or_that_is_gone_is_reported() -> None:
     old = binding_of(PLAN, SETTINGS, ref="")
     assert differences(old, replace(old, release=V3.bare())) == (
         "release: the newest of the branch was 2222222222 and is 3333333333",
@@ -278,7 +278,7 @@ def test_only_two_commits_have_a_page_that_compares_them() -> None:
     assert approvals._compare("git@github.com:acme/shop.git", replace(PLAN, servers=())) == ""
 
 
-def test_differences_are_told_in_order_and_uncut_up_to_sixty_characters() -> None:
+def test_differences_are_reported_in_order_and_uncut_up_to_sixty_characters() -> None:
     old = replace(binding_of(PLAN, SETTINGS, ref=None), config=(("b", "x" * 60), ("c", "1"), ("a", "y" * 61)))
     assert differences(old, replace(old, config=())) == (
         f"config: a was {'y' * 59}… and is not there",

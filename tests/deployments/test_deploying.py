@@ -138,7 +138,7 @@ async def test_a_cancelled_switch_is_stopped_and_put_back(bot: BotUnderTest) -> 
     assert (await bot.hosts["web1"].poll(job, 0)).status.state in {JobState.CANCELLED, JobState.NEVER}
 
 
-async def test_cancelling_twice_or_too_late_is_told(bot: BotUnderTest) -> None:
+async def test_cancelling_twice_or_too_late_is_reported(bot: BotUnderTest) -> None:
     bot.hosts["web1"].script("fetch", Outcome(hold=True))
     await bot.request(V1)
     await bot.started(1, "fetch")
@@ -414,7 +414,7 @@ class Slipping(FakeRefs):
         raise ZeroDivisionError("a slip of the pen")
 
 
-async def test_what_one_server_breaks_is_told_as_that_server(
+async def test_what_one_server_breaks_is_reported_as_that_server(
     bot: BotUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot.hosts["web1"].script("fetch", Outcome(effect=_explode))

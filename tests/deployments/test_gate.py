@@ -109,7 +109,7 @@ async def test_a_status_that_is_asked_for_is_the_only_healthy_one(server: GatedS
     assert (await server.refusal(gate)).why == f"{URL} answers 200"
 
 
-async def test_the_first_line_of_an_answer_is_told_and_cut(server: GatedServer) -> None:
+async def test_the_first_line_of_an_answer_is_reported_and_cut(server: GatedServer) -> None:
     server.host.http[URL] = (503, f"\n{'x' * 200}\nsecond line\n")
     refusal = await server.refusal(HTTP)
     assert refusal.why == f"{URL} answers 503: {'x' * 120}"

@@ -233,7 +233,7 @@ async def test_an_environment_runs_what_its_first_server_runs(bot: BotUnderTest)
         await inspector.current(bot.app, bot.production)
 
 
-async def test_images_are_told_by_id_and_digest(bot: BotUnderTest) -> None:
+async def test_images_are_reported_by_id_and_digest(bot: BotUnderTest) -> None:
     engine = FakeEngine("web1")
     engine.all_images = [
         Image(id="sha256:1", tags=("a:1",), digests=("a@sha256:d",)),

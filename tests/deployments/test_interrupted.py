@@ -128,7 +128,7 @@ async def line_of(bot: BotUnderTest, text: str) -> Line:
             await asyncio.sleep(0.02)
 
 
-async def test_who_cancelled_is_told_the_same_after_a_restart(bot: BotUnderTest) -> None:
+async def test_who_cancelled_is_shown_the_same_after_a_restart(bot: BotUnderTest) -> None:
     await bot.deploy(V1)
     stopped = fetch("web1", StepState.CANCELLED, detail="cancelled by ana")
     ended = await killed(bot, stopped, cancel_by="ana")

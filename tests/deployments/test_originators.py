@@ -240,7 +240,7 @@ async def test_each_new_image_has_to_be_reported() -> None:
         await store.write(look)
 
 
-async def test_known_and_unknown_authors_of_a_change_are_both_told() -> None:
+async def test_known_and_unknown_authors_of_a_change_are_both_reported() -> None:
     async with memory_store() as store:
 
         def look(tables: Tables) -> None:

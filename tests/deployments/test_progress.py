@@ -110,7 +110,7 @@ def test_a_log_that_cannot_be_read_takes_no_card_away(journal: Journal) -> None:
     assert StepProgress(journal, FakeClock(1_000.0), str).of([row]) == {row.job: Progress(990.0, "")}
 
 
-async def test_the_card_in_the_outbox_tells_of_a_long_step(bot: BotUnderTest) -> None:
+async def test_the_card_in_the_outbox_reports_a_long_step(bot: BotUnderTest) -> None:
     log = f"begin\nlogin with {SECRET}\n".encode()
     bot.hosts["web1"].script("fetch", Outcome(hold=True, log=log))
     await bot.request(V1)

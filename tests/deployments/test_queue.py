@@ -64,7 +64,9 @@ async def test_a_new_bot_takes_up_what_runs_and_then_by_the_time_of_its_wish(sti
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(600, State.SUCCEEDED), (601, State.FAILED)])
-async def test_ten_minutes_late_is_late_enough_to_be_told(still: BotUnderTest, seconds: float, state: State) -> None:
+async def test_ten_minutes_late_is_late_enough_to_be_reported(
+    still: BotUnderTest, seconds: float, state: State
+) -> None:
     one = await kept(still, not_before=still.clock.now() - seconds)
     await queue(still).resume()
     ended = await still.end_of(one.number)
@@ -111,18 +113,18 @@ async def test_requests_say_that_the_bot_was_started_anew(tmp_path: Path) -> Non
         assert request.note.startswith("deploybot restarted")
 
 
-async def test_who_listens_hears_of_every_end(bot: BotUnderTest) -> None:
-    heard: list[str] = []
-    bot.on_end = heard.append
+async def test_listeners_get_every_end(bot: BotUnderTest) -> None:
+    received: list[str] = []
+    bot.on_end = received.append
     await bot.deploy(V1)
     await asyncio.sleep(0)
-    assert heard == ["shop"]
+    assert received == ["shop"]
     bot.hosts["web1"].script("fetch", Outcome(hold=True))
     await bot.request(V2)
     await bot.started(2, "fetch")
     await queue(bot).close()
     await asyncio.sleep(0)
-    assert heard == ["shop", "shop"]
+    assert received == ["shop", "shop"]
 
 
 async def test_a_bot_that_stops_leaves_jobs_alone_and_forgets_its_own_wishes(bot: BotUnderTest) -> None:
@@ -203,7 +205,7 @@ async def test_a_database_that_cannot_be_written_is_waited_for(bot: BotUnderTest
     assert bot.store.refusals == 0
 
 
-async def test_what_breaks_inside_is_told_with_its_mark_and_in_the_audit(
+async def test_what_breaks_inside_is_reported_with_its_mark_and_in_the_audit(
     bot: BotUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot.refs._folder = Path("/nonexistent")

@@ -62,7 +62,7 @@ def told(bot: BotUnderTest) -> Watched:
     return watched
 
 
-async def test_every_commit_of_deployments_that_go_well_and_badly_tells_what_it_changed(
+async def test_every_commit_of_deployments_that_go_well_and_badly_reports_what_it_changed(
     bot: BotUnderTest, figure: Callable[[str], None]
 ) -> None:
     watched = told(bot)
@@ -88,7 +88,7 @@ async def test_one_that_waits_for_another_and_is_cancelled(bot: BotUnderTest) ->
     assert watched.behind == 0
 
 
-async def test_one_that_wants_approval_tells_that_it_waits_for_it_and_no_secret(tmp_path: Path) -> None:
+async def test_a_request_reports_that_it_waits_for_approval_and_no_secret(tmp_path: Path) -> None:
     async with open_bot(tmp_path, approvals=1) as bot:
         watched = told(bot)
         card = await bot.deployments.request(bot.ctx(f"the password is {SECRET}"), bot.app, bot.production, V3)

@@ -54,7 +54,7 @@ async def test_once_it_rests_nothing_begins_until_the_next_start(bot: BotUnderTe
     assert (await bot.end_of(2)).state is State.SUCCEEDED
 
 
-async def test_the_log_tells_of_each_deployment(bot: BotUnderTest, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_reports_each_deployment(bot: BotUnderTest, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="deploybot.deployments.log_lines")
     await bot.deploy(V1)
     bot.hosts["web1"].script("fetch", Outcome(code=3, log=b"fatal: no space left on device\n"))

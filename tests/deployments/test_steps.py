@@ -39,7 +39,7 @@ async def test_a_step_gets_a_row_with_an_id_that_nobody_can_guess(bench: Bench) 
     assert odd.job.startswith("1-r-_eb_1__.x_y-z-0-")
 
 
-async def test_a_step_is_written_down_told_started_with_its_values_and_ended(bench: Bench) -> None:
+async def test_a_step_is_written_down_reported_started_with_its_values_and_ended(bench: Bench) -> None:
     uploads = (
         ServerUpload(kind=UploadKind.BUNDLE, commit=V2.id, target="/srv/shop/b", have=(V1.id,)),
         ServerUpload(kind=UploadKind.ARCHIVE, commit=V1.id, target="/srv/shop/a"),
@@ -144,7 +144,7 @@ async def test_what_the_server_refuses_to_start_has_failed_and_its_words_are_the
     assert bench.journal.tail(row, 5) == ("step `build` failed on web1: no room (exit code 126)", "no room")
 
 
-async def test_values_that_docker_does_not_tell_yet_are_asked_for_again(bench: Bench) -> None:
+async def test_values_that_docker_does_not_report_yet_are_asked_for_again(bench: Bench) -> None:
     bench.problems = [EngineError("Docker restarts"), EngineError("Docker restarts")]
     row = await bench.run(replace(STEP, env=(("A", "1"),)))
     assert row.state is StepState.DONE

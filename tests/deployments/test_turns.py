@@ -39,7 +39,7 @@ def test_the_next_time_of_day(now: str, clock: time, found: str) -> None:
     assert next_time(clock, BERLIN, at(now)) == at(found)
 
 
-def test_a_moment_is_told_with_its_zone() -> None:
+def test_a_moment_is_reported_with_its_zone() -> None:
     assert show_moment(at("2027-07-01 16:00"), BERLIN) == "2027-07-01 18:00 CEST"
 
 
@@ -115,7 +115,7 @@ async def test_a_new_bot_keeps_the_time(bot: BotUnderTest) -> None:
     assert (await bot.end_of(1)).state is State.SUCCEEDED
 
 
-async def test_a_time_that_passed_while_the_bot_was_down_is_told(bot: BotUnderTest) -> None:
+async def test_a_time_that_passed_while_the_bot_was_down_is_reported(bot: BotUnderTest) -> None:
     await bot.request(V1, at=NINE)
     await bot.deployments.queue.close()
     bot.start()

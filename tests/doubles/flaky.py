@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 
-from tests.doubles.scene import Unkind
 from tests.doubles.slack import SlackDouble
 from tests.doubles.telegram import TelegramDouble
+from tests.doubles.timeline import Unkind
 
 
 class Flaky(Unkind):
-    """`scene.Unkind` whose faults come by themselves; `failures` counts them. `share` of all calls fails."""
+    """`timeline.Unkind` whose faults come by themselves; `failures` counts them. `share` of all calls fails."""
 
     def __init__(self, dice: random.Random, share: float = 0.1) -> None:
         super().__init__(retry_after=1.0)

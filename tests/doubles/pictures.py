@@ -101,8 +101,8 @@ async def main(folder: Path, work: Path) -> None:
         await page.start()
         async with browser(work / "profile", **_SIZE) as window:
             studio = Studio(made, page, window)
-            for name, scene in SCENES.items():
-                await scene(studio)
+            for name, timeline in SCENES.items():
+                await timeline(studio)
                 (folder / f"{name}.png").write_bytes(await window.picture())
                 sys.stdout.write(f"{name}.png\n")
         async with browser(work / "phone", **_PHONE) as window:

@@ -36,7 +36,7 @@ async def shown(name: str, folder: Path) -> AsyncIterator[tuple[Page, SlackWay |
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_what_a_person_does_reaches_the_bot_and_what_they_see_is_told(name: str, tmp_path: Path) -> None:
+async def test_what_a_person_does_reaches_the_bot_and_what_they_see_is_recorded(name: str, tmp_path: Path) -> None:
     async with shown(name, tmp_path) as (page, way, room, ana), ClientSession(page.url) as session:
         here = {"chat": NAMES[name], "as": ana, "room": room}
         async with session.post("/say", json={**here, "text": "/deploy wiki"}) as answer:
@@ -49,7 +49,7 @@ async def test_what_a_person_does_reaches_the_bot_and_what_they_see_is_told(name
         async with session.post("/press", json={**here, "id": question["id"], "label": label}) as answer:
             assert answer.status == 200
         await way.answered("ana", room)
-        assert [asked.app for asked in way.bot.deployments.asked] == ["wiki"]
+        assert [asked.app for asked in way.bot.deployments.requests] == ["wiki"]
 
 
 async def test_nothing_is_given_away_or_taken_that_is_not_there(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ async def test_a_person_with_a_browser(name: str, tmp_path: Path) -> None:
         await window.type("#text", "/deploy shop@v1.4 to staging because <b>bold</b> & <script>alert(1)</script>")
         await way.answered("ana", room)
         await window.until("document.querySelector('main').innerText.includes('in staging')")
-        assert [asked.by for asked in way.bot.deployments.asked] == ["ana"]
+        assert [asked.by for asked in way.bot.deployments.requests] == ["ana"]
         await way.chat.send(way.place(room), Card(title="Lock it? <img src=x onerror=alert(1)>", buttons=(LOCK,)))
         await window.click(LOCK.label)
         if isinstance(way, SlackWay):

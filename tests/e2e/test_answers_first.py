@@ -75,12 +75,12 @@ async def test_a_deployment_is_answered_beside_a_storm_of_alerts(
             await rain(url, bodies)
             begun = time.monotonic()
             await double.say(ANA, GROUP, "/deploy shop@v1")
-            await double.scene.until(lambda post: "#1 " in post.text, within=60)
+            await double.timeline.until(lambda post: "#1 " in post.text, within=60)
             answered = time.monotonic() - begun
             ended(await running.end_of(1), State.SUCCEEDED)
-            await double.scene.until(lambda post: "#1 " in post.text and "✅" in post.text, within=60)
-            storm = await double.scene.until(lambda post: "within a minute" in post.text, within=60)
-            told = [post for post in double.scene.posts if "HostDown" in post.text and not post.files]
+            await double.timeline.until(lambda post: "#1 " in post.text and "✅" in post.text, within=60)
+            storm = await double.timeline.until(lambda post: "within a minute" in post.text, within=60)
+            told = [post for post in double.timeline.posts if "HostDown" in post.text and not post.files]
     finally:
         await double.close()
     assert answered < WITHIN

@@ -102,7 +102,7 @@ async def test_a_push_is_deployed_and_announced_with_no_hand_on_it(
         await until_served(files_shop, "pushed")
         deployment = await running.end_of(1)
         assert (deployment.state, deployment.plan.release.id) == (State.SUCCEEDED, commit)
-        post = await double.scene.until(lambda post: "· succeeded" in post.text, within=30)
+        post = await double.timeline.until(lambda post: "· succeeded" in post.text, within=30)
         assert "by deploybot: push to main by ana" in post.text
         assert post.channel == ROOM
     assert "failed" not in forge.log.read_text()

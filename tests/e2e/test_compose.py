@@ -100,7 +100,9 @@ async def test_a_broken_compose_file_is_found_before_anything_begins(running: Ru
     assert served(engine.address) == "v1"
 
 
-async def test_docker_that_is_stopped_is_told_and_the_rest_still_answers(running: RunningBot, engine: Engine) -> None:
+async def test_docker_that_is_stopped_is_reported_and_the_rest_still_answers(
+    running: RunningBot, engine: Engine
+) -> None:
     await running.deploy("deploy shop@v1")
     await asyncio.to_thread(engine.stop)
     try:

@@ -73,7 +73,7 @@ async def test_a_server_that_is_down(running: RunningBot, files_shop: FilesShop)
     assert served(files_shop.servers[0].address) == "v1"
 
 
-async def test_a_wrong_host_key_is_told_with_both_and_nothing_is_sent(files_shop: FilesShop, sshd: Sshd) -> None:
+async def test_a_wrong_host_key_is_reported_with_both_and_nothing_is_sent(files_shop: FilesShop, sshd: Sshd) -> None:
     server = files_shop.servers[0]
     text = files_shop.path.read_text().replace(server.host_key, sshd.host_key)
     files_shop.path.write_text(text)

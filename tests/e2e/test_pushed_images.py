@@ -100,7 +100,7 @@ async def test_a_pushed_image_runs_with_no_hand_on_it(
         assert deployment.requester_name == "deploybot"
         assert [pin.digest for pin in deployment.plan.release.images] == [digest]
         assert served(engine.address) == "1.4.3"
-        post = await double.scene.until(lambda post: "#2" in post.text and "· succeeded" in post.text, within=30)
+        post = await double.timeline.until(lambda post: "#2" in post.text and "· succeeded" in post.text, within=30)
         assert f"1.4.3 {digest[:17]}" in post.text
     # What is pushed while nobody listens is found at the next start, and deployed once.
     await asyncio.to_thread(push, engine, site.registry, "1.4.4")

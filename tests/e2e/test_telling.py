@@ -96,7 +96,9 @@ async def told(running: RunningBot) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_deployment_is_told_to_everybody_and_counted(files_shop: FilesShop, receivers: ReportReceivers) -> None:
+async def test_a_deployment_is_shown_to_everybody_and_counted(
+    files_shop: FilesShop, receivers: ReportReceivers
+) -> None:
     async with open_running_bot(receivers.write(files_shop)) as running:
         await running.deploy("deploy shop@v1 because it is time")
         await running.deploy("deploy shop@v4")
@@ -128,7 +130,7 @@ async def test_a_deployment_is_told_to_everybody_and_counted(files_shop: FilesSh
     assert health["servers"]["web1"]["seen"] > 1e9
 
 
-async def test_others_that_are_down_stop_and_slow_nothing_and_hear_of_it_after_the_next_start(
+async def test_targets_that_are_down_stop_nothing_and_get_their_reports_after_the_next_start(
     files_shop: FilesShop, receivers: ReportReceivers
 ) -> None:
     for double in receivers.doubles:
@@ -149,7 +151,7 @@ async def test_others_that_are_down_stop_and_slow_nothing_and_hear_of_it_after_t
     assert receivers.collector.traces
 
 
-async def test_a_bot_that_is_killed_tells_everything_in_order_and_makes_nothing_twice(
+async def test_a_bot_that_is_killed_reports_everything_in_order_and_makes_nothing_twice(
     files_shop: FilesShop, receivers: ReportReceivers, figure: Callable[[str], None]
 ) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))

@@ -184,14 +184,14 @@ def test_times_from_the_future_are_not_believed() -> None:
 @pytest.mark.parametrize(
     "only", [{"number": 31}, {"run": 7}, {"workflow": "1 a.yml"}, {"path": "a.yml"}, {"within": "80"}, {"fork": True}]
 )
-def test_a_run_keeps_what_only_one_of_its_states_tells(only: dict[str, Any]) -> None:
+def test_a_run_keeps_what_only_one_of_its_states_reports(only: dict[str, Any]) -> None:
     begun, ended = run("CI", RUNNING, at=5.0), run("CI", FAILED, at=9.0)
     for one, two in ((replace(begun, **only), ended), (begun, replace(ended, **only))):
         assert joined(one, two) == joined(two, one) == replace(ended, **only)
     assert joined(None, begun) == begun
 
 
-def test_the_failed_jobs_of_one_attempt_are_told_together() -> None:
+def test_the_failed_jobs_of_one_attempt_are_reported_together() -> None:
     states = [run("CI", RUNNING, at=5.0, failed=(name,)) for name in ("unit", "browser", "types", "docs")]
     first = joined(joined(joined(states[0], states[1]), states[2]), states[3])
     assert first.failed == ("browser", "docs", "types", "unit")
@@ -293,7 +293,7 @@ def test_where_nothing_counts_only_forks_are_named() -> None:
     assert judge_all([elsewhere], "main").unreported
 
 
-def test_each_check_that_nobody_tells_of_is_named() -> None:
+def test_each_check_without_a_sender_is_named() -> None:
     senders = [run("lint", sender=name) for name in ("jenkins", "gitlab", "forgejo", "gitea", "event")]
     asked = [Check("github", "tests"), Check("github", "lint")]
     assert judge_named(asked, senders, "main").why == (

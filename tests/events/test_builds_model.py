@@ -23,7 +23,7 @@ from deploybot.domain import Build, Event
 from deploybot.events import build_verdicts as rules
 from deploybot.notifications import event_subjects
 from deploybot.notifications.build_cards import build_story
-from deploybot.notifications.event_cards import Scene
+from deploybot.notifications.event_cards import CardContext
 from deploybot.ports import EventPart
 from deploybot.settings import Auto
 from deploybot.settings.build_senders import forge_named
@@ -81,9 +81,9 @@ class Real:
         self.channel = channel
 
     async def hear(self, events: list[Event], first: int) -> None:
-        heard = [(event, f"d{number}") for number, event in enumerate(events, first)]
-        await self.channel.telling.handle_events(SHOP, heard)
-        await self.automatic.handle_events(SHOP, heard)
+        received = [(event, f"d{number}") for number, event in enumerate(events, first)]
+        await self.channel.telling.handle_events(SHOP, received)
+        await self.automatic.handle_events(SHOP, received)
 
     async def builds(self) -> tuple[Build, ...]:
         return await self.channel.store.read(lambda tables: tables.triggers.builds("shop", COMMIT))
@@ -102,11 +102,13 @@ class OnPaper:
     async def hear(self, events: list[Event], first: int) -> None:
         for number, event in enumerate(events, first):
             build = event_subjects.kept(event_subjects.dated(event, NOON))
-            spot = event_subjects.spot_of(build, "")
-            was = self.parts.get(spot.part)
+            slot = event_subjects.position_of(build, "")
+            was = self.parts.get(slot.part)
             joined = event_subjects.joined(was.event if was else None, build)
-            thing, heard = (was.thing, was.arrived_at) if was else (spot.thing, NOON + number)
-            self.parts[spot.part] = EventPart(app="shop", thing=thing, part=spot.part, event=joined, arrived_at=heard)
+            thing, received = (was.thing, was.arrived_at) if was else (slot.thing, NOON + number)
+            self.parts[slot.part] = EventPart(
+                app="shop", thing=thing, part=slot.part, event=joined, arrived_at=received
+            )
             hint = hint_of(SHOP, event)
             if hint is not None and (told := hint.built) is not None:
                 key = told.sender, told.key
@@ -117,7 +119,7 @@ class OnPaper:
 
     async def cards(self) -> list[Card]:
         every = sorted(self.parts.values(), key=lambda one: one.arrived_at)
-        scene = Scene(
+        context = CardContext(
             app=SHOP,
             persons=lambda _: "",
             series=lambda *_: (),
@@ -126,7 +128,7 @@ class OnPaper:
             builds=lambda _: every,
         )
         found = [[one for one in every if one.thing == thing] for thing in {one.thing for one in every}]
-        cards = (build_story(scene, parts).card for parts in found)
+        cards = (build_story(context, parts).card for parts in found)
         return [replace(card, title=f"shop: {card.title}") for card in cards]
 
 
@@ -172,12 +174,12 @@ def told(history: CiHistory) -> list[Event]:
 async def test_no_history_of_builds_has_a_wrong_verdict(tmp_path: Path, figure: Callable[[str], None]) -> None:
     dice = random.Random(SEED)
     lights: Counter[str] = Counter()
-    wrong, apart, heard = list[str](), list[str](), 0
+    wrong, apart, received = list[str](), list[str](), 0
     for number in range(N):
         seed = dice.randrange(10**9)
         history = draw(random.Random(seed))
         events = told(history)
-        heard, half = heard + len(events), dice.randint(0, len(events))
+        received, half = received + len(events), dice.randint(0, len(events))
         async with listeners(number, tmp_path) as both:
             await both.hear(events[:half], 0)
             apart += [f"{seed}, half: {one}" for one in await disagree(both)]
@@ -194,7 +196,7 @@ async def test_no_history_of_builds_has_a_wrong_verdict(tmp_path: Path, figure: 
     counts = ", ".join(f"{count} {light}" for light, count in sorted(lights.items()))
     figure(
         f"{len(wrong)} of {N} histories of builds had a wrong verdict, card and deployment disagreed in {len(apart)} "
-        f"({heard} events; {counts}), seed={SEED}"
+        f"({received} events; {counts}), seed={SEED}"
     )
     assert (wrong, apart) == ([], [])
     assert {*lights} == {"green", "red", "waits"}

@@ -178,14 +178,14 @@ async def test_what_counts_of_another_branch_is_a_line_and_brings_every_card_up_
     assert develop.title == "shop: develop (0000000000) — cancelled"
 
 
-async def test_what_may_be_for_a_fork_is_told_and_never_green(channel: Channel) -> None:
+async def test_what_may_be_for_a_fork_is_reported_and_never_green(channel: Channel) -> None:
     await channel.hear(replace(build(PASSED, branch=""), fork=True))
     card = await channel.message()
     assert card.title.endswith("— green after 2 min, may be from a fork: does not count")
     assert (card.tone, card.buttons) == (Tone.PLAIN, ())
 
 
-async def test_a_branch_of_a_fork_is_told_for_itself_and_cannot_be_deployed() -> None:
+async def test_a_branch_of_a_fork_is_reported_for_itself_and_cannot_be_deployed() -> None:
     routes = {"all": {"kinds": ["build"]}}
     async with open_channel(settings(notify=routes)) as channel:
         await channel.hear(build(FAILED), replace(build(PASSED, branch="ana:develop"), key="f"))
@@ -206,7 +206,7 @@ async def test_two_suites_of_one_name_are_two(channel: Channel) -> None:
     assert (await channel.message()).title.endswith("red: GitHub Actions")
 
 
-async def test_failed_jobs_that_are_told_one_by_one_are_all_named(channel: Channel) -> None:
+async def test_failed_jobs_that_are_reported_one_by_one_are_all_named(channel: Channel) -> None:
     begun = NOON + 150
     unit, browser = (
         replace(build(RUNNING), failed=(name,), number=0, at=begun + at)
@@ -221,7 +221,7 @@ async def test_failed_jobs_that_are_told_one_by_one_are_all_named(channel: Chann
     assert (await channel.message()).lines[0].text == "red after 2 min; attempt 2"
 
 
-async def test_a_build_whose_commit_is_told_at_its_end_is_one_message(channel: Channel) -> None:
+async def test_a_build_whose_commit_is_reported_at_its_end_is_one_message(channel: Channel) -> None:
     queued = build(QUEUED, commit="", branch="", sender="jenkins")
     await channel.hear(queued, build(PASSED, sender="jenkins"))
     assert (await channel.message()).title == "shop: develop (0000000000) — green after 2 min"
@@ -378,7 +378,7 @@ async def test_a_deployment_of_others(channel: Channel) -> None:
     assert labels(card) == {"Retry": f"deploy shop@{sha(9)} to staging", "Logs": "logs shop from staging"}
 
 
-async def test_what_the_bot_did_itself_is_not_told_again() -> None:
+async def test_what_the_bot_did_itself_is_not_reported_again() -> None:
     made = settings(forge={"kind": "github", "token": {"env": "T"}})
     async with open_channel(made) as channel:
         event = Deployed(**COMMON, key="7", environment="staging", state=PASSED, commit=sha(2), own=True)
@@ -448,7 +448,7 @@ async def test_notes(channel: Channel) -> None:
     assert len(await channel.messages()) == 3
 
 
-async def test_a_ping_is_told_to_nobody(channel: Channel) -> None:
+async def test_a_ping_is_posted_nowhere(channel: Channel) -> None:
     assert await channel.hear(Ping(sender="github")) == "a ping: nothing to post"
     assert await channel.messages() == []
 
@@ -456,7 +456,7 @@ async def test_a_ping_is_told_to_nobody(channel: Channel) -> None:
 @pytest.mark.parametrize(
     "event", [push(), build(FAILED), Note(sender="event", title="x"), Alert(sender="p", key="k", name="n", firing=True)]
 )
-async def test_the_same_event_of_the_same_delivery_is_told_once(channel: Channel, event: Event) -> None:
+async def test_the_same_event_of_the_same_delivery_is_reported_once(channel: Channel, event: Event) -> None:
     await channel.hear(event, delivery="d")
     before = await channel.messages()
     channel.clock.advance(5_000)
@@ -464,7 +464,7 @@ async def test_the_same_event_of_the_same_delivery_is_told_once(channel: Channel
     assert await channel.messages() == before
 
 
-async def test_one_push_that_two_hooks_tell_is_told_once(channel: Channel) -> None:
+async def test_a_push_that_two_hooks_report_is_posted_once(channel: Channel) -> None:
     await channel.hear(push(), delivery="repository")
     assert await channel.hear(push(), delivery="organisation") == "nothing newer than what was posted"
     assert len(await channel.messages()) == 1
@@ -505,7 +505,7 @@ async def test_secrets_are_masked_and_addresses_that_hold_one_are_left_out(chann
     assert (card.lines[0].url, card.links[0].url) == ("", "")
 
 
-async def test_several_channels_are_told_each_once() -> None:
+async def test_several_channels_get_a_message_once_each() -> None:
     made = settings(channel=["slack:C0SHOP11111", "telegram:-1001234567890"])
     async with open_channel(made) as channel:
         await channel.hear(push())

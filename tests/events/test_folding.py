@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.domain import Alert, BuildState, Deployed, Note
-from deploybot.notifications.event_subjects import spot_of
+from deploybot.notifications.event_subjects import position_of
 from deploybot.notifications.event_text import nth
 from deploybot.notifications.failure_folding import LOOK_BACK
 from tests.events.channel import NOON, Channel, build, push
@@ -20,7 +20,7 @@ async def line(channel: Channel) -> str:
     return (await channel.messages())[-1].lines[0].text
 
 
-async def test_failures_in_a_row_are_counted_and_their_end_is_told(channel: Channel) -> None:
+async def test_failures_in_a_row_are_counted_and_their_end_is_reported(channel: Channel) -> None:
     await channel.hear(build(PASSED, 1), build(FAILED, 2))
     assert await line(channel) == "red after 2 min"
     await channel.hear(build(FAILED, 3))
@@ -132,11 +132,11 @@ async def test_a_clock_that_is_days_ahead_stops_nothing(channel: Channel) -> Non
     assert (await channel.message()).title == "shop: b"
 
 
-async def test_things_of_which_nothing_is_heard_for_a_month_are_forgotten(channel: Channel) -> None:
+async def test_things_without_events_for_a_month_are_forgotten(channel: Channel) -> None:
     await channel.hear(push(2))
     channel.clock.advance(31 * 86400)
     await channel.hear(push(3))
-    thing = spot_of(push(2), "").thing
+    thing = position_of(push(2), "").thing
     assert await channel.store.read(lambda tables: tables.events.notifications("shop", thing)) == ()
     assert await channel.store.read(lambda tables: tables.events.parts("shop", thing)) == ()
 

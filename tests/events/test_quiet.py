@@ -34,7 +34,7 @@ def night() -> Settings:
     return settings(notify=NIGHT)
 
 
-async def test_a_push_at_night_is_told_in_the_morning() -> None:
+async def test_a_push_at_night_is_reported_in_the_morning() -> None:
     async with open_channel(night()) as channel:
         channel.clock.advance(TEN_HOURS)
         assert await channel.hear(push()) == "kept until the quiet hours are over (1)"
@@ -128,7 +128,7 @@ async def test_it_survives_a_restart() -> None:
         assert len(await channel.messages()) == 1
 
 
-async def test_an_app_that_is_gone_from_bot_toml_is_not_told_of() -> None:
+async def test_an_app_that_is_gone_from_bot_toml_is_not_reported() -> None:
     async with open_channel(night()) as channel:
         channel.clock.advance(TEN_HOURS)
         await channel.hear(push())
@@ -183,7 +183,7 @@ def test_quiet_hours_end_by_the_clock_when_it_is_set(day: tuple[int, int, int], 
     assert quiet_for((Window.read("Fri 22:00 - Mon 07:00"),), here) == (left if day[2] == 28 else left + 24) * 3600
 
 
-async def test_another_place_is_told_at_once() -> None:
+async def test_another_channel_gets_its_message_at_once() -> None:
     routes = {**NIGHT, "loud": {"channel": "slack:C0LOUD11111"}}
     async with open_channel(settings(notify=routes)) as channel:
         channel.clock.advance(TEN_HOURS)

@@ -80,15 +80,15 @@ async def told(events: list[Event]) -> dict[str, Card]:
 
 async def test_any_order_gives_the_same_messages(figure: Callable[[str], None]) -> None:
     dice = random.Random(SEED)
-    turned, heard = 0, 0
+    turned, received = 0, 0
     for _ in range(N):
         events = history(dice)
         wanted = await told(events)
         mixed = [*events, *dice.choices(events, k=len(events) // 3)]
         dice.shuffle(mixed)
-        heard += len(mixed)
+        received += len(mixed)
         turned += await told(mixed) != wanted
-    figure(f"{turned} of {N} histories told otherwise when shuffled and doubled, {heard} events, seed={SEED}")
+    figure(f"{turned} of {N} histories told otherwise when shuffled and doubled, {received} events, seed={SEED}")
     assert turned == 0
 
 

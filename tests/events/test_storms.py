@@ -80,7 +80,7 @@ async def test_a_storm_is_of_one_group_one_sender_and_one_kind(channel: Channel)
     assert len(titles) == 6
 
 
-async def test_what_becomes_of_a_thing_is_told_in_the_message_of_its_storm(channel: Channel) -> None:
+async def test_what_becomes_of_a_thing_is_reported_in_the_message_of_its_storm(channel: Channel) -> None:
     await hear_at_once(channel, map(alert, range(8)))
     await hear_at_once(channel, [alert(number, firing=False) for number in range(3)])
     card = await channel.message()
@@ -134,7 +134,7 @@ async def test_a_notification_comes_after_all_else_in_the_outbox(channel: Channe
     assert [card.title for card in await channel.messages()] == ["an answer", "shop: HostDown — firing"]
 
 
-async def test_a_group_that_alertmanager_cut_is_told_once_with_the_fix(channel: Channel) -> None:
+async def test_a_group_that_alertmanager_cut_is_reported_once_with_the_fix(channel: Channel) -> None:
     body = delivery(range(6), truncated=41)
     for _ in range(2):
         received = Received(headers={"content-type": ["application/json"]}, body=body, query={}, at=NOON)

@@ -22,12 +22,12 @@ HOOK = {"github": {"secret": {"env": "S"}}}
 
 
 @pytest.mark.parametrize(("hooks", "there"), [({}, False), (HOOK, True)])
-def test_nothing_tells_where_nothing_may_call(tmp_path: Path, hooks: dict[str, object], there: bool) -> None:
+def test_there_are_no_senders_where_nothing_may_call(tmp_path: Path, hooks: dict[str, object], there: bool) -> None:
     made = bot_settings(tmp_path / "data", apps={"shop": {"hooks": hooks}}, http={})
     assert (Bot(made, adapters(made)).notifier is not None) is there
 
 
-async def test_where_bot_toml_names_no_channel_the_console_is_told(tmp_path: Path) -> None:
+async def test_without_a_channel_in_bot_toml_the_console_gets_it(tmp_path: Path) -> None:
     made = bot_settings(tmp_path / "data", apps={"shop": {"hooks": HOOK}}, http={})
     world = adapters(made)
     telling = Bot(made, world).notifier

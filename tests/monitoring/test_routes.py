@@ -95,7 +95,7 @@ async def test_without_the_token_health_is_one_word(site: Site) -> None:
     assert await site.get("/healthz") == (200, '{"status": "degraded"}')
 
 
-async def test_with_it_every_part_is_told_with_its_cure_and_no_secret(site: Site) -> None:
+async def test_with_it_every_part_is_reported_with_its_fix_and_no_secret(site: Site) -> None:
     site.problems["slack"] = f"the token {SECRET} was revoked: install the app again"
     site.sights |= {"web1": Sight(100.5), "web2": Sight(200.0, "it does not answer", "Is it on?")}
     status, text = await site.get("/healthz", bearer(TOKEN))

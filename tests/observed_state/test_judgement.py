@@ -325,14 +325,14 @@ def manifest(settings: str = "", **images: str) -> Manifest:
         ((container("cache", ONE),), V2.id, ""),
     ],
 )
-def test_which_release_runs_is_told_by_its_images(
+def test_the_running_release_is_known_by_its_images(
     containers: tuple[Container, ...], current: str, expected: str
 ) -> None:
     known = {V1.id: manifest(web=ONE, db=DB), V2.id: manifest(web=TWO, db=DB)}
     assert runs(seen(*containers, facts=replace(FACTS, current=current)), [*known.items()])[0] == expected
 
 
-def test_releases_of_the_same_images_are_told_apart_by_settings_and_then_by_the_link() -> None:
+def test_releases_of_the_same_images_are_distinguished_by_settings_and_then_by_the_link() -> None:
     other = "3" * 40
     same = {V1.id: manifest("s1", web=TWO), V2.id: manifest("s2", web=TWO), other: manifest("s2", web=TWO)}
     assert runs(seen(WEB, facts=replace(FACTS, current=other)), [*same.items()])[0] == other
@@ -346,7 +346,7 @@ def test_a_release_with_more_services_is_not_taken_for_one_with_fewer() -> None:
     assert runs(seen(WEB, facts=replace(FACTS, current=V2.id)), [*known.items()])[0] == V1.id
 
 
-def test_which_release_runs_without_containers_is_told_by_the_link() -> None:
+def test_the_running_release_without_containers_is_known_by_the_link() -> None:
     assert runs(Observed(facts=FACTS), [*{V2.id: Manifest()}.items()])[0] == V2.id
     assert runs(Observed(facts=FACTS), [*{V1.id: Manifest()}.items()])[0] == ""
 

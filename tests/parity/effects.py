@@ -24,7 +24,7 @@ async def effects(bot: CommandBot) -> Effects:
     """Everything that was asked for, allowed, locked and written down, without the platform it came from."""
     now = bot.clock.now()
     return {
-        "asked": [*bot.deployments.asked],
+        "asked": [*bot.deployments.requests],
         "cancelled": [*bot.deployments.cancelled],
         "approved": [*bot.deployments.approved],
         "rejected": [*bot.deployments.rejected],

@@ -14,10 +14,10 @@ from deploybot.chat.telegram.telegram_chat import TelegramChat
 from deploybot.chat.telegram.telegram_settings import Telegram as TelegramSettings
 from deploybot.domain import Identity, Place
 from deploybot.settings import Secret
-from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
+from tests.doubles.timeline import Post
 from tests.kit.command_bot import NUMBERS, STRANGER, CommandBot
 from tests.parity.ways import WITHIN, DoubleWay, Message
 
@@ -74,6 +74,14 @@ class SlackWay(DoubleWay):
             text = f"@deploybot {text}"
         await self._double.say(self.user(who), where, text)
 
+    async def answer(self, who: str, message: Message, text: str) -> Message:
+        """In the modal if one is open, else through the button."""
+        modal = next((post for post in self.double.timeline.posts if post.id in self._double.state.views), None)
+        if modal is None:
+            return await super().answer(who, message, text)
+        await self.double.press(self.user(who), modal, "Send", answer=text)
+        return await self.answered(who, message.where)
+
     async def press_again(self, who: str, post: Post, label: str) -> None:
         value = next(one.value for one in post.buttons if one.label == label)
         action = {"type": "button", "block_id": "b", "action_id": "run:0:", "value": value}
@@ -127,6 +135,12 @@ class TelegramWay(DoubleWay):
     async def type(self, who: str, where: str, text: str) -> None:
         text = f"@{self._double.username} {text}" if self._manner == "name" else f"/{text}"
         await self._double.say(self.user(who), where, text)
+
+    async def answer(self, who: str, message: Message, text: str) -> Message:
+        """As a reply to the question."""
+        post = await self.double.timeline.until(lambda post: "Reply to this message" in post.text, within=WITHIN)
+        await self._double.say(self.user(who), message.where, text, reply_to=post.id)
+        return await self.answered(who, message.where)
 
     async def press_again(self, who: str, post: Post, label: str) -> None:
         value = next(one.value for one in post.buttons if one.label == label)

@@ -21,10 +21,10 @@ class Sight:
     pages: frozenset[str] = frozenset()
 
     def lacks(self, cards: Iterable[Card]) -> list[str]:
-        """Words and labels of these cards that are not there."""
+        """Words and labels of these cards that are not there. The button that asks for a reason may be left out."""
         seen, cards = frozenset(words(self.text)), [*cards]
         missing = [word for card in cards for word in words(text_of(card)) if word not in seen]
-        labels = [button.label for card in cards for button in card.buttons]
+        labels = [button.label for card in cards if not card.asks_reason for button in card.buttons]
         return missing + [f"[{label}]" for label in labels if literal(label) not in map(literal, self.labels)]
 
 

@@ -12,6 +12,7 @@ from tests.parity.ways import DoubleWay, Way, holds
 
 DEPLOY = Button("Deploy v1.4", "deploy shop@v1.4 to staging")
 LOCK = Button("Lock", "lock shop staging", danger=True, asks="Why?")
+REASON = "too risky & <b>bold</b> *stars* @here"
 STOP = Card(title="shop staging", key="log-3", stream=True, final=False, buttons=(Button("Stop", "cancel log-3"),))
 
 
@@ -48,7 +49,7 @@ async def test_the_choices_of_a_question_are_buttons(way: Way) -> None:
     labels = [button.label for card in question.cards for button in card.buttons]
     assert len(labels) == 2
     await way.press("ana", question, labels[0])
-    assert [asked.app for asked in way.bot.deployments.asked] == ["wiki"]
+    assert [asked.app for asked in way.bot.deployments.requests] == ["wiki"]
 
 
 async def test_a_bare_command_is_picked_step_by_step(manner: Way) -> None:
@@ -58,9 +59,9 @@ async def test_a_bare_command_is_picked_step_by_step(manner: Way) -> None:
         picker = await manner.press("ana", picker, label)
         assert [card.title for card in picker.cards] == [asked]
         assert all(card.picks and card.private for card in picker.cards)
-        assert manner.bot.deployments.asked == []
+        assert manner.bot.deployments.requests == []
     await manner.press("ana", picker, "v1.4")
-    (asked_for,) = manner.bot.deployments.asked
+    (asked_for,) = manner.bot.deployments.requests
     assert (asked_for.by, asked_for.app, asked_for.environment, asked_for.release) == ("ana", "shop", "staging", V2)
 
 
@@ -68,9 +69,24 @@ async def test_a_bare_rollback_offers_what_ran_well(way: Way) -> None:
     picker = await way.say("ana", "rollback")
     for label in ("shop", "production", "v1.3"):
         picker = await way.press("ana", picker, label)
-    assert [(one.app, one.environment, one.release) for one in way.bot.deployments.asked] == [
+    assert [(one.app, one.environment, one.release) for one in way.bot.deployments.requests] == [
         ("shop", "production", V1)
     ]
+
+
+async def test_a_missing_reason_is_asked_for_in_place(manner: Way, plain_world: CommandBot) -> None:
+    """A picker may come before it; the answer does what the typed command does."""
+    told = await direct(plain_world, f"lock shop staging because {REASON}")
+    question = await manner.say("ana", "lock")
+    for label in ("shop", "staging"):
+        question = await manner.press("ana", question, label)
+    assert [(card.title, card.asks_reason) for card in question.cards] == [
+        ("`lock shop staging` needs a reason.", True)
+    ]
+    assert await manner.bot.audit() == []
+    answer = await manner.answer("ana", question, REASON)
+    assert answer.cards == told
+    assert await effects(manner.bot) == await effects(plain_world)
 
 
 async def test_only_the_person_who_asked_can_use_a_picker(manner: Way) -> None:
@@ -84,7 +100,7 @@ async def test_only_the_person_who_asked_can_use_a_picker(manner: Way) -> None:
     elif manner.name in {"telegram group", "telegram name"}:
         await manner.press_again("ben", post, "shop")
         await manner.until("ben", picker.where, holds("This question is for someone else."))
-        assert manner.heard.empty()
+        assert manner.received.empty()
     assert all(len(button.value.encode()) <= 64 for button in post.buttons)
 
 
@@ -100,14 +116,13 @@ async def test_in_telegram_the_next_picker_replaces_the_first(manner: Way) -> No
     if manner.name != "telegram private":
         await manner.press_again("ben", second, "staging")
         await manner.until("ben", picker.where, holds("This question is for someone else."))
-        assert manner.heard.empty()
+        assert manner.received.empty()
 
 
 async def test_what_a_button_asks_is_added_to_its_command(way: Way, plain_world: CommandBot) -> None:
-    reason = "too risky & <b>bold</b> *stars* @here"
-    told = await direct(plain_world, f"{LOCK.command} because {reason}")
+    told = await direct(plain_world, f"{LOCK.command} because {REASON}")
     message = await way.show(Card(title="Lock it?", buttons=(LOCK,)))
-    answer = await way.press("ana", message, LOCK.label, reason)
+    answer = await way.press("ana", message, LOCK.label, REASON)
     assert answer.cards == told
     assert await effects(way.bot) == await effects(plain_world)
 
@@ -115,23 +130,23 @@ async def test_what_a_button_asks_is_added_to_its_command(way: Way, plain_world:
 async def test_a_code_is_asked_where_nobody_else_reads_it(way: Way) -> None:
     message = await way.show(Card(title="Approve it?", key="request:7", final=False, buttons=(APPROVE,)))
     await way.click("ana", message, APPROVE.label, "123456")
-    heard = await way.next_heard()
-    assert heard.incoming.text.removeprefix("/") == "approve #7 code 123456"
+    received = await way.next_heard()
+    assert received.incoming.text.removeprefix("/") == "approve #7 code 123456"
     assert "123456" not in await way.seen("ben", message.where)
 
 
-async def test_who_may_not_is_told_so_and_uses_nothing_up(way: Way) -> None:
+async def test_people_who_may_not_learn_that_and_use_nothing_up(way: Way) -> None:
     messages = {who: await way.show(Card(title="Press", buttons=(DEPLOY,))) for who in ("cem", "eve", STRANGER)}
     for who, message in messages.items():
         refused = await way.press(who, message, DEPLOY.label)
         assert not refused.cards[-1].ok
-    assert way.bot.deployments.asked == []
+    assert way.bot.deployments.requests == []
     for message in messages.values():
         await way.press("ben", message, DEPLOY.label)
-    assert [asked.by for asked in way.bot.deployments.asked] == ["ben"] * len(messages)
+    assert [asked.by for asked in way.bot.deployments.requests] == ["ben"] * len(messages)
 
 
-async def test_what_its_own_card_tells_is_not_said_beside_it(way: Way) -> None:
+async def test_what_its_own_card_shows_is_not_posted_beside_it(way: Way) -> None:
     """At the console a button is a line to type; a line that was typed is answered, everywhere."""
     approve = Button("Approve", "approve #42")
     message = await way.show(Card(title="Approve it?", key="deployment:42", final=False, buttons=(approve,)))
@@ -150,7 +165,7 @@ async def test_a_button_decides_once(way: Way) -> None:
     await way.press("ben", message, DEPLOY.label)
     await way.click("ana", message, DEPLOY.label, "")
     await way.until("ana", message.where, holds("This button was pressed already."))
-    assert [asked.by for asked in way.bot.deployments.asked] == ["ben"]
+    assert [asked.by for asked in way.bot.deployments.requests] == ["ben"]
 
 
 async def test_a_button_that_an_edit_took_away_does_nothing(way: Way) -> None:
@@ -162,4 +177,4 @@ async def test_a_button_that_an_edit_took_away_does_nothing(way: Way) -> None:
     await way.show(Card(title="Over", key="deployment:7", buttons=(Button("Status", "status"),)), message)
     await way.press_again("ana", before, DEPLOY.label)
     await way.until("ana", message.where, holds("This button does not work any more."))
-    assert way.bot.deployments.asked == []
+    assert way.bot.deployments.requests == []

@@ -55,14 +55,14 @@ async def test_a_secret_is_shown_to_whoever_asks_for_it_and_to_nobody_else(way: 
         assert "in a direct message" in message.cards[-1].hint
 
 
-async def test_nobody_is_heard_who_does_not_talk_to_the_bot(way: Way) -> None:
+async def test_messages_that_are_not_for_the_bot_are_ignored(way: Way) -> None:
     """A console's every line is for the bot; in a channel only what is addressed to it is heard."""
     if way.name == "console":
         return
     for line in ("deploy shop@v1.4 to staging", "status shop", "dploy shop", "what does deploybot do?"):
         await way.type_to_others("ana", way.new_place(), line)
     await way.say("ana", "whoami")
-    assert way.heard.empty()
+    assert way.received.empty()
     assert await way.bot.audit() == []
 
 

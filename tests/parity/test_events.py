@@ -42,7 +42,7 @@ class Told:
             await way.until("ben", self.rooms[way.name], holds(*phrases))
 
     def posts(self, way: DoubleWay) -> int:
-        return len(way.double.scene.seen_by("", self.rooms[way.name]))
+        return len(way.double.timeline.seen_by("", self.rooms[way.name]))
 
 
 @asynccontextmanager
@@ -66,11 +66,11 @@ async def test_a_push_and_its_builds_until_somebody_deploys_it(tmp_path: Path) -
         await drained(room.made.bot)
         assert [room.posts(way) for way in room.made.ways] == [2, 2]
         slack = room.made.slack
-        card = slack.double.scene.seen_by("", room.rooms[slack.name])[-1]
+        card = slack.double.timeline.seen_by("", room.rooms[slack.name])[-1]
         assert ("lint #2", "https://git.example.com/runs/2") in card.links
         await slack.double.press(slack.user("ben"), card, "Deploy to staging")
-        heard = (await slack.next_heard()).incoming
-        assert (heard.text, heard.identity) == (f"deploy shop@{V2.id} to staging", slack.identity("ben"))
+        received = (await slack.next_heard()).incoming
+        assert (received.text, received.identity) == (f"deploy shop@{V2.id} to staging", slack.identity("ben"))
 
 
 async def test_whatever_stands_in_events_both_chats_take_it_and_nobody_is_woken(
@@ -81,7 +81,7 @@ async def test_whatever_stands_in_events_both_chats_take_it_and_nobody_is_woken(
         events = [event(dice) for _ in range(WILD)]
         await room.hear(*events)
         await drained(room.made.bot)
-        posts = [post for way in room.made.ways for post in way.double.scene.posts]
+        posts = [post for way in room.made.ways for post in way.double.timeline.posts]
         breaches = [breach for way in room.made.ways for breach in way.double.violations]
         pings = sum(bool(post.pings) for post in posts)
     figure(f"{pings} pings, {len(breaches)} refused of {len(posts)} messages of {WILD} events, seed={SEED}")

@@ -83,7 +83,7 @@ CASES = {
 
 
 @pytest.mark.filterwarnings("default")
-async def test_every_refusal_is_told_in_full_and_does_nothing(way: Way, plain_world: CommandBot) -> None:
+async def test_every_refusal_is_reported_in_full_and_does_nothing(way: Way, plain_world: CommandBot) -> None:
     for name, case in CASES.items():
         for bot in (plain_world, way.bot):
             bot.deployments.fails, bot.store.full = None, ""
@@ -101,7 +101,7 @@ async def test_every_refusal_is_told_in_full_and_does_nothing(way: Way, plain_wo
         for bot in (plain_world, way.bot):
             bot.deployments.fails, bot.store.full = None, ""
         assert await effects(way.bot) == await effects(plain_world), name
-    assert way.bot.deployments.asked == []
+    assert way.bot.deployments.requests == []
 
 
 def without_mark(card: Card) -> Card:
@@ -109,7 +109,7 @@ def without_mark(card: Card) -> Card:
     return replace(card, title=_MARK.sub("id", card.title))
 
 
-async def test_what_is_wrong_with_a_command_is_told_to_its_sender_where_the_platform_can(way: Way) -> None:
+async def test_what_is_wrong_with_a_command_is_reported_to_its_sender_where_the_platform_can(way: Way) -> None:
     message = await way.say("ana", "deploy shpo")
     others = await way.seen("ben", message.where)
     assert ("shpo" in others) == (way.name == "telegram group"), "docs/chats.md says that Telegram's groups see it"

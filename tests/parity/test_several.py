@@ -91,7 +91,7 @@ async def test_one_deployment_in_both_and_one_decision(tmp_path: Path) -> None:
         await made.put(rooms, card(42, "running"))
         for way in made.ways:
             await way.until("ben", rooms[way.name], holds("#42 running"))
-        slack, telegram = (way.double.scene.posts[-1] for way in made.ways)
+        slack, telegram = (way.double.timeline.posts[-1] for way in made.ways)
         await made.telegram.double.press(made.telegram.user("ben"), telegram, "Cancel")
         await made.telegram.next_heard()
         assert made.bot.deployments.cancelled == [42]
@@ -112,13 +112,13 @@ async def test_after_a_restart_the_same_messages_go_on_and_so_do_their_buttons(t
             await way.until("ben", rooms[way.name], holds("#42 waiting"))
             await way.restart()
             made.chats[way.chat.platform] = way.chat
-        await made.slack.double.press(made.slack.user("ben"), made.slack.double.scene.posts[-1], "Cancel")
+        await made.slack.double.press(made.slack.user("ben"), made.slack.double.timeline.posts[-1], "Cancel")
         await made.slack.next_heard()
         assert made.bot.deployments.cancelled == [42]
         await made.put(rooms, card(42, "done"))
         for way in made.ways:
             await way.until("ben", rooms[way.name], holds("#42 done"))
-            assert len([post for post in way.double.scene.posts if post.text.startswith("#42")]) == 1
+            assert len([post for post in way.double.timeline.posts if post.text.startswith("#42")]) == 1
 
 
 async def test_a_revoked_token_is_one_line_and_one_word_and_the_other_chat_goes_on(
@@ -152,7 +152,7 @@ async def test_no_final_state_is_lost_or_said_twice_while_one_call_in_ten_fails(
                 await made.put(rooms, card(number, word))
             await asyncio.sleep(0.3)
         await drained(made.bot)
-        seen = [way.double.scene.seen_by("", rooms[way.name]) for rooms in deployments for way in made.ways]
+        seen = [way.double.timeline.seen_by("", rooms[way.name]) for rooms in deployments for way in made.ways]
         breaches = [breach for way in made.ways for breach in way.double.violations]
     lost, twice = (
         sum(not posts or "done" not in posts[-1].text for posts in seen),

@@ -18,7 +18,7 @@ from deploybot.chat.message_conversation import LINES
 from deploybot.command import Incoming
 from deploybot.domain import Identity, Place
 from deploybot.ports import LiveChat
-from tests.doubles.scene import Double, Post
+from tests.doubles.timeline import Double, Post
 from tests.kit.command_bot import CommandBot
 from tests.parity.sight import Sight
 
@@ -33,7 +33,7 @@ def holds(*phrases: str) -> Lacks:
 
 
 @dataclass(slots=True)
-class Heard:
+class Received:
     """One message as dispatch took it, and all cards that came of it, each as it read last."""
 
     incoming: Incoming
@@ -64,7 +64,7 @@ class Way(ABC):
 
     def __init__(self, bot: CommandBot) -> None:
         self.bot = bot
-        self.heard: asyncio.Queue[Heard] = asyncio.Queue()
+        self.received: asyncio.Queue[Received] = asyncio.Queue()
         self.numbers = itertools.count(1)
         self.parts = Parts(
             handle=self._handle,
@@ -76,16 +76,16 @@ class Way(ABC):
         )
 
     async def _handle(self, incoming: Incoming, reply: Reply) -> Card | None:
-        heard = Heard(incoming)
+        received = Received(incoming)
 
         async def kept(card: Card) -> None:
-            heard.take(card)
+            received.take(card)
             await reply(card)
 
         card = await self.bot.dispatcher.handle(incoming, kept)
         if card is not None:
-            heard.take(card)
-        self.heard.put_nowait(heard)
+            received.take(card)
+        self.received.put_nowait(received)
         return card
 
     @abstractmethod
@@ -111,6 +111,11 @@ class Way(ABC):
     @abstractmethod
     async def click(self, who: str, message: Message, label: str, answer: str) -> None:
         """Have a person press a button of a message, and answer what it asks."""
+
+    async def answer(self, who: str, message: Message, text: str) -> Message:
+        """Have a person answer a message that asks for a reason."""
+        (button,) = message.cards[0].buttons
+        return await self.press(who, message, button.label, text)
 
     @abstractmethod
     async def show(self, card: Card, message: Message | None = None) -> Message:
@@ -139,19 +144,19 @@ class Way(ABC):
         await self.click(who, message, label, answer)
         return await self.answered(who, message.where)
 
-    async def next_heard(self) -> Heard:
+    async def next_heard(self) -> Received:
         """The next thing that dispatch has answered."""
         async with asyncio.timeout(WITHIN):
-            return await self.heard.get()
+            return await self.received.get()
 
     async def answered(self, who: str, where: str) -> Message:
         """What came of the next thing that dispatch hears, once it is there to be seen.
 
         What a pressed button's own card tells, which the outbox edits, is not said beside it.
         """
-        heard = await self.next_heard()
-        cards = tuple(heard.cards.values())
-        said = [card for card in cards if not (heard.incoming.press and card.aside and card.ok)]
+        received = await self.next_heard()
+        cards = tuple(received.cards.values())
+        said = [card for card in cards if not (received.incoming.press and card.aside and card.ok)]
         sight = await self.until(who, where, lambda sight: sight.lacks(said))
         return Message(cards, sight, where)
 
@@ -204,7 +209,7 @@ class DoubleWay(Way):
 
     def post_with(self, message: Message, label: str) -> Post:
         """The newest post of a channel that has such a button."""
-        posts = [post for post in self.double.scene.posts if post.channel == message.where]
+        posts = [post for post in self.double.timeline.posts if post.channel == message.where]
         return next(post for post in reversed(posts) if label in {one.label for one in post.buttons})
 
     async def show(self, card: Card, message: Message | None = None) -> Message:
@@ -219,7 +224,7 @@ class DoubleWay(Way):
 
     async def until(self, who: str, where: str, lacks: Lacks) -> Sight:
         try:
-            await self.double.scene.until(lambda _: not lacks(self.sight(who, where)), within=WITHIN)
+            await self.double.timeline.until(lambda _: not lacks(self.sight(who, where)), within=WITHIN)
         except AssertionError:
             sight = self.sight(who, where)
             raise AssertionError(f"{who} misses {lacks(sight)} in: {sight}; {self.double.violations}") from None
@@ -227,12 +232,12 @@ class DoubleWay(Way):
 
     async def seen(self, who: str, where: str) -> str:
         user = self.user(who)
-        return "\n".join(post.text for post in self.double.scene.seen_by(user, where) + self.private(user))
+        return "\n".join(post.text for post in self.double.timeline.seen_by(user, where) + self.private(user))
 
     def sight(self, who: str, where: str) -> Sight:
         """What somebody sees of what the bot has said in a channel, and to them alone."""
         user = self.user(who)
-        posts = self.double.scene.seen_by(user, where) + self.private(user)
+        posts = self.double.timeline.seen_by(user, where) + self.private(user)
         posts = [post for post in posts if post.author not in self.people]
         files = [f"{name}\n{content.decode('utf-8', 'replace')}" for post in posts for name, content in post.files]
         labels = [one.label for post in posts for one in post.buttons]
@@ -241,6 +246,6 @@ class DoubleWay(Way):
 
     def private(self, user: str) -> list[Post]:
         """What the bot has written to somebody directly."""
-        return self.double.scene.seen_by(user, user)
+        return self.double.timeline.seen_by(user, user)
 
     people: frozenset[str] = frozenset()

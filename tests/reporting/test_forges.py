@@ -81,7 +81,7 @@ async def test_a_success_makes_the_one_before_inactive_there_and_no_other(store:
 
 
 @pytest.mark.parametrize("kind", [Kind.RESTART, Kind.TASK])
-async def test_what_releases_nothing_is_not_told_to_a_forge(store: Database, github: GitHub, kind: Kind) -> None:
+async def test_what_releases_nothing_is_not_reported_to_a_forge(store: Database, github: GitHub, kind: Kind) -> None:
     bot = ReportingBot(store, reporting_settings(forge=("github", github.url)))
     await bot.deploy(kind=kind)
     await bot.deploy(app="blog")
@@ -90,7 +90,7 @@ async def test_what_releases_nothing_is_not_told_to_a_forge(store: Database, git
 
 @pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])
 @pytest.mark.parametrize("source", [ArtifactSource("a" * 64), ImagesSource((), "b" * 64)])
-async def test_a_forge_is_told_of_no_release_that_has_no_commit(
+async def test_a_forge_gets_no_report_of_a_release_without_a_commit(
     store: Database, forges: Forges, kind: str, source: ReleaseSource
 ) -> None:
     url = next(one.url for one in forges if type(one).__name__.lower() == kind)
@@ -135,9 +135,7 @@ async def test_gitlab_has_a_deployment_once_it_runs_and_each_of_its_states(store
     assert gitlab.statuses == {(sha(), f"{OWN}/production"): ["pending", "running", "success"]}
 
 
-async def test_gitlab_that_has_a_state_already_is_told_so_once_more_and_that_is_well(
-    store: Database, gitlab: GitLab
-) -> None:
+async def test_gitlab_may_get_a_state_that_it_has_already(store: Database, gitlab: GitLab) -> None:
     def lose_all_writes_once(method: str, path: str) -> Fault:
         first = gitlab.calls.count((method, path)) == 1
         return LOST if first and method in {"PUT", "POST"} else None
@@ -173,7 +171,7 @@ async def test_a_token_is_tried_by_reading_alone(store: Database, github: GitHub
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])
-async def test_a_token_that_does_not_open_it_is_told_without_the_token(
+async def test_a_token_that_does_not_open_it_is_reported_without_the_token(
     store: Database, forges: Forges, kind: str
 ) -> None:
     double = dict(zip(("github", "gitlab", "gitea"), forges, strict=True))[kind]

@@ -43,7 +43,7 @@ def test_a_plain_secret_signs_as_it_is() -> None:
     )
 
 
-async def test_every_state_of_every_kind_is_told_in_order_with_what_is_known_of_it(
+async def test_every_state_of_every_kind_is_reported_in_order_with_what_is_known_of_it(
     store: Database, receiver: Receiver
 ) -> None:
     bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
@@ -79,7 +79,7 @@ async def test_every_state_of_every_kind_is_told_in_order_with_what_is_known_of_
     assert str(last["timestamp"]).endswith("Z")
 
 
-async def test_a_release_without_a_commit_is_told_by_its_id(store: Database, receiver: Receiver) -> None:
+async def test_a_release_without_a_commit_is_reported_by_its_id(store: Database, receiver: Receiver) -> None:
     bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
     release = Release(ArtifactSource("a" * 64), "v7")
     await bot.deploy(release=release)
@@ -128,7 +128,7 @@ async def test_the_body_is_the_one_that_the_docs_show(store: Database, receiver:
     assert list(told["data"]) == list(shown["data"])
 
 
-async def test_only_the_apps_that_are_named_are_told(store: Database, receiver: Receiver) -> None:
+async def test_only_the_apps_that_are_named_are_reported(store: Database, receiver: Receiver) -> None:
     bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook", apps=["blog"]))
     await bot.deploy()
     assert await bot.waiting() == 0
@@ -136,7 +136,7 @@ async def test_only_the_apps_that_are_named_are_told(store: Database, receiver: 
     assert await bot.waiting() == 3
 
 
-async def test_the_address_is_tried_and_nothing_is_told(store: Database, receiver: Receiver) -> None:
+async def test_the_address_is_tried_and_nothing_is_posted(store: Database, receiver: Receiver) -> None:
     caller = Caller()
     (found,) = [one async for one in SignedCallTarget(caller, "outgoing.b", f"{receiver.url}/hook", SECRET).check()]
     await caller.close()
@@ -144,7 +144,7 @@ async def test_the_address_is_tried_and_nothing_is_told(store: Database, receive
     assert store.problem == ""
 
 
-async def test_what_never_began_is_told_with_its_reason_and_as_deployed_by_nobody(
+async def test_a_deployment_that_never_began_is_reported_with_its_reason_and_as_deployed_by_nobody(
     store: Database, receiver: Receiver
 ) -> None:
     bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))

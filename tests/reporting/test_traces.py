@@ -119,7 +119,7 @@ async def test_what_went_wrong_is_an_error(store: Database, collector: Collector
     assert codes["step0 on web1"] == Status.STATUS_CODE_OK
 
 
-async def test_a_trace_that_is_told_twice_is_one(store: Database, collector: Collector) -> None:
+async def test_a_trace_that_is_reported_twice_is_one(store: Database, collector: Collector) -> None:
     left: list[Fault] = [LOST, 503]
     collector.fault = lambda _method, _path: left.pop() if left else None
     bot = ReportingBot(store, reporting_settings(otel=f"{collector.url}/v1/traces"))

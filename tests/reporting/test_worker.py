@@ -47,7 +47,7 @@ async def test_what_may_pass_is_tried_again_with_the_same_id_until_it_is_taken(
     assert len(receiver.calls) == 6
 
 
-async def test_an_answer_that_was_lost_is_told_again_by_the_same_id(store: Database, receiver: Receiver) -> None:
+async def test_a_lost_answer_is_sent_again_with_the_same_id(store: Database, receiver: Receiver) -> None:
     left: list[Fault] = [LOST]
     receiver.fault = lambda _method, _path: left.pop() if left else None
     bot = ReportingBot(store, reporting_settings(outgoing=f"{receiver.url}/hook"))
@@ -72,7 +72,7 @@ async def test_it_is_left_alone_for_as_long_as_it_asked(store: Database, receive
     assert times[1] - times[0] >= 1.0
 
 
-async def test_what_is_refused_for_good_is_dropped_with_a_line_and_what_follows_is_told(
+async def test_what_is_refused_for_good_is_dropped_with_a_line_and_what_follows_is_reported(
     store: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     left: list[Fault] = [422]
@@ -87,7 +87,7 @@ async def test_what_is_refused_for_good_is_dropped_with_a_line_and_what_follows_
     assert "outgoing:board (#1 waiting) refused" in lines[0]
 
 
-async def test_one_that_is_down_for_a_day_is_given_up_with_a_line_and_is_told_what_comes_later(
+async def test_a_target_that_is_down_for_a_day_is_given_up_with_a_line_and_gets_what_comes_later(
     store: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = FakeClock()
@@ -205,7 +205,7 @@ class Storm:
             await task
 
 
-async def test_everything_is_told_in_order_over_others_that_fail_and_a_worker_that_is_killed(
+async def test_everything_is_sent_in_order_despite_failing_targets_and_a_killed_worker(
     store: Database, github: GitHub, receiver: Receiver, figure: Callable[[str], None]
 ) -> None:
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))

@@ -311,7 +311,7 @@ async def test_empty_repository(source: GitSource, app: App, repo: Repo) -> None
         await source.resolve(app, "main")
 
 
-def test_default_branch_where_the_server_tells_only_its_commit() -> None:
+def test_default_branch_where_the_server_reports_only_its_commit() -> None:
     one, two = "1" * 40, "2" * 40
     said = f"{one}\tHEAD\n{two}\trefs/heads/a\n{one}\trefs/heads/b\n{one}\trefs/heads/master\n{two}\trefs/tags/main\n"
     assert parse_refs(said).default == "master"

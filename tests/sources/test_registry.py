@@ -162,7 +162,7 @@ async def test_tags_that_are_commits_are_followed_by_when_their_images_were_made
     assert [pin.tag for pin in await registries.pins(app)] == ["sha-bbbb555"]
 
 
-async def test_what_is_not_there_is_told_with_the_nearest(open_shelf: Shelf) -> None:
+async def test_what_is_not_there_is_reported_with_the_nearest(open_shelf: Shelf) -> None:
     for tag in ("1.4.2", "1.4.3", "nightly"):
         open_shelf.push("acme/told", tag)
     registries, told = asking(open_shelf.address), f"{open_shelf.address}/acme/told"
@@ -279,7 +279,7 @@ async def test_a_registry_that_was_asked_too_often_is_left_alone(serve: Serve, s
 
 
 @pytest.mark.parametrize("refuses", [True, False])
-async def test_a_registry_that_tells_no_digest(serve: Serve, *, refuses: bool) -> None:
+async def test_a_registry_that_reports_no_digest(serve: Serve, *, refuses: bool) -> None:
     body, left, asked = b'{"schemaVersion": 2}', "3;w=21600", list[str]()
 
     async def answer(request: web.Request) -> web.Response:
@@ -302,7 +302,7 @@ async def test_a_registry_that_tells_no_digest(serve: Serve, *, refuses: bool) -
     assert asked == ["HEAD"]
 
 
-async def test_nobody_else_is_told_who_we_are(serve: Serve) -> None:
+async def test_nobody_else_learns_who_we_are(serve: Serve) -> None:
     seen = list[str]()
 
     async def other(request: web.Request) -> web.Response:
@@ -425,7 +425,7 @@ async def test_a_list_of_tags_has_an_end(serve: Serve) -> None:
         await asking(address).pins(app_of(web=f"{address}/shop:^1"))
 
 
-async def test_nonsense_is_told_and_breaks_nothing(serve: Serve, figure: Callable[[str], None]) -> None:
+async def test_nonsense_is_reported_and_breaks_nothing(serve: Serve, figure: Callable[[str], None]) -> None:
     """Whatever a registry answers is an image that is there, or an error of ours."""
     seed = int(os.environ.get("SEED", "0")) or secrets.randbits(32)
     dice = random.Random(seed)

@@ -126,7 +126,7 @@ async def test_without_signers_nothing_is_good(
     assert not found.by
 
 
-async def test_unsigned_commits_and_tags_are_told(
+async def test_unsigned_commits_and_tags_are_reported(
     listed: Callable[..., GitSource], app: App, repo: Repo, keys: Keys
 ) -> None:
     commit = repo.tag("v1", message="One")

@@ -83,7 +83,7 @@ async def test_containers_are_those_of_the_project(docker: DockerEngine, engine:
 
 
 @pytest.mark.parametrize(("healthy", "word"), [("true", "healthy"), ("false", "unhealthy")])
-async def test_health_and_restarts_are_told(docker: DockerEngine, engine: Engine, healthy: str, word: str) -> None:
+async def test_health_and_restarts_are_reported(docker: DockerEngine, engine: Engine, healthy: str, word: str) -> None:
     engine.load(Image("lab/checked:1", ("sleep", "1000"), healthcheck=healthy))
     engine.docker("run", "-d", *LABELS, "--name", "aa", "lab/checked:1")
     shell(engine, "exit 1", options=("--restart", "on-failure:2"))
@@ -177,7 +177,7 @@ async def test_networks_and_volumes_by_name(docker: DockerEngine, engine: Engine
     assert "data" in await docker.volumes()
 
 
-async def test_an_engine_tells_which_it_is(docker: DockerEngine, engine: Engine) -> None:
+async def test_an_engine_reports_which_it_is(docker: DockerEngine, engine: Engine) -> None:
     told = engine.docker("info", "-f", "{{.ID}} {{.ServerVersion}} {{.DockerRootDir}}").split()
     info = await docker.info()
     assert [info.id, info.version, info.root] == told
@@ -281,7 +281,7 @@ async def test_following_a_quiet_container_can_be_cancelled(docker: DockerEngine
     assert threading.active_count() <= threads
 
 
-async def test_events_tell_of_containers(docker: DockerEngine, engine: Engine) -> None:
+async def test_events_report_containers(docker: DockerEngine, engine: Engine) -> None:
     began = time.time()
     container = shell(engine, "exit 3", options=("--name", "eve"))
     events = [event async for event in docker.events(since=began, timeout=0.5) if event.id == container]

@@ -28,7 +28,7 @@ def told(*records: str) -> bytes:
     return b"\0" + b"".join(record.encode() + b"\0" for record in (*records, "end=end"))
 
 
-def test_everything_that_is_told() -> None:
+def test_everything_that_is_reported() -> None:
     facts = parse(
         told(
             "home=/home/deploy",
@@ -91,7 +91,7 @@ def test_everything_that_is_told() -> None:
     assert (facts.current_is_folder, facts.legacy, facts.legacy_switching) == (True, (OLD,), NEW)
 
 
-def test_what_is_not_told_is_unknown() -> None:
+def test_what_is_not_reported_is_unknown() -> None:
     facts = parse(told("home=/root", "disk_free_kib=", "uid=x"), server="web1", directory="")
     assert facts is not None
     assert (facts.disk_free, facts.disk_total, facts.memory_available, facts.uid) == (-1, -1, -1, -1)
@@ -101,7 +101,7 @@ def test_what_is_not_told_is_unknown() -> None:
     assert (facts.docker, facts.compose, facts.current) == ("", (), "")
 
 
-def test_a_probe_that_was_cut_tells_nothing() -> None:
+def test_a_probe_that_was_cut_reports_nothing() -> None:
     assert parse(told("home=/root")[:-8], server="web1", directory="") is None
 
 
@@ -263,7 +263,7 @@ async def test_a_server_without_a_tool_says_which(sshd: Sshd, make_sshd: MakeSsh
     assert {"setsid", "mkfifo", "sha256sum", "tar"} <= set(facts.tools_missing)
 
 
-async def test_a_shell_that_does_not_work_is_told(make_sshd: MakeSshd, reach: Reach) -> None:
+async def test_a_shell_that_does_not_work_is_reported(make_sshd: MakeSshd, reach: Reach) -> None:
     server = make_sshd(shell="/bin/false")  # noqa: S604  a login shell
     with pytest.raises(Unreachable, match="its shell gives no answer: it printed nothing"):
         await reach(server_of(server)).facts()
@@ -294,7 +294,7 @@ def test_the_time_zone_is_read_and_what_is_none_is_left_out(zone: str, offset: s
     ("told_by", "zone", "offset"),
     [("America/St_Johns", "America/St_Johns", None), ("XYZ3", "XYZ3", -10_800), (":Asia/Tokyo", "Asia/Tokyo", 32_400)],
 )
-async def test_a_server_tells_the_time_zone_of_its_sessions(
+async def test_a_server_reports_the_time_zone_of_its_sessions(
     make_sshd: MakeSshd, reach: Reach, told_by: str, zone: str, offset: int | None
 ) -> None:
     server = make_sshd("zone", access=Access(time_zone=told_by))
@@ -304,7 +304,7 @@ async def test_a_server_tells_the_time_zone_of_its_sessions(
     assert local.offset == offset or (offset is None and local.offset in {-12_600, -9_000})
 
 
-async def test_a_server_tells_the_time_zone_of_its_clock(sshd: Sshd, reach: Reach) -> None:
+async def test_a_server_reports_the_time_zone_of_its_clock(sshd: Sshd, reach: Reach) -> None:
     local = (await reach(server_of(sshd)).facts(docker=False)).local_time
     link = await asyncio.to_thread(Path("/etc/localtime").readlink)
     assert local.offset is not None

@@ -125,7 +125,7 @@ async def test_a_file_that_is_there_is_not_sent_again(sshd: Sshd, reach: Reach, 
         assert proxy.sent - sent < 20_000
 
 
-async def test_a_file_that_cannot_be_placed_is_told_in_the_servers_words(
+async def test_a_file_that_cannot_be_placed_is_reported_in_the_servers_words(
     server: Sshd, host: SshHost, source: Path
 ) -> None:
     home = (await host.facts()).home
@@ -137,7 +137,7 @@ async def test_a_file_that_cannot_be_placed_is_told_in_the_servers_words(
         assert any(word in caught.value.tail[0] for word in reasons.split("|")), caught.value.tail
 
 
-async def test_a_full_disk_is_told_and_the_old_file_stays(
+async def test_a_full_disk_is_reported_and_the_old_file_stays(
     lab: Lab, make_sshd: MakeSshd, reach: Reach, source: Path
 ) -> None:
     server = make_sshd()
@@ -226,7 +226,7 @@ def sleeps(pid: int) -> bool:
 
 @asynccontextmanager
 async def answering(
-    lab: Lab, *pieces: bytes, hold: bool = False, heard: list[bytes] | None = None
+    lab: Lab, *pieces: bytes, hold: bool = False, received: list[bytes] | None = None
 ) -> AsyncIterator[str]:
     """Something on the laboratory's machine that answers whatever it hears with these pieces; its address."""
     tasks = set[asyncio.Task[None]]()
@@ -234,7 +234,7 @@ async def answering(
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.current_task() or asyncio.create_task(asyncio.sleep(0)))
         try:
-            (heard if heard is not None else []).append(await reader.read(65_536))
+            (received if received is not None else []).append(await reader.read(65_536))
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
@@ -278,12 +278,12 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 async def test_a_health_check_by_http(
     lab: Lab, sshd: Sshd, reach: Reach, pieces: tuple[bytes, ...], expected: tuple[int, str]
 ) -> None:
-    heard: list[bytes] = []
-    async with answering(lab, *pieces, heard=heard) as at:
+    received: list[bytes] = []
+    async with answering(lab, *pieces, received=received) as at:
         assert await reach(server_of(sshd)).http_status(f"http://{at}/healthz?a=b", timeout=10) == expected
-    lines = heard[0].split(b"\r\n")
+    lines = received[0].split(b"\r\n")
     assert lines[:2] == [b"GET /healthz?a=b HTTP/1.1", b"Host: " + at.encode()]
-    assert len(heard) == 1
+    assert len(received) == 1
 
 
 async def test_a_body_that_does_not_end_is_no_reason_to_doubt_the_status(lab: Lab, sshd: Sshd, reach: Reach) -> None:
@@ -380,16 +380,16 @@ def named(request: pytest.FixtureRequest, make_sshd: MakeSshd, tmp_path: Path) -
 async def test_a_health_check_by_name_asks_what_the_server_finds(
     lab: Lab, named: Callable[[str], Sshd], reach: Reach
 ) -> None:
-    heard: list[bytes] = []
+    received: list[bytes] = []
     # Nothing answers at the first address of the second name.
     host = reach(server_of(named(f"# shop.lan is\n{lab.gateway} shop.lan # both\n127.0.0.1 two\n{lab.gateway} two\n")))
-    async with answering(lab, HEAD + b"hello", heard=heard) as at:
+    async with answering(lab, HEAD + b"hello", received=received) as at:
         port = at.rpartition(":")[2]
         assert await host.http_status(f"http://shop.lan:{port}/", timeout=10) == (200, "hello")
         await host.tcp_open("two", int(port), timeout=10)
         with pytest.raises(Unreachable, match="both on web1 cannot be reached: the name is unknown there"):
             await host.http_status(f"http://both:{port}/", timeout=10)
-    assert heard[0].split(b"\r\n")[1] == f"Host: shop.lan:{port}".encode()
+    assert received[0].split(b"\r\n")[1] == f"Host: shop.lan:{port}".encode()
 
 
 async def test_localhost_needs_nobody_who_knows_it(named: Callable[[str], Sshd], reach: Reach) -> None:
@@ -483,7 +483,7 @@ async def test_a_login_shell_that_talks_is_listened_past(make_sshd: MakeSshd, re
     await host.forget([job])
 
 
-async def test_a_login_shell_that_hangs_is_told(make_sshd: MakeSshd, reach: Reach) -> None:
+async def test_a_login_shell_that_hangs_is_reported(make_sshd: MakeSshd, reach: Reach) -> None:
     server = make_sshd(shell="/bin/bash")  # noqa: S604  a login shell
     (server.home / ".bashrc").write_text("sleep 1000\n")
     with pytest.raises(Unreachable, match=r"logged in, but its shell gave no answer within 1 s") as caught:

@@ -243,7 +243,7 @@ async def test_waiting_leaves_nothing_on_the_server(server: Sshd, host: SshHost,
     await host.cancel(job, grace=5)
 
 
-async def test_a_cancelled_job_is_told_first_and_then_killed(server: Sshd, host: SshHost, job: str) -> None:
+async def test_a_cancelled_job_is_reported_first_and_then_killed(server: Sshd, host: SshHost, job: str) -> None:
     stubborn = 'trap "echo told" TERM; (trap "" TERM; sleep 1000) & sleep 1000 & while :; do wait; done'
     await host.start(job, RUN, command(stubborn), deadline=60)
     waiting = asyncio.create_task(host.wait(job, timeout=30))
@@ -346,7 +346,7 @@ async def test_the_deadline_holds_for_an_orphan_too(server: Sshd, host: SshHost,
     await until(lambda: not any("sleep\x001000" in words(pid) for pid in server.processes()), within=10)
 
 
-async def test_a_reboot_in_the_middle_is_told_as_lost(make_sshd: MakeSshd, reach: Reach, job: str) -> None:
+async def test_a_reboot_in_the_middle_is_reported_as_lost(make_sshd: MakeSshd, reach: Reach, job: str) -> None:
     server = make_sshd()
     host = reach(server_of(server))
     await host.start(job, RUN, command("echo begun; sleep 1000"), deadline=60)

@@ -78,7 +78,7 @@ def test_the_end_of_a_file(shell: tuple[str, ...], tmp_path: Path) -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("two\nthree\n", "", 0)
 
 
-def test_a_file_that_cannot_be_read_is_told(shell: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(shell: tuple[str, ...], tmp_path: Path) -> None:
     missing, folder = str(tmp_path / "nope"), str(tmp_path)
     me = pwd.getpwuid(os.geteuid()).pw_name
     for path, says in (
@@ -128,7 +128,7 @@ def test_the_journal_is_asked_for_the_unit_alone(shell: tuple[str, ...], tmp_pat
         assert process.stdout.read().decode().splitlines() == [*asked, "--follow"]
 
 
-def test_a_server_without_a_journal_is_told(tmp_path: Path) -> None:
+def test_a_server_without_a_journal_is_reported(tmp_path: Path) -> None:
     shell = SHELLS["dash"]
     done = subprocess.run(
         [shutil.which(shell[0]) or shell[0], "-c", script("logs_journald")],

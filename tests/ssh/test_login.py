@@ -250,7 +250,9 @@ async def test_a_server_behind_another(make_sshd: MakeSshd, sshd: Sshd, reach: R
     assert f"Accepted publickey for deploy from {sshd.address}" in inner.log
 
 
-async def test_what_is_wrong_with_the_way_behind_another_is_told(make_sshd: MakeSshd, sshd: Sshd, reach: Reach) -> None:
+async def test_what_is_wrong_with_the_way_behind_another_is_reported(
+    make_sshd: MakeSshd, sshd: Sshd, reach: Reach
+) -> None:
     closed = server_of(sshd, "inner", jump="web1", ssh=f"deploy@{sshd.address}:9")
     problem = await refused(reach, closed, server_of(sshd))
     assert problem.why == f"web1 cannot reach {sshd.address} port 9: Connection refused"

@@ -29,7 +29,7 @@ async def test_what_a_server_says_instead_is_shown(make_sshd: MakeSshd, reach: R
         await host.poll(job, 0)
 
 
-async def test_an_account_that_may_not_log_in_is_told_in_its_words(make_sshd: MakeSshd, reach: Reach) -> None:
+async def test_an_account_that_may_not_log_in_is_reported_in_its_words(make_sshd: MakeSshd, reach: Reach) -> None:
     server = make_sshd(shell="/usr/sbin/nologin")  # noqa: S604  a login shell
     with pytest.raises(Unreachable, match="This account is currently not available"):
         await reach(server_of(server)).facts()

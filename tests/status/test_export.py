@@ -61,12 +61,12 @@ async def test_the_oldest_files_go(tmp_path: Path) -> None:
     assert "new.log.gz" in names
 
 
-async def test_a_full_disk_is_told(full_disk: FullDisk) -> None:
+async def test_a_full_disk_is_reported(full_disk: FullDisk) -> None:
     with pytest.raises(UserError, match="no space") as caught:
         await export(full_disk.path / "shop.log.gz", lines(1))
     assert "Free space" in caught.value.hint
 
 
-async def test_a_disk_that_fills_up_is_told(full_disk: FullDisk) -> None:
+async def test_a_disk_that_fills_up_is_reported(full_disk: FullDisk) -> None:
     with pytest.raises(UserError, match="could not be written"):
         await export(full_disk.path / "shop.log.gz", lines(500_000, 99), leave=0)

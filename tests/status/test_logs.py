@@ -48,7 +48,7 @@ async def test_the_number_is_for_each_server(bot: LogBot) -> None:
     assert "the last 2 lines of each server" in card.footer.lower()
 
 
-async def test_several_containers_of_a_service_are_told_apart_by_name(bot: LogBot) -> None:
+async def test_several_containers_of_a_service_are_distinguished_by_name(bot: LogBot) -> None:
     bot.put("web1", container("web-1"), container("web-2"), **{"web-1": [stamped(1, "x")], "web-2": []})
     assert (await bot.show(server="web1")).code == ("web-1 | x",)
 
@@ -60,7 +60,7 @@ async def test_one_service_is_shown_alone_where_bot_toml_says_so(tmp_path: Path)
     assert (await bot.show(server="web1")).code == ("a",)
 
 
-async def test_a_service_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+async def test_a_service_that_is_not_there_is_reported_with_those_that_are(tmp_path: Path) -> None:
     bot = LogBot(tmp_path, logs={"docker": "wep"})
     bot.put("web1", container("one"), container("db", "db"))
     with pytest.raises(UserError, match=r"web1 has no container of the service wep\. It has: db, web"):
@@ -124,21 +124,21 @@ async def test_when_no_server_answers_the_first_reason_is_the_answer(bot: LogBot
         await bot.show()
 
 
-async def test_a_log_that_cannot_be_read_is_told_beside_the_others(bot: LogBot) -> None:
+async def test_a_log_that_cannot_be_read_is_reported_beside_the_others(bot: LogBot) -> None:
     del bot.engines["web1"].chunks["one"]
     card = await bot.show()
     assert card.code == ("web2 | b", "web2 | c")
     assert "no container one" in card.lines[0].text
 
 
-async def test_an_app_without_a_known_log_is_told_how_to_name_one(tmp_path: Path) -> None:
+async def test_an_app_without_a_known_log_is_reported_with_how_to_name_one(tmp_path: Path) -> None:
     bot = LogBot(tmp_path, strategy="files")
     with pytest.raises(UserError, match="does not say where the log of shop is") as caught:
         await bot.show()
     assert "[apps.shop]" in caught.value.hint
 
 
-async def test_a_server_without_docker_is_told_how_to_get_it(tmp_path: Path) -> None:
+async def test_a_server_without_docker_is_reported_with_how_to_get_it(tmp_path: Path) -> None:
     bot = LogBot(tmp_path, engines={})
     with pytest.raises(UserError, match=r"bot\.toml sets no Docker for web1") as caught:
         await bot.show(server="web1")
@@ -202,7 +202,7 @@ async def test_lines_of_a_file_from_before_are_left_out_where_their_time_is_know
     assert card.lines == ()
 
 
-async def test_since_says_where_it_cannot_tell_and_shows_the_end_of_the_log(tmp_path: Path) -> None:
+async def test_since_notes_that_a_log_has_no_times_and_shows_its_end(tmp_path: Path) -> None:
     bot = LogBot(tmp_path, logs={"file": "/x"})
     bot.hosts["web1"].streams["logs_file"] = [b"one\ntwo\n"]
     bot.hosts["web2"].streams["logs_file"] = [b"2026-11-21 01:00:00 old\n"]
@@ -218,7 +218,7 @@ async def test_since_says_where_it_cannot_tell_and_shows_the_end_of_the_log(tmp_
     assert [line.name for line in file.lines] == ["web1"]
 
 
-async def test_since_says_once_where_it_cannot_tell_of_a_followed_log(tmp_path: Path) -> None:
+async def test_since_notes_once_that_a_followed_log_has_no_times(tmp_path: Path) -> None:
     bot = LogBot(tmp_path, logs={"file": "/x"})
     bot.hosts["web1"].streams["logs_file"] = [b"one\n", b"two\n"]
     await bot.show(follow=True, server="web1", since=60.0)
@@ -303,7 +303,7 @@ async def test_a_file_is_masked_and_searched_too(bot: LogBot) -> None:
     assert [line[31:] for line in unpacked(card)] == [f"an {MASK}", "An end"]
 
 
-async def test_a_log_that_breaks_off_is_told_in_its_file(bot: LogBot) -> None:
+async def test_a_log_that_breaks_off_is_reported_in_its_file(bot: LogBot) -> None:
     del bot.engines["web2"].chunks["two"]
     card = await bot.show(file=True)
     assert unpacked(card)[0] == "web2 | -- the log ends here: there is no container two"
@@ -320,7 +320,7 @@ def test_what_stands_in_the_help_is_true() -> None:
     assert module.FOLLOW_WITHIN == 3600
 
 
-async def test_whatever_one_server_breaks_is_told_and_logged_and_the_others_are_shown(
+async def test_whatever_one_server_breaks_is_reported_and_logged_and_the_others_are_shown(
     bot: LogBot, caplog: pytest.LogCaptureFixture
 ) -> None:
     bot.put("web2", container("two"), two=[stamped(1, "here")])
@@ -372,7 +372,7 @@ async def test_a_server_that_dies_says_so_in_a_line_and_the_others_go_on(bot: Lo
     await task
 
 
-async def test_a_server_that_is_silent_from_the_start_is_told_and_the_others_go_on(bot: LogBot) -> None:
+async def test_a_server_that_is_silent_from_the_start_is_reported_and_the_others_go_on(bot: LogBot) -> None:
     bot.engines["web2"].down = "no route to host"
     task = bot.follow()
     bot.engines["web1"].write("one", stamped(1, "hello"))

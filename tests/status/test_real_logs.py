@@ -202,7 +202,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-async def test_a_connection_that_breaks_is_told_and_taken_up_again(engine: Engine, tmp_path: Path) -> None:
+async def test_a_connection_that_breaks_is_reported_and_taken_up_again(engine: Engine, tmp_path: Path) -> None:
     start(engine, "sh", "-c", "n=0; while :; do echo line $n; n=$((n+1)); sleep 0.1; done")
     async with reader(tmp_path, engine.sshd, socket=SOCKET) as (person, _):
         task = person.follow()
@@ -231,7 +231,7 @@ async def test_a_server_that_hangs_costs_only_its_own_lines(engine: Engine, engi
     assert [(line.name, line.tone) for line in card.lines] == [("web2", Tone.BAD)]
 
 
-async def test_why_docker_does_not_answer_is_told_through_ssh(engine: Engine, tmp_path: Path) -> None:
+async def test_why_docker_does_not_answer_is_reported_through_ssh(engine: Engine, tmp_path: Path) -> None:
     async with reader(tmp_path, engine.sshd, socket=SOCKET) as (person, _):
         engine.box.run("chmod", "600", "/run/docker.sock")
         with pytest.raises(Unreachable, match="no permission for the socket") as caught:
@@ -246,7 +246,7 @@ async def test_why_docker_does_not_answer_is_told_through_ssh(engine: Engine, tm
             await person.show()
 
 
-async def test_a_container_without_a_log_is_told_once_and_left_alone(engine: Engine, tmp_path: Path) -> None:
+async def test_a_container_without_a_log_is_reported_once_and_left_alone(engine: Engine, tmp_path: Path) -> None:
     engine.docker("run", "-d", *LABELS, "--name", "quiet", "--log-driver", "none", "lab/busybox:latest", "sleep", "100")
     start(engine, "sh", "-c", "i=0; while sleep 0.2; do i=$((i+1)); echo line $i; done", name="loud")
     async with reader(tmp_path, engine.sshd, socket=SOCKET) as (person, _):

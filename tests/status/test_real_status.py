@@ -62,7 +62,7 @@ async def test_twenty_servers_are_asked_at_once_and_one_that_hangs_is_one_line(
     assert card.title == "20 targets: 1 server does not answer"
 
 
-async def test_a_server_that_refuses_is_told_at_once(sshd: Sshd, store: Database, tmp_path: Path) -> None:
+async def test_a_server_that_refuses_is_reported_at_once(sshd: Sshd, store: Database, tmp_path: Path) -> None:
     sshd.stop()
     async with open_real_servers(tmp_path, [sshd], strategy="files") as made:
         began = time.monotonic()
@@ -225,7 +225,7 @@ async def test_a_release_whose_folder_is_deleted(deployed: DeployedShop) -> None
     assert line.tone is Tone.BAD
 
 
-async def test_a_crash_loop_is_told_as_one(deployed: DeployedShop) -> None:
+async def test_a_crash_loop_is_reported_as_one(deployed: DeployedShop) -> None:
     text = COMPOSE.replace("command: sleep 1000", "restart: always, command: 'sh -c \"exit 1\"'")
     deployed.compose("up", "-d", "db", text=text)
     line = await deployed.until("keeps restarting")
@@ -233,7 +233,7 @@ async def test_a_crash_loop_is_told_as_one(deployed: DeployedShop) -> None:
     assert line.tone is Tone.BAD
 
 
-async def test_servers_tell_what_they_are(
+async def test_servers_report_what_they_are(
     engine: Engine, sshds: Callable[[int], list[Sshd]], store: Database, tmp_path: Path
 ) -> None:
     (down,) = sshds(1)

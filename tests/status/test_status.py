@@ -155,7 +155,7 @@ async def test_a_server_that_hangs_is_one_red_line_within_seconds_and_keeps_nobo
     assert told.lines == (Line("web1", "no answer yet", Tone.BUSY), card.lines[1])
 
 
-async def test_nothing_is_told_twice_where_all_servers_answer(bot: StatusBot) -> None:
+async def test_nothing_is_reported_twice_where_all_servers_answer(bot: StatusBot) -> None:
     await bot.deployed()
     told: list[Card] = []
 
@@ -277,7 +277,7 @@ async def test_what_has_no_check_is_not_called_ill(store: Database, tmp_path: Pa
     assert card.title == "2 targets: all OK"
 
 
-async def test_locks_and_what_goes_on_are_told(bot: StatusBot) -> None:
+async def test_locks_and_what_goes_on_are_reported(bot: StatusBot) -> None:
     await bot.deployed(V1)
     await bot.deployed(V2, "web1", state=State.RUNNING)
     lock = Lock("shop", "production", 1, "ben", "release day", NOW - 60, NOW + 3600)
@@ -343,7 +343,7 @@ async def test_the_whole_story(bot: StatusBot) -> None:
     assert card.tone is Tone.GOOD
 
 
-async def test_a_past_failure_is_told_with_its_outcome_and_does_not_colour_the_card(bot: StatusBot) -> None:
+async def test_a_past_failure_is_shown_with_its_outcome_and_does_not_colour_the_card(bot: StatusBot) -> None:
     await bot.deployed(V1, state=State.FAILED)
     await bot.deployed(V2)
     card = await bot.tell()
@@ -427,7 +427,7 @@ async def test_servers_as_a_table(bot: StatusBot) -> None:
     assert "no route to host" in card.lines[0].text
 
 
-async def test_an_engine_error_is_told_like_silence(bot: StatusBot) -> None:
+async def test_an_engine_error_is_reported_like_silence(bot: StatusBot) -> None:
     await bot.deployed()
 
     class Broken(FakeEngine):

@@ -248,7 +248,7 @@ async def test_lines_of_syslog_and_of_calls_are_read(
     assert [change.number for change in found.changes] == [4]
 
 
-async def test_a_line_that_was_changed_in_the_file_is_told_from_a_changed_row(store: Database, file: Path) -> None:
+async def test_a_line_changed_in_the_file_is_distinguished_from_a_changed_row(store: Database, file: Path) -> None:
     rows = await _fill(store)
     _export(file, [replace(row, detail="forged") if row.number == 5 else row for row in rows])
     found = await _compare(store, file)

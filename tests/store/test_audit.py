@@ -254,7 +254,7 @@ async def test_a_gap_found_at_the_start_is_written_down(store: Database, path: P
     assert (last.actor, last.action, last.detail) == ("deploybot", "audit-gap", gap)
 
 
-async def test_a_gap_is_told_by_every_later_check(store: Database, path: Path) -> None:
+async def test_a_gap_is_reported_by_every_later_check(store: Database, path: Path) -> None:
     await store.write(_fill)
     await store.aclose()
     with _unguarded(path) as connection:

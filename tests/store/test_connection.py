@@ -62,7 +62,7 @@ async def test_everything_in_the_folder_is_private(store: Database, path: Path) 
     assert {_mode(file) for file in path.parent.iterdir()} == {0o600}
 
 
-def test_what_others_can_read_is_shut_and_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_others_can_read_is_shut_and_reported(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with _opened(path):
         pass
     path.parent.chmod(0o755)
@@ -91,20 +91,20 @@ def test_a_folder_that_a_check_began_is_shut(path: Path) -> None:
     assert _mode(path.parent) == 0o700
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be used: Not a directory"):
         open_database(tmp_path / "file" / "data" / "deploybot.db", WAY)
 
 
-def test_a_database_that_is_a_folder_is_told(path: Path) -> None:
+def test_a_database_that_is_a_folder_is_reported(path: Path) -> None:
     path.mkdir(parents=True, mode=0o700)
     path.parent.chmod(0o700)
     with pytest.raises(StoreError, match="cannot be opened: check that"):
         open_database(path, WAY)
 
 
-def test_a_file_that_cannot_be_looked_at_is_told(path: Path) -> None:
+def test_a_file_that_cannot_be_looked_at_is_reported(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.symlink_to("deploybot.db")
     with pytest.raises(StoreError, match="cannot be used: Too many levels of symbolic links"):
@@ -167,7 +167,7 @@ def test_no_migration_without_a_copy(path: Path) -> None:
         pass
 
 
-def test_a_copy_that_cannot_be_made_at_the_start_is_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_copy_that_cannot_be_made_at_the_start_is_reported(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with _opened(path):
         pass
     copy = path.with_name("deploybot.db.bak")

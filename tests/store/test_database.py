@@ -92,7 +92,7 @@ async def test_a_thousand_writes_at_once_are_all_kept_in_few_commits(store: Data
     assert store.commits - before <= 20
 
 
-async def test_each_is_told_only_after_the_commit(store: Database, path: Path) -> None:
+async def test_each_is_posted_only_after_the_commit(store: Database, path: Path) -> None:
     with closing(sqlite3.connect(path)) as other:
         for number in range(20):
             await _add(store, f"p{number}")

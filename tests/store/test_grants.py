@@ -29,7 +29,7 @@ def hire(tables: Tables) -> int:
     return ann.id
 
 
-async def test_a_grant_tells_since_when_by_whom_and_until_when(store: Database) -> None:
+async def test_a_grant_reports_since_when_by_whom_and_until_when(store: Database) -> None:
     def look(tables: Tables) -> None:
         ann = hire(tables)
         tables.people.grant(ann, Role.DEPLOYER, "shop", by="ana", now=NOW, until=NOW + 60)
@@ -70,7 +70,7 @@ async def test_a_grant_that_has_ended_makes_the_next_one_no_older(store: Databas
     await store.write(look)
 
 
-async def test_what_has_ended_is_removed_and_told_once(store: Database) -> None:
+async def test_what_has_ended_is_removed_and_reported_once(store: Database) -> None:
     def look(tables: Tables) -> None:
         ann = hire(tables)
         for app, until in (("shop", NOW + 60), ("blog", NOW + 30), ("wiki", NOW + 90)):

@@ -112,7 +112,7 @@ async def test_giving_up_an_old_state_leaves_the_new_one_due(store: Database) ->
     assert [again.card.title for again in await _due(store)] == ["two"]
 
 
-async def test_the_worker_is_told_when_to_look_again(store: Database) -> None:
+async def test_the_worker_learns_when_to_look_again(store: Database) -> None:
     assert await store.read(lambda tables: tables.outbox.next_at()) is None
     await _put(store, Card(title="later"), now=NOW + 9)
     await _put(store, Card(title="soon"), now=NOW + 3)
@@ -174,7 +174,7 @@ async def test_a_stream_cannot_be_queued(store: Database) -> None:
         await _put(store, Card(title="log", key="log-1", stream=True))
 
 
-async def test_a_message_goes_with_what_it_tells_of(store: Database) -> None:
+async def test_a_message_goes_with_what_it_is_about(store: Database) -> None:
     def half(tables: object) -> None:
         tables.outbox.put(CONSOLE, CARD, NOW)  # type: ignore[attr-defined]
         raise StoreError("something else broke")

@@ -54,7 +54,7 @@ async def test_a_taken_identity_makes_nobody(store: Database) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "-ann", "@ann", "a b", "ann\n", "\u0430nn", "ann,bob", "a" * 41, "*"])
-async def test_names_that_cannot_be_typed_or_told_apart_are_refused(store: Database, name: str) -> None:
+async def test_names_that_cannot_be_typed_or_distinguished_are_refused(store: Database, name: str) -> None:
     with pytest.raises(UserError, match="cannot be a person's name"):
         await store.write(lambda tables: tables.people.add(name))
 

@@ -64,7 +64,7 @@ async def test_ones_own_lock_can_be_taken_again(people: Database) -> None:
     assert await people.read(lambda tables: tables.locks.all(NOW + 70)) == (longer,)
 
 
-async def test_releasing_tells_what_was_there(people: Database) -> None:
+async def test_releasing_reports_what_was_there(people: Database) -> None:
     await people.write(lambda tables: tables.locks.take(LOCK))
     release = [await people.write(lambda tables: tables.locks.release("shop", "production")) for _ in range(2)]
     assert release == [LOCK, None]

@@ -30,7 +30,7 @@ def _other(data: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
             other.kill()
 
 
-def test_the_second_is_told_at_once_who_holds_it(tmp_path: Path) -> None:
+def test_the_second_is_reported_at_once_who_holds_it(tmp_path: Path) -> None:
     with _other(tmp_path / "data") as other:
         begun = time.monotonic()
         with pytest.raises(UserError, match=f"process {other.pid}") as raised, single_bot(tmp_path / "data"):
@@ -84,7 +84,7 @@ def test_the_file_is_private_and_a_strange_one_is_no_obstacle(tmp_path: Path) ->
             pass
 
 
-def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_reported(tmp_path: Path) -> None:
     (tmp_path / "data" / "deploybot.lock").mkdir(mode=0o700, parents=True)
     with pytest.raises(StoreError, match="cannot be written: Is a directory"), single_bot(tmp_path / "data"):
         pass
@@ -126,7 +126,7 @@ def test_a_process_that_an_old_lock_file_names_is_left_alone(tmp_path: Path) -> 
         assert holder.poll() is None
 
 
-def test_a_second_one_is_told_of_a_temporary_one(tmp_path: Path) -> None:
+def test_a_second_bot_names_the_temporary_one(tmp_path: Path) -> None:
     with _other(tmp_path / "data", "temporary") as other:
         with pytest.raises(UserError, match="a temporary bot already uses") as raised, single_bot(tmp_path / "data"):
             pass

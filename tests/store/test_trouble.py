@@ -122,7 +122,7 @@ async def test_a_lost_file_does_not_take_its_copy_with_it(tmp_path: Path, lose: 
         assert await _names(again) == []
 
 
-async def test_damage_while_it_runs_is_told_and_over_once_restored(store: Database, path: Path) -> None:
+async def test_damage_while_it_runs_is_reported_and_over_once_restored(store: Database, path: Path) -> None:
     await store.write(ann)
     shutil.copy(path, path.with_name("deploybot.db.bak"))
     _wreck_all(path)
@@ -157,7 +157,7 @@ def _count(path: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM persons").fetchone()[0])
 
 
-async def test_a_program_that_holds_the_database_is_told_and_waited_out(path: Path) -> None:
+async def test_a_program_that_holds_the_database_is_reported_and_waited_out(path: Path) -> None:
     async with Database(path, way=Way(durable=False, busy_within=0.05)) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
@@ -231,7 +231,7 @@ async def test_an_older_copy_put_back_while_it_runs_is_used_and_the_gap_written_
     assert (row.action, row.detail) == ("audit-gap", "row 300 was recorded as written, but row 0 is the last here")
 
 
-async def test_a_full_disk_is_told_and_over_when_there_is_space(full_disk: FullDisk) -> None:
+async def test_a_full_disk_is_reported_and_over_when_there_is_space(full_disk: FullDisk) -> None:
     full_disk.empty()
     async with Database(full_disk.path / "data" / "deploybot.db") as store:
         await store.write(ann)
@@ -260,7 +260,7 @@ def _much(tables: object) -> None:
         )
 
 
-def test_a_limit_on_files_is_told_and_over_when_it_is_raised(path: Path) -> None:
+def test_a_limit_on_files_is_reported_and_over_when_it_is_raised(path: Path) -> None:
     argv = [sys.executable, "-m", "tests.store.children", "limited", str(path)]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stderr
@@ -269,7 +269,7 @@ def test_a_limit_on_files_is_told_and_over_when_it_is_raised(path: Path) -> None
     assert int(after) == int(kept) + 1
 
 
-async def test_an_audit_head_that_cannot_be_written_is_told(
+async def test_an_audit_head_that_cannot_be_written_is_reported(
     store: Database, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     head = path.with_name("audit.head")
@@ -282,7 +282,7 @@ async def test_an_audit_head_that_cannot_be_written_is_told(
         await Database(path).open()
 
 
-async def test_a_failed_copy_while_it_runs_is_only_told(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failed_copy_while_it_runs_is_only_reported(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with Database(path, durable=False, copy_every=0.01) as store:
         copy = path.with_name("deploybot.db.bak")
         copy.unlink()

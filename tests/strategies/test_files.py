@@ -280,7 +280,7 @@ def test_failed_build_switches_nothing_and_is_started_anew(make_server: MakeServ
     assert server.facts().current == repo.sha("v1")
 
 
-def test_failed_restart_tells_where_it_stands(make_server: MakeServer, repo: Repo) -> None:
+def test_failed_restart_reports_where_it_stands(make_server: MakeServer, repo: Repo) -> None:
     server = make_server(make_app("files", repo=repo.url))
     server.deploy("v1")
     server.app = server.app.model_copy(
@@ -404,7 +404,7 @@ def test_prune_for_real(make_server: MakeServer, repo: Repo) -> None:
 
 
 @pytest.mark.usefixtures("lab")
-def test_prune_tells_what_it_cannot_delete(make_server: MakeServer, repo: Repo) -> None:
+def test_prune_reports_what_it_cannot_delete(make_server: MakeServer, repo: Repo) -> None:
     server = make_server(make_app("files", repo=repo.url))
     for ref in ("v1", "v2"):
         server.deploy(ref)

@@ -33,7 +33,7 @@ def test_they_are_what_they_stand_for(refs: FakeRefs) -> None:
     assert len(fakes) == 4
 
 
-def test_the_clock_goes_when_told() -> None:
+def test_the_clock_moves_when_advanced() -> None:
     clock = FakeClock(100.0)
     clock.advance(2.5)
     assert clock.now() == 102.5
@@ -58,7 +58,7 @@ async def test_a_chat_remembers_every_state() -> None:
     assert chat.shown(Place("console", "other")) == []
 
 
-async def test_a_chat_fails_when_told_and_edits_only_what_is_there() -> None:
+async def test_a_chat_fails_when_reported_and_edits_only_what_is_there() -> None:
     chat = FakeChat("slack", interval=1.0)
     assert (chat.platform, chat.interval) == ("slack", 1.0)
     chat.failures.append(Unreachable("slack", "429", retry_after=3))

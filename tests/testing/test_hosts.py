@@ -74,7 +74,7 @@ async def test_a_job_can_get_lost(host: FakeHost, state: JobState) -> None:
     assert await host.start("job", "switch", {}, deadline=60) == JobStatus(state)
 
 
-async def test_a_job_that_is_held_prints_and_ends_when_told(host: FakeHost) -> None:
+async def test_a_job_that_is_held_prints_and_ends_on_request(host: FakeHost) -> None:
     await host.start("job", "slow", {}, deadline=60)
     waiting = asyncio.create_task(host.wait("job", timeout=20))
     await asyncio.sleep(0)

@@ -38,13 +38,13 @@ async def test_a_large_body_means_the_same_and_is_read_by_another_process() -> N
     assert spent() > before
 
 
-async def test_a_large_body_that_cannot_be_read_is_told_as_any_other() -> None:
+async def test_a_large_body_that_cannot_be_read_is_reported_as_any_other() -> None:
     received = Received(headers=HEADERS, body=b"[" * LARGE, query={})
     with pytest.raises(MalformedError):
         await events_of("github", received)
 
 
-async def test_a_large_delivery_is_heard(tmp_path: Path) -> None:
+async def test_a_large_delivery_is_received(tmp_path: Path) -> None:
     listener, body, before = Listener(), large(), spent()
     async with serving(tmp_path, listener, gate=ConnectionGate(max_body=4 * LARGE)) as bot:
         await bot.post("/hooks/shop/github", body, **signed(body))
@@ -62,7 +62,7 @@ async def test_a_body_that_would_take_too_much_memory_is_refused_by_its_own_proc
         await events_of("github", received)
 
 
-async def test_the_largest_push_of_github_is_heard_by_default_within_bounded_memory(tmp_path: Path) -> None:
+async def test_the_largest_push_of_github_is_received_by_default_within_bounded_memory(tmp_path: Path) -> None:
     paths = [f"src/a/long/path/of/a/module/{number:06}/file.py" for number in range(262)]
     commits = [{"id": f"{number:040x}", "message": "x", "modified": paths} for number in range(2_048)]
     body = json.dumps(json.loads(pushed("shop", COMMIT)) | {"commits": commits}).encode()

@@ -31,7 +31,7 @@ class Trouble:
             raise self.error
 
 
-async def test_each_app_hears_in_order(tmp_path: Path) -> None:
+async def test_each_app_gets_its_events_in_order(tmp_path: Path) -> None:
     listener = Listener()
     async with serving(tmp_path, listener) as bot:
         for number, commit in enumerate(COMMITS):
@@ -44,7 +44,7 @@ async def test_each_app_hears_in_order(tmp_path: Path) -> None:
         assert numbers == sorted(numbers)
 
 
-async def test_every_listener_hears_in_turn(tmp_path: Path) -> None:
+async def test_every_listener_is_called_in_turn(tmp_path: Path) -> None:
     order: list[str] = []
 
     class Named(Listener):
@@ -74,7 +74,7 @@ async def test_what_cannot_be_reached_is_tried_again_in_its_place(tmp_path: Path
     assert listener.calls == 3 + 5
 
 
-async def test_it_is_given_up_at_last_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_is_given_up_at_last_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     listener = Listener(trouble=Trouble(Unreachable("the forge", "no route"), COMMITS[0], times=10**6))
     caplog.set_level("CRITICAL")
     async with serving(tmp_path, listener) as bot:
@@ -114,7 +114,7 @@ async def test_what_was_answered_is_not_given_up_while_the_database_is_down(
     assert told == ["deliveries for shop wait: the disk is full: free some space"]
 
 
-async def test_one_app_waits_while_others_hear(tmp_path: Path) -> None:
+async def test_one_app_waits_while_others_get_their_events(tmp_path: Path) -> None:
     held = asyncio.Event()
 
     class Slow(Listener):
@@ -170,7 +170,7 @@ async def test_what_cannot_be_read_is_set_aside(tmp_path: Path, body: bytes, cap
     assert "broke" not in caplog.text
 
 
-async def test_what_waited_when_the_bot_ended_is_heard_after_its_start(tmp_path: Path) -> None:
+async def test_what_waited_when_the_bot_ended_is_received_after_its_start(tmp_path: Path) -> None:
     stuck = Listener(trouble=Trouble(Unreachable("the forge", "no route", retry_after=60.0), COMMITS[0], times=10**6))
     async with serving(tmp_path, stuck) as bot:
         for commit in COMMITS[:20]:
@@ -199,7 +199,7 @@ class Group(Listener):
 @pytest.mark.parametrize(
     "error", [Unreachable("the forge", "no route"), RuntimeError("poison")], ids=["away", "broken"]
 )
-async def test_many_are_heard_at_once_and_one_by_one_where_that_fails(
+async def test_many_are_received_at_once_and_one_by_one_where_that_fails(
     tmp_path: Path, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL")

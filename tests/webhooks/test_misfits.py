@@ -58,7 +58,7 @@ async def test_another_image_of_the_own_repository_is_no_new_name(tmp_path: Path
     assert not listener.heard
 
 
-async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is_heard(tmp_path: Path) -> None:
+async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is_received(tmp_path: Path) -> None:
     async with serving(tmp_path, Listener()) as bot:
         await post(bot, "elsewhere", "/hooks/github", count=4)
         assert await bot.notices() == []
@@ -72,7 +72,7 @@ async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is
         assert notice.tone is Tone.GOOD
 
 
-async def test_who_is_heard_now_and_then_is_not_reported(tmp_path: Path) -> None:
+async def test_a_sender_that_calls_now_and_then_is_not_reported(tmp_path: Path) -> None:
     async with serving(tmp_path, Listener()) as bot:
         await post(bot, "shop", "/hooks/github")
         await post(bot, "elsewhere", "/hooks/github", count=8)

@@ -25,7 +25,7 @@ MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 WITHIN = 30.0
 
 
-async def test_a_real_push_is_told_once_and_nothing_else_is(lab: Lab, tmp_path: Path) -> None:  # noqa: ARG001 - it skips
+async def test_a_real_push_is_reported_once_and_nothing_else_is(lab: Lab, tmp_path: Path) -> None:  # noqa: ARG001 - it skips
     async with asyncio.timeout(WITHIN), _heard() as (heard, port), _registry(tmp_path, port) as url:
         async with aiohttp.ClientSession(url) as session:
             digest = await _push(session, "mail/sorter", "3.0")

@@ -39,7 +39,7 @@ def counted(result: str, sender: str = "github") -> float:
     return METRICS.webhooks.values.get((sender, result), 0.0)
 
 
-async def test_a_delivery_is_kept_then_answered_then_heard(tmp_path: Path) -> None:
+async def test_a_delivery_is_kept_then_answered_then_received(tmp_path: Path) -> None:
     listener, before = Listener(), counted("kept")
     async with serving(tmp_path, listener) as bot:
         status, answer = await bot.push("shop", ONE)
@@ -60,7 +60,7 @@ async def test_the_address_of_all_apps_finds_the_app_by_its_repository(tmp_path:
     assert [(app, delivery) for app, delivery, _ in listener.heard] == [("blog", "1")]
 
 
-async def test_an_app_does_not_hear_of_another_repository(tmp_path: Path) -> None:
+async def test_an_app_gets_no_events_of_another_repository(tmp_path: Path) -> None:
     listener = Listener()
     async with serving(tmp_path, listener) as bot:
         await bot.push("blog", ONE, path="/hooks/shop/github")
@@ -82,7 +82,7 @@ async def test_a_sender_without_a_proof_has_an_address_that_cannot_be_guessed(tm
         assert (await bot.post("/hooks/shop/dockerhub"))[0] == 403
 
 
-async def test_what_an_address_tells_besides_its_secret_is_heard(tmp_path: Path) -> None:
+async def test_what_an_address_has_besides_its_secret_is_received(tmp_path: Path) -> None:
     body = b'{"push_data": {"tag": "v1"}, "repository": {"repo_full_name": "acme/shop", "region": "cn-hangzhou"}}'
     listener = Listener()
     async with serving(tmp_path, listener, made=settings(names=("acr",))) as bot:
@@ -156,7 +156,7 @@ async def test_an_unknown_but_authentic_event_is_taken_and_counted(tmp_path: Pat
     assert counted("ignored") == before + 1
 
 
-async def test_too_many_are_told_when_to_come_again(tmp_path: Path) -> None:
+async def test_too_many_callers_learn_when_to_come_again(tmp_path: Path) -> None:
     async with serving(tmp_path, rate=1.0) as bot:
         answers = [await bot.push("shop", f"{number:040x}") for number in range(11)]
         assert [status for status, _ in answers] == [200] * 10 + [429]

@@ -59,7 +59,7 @@ def test_a_delivery_keeps_its_id_and_its_events_when_it_comes_again(one: Recorde
     assert caller.events(first) == caller.events(again)
 
 
-def test_ids_tell_deliveries_apart() -> None:
+def test_ids_distinguish_deliveries() -> None:
     idents = Counter(
         (one.sender, ident)
         for one in RECORDED
@@ -70,7 +70,7 @@ def test_ids_tell_deliveries_apart() -> None:
 
 
 @pytest.mark.parametrize("one", [one for one in RECORDED if one.expected], ids=str)
-def test_a_payload_alone_tells_its_kind(one: Recorded) -> None:
+def test_a_payload_alone_reports_its_kind(one: Recorded) -> None:
     """As `hooks replay` needs it, which may have nothing but bodies."""
     caller = sender(one.sender)
     kind = caller.guess(json.loads(one.body))
@@ -108,7 +108,7 @@ def test_a_ping_tries_the_address_and_means_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SENDERS)
-def test_what_to_click_is_told_with_the_address(name: str) -> None:
+def test_what_to_click_is_shown_with_the_address(name: str) -> None:
     url = f"https://bot.example.com/hooks/shop/{name}"
     text = sender(name).setup(url)
     assert url in text
@@ -175,7 +175,7 @@ def test_a_push_of_many_commits_is_a_small_event_and_quick(count: int, message: 
     figure(f"push of {count} commits, {len(body) / 1e6:.1f} MB, read in {took * 1000:.0f} ms")
 
 
-def test_files_that_are_not_all_told_are_not_told() -> None:
+def test_an_incomplete_list_of_files_is_not_reported() -> None:
     push = _body("github/push")
     many = [push["commits"][0] | {"added": [f"f{number}" for number in range(3_000)]}]
     none = [{key: value for key, value in push["commits"][0].items() if key != "removed"}]
@@ -195,7 +195,7 @@ def test_forms_are_read_as_github_sends_them_by_default() -> None:
     assert isinstance(event, Push)
 
 
-def test_gitea_at_githubs_address_is_told_where_to_go() -> None:
+def test_gitea_at_githubs_address_learns_the_right_address() -> None:
     for one in RECORDED:
         if one.sender in {"gitea", "forgejo"}:
             headers = {name: [value] for name, value in one.headers.items()}
@@ -212,7 +212,7 @@ def test_the_bots_own_deployments_are_known_by_their_description_too(text: str) 
     assert event.own
 
 
-def test_alibabas_host_may_be_told_in_the_address() -> None:
+def test_alibabas_host_may_be_named_in_the_address() -> None:
     (event,) = _events("acr", _body("acr/push"), registry="acme.cn-hangzhou.cr.aliyuncs.com")
     assert isinstance(event, ImagePushed)
     assert event.image == "acme.cn-hangzhou.cr.aliyuncs.com/silk/loom"
@@ -246,6 +246,6 @@ def test_alibabas_host_may_be_told_in_the_address() -> None:
         (b'{"title": ' + b"9" * 5_000 + b"}", "not JSON"),
     ],
 )
-def test_scripts_are_told_what_is_wrong(body: object, sentence: str) -> None:
+def test_scripts_learn_what_is_wrong(body: object, sentence: str) -> None:
     with pytest.raises(MalformedError, match=sentence):
         _events("event", body)

@@ -13,7 +13,7 @@ from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card, Tone
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts, Reply
-from deploybot.chat.message_conversation import Talk
+from deploybot.chat.message_conversation import Conversation
 from deploybot.chat.slack.repeated_commands import Key, Repeats, words_of
 from deploybot.chat.slack.response_urls import AskedUrl, ResponseUrls
 from deploybot.chat.slack.slack_api import SlackRefused
@@ -175,7 +175,7 @@ class SlackHandler:
             await self._press(incoming, about["url"], answer, submitted.view, trigger=submitted.trigger)
         else:
             add = partial(completed, answer=answer, code=about["kind"] == CODE)
-            await self._press(incoming, about["url"], about["token"], about["message"], add)
+            await self._press(incoming, about["url"], about["token"], about["message"] or submitted.view, add)
 
     async def _press(
         self,
@@ -216,7 +216,7 @@ class SlackHandler:
             return self._advised(incoming, card) if card is not None else None
 
         room = HomeReply() if is_home(incoming.place.channel) else self._reply_target(asked)
-        await Talk(room, replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
+        await Conversation(room, replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
         if isinstance(room, HomeReply):
             await self._show_home(incoming.identity.user, room.notice)
 
@@ -257,7 +257,7 @@ class SlackHandler:
         if is_home(incoming.place.channel):
             await self._show_home(incoming.identity.user, card)
             return
-        await Talk(self._reply_target(AskedUrl(incoming, url)), incoming).reply(card)
+        await Conversation(self._reply_target(AskedUrl(incoming, url)), incoming).reply(card)
 
     async def _show_home(self, user: str, notice: Card | None = None) -> None:
         """Show the home tab to a member."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.slack.response_urls import AskedUrl, ResponseUrls
 from deploybot.chat.slack.slack_api import SlackRefused
-from deploybot.chat.slack.slack_incoming import RUN
+from deploybot.chat.slack.slack_incoming import ASK, RUN
 from deploybot.chat.slack.slack_posting import SlackPosting
 from deploybot.chat.slack.slack_rendering import render
-from deploybot.chat.slack.slack_views import choice, is_choice
+from deploybot.chat.slack.slack_views import choice, is_choice, question
 from deploybot.command import Incoming
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError
 
 log = logging.getLogger(__name__)
+
+Json = dict[str, Any]
 
 ELSEWHERE: Final = "elsewhere"
 """The id of a message that only one person saw. It can't be edited."""
@@ -78,8 +81,8 @@ class SlackReplyTarget:
         """Do nothing: in Slack the message itself is the confirmation."""
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
-        """Answer so that only the sender sees it. A choice is shown as a modal if one can be opened."""
-        if is_choice(card) and await self._let_choose(incoming.place, card):
+        """Answer so that only the sender sees it. A choice or question is shown as a modal if one can be opened."""
+        if (is_choice(card) or card.asks_reason) and await self._open_modal(incoming.place, card):
             return
         if self._url:
             try:
@@ -90,15 +93,15 @@ class SlackReplyTarget:
                 return
         await self._posting.whisper(incoming, card)
 
-    async def _let_choose(self, place: Place, card: Card) -> bool:
+    async def _open_modal(self, place: Place, card: Card) -> bool:
         """Open the modal. Return False if that is not possible: a trigger works once, within three seconds."""
         trigger, self._trigger = self._trigger, ""
         if not trigger:
             return False
-        about = {"channel": place.channel, "thread": place.thread, "url": self._url, "kind": RUN}
+        about = {"channel": place.channel, "thread": place.thread, "url": self._url}
         tokens = await self._button_tokens.lay_out(place, card.buttons)
         try:
-            view = choice(card, tokens, about)
+            view = _modal(card, tokens, about)
             opened = await self._posting.api.call("views.open", trigger_id=trigger, view=view)
         except DeploybotError as problem:
             log.info("Slack: a choice is posted as a message: %s", problem)
@@ -115,6 +118,13 @@ class SlackReplyTarget:
         made = render(replace(card, hint=_with(card, more)), tokens, folds=False)
         message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}
         await self._posting.api.answer(self._url, {**message, **({"thread_ts": place.thread} if place.thread else {})})
+
+
+def _modal(card: Card, tokens: Sequence[str], about: Mapping[str, str]) -> Json:
+    """Return the modal for a choice, or for a question that one button asks."""
+    if is_choice(card):
+        return choice(card, tokens, {**about, "kind": RUN})
+    return question(card.buttons[0].asks, {**about, "kind": ASK, "token": tokens[0], "message": ""}, card=card)
 
 
 def _with(card: Card, more: str) -> str:

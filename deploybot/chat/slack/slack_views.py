@@ -20,8 +20,8 @@ _QUESTION: Final = 1_500
 _MOST_OPTIONS: Final = 100
 
 
-def question(asks: str, about: Mapping[str, str], *, code: bool) -> Json:
-    """Return the modal that asks for a reason, or with `code` for a one-time code.
+def question(asks: str, about: Mapping[str, str], *, code: bool = False, card: Card | None = None) -> Json:
+    """Return the modal that asks for a reason, or with `code` for a one-time code; below the texts of `card`, if any.
 
     Slack returns `about` with the answer.
     """
@@ -32,7 +32,9 @@ def question(asks: str, about: Mapping[str, str], *, code: bool) -> Json:
         "min_length": 1,
         "max_length": _LONGEST_CODE if code else _LONGEST_REASON,
     }
-    return _modal("One-time code" if code else "Tell why", "Send", about, [_input(line(asks) or "Why?", element)])
+    texts = [text_block(_texts(card))] if card else []
+    made = _input(line(asks) or "Why?", element)
+    return _modal("One-time code" if code else "Tell why", "Send", about, [*texts, made])
 
 
 def is_choice(card: Card) -> bool:
@@ -45,8 +47,11 @@ def choice(card: Card, tokens: Sequence[str], about: Mapping[str, str]) -> Json:
     """Return the modal in which a person chooses one of a card's buttons: an environment, or what they meant."""
     options = [_option(button, token) for button, token in zip(card.buttons, tokens, strict=True)]
     element = {"type": "static_select", "focus_on_load": True, "placeholder": words("Choose"), "options": options}
-    question = cut("\n".join(filter(None, (line(card.title), visible(card.hint)))), _QUESTION)
-    return _modal("Which one?", "Go", about, [text_block(question), _input("One of these", element)])
+    return _modal("Which one?", "Go", about, [text_block(_texts(card)), _input("One of these", element)])
+
+
+def _texts(card: Card) -> str:
+    return cut("\n".join(filter(None, (line(card.title), visible(card.hint)))), _QUESTION)
 
 
 def _option(button: Button, token: str) -> Json:

@@ -10,7 +10,7 @@ from telegram import CallbackQuery, MaybeInaccessibleMessage, Message
 from deploybot.card import Card, Tone
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
-from deploybot.chat.message_conversation import Talk
+from deploybot.chat.message_conversation import Conversation
 from deploybot.chat.telegram.forced_replies import PromptQuestion, Prompts
 from deploybot.chat.telegram.inline_keyboard import read_data
 from deploybot.chat.telegram.telegram_api import Calls
@@ -57,7 +57,9 @@ class Presses:
         if query.from_user.is_bot or message is None:
             return
         place = _place(message)
-        room = PressReply(self._post, self._line.me.name, self._calls, query.id, self._spawn)
+        room = PressReply(
+            self._post, self._line.me.name, self._questions, calls=self._calls, query=query.id, spawn=self._spawn
+        )
         try:
             await self._obey(query, place, message, room, late=late)
         except StoreError:
@@ -81,6 +83,7 @@ class Presses:
         if data.asks:
             question = PromptQuestion(
                 user=query.from_user.id,
+                name=name_of(query.from_user),
                 press=press,
                 place=place,
                 card=message.message_id,
@@ -88,7 +91,7 @@ class Presses:
                 text=data.question or _ASK[data.asks],
                 aside=data.asks == "code" or message.chat.type == "channel",
             )
-            await self._ask(query, question, room)
+            await self._ask(question, room)
             return
         if late and not await room.answer() and room.too_late:
             await self._stale(query, place, message.message_id)
@@ -104,7 +107,7 @@ class Presses:
             name=name_of(query.from_user),
             press=press.hash,
         )
-        await Talk(room, incoming).answer(self._parts)
+        await Conversation(room, incoming).answer(self._parts)
 
     async def _refuse(self, place: Place, message: int, room: PressReply, card: Card) -> None:
         """Show the person why nothing was done. If only they can't see it, post it below the message."""
@@ -112,10 +115,10 @@ class Presses:
             return
         await self._post.send(place, dataclasses.replace(card, tone=Tone.WARN), reply_to=message)
 
-    async def _ask(self, query: CallbackQuery, question: PromptQuestion, room: PressReply) -> None:
+    async def _ask(self, question: PromptQuestion, room: PressReply) -> None:
         """Ask below the card or in the private chat, which the person may have to open first."""
         room.hold()
-        if not await self._questions.ask(question, query.from_user):
+        if not await self._questions.ask(question):
             await room.answer(url=f"https://t.me/{self._line.me.name}?start={question.ticket}")
         elif question.aside and not question.place.private:
             await room.answer("I asked you in our private chat.")

@@ -1,4 +1,4 @@
-"""Questions that a button asks before it runs: a forced reply, bound to the person who pressed.
+"""Questions before a command runs: a forced reply, bound to the person who pressed a button or sent the command.
 
 The question is posted in the card's chat, or in the person's private chat. An answer needs the same permissions as a
 typed command. Questions are kept in memory only: after a restart, press the button again. A late answer is never taken
@@ -18,7 +18,6 @@ from deploybot.bounded_memory import BoundedDict
 from deploybot.chat.button_tokens import Press
 from deploybot.chat.telegram.telegram_api import Calls, Closed
 from deploybot.chat.telegram.telegram_escaping import literal
-from deploybot.chat.telegram.telegram_incoming import name_of
 from deploybot.domain import Place
 from deploybot.errors import DeploybotError
 from deploybot.units import show_duration
@@ -31,18 +30,21 @@ _MOST = 1_000
 
 @dataclass(frozen=True, slots=True)
 class PromptQuestion:
-    """The purpose of an answer. `place` and `card` locate the button, `asks` is `because` or `code`.
+    """The purpose of an answer. `place` and `card` locate the button or the command, `asks` is `because` or `code`.
 
     `aside` is whether to ask in the private chat: for codes, and in channels, where people can't reply.
+    `hint` is a text below the question. `press` has no hash if the question is not from a button.
     """
 
     user: int
+    name: str
     press: Press
     place: Place
     card: int
     asks: str
     text: str
-    aside: bool
+    aside: bool = False
+    hint: str = ""
     ticket: str = field(default_factory=lambda: secrets.token_urlsafe(18))
 
 
@@ -57,11 +59,11 @@ class Prompts:
         self._open: BoundedDict[tuple[str, int], tuple[PromptQuestion, asyncio.TimerHandle]] = BoundedDict(_MOST)
         self._tickets: BoundedDict[str, PromptQuestion] = BoundedDict(_MOST)
 
-    async def ask(self, question: PromptQuestion, user: User) -> bool:
+    async def ask(self, question: PromptQuestion) -> bool:
         """Ask a question. Return False if it needs a private chat that the person never opened; keep a ticket then."""
-        place = Place("telegram", str(user.id), private=True) if question.aside else question.place
+        place = Place("telegram", str(question.user), private=True) if question.aside else question.place
         try:
-            await self._put(question, place, user)
+            await self._put(question, place)
         except Closed:
             if not question.aside:
                 raise
@@ -75,7 +77,7 @@ class Prompts:
         if question is None or question.user != user.id:
             return False
         del self._tickets[ticket]
-        await self._put(question, Place("telegram", str(message.chat.id), private=True), user)
+        await self._put(question, Place("telegram", str(message.chat.id), private=True))
         return True
 
     def answered(self, message: Message, user: User) -> PromptQuestion | None:
@@ -95,11 +97,13 @@ class Prompts:
             timer.cancel()
         self._open.clear()
 
-    async def _put(self, question: PromptQuestion, place: Place, user: User) -> None:
+    async def _put(self, question: PromptQuestion, place: Place) -> None:
         same = place.channel == question.place.channel
-        named = "" if place.private else f'<a href="tg://user?id={user.id}">{literal(name_of(user)) or "You"}</a>: '
+        mention = f'<a href="tg://user?id={question.user}">{literal(question.name) or "You"}</a>: '
+        named = "" if place.private else mention
         until = f"Reply to this message within {show_duration(self._within)}."
-        html = f"{named}<b>{literal(question.text)}</b>{_MARK}\n<i>{until}</i>"
+        hint = f"\n{literal(question.hint)}" if question.hint else ""
+        html = f"{named}<b>{literal(question.text)}</b>{_MARK}{hint}\n<i>{until}</i>"
         reply = ForceReply(selective=not place.private, input_field_placeholder="Your answer")
         number = await self._calls.send(place, html, reply, reply_to=question.card if same else 0)
         key = (place.channel, number)
@@ -112,10 +116,9 @@ class Prompts:
             self._spawn(self._note_closed(place, key[1], dropped[0]))
 
     async def _note_closed(self, place: Place, number: int, question: PromptQuestion) -> None:
+        again = "Press the button again." if question.press.hash else "Send the command again."
         try:
-            await self._calls.send(
-                place, literal(f"No answer came to “{question.text}”. Press the button again."), reply_to=number
-            )
+            await self._calls.send(place, literal(f"No answer came to “{question.text}” {again}"), reply_to=number)
         except DeploybotError:
             return  # the person did not answer, so this message does not matter either
 

@@ -16,7 +16,7 @@ from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.chat_dependencies import Parts
-from deploybot.chat.message_conversation import Talk
+from deploybot.chat.message_conversation import Conversation
 from deploybot.chat.resumed_uploads import Uploads
 from deploybot.chat.telegram.button_presses import Presses
 from deploybot.chat.telegram.command_menu import menus
@@ -50,7 +50,7 @@ _STOP_WITHIN = 2.0
 _LET_GO_WITHIN = 1.0
 _REMEMBERED = 1_000
 _PAUSES = (1.0, 5.0, 30.0, 120.0)
-_NOT_YOURS = "That question has expired or was for someone else. Press the button again."
+_NOT_YOURS = "That question has expired or was for someone else. Press the button or send the command again."
 _HIDDEN = (
     "You post as the group, so I cannot identify you and did nothing. "
     "Switch off “Remain anonymous” in your rights as an administrator here, or write to me in private."
@@ -252,9 +252,9 @@ class TelegramChat:
             self._spawn(self._see(place_of(message), message.message_id))
 
         tied = reply_to or (0 if incoming.place.private else message.message_id)
-        room = SeenUpdate(self._post, self._line.me.name, tied, show)
+        room = SeenUpdate(self._post, self._line.me.name, self._questions, tied, show)
         try:
-            await Talk(room, incoming).answer(self._parts)
+            await Conversation(room, incoming).answer(self._parts)
         finally:
             room.answered()
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from deploybot.card import Card
+from deploybot.chat.button_tokens import Press
+from deploybot.chat.telegram.forced_replies import PromptQuestion, Prompts
 from deploybot.chat.telegram.telegram_api import Calls, Closed
 from deploybot.chat.telegram.telegram_posting import Post, Spawn
 from deploybot.chat.telegram.telegram_rendering import alert_of
@@ -39,15 +42,18 @@ class MessageReply:
     interval = INTERVAL
     edit_interval = INTERVAL
 
-    def __init__(self, post: Post, me: str, reply_to: int = 0) -> None:
+    def __init__(self, post: Post, me: str, questions: Prompts, reply_to: int = 0) -> None:
         """`reply_to` is the message that is answered, 0 for none."""
         self._post = post
         self._me = me
+        self._questions = questions
         self._reply_to = reply_to
         self._whispered = False
 
     async def send(self, place: Place, card: Card) -> str:
-        """Post a card."""
+        """Post a card. In a private chat, its person is the one to ask for a reason."""
+        if card.asks_reason and place.private:
+            return await self._ask(place, card, place.channel)
         return await self._post_card(place, card)
 
     async def edit(self, place: Place, message: str, card: Card) -> None:
@@ -61,7 +67,11 @@ class MessageReply:
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer in the private chat. Problems and `aside` cards are not secret: post them where the command was."""
         if card.aside or not card.ok:
-            await self._post_card(incoming.place, card, incoming.identity.user)
+            user = incoming.identity.user
+            if card.asks_reason:
+                await self._ask(incoming.place, card, user, incoming.name)
+            else:
+                await self._post_card(incoming.place, card, user)
             return
         try:
             if not self._whispered:
@@ -73,6 +83,22 @@ class MessageReply:
         else:
             await self._post.note(incoming.place, _THERE, reply_to=self._reply_to)
         self.answered()
+
+    async def _ask(self, place: Place, card: Card, user: str, name: str = "") -> str:
+        """Ask a person for the reason that the card's button takes. No card is posted."""
+        question = PromptQuestion(
+            user=int(user),
+            name=name,
+            press=Press("", card.buttons[0].command),
+            place=place,
+            card=self._reply_to,
+            asks="because",
+            text=f"{card.title} {card.buttons[0].asks}",
+            hint=card.hint,
+        )
+        await self._questions.ask(question)
+        self.answered()
+        return ""
 
     async def _post_card(self, place: Place, card: Card, owner: str = "") -> str:
         """Post a card. If `owner` is given, only that user may press its buttons."""
@@ -89,9 +115,9 @@ class MessageReply:
 class SeenUpdate(MessageReply):
     """The same, with a 👀 reaction to the message if the answer takes a while."""
 
-    def __init__(self, post: Post, me: str, reply_to: int, show: Callable[[], None]) -> None:
+    def __init__(self, post: Post, me: str, questions: Prompts, reply_to: int, show: Callable[[], None]) -> None:
         """`show` adds the reaction."""
-        super().__init__(post, me, reply_to)
+        super().__init__(post, me, questions, reply_to)
         self._timer = asyncio.get_running_loop().call_later(_SOON, show)
 
     def answered(self) -> None:
@@ -106,18 +132,25 @@ class PressReply(MessageReply):
     picker = ""
     """The id of the pressed message if it is a picker: the next one replaces it."""
 
-    def __init__(self, post: Post, me: str, calls: Calls, query: str, spawn: Spawn) -> None:
+    def __init__(self, post: Post, me: str, questions: Prompts, *, calls: Calls, query: str, spawn: Spawn) -> None:
         """`query` is Telegram's id of the press.
 
         `open` is whether it can still be answered. `too_late` becomes true if Telegram no longer accepts an answer.
         """
-        super().__init__(post, me)
+        super().__init__(post, me, questions)
         self._calls = calls
         self._query = query
         self.open = True
         self.too_late = False
         self._spawn = spawn
         self._timer = asyncio.get_running_loop().call_later(_SOON, self._wait_no_more)
+
+    async def _ask(self, place: Place, card: Card, user: str, name: str = "") -> str:
+        """Ask below the pressed picker, whose buttons go."""
+        if self.picker:
+            self._reply_to = int(self.picker)
+            await self._replace_picker(place, replace(card, buttons=()), user)
+        return await super()._ask(place, card, user, name)
 
     async def _post_card(self, place: Place, card: Card, owner: str = "") -> str:
         """Post a card. An immediate short refusal is shown only to the person who pressed."""

@@ -91,10 +91,10 @@ class HookRun:
         if not report.findings:
             numbers = [*range(before.newest + 1, newest(chaos_lab.data) + 1)]
             await self._see_ends(numbers)
-            heard = Judge(chaos_lab, undisturbed(site), before)
-            await heard.hear(numbers)
+            received = Judge(chaos_lab, undisturbed(site), before)
+            await received.hear(numbers)
             report.deployments = len(numbers)
-            report.findings.add(heard.findings)
+            report.findings.add(received.findings)
             report.findings.add(judge(chaos_lab.data, report.commits, report.deliveries, await chaos_lab.look(site)))
         pushed = ", ".join(f"{'green' if one.green else 'red'} {one.sha[:7]}" for one in report.commits)
         report.words = f"{pushed}; killed {', '.join(map(str, self._deaths))}"

@@ -53,10 +53,10 @@ async def post(api: SlackApi, channel: str = ROOM) -> None:
     await api.call("chat.postMessage", channel=channel, text="x")
 
 
-async def test_a_channel_is_told_no_faster_than_slack_takes_it(usual: SlackApi, double: SlackDouble) -> None:
+async def test_a_channel_gets_messages_no_faster_than_slack_takes_them(usual: SlackApi, double: SlackDouble) -> None:
     started = time.monotonic()
     await asyncio.gather(*(post(usual) for _ in range(3)), *(post(usual, f"C0{number:05d}") for number in range(20)))
-    assert len(double.scene.posts) == 23
+    assert len(double.timeline.posts) == 23
     assert time.monotonic() - started < 6
 
 
@@ -90,7 +90,7 @@ async def test_retry_after_is_obeyed(api: SlackApi, double: SlackDouble) -> None
         await api.call("users.info", user="UANA")
 
 
-async def test_failures_that_may_pass_are_told_as_such(api: SlackApi, double: SlackDouble) -> None:
+async def test_failures_that_may_pass_are_reported_as_such(api: SlackApi, double: SlackDouble) -> None:
     double.unkind.broken = 1
     with pytest.raises(Unreachable, match="status 503"):
         await post(api)
@@ -175,7 +175,7 @@ async def test_what_slack_does_not_take_as_blocks_is_said_as_text(workspace: Wor
     await workspace.slack.edit(PLACE, message.id, Card(title="#1 done", text="x" * 9_000))
     long = workspace.shown(message.id)
     assert long.text.endswith("…")
-    await workspace.double.scene.until(lambda post: bool(post.files))
+    await workspace.double.timeline.until(lambda post: bool(post.files))
 
 
 async def test_details_are_not_folded_where_slack_does_not_take_containers(workspace: Workspace) -> None:

@@ -91,7 +91,7 @@ async def test_a_person_of_the_console_is_the_same_in_slack(slack: SlackSetup, w
         if way == SOCKET_MODE:
             await slack.double.wire.connected.wait()
         await slack.double.say("UANA", ROOM, "/whoami")
-        post = await slack.double.scene.until(lambda one: "You are ana." in one.text)
+        post = await slack.double.timeline.until(lambda one: "You are ana." in one.text)
         assert post.only_for == "UANA"
         assert await slack.health() == (200, [])
 
@@ -120,7 +120,7 @@ async def test_what_waited_while_the_bot_was_away_is_said_without_a_complaint(
     world = adapters(settings)
     bot = Bot(settings, dataclasses.replace(world, store=Slow(world.store)))
     serving = asyncio.create_task(bot.serve())
-    await slack.double.scene.until(lambda one: "it waited" in one.text)
+    await slack.double.timeline.until(lambda one: "it waited" in one.text)
     bot.stop()
     await serving
     assert "is not connected" not in caplog.text

@@ -10,12 +10,12 @@ from tests.doubles.slack import SlackDouble
 AWAY, OLD = "C0AWAY00001", "C0OLD000001"
 
 
-async def test_a_channel_that_the_bot_is_not_in_is_told_of_at_the_start() -> None:
-    heard: list[tuple[str, str]] = []
+async def test_a_channel_that_the_bot_is_not_in_is_reported_at_the_start() -> None:
+    received: list[tuple[str, str]] = []
     told = asyncio.Event()
 
     async def closed(channel: str, why: str) -> None:
-        heard.append((channel, why))
+        received.append((channel, why))
         if channel == AWAY:
             told.set()
 
@@ -29,14 +29,14 @@ async def test_a_channel_that_the_bot_is_not_in_is_told_of_at_the_start() -> Non
         async with asyncio.timeout(10):
             await told.wait()
         await workspace.rest()
-    assert heard == [(OLD, f"#{OLD.lower()} is archived."), (AWAY, f"The bot is not in #{AWAY.lower()}.")]
+    assert received == [(OLD, f"#{OLD.lower()} is archived."), (AWAY, f"The bot is not in #{AWAY.lower()}.")]
 
 
 async def test_without_the_scopes_nothing_is_asked_and_nothing_is_called_unwell() -> None:
-    heard: list[str] = []
+    received: list[str] = []
 
     async def closed(channel: str, why: str) -> None:
-        heard.append(f"{channel} {why}")
+        received.append(f"{channel} {why}")
 
     def leave(double: SlackDouble) -> None:
         double.state.channel(AWAY).bot_in = False
@@ -45,4 +45,4 @@ async def test_without_the_scopes_nothing_is_asked_and_nothing_is_called_unwell(
     async with open_workspace(prepare=leave, homes=(AWAY,), closed=closed) as workspace:
         await workspace.rest()
         assert workspace.slack.problem == ""
-    assert heard == []
+    assert received == []

@@ -48,7 +48,7 @@ async def test_after_five_answers_the_rest_comes_another_way() -> None:
         assert [post.only_for for post in workspace.posts] == ["UANA"] * 7
 
 
-async def test_a_card_that_changes_is_told_at_its_end_where_the_bot_is_not() -> None:
+async def test_a_card_that_changes_is_reported_at_its_end_where_the_bot_is_not() -> None:
     async with open_workspace(*MORE) as workspace:
         workspace.double.state.channel("C0OTHER").bot_in = False
         await workspace.say("/follow", channel="C0OTHER")

@@ -39,12 +39,12 @@ async def knock(workspace: Workspace, body: bytes, headers: dict[str, str]) -> i
     return status
 
 
-async def test_a_signed_request_is_heard_once(served: Workspace) -> None:
+async def test_a_signed_request_is_received_once(served: Workspace) -> None:
     body = urlencode(DEPLOY).encode()
     headers = signed(SIGNING_SECRET, body, NOW)
     assert [await knock(served, body, headers) for _ in range(3)] == [200] * 3
     await served.reads("#1 deploy shop")
-    assert len(served.bot.deployments.asked) == 1
+    assert len(served.bot.deployments.requests) == 1
 
 
 async def test_slack_asks_whose_address_it_is(served: Workspace) -> None:
@@ -74,7 +74,7 @@ async def test_forgeries_are_refused(served: Workspace) -> None:
     await served.rest()
     tell(f"{accepted} of {N} forgeries accepted")
     assert accepted == 0
-    assert served.bot.deployments.asked == []
+    assert served.bot.deployments.requests == []
 
 
 def forge(rolls: random.Random, body: bytes, right: dict[str, str]) -> tuple[bytes, list[tuple[str, str]]]:

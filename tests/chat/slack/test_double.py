@@ -164,7 +164,7 @@ async def test_each_token_for_its_own_calls(double: SlackDouble) -> None:
     assert (await call(double, "auth.test", "xoxb-other"))[1]["error"] == "invalid_auth"
 
 
-async def test_who_is_too_fast_is_told_to_wait_and_noted(double: SlackDouble) -> None:
+async def test_people_who_are_too_fast_have_to_wait_and_are_logged(double: SlackDouble) -> None:
     double.web.rates.on_the_way = 0.0
     answers = [await call(double, "chat.postMessage", channel=ROOM, text="x") for _ in range(5)]
     assert [status for status, _ in answers] == [200, 200, 200, 429, 429]
@@ -174,7 +174,7 @@ async def test_who_is_too_fast_is_told_to_wait_and_noted(double: SlackDouble) ->
     assert [status for status, _ in edits].count(429) == 1
 
 
-async def test_an_ack_that_is_late_is_noted_and_told_to_the_person(double: SlackDouble) -> None:
+async def test_a_late_ack_is_logged_and_shown_to_the_person(double: SlackDouble) -> None:
     double.wire.ack_within = 0.05
     _, answer = await call(double, "apps.connections.open", APP_TOKEN)
     async with aiohttp.ClientSession() as session, session.ws_connect(answer["url"]) as socket:
@@ -183,7 +183,7 @@ async def test_an_ack_that_is_late_is_noted_and_told_to_the_person(double: Slack
         envelope = await socket.receive_json()
         await socket.send_json({"envelope_id": envelope["envelope_id"]})
         await asyncio.sleep(0.05)
-    assert double.scene.posts[-1].text == "/deploy failed with the error “operation_timeout”"
+    assert double.timeline.posts[-1].text == "/deploy failed with the error “operation_timeout”"
     assert double.violations == [
         "slash_commands was not acknowledged within 0.05 s",
         "socket: an acknowledgement of nothing",
@@ -267,7 +267,7 @@ async def test_the_app_gets_only_what_its_manifest_asks_for(double: SlackDouble)
     double.install(MANIFEST)
     assert (await call(double, "chat.postMessage", channel=ROOM, text="x"))[1]["error"] == "missing_scope"
     await double.say("UANA", ROOM, "/rollback shop")
-    assert double.scene.posts[-1].text == "/rollback is not a valid command of this app."
+    assert double.timeline.posts[-1].text == "/rollback is not a valid command of this app."
     assert await double.deliver_event({"type": "app_mention"}) == ""
 
 

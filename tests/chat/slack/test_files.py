@@ -24,7 +24,7 @@ LONG = Card(title="#1 done", key="deployment:1", code=tuple(f"line {number}" for
 
 async def test_what_does_not_fit_comes_whole_as_a_file(workspace: Workspace) -> None:
     post = await workspace.send(LONG)
-    told = await workspace.double.scene.until(lambda one: bool(one.files))
+    told = await workspace.double.timeline.until(lambda one: bool(one.files))
     assert told.thread == post.id
     assert told.files == ((WHOLE, whole(LONG).encode()),)
     assert "full text is in the thread" in post.text
@@ -33,7 +33,7 @@ async def test_what_does_not_fit_comes_whole_as_a_file(workspace: Workspace) -> 
 async def test_in_a_thread_the_file_is_in_that_thread(workspace: Workspace) -> None:
     root = await workspace.say("shall we?")
     await workspace.send(LONG, Place("slack", ROOM, thread=root))
-    assert (await workspace.double.scene.until(lambda one: bool(one.files))).thread == root
+    assert (await workspace.double.timeline.until(lambda one: bool(one.files))).thread == root
 
 
 async def test_a_log_is_uploaded_once_however_often_its_card_is_edited(workspace: Workspace, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ async def test_an_upload_is_tried_again_while_slack_does_not_answer(workspace: W
     workspace.double.unkind.broken = 2
     assert workspace.slack._posting._files is not None
     await workspace.slack._posting._files.follow(PLACE, post.id, LONG, was_cut=True)
-    assert (await workspace.double.scene.until(lambda one: bool(one.files))).thread == post.id
+    assert (await workspace.double.timeline.until(lambda one: bool(one.files))).thread == post.id
 
 
 class Moody:

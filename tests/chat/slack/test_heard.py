@@ -55,23 +55,23 @@ def test_any_text_comes_back_as_it_was_typed(text: str) -> None:
 
 
 def test_a_press() -> None:
-    heard = read(PRESS)
-    assert isinstance(heard, SlackPressed)
-    assert (heard.kind, heard.asks, heard.token) == ("ask", "Why: exactly?", "token")
-    assert (heard.channel, heard.message, heard.thread) == ("C1", "1.2", "1.0")
+    received = read(PRESS)
+    assert isinstance(received, SlackPressed)
+    assert (received.kind, received.asks, received.token) == ("ask", "Why: exactly?", "token")
+    assert (received.channel, received.message, received.thread) == ("C1", "1.2", "1.0")
 
 
 def test_a_press_in_the_home_tab_has_no_channel() -> None:
-    heard = read({**PRESS, "container": {"type": "view"}, "actions": [{"action_id": "home:0:"}]})
-    assert isinstance(heard, SlackPressed)
-    assert (heard.kind, heard.channel, heard.token) == ("home", "", "")
+    received = read({**PRESS, "container": {"type": "view"}, "actions": [{"action_id": "home:0:"}]})
+    assert isinstance(received, SlackPressed)
+    assert (received.kind, received.channel, received.token) == ("home", "", "")
 
 
 def test_a_modal_without_an_answer() -> None:
     view = {"id": "V1", "private_metadata": "{}", "state": {"values": {"answer": {"answer": {"value": None}}}}}
-    heard = read({"type": "view_submission", "user": {"id": "UANA"}, "view": view})
-    assert isinstance(heard, Submitted)
-    assert (heard.view, heard.answer) == ("V1", "")
+    received = read({"type": "view_submission", "user": {"id": "UANA"}, "view": view})
+    assert isinstance(received, Submitted)
+    assert (received.view, received.answer) == ("V1", "")
 
 
 def test_events() -> None:

@@ -28,7 +28,7 @@ async def test_a_socket_that_will_be_closed_is_replaced_before(workspace: Worksp
         await workspace.say(f"/deploy blog@v1.{3 + number}")
     await until(lambda: old not in wire.sockets)
     await workspace.rest()
-    assert len(workspace.bot.deployments.asked) == 2
+    assert len(workspace.bot.deployments.requests) == 2
     assert workspace.slack.problem == ""
 
 
@@ -65,7 +65,7 @@ async def test_what_is_handed_over_again_after_a_cut_runs_once(workspace: Worksp
     workspace.double.unkind.twice = 1
     await workspace.say("@deploybot deploy blog@v1.4")
     await workspace.rest()
-    assert [asked.app for asked in workspace.bot.deployments.asked] == ["shop", "blog"]
+    assert [asked.app for asked in workspace.bot.deployments.requests] == ["shop", "blog"]
     assert not [post for post in workspace.posts if "already" in post.text]
 
 
@@ -75,7 +75,7 @@ async def test_an_envelope_that_comes_twice_runs_once(workspace: Workspace) -> N
     post = await workspace.reads("#1 deploy shop")
     await workspace.rest()
     assert [one for one in workspace.posts if one.channel == post.channel] == [post]
-    assert len(workspace.bot.deployments.asked) == 1
+    assert len(workspace.bot.deployments.requests) == 1
 
 
 async def test_acknowledged_while_the_web_api_is_silent() -> None:

@@ -96,7 +96,7 @@ async def test_with_the_app_that_it_makes_everything_works() -> None:
         for number, name in enumerate(COMMANDS):
             await workspace.say(f"{slash_name(name)} help", channel=f"DANA{number}")
         await workspace.rest()
-        assert not [post for post in workspace.double.scene.posts if post.author == "Slackbot"]
+        assert not [post for post in workspace.double.timeline.posts if post.author == "Slackbot"]
         await _try_the_ways_in(workspace)
 
 

@@ -36,12 +36,12 @@ async def _everything(workspace: Workspace, user: str) -> None:
 
 
 @pytest.mark.parametrize("kind", NOBODY)
-async def test_nobody_is_heard(workspace: Workspace, kind: str) -> None:
+async def test_senders_are_ignored(workspace: Workspace, kind: str) -> None:
     workspace.double.user("UNOBODY", "eve", **NOBODY[kind])
     # Even where somebody let them in by mistake, or they were a member before.
     await workspace.bot.store.write(lambda tables: _let_in(tables, "T0TEAM"))
     await _everything(workspace, "UNOBODY")
-    assert workspace.bot.deployments.asked == []
+    assert workspace.bot.deployments.requests == []
     said = [post for post in workspace.posts if "full members" in post.text]
     assert len(said) <= 1
     assert all(post.only_for == "UNOBODY" for post in said)
@@ -55,7 +55,7 @@ def _let_in(tables: Tables, team: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["guest of many channels", "stranger"])
-async def test_people_are_told_why_once_an_hour(workspace: Workspace, kind: str) -> None:
+async def test_people_learn_why_once_an_hour(workspace: Workspace, kind: str) -> None:
     workspace.double.user("UNOBODY", "eve", **NOBODY[kind])
     for number in range(3):
         await workspace.say(f"/deploy shop@v1.{number}", "UNOBODY")
@@ -63,7 +63,7 @@ async def test_people_are_told_why_once_an_hour(workspace: Workspace, kind: str)
     assert [post.text for post in workspace.posts] == ["⚠️ I only work for full members of this workspace."]
 
 
-async def test_a_member_who_is_not_on_the_allowlist_is_told_how_to_get_there(workspace: Workspace) -> None:
+async def test_a_member_who_is_not_on_the_allowlist_learns_how_to_get_there(workspace: Workspace) -> None:
     workspace.double.user("UNEW", "nia")
     post = await workspace.ask("/deploy shop", "I do not know you yet", user="UNEW")
     assert post.only_for == "UNEW"
@@ -95,24 +95,24 @@ def _events() -> dict[str, Callable[[str], dict[str, object]]]:
 
 
 @pytest.mark.parametrize("kind", _events())
-async def test_messages_that_nobody_wrote_just_now_are_not_heard(workspace: Workspace, kind: str) -> None:
+async def test_messages_that_nobody_wrote_just_now_are_ignored(workspace: Workspace, kind: str) -> None:
     await workspace.double.deliver_event(_events()[kind]("deploy shop@v1.4"))
     await workspace.rest()
     assert workspace.posts == []
-    assert workspace.bot.deployments.asked == []
+    assert workspace.bot.deployments.requests == []
 
 
-async def test_an_old_message_is_told_and_not_run(workspace: Workspace) -> None:
+async def test_an_old_message_is_reported_and_not_run(workspace: Workspace) -> None:
     workspace.bot.clock.advance(-4_000)
     event = {"type": "app_mention", "user": "UANA", "channel": ROOM, "text": "<@U0BOT> deploy shop@v1.4"}
     at = workspace.double.state.new_ts()
     workspace.bot.clock.advance(4_000)
     await workspace.double.deliver_event({**event, "ts": at, "event_ts": at})
     await workspace.reads("so I did not run it")
-    assert workspace.bot.deployments.asked == []
+    assert workspace.bot.deployments.requests == []
 
 
-async def test_a_command_that_waited_for_slack_is_told_and_not_run() -> None:
+async def test_a_command_that_waited_for_slack_is_reported_and_not_run() -> None:
     def away(double: SlackDouble) -> None:
         double.unkind.broken = 10_000
 
@@ -121,7 +121,7 @@ async def test_a_command_that_waited_for_slack_is_told_and_not_run() -> None:
         workspace.bot.clock.advance(400)
         workspace.double.unkind.broken = 0
         await workspace.reads("so I did not run it")
-        assert workspace.bot.deployments.asked == []
+        assert workspace.bot.deployments.requests == []
 
 
 async def test_where_slack_does_not_say_who_it_is_nothing_is_done(workspace: Workspace) -> None:

@@ -20,7 +20,7 @@ async def test_a_command_sent_again_runs_once(workspace: Workspace) -> None:
     post = await workspace.reads("I got this ")
     await workspace.rest()
     assert post.only_for == "UANA"
-    assert len(workspace.bot.deployments.asked) == 1
+    assert len(workspace.bot.deployments.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ async def test_another_command_is_another_one(
     for text, user in (first, second):
         await workspace.say(text, user)
     await workspace.rest()
-    assert len(workspace.bot.deployments.asked) == (1 if "v9" in first[0] else 2)
+    assert len(workspace.bot.deployments.requests) == (1 if "v9" in first[0] else 2)
 
 
 async def test_what_was_refused_may_be_sent_again(workspace: Workspace) -> None:
@@ -58,4 +58,4 @@ async def test_after_a_while_it_is_meant() -> None:
         for _ in range(2):
             await workspace.say("/deploy shop@v1.4")
             await workspace.rest()
-        assert len(workspace.bot.deployments.asked) == 2
+        assert len(workspace.bot.deployments.requests) == 2

@@ -13,7 +13,7 @@ from deploybot.chat.slack.slack_api import SlackRefused
 from deploybot.command import Command
 from deploybot.domain import Place
 from tests.chat.slack.workspace import ROOM, Workspace, open_workspace
-from tests.doubles.scene import Post
+from tests.doubles.timeline import Post
 
 
 @command("reject <number>", needs="deploy")
@@ -59,7 +59,7 @@ def titles(posts: list[Post]) -> list[str]:
 
 async def test_a_slash_command(either: Workspace) -> None:
     await either.ask("/deploy shop@v1.4 because it is time", "#1 deploy shop")
-    (asked,) = either.bot.deployments.asked
+    (asked,) = either.bot.deployments.requests
     assert (asked.by, asked.reason) == ("ana", "it is time")
     assert max(either.double.wire.delays) < 1.0
 
@@ -83,7 +83,7 @@ async def test_what_a_thread_does_not_take_any_more_is_said_in_its_channel(works
 async def test_a_slash_command_does_not_run_in_a_thread(workspace: Workspace) -> None:
     root = await workspace.say("shall we?")
     await workspace.say("/deploy shop", thread=root)
-    assert workspace.double.scene.posts[-1].text == "/deploy is not supported in threads. Sorry!"
+    assert workspace.double.timeline.posts[-1].text == "/deploy is not supported in threads. Sorry!"
 
 
 async def test_a_direct_message_needs_no_address(either: Workspace) -> None:
@@ -99,7 +99,7 @@ async def test_what_is_not_meant_for_the_bot_is_passed_over(workspace: Workspace
 
 async def test_a_command_whose_name_slack_keeps_has_another_one(workspace: Workspace) -> None:
     await workspace.say("/status shop")
-    assert workspace.double.scene.posts[-1].text == "/status is not a valid command of this app."
+    assert workspace.double.timeline.posts[-1].text == "/status is not a valid command of this app."
     await workspace.ask("/deploy-status", "board")
     await workspace.ask("/deploybot deploy shop@v1.4", "#1 deploy shop")
 
@@ -132,14 +132,14 @@ async def test_a_button_runs_its_command_once(either: Workspace) -> None:
     await either.reads("#1 deploy shop")
     await either.double.press("UBEN", post, "Deploy")
     assert (await either.reads("pressed already")).only_for == "UBEN"
-    assert len(either.bot.deployments.asked) == 1
+    assert len(either.bot.deployments.requests) == 1
 
 
 async def test_a_button_that_asks_for_a_reason(either: Workspace) -> None:
     post = await either.send(ASKS)
     await either.double.press("UANA", post, "Reject", answer="it  breaks\nthe <shop> & more")
     await either.reads("7 is rejected: it breaks the <shop> & more")
-    assert [one for one in either.double.scene.posts if one.id.startswith("V")] == []
+    assert [one for one in either.double.timeline.posts if one.id.startswith("V")] == []
 
 
 async def test_a_button_that_asks_for_a_code(either: Workspace) -> None:
@@ -159,7 +159,7 @@ async def test_a_token_is_no_right(workspace: Workspace) -> None:
     post = await workspace.send(ASKS)
     await workspace.double.press("UCEM", post, "Deploy")
     await workspace.reads("needs the role deployer")
-    assert workspace.bot.deployments.asked == []
+    assert workspace.bot.deployments.requests == []
 
 
 async def test_where_there_is_a_choice_a_modal_offers_it(either: Workspace) -> None:
@@ -192,7 +192,7 @@ async def test_the_home_tab_shows_the_board(either: Workspace) -> None:
     await either.double.open_home("UANA")
     home = await either.reads("board", channel="home:UANA")
     await either.double.press("UANA", home, "Look again")
-    await either.double.scene.until(lambda post: post.id == "home" and post.edits == 1)
+    await either.double.timeline.until(lambda post: post.id == "home" and post.edits == 1)
 
 
 async def test_a_card_is_edited_in_place(workspace: Workspace) -> None:
@@ -235,7 +235,7 @@ async def test_unknown_payloads_are_acknowledged_and_passed_over(either: Workspa
     assert either.posts == []
 
 
-async def test_a_deployment_asked_for_where_the_bot_is_not_is_told_to_who_asked() -> None:
+async def test_a_deployment_requested_outside_the_bots_channels_is_shown_to_its_requester() -> None:
     place = Place("slack", "C0OTHER")
     running = Card(title="#1 runs", key="deployment:1", tone=Tone.BUSY, final=False)
     async with open_workspace(*MORE) as workspace:
@@ -250,3 +250,34 @@ async def test_a_deployment_asked_for_where_the_bot_is_not_is_told_to_who_asked(
         assert "/invite @deploybot" in workspace.posts[0].text
         with pytest.raises(SlackRefused, match="not_in_channel"):
             await workspace.slack.send(place, replace(running, key="deployment:2"))
+
+
+async def test_a_missing_reason_is_asked_for_in_a_modal(either: Workspace) -> None:
+    await either.say("/lock shop staging")
+    modal = await either.reads("`lock shop staging` needs a reason.", "Why?")
+    assert (modal.only_for, [press.label for press in modal.buttons]) == ("UANA", ["Send"])
+    await either.double.press("UANA", modal, "Send", answer="we <measure>")
+    await either.reads("shop/staging is locked by ana until somebody unlocks it: “we <measure>”.")
+
+
+async def test_a_reason_is_asked_for_after_the_last_picker(either: Workspace) -> None:
+    await either.say("/lock")
+    for title, label in (("Which app?", "shop"), ("Which environment of shop?", "staging")):
+        modal = await either.reads(title)
+        await either.double.press("UANA", modal, label)
+    modal = await either.reads("`lock shop staging` needs a reason.")
+    await either.double.press("UANA", modal, "Send", answer="we measure")
+    await either.reads("shop/staging is locked by ana")
+
+
+async def test_a_reason_is_a_button_where_no_modal_can_be_opened(workspace: Workspace) -> None:
+    post = await workspace.ask("@deploybot lock shop staging", "needs a reason")
+    assert (post.only_for, [press.label for press in post.buttons]) == ("UANA", ["Give the reason"])
+    await workspace.double.press("UANA", post, "Give the reason", answer="we measure")
+    await workspace.reads("shop/staging is locked by ana")
+
+
+async def test_a_question_for_a_reason_that_comes_too_late_for_a_modal_is_a_button(workspace: Workspace) -> None:
+    workspace.double.state.trigger_life = 0.0
+    post = await workspace.ask("/lock shop staging", "needs a reason")
+    assert [press.label for press in post.buttons] == ["Give the reason"]

@@ -24,8 +24,8 @@ from deploybot.command import Command
 from deploybot.domain import Identity, Place
 from deploybot.http_server import WebServer
 from deploybot.ports import Tables
-from tests.doubles.scene import Post
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
+from tests.doubles.timeline import Post
 from tests.kit.command_bot import CommandBot, open_command_bot
 
 SEED = int(os.environ.get("SEED", secrets.randbits(32)))
@@ -93,7 +93,7 @@ class Workspace:
                 and all(word in post.text for word in words)
             )
 
-        return await self.double.scene.until(fits, within=within)
+        return await self.double.timeline.until(fits, within=within)
 
     async def ask(self, text: str, *words: str, user: str = "UANA", channel: str = ROOM) -> Post:
         """Say something, and read the answer with these words."""
@@ -109,7 +109,7 @@ class Workspace:
     @property
     def posts(self) -> list[Post]:
         """What the bot said, in order."""
-        return [post for post in self.double.scene.posts if post.author == "deploybot"]
+        return [post for post in self.double.timeline.posts if post.author == "deploybot"]
 
     async def send(self, card: Card, place: Place | None = None) -> Post:
         """Send a card as the outbox does; what people see of it."""
@@ -119,7 +119,7 @@ class Workspace:
 
     def shown(self, message: str, channel: str = ROOM) -> Post:
         """A message as people see it now."""
-        return next(post for post in self.double.scene.posts if (post.channel, post.id) == (channel, message))
+        return next(post for post in self.double.timeline.posts if (post.channel, post.id) == (channel, message))
 
 
 @asynccontextmanager

@@ -25,10 +25,10 @@ from deploybot.domain import Identity, Place
 from deploybot.http_server import WebServer
 from deploybot.ports import Tables
 from deploybot.settings import Secret
-from tests.doubles.scene import Post
 from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
 from tests.doubles.telegram.rooms import Json
+from tests.doubles.timeline import Post
 from tests.kit.command_bot import NUMBERS, CommandBot, open_command_bot
 from tests.lab import free_port
 
@@ -50,12 +50,12 @@ def settings_of(double: TelegramDouble, *, hook: str = "", channel: Place | None
 
 @dataclass(slots=True)
 class TelegramBot:
-    """A bot in Telegram, and what happens there. `heard` is what dispatch was given."""
+    """A bot in Telegram, and what happens there. `received` is what dispatch was given."""
 
     bot: CommandBot
     double: TelegramDouble
     chat: TelegramChat
-    heard: list[Incoming] = field(default_factory=list)
+    received: list[Incoming] = field(default_factory=list)
 
     async def say(self, user: str, text: str, channel: str = GROUP, *, fields: Json | None = None, **more: str) -> str:
         """Have somebody write, with `fields` in the message besides; the number of their message."""
@@ -63,7 +63,7 @@ class TelegramBot:
 
     async def sees(self, text: str, channel: str = "", *, within: float = 10.0) -> Post:
         """The newest message of the bot that holds a text."""
-        return await self.double.scene.until(
+        return await self.double.timeline.until(
             lambda post: (
                 post.author == self.double.username
                 and text in post.text.replace(JOINER, "")
@@ -75,11 +75,11 @@ class TelegramBot:
     def said(self, channel: str = GROUP) -> list[str]:
         """All that the bot has said to everybody in a channel."""
         bot = self.double.username
-        return [post.text for post in self.double.scene.seen_by("", channel) if post.author == bot]
+        return [post.text for post in self.double.timeline.seen_by("", channel) if post.author == bot]
 
     def all_text(self) -> str:
         """Everything that is to be seen anywhere."""
-        return "\n".join(post.text for post in self.double.scene.posts)
+        return "\n".join(post.text for post in self.double.timeline.posts)
 
     async def ask(self, user: str, text: str, answer: str, channel: str = GROUP) -> Post:
         """Have somebody write, and wait for the answer."""
@@ -127,10 +127,10 @@ async def open_telegram_bot(
         made = await stack.enter_async_context(open_command_bot(*more))
         made.clock.advance(time.time() - made.clock.now())
         await made.store.write(_link)
-        heard: list[Incoming] = []
+        received: list[Incoming] = []
 
         async def handle(incoming: Incoming, reply: Reply) -> Card | None:
-            heard.append(incoming)
+            received.append(incoming)
             return await made.dispatcher.handle(incoming, reply)
 
         parts = Parts(
@@ -162,7 +162,7 @@ async def open_telegram_bot(
         if started:
             await chat.start()
             await until(lambda: double.inbox.polls > 1 or bool(double.inbox.webhook.url))
-        yield TelegramBot(made, double, chat, heard)
+        yield TelegramBot(made, double, chat, received)
     assert double.violations == []
 
 

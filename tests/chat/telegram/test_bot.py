@@ -88,8 +88,8 @@ async def health(settings: Settings) -> tuple[int, object]:
         return answer.status, [name for name, part in parts.items() if not part["ok"]]
 
 
-async def heard(double: TelegramDouble, text: str, channel: str = "") -> None:
-    await double.scene.until(
+async def received(double: TelegramDouble, text: str, channel: str = "") -> None:
+    await double.timeline.until(
         lambda post: post.author == "thebot" and text in post.text and channel in {"", post.channel}
     )
 
@@ -106,11 +106,11 @@ async def test_from_the_first_administrator_to_the_first_status(
         found = re.search("claim ([0-9A-Z]{4}-[0-9A-Z]{4})", capfd.readouterr().err)
         assert found
         await double.say(ANA, ANA, f"/claim {found[1]}")
-        await heard(double, "administrator", ANA)
+        await received(double, "administrator", ANA)
         await double.say(ANA, GROUP, "/whoami")
-        await heard(double, f"telegram:{ANA}", ANA)
+        await received(double, f"telegram:{ANA}", ANA)
         await double.say(BEN, GROUP, "/status")
-        await heard(double, f"allow telegram:{BEN}:", GROUP)
+        await received(double, f"allow telegram:{BEN}:", GROUP)
         await until(lambda: len(double.menus) == 3)
         assert await health(settings) == (200, [])
         assert bool(double.inbox.webhook.url.endswith(PATH)) is hook
@@ -127,12 +127,12 @@ async def test_the_outbox_speaks_in_the_topic_of_bot_toml(double: TelegramDouble
 
         double.unkind.broken = 2
         await bot._world.store.write(put)
-        await heard(double, "#42 deploy v2", GROUP)
-        post = next(post for post in double.scene.posts if "#42" in post.text)
+        await received(double, "#42 deploy v2", GROUP)
+        post = next(post for post in double.timeline.posts if "#42" in post.text)
         assert post.thread == "7"
 
 
-async def test_a_revoked_token_is_told_by_healthz_and_the_console_goes_on(
+async def test_a_revoked_token_is_reported_by_healthz_and_the_console_goes_on(
     double: TelegramDouble, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = config(tmp_path, double)

@@ -15,8 +15,8 @@ from deploybot.chat.telegram.inline_keyboard import data_of, keyboard, read_data
 from deploybot.command import Command, Context, command
 from deploybot.errors import UserError
 from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, TelegramBot, open_telegram_bot, place, until
-from tests.doubles.scene import Post
 from tests.doubles.telegram.double import Pressed
+from tests.doubles.timeline import Post
 from tests.kit.command_bot import STRANGER
 
 FORGERIES = int(os.environ.get("N", "300"))
@@ -46,19 +46,19 @@ async def shown(telegram: TelegramBot, card: Card = CARD, channel: str = GROUP) 
     """The card in a channel."""
     telegram.double.group(channel) if channel.startswith("-") else telegram.double.user(channel)
     number = await telegram.chat.send(place(channel), card)
-    return next(post for post in telegram.double.scene.posts if (post.channel, post.id) == (channel, number))
+    return next(post for post in telegram.double.timeline.posts if (post.channel, post.id) == (channel, number))
 
 
 async def test_a_button_runs_its_command_once_as_the_one_who_presses(telegram: TelegramBot) -> None:
     card = await shown(telegram)
     await telegram.double.press(BEN, card, "Deploy")
     await telegram.sees("#1 deploy shop", GROUP)
-    (asked,) = telegram.bot.deployments.asked
+    (asked,) = telegram.bot.deployments.requests
     assert (asked.by, asked.reason) == ("ben", "of a button")
-    assert telegram.heard[-1].press
+    assert telegram.received[-1].press
     again = await telegram.double.send_press(BEN, card, card.buttons[0].value)
     await again.done.wait()
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
 async def test_every_press_is_answered(telegram: TelegramBot) -> None:
@@ -108,7 +108,7 @@ async def test_an_answer_that_fails_is_given_again(telegram: TelegramBot) -> Non
     assert pressed.alert
 
 
-async def test_who_may_not_is_told_alone(telegram: TelegramBot) -> None:
+async def test_only_the_person_who_may_not_sees_the_refusal(telegram: TelegramBot) -> None:
     card = await shown(telegram)
     for user in (CEM, STRANGER):
         pressed = await telegram.double.send_press(user, card, card.buttons[0].value)
@@ -116,7 +116,7 @@ async def test_who_may_not_is_told_alone(telegram: TelegramBot) -> None:
         assert pressed.alert
         assert 0 < len(pressed.text) <= 200
     assert telegram.said() == [card.text]
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
 async def test_what_was_asked_of_one_person_is_answered_by_them_alone(telegram: TelegramBot) -> None:
@@ -128,10 +128,10 @@ async def test_what_was_asked_of_one_person_is_answered_by_them_alone(telegram: 
     await answered([pressed])
     assert "someone else" in pressed.text
     assert pressed.alert
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
     await telegram.double.press(BEN, typo, choice.label)
     await telegram.sees("#1 deploy shop", GROUP)
-    assert [one.by for one in telegram.bot.deployments.asked] == ["ben"]
+    assert [one.by for one in telegram.bot.deployments.requests] == ["ben"]
 
 
 async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(telegram: TelegramBot) -> None:
@@ -140,17 +140,17 @@ async def test_a_reason_is_asked_of_who_pressed_and_nobody_else_can_give_it(tele
     question = await telegram.sees("Why do you reject it?", GROUP)
     await telegram.say(ANA, "because I say so", reply_to=question.id)
     await telegram.sees("was for someone else", GROUP)
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
     await telegram.say(BEN, "the numbers are wrong, /deploy blog", reply_to=question.id)
     await telegram.sees("#1 deploy shop in staging", GROUP)
-    (asked,) = telegram.bot.deployments.asked
+    (asked,) = telegram.bot.deployments.requests
     assert asked.reason == "the numbers are wrong, /deploy blog"
     await telegram.say(BEN, "once more", reply_to=question.id)
     await until(lambda: sum("that question has expired" in text.lower() for text in telegram.said()) == 2)
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
-async def test_whoever_presses_is_told_what_stands_in_the_way(telegram: TelegramBot) -> None:
+async def test_the_person_who_presses_learns_what_is_in_the_way(telegram: TelegramBot) -> None:
     card = await shown(telegram)
     telegram.double.unkind.too_many = 1
     pressed = await telegram.double.send_press(BEN, card, card.buttons[2].value)
@@ -167,7 +167,7 @@ async def test_whoever_presses_is_told_what_stands_in_the_way(telegram: Telegram
 async def test_the_question_stands_in_the_topic_of_its_card(telegram: TelegramBot) -> None:
     telegram.double.group(GROUP, forum=True, topics=(7,))
     number = await telegram.chat.send(place(thread="7"), CARD)
-    card = next(post for post in telegram.double.scene.posts if post.id == number)
+    card = next(post for post in telegram.double.timeline.posts if post.id == number)
     await telegram.double.press(BEN, card, "Reject", answer="no")
     assert (await telegram.sees("Why do you reject it?")).thread == "7"
     assert (await telegram.sees("#1 deploy shop in staging")).thread == "7"
@@ -189,7 +189,7 @@ async def test_a_question_nobody_answers_is_closed() -> None:
         await telegram.sees("No answer came", GROUP)
         await telegram.say(BEN, "too late", reply_to=question.id)
         await telegram.sees("That question has expired", GROUP)
-        assert telegram.bot.deployments.asked == []
+        assert telegram.bot.deployments.requests == []
 
 
 async def test_a_code_is_asked_in_private_and_taken_out_of_the_chat() -> None:
@@ -199,7 +199,7 @@ async def test_a_code_is_asked_in_private_and_taken_out_of_the_chat() -> None:
         question = await telegram.sees("Your one-time code?")
         assert question.channel == BEN
         await telegram.sees("confirmed #42 with 123456", GROUP)
-        await until(lambda: not any("123 456" in post.text for post in telegram.double.scene.posts))
+        await until(lambda: not any("123 456" in post.text for post in telegram.double.timeline.posts))
 
 
 async def test_a_code_is_asked_once_the_private_chat_is_open() -> None:
@@ -233,7 +233,7 @@ async def test_a_code_typed_in_a_group_is_taken_out_where_the_bot_may() -> None:
 
 
 @pytest.mark.parametrize("too_late", [True, False])
-async def test_a_press_from_while_the_bot_was_away_is_told_and_not_obeyed(too_late: bool) -> None:
+async def test_a_press_from_while_the_bot_was_away_is_reported_and_not_obeyed(too_late: bool) -> None:
     """A press has no time of its own; whether Telegram still takes its answer tells how long it has waited."""
     async with open_telegram_bot(started=False) as telegram:
         card = await shown(telegram)
@@ -242,7 +242,7 @@ async def test_a_press_from_while_the_bot_was_away_is_told_and_not_obeyed(too_la
         await telegram.chat.start()
         await telegram.sees("while I was offline" if too_late else "#1 deploy", GROUP)
         await telegram.settled()
-        assert len(telegram.bot.deployments.asked) == (not too_late)
+        assert len(telegram.bot.deployments.requests) == (not too_late)
         assert pressed.answered is not too_late
         pressed.answered = True  # it could not be
 
@@ -278,14 +278,14 @@ async def test_forged_presses_do_nothing(telegram: TelegramBot, capsys: pytest.C
     accepted = sum(not any(refusal in pressed.text for refusal in refusals) for pressed in presses)
     with capsys.disabled():
         print(f" seed {seed}: {accepted} of {len(presses)} forged presses were accepted", end="")  # noqa: T201  it is told to whoever runs it
-    assert (accepted, telegram.bot.deployments.asked, telegram.heard) == (0, [], [])
+    assert (accepted, telegram.bot.deployments.requests, telegram.received) == (0, [], [])
 
 
 async def test_one_button_pressed_fifty_times_at_once_is_one_deployment(telegram: TelegramBot) -> None:
     card = await shown(telegram)
     await answered([await telegram.double.send_press(BEN, card, card.buttons[0].value) for _ in range(50)])
     await telegram.settled()
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
 @pytest.mark.parametrize("signs", ["a", "ä", "💥", "Ж", "\u202e"])
@@ -307,3 +307,31 @@ def test_many_buttons_with_long_labels_fit_into_a_keyboard() -> None:
     rows = made.inline_keyboard
     assert sum(map(len, rows)) == 90
     assert max(map(len, rows)) <= 8
+
+
+async def test_a_missing_reason_is_asked_of_who_typed_the_command(telegram: TelegramBot) -> None:
+    question = await telegram.ask(BEN, "/lock shop staging", "`lock shop staging` needs a reason. Why?")
+    assert question.buttons == ()
+    await telegram.say(ANA, "because I say so", reply_to=question.id)
+    await telegram.sees("was for someone else", GROUP)
+    await telegram.say(BEN, "we measure, /deploy blog", reply_to=question.id)
+    await telegram.sees("shop/staging is locked by ben until somebody unlocks it: “we measure, /deploy blog”.", GROUP)
+
+
+async def test_the_picker_before_a_question_loses_its_buttons(telegram: TelegramBot) -> None:
+    picker = await telegram.ask(BEN, "/lock shop ?", "Which environment of shop?")
+    await telegram.double.press(BEN, picker, "staging")
+    question = await telegram.sees("needs a reason. Why?", GROUP)
+    shown_now = next(post for post in telegram.double.timeline.posts if post.id == picker.id)
+    assert (shown_now.buttons, "needs a reason" in shown_now.text) == ((), True)
+    await telegram.say(BEN, "we measure", reply_to=question.id)
+    await telegram.sees("shop/staging is locked by ben", GROUP)
+
+
+async def test_a_question_for_a_reason_that_nobody_answers_is_closed() -> None:
+    async with open_telegram_bot(answer_within=0.2) as telegram:
+        question = await telegram.ask(BEN, "/lock shop staging", "needs a reason. Why?", BEN)
+        await telegram.sees("Send the command again.", BEN)
+        await telegram.say(BEN, "too late", BEN, reply_to=question.id)
+        await telegram.sees("That question has expired", BEN)
+        assert not (await telegram.bot.say("unlock shop staging", "ben")).title.endswith("is unlocked.")

@@ -31,22 +31,24 @@ from tests.chat.telegram.conftest import (
     settings_of,
     until,
 )
-from tests.doubles import scene
+from tests.doubles import timeline
 from tests.doubles.telegram import TelegramDouble
 
 NEW = "-1001000000777"
 LOG = tuple(f"{number:05} GET /cart 200" for number in range(2000))
 
 
-async def say(telegram: TelegramBot, card: Card, channel: str = GROUP, thread: str = "") -> scene.Post:
+async def say(telegram: TelegramBot, card: Card, channel: str = GROUP, thread: str = "") -> timeline.Post:
     """Send a card; it as people see it."""
     telegram.double.group(channel) if channel.startswith("-") else telegram.double.user(channel)
     number = (await telegram.chat.send(place(channel, thread), card)).partition("@")[0]
     return find(telegram, number)
 
 
-def find(telegram: TelegramBot, number: str) -> scene.Post:
-    return next(post for post in reversed(telegram.double.scene.posts) if post.id == number and post.author == "thebot")
+def find(telegram: TelegramBot, number: str) -> timeline.Post:
+    return next(
+        post for post in reversed(telegram.double.timeline.posts) if post.id == number and post.author == "thebot"
+    )
 
 
 async def test_a_card_is_one_message_edited_in_place(telegram: TelegramBot) -> None:
@@ -102,7 +104,7 @@ async def test_a_message_whose_buttons_could_not_be_written_down_is_not_sent_aga
     post = await say(telegram, card)
     telegram.bot.store.full = ""
     await telegram.double.press(BEN, post, "Go")
-    await until(lambda: len(telegram.bot.deployments.asked) == 1)
+    await until(lambda: len(telegram.bot.deployments.requests) == 1)
     assert sum("#42" in text for text in telegram.said()) == 1
 
 
@@ -121,7 +123,7 @@ async def test_buttons_that_an_edit_took_away_do_nothing_any_more(telegram: Tele
     async with asyncio.timeout(10):
         await pressed.done.wait()
     assert "does not work any more" in pressed.text
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
 async def test_a_long_log_shows_its_end_and_goes_along_as_a_file(telegram: TelegramBot) -> None:
@@ -131,8 +133,8 @@ async def test_a_long_log_shows_its_end_and_goes_along_as_a_file(telegram: Teleg
     assert LOG[-1] in post.text
     assert LOG[0] not in post.text
     assert post.text.endswith("2 servers")
-    await until(lambda: any(one.files for one in telegram.double.scene.posts))
-    ((name, content),) = telegram.double.scene.posts[-1].files
+    await until(lambda: any(one.files for one in telegram.double.timeline.posts))
+    ((name, content),) = telegram.double.timeline.posts[-1].files
     assert name == "log-3.txt"
     assert all(line in content.decode() for line in LOG)
     assert telegram.double.replies[-1] == (GROUP, post.id)
@@ -159,7 +161,7 @@ async def test_a_long_text_shows_its_beginning(telegram: TelegramBot) -> None:
     shown = post.text.split("\n")[1]
     assert shown.endswith("…")
     assert f"{shown[:-1]} " in f"{words} "  # cut between words
-    await until(lambda: any(one.files for one in telegram.double.scene.posts))
+    await until(lambda: any(one.files for one in telegram.double.timeline.posts))
 
 
 async def test_no_file_goes_along_before_the_card_is_final(telegram: TelegramBot) -> None:
@@ -169,8 +171,8 @@ async def test_no_file_goes_along_before_the_card_is_final(telegram: TelegramBot
         await telegram.chat.edit(place(), post.id, replace(busy, footer=f"{at}"))
     await telegram.chat.edit(place(), post.id, replace(busy, final=True))
     await telegram.chat.edit(place(), post.id, replace(busy, final=True, footer="again"))
-    await until(lambda: any(one.files for one in telegram.double.scene.posts))
-    assert sum(bool(one.files) for one in telegram.double.scene.posts) == 1
+    await until(lambda: any(one.files for one in telegram.double.timeline.posts))
+    assert sum(bool(one.files) for one in telegram.double.timeline.posts) == 1
 
 
 async def test_a_log_is_handed_over_as_a_document(telegram: TelegramBot, tmp_path: Path) -> None:
@@ -179,8 +181,8 @@ async def test_a_log_is_handed_over_as_a_document(telegram: TelegramBot, tmp_pat
     telegram.double.unkind_to = frozenset({"sendDocument"})
     telegram.double.unkind.dropped = 1
     await say(telegram, Card(title="shop", files=(File(str(path), "shop.log.gz"),)))
-    await until(lambda: any(one.files for one in telegram.double.scene.posts))
-    assert telegram.double.scene.posts[-1].files == (("shop.log.gz", path.read_bytes()),)
+    await until(lambda: any(one.files for one in telegram.double.timeline.posts))
+    assert telegram.double.timeline.posts[-1].files == (("shop.log.gz", path.read_bytes()),)
 
 
 async def test_a_log_that_a_killed_bot_had_yet_to_hand_over_comes_once(telegram: TelegramBot, tmp_path: Path) -> None:
@@ -201,10 +203,10 @@ async def test_a_log_that_a_killed_bot_had_yet_to_hand_over_comes_once(telegram:
             # Where the end of the card could not be noted, it is edited in again.
             await again.edit(place(), number, card)
         await again.close()
-        assert [one.files for one in telegram.double.scene.posts if one.files] == [(("1.log", b"all of it"),)]
+        assert [one.files for one in telegram.double.timeline.posts if one.files] == [(("1.log", b"all of it"),)]
 
 
-async def test_a_file_that_is_gone_or_too_big_is_told(telegram: TelegramBot, tmp_path: Path) -> None:
+async def test_a_file_that_is_gone_or_too_big_is_reported(telegram: TelegramBot, tmp_path: Path) -> None:
     await say(telegram, Card(title="shop", files=(File(str(tmp_path / "none"), "gone.log"),)))
     await telegram.sees("gone.log cannot be read here")
     big = tmp_path / "big.gz"
@@ -279,7 +281,7 @@ async def test_an_answer_arrives_whatever_fails(telegram: TelegramBot, how: str)
     setattr(telegram.double.unkind, how, 2)
     await telegram.ask(BEN, "/deploy shop", "#1 deploy shop")
     assert sum("#1 deploy shop" in text for text in telegram.said()) == 1
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
 @pytest.mark.parametrize("how", ["broken", "dropped"])
@@ -323,11 +325,11 @@ async def test_a_group_that_becomes_a_supergroup_is_followed(telegram: TelegramB
     assert "stayed behind" in str(stayed.value)
     number = await telegram.chat.send(place(OLD), replace(RUNNING, buttons=(Button("Go", "deploy shop"),)))
     assert number.endswith(f"@{NEW}")
-    post = next(post for post in telegram.double.scene.posts if post.channel == NEW)
+    post = next(post for post in telegram.double.timeline.posts if post.channel == NEW)
     await telegram.chat.edit(place(OLD), number, replace(RUNNING, buttons=(Button("Go", "deploy shop"),), footer="f"))
     await telegram.double.press(BEN, post, "Go")
     await telegram.sees("#1 deploy shop", NEW)
-    assert len(telegram.bot.deployments.asked) == 1
+    assert len(telegram.bot.deployments.requests) == 1
 
 
 async def test_both_numbers_of_a_group_are_one_place(telegram: TelegramBot) -> None:
@@ -336,10 +338,10 @@ async def test_both_numbers_of_a_group_are_one_place(telegram: TelegramBot) -> N
     telegram.double.migrate(OLD, NEW)
     await telegram.settled()
     await telegram.ask(ANA, "/status", "board", NEW)
-    assert telegram.heard[-1].place.channel == OLD
+    assert telegram.received[-1].place.channel == OLD
 
 
-async def test_a_move_that_nobody_told_is_learnt_from_the_refusal(
+async def test_an_unreported_move_is_learnt_from_the_refusal(
     telegram: TelegramBot, caplog: pytest.LogCaptureFixture
 ) -> None:
     telegram.double.group(OLD, kind="group").moved_to = int(NEW)

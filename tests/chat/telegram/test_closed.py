@@ -14,12 +14,12 @@ from tests.doubles.telegram import TelegramDouble
 from tests.doubles.telegram.limits import FREE
 
 
-async def test_a_chat_that_is_not_there_is_told_of_at_the_start() -> None:
-    heard: list[tuple[str, str]] = []
+async def test_a_chat_that_is_not_there_is_reported_at_the_start() -> None:
+    received: list[tuple[str, str]] = []
     told = asyncio.Event()
 
     async def closed(channel: str, why: str) -> None:
-        heard.append((channel, why))
+        received.append((channel, why))
         told.set()
 
     double = TelegramDouble(FREE)
@@ -27,8 +27,8 @@ async def test_a_chat_that_is_not_there_is_told_of_at_the_start() -> None:
     async with open_telegram_bot(double=double, homes=(GROUP, "-1009999999999"), closed=closed):
         async with asyncio.timeout(10):
             await told.wait()
-    assert [channel for channel, _ in heard] == ["-1009999999999"]
-    assert "not found" in heard[0][1]
+    assert [channel for channel, _ in received] == ["-1009999999999"]
+    assert "not found" in received[0][1]
 
 
 async def test_a_group_in_which_the_bot_may_not_write_is_closed() -> None:

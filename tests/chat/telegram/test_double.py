@@ -203,7 +203,7 @@ async def test_a_press_that_nobody_answers_is_noted(double: TelegramDouble) -> N
     number = json.loads(
         (await call(double, "sendMessage", chat_id=GROUP, text="x", reply_markup=keyboard(callback_data="x")))[1]
     )
-    post = next(post for post in double.scene.posts if post.id == str(number["message_id"]))
+    post = next(post for post in double.timeline.posts if post.id == str(number["message_id"]))
     await double.press(ANA, post, "Go")
     await double.close()
     assert double.violations == ["the press 1 of user1000 was never answered"]
@@ -227,6 +227,6 @@ PINGS = [
 async def test_what_telegram_would_link_is_seen(double: TelegramDouble, text: str) -> None:
     await call(double, "sendMessage", chat_id=GROUP, text=text)
     assert len(double.links) >= 1
-    assert bool(double.scene.posts[-1].pings) is ("@ana" in text and "example" not in text)
+    assert bool(double.timeline.posts[-1].pings) is ("@ana" in text and "example" not in text)
     await call(double, "sendMessage", chat_id=GROUP, text=f"<code>{text}</code>", parse_mode="HTML")
-    assert double.scene.posts[-1].pings == ()
+    assert double.timeline.posts[-1].pings == ()

@@ -57,7 +57,7 @@ async def test_a_reply_to_the_bot_is_for_the_bot(telegram: TelegramBot) -> None:
 @pytest.mark.parametrize(
     "text", ["/status@otherbot", "hello", "status", "what does @thebottle do?", "mail me@thebot.org"]
 )
-async def test_what_is_for_others_is_not_heard(telegram: TelegramBot, text: str) -> None:
+async def test_messages_for_others_are_ignored(telegram: TelegramBot, text: str) -> None:
     telegram.double.privacy = False
     await telegram.say(ANA, text)
     await telegram.settled()
@@ -99,13 +99,13 @@ IGNORED: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("who", IGNORED)
-async def test_nobody_else_is_heard(telegram: TelegramBot, who: str) -> None:
+async def test_others_are_ignored(telegram: TelegramBot, who: str) -> None:
     for channel in (GROUP, ANA):
         await telegram.say(ANA, "/deploy shop", channel, fields=IGNORED[who])
     await telegram.settled()
     assert telegram.said() == []
-    assert telegram.bot.deployments.asked == []
-    assert [one.text for one in telegram.heard if "deploy" in one.text] == []
+    assert telegram.bot.deployments.requests == []
+    assert [one.text for one in telegram.received if "deploy" in one.text] == []
 
 
 @pytest.mark.parametrize("kind", ["edited_message", "channel_post", "edited_channel_post", "business_message"])
@@ -116,26 +116,26 @@ async def test_other_kinds_of_updates_are_not_even_asked_for(telegram: TelegramB
     telegram.double.inbox.allowed = ()  # what was sent before the bot said what it wants may still come
     assert telegram.double.inbox.put(kind, message)
     await telegram.settled()
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
-async def test_an_administrator_who_hides_is_told_why_once(telegram: TelegramBot) -> None:
+async def test_an_administrator_who_hides_learns_why_once(telegram: TelegramBot) -> None:
     hidden: Json = {"from": ANONYMOUS, "sender_chat": {"id": int(GROUP), "type": "supergroup", "title": "g"}}
     for _ in range(3):
         await telegram.say(ANA, "/deploy shop", fields=hidden)
     await telegram.sees("Remain anonymous", GROUP)
     await telegram.settled()
     assert len(telegram.said(GROUP)) == 1
-    assert telegram.bot.deployments.asked == []
-    assert telegram.heard[-1].text.startswith("/help")
+    assert telegram.bot.deployments.requests == []
+    assert telegram.received[-1].text.startswith("/help")
 
 
-async def test_strangers_are_told_in_private_and_in_groups_how_to_be_let_in(telegram: TelegramBot) -> None:
+async def test_strangers_are_reported_in_private_and_in_groups_how_to_be_let_in(telegram: TelegramBot) -> None:
     for channel in (STRANGER, GROUP):
         await telegram.say(STRANGER, "/deploy shop", channel)
         said = await telegram.sees("allow telegram:6666:", channel)
         assert "administrator" in said.text
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
 async def test_a_name_is_no_identity(telegram: TelegramBot) -> None:
@@ -143,10 +143,10 @@ async def test_a_name_is_no_identity(telegram: TelegramBot) -> None:
         STRANGER, "/deploy shop", fields={"from": {"id": 6666, "is_bot": False, "first_name": "ana", "username": "ana"}}
     )
     await telegram.sees("allow telegram:6666:ana")
-    assert telegram.bot.deployments.asked == []
+    assert telegram.bot.deployments.requests == []
 
 
-async def test_a_command_that_waited_while_the_bot_was_away_is_told_and_not_run() -> None:
+async def test_a_command_that_waited_while_the_bot_was_away_is_reported_and_not_run() -> None:
     double = TelegramDouble(FREE)
     double.group(GROUP)
     await double.say(BEN, GROUP, "/deploy shop", date=int(time.time()) - 3600)
@@ -156,7 +156,7 @@ async def test_a_command_that_waited_while_the_bot_was_away_is_told_and_not_run(
         assert "1 h after it was sent" in (await telegram.sees("so I did not run it", GROUP)).text
         await telegram.sees("board", GROUP)
         await telegram.sees("#1 restart shop", GROUP)
-        assert [one.kind for one in telegram.bot.deployments.asked] == ["restart"]
+        assert [one.kind for one in telegram.bot.deployments.requests] == ["restart"]
 
 
 @pytest.mark.parametrize("hook", ["", HOOK_SECRET])
@@ -166,10 +166,10 @@ async def test_redelivered_updates_run_once(hook: str) -> None:
         telegram.double.unkind.twice = 5
         for number in range(5):
             await telegram.say(BEN, f"/deploy shop because of {number}")
-            await until(lambda number=number: len(telegram.bot.deployments.asked) == number + 1)  # type: ignore[misc]
+            await until(lambda number=number: len(telegram.bot.deployments.requests) == number + 1)  # type: ignore[misc]
         await telegram.settled()
         assert telegram.double.unkind.twice == 0
-        assert [one.reason for one in telegram.bot.deployments.asked] == [f"of {number}" for number in range(5)]
+        assert [one.reason for one in telegram.bot.deployments.requests] == [f"of {number}" for number in range(5)]
 
 
 async def test_what_was_not_confirmed_before_a_restart_runs_once() -> None:
@@ -180,7 +180,7 @@ async def test_what_was_not_confirmed_before_a_restart_runs_once() -> None:
         telegram.bot.restart()
         assert telegram.double.inbox.put("message", message)
         await telegram.settled()
-        assert len(telegram.bot.deployments.asked) == 1
+        assert len(telegram.bot.deployments.requests) == 1
 
 
 async def test_one_slow_command_keeps_nobody_waiting() -> None:

@@ -59,10 +59,10 @@ async def test_a_poll_that_fails_is_begun_anew(telegram: TelegramBot, how: str) 
     await telegram.say(BEN, "/deploy shop because it goes on")
     await telegram.sees("#2 deploy", GROUP)
     await well(telegram)
-    assert len(telegram.bot.deployments.asked) == 2
+    assert len(telegram.bot.deployments.requests) == 2
 
 
-async def test_a_telegram_that_is_away_is_told_and_found_again(
+async def test_a_telegram_that_is_away_is_reported_and_found_again(
     telegram: TelegramBot, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -101,7 +101,7 @@ async def test_a_revoked_token_is_one_clear_line(telegram: TelegramBot, caplog: 
     await telegram.ask(ANA, "/status", "board")
 
 
-async def test_a_token_that_was_never_right_is_told() -> None:
+async def test_a_token_that_was_never_right_is_reported() -> None:
     async with open_telegram_bot(started=False) as telegram:
         telegram.double.token, right = "1:another", telegram.double.token
         await telegram.chat.start()
@@ -130,7 +130,7 @@ async def rival(telegram: TelegramBot) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_two_pollers_are_told_until_one_goes(telegram: TelegramBot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_two_pollers_are_reported_until_one_goes(telegram: TelegramBot, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         async with rival(telegram):
             await ill(telegram, "Another program polls Telegram")
@@ -162,7 +162,7 @@ async def test_an_update_that_cannot_be_read_is_stepped_over(
     assert telegram.chat.problem == ""
 
 
-async def test_what_was_heard_is_confirmed_when_the_bot_leaves() -> None:
+async def test_what_was_received_is_confirmed_when_the_bot_leaves() -> None:
     async with open_telegram_bot() as telegram:
         await telegram.ask(BEN, "/deploy shop", "#1 deploy")
     assert telegram.double.inbox.pending == 0
@@ -217,7 +217,7 @@ async def test_forged_webhooks_are_refused() -> None:
         for nonsense in (b"", b"{", b"[]", b"7", b'{"no": "id"}', b"\xff"):
             assert await post(telegram, nonsense, right) == 400
         assert await post(telegram, update, right) == 200
-        assert telegram.heard == []
+        assert telegram.received == []
 
 
 async def test_a_webhook_that_somebody_else_set_is_set_again() -> None:
@@ -228,7 +228,7 @@ async def test_a_webhook_that_somebody_else_set_is_set_again() -> None:
         await telegram.ask(ANA, "/status", "board")
 
 
-async def test_a_proxy_that_does_not_let_updates_through_is_told() -> None:
+async def test_a_proxy_that_does_not_let_updates_through_is_reported() -> None:
     patience = replace(HASTY, look=0.1)
     async with open_telegram_bot(hook=HOOK_SECRET, timeouts=patience) as telegram:
         hook = telegram.double.inbox.webhook

@@ -54,7 +54,7 @@ async def test_all_is_well(double: TelegramDouble, tmp_path: Path) -> None:
     assert list(found) == ["token", "privacy mode", "long polling", f"channel telegram:{GROUP}"]
     assert found["token"].text == "@thebot"
     assert found[f"channel telegram:{GROUP}"].text == f"the bot may write in “group {GROUP}”"
-    assert [post.text for post in double.scene.posts] == []
+    assert [post.text for post in double.timeline.posts] == []
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_a_wrong_token_ends_it(double: TelegramDouble, tmp_path: Path, tok
     assert token not in str(found)
 
 
-async def test_a_telegram_that_is_away_is_told(double: TelegramDouble, tmp_path: Path) -> None:
+async def test_a_telegram_that_is_away_is_reported(double: TelegramDouble, tmp_path: Path) -> None:
     await double.close()
     (found,) = (await tried(double, tmp_path)).values()
     assert "cannot be reached" in found.text
@@ -114,7 +114,7 @@ def channel(double: TelegramDouble) -> None:
         (channel, "may not post", "Post messages"),
     ],
 )
-async def test_what_is_wrong_with_a_group_is_told_with_its_cure(
+async def test_problems_of_a_group_are_reported_with_the_fix(
     double: TelegramDouble, tmp_path: Path, wrong: Callable[[TelegramDouble], None], says: str, fix: str
 ) -> None:
     wrong(double)
@@ -129,14 +129,14 @@ async def test_a_channel_whose_administrator_it_is_is_well(double: TelegramDoubl
     assert (await tried(double, tmp_path))[f"channel telegram:{GROUP}"].fix == ""
 
 
-async def test_a_topic_that_is_not_there_is_told(double: TelegramDouble, tmp_path: Path) -> None:
+async def test_a_topic_that_is_not_there_is_reported(double: TelegramDouble, tmp_path: Path) -> None:
     double.group(GROUP).forum = True
     double.group(GROUP).topics = {7}
     assert (await tried(double, tmp_path, topic=7))[f"channel telegram:{GROUP}/7"].fix == ""
     assert "topic not found" in (await tried(double, tmp_path, topic=8))[f"channel telegram:{GROUP}/8"].text
 
 
-async def test_a_webhook_that_stands_in_the_way_of_polls_is_told(double: TelegramDouble, tmp_path: Path) -> None:
+async def test_a_webhook_that_stands_in_the_way_of_polls_is_reported(double: TelegramDouble, tmp_path: Path) -> None:
     double.inbox.deliver(Webhook("http://127.0.0.1:9/other"))
     found = (await tried(double, tmp_path))["long polling"]
     assert "a webhook is set" in found.text

@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.doubles.scene import Post
 from tests.doubles.slack import SlackDouble
 from tests.doubles.telegram import TelegramDouble
+from tests.doubles.timeline import Post
 
 _FILES = Path(__file__).parent
 _TYPES = {"page.js": "text/javascript", "page.css": "text/css"}
@@ -79,7 +79,7 @@ class Page:
     async def _posts(self, request: web.Request) -> web.Response:
         """What somebody sees in a room: everything of it that is shown."""
         chat, user, room = self._where(request.query)
-        posts = chat.double.scene.seen_by(user, room)
+        posts = chat.double.timeline.seen_by(user, room)
         return web.json_response([_shown(chat.double, post) for post in posts])
 
     async def _download(self, request: web.Request) -> web.Response:
@@ -139,7 +139,7 @@ async def _given(request: web.Request) -> Mapping[str, str]:
 
 
 def _post(chat: Chat, user: str, room: str, number: str) -> Post:
-    for post in chat.double.scene.seen_by(user, room):
+    for post in chat.double.timeline.seen_by(user, room):
         if post.id == number:
             return post
     raise web.HTTPNotFound

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
-from tests.doubles.scene import Post, Scene, Unkind
 from tests.doubles.slack.manifest import EVENTS, RESERVED, make
 from tests.doubles.slack.mrkdwn import Json, decode, escape, typed
 from tests.doubles.slack.state import BOT_NAME, BOT_USER, Message, State, User
 from tests.doubles.slack.web import WebApi
 from tests.doubles.slack.wire import Wire
+from tests.doubles.timeline import Post, Timeline, Unkind
 
 BOT_TOKEN = "xoxb-1234567890-abcdefghijkl"
 APP_TOKEN = "xapp-1-A0APP-1234567890-abcdef"
@@ -22,7 +22,7 @@ TEAM = "T0TEAM"
 
 
 class SlackDouble:
-    """`tests.doubles.scene.Double`.
+    """`tests.doubles.timeline.Double`.
 
     Without `install` the app has every free name as a slash command, all scopes and all events. `web` is the Web API
     (`web.dead`, `web.scopes`, `web.rates`), `wire` the way to the bot (`wire.hook`, `wire.cut`).
@@ -32,7 +32,7 @@ class SlackDouble:
 
     def __init__(self, *, now: Callable[[], float] = time.time, enterprise: str = "") -> None:
         self.state = State(now, TEAM, enterprise)
-        self.scene: Scene = self.state.scene
+        self.timeline: Timeline = self.state.timeline
         self.violations: list[str] = self.state.violations
         self.unkind = Unkind()
         self.commands: frozenset[str] | None = None
@@ -301,7 +301,7 @@ class SlackDouble:
 
     def _channel_of(self, view: Json) -> str:
         """Where a modal was opened: so the next one is there, too."""
-        return next((post.channel for post in self.state.scene.posts if post.id == view["id"]), "modal")
+        return next((post.channel for post in self.state.timeline.posts if post.id == view["id"]), "modal")
 
 
 def _filled(element: Json, answer: str) -> Json:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.doubles.scene import Press
+from tests.doubles.timeline import Press
 
 Json = dict[str, Any]
 

@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.doubles.scene import Post, Press, Scene
 from tests.doubles.slack.mrkdwn import Json, Seen, read_blocks, read_text
+from tests.doubles.timeline import Post, Press, Timeline
 
 BOT_USER = "U0BOT"
 BOT_NAME = "deploybot"
@@ -94,7 +94,7 @@ class State:
     now: Callable[[], float]
     team: str
     enterprise: str
-    scene: Scene = field(default_factory=Scene)
+    timeline: Timeline = field(default_factory=Timeline)
     violations: list[str] = field(default_factory=list)
     users: dict[str, User] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
@@ -143,7 +143,7 @@ class State:
         self.messages[message.channel, message.ts] = message
         seen = read_blocks(message.blocks) if message.blocks else read_text(message.text)
         noticed = read_text(message.text)
-        self.scene.put(
+        self.timeline.put(
             Post(
                 id=message.ts,
                 channel=message.channel,
@@ -174,11 +174,11 @@ class State:
             only_for=trigger.user,
             at=self.now(),
         )
-        self.scene.put(post)
+        self.timeline.put(post)
 
     def close_view(self, view: str) -> None:
         """Take a modal away."""
-        self.scene.posts[:] = [post for post in self.scene.posts if post.id != view]
+        self.timeline.posts[:] = [post for post in self.timeline.posts if post.id != view]
         self.views.pop(view, None)
 
     def tell(self, user: str, channel: str, text: str) -> None:
@@ -194,4 +194,4 @@ class State:
             only_for=user,
             at=self.now(),
         )
-        self.scene.put(post)
+        self.timeline.put(post)

@@ -11,11 +11,11 @@ from typing import Final
 
 from aiohttp import web
 
-from tests.doubles.scene import Post, Unkind
 from tests.doubles.slack.mrkdwn import Json, read_blocks
 from tests.doubles.slack.rates import Rates
 from tests.doubles.slack.rules import check_message, check_view
 from tests.doubles.slack.state import BOT_NAME, BOT_USER, Message, State
+from tests.doubles.timeline import Post, Unkind
 
 _TEXT: Final = {"text", "blocks", "parse", "link_names", "metadata"}
 _MESSAGE: Final = {"channel", *_TEXT, "thread_ts", "unfurl_links", "unfurl_media", "mrkdwn"}
@@ -240,7 +240,7 @@ class WebApi:
         view = self._view(args["view"], "home")
         self.state.views[f"home:{args['user_id']}"] = view
         seen = read_blocks(view["blocks"])
-        self.state.scene.put(
+        self.state.timeline.put(
             Post(
                 id="home",
                 channel=f"home:{args['user_id']}",

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp import web
 
-from tests.doubles.scene import Unkind
 from tests.doubles.slack.mrkdwn import Json
+from tests.doubles.timeline import Unkind
 
 MOST_SOCKETS = 10
 LIFE = 360

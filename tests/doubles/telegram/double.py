@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from tests.doubles.scene import Post, Scene, Unkind
 from tests.doubles.telegram.inbox import Inbox
 from tests.doubles.telegram.limits import Gate, Limits
 from tests.doubles.telegram.markup import Refused
 from tests.doubles.telegram.methods import Methods
 from tests.doubles.telegram.rooms import Json, Room, Said, User
 from tests.doubles.telegram.shapes import COUNTED, Params
+from tests.doubles.timeline import Post, Timeline, Unkind
 
 BOT_ID = 123456789
 _TOKEN = f"{BOT_ID}:AAFdoubleDOUBLEdoubleDOUBLEdoubleDOU"
@@ -39,7 +39,7 @@ class Pressed:
 
 
 class TelegramDouble:
-    """`scene.Double` for Telegram. `unkind_to` are the methods on which `unkind` is let loose.
+    """`timeline.Double` for Telegram. `unkind_to` are the methods on which `unkind` is let loose.
 
     Users and groups are made when they are first spoken of: channels below zero are supergroups that the bot
     is a member of, and a channel that is a user's id is their private chat. `links` are all texts that Telegram
@@ -52,7 +52,7 @@ class TelegramDouble:
 
     def __init__(self, limits: Limits | None = None) -> None:
         """Take other limits than the real ones, where a test has no time for them."""
-        self.scene = Scene()
+        self.timeline = Timeline()
         self.unkind = Unkind()
         self.unkind_to = COUNTED
         self.violations: list[str] = []
@@ -191,7 +191,9 @@ class TelegramDouble:
         message |= more
         number = str(message["message_id"])
         room.messages[int(number)] = said
-        self.scene.put(Post(id=number, channel=channel, author=author.name, text=text, thread=thread, at=time.time()))
+        self.timeline.put(
+            Post(id=number, channel=channel, author=author.name, text=text, thread=thread, at=time.time())
+        )
         if self._sees(room, message, replied):
             self.inbox.put("message", message)
         return number
@@ -212,7 +214,7 @@ class TelegramDouble:
         """Have a person press a button, and answer what is asked."""
         button = next((one for one in post.buttons if one.label == label), None)
         assert button is not None, f"there is no button {label!r}, but {[one.label for one in post.buttons]}"
-        before = len(self.scene.posts)
+        before = len(self.timeline.posts)
         pressed = await self.send_press(user, post, button.value)
         if answer:
             await self._reply(pressed, answer, before)
@@ -235,7 +237,7 @@ class TelegramDouble:
         pressed.answered, pressed.text, pressed.url, pressed.alert = True, text, url, alert
         pressed.done.set()
         if text:
-            self.scene.put(
+            self.timeline.put(
                 Post(
                     id=f"answer-{pressed.id}",
                     channel=str(pressed.room.id),
@@ -257,10 +259,10 @@ class TelegramDouble:
         def asked(post: Post) -> bool:
             room = self.rooms.get(int(post.channel))
             said = room.messages.get(int(post.id)) if room and post.id.isdigit() else None
-            new = post in self.scene.posts[before:]
+            new = post in self.timeline.posts[before:]
             return new and said is not None and said.question is not None and said.question in {0, user.id}
 
-        question = await self.scene.until(asked)
+        question = await self.timeline.until(asked)
         await self.say(str(user.id), question.channel, answer, thread=question.thread, reply_to=question.id)
 
     def migrate(self, old: str, new: str) -> None:

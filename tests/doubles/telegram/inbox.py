@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from tests.doubles.scene import Unkind
 from tests.doubles.telegram.markup import Refused
 from tests.doubles.telegram.rooms import Json
+from tests.doubles.timeline import Unkind
 
 _AGAIN = 0.2
 _DELIVER_WITHIN = 5.0

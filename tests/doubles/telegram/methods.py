@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, cast
 
 from aiohttp.web import FileField
 
-from tests.doubles.scene import Post, Press
 from tests.doubles.telegram.inbox import Webhook
 from tests.doubles.telegram.markup import Read, Refused, read
 from tests.doubles.telegram.rooms import Json, Room, Said
 from tests.doubles.telegram.shapes import COUNTED, METHODS, SCOPES, Params, keyboard_of, number_of, object_of, text_of
+from tests.doubles.timeline import Post, Press
 
 if TYPE_CHECKING:
     from tests.doubles.telegram.double import TelegramDouble
@@ -207,7 +207,7 @@ class Methods:
     def _show(self, room: Room, said: Said, seen: Read, files: tuple[tuple[str, bytes], ...] = ()) -> None:
         at = int(str(said.json["message_id"]))
         self._double.links += [(seen.text[one.start : one.end]) for one in seen.entities if one.kind in _LINKS]
-        self._double.scene.put(
+        self._double.timeline.put(
             Post(
                 id=str(at),
                 channel=str(room.id),
@@ -256,8 +256,8 @@ class Methods:
             raise Refused("Bad Request: message can't be deleted")
         number = number_of(params, "message_id")
         del room.messages[number]
-        scene = self._double.scene
-        scene.posts = [post for post in scene.posts if (post.channel, post.id) != (str(room.id), str(number))]
+        timeline = self._double.timeline
+        timeline.posts = [post for post in timeline.posts if (post.channel, post.id) != (str(room.id), str(number))]
         return True
 
     async def _answer(self, params: Params) -> bool:

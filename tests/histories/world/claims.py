@@ -36,7 +36,7 @@ _ENDS = {State.RESTORED: "failed, rolled back", State.UNKNOWN: "end unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Evidence:
     """What really runs, and what the harness wrote down."""
 
     reality: Reality
@@ -56,24 +56,24 @@ class Scene:
         )
 
 
-def status_findings(card: Card, scene: Scene) -> Iterator[str]:
+def status_findings(card: Card, evidence: Evidence) -> Iterator[str]:
     """What `status app` says that is not so."""
     line = next((one for one in card.lines if one.name == "web1"), None)
     if line is None:
         yield f"status has no line for web1: {card.title}"
         return
-    seen, told = scene.reality, f"status says {line.text!r} ({line.tone})"
-    if line.tone in _CALM and not _may_be_calm(line, scene):
+    seen, told = evidence.reality, f"status says {line.text!r} ({line.tone})"
+    if line.tone in _CALM and not _may_be_calm(line, evidence):
         yield f"{told}, but {_describe(seen)}"
-    if line.tone in _ALARMED and scene.exact:
+    if line.tone in _ALARMED and evidence.exact:
         yield f"{told}, but exactly the release of the last deployment runs, and all of it is well"
     yield from _word_findings(line, seen, told)
-    yield from _release_findings(line, scene, told)
+    yield from _release_findings(line, evidence, told)
 
 
-def _may_be_calm(line: Line, scene: Scene) -> bool:
+def _may_be_calm(line: Line, evidence: Evidence) -> bool:
     """Whether a line without alarm is true: the release that it names runs as it should, or nothing is there."""
-    seen, ledger = scene.reality, scene.ledger
+    seen, ledger = evidence.reality, evidence.ledger
     if not seen.containers:
         return not ledger.running and "nothing deployed yet" in line.text
     match = _NAMED.match(line.text)
@@ -93,25 +93,25 @@ def _word_findings(line: Line, seen: Reality, told: str) -> Iterator[str]:
                 yield f"{told}: {part!r} is not so, {_describe(seen)}"
 
 
-def _release_findings(line: Line, scene: Scene, told: str) -> Iterator[str]:
+def _release_findings(line: Line, evidence: Evidence, told: str) -> Iterator[str]:
     """A line that begins with a release says that this is what runs: what answers has to be its version."""
-    match, seen = _NAMED.match(line.text), scene.reality
+    match, seen = _NAMED.match(line.text), evidence.reality
     differs = "by hand" in line.text or "runs a different image" in line.text or "partly switched" in line.text
-    if match and seen.serves and not differs and seen.answer not in scene.ledger.texts_of(match[1]):
+    if match and seen.serves and not differs and seen.answer not in evidence.ledger.texts_of(match[1]):
         yield f"{told}, but {_describe(seen)}"
     if match and not seen.containers and "no containers" not in line.text and line.tone not in _ALARMED:
         yield f"{told}, but there is no container"
 
 
-def diff_findings(card: Card, scene: Scene) -> Iterator[str]:
+def diff_findings(card: Card, evidence: Evidence) -> Iterator[str]:
     """What `diff app@ref` says of what is there that is not so: `A → B`, or that it has the ref already."""
-    seen, title = scene.reality, card.title
+    seen, title = evidence.reality, card.title
     match = re.search(r" already has (?:\S+ \()?([0-9a-f]{10})\)?", title) or re.search(
         r": (?:\S+ \()?([0-9a-f]{10})\)?.* → ", title
     )
-    if match and seen.serves and seen.answer not in scene.ledger.texts_of(match[1]):
+    if match and seen.serves and seen.answer not in evidence.ledger.texts_of(match[1]):
         yield f"diff says {title!r}, but {_describe(seen)}"
-    if "has no release" in title and scene.exact:
+    if "has no release" in title and evidence.exact:
         yield f"diff says {title!r}, but exactly the release of the last deployment runs"
 
 

@@ -14,7 +14,7 @@ from tests.histories.asking import Ended, order
 from tests.histories.reality import Reality
 from tests.histories.turns import EngineTurns
 from tests.histories.world import hands
-from tests.histories.world.claims import Scene, diff_findings, end_findings, history_findings, status_findings
+from tests.histories.world.claims import Evidence, diff_findings, end_findings, history_findings, status_findings
 from tests.histories.world.dice import ALONE, Act
 from tests.histories.world.ledger import Ledger, PastOrder, available
 from tests.histories.world.shop import Nature, ShopApp, ShopStyle, ShopVersion
@@ -231,17 +231,17 @@ class AppHistory:
 
     async def _compare(self, act: Act, seen: Reality) -> None:
         """Ask the bot what runs, and compare."""
-        running, name, scene = self._running, self._app.name, Scene(seen, self._ledger)
+        running, name, evidence = self._running, self._app.name, Evidence(seen, self._ledger)
         status, history = await running.say(f"status {name}"), await running.say(f"history {name}")
         again = await self._look()
         if again.ids == seen.ids and again.answer == seen.answer and _states(again) == _states(seen):
-            self.report.untrue += [f"{act}: {one}" for one in status_findings(status, scene)]
+            self.report.untrue += [f"{act}: {one}" for one in status_findings(status, evidence)]
         self.report.untrue += [one for one in history_findings(history, self._ledger) if one not in self.report.untrue]
         versions = [*self._ledger.versions.values()]
         ref = self._dice.choice(versions).commit if versions else ""
         if ref:
             diff = await running.say(f"diff {name}@{ref}")
-            self.report.untrue += [f"{act}: {one}" for one in diff_findings(diff, scene)]
+            self.report.untrue += [f"{act}: {one}" for one in diff_findings(diff, evidence)]
         if self._ledger.memories and not await asyncio.to_thread(hands.is_kept, self._app, _KEPT):
             self.report.lost.append(f"{act}: what was in the volume is gone")
 

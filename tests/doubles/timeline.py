@@ -44,7 +44,7 @@ class Post:
 
 
 @dataclass(slots=True)
-class Scene:
+class Timeline:
     """All messages of a double, in the order in which they appeared."""
 
     posts: list[Post] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Double(Protocol):
     """
 
     platform: str
-    scene: Scene
+    timeline: Timeline
     unkind: Unkind
     violations: list[str]
 

@@ -1,14 +1,53 @@
-"""Ask which release a command is for: the newest refs of the repository, or what ran well before."""
+"""Ask for what a command lacks: a release, a deployment, a reason.
+
+Releases are the newest refs of the repository, or what ran well before.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
-from deploybot.command import Services
-from deploybot.domain import Kind
-from deploybot.errors import PickError, UserError
-from deploybot.parsing import Call, Form, Ref, parse, with_release
+from deploybot.command import Code, Services
+from deploybot.domain import Action, Deployment, Kind
+from deploybot.errors import AskError, PickError, UserError
+from deploybot.parsing import MOST_PICKS, Call, Form, Ref, parse, with_number, with_release
 from deploybot.settings import App, Environment, Settings
+
+_SHOWN = 200
+
+
+def reason_question(call: Call) -> UserError:
+    """Return the question for the reason of a command.
+
+    A one-time code must not be repeated in a channel: then the whole command is typed again.
+    """
+    if any(isinstance(value, Code) and value for value in call.arguments.values()):
+        return UserError(f"`{call.command.name}` needs a reason.", hint="Add `because …` at the end.")
+    text = call.text.strip()
+    short = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return AskError(f"`{short}` needs a reason.", hint=f"Type it: `{short} because …`.", command=text)
+
+
+def number_question(call: Call, form: Form, offered: Sequence[Deployment]) -> UserError:
+    """Return the question for a deployment, with a command for each that is offered; or an error if there is none."""
+    decides = call.command.needs is Action.APPROVE
+    if not offered:
+        sentence = "No request waits for your decision." if decides else "Nothing runs or waits that you may change."
+        return UserError(sentence, hint="`queue` shows what runs and what waits.")
+    choices = tuple((_label(one), with_number(form, call.text, one.number)) for one in offered[:MOST_PICKS])
+    first = f"{call.command.name} #{offered[0].number}{' because …' if call.lacks_reason else ''}"
+    return PickError(
+        "Which request?" if decides else "Which deployment?",
+        hint=f"Choose one, or type the command: `{first}`.",
+        choices=choices,
+    )
+
+
+def _label(one: Deployment) -> str:
+    plan = one.plan
+    what = plan.release.label if plan.kind in {Kind.DEPLOY, Kind.ROLLBACK} else plan.task or plan.kind
+    return f"#{one.number} {plan.app}/{plan.environment} {what}"
 
 
 async def release_question(call: Call, form: Form, services: Services) -> UserError:

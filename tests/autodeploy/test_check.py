@@ -48,7 +48,7 @@ async def test_matching_tags_that_do_not_count_are_named_with_the_reason(tmp_pat
     refs = FakeRefs(tmp_path)
     refs.tags = dict.fromkeys(("v1.9", "v2.0-rc.1", "vnext", "other-app-v3"), "2" * 40)
     (row,) = await rows(app, refs)
-    ignored = "vnext: it is not a version, as other tags are; v2.0-rc.1: it is a pre-release, and `v*` has no `-`"
+    ignored = "vnext: it is not a version, but other tags are; v2.0-rc.1: it is a pre-release, and `v*` has no `-`"
     assert row.text == f"the newest tag is v1.9 (ignored: {ignored})"
     refs.tags = {"v2.0-rc.1": "2" * 40}
     (row,) = await rows(app, refs)

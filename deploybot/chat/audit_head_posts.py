@@ -18,6 +18,7 @@ from deploybot.ports import Clock, Store, Tables
 
 AT = time(9)
 _LOOKS = 900.0
+_POSTED = "audit head "
 log = logging.getLogger(__name__)
 
 
@@ -51,8 +52,13 @@ class AuditHeadPosts:
         if here.time() < AT or not rows or not tables.seen.first("audit", f"day {here.date()}", now):
             return
         (head,) = rows
-        if not tables.seen.first("audit", f"head {head.number}", now):
+        # `seen` forgets after two days, and an audit may have no new row for longer.
+        last, posted = f"{_POSTED}{head.number}", tables.notices.open(_POSTED)
+        if last in posted:
             return
+        for old in posted:
+            tables.notices.close(old)
+        tables.notices.add(last, last, "", now)
         mark = f"{head.number}:{head.hash}"
         card = Card(
             notification=True,

@@ -38,6 +38,7 @@ class Routes:
             name: frozenset(canonical_image(one.image) for one in app.images.values())
             for name, app in self._apps.items()
         }
+        self._hosts = frozenset(_of(app).partition("/")[0] for app in self._apps.values())
 
     def apps(self, event: Event) -> tuple[str, ...]:
         """Return the names of all apps that an event is about."""
@@ -46,7 +47,15 @@ class Routes:
         if isinstance(event, Synced) and not event.repository:
             return tuple(name for name in self._images if event.application in self._known_as(name))
         named = self._apps.items() if event.repository else ()
-        return tuple(name for name, app in named if is_of(app, event) and _lies_with(app, event))
+        host = self._host(event)
+        return tuple(name for name, app in named if is_of(app, event) and _lies_with(app, host))
+
+    def _host(self, event: Event) -> str:
+        """Return the host of an event's repository, or an empty text. A CI's page may be elsewhere than its code."""
+        if event.host:
+            return _plain_host(_host_of(f"//{event.host}"))
+        found = _plain_host(_host_of(event.url))
+        return found if event.sender in FORGES or found in self._hosts else ""
 
     def own(self, app: str) -> str:
         """Return an app's name for people: its repository, and its images if it has any."""
@@ -89,15 +98,14 @@ def is_of(app: App, event: Event) -> bool:
     return own == named
 
 
-def _lies_with(app: App, event: Event) -> bool:
-    """Return whether an event comes from the host of the app's repository. True where either host is unknown."""
-    own, host = _of(app).partition("/")[0], _plain_host(_host(event))
+def _lies_with(app: App, host: str) -> bool:
+    """Return whether an app's repository is on a host. True where either host is unknown."""
+    own = _of(app).partition("/")[0]
     return not own or not host or host == own
 
 
-def _host(event: Event) -> str:
-    """Return the host of an event's repository, or an empty text. Pages of a CI are not on the host of its code."""
-    page = f"//{event.host}" if event.host else event.url if event.sender in FORGES else ""
+def _host_of(page: str) -> str:
+    """Return the host of an address, or an empty text."""
     try:
         return urlsplit(page).hostname or ""
     except ValueError:

@@ -47,6 +47,21 @@ async def test_it_is_posted_once_a_day_from_nine_on(zone: str, early: float) -> 
         assert await posted(store) == [f"{row.number}:{row.hash}" for row in rows]
 
 
+async def test_a_head_that_stays_is_not_posted_again_in_the_days_after() -> None:
+    clock = FakeClock()
+    async with memory_store() as store:
+        heads = AuditHeadPosts(store, clock, ZoneInfo("UTC"), [SLACK])
+        await store.write(note)
+        clock.advance(3600)
+        for _ in range(10):
+            await store.write(heads.post)
+            assert len(await posted(store)) == 1
+            clock.advance(DAY)
+        clock.advance(10 * DAY)
+        await store.write(heads.post)
+        assert len(await posted(store)) == 1
+
+
 async def test_nothing_is_posted_of_an_empty_audit() -> None:
     clock = FakeClock()
     clock.advance(DAY / 2)

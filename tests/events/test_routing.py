@@ -78,6 +78,7 @@ def test_a_repository_has_one_name(url: str) -> None:
         (built("jenkins", "https://ci.example.com/job/shop/7"), ("shop", "till")),
         (built("jenkins", "https://ci.example.com/job/shop/7", host="gitlab.com"), ()),
         (built("event", "https://ci.example.com/7"), ("shop", "till")),
+        (built("event", "https://gitlab.com/acme/shop/-/pipelines/7"), ()),
         (built("github", "https://ci.example.com/7", host="[not:a:host"), ("shop", "till")),
         (pushed("registry.example.com:5000/acme/shop"), ("shop",)),
         (pushed("docker.io/acme/blog"), ("blog",)),

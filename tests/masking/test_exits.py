@@ -29,11 +29,11 @@ from deploybot.reporting.otel_traces import _Trace, _TracedRows
 from deploybot.sources.git_errors import explained
 from deploybot.sources.git_process import GitFailed
 from deploybot.testing import memory_store
+from tests.dispatch.conftest import made
 from tests.events.channel import open_channel, push
 from tests.kit.command_bot import open_command_bot
 from tests.status.log_bot import LogBot, container, container_app, stamped
 from tests.store.examples import CONSOLE, NOW, ann, plan, step_row
-from tests.test_dispatch import made
 
 SECRET = "correct-horse-battery"
 HIDDEN = {

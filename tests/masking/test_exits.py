@@ -214,7 +214,7 @@ ELSEWHERE = {
     "cli/check_command.py": "tests/test_check.py",
     "cli/command_base.py": "hands it on",
     "reporting/audit_sinks/audit_worker.py": "tests/reporting/test_audit_worker.py",
-    "config/__init__.py": "tests/test_config.py",
+    "config/__init__.py": "tests/config/test_secret_values.py",
     "monitoring/monitoring_routes.py": "tests/monitoring/test_routes.py",
     "ports/infrastructure_ports.py": "the protocol",
     "ports/__init__.py": "the protocol",

@@ -84,7 +84,7 @@ def test_five_different_mistakes_are_all_reported_with_their_paths(problems: Cal
         (f"{APP}env = {{ UID = 'x' }}", "env.UID: is reserved by the shell and cannot be set: choose another name"),
         (f"{APP}tasks = {{ go = ' ' }}", 'apps.shop.tasks.go: should be a command, not empty, got " "'),
         (f"{APP}warn_paths = ['ok/**', '/etc']", "warn_paths[1]: should be a pattern such as"),
-        (f"{APP}warn_paths = 'x'", 'apps.shop.warn_paths: should be a list, got "x"'),
+        (f"{APP}warn_paths = 'x'", 'apps.shop.warn_paths: should be a list such as ["x"], got "x"'),
         (f"{APP}step_timeout = 0", "step_timeout: should be more than 0 seconds, got 0"),
         (f"{APP}branch = '-x'", 'apps.shop.branch: should be a branch name, such as "main", got "-x"'),
         (f"{APP}script = 'x'", 'apps.shop.script: is for strategy = "script" only; this one is "compose"'),

@@ -162,7 +162,7 @@ USAGE_LOGS = (
         ),
         (
             "logs shop since 5",
-            "`5` is not a duration such as 90s, 15m, 2h or 1h30m or time of day such as 18:00.",
+            "`5` is neither a duration such as 90s, 15m, 2h or 1h30m, nor a time of day such as 18:00.",
             USAGE_LOGS,
             "",
         ),
@@ -186,7 +186,7 @@ USAGE_LOGS = (
         ),
         (
             "cancel it",
-            "`it` is not a deployment or followed log.",
+            "`it` is neither a deployment such as #42, nor a followed log such as log-3.",
             "Usage: cancel <what>\nFor example: cancel #42",
             "",
         ),

@@ -36,7 +36,7 @@ async def deploy(
 ) -> Card:
     """Deploy a release to an app's servers.
 
-    The bot checks its health. If the release does not become healthy, the bot restores what ran before.
+    Then the bot checks the app's health. If it does not become healthy, the bot restores what ran before.
 
     The ref is a branch, a tag, a commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed. The
     default is the newest commit of the app's branch. Images from bot.toml are pinned again to the current images of

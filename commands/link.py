@@ -13,9 +13,9 @@ from deploybot import Card, Context, command
 async def link(ctx: Context, word: str = "") -> Card:
     """Link your accounts in two chats, so that they count as one person.
 
-    Type `link` in the chat where the bot knows you. It gives you a code in private. Type `link CODE` in the other
-    chat. If the bot knows you there, too, confirm with `link yes` there. The first chat then shows who typed the
-    code. Confirm with `link yes` there. `link no` cancels. From then on, roles, approvals and the audit treat both as
-    one person.
+    First type `link` in a chat where the bot knows you: it gives you a code in private. Then type `link CODE` in the
+    other chat. If the bot knows you in that chat, too, it asks you to type `link yes` there. Then the first chat shows
+    who typed the code. Type `link yes` in the first chat to finish, or `link no` to cancel. From then on, roles,
+    approvals and the audit treat both accounts as one person.
     """
     return await ctx.people.link(ctx, word)

@@ -7,7 +7,7 @@ import pytest
 from deploybot.errors import UserError
 from deploybot.parsing import Ref, strip_mention
 from tests.kit.command_bot import CommandBot, open_command_bot
-from tests.test_parsing import read, refusal
+from tests.parsing.reading import read, refusal
 
 NAMES = ("deploybot",)
 

@@ -81,7 +81,7 @@ async def try_server(server: Server, settings: Settings, links: ServerLinks) -> 
 def _connection_cure(server: Server, error: Unreachable) -> str:
     trust = f"`deploybot trust {server.name}`"
     if not server.host_key:
-        return f"No host key is pinned. {trust} shows the server's fingerprint and pins it."
+        return f"{trust} shows the server's fingerprint and pins it."
     if isinstance(error, HostKeyMismatch):
         return f"If the server was reinstalled, {trust} shows the new fingerprint. If not, find out who answers there."
     return (

@@ -32,6 +32,15 @@ COMMANDS = {
 """Every subcommand, in the order in which people need them, and the module here that has it."""
 
 
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  click's signature
+    """Do what `deploybot version` does."""
+    if wanted and not ctx.resilient_parsing:
+        from deploybot.cli.run_commands import version
+
+        ctx.invoke(version)
+        ctx.exit()
+
+
 @click.group(
     cls=ErrorReportingGroup,
     modules=COMMANDS,
@@ -45,6 +54,9 @@ COMMANDS = {
     envvar="DEPLOYBOT_CONFIG",
     metavar="PATH",
     help="bot.toml. Default: $DEPLOYBOT_CONFIG, else ./bot.toml, else /etc/deploybot/bot.toml.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."
 )
 @click.pass_context
 def main(ctx: click.Context, config: Path | None) -> None:

@@ -224,7 +224,7 @@ def render(answers: InitAnswers) -> str:
         *(['docker = "/var/run/docker.sock"   # the Docker Engine\'s socket over there'] if docker else []),
         _host_key(answers),
         "",
-        f"[apps.{answers.app}]",
+        f"[apps.{_key_of(answers.app)}]",
         f"repo = {_text(answers.repo)}",
         '# branch = "main"               # deployed without a ref; default: the repository\'s',
         *([_REPO_HOST_KEY] if "@" in answers.repo else []),
@@ -236,11 +236,16 @@ def render(answers: InitAnswers) -> str:
         '# tasks = { migrate = "./migrate" }                       # the commands of `run APP NAME`',
         "",
         *_compose(answers),
-        f"[apps.{answers.app}.environments.production]",
+        f"[apps.{_key_of(answers.app)}.environments.production]",
         f'servers = ["{_SERVER}"]',
         "",
     ]
     return "\n".join(parts)
+
+
+def _key_of(name: str) -> str:
+    """Return a name as a key of TOML. A wrong name is quoted, so that the error is about the name."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _text(name)
 
 
 def _host_key(answers: InitAnswers) -> str:
@@ -267,7 +272,7 @@ def _compose(answers: InitAnswers) -> list[str]:
         return []
     origin = f", started from {project.folder}" if project.folder else ""
     return [
-        f"[apps.{answers.app}.compose]",
+        f"[apps.{_key_of(answers.app)}.compose]",
         f"# It already runs there: {', '.join(project.services)}{origin}.",
         f"project = {_text(project.name)}",
         "",

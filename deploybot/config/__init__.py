@@ -32,6 +32,11 @@ from deploybot.settings import App, Secret, Settings
 __all__ = ["load", "named_files", "secrets_of", "settings_from"]
 
 _LARGEST = 16_000_000
+_WORDS = {
+    "Cannot overwrite a value": "this key is defined twice",
+    "Invalid value": "invalid value; text must be in quotes",
+}
+"""tomllib's messages in plain words."""
 _TWICE = re.compile(r"Cannot declare \((.*)\) twice", re.DOTALL)
 _AT = re.compile(r"(.*) \(at (.*)\)", re.DOTALL)
 
@@ -101,7 +106,7 @@ def _plain(what: str) -> str:
     if twice := _TWICE.fullmatch(what):
         keys = re.findall(r"'([^']*)'", twice[1])
         return f"[{'.'.join(keys)}] is defined twice"
-    return "this key is defined twice" if what == "Cannot overwrite a value" else f"{what[:1].lower()}{what[1:]}"
+    return _WORDS.get(what) or f"{what[:1].lower()}{what[1:]}"
 
 
 def _label(tree: Table) -> list[Problem]:

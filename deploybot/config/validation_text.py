@@ -107,6 +107,8 @@ def _sentence(detail: ErrorDetails, path: Path) -> str:
             return _choice(str(limits["expected"]), detail["input"])
         case kind:
             sentence = _KINDS.get(kind, detail["msg"]) + _such_as(path, kind)
+            if kind == "tuple_type" and isinstance(detail["input"], str):
+                sentence += f" such as [{shown(detail['input'])}]"
     return f"{sentence}, got {shown(detail['input'])}"
 
 

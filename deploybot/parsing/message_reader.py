@@ -159,9 +159,9 @@ class Reader:
                 problem = found
         if problem is not None and len(kinds) == 1:
             raise problem
-        known = [KINDS[kind] for kind in kinds]
-        what = " or ".join(f"{kind.noun} such as {kind.such}" for kind in known if kind.such)
-        raise Unfit(f"`{shown(text)}` is not {with_article(what or parameter.noun)}.")
+        known = [f"{with_article(KINDS[kind].noun)} such as {KINDS[kind].such}" for kind in kinds if KINDS[kind].such]
+        what = f"neither {', nor '.join(known)}" if known[1:] else f"not {with_article(parameter.noun)}"
+        raise Unfit(f"`{shown(text)}` is {what}.")
 
     def _read_as(self, kind: object, text: str) -> object:
         number = next((one for one in self.arguments.values() if isinstance(one, Number)), None)

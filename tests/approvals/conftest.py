@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.deployments.timeouts import Timeouts
-from deploybot.domain import Role
+from deploybot.domain import Role, State
 from deploybot.errors import UserError
 from deploybot.ports import RefSource
 from tests.kit.bot import CHATS, BotUnderTest, Team, open_as, shop_settings
@@ -50,3 +50,10 @@ async def refused(bot: BotUnderTest, token: str, who: str, message: str) -> str:
     except UserError as problem:
         return str(problem)
     return "" if card.ok else card.title
+
+
+async def lay_v1(bot: BotUnderTest) -> None:
+    """Have v1 run in production."""
+    number = await bot.ask("deploy shop@v1 to production")
+    assert (await bot.say(f"approve #{number}", "ben")).title == f"#{number} is approved."
+    assert (await bot.end_of(number)).state is State.SUCCEEDED

@@ -118,6 +118,13 @@ def test_a_wrong_answer_writes_nothing(server: str, repo: str, problem: str) -> 
     assert [path.name for path in Path.cwd().iterdir()] == ["home"]
 
 
+def test_a_wrong_name_is_refused_as_a_name() -> None:
+    result = _init("--offline", *FLAGS, "--strategy", "files", "--app", "My Shop")
+    assert result.exit_code == 2
+    assert 'apps."My Shop": should be a name: up to 40 of a-z, 0-9, - and _' in result.output
+    assert not Path("bot.toml").exists()
+
+
 @pytest.mark.parametrize(
     ("repo", "name"),
     [

@@ -125,9 +125,10 @@ def test_a_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in result.output
 
 
-def test_python_m_deploybot_and_version() -> None:
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_python_m_deploybot_and_version(word: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "deploybot", "version"],
+        [sys.executable, "-m", "deploybot", word],
         check=True,
         capture_output=True,
         text=True,

@@ -38,4 +38,6 @@ async def test_a_followed_log_that_one_may_not_read(bot: CommandBot) -> None:
 
 
 async def test_neither(bot: CommandBot) -> None:
-    assert (await bot.say("cancel it")).title == "`it` is not a deployment or followed log."
+    assert (
+        await bot.say("cancel it")
+    ).title == "`it` is neither a deployment such as #42, nor a followed log such as log-3."

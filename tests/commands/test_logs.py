@@ -33,7 +33,7 @@ async def test_no_lines(bot: CommandBot) -> None:
     card = await bot.say("logs shop tail 0")
     assert (card.title, card.hint) == ("`tail 0` shows no lines.", "Give a number of lines, as in `logs shop tail 50`.")
     assert (await bot.say("logs shop since 0m")).title == (
-        "`0m` is not a duration such as 90s, 15m, 2h or 1h30m or time of day such as 18:00."
+        "`0m` is neither a duration such as 90s, 15m, 2h or 1h30m, nor a time of day such as 18:00."
     )
 
 

@@ -29,11 +29,11 @@ from deploybot.reporting.otel_traces import _Trace, _TracedRows
 from deploybot.sources.git_errors import explained
 from deploybot.sources.git_process import GitFailed
 from deploybot.testing import memory_store
+from tests.dispatch.conftest import made
 from tests.events.channel import open_channel, push
 from tests.kit.command_bot import open_command_bot
 from tests.status.log_bot import LogBot, container, container_app, stamped
 from tests.store.examples import CONSOLE, NOW, ann, plan, step_row
-from tests.test_dispatch import made
 
 SECRET = "correct-horse-battery"
 HIDDEN = {
@@ -214,7 +214,7 @@ ELSEWHERE = {
     "cli/check_command.py": "tests/test_check.py",
     "cli/command_base.py": "hands it on",
     "reporting/audit_sinks/audit_worker.py": "tests/reporting/test_audit_worker.py",
-    "config/__init__.py": "tests/test_config.py",
+    "config/__init__.py": "tests/config/test_secret_values.py",
     "monitoring/monitoring_routes.py": "tests/monitoring/test_routes.py",
     "ports/infrastructure_ports.py": "the protocol",
     "ports/__init__.py": "the protocol",

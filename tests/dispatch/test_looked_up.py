@@ -1,0 +1,41 @@
+"""Arguments that are looked up: numbers of deployments, and refs without an app."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deploybot.dispatch.argument_lookup import Subject, arguments_of
+from deploybot.domain import Action
+from deploybot.errors import UserError
+from deploybot.parsing import Call, Ref
+from tests.kit.command_bot import V1, CommandBot
+
+# Arguments that have to be looked up
+
+
+async def test_deployment_numbers_as_releases(bot: CommandBot) -> None:
+    bot.deployments.put(41, "shop", "production", V1)
+    await bot.say("rollback shop from production to #41")
+    assert bot.deployments.requests[0].release == V1
+    assert (await bot.say("rollback blog to #41")).title == "#41 is a deployment of shop, not of blog."
+    assert (await bot.say("rollback shop to #42")).title == "There is no deployment #42."
+    assert bot.releases.asked == []
+
+
+async def test_what_is_cancelled_has_to_exist(bot: CommandBot) -> None:
+    card = await bot.say("cancel #4")
+    assert (card.title, card.hint) == ("There is no deployment #4.", "`history APP` lists them.")
+    card = await bot.say("cancel log-4")
+    assert (card.title, card.hint) == (
+        "No followed log log-4 is running.",
+        "It was stopped, or ended after an hour.",
+    )
+
+
+async def test_a_ref_without_an_app(bot: CommandBot) -> None:
+    call = Call(command=bot.services.commands["diff"], text="", arguments={}, app=None, environment=None)
+    subject = Subject(Action.VIEW, None, None, {})
+    with pytest.raises(UserError, match=r"^Name the app that `v1` belongs to\.$"):
+        await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, bot.services, lambda _, __: True)

@@ -1,0 +1,133 @@
+"""`allow … for`: a role for a time ends at its time, and that is reported once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+from deploybot.access.grant_expiry import GrantEnds
+from deploybot.ports import Tables
+from tests.grants.conftest import ANA, CONSOLE, DIA_SLACK, DIA_TELEGRAM, HOUR, SHOP, role, told
+from tests.kit.command_bot import CommandBot
+
+T = TypeVar("T")
+
+
+# For a time
+
+
+async def test_a_role_for_a_time_ends_at_its_time(one: CommandBot) -> None:
+    card = await one.say("allow @eve deployer on shop for 8h")
+    assert card.title == "eve is now deployer on every environment of shop, for 8 h."
+    assert await role(one, "eve")
+    one.clock.advance(8 * HOUR - 1)
+    assert (await one.say("deploy shop to production", "eve")).ok
+    one.clock.advance(1)
+    assert not await role(one, "eve"), "the policy knows the end, whether or not anybody was told"
+    assert (await one.say("deploy shop to production", "eve")).title == "There is no app `shop`."
+
+
+async def test_the_end_is_reported_once(one: CommandBot) -> None:
+    await one.say("allow @eve deployer on shop for 8h")
+    looking = GrantEnds(one.store, one.clock, one.access.announcer)
+    assert await looking.look() == 8 * HOUR
+    before = len(await told(one))
+    one.clock.advance(8 * HOUR)
+    for _ in range(3):
+        await looking.look()
+    text = "eve is no longer deployer on every environment of shop: the grant by ana has expired."
+    assert (await told(one))[before:] == [(place, text) for place in (SHOP, ANA, DIA_SLACK, DIA_TELEGRAM, CONSOLE)]
+    assert [row.subject for row in await one.audit() if row.action == "grant ended"] == ["eve"]
+
+
+async def test_the_end_is_posted_also_after_a_restart(one: CommandBot) -> None:
+    await one.say("allow @eve deployer on shop for 8h")
+    one.clock.advance(9 * HOUR)
+    one.store.full = "no space left"
+    ends = GrantEnds(one.store, one.clock, one.access.announcer, look_every=0.001)
+    run = asyncio.create_task(ends.run())
+    await asyncio.sleep(0.01)
+    assert not run.done(), "a full disk is no reason to stop"
+    one.store.full = ""
+    async with asyncio.timeout(10):
+        while not any("has expired" in text for _, text in await told(one)):  # noqa: ASYNC110 - nobody tells it
+            await asyncio.sleep(0.001)
+    run.cancel()
+
+
+async def test_an_expired_role_notifies_only_admins_of_the_target(one: CommandBot) -> None:
+    """An admin of shop/staging is none of shop/production; the audit says what ended."""
+    await one.say("deny @dia on shop")
+    await one.say("allow @dia admin on shop/staging")
+    await one.say("allow @eve deployer on shop/production for 1h")
+    before = len(await told(one))
+    one.clock.advance(HOUR)
+    await GrantEnds(one.store, one.clock, one.access.announcer).look()
+    assert [place for place, _ in (await told(one))[before:]] == [SHOP, ANA, CONSOLE]
+    (row,) = [row for row in await one.audit() if row.action == "grant ended"]
+    assert (row.actor, row.subject, row.detail) == ("deploybot", "eve", "deployer on shop/production")
+
+
+async def test_where_nothing_ends_nothing_is_written(one: CommandBot) -> None:
+    looking = GrantEnds(one.store, one.clock, one.access.announcer)
+    await one.say("allow @eve deployer on shop for 8h")
+    await one.say("allow @cem deployer on shop for 2h")
+    one.store.full = "no space left"
+    assert await looking.look() == 2 * HOUR, "those without an end do not count"
+    one.store.full = ""
+    one.clock.advance(2 * HOUR)
+    assert await looking.look() == 6 * HOUR
+    one.clock.advance(6 * HOUR)
+    assert await looking.look() == math.inf, "what ends now is over"
+    one.store.full = "no space left"
+    assert await looking.look() == math.inf
+
+
+async def test_between_two_looks_the_worker_waits(one: CommandBot) -> None:
+    class Counting:
+        looks = 0
+        problem = ""
+
+        async def read(self, work: Callable[[Tables], T]) -> T:
+            self.looks += 1
+            return await one.store.read(work)
+
+        async def write(self, work: Callable[[Tables], T]) -> T:
+            return await one.store.write(work)
+
+    counting = Counting()
+    run = asyncio.create_task(GrantEnds(counting, one.clock, one.access.announcer).run())
+    for _ in range(20):
+        await one.store.read(lambda tables: tables.people.grants())  # in line behind what the worker reads
+    assert counting.looks == 1
+    run.cancel()
+
+
+async def test_a_role_without_an_end_stays_beside_one_with_an_end(one: CommandBot) -> None:
+    await one.say("allow @ben admin on shop for 1h")
+    assert (await one.say("allow @eve viewer on shop", "ben")).ok
+    one.clock.advance(HOUR)
+    assert not (await one.say("allow @eve deployer on shop", "ben")).ok
+    assert (await one.say("deploy shop to production", "ben")).ok
+
+
+async def test_what_adds_nothing_or_takes_the_last_admin_is_refused(one: CommandBot) -> None:
+    card = await one.say("allow @ben viewer on shop for 1h")
+    assert card.title == "That role already exists, without an end time."
+    card = await one.say("allow telegram:77:eve for 1h")
+    assert (card.title, card.hint) == (
+        "Only a role can have an end time.",
+        "Like this: `allow @ben deployer on shop for 8h`.",
+    )
+    await one.say("deny @fay")
+    assert not (await one.say("deny @ana")).ok
+    await one.say("allow @ben admin for 1h")
+    assert not (await one.say("deny @ana")).ok, "an admin for an hour does not make ana dispensable"
+
+
+async def test_a_role_given_for_good_replaces_what_was_for_a_time(one: CommandBot) -> None:
+    await one.say("allow @ben admin on shop for 1h")
+    await one.say("allow @ben viewer on shop")
+    assert not (await one.say("allow @eve viewer on shop", "ben")).ok

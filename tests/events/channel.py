@@ -39,6 +39,7 @@ TELEGRAM = Place("telegram", "-100")
 SECRET = "hunter2-hunter2"
 NOON = 1_800_014_400.0
 """15 January 2027, 12:00 UTC, a Friday."""
+PASSED, FAILED, RUNNING, QUEUED = BuildState.PASSED, BuildState.FAILED, BuildState.RUNNING, BuildState.QUEUED
 ANA = Author("Ana Ruiz", Identity("github", "583231"))
 DIGEST = f"sha256:{'ab' * 32}"
 IMAGE = "registry.example.com/acme/shop"

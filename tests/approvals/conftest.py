@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.timeouts import Timeouts
 from deploybot.domain import Role, State
 from deploybot.errors import UserError
@@ -57,3 +58,7 @@ async def lay_v1(bot: BotUnderTest) -> None:
     number = await bot.ask("deploy shop@v1 to production")
     assert (await bot.say(f"approve #{number}", "ben")).title == f"#{number} is approved."
     assert (await bot.end_of(number)).state is State.SUCCEEDED
+
+
+def engine(bot: BotUnderTest) -> Approvals:
+    return bot.deployments._approvals

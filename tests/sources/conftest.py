@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +13,11 @@ from deploybot.masking import Redactor
 from deploybot.settings import App, FileRef, Secret
 from deploybot.sources.git_source import GitSource
 from tests.kit.settings import bot_settings
+from tests.lab import Repo
+from tests.lab.run import run
 
 MakeApp = Callable[..., App]
+MakeRepo = Callable[..., Repo]
 
 
 @pytest.fixture
@@ -32,3 +37,48 @@ def make_app() -> MakeApp:
         return app.model_copy(update={"repo_token": secret, "repo_key": FileRef(file=key) if key else None})
 
     return make
+
+
+@pytest.fixture
+def repo(make_repo: MakeRepo) -> Repo:
+    return make_repo("shop")
+
+
+@pytest.fixture
+def app(make_app: MakeApp, repo: Repo) -> App:
+    return make_app(repo.url, warn_paths=["migrations/**", "*.sql"])
+
+
+def git(where: Path, *args: str) -> str:
+    return run("git", f"--git-dir={where}", *args).strip()
+
+
+class Watched:
+    """Counts what a source asks of the network, through a `git` of our own on PATH."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder.mkdir()
+        self.log = folder / "log"
+        real = shutil.which("git")
+        program = folder / "git"
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >>{self.log}\nexec {real} "$@"\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def count(self, word: str) -> int:
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return sum(word in line.split() for line in lines)
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(tmp_path / "watched", monkeypatch)
+
+
+def unpack(bundle: Path, commit: str, server: Path) -> None:
+    """Do as a server does: fetch the one ref of a bundle."""
+    if not server.exists():
+        run("git", "init", "-q", "--bare", server)
+    assert git(server, "bundle", "list-heads", str(bundle)) == f"{commit} refs/deploybot/{commit}"
+    git(server, "fetch", "-q", str(bundle), f"refs/deploybot/{commit}:refs/deploybot/{commit}")
+    git(server, "fsck", "--connectivity-only", "--no-dangling")

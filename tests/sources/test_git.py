@@ -1,67 +1,26 @@
+"""Refs of a repository become full commits, and its mirror survives whatever happens to it."""
+
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import os
 import shutil
-import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploybot.errors import Unreachable, UserError
-from deploybot.masking import Redactor
 from deploybot.settings import App
 from deploybot.sources.git_mirror import parse_refs
 from deploybot.sources.git_source import GitSource
-from tests.lab import FullDisk, LinkTo, Repo
+from tests.lab import FullDisk, Repo
 from tests.lab.run import run
-
-MakeRepo = Callable[..., Repo]
-MakeApp = Callable[..., App]
-
-
-@pytest.fixture
-def repo(make_repo: MakeRepo) -> Repo:
-    return make_repo("shop")
-
-
-@pytest.fixture
-def app(make_app: MakeApp, repo: Repo) -> App:
-    return make_app(repo.url, warn_paths=["migrations/**", "*.sql"])
+from tests.sources.conftest import MakeApp, Watched, git, unpack
 
 
 def mirror_of(source: GitSource) -> Path:
     (mirror,) = (source._data / "mirrors").glob("*.git")
     return mirror
-
-
-def git(where: Path, *args: str) -> str:
-    return run("git", f"--git-dir={where}", *args).strip()
-
-
-class Watched:
-    """Counts what a source asks of the network, through a `git` of our own on PATH."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        folder.mkdir()
-        self.log = folder / "log"
-        real = shutil.which("git")
-        program = folder / "git"
-        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >>{self.log}\nexec {real} "$@"\n')
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def count(self, word: str) -> int:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return sum(word in line.split() for line in lines)
-
-
-@pytest.fixture
-def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
-    return Watched(tmp_path / "watched", monkeypatch)
 
 
 async def test_branch_tags_and_commits_become_full_commits(source: GitSource, app: App, repo: Repo) -> None:
@@ -335,147 +294,6 @@ async def test_sha256_repositories(source: GitSource, make_app: MakeApp, tmp_pat
     unpack(await source.bundle(app, release.id, ()), release.id, tmp_path / "server.git")
 
 
-async def test_changes(source: GitSource, app: App, repo: Repo) -> None:
-    old = repo.commit({"a": "1", "b": "1"}, "Old", author="Ada <a@example.com>")
-    repo.commit({"a": "2", "migrations/001/up.py": "x"}, "Second", author="Bob <b@example.com>")
-    new = repo.commit({"b": None, "deep/schema.sql": "y"}, "Third")
-    await source.resolve(app, "main")
-    changes = await source.changes(app, old, new)
-    assert changes.known
-    assert [(commit.sha, commit.subject) for commit in changes.commits] == [
-        (new, "Third"),
-        (repo.sha("main~1"), "Second"),
-    ]
-    assert changes.commits[1].author == "Bob"
-    assert changes.commits[0].at == 1_700_000_120.0
-    assert (changes.total, changes.removed, changes.files) == (2, 0, 4)
-    assert changes.warnings == ("deep/schema.sql", "migrations/001/up.py")
-    back = await source.changes(app, new, old)
-    assert (back.total, back.removed, back.files) == (0, 2, 4)
-    assert back.warnings == changes.warnings
-    same = await source.changes(app, new, new)
-    assert (same.known, same.total, same.files) == (True, 0, 0)
-
-
-async def test_authors_and_co_authors_of_changes(source: GitSource, app: App, repo: Repo) -> None:
-    old = repo.commit({"a": "0"}, "Old", author="Old <old@example.com>")
-    ada = "Ada <Ada@Example.com>"
-    repo.commit({"a": "1"}, "One\n\nCo-authored-by: Bob <bob@example.com>\nCo-authored-by: no address", author=ada)
-    new = repo.commit({"a": "2"}, "Two\n\nSigned-off-by: Eve <eve@example.com>", author=ada)
-    await source.resolve(app, "main")
-    changes = await source.changes(app, old, new)
-    assert [str(one) for one in changes.authors or ()] == [ada, "Bob <bob@example.com>", "no address <>"]
-    assert (await source.changes(app, new, old)).authors == ()
-
-
-async def test_of_very_many_commits_the_authors_are_not_known(app: App, repo: Repo, tmp_path: Path) -> None:
-    source = GitSource(tmp_path / "data", Redactor(), most_authored=1)
-    old = repo.commit({"a": "0"})
-    one = repo.commit({"a": "1"})
-    two = repo.commit({"a": "2"})
-    await source.resolve(app, "main")
-    assert (await source.changes(app, old, one)).authors is not None
-    assert (await source.changes(app, old, two)).authors is None
-
-
-async def test_changes_are_cut_and_counted(source: GitSource, app: App, repo: Repo) -> None:
-    old = repo.commit({"a": "0"})
-    *_, new = (repo.commit({"a": str(number + 1), f"{number}.sql": ""}, f"Change {number}") for number in range(60))
-    await source.resolve(app, "main")
-    changes = await source.changes(app, old, new)
-    assert (changes.total, len(changes.commits), changes.commits[0].subject) == (60, 50, "Change 59")
-    assert (changes.files, len(changes.warnings)) == (61, 50)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "hit"),
-    [
-        *(("migrations/**", True), ("migrations/", True), ("migrations", True), ("*.py", True), ("**/up.py", True)),
-        *(("001/*", False), ("migrations/*.py", False), ("*.sql", False), (":!x", False)),
-    ],
-)
-async def test_warn_paths(source: GitSource, make_app: MakeApp, repo: Repo, pattern: str, *, hit: bool) -> None:
-    old = repo.commit({"a": "1"})
-    new = repo.commit({"migrations/001/up.py": "x"})
-    app = make_app(repo.url, warn_paths=[pattern])
-    await source.resolve(app, "main")
-    assert bool((await source.changes(app, old, new)).warnings) is hit
-
-
-async def test_changes_to_what_is_nowhere_are_unknown(source: GitSource, app: App, repo: Repo) -> None:
-    new = repo.commit({"a": "1"})
-    await source.resolve(app, "main")
-    assert not (await source.changes(app, "0" * 40, new)).known
-    assert not (await source.changes(app, "", new)).known
-    shutil.rmtree(repo.path)
-    assert not (await source.changes(app, "0" * 40, new)).known
-
-
-def unpack(bundle: Path, commit: str, server: Path) -> None:
-    """Do as a server does: fetch the one ref of a bundle."""
-    if not server.exists():
-        run("git", "init", "-q", "--bare", server)
-    assert git(server, "bundle", "list-heads", str(bundle)) == f"{commit} refs/deploybot/{commit}"
-    git(server, "fetch", "-q", str(bundle), f"refs/deploybot/{commit}:refs/deploybot/{commit}")
-    git(server, "fsck", "--connectivity-only", "--no-dangling")
-
-
-async def test_bundles_hold_only_what_the_server_lacks(source: GitSource, app: App, repo: Repo, tmp_path: Path) -> None:
-    first = repo.commit({"big": os.urandom(200_000).hex()})
-    second = repo.commit({"small": "x"})
-    third = repo.commit({"small": "y"})
-    await source.resolve(app, "main")
-    server = tmp_path / "server.git"
-
-    whole = await source.bundle(app, first, ())
-    assert whole.stat().st_size > 200_000
-    unpack(whole, first, server)
-
-    rest = await source.bundle(app, third, (first, "0" * 40, "$(touch x)", "-x"))
-    assert rest.stat().st_size < 3000
-    unpack(rest, third, server)
-
-    # All of it is there already, but under no ref of its own.
-    again = await source.bundle(app, second, (third, first))
-    assert again.stat().st_size < 3000
-    unpack(again, second, server)
-    unpack(await source.bundle(app, first, (third,)), first, server)
-    assert await source.bundle(app, third, ("-x", "$(touch x)", "0" * 40, first)) == rest
-
-
-async def test_bundle_of_an_unknown_commit(source: GitSource, app: App, repo: Repo) -> None:
-    repo.commit({"a": "1"})
-    with pytest.raises(UserError, match="no commit 0000000000 in shop"):
-        await source.bundle(app, "0" * 40, ())
-    with pytest.raises(UserError, match="not a full commit"):
-        await source.bundle(app, "main", ())
-
-
-async def test_archives_are_the_whole_tree_and_always_the_same(
-    source: GitSource, app: App, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit = repo.commit(
-        {
-            "run": "#!/bin/sh\n",
-            "docs/x": "$Format:%H$",
-            ".gitattributes": "docs/ export-ignore\ndocs/x export-subst\n* text eol=crlf\n",
-        }
-    )
-    first = await source.archive(app, commit)
-    digest = hashlib.sha256(first.read_bytes()).digest()
-    assert gzip.decompress(first.read_bytes())
-    with tarfile.open(first) as tar:
-        modes = {member.name: oct(member.mode) for member in tar if member.isfile()}
-        file = tar.extractfile("docs/x")
-        assert file
-        assert file.read() == b"$Format:%H$"
-    assert modes == {"run": "0o755", "docs/x": "0o644", ".gitattributes": "0o644"}
-    shutil.rmtree(source._data)
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    second = await GitSource(tmp_path / "other", source._redactor).archive(app, commit)
-    assert hashlib.sha256(second.read_bytes()).digest() == digest
-
-
 async def test_old_files_are_removed_and_young_ones_stay(source: GitSource, app: App, repo: Repo) -> None:
     made = []
     for number in range(12):
@@ -526,14 +344,3 @@ async def test_file_urls_and_repositories_of_other_users(source: GitSource, make
             os.chown(path, 12345, 12345)
         newer = (await source.resolve(make_app(repo.url), "main")).id
         assert newer == commit
-
-
-async def test_what_a_commit_ships(source: GitSource, repo: Repo, app: App) -> None:
-    repo.commit({"a file": "x", "folder/inner": "x", "link": LinkTo("nowhere"), "star*": "x"})
-    commit = repo.sha("main")
-    for path in ("a file", "folder", "folder/inner", "link", "star*"):
-        assert await source.ships(app, commit, ["nothing", path])
-    for path in ("nothing", "inner", "folder/other", "*", "a*", "st?r*"):
-        assert not await source.ships(app, commit, [path])
-    with pytest.raises(UserError, match="There is no commit"):
-        await source.ships(app, "0" * 40, ["link"])

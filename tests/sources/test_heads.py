@@ -12,7 +12,7 @@ from deploybot.errors import Unreachable, UserError
 from deploybot.settings import App
 from deploybot.sources.git_source import GitSource
 from tests.lab import Repo
-from tests.sources.test_git import Watched
+from tests.sources.conftest import Watched
 
 MakeApp = Callable[..., App]
 

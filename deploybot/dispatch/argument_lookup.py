@@ -34,7 +34,7 @@ class Subject:
         return next((one.number for one in self.found.values() if isinstance(one, Deployment)), 0)
 
     @property
-    def place(self) -> str:
+    def target(self) -> str:
         """Return `shop/production`, for the audit."""
         return "/".join(part for part in (self.app, self.environment) if part)
 

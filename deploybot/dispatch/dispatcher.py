@@ -217,11 +217,11 @@ class Dispatcher:
         self._refuse_stale(request)
         if self._store.problem:
             raise StoreError(self._store.problem)
-        if not await self._audit.first(incoming, person, subject.place, call.kept):
+        if not await self._audit.first(incoming, person, subject.target, call.kept):
             return None
         card = await self._outcome(request)
         outcome = card.title if card else "no answer"
-        await self._audit.result(incoming, person, subject.place, f"{call.kept}: {outcome}")
+        await self._audit.result(incoming, person, subject.target, f"{call.kept}: {outcome}")
         return card
 
     async def _authorised(self, request: _Request, release: Release | None = None) -> Person | None:
@@ -239,7 +239,7 @@ class Dispatcher:
         )
         if answer.decision.allowed:
             return answer.person
-        await self._audit.denied(request.incoming, answer.person, subject.place, call.kept)
+        await self._audit.denied(request.incoming, answer.person, subject.target, call.kept)
         if answer.decision.held and answer.lock is not None:
             raise Locked(lock_text(answer.lock, self._clock.now()))
         raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "no one on the allowlist")

@@ -24,7 +24,7 @@ USAGE_STALE = 600.0
 """Seconds after which a container's CPU and memory are unknown again."""
 _REMEMBERED = 5000
 
-Place = tuple[App, Environment]
+Target = tuple[App, Environment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +62,9 @@ class ServerLooker:
         """Return the facts about a server."""
         return await within(lambda: self._servers.host(server).facts(timeout=LOOK_WITHIN), server)
 
-    async def look(self, place: Place, server: str, *, quick: bool) -> ServerLook:
+    async def look(self, target: Target, server: str, *, quick: bool) -> ServerLook:
         """Return what is found of an app on a server; `quick` uses the CPU and memory values at hand."""
-        app, environment = place
+        app, environment = target
         host, engine = self._servers.host(server), self._servers.engine(server)
         health, directory = environment.health or app.health, environment.directory or app.directory
         facts, containers, healthy = await asyncio.gather(

@@ -19,7 +19,7 @@ from deploybot.ports import Clock, Servers, Store, Tables
 from deploybot.settings import App, Environment
 from deploybot.status.app_card import Section, detail_card
 from deploybot.status.early_answers import some_are_late
-from deploybot.status.server_look import Place, ServerLook, ServerLooker
+from deploybot.status.server_look import ServerLook, ServerLooker, Target
 from deploybot.status.status_cards import Entry, board_card, early_card, servers_card
 from deploybot.status.status_text import Record
 from deploybot.untrusted_input import failure_of
@@ -44,7 +44,7 @@ class StatusBoard:
         self._clock = clock
         self._looker = ServerLooker(servers)
 
-    async def board(self, pairs: Sequence[Place], show: _Show | None = None) -> Card:
+    async def board(self, pairs: Sequence[Target], show: _Show | None = None) -> Card:
         """Return one line per server and environment, and a single line for a server that does not answer.
 
         If some servers are late, `show` first receives the board of the others. The returned card then has the same key
@@ -107,7 +107,7 @@ class StatusBoard:
         found = await asyncio.gather(*(self._looker.facts(name) for name in names))
         return servers_card(dict(zip(names, found, strict=True)))
 
-    async def _entries(self, pairs: Sequence[Place], *, quick: bool) -> list[Entry]:
+    async def _entries(self, pairs: Sequence[Target], *, quick: bool) -> list[Entry]:
         parts = _parts(pairs)
         looks = asyncio.gather(*(self._look(part, quick=quick) for part in parts))
         records, found = await asyncio.gather(self._records(parts), looks)
@@ -140,7 +140,7 @@ class StatusBoard:
         return await self._store.read(lambda tables: _records(tables, parts, now))
 
 
-def _parts(pairs: Sequence[Place]) -> list[_TargetPart]:
+def _parts(pairs: Sequence[Target]) -> list[_TargetPart]:
     return [(app, environment, server) for app, environment in pairs for server in environment.servers]
 
 

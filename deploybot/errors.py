@@ -146,7 +146,7 @@ class StepFailed(DeploybotError):
         self.step = step
         self.code = code
         self.tail = tail
-        self.advice = advice_of(cause, server)
+        self.advice = advice_of(tail, server)
 
 
 class StepUnknown(DeploybotError):

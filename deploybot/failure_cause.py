@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 LONGEST = 160
+_LONGEST_READ = 2000
 
 _STEERING = re.compile(r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BEFORE = re.compile(
@@ -40,15 +41,24 @@ _UNINFORMATIVE = re.compile(
 
 
 _PORT_TAKEN = "port is already allocated"
+_NO_CACHE = re.compile(
+    r"failed to .*(?:/overlay2/\S*: no such file or directory|snapshot \S+ does not exist|layer does not exist)"
+)
 
 
-def advice_of(cause: str, server: str) -> str:
-    """Return what to do about a cause on a server, if its text does not say so; empty for most causes.
+def advice_of(lines: Sequence[str], server: str) -> str:
+    """Return what to do about a failure on a server, if its last lines do not say so; empty for most failures.
 
     Docker Engines that are killed while they start a container keep its port reserved, also once the container is gone
-    (seen with 20.10): only a restart of the Engine frees it.
+    (seen with 20.10): only a restart of the Engine frees it. After a full disk or a kill, BuildKit may miss parts of
+    its cache: https://github.com/moby/moby/issues/44943
     """
-    if _PORT_TAKEN not in cause:
+    if any(_NO_CACHE.search(line[:_LONGEST_READ]) for line in lines):
+        return (
+            f"Docker's build cache on {server} is damaged: "
+            f"empty it there (docker builder prune --all --force) and try again."
+        )
+    if _PORT_TAKEN not in cause_of(lines):
         return ""
     return (
         f"If no container uses that port, Docker on {server} lost track of it when it was interrupted: "
@@ -66,7 +76,7 @@ def cause_of(lines: Sequence[str]) -> str:
 
 def _bare(line: str) -> str:
     """Return a line as last printed, without colours, times, levels and names of programs."""
-    text = _STEERING.sub("", line.rstrip().rpartition("\r")[2])[:2000].strip()
+    text = _STEERING.sub("", line.rstrip().rpartition("\r")[2])[:_LONGEST_READ].strip()
     for _ in range(4):
         shorter = _BEFORE.sub("", text, count=1).strip()
         if shorter in {"", text}:

@@ -64,6 +64,36 @@ def test_the_cause_is_the_last_line_that_says_something(log: str, cause: str | N
     assert cause_of(log.splitlines()) == (log if cause is None else cause)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "failed to solve: failed to read dockerfile: stat /var/lib/docker/overlay2/bhk8ll: no such file or directory",
+        "failed to solve: failed to prepare sha256:1: open /data/overlay2/9/committed: no such file or directory",
+        "failed to solve: failed to mount lhzivm: snapshot lhzivm does not exist: not found",
+        "failed to solve: failed to prepare sha256:2 as u464: parent snapshot sha256:2 does not exist: not found",
+        "failed to get layer sha256:3: layer does not exist",
+    ],
+)
+def test_a_damaged_build_cache_is_to_be_emptied(line: str) -> None:
+    """Lines of public reports. The end of the headline may be cut before it says so."""
+    problem = StepFailed("web1", "build", 17, ("------", line))
+    assert problem.advice == (
+        "Docker's build cache on web1 is damaged: empty it there (docker builder prune --all --force) and try again."
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "failed to read dockerfile: open /var/lib/docker/tmp/buildkit-mount3/Dockerfile: no such file or directory",
+        'failed to compute cache key: "/app.py": not found',
+        "failed to " * 500,
+    ],
+)
+def test_a_missing_file_of_the_repository_is_not_advised_about(line: str) -> None:
+    assert StepFailed("web1", "build", 17, (line,)).advice == ""
+
+
 def test_a_long_line_is_cut() -> None:
     assert cause_of(["x" * 10_000]) == "x" * (LONGEST - 1) + "…"
 

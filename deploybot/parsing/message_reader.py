@@ -13,6 +13,9 @@ from deploybot.parsing.parameter_types import KINDS, NoSuch, Number, Ref, Scope,
 from deploybot.parsing.pickers import changes, completed, only_name, question
 from deploybot.settings import App, Environment
 
+LEADS = frozenset({"to", "from", "in", "on"})
+"""Words that every command accepts before an environment, whichever its usage has."""
+
 
 def with_article(noun: str) -> str:
     """Return a noun with its article: `an app`, `a role`."""
@@ -68,20 +71,99 @@ class Reader:
         return without_stop(token) if token is self.words.tokens[-1] else token.text
 
     def required(self) -> None:
-        """Read the required parts in order."""
-        for part in self.form.grammar.required:
-            self.part(part)
+        """Read the required parts in order. The only app may be left out."""
+        self._required(self.form.grammar.required)
         self.open = list(self.form.grammar.groups)
 
-    def options(self) -> None:
-        """Read optional groups in any order, as long as one fits."""
-        while self.token is not None and (group := self._next_group()) is not None:
-            self.group(group)
+    def _required(self, parts: tuple[Part, ...]) -> None:
+        for number, part in enumerate(parts):
+            if isinstance(part, Cell) and self._is_left_out(part, parts[number + 1 :]):
+                continue
+            if isinstance(part, Cell) and self.has_environment(part):
+                self.at += self._lead((part,))
+            self.part(part)
 
-    def _next_group(self) -> Group | None:
+    def options(self) -> None:
+        """Read optional groups in any order, as long as one fits. The only app may be left out."""
+        while self.token is not None and (self._environment() or self._next() or self._only_app()):
+            pass
+
+    def _next(self) -> bool:
+        """Read the next group; return whether one fits."""
         named = (group for group in self.open if group.word and self.is_word(group.word))
         unnamed = (group for group in self.open if not group.word and self.objection(group.parts) is None)
-        return next(named, None) or next(unnamed, None)
+        group = next(named, None) or next(unnamed, None)
+        if group is not None:
+            self.group(group)
+        return group is not None
+
+    def _environment(self) -> bool:
+        """Read `to ENV`, `from ENV`, `in ENV` or `ENV` for a group with another of these forms; return whether it fits.
+
+        A word that another group begins with belongs to that group, unless it is `to` before an environment.
+        """
+        group = next((one for one in self.open if self.has_environment(one.parts[-1])), None)
+        if group is None or (group.word and self.is_word(group.word)):
+            return False
+        cells = group.parts[1:] if group.word else group.parts
+        lead = self._lead(cells)
+        own_word_follows = any(one.text.lower() == group.word for one in self.words.tokens[self.at + 1 :])
+        is_keyword = any(one.word and self.is_word(one.word) for one in self.open)
+        if own_word_follows or (is_keyword and not lead) or self.objection(cells, lead) is not None:
+            return False
+        self.at += lead
+        for cell in cells:
+            self.part(cell)
+        self.open.remove(group)
+        return True
+
+    def has_environment(self, part: Part) -> bool:
+        """Return whether a part is read as an environment."""
+        return isinstance(part, Cell) and Environment in self.form.parameters[part.name].types
+
+    def _lead(self, cells: tuple[Part, ...]) -> int:
+        """Return 1 if the next word only leads to an environment, otherwise 0."""
+        is_lead = any(map(self.is_word, LEADS))
+        return int(is_lead and self.objection(cells, 1) is None and self.objection(cells) is not None)
+
+    def _is_left_out(self, cell: Cell, later: tuple[Part, ...]) -> bool:
+        """Take the only app if it is not typed, and all that is typed can be read with it; return whether it can."""
+        parameter = self.form.parameters[cell.name]
+        if App not in parameter.types or (self.token is None and self.picks) or self.objection((cell,)) is None:
+            return False
+        app = self._only(parameter)
+        if app is None:
+            return False
+        scope = Scope(self.scope.settings, self.scope.visible, app)
+        trial = Reader(self.form, self.words, scope, self.at, {**self.arguments, cell.name: app})
+        try:
+            trial._required(later)
+            trial.open = list(self.form.grammar.groups)
+            trial.options()
+        except (NoSuch, Unfit):
+            return False
+        if trial.token is None:
+            self.arguments[cell.name] = self.scope.app = app
+        return trial.token is None
+
+    def _only_app(self) -> bool:
+        """Take the only app for an optional one that is not typed, if the next word can be read with it."""
+        for group in self.open:
+            part = group.parts[0]
+            if not isinstance(part, Cell) or self.form.parameters[part.name].types != (App,):
+                continue
+            app = self._only(self.form.parameters[part.name])
+            rest = [one for one in self.open if one is not group]
+            trial = Reader(self.form, self.words, self.fresh_scope(), self.at, {**self.arguments}, rest)
+            trial.scope.app = app
+            if app is not None and trial._environment():
+                self.arguments[part.name] = self.scope.app = app
+                self.open.remove(group)
+                return True
+        return False
+
+    def _only(self, parameter: Parameter) -> App | None:
+        return self.scope.settings.apps.get(only_name(self.form, parameter, self.scope, App))
 
     def objection(self, parts: tuple[Part, ...], ahead: int = 0) -> UserError | None:
         """Return why these parts can't be read at this position, or `ahead` tokens further; None if they can."""
@@ -129,7 +211,11 @@ class Reader:
         name, rest = cell.name, token.text if last is str else self._text(token)
         for glued in () if token.quoted else cell.glued:
             piece, sign, tail = rest.partition(glued.sign)
-            if sign:
+            app = self._only(self.form.parameters[name]) if sign and not piece else None
+            if app is not None:
+                self.arguments[name] = self.scope.app = app
+                name, rest = glued.name, tail
+            elif sign:
                 self._piece(name, piece, token)
                 name, rest = glued.name, tail
             elif not glued.optional:

@@ -61,13 +61,15 @@ def completed(form: Form, words: Words, name: str, value: str) -> str:
     return words.text[: words.end] + " ".join(["", *lead, value]) + words.text[words.end :]
 
 
-def only_name(form: Form, parameter: Parameter, scope: Scope) -> str:
+def only_name(form: Form, parameter: Parameter, scope: Scope, kind: object = None) -> str:
     """Return the app or environment that needs no question: the only one. Return "" if there is a choice.
+
+    `kind` is the parameter's type that is meant, by default its first.
 
     What changes something counts every name of bot.toml, also hidden ones: an expired role must not give the same words
     another target.
     """
-    kind = parameter.types[0]
+    kind = kind or parameter.types[0]
     if kind is App:
         seen, every = scope.apps(), tuple(scope.settings.apps)
     elif kind is Environment and scope.app is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from deploybot.errors import UserError
 from deploybot.parsing.grammar import Cell, Group
-from deploybot.parsing.message_reader import Reader
+from deploybot.parsing.message_reader import LEADS, Reader
 from deploybot.parsing.message_text import Token
 from deploybot.parsing.parameter_types import KINDS, NoSuch, Unfit, nearest, shown
 
@@ -43,9 +43,21 @@ def leftover(reader: Reader, token: Token) -> UserError:
     for problem in problems:
         if isinstance(problem, NoSuch) and problem.near:
             return problem
-    if better := next(_better(reader, token), None):
+    unknown = _unknown_environment(reader, token)
+    if better := next(_better(reader, token), None) if unknown is None or unknown.near else None:
         return Better(token.text, better)
+    if unknown is not None:
+        return unknown
     return next((problem for problem in problems if problem), Unfit(f"I do not understand `{shown(token.text)}`."))
+
+
+def _unknown_environment(reader: Reader, token: Token) -> NoSuch | None:
+    """Return the problem of the word after `to`, `from`, `in` or `on`, where an environment may come."""
+    if token.quoted or token.text.lower() not in LEADS or reader.at + 1 >= len(reader.words.tokens):
+        return None
+    cells = [group.parts[-1:] for group in reader.open if reader.has_environment(group.parts[-1])]
+    problem = reader.objection(cells[0], ahead=1) if cells else None
+    return problem if isinstance(problem, NoSuch) else None
 
 
 def _with(reader: Reader, token: Token, new: str) -> str:
@@ -80,7 +92,9 @@ def _better(reader: Reader, token: Token) -> Iterator[str]:
 
 def _glued(reader: Reader, token: Token) -> Iterator[str]:
     """Suggest `deploy shop@v2` for `deploy shop v2`."""
-    before = reader.words.tokens[reader.at - 1]
+    before, app = reader.words.tokens[reader.at - 1], reader.scope.app
+    if app is None or before.text.lower() != app.name:
+        return
     for cell, group in reader.form.grammar.cells():
         for glued in cell.glued if group is None and cell.name in reader.arguments else ():
             if glued.name not in reader.arguments and reader.objection((Cell(glued.name),)) is None:

@@ -99,20 +99,14 @@ USAGE_LOGS = (
         ("claim", "Add `<code>` after `claim`.", "Usage: claim <code>\nFor example: claim 7KQ2-M9XD", ""),
         ("deploy shop to", "Add an environment after `to`: staging, production.", USAGE_DEPLOY, ""),
         (
-            "deploy shop production",
-            "I do not understand `production`, did you mean `deploy shop to production`?",
-            USAGE_DEPLOY,
-            "deploy shop to production",
-        ),
-        (
             "deploy shop prodcution because x",
             "I do not understand `prodcution`, did you mean `deploy shop to production because x`?",
             USAGE_DEPLOY,
             "deploy shop to production because x",
         ),
         (
-            "deploy shop on production",
-            "I do not understand `on`, did you mean `deploy shop to production`?",
+            "deploy shop onto production",
+            "I do not understand `onto`, did you mean `deploy shop to production`?",
             USAGE_DEPLOY,
             "deploy shop to production",
         ),
@@ -149,8 +143,8 @@ USAGE_LOGS = (
         ),
         ("deploy shop because", "Add a reason after `because`.", USAGE_DEPLOY, ""),
         (
-            "status shop in production",
-            "I do not understand `in`, did you mean `status shop production`?",
+            "status shop for production",
+            "I do not understand `for`, did you mean `status shop production`?",
             "Usage: status [<app>] [<env>]\nFor example: status",
             "status shop production",
         ),
@@ -214,7 +208,7 @@ def test_refs_that_git_would_misunderstand(ref: str) -> None:
 
 
 def test_every_proposal_of_a_choice_is_understood() -> None:
-    for text in ("deploy wiki", "deploy shpo", "deploy shop on production", "deploy shop v2", "logs shop error"):
+    for text in ("deploy wiki", "deploy shpo", "deploy shop onto production", "deploy shop v2", "logs shop error"):
         for _, choice in refusal(text).choices:
             read(choice)
 

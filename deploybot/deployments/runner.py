@@ -204,11 +204,11 @@ class DeploymentRunner:
         why = sentence(problem)
         cancelled = isinstance(problem, Cancelled)
         state = State.CANCELLED if cancelled else State.FAILED
+        advice = [problem.advice] if isinstance(problem, StepFailed) and problem.advice else []
         if not touched:
             seen = await self._present.look(deployment)
-            now = "" if all_well(seen) else f" {sentence_of(seen)}"
-            return _End(state, f"{why}\nThe running release was not touched.{now}", tail)
-        advice = [problem.advice] if isinstance(problem, StepFailed) and problem.advice else []
+            now = [] if all_well(seen) else [sentence_of(seen)]
+            return _End(state, f"{why}\n{' '.join(['The running release was not touched.', *advice, *now])}", tail)
         if isinstance(problem, StepUnknown):
             return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:

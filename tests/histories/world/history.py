@@ -29,6 +29,7 @@ _NATURES = {
     Act.DEPLOY_WHILE_DISK_IS_FULL: Nature.GOOD,
 }
 _HAS_TO_SUCCEED = frozenset({Act.DEPLOY, Act.DEPLOY_AGAIN, Act.DEPLOY_OLD})
+_ADVICE = "docker builder prune --all --force"
 _LAST_LOOK = 1.0
 """Seconds before its end within which a deployment has looked at the Engine for the last time."""
 _KEPT = "kept by the harness\n"
@@ -85,10 +86,21 @@ class AppHistory:
             return await self._deploy(act)
         ordered = self._command(act, before)
         if ordered:
-            return await order(self._running, ordered)
+            return await self._order(ordered)
         if act in hands.ACTS:
             await asyncio.to_thread(hands.ACTS[act], self._app, self._ledger, self._dice)
         return None
+
+    async def _order(self, command: str) -> Ended:
+        """Type a command; where its card advises to empty Docker's build cache, do that and type it again.
+
+        Full disks and Engines that are killed damage it, for all applications on the server.
+        """
+        ended = await order(self._running, command)
+        if ended.deployment and _ADVICE in ended.deployment.outcome:
+            await asyncio.to_thread(self._app.server.engine.docker, *_ADVICE.split()[1:])
+            ended = await order(self._running, command)
+        return ended
 
     def _command(self, act: Act, before: Reality) -> str:
         """What is typed for a step that needs no new version; empty where there is nothing to type."""
@@ -124,10 +136,10 @@ class AppHistory:
             assert disk
             await asyncio.to_thread(disk.fill, leave=self._dice.choice((0, 8192, 1 << 20)))
             try:
-                return await order(self._running, command)
+                return await self._order(command)
             finally:
                 await asyncio.to_thread(disk.empty)
-        return await order(self._running, command)
+        return await self._order(command)
 
     async def _deploy_while_the_engine_dies(self, command: str) -> Ended:
         engine = self._app.server.engine

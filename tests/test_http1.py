@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -68,6 +70,35 @@ async def test_an_answer_cut_at_every_place_comes_out_whole(data: bytes, body: b
     expected = body + b"!" * 30 if body == b"hello world" else body
     for pieces in cuts(data):
         assert await answer(*pieces) == (200, expected)
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_chunks_of_any_size_in_blocks_of_any_size_come_out_whole(seed: int) -> None:
+    """Usual chunks, and from somewhere on unusual ones: extensions, zeros before the size, very long ones."""
+    dice = random.Random(seed)
+    bodies = [dice.randbytes(dice.choice((1, 2, 9, 130, 4_000))) for _ in range(dice.randint(0, 1_200))]
+    chunks = [chunk(one) if dice.random() < 0.5 else b"%X\r\n%s\r\n" % (len(one), one) for one in bodies]
+    if dice.random() < 0.5:
+        long = dice.randbytes(70_000)
+        unusual = [chunk(long), b"00000005\r\nhello\r\n", b"5;a=b\r\nhello\r\n"]
+        at, which = dice.randint(0, len(chunks)), dice.randrange(3)
+        chunks.insert(at, unusual[which])
+        bodies.insert(at, (long, b"hello", b"hello")[which])
+    data = CHUNKED + b"".join(chunks) + dice.choice((b"0\r\n\r\n", b"0\r\nTrailer: x\r\n\r\n"))
+    places = sorted(dice.randrange(len(data)) for _ in range(dice.randint(0, 60)))
+    blocks = [data[start:end] for start, end in pairwise([0, *places, len(data)])]
+    assert await answer(*blocks) == (200, b"".join(bodies))
+    with pytest.raises(CutShort):
+        await answer(*blocks[:-1], blocks[-1][:-1])
+
+
+@pytest.mark.parametrize(
+    "end", [b"5\r\nhelloXX0\r\n\r\n", b"5\r\nhello\rX", b"+5\r\nhello\r\n", b"g\r\n", b"-1\r\n", b"\r\n"]
+)
+async def test_chunks_that_are_none_are_refused_after_good_ones(end: bytes) -> None:
+    for pieces in cuts(chunk(b"good") * 3 + end):
+        with pytest.raises(NotHttp):
+            await answer(CHUNKED, *pieces)
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 304 \r\nContent-Length: 5\r\n\r\n"])
@@ -183,4 +214,5 @@ async def test_reading_goes_on_after_a_timeout() -> None:
             async with asyncio.timeout(0.01):
                 await exchange.body()
     connection.left, connection.hold = [b" wo", b"\r\n0\r\n\r\n"], False
-    assert [await exchange.body() for _ in range(3)] == [b" wo", b"", b""]
+    assert b"".join([await exchange.body() for _ in range(3)]) == b" wo"
+    assert await exchange.body() == b""

@@ -2,6 +2,8 @@
 # Prints facts about a server as NAME=VALUE records, each between two NULs. Read from stdin by sh, after assignments.
 #   PROBE_DIRECTORY   an app's directory, or empty
 #   PROBE_DOCKER      yes: ask Docker and Compose for their versions, which takes them a while; engine: Docker alone
+#   PROBE_TIME        no: leave out how the server's clock is set
+#   PROBE_PORTS       no: leave out the listening sockets, which are printed if there is an Engine
 #   PROBE_DOCKER_ROOT where Docker keeps its data, if that is known; empty: it is not looked at
 # docker_way.sh is put before this.
 set -u
@@ -194,12 +196,12 @@ tell_commits() {
 printf '\0'
 [ "${1:-}" = deploybot ] || tell command lost
 tell_system
-tell_time
+[ "${PROBE_TIME:-}" = no ] || tell_time
 tell_tools
 find_engine
 [ "$PROBE_DOCKER" = no ] || tell_docker
 tell_room
 [ -z "$PROBE_DOCKER_ROOT" ] || tell_docker_room
 [ -z "$PROBE_DIRECTORY" ] || tell_app
-case $PROBE_DIRECTORY$engine in /*unix://*) tell_ports ;; esac
+case ${PROBE_PORTS:-yes}$PROBE_DIRECTORY$engine in yes/*unix://*) tell_ports ;; esac
 tell end end

@@ -53,7 +53,8 @@ class SshHost:
         """Probe the server in one round trip.
 
         Asking for Docker's and Compose's versions takes a tenth of a second. The probe asks until they are known, and
-        again after a reconnect, but never if `docker` is False.
+        again after a reconnect, but never if `docker` is False. Then it leaves out what only a plan needs, too, because
+        each program that it starts counts on a busy server: the listening sockets and, for a directory, the time zone.
         """
         async with self._within(timeout):
             connection = await self._connection()
@@ -63,6 +64,8 @@ class SshHost:
                 "PROBE_DIRECTORY": directory,
                 "PROBE_DOCKER": self._docker.wanted if docker else "no",
                 "PROBE_DOCKER_ROOT": self._docker.root if docker else "",
+                "PROBE_TIME": "yes" if docker or not directory else "no",
+                "PROBE_PORTS": "yes" if docker else "no",
             } | self._docker_host
             async with connection.session(remote_shell.READ, remote_shell.program("probe", env)) as exchange:
                 output = await exchange.rest(LONGEST_FACTS)

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from deploybot.domain import Deployed, Event, ImagePushed, Ping, Push
+from deploybot.domain import Alert, Deployed, Event, ImagePushed, Ping, Push
 from deploybot.part_tables import SENDERS
 from deploybot.webhooks.sender_port import MalformedError, Received
 from deploybot.webhooks.senders import sender
@@ -78,6 +78,15 @@ def test_a_payload_alone_reports_its_kind(one: Recorded) -> None:
     signed = caller.sign(one.body, SECRETS[one.sender], kind=kind, delivery="d", at=NOW)
     guessed = caller.events(made(one.body, {**one.headers, **signed.headers}, signed))
     assert [type(event).__name__ for event in guessed] == [event["type"] for event in one.expected]
+
+
+def test_an_alert_without_a_status_has_that_of_its_group() -> None:
+    alerts: list[dict[str, object]] = [{"labels": {"alertname": "disk"}, "status": "resolved"}, {"labels": {"a": "b"}}]
+    body = {"groupKey": "g", "status": "firing", "alerts": alerts}
+    assert [one.firing for one in _events("prometheus", body) if isinstance(one, Alert)] == [False, True]
+    del body["status"]
+    with pytest.raises(MalformedError, match="no status"):
+        _events("prometheus", body)
 
 
 def test_a_job_of_an_older_gitlab_names_its_pipeline_as_its_commit() -> None:

@@ -69,7 +69,7 @@ class Prometheus(BaseSender):
         for alert in tree.each("alerts", most=_MOST):
             labels = alert.pairs("labels", most=_MOST_LABELS)
             started, ended = alert.time("startsAt"), alert.time("endsAt")
-            firing = alert.needs("status") == "firing"
+            firing = (alert.text("status") or tree.needs("status")) == "firing"
             yield Alert(
                 sender=self.name,
                 url=alert.page("generatorURL") or tree.page("externalURL"),

@@ -29,7 +29,7 @@ it, as in the other chats.
 - Put text that contains spaces in quotes. The bot accepts curly quotes, and the long dash that a phone makes of `--`.
   It also accepts code marks, bold text, links around a ref, and a full stop at the end.
 - An environment may come after `to`, `from`, `in` or `on`, or alone: `deploy shop production`, `logs shop in staging`.
-  So `rollback shop to staging` means the environment, if the app has one of that name; `rollback shop from staging to v1`
+  `rollback shop to staging` means the environment if the app has one of that name; `rollback shop from staging to v1`
   has both. The only app may be left out: `deploy to production`, `logs follow`.
 - Without an environment, the bot uses the app's only one, or the one marked `default` in bot.toml. Otherwise it asks
   you, with a button for each.

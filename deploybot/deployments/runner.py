@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 TAIL_SHOWN = 20
 CLEANUP_WITHIN = 300.0
+MOST_RECORDS = 200
+"""Records of releases to keep for a server: as many as a rollback looks back."""
 FORGET_BACK = 5
 _PartWork = Callable[[Deployment, ServerPlan, CancellationWatch], Awaitable[None]]
 
@@ -340,6 +342,10 @@ def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: fl
                 verified=True,
             )
         )
+        known = tables.manifests.of_target(row.app, row.environment, row.server)
+        if len(known) > MOST_RECORDS:
+            keep = {one.release for one in known[:MOST_RECORDS]}
+            tables.manifests.prune(row.app, row.environment, row.server, keep)
 
 
 def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from deploybot.deployments.runner import MOST_RECORDS
 from deploybot.domain import Deployment, ManifestRow, State
+from deploybot.ports import Tables
 from deploybot.status.status_board import StatusBoard
 from deploybot.testing import Outcome
 from tests.deployments.test_containers import ComposedServer, composed, good, runs, server
@@ -122,3 +126,19 @@ async def test_a_failed_attempt_does_not_cost_an_older_release_its_images(
     assert runs(server) == [image_id("2")]
     await good(moving, V1, rollback=True)
     assert runs(server) == [image_id("1")]
+
+
+async def test_records_are_bounded_and_what_runs_stays(moving: BotUnderTest) -> None:
+    await good(moving, V1)
+    known = await row(moving, attempt=False)
+
+    def age(tables: Tables) -> None:
+        for number in range(MOST_RECORDS + 20):
+            tables.manifests.put(replace(known, release=f"{number:040x}", at=float(number)))
+
+    await moving.store.write(age)
+    await good(moving, V2)
+    rows = await moving.store.read(lambda tables: tables.manifests.of_target("shop", "production", "web1"))
+    assert len(rows) == MOST_RECORDS
+    assert {V1.id, V2.id, f"{MOST_RECORDS + 19:040x}"} <= {one.release for one in rows}
+    assert f"{19:040x}" not in {one.release for one in rows}

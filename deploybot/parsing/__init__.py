@@ -14,7 +14,7 @@ from deploybot.command import Code, Command
 from deploybot.errors import UsageError, UserError
 from deploybot.parsing.command_form import Form, read_command
 from deploybot.parsing.completion import complete
-from deploybot.parsing.message_reader import FilledIn, Reader
+from deploybot.parsing.message_reader import FilledIn, Missing, Reader
 from deploybot.parsing.message_text import LONGEST, Addressed, clean, find_mention, split, strip_mention
 from deploybot.parsing.parameter_types import (
     ChangeNumber,
@@ -181,5 +181,7 @@ def _read_parts(reader: Reader) -> None:
 
 def _usage(command: Command, problem: Unfit) -> UsageError:
     example = f"\nFor example: {command.examples[0]}" if {*command.examples[:1]} - {command.usage} else ""
-    choices = ((problem.command, problem.command),) if isinstance(problem, Better) else ()
+    choices = problem.choices if isinstance(problem, Missing) else ()
+    if isinstance(problem, Better):
+        choices = ((problem.command, problem.command),)
     return UsageError(problem.sentence, hint=f"Usage: {command.usage}{example}", choices=choices)

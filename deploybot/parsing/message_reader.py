@@ -10,7 +10,7 @@ from deploybot.parsing.command_form import Form, Parameter
 from deploybot.parsing.grammar import Cell, Group, Part
 from deploybot.parsing.message_text import Token, Words, without_stop
 from deploybot.parsing.parameter_types import KINDS, NoSuch, Number, Ref, Scope, Unfit, default_environment, shown
-from deploybot.parsing.pickers import changes, completed, only_name, question
+from deploybot.parsing.pickers import MOST_PICKS, changes, completed, only_name, question
 from deploybot.settings import App, Environment
 
 LEADS = frozenset({"to", "from", "in", "on"})
@@ -23,12 +23,13 @@ def with_article(noun: str) -> str:
 
 
 class Missing(Unfit):
-    """The message ends before the required `part`."""
+    """The message ends before the required `part`. `choices` are messages with it, if its values are known."""
 
-    def __init__(self, sentence: str, part: Part) -> None:
+    def __init__(self, sentence: str, part: Part, choices: tuple[tuple[str, str], ...] = ()) -> None:
         """Take the sentence and the missing part."""
         super().__init__(sentence)
         self.part = part
+        self.choices = choices
 
 
 class FilledIn(UserError):
@@ -263,9 +264,10 @@ class Reader:
         before = shown(self.words.tokens[self.at - 1].text)
         names = KINDS[parameter.types[0]].names(self.scope)
         which = f": {', '.join(names)}" if names else ""
-        text = parameter.types == (str,)
-        what = f"`<{cell.name}>`" if text else with_article(parameter.noun)
-        return Missing(f"Add {what} after `{before}`{which}.", cell)
+        what = f"`<{cell.name}>`" if parameter.types == (str,) else with_article(parameter.noun)
+        text, end = self.words.text, self.words.end
+        choices = tuple((name, f"{text[:end]} {name}{text[end:]}") for name in names[:MOST_PICKS])
+        return Missing(f"Add {what} after `{before}`{which}.", cell, choices)
 
     def _pick(self, parameter: Parameter, names: tuple[str, ...]) -> UserError:
         """Return the question for a part that the sender picks, or FilledIn if there is only one."""

@@ -23,6 +23,10 @@ USAGE_LOCK = (
 )
 
 
+USAGE_LOCK = (
+    "Usage: lock <app> <env> [for <duration>] because …\n"
+    "For example: lock shop production for 2h because we are measuring"
+)
 USAGE_WHY = "Usage: why <what> <app>[@<ref>] [<env>]\nFor example: why deploy shop production"
 USAGE_LOGS = (
     "Usage: logs <app> [tail] [<lines>] [follow] [since <since>] [grep <text>] [from <env>[/<server>]] [file]\n"
@@ -95,9 +99,20 @@ USAGE_LOGS = (
             "For example: deploy wiki --dry-run to test because x",
             "deploy wiki --dry-run to test because x",
         ),
-        ("why deploy", "Add an app after `deploy`: shop, blog, wiki.", USAGE_WHY, ""),
+        ("why deploy", "Add an app after `deploy`: shop, blog, wiki.", USAGE_WHY, "why deploy shop"),
         ("claim", "Add `<code>` after `claim`.", "Usage: claim <code>\nFor example: claim 7KQ2-M9XD", ""),
-        ("deploy shop to", "Add an environment after `to`: staging, production.", USAGE_DEPLOY, ""),
+        (
+            "deploy shop to",
+            "Add an environment after `to`: staging, production.",
+            USAGE_DEPLOY,
+            "deploy shop to staging",
+        ),
+        (
+            "lock shop because it is time",
+            "Add an environment after `shop`: staging, production.",
+            USAGE_LOCK,
+            "lock shop staging because it is time",
+        ),
         (
             "deploy shop prodcution because x",
             "I do not understand `prodcution`, did you mean `deploy shop to production because x`?",

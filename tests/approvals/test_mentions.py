@@ -71,7 +71,8 @@ async def test_an_end_that_needs_a_person_is_a_new_message_that_mentions_who_ask
             "telegram": [("telegram", "ana")],
         }
         assert cards["slack"].title == f"#{number} shop/production: v2 · first deployment · failed"
-        assert cards["slack"].text == "Step `fetch` failed on web1: no space left on device (exit code 3)."
+        cause = "Step `fetch` failed on web1: no space left on device (exit code 3)."
+        assert cards["slack"].text == f"{cause}\nThe running release was not touched."
 
 
 @pytest.mark.parametrize("word", ["approve", "reject"])

@@ -40,7 +40,7 @@ def complete(
         words = split(before)
     except UserError:
         return 0, ()
-    reader = Reader(form, words, Scope(settings, visible))
+    reader = Reader(form, words, Scope(settings, visible), assumes=False)
     seen = [one for one in deployments if (one.plan.app, one.plan.environment) in visible]
     found = (
         [fit for part in _expected(reader) for fit in _fits(reader, part, last, seen)] if words.reason is None else []

@@ -46,7 +46,7 @@ class Reader:
     """The state of one reading: position, open groups, and values so far. Raises NoSuch or Unfit.
 
     With `picks`, it raises PickError for a part that the sender can pick, and FilledIn for one that needs no question.
-    `filled` is whether it filled in something that was not typed.
+    `filled` is whether it filled in something that was not typed. With `assumes`, the only app may be left out.
     """
 
     form: Form
@@ -57,6 +57,7 @@ class Reader:
     open: list[Group] = field(default_factory=list)
     picks: bool = False
     filled: bool = False
+    assumes: bool = True
 
     @property
     def token(self) -> Token | None:
@@ -164,11 +165,12 @@ class Reader:
         return False
 
     def _only(self, parameter: Parameter) -> App | None:
-        return self.scope.settings.apps.get(only_name(self.form, parameter, self.scope, App))
+        name = only_name(self.form, parameter, self.scope, App) if self.assumes else ""
+        return self.scope.settings.apps.get(name)
 
     def objection(self, parts: tuple[Part, ...], ahead: int = 0) -> UserError | None:
         """Return why these parts can't be read at this position, or `ahead` tokens further; None if they can."""
-        trial = Reader(self.form, self.words, self.fresh_scope(), self.at + ahead)
+        trial = Reader(self.form, self.words, self.fresh_scope(), self.at + ahead, assumes=self.assumes)
         try:
             for part in parts:
                 trial.part(part)

@@ -21,4 +21,4 @@ async def test_whatever_one_server_answers_the_bot_and_the_others_do_not_notice(
     figures = await fuzz(lab, tmp_path, answers=ANSWERS, seed="test", say=lines.append)
     figure(lines[-1])
     assert figures.answers >= ANSWERS
-    assert figures.good, "\n".join(lines)
+    assert figures.harmless, "\n".join(lines)

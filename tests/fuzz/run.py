@@ -61,8 +61,12 @@ class FuzzFigures:
     @property
     def good(self) -> bool:
         """Whether it is as promised."""
-        small = self.memory < MOST_MEMORY and self.loop < MOST_LAG
-        return small and not self.others_changed and not self.hung and not self.findings
+        return self.harmless and self.loop < MOST_LAG
+
+    @property
+    def harmless(self) -> bool:
+        """Whether all but the time is as promised: among other tests a machine may give the loop no turn for a while."""
+        return self.memory < MOST_MEMORY and not (self.others_changed or self.hung or self.findings)
 
     @property
     def line(self) -> str:

@@ -65,7 +65,7 @@ class FuzzFigures:
 
     @property
     def harmless(self) -> bool:
-        """Whether all but the time is as promised: among other tests a machine may give the loop no turn for a while."""
+        """Whether all but the time is as promised: beside other tests the loop may get no turn for a while."""
         return self.memory < MOST_MEMORY and not (self.others_changed or self.hung or self.findings)
 
     @property

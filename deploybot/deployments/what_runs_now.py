@@ -75,7 +75,7 @@ def serves(observed: Observed | None) -> bool:
     """Return whether anything of a project runs, is not unhealthy and can be reached."""
     found = observed.containers if observed else ()
     running = (one for one in found if one.state == "running" and not one.oneoff)
-    return any(one.health != "unhealthy" and not one.lost for one in running)
+    return any(one.health != "unhealthy" and not one.cut_off for one in running)
 
 
 def present(site: Site) -> str:

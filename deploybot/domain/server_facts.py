@@ -145,7 +145,7 @@ class Container:
     `image` is the image's name, `image_id` the Engine's id of the image that it really runs. `created` and `started`
     are seconds since the epoch, 0.0 if unknown. They are times of the Engine's clock, which may be wrong. `asked` is
     what that clock showed when the Engine was asked. With `host_network`, its programs listen on the server's own
-    ports. `lost` is what the Engine no longer gives it, `network` or `published ports`; only a new container has it.
+    ports. A container that is `cut_off` has no network any more; only a new one has it again.
     """
 
     id: str
@@ -165,7 +165,7 @@ class Container:
     ports: tuple[PublishedPort, ...] = ()
     mounts: tuple[Mount, ...] = ()
     host_network: bool = False
-    lost: str = ""
+    cut_off: bool = False
     asked: float = field(default=0.0, compare=False)
 
     def up_for(self, now: float) -> float:

@@ -75,7 +75,7 @@ def container(found: Json) -> Container:
         ports=_ports(found),
         mounts=_mounts(found),
         host_network=_is_on_host_network(found),
-        lost=_lost(found),
+        cut_off=_is_cut_off(found),
     )
 
 
@@ -112,27 +112,17 @@ def _network_mode(found: Json) -> str:
     return text_or_empty(host.get("NetworkMode"), "NetworkMode")
 
 
-def _lost(found: Json) -> str:
-    """Return what a container was created with and has no more: `network`, `published ports`, or an empty text.
+def _is_cut_off(found: Json) -> bool:
+    """Return whether a container is in no network any more, though its mode needs one.
 
     If a start fails because a port is taken, Docker 29 may forget the container's networks. The next start succeeds,
-    without network and ports: https://github.com/moby/moby/issues/51758
+    without network and ports: https://github.com/moby/moby/issues/51758. Missing ports alone prove nothing: an Engine
+    publishes none in internal networks, macvlan and the modes of the server. Podman has such modes, too (`pasta`).
     """
     settings = object_of(found.get("NetworkSettings") or {}, "NetworkSettings")
-    if settings.get("Networks") == {} and _has_network_of_its_own(found):
-        return "network"
-    state, host = object_of(found.get("State"), "State"), object_of(found.get("HostConfig") or {}, "HostConfig")
-    wanted = object_of(host.get("PortBindings") or {}, "PortBindings")
-    published = object_of(settings.get("Ports") or {}, "Ports")
-    runs = text_of(state.get("Status"), "State.Status") == "running"
-    return "published ports" if runs and any(wanted.values()) and not any(published.values()) else ""
-
-
-def _has_network_of_its_own(found: Json) -> bool:
-    """Return whether a container belongs in a network of its Engine. Podman has modes without one, such as `pasta`."""
     config, mode = object_of(found.get("Config"), "Config"), _network_mode(found)
-    kind = mode.partition(":")[0]
-    return bool(mode) and kind not in _NO_NETWORKS and not config.get("NetworkDisabled")
+    needs_one = bool(mode) and mode.partition(":")[0] not in _NO_NETWORKS and not config.get("NetworkDisabled")
+    return needs_one and settings.get("Networks") == {}
 
 
 def _ports(found: Json) -> tuple[PublishedPort, ...]:

@@ -103,8 +103,8 @@ def is_unwell(containers: Sequence[Container], *, now: float) -> bool:
 
 
 def _cut_off(one: Container) -> str:
-    """Return that a container runs without its network or ports, whatever its health check inside says."""
-    return f"runs without its {one.lost}" if one.state == "running" and one.lost else ""
+    """Return that a container runs without its network, whatever its health check inside says."""
+    return "runs without its network" if one.state == "running" and one.cut_off else ""
 
 
 def _loops(one: Container, now: float) -> bool:

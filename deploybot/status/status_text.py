@@ -164,7 +164,7 @@ def state_of(one: Container, containers: Sequence[Container], now: float) -> Wor
         return Word(f"exited with {one.exit_code}", tone)
     if found:
         loops = found[0] is DifferenceKind.LOOP
-        unwell = f"without {one.lost}" if one.lost else one.health or one.state
+        unwell = "without network" if one.cut_off else one.health or one.state
         return Word("keeps restarting" if loops else unwell, Tone.BAD)
     return Word(one.health or one.state, Tone.BUSY if one.health == "starting" else Tone.GOOD)
 

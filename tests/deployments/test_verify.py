@@ -56,7 +56,7 @@ def test_what_runs_as_recorded_lacks_nothing(there: list[Container]) -> None:
         (replace(WEB, state="dead"), "web is dead"),
         (replace(WEB, state="restarting", restarts=3, exit_code=3), "web keeps restarting (exit code 3)"),
         (replace(WEB, restarts=3, started=NOW - 20), "web keeps restarting"),
-        (replace(WEB, health="healthy", lost="published ports"), "web runs without its published ports"),
+        (replace(WEB, health="healthy", cut_off=True), "web runs without its network"),
     ],
 )
 def test_what_will_not_come_right(there: Container, words: str) -> None:

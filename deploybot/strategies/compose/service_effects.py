@@ -79,8 +79,8 @@ def _effect(service: ComposeService, observed: Observed, wanted: WantedService) 
 
 
 _STATES = {"paused": "paused", "restarting": "keeps restarting", "dead": "dead", "removing": "half removed"}
-_LOST = {"network": "lost its network", "published ports": "lost its ports"}
-_ORDER = (IMAGE, SETTINGS, CONTENT, *_STATES.values(), *_LOST.values())
+_CUT_OFF = "lost its network"
+_ORDER = (IMAGE, SETTINGS, CONTENT, *_STATES.values(), _CUT_OFF)
 
 
 def _changes(service: ComposeService, container: Container, wanted: WantedService) -> Iterator[str]:
@@ -99,8 +99,8 @@ def _changes(service: ComposeService, container: Container, wanted: WantedServic
             yield CONTENT
     if container.state in _STATES:
         yield _STATES[container.state]
-    if container.lost:
-        yield _LOST[container.lost]
+    if container.cut_off:
+        yield _CUT_OFF
 
 
 def _image_differs(service: ComposeService, container: Container, wanted: WantedService) -> bool:

@@ -205,7 +205,7 @@ def _ids(observed: Observed, services: Collection[str]) -> Iterator[str]:
 def _half_made(observed: Observed) -> Iterator[str]:
     """Yield containers that a failed `up` left: never started, so they block names; or stopped, without a network."""
     never = (one for one in observed.containers if one.state in _NOT_STARTED and not one.started)
-    cut_off = (one for one in observed.containers if one.lost and one.state != "running")
+    cut_off = (one for one in observed.containers if one.cut_off and one.state != "running")
     return (one.id for one in dict.fromkeys((*never, *cut_off)))
 
 
@@ -216,6 +216,6 @@ def _is_as_before(observed: Observed, expected: ServiceImage) -> bool:
         and one.label(SETTINGS_LABEL) == expected.settings
         and (one.state == "running" or (expected.ended and one.state == "exited" and not one.exit_code))
         and one.health != "unhealthy"
-        and not one.lost
+        and not one.cut_off
         for one in there
     )

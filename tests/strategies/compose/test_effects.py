@@ -84,8 +84,7 @@ CHANGES = {
     "no label": ({"labels": ()}, "settings"),
     "paused": ({"state": "paused"}, "paused"),
     "dead": ({"state": "dead"}, "dead"),
-    "without network": ({"lost": "network"}, "lost its network"),
-    "without ports": ({"lost": "published ports"}, "lost its ports"),
+    "without network": ({"cut_off": True}, "lost its network"),
 }
 
 

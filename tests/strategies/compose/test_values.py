@@ -177,8 +177,7 @@ AS_BEFORE = container("web", "1", labels=OURS)
         ((replace(AS_BEFORE, state="restarting"),), True),
         ((replace(AS_BEFORE, state="paused"),), True),
         ((replace(AS_BEFORE, health="unhealthy"),), True),
-        ((replace(AS_BEFORE, health="healthy", lost="network"),), True),
-        ((replace(AS_BEFORE, health="healthy", lost="published ports"),), True),
+        ((replace(AS_BEFORE, health="healthy", cut_off=True),), True),
         ((replace(AS_BEFORE, image_id=image_id("9")),), True),
         ((replace(AS_BEFORE, labels=()),), True),
         ((AS_BEFORE, replace(AS_BEFORE, id="second")), True),
@@ -208,7 +207,7 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
         container("web", "1", id="half", state="created", started=0.0),
         container("web", "1", id="dead", state="dead", started=0.0),
         container("web", "1", id="was up", state="dead", started=5.0),
-        container("web", "1", id="cut off", state="exited", started=5.0, lost="network"),
+        container("web", "1", id="cut off", state="exited", started=5.0, cut_off=True),
         manifests={OLD.id: manifest(ran("web", "1"))},
     )
     given = step_values.restore_values(site, studied(site, OLD), OLD)

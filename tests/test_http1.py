@@ -63,6 +63,8 @@ def test_the_request() -> None:
         (b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + COUNTED + b"hello", b"hello"),
         (b"HTTP/1.1 200\r\nServer:x\r\n\r\nhello", b"hello"),
         (CHUNKED + b"0\r\nTrailer: x\r\n\r\n", b""),
+        (CHUNKED.replace(b"\r\n", b"\n") + chunk(b"hello") + b"0\r\n\r\n", b"hello"),
+        (CHUNKED.replace(b"\r\n", b"\n") + chunk(b"he\r\n\r\nllo") + b"0\r\n\r\n", b"he\r\n\r\nllo"),
         (CHUNKED + chunk(b"\r\n5\r\nhello\r\n0\r\n\r\n") + b"0\r\n\r\n", b"\r\n5\r\nhello\r\n0\r\n\r\n"),
     ],
 )

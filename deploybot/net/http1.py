@@ -91,7 +91,9 @@ class HttpExchange:
 
     def _begin_body(self, head: h11.Response) -> None:
         coding = dict(head.headers).get(b"transfer-encoding", b"")
-        self._usual = coding.lower() == b"chunked" and head.status_code not in _NO_BODY
+        # A head with bare line feeds ends elsewhere: h11 has some of the body then.
+        begun, _ = self._h11.trailing_data
+        self._usual = coding.lower() == b"chunked" and head.status_code not in _NO_BODY and not begun
         if not self._usual:
             self._leave_to_h11()
 

@@ -165,7 +165,8 @@ class Reader:
         return False
 
     def _only(self, parameter: Parameter) -> App | None:
-        name = only_name(self.form, parameter, self.scope, App) if self.assumes else ""
+        one = self.assumes and App in parameter.types and not parameter.many
+        name = only_name(self.form, parameter, self.scope, App) if one else ""
         return self.scope.settings.apps.get(name)
 
     def objection(self, parts: tuple[Part, ...], ahead: int = 0) -> UserError | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from deploybot import Card, Context, Duration
 from deploybot.errors import UserError
-from deploybot.parsing import Call, Number, Ref, parse
+from deploybot.parsing import Call, Number, Ref, parse, read_command
 from deploybot.settings import App, Settings
 from tests.kit.command_bot import EVERYTHING, SETTINGS
-from tests.parsing.reading import FORMS, PRODUCTION, SHOP, read, refusal
+from tests.parsing.reading import FORMS, PRODUCTION, SHOP, made, read, refusal
 
 WAYS = ("to production", "from production", "in production", "on production", "production", "TO production")
 COMMANDS = (
@@ -150,3 +151,15 @@ def test_a_hidden_app_is_counted_for_what_changes_something() -> None:
         read_one("deploy to production", two, shop)
     assert read_one("status production", two, shop).app == SHOP
     assert isinstance(read_one("logs follow", two, shop).app, App)
+
+
+async def both(ctx: Context, apps: tuple[App, ...], env: Duration | None = None) -> Card:
+    return Card(title=f"{ctx} {apps} {env}")
+
+
+def test_several_apps_are_never_left_out() -> None:
+    form = read_command(made("both <apps> [for <env>]", both))
+    found = parse({"both": form}, "both shop for 2h", ONE, EVERYTHING)
+    assert found.arguments == {"apps": (SHOP,), "env": 7200.0}
+    with pytest.raises(UserError):
+        parse({"both": form}, "both for 2h", ONE, EVERYTHING)

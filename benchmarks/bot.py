@@ -96,7 +96,7 @@ class Bot:
         return self._memory("VmHWM")
 
     def forget_peak(self) -> None:
-        """Begin the peak anew."""
+        """Reset the peak."""
         (self._proc / "clear_refs").write_text(_FORGET_PEAK)
 
     def idle(self, within: float = _READY_WITHIN) -> None:
@@ -105,7 +105,7 @@ class Bot:
 
     def _quiet(self) -> bool:
         before = self._ticks()
-        time.sleep(0.2)
+        time.sleep(0.2)  # rest is that no processor time goes by in an interval
         return self._ticks() == before
 
     @property

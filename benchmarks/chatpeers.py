@@ -115,7 +115,7 @@ def _errbot(folder: Path) -> Peer:
     )
     try:
         _read_until(process, b">>> ")
-        # errbot goes on starting behind its prompt, and nothing tells when it is done.
+        # errbot continues to start behind its prompt, and sends no event when it is ready.
         time.sleep(_REST)
         times = [_echoed(process) for _ in range(ROUNDS)]
         return Peer("errbot, text", statistics.median(times), _resident(process.pid))

@@ -37,7 +37,7 @@ def interleaved(*sides: Callable[[], object], rounds: int) -> list[Times]:
     for number in range(rounds):
         # Every other round backwards, so that no side always follows the same one.
         for at in range(len(sides))[:: 1 if number % 2 else -1]:
-            time.sleep(_SETTLE)
+            time.sleep(_SETTLE)  # what the side before left to do should not count for this one
             taken[at].append(timed(sides[at]))
     return [Times(tuple(one)) for one in taken]
 

@@ -193,7 +193,7 @@ def _rests(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
 
     before = ticks()
-    time.sleep(_MOMENT)
+    time.sleep(_MOMENT)  # rest is that no processor time goes by in an interval
     return ticks() == before
 
 

@@ -36,6 +36,7 @@ def end_strays(folder: Path) -> tuple[int, ...]:
         for process in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        # The end of processes that are not children sends no event.
+        # Processes that are not children send no event at their end, except by pidfd_open(2), which not every kernel
+        # and sandbox has. New ones may start meanwhile, too.
         time.sleep(_PAUSE)
     return left

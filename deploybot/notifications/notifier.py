@@ -1,7 +1,7 @@
 """Post events to channels. One transaction stores an event and posts the changes it makes.
 
 A thing (a push, the builds of a commit, an alert) has one message in a channel, edited as more events arrive. If it
-turns bad, or good again, long after that message was posted, a new one is posted, because edits notify nobody.
+turns bad, or good again, long after that message was posted, a new one is posted: edits do not notify anyone.
 """
 
 from __future__ import annotations

@@ -436,7 +436,7 @@ async def test_a_request_is_reminded_of_once_and_expires_in_its_second(bot: BotU
     assert await reminders() == 0
     clock.advance(request.remind_at - clock.now())
     async with asyncio.timeout(20):
-        while await reminders() == 0:  # noqa: ASYNC110 - nobody tells it
+        while await reminders() == 0:  # noqa: ASYNC110 - a row, without an event
             await asyncio.sleep(0.001)
     await _look_often(bot, number)
     assert await reminders() == 1

@@ -68,7 +68,7 @@ async def test_reminded_and_expired(bot: BotUnderTest) -> None:
     number = await bot.ask()
     bot.clock.advance(3.5 * HOUR)
     async with asyncio.timeout(20):
-        while not (await bot.request_of(number)).reminded:  # noqa: ASYNC110 - nobody tells it
+        while not (await bot.request_of(number)).reminded:  # noqa: ASYNC110 - a row, without an event
             await asyncio.sleep(0.001)
     items = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now(), 100))
     reminder = next(item.card for item in items if item.key == f"reminder:{number}")

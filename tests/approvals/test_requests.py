@@ -263,7 +263,7 @@ async def test_the_card_does_not_go_on_to_count_whose_role_is_gone(tmp_path: Pat
         await bot.say(f"approve #{number}", "ben")
         await bot.say("deny @ben on shop", "dia")
         async with asyncio.timeout(20):
-            while "waiting for 2 approvals" not in (await bot.card(number)).title:  # noqa: ASYNC110 - nobody tells it
+            while "waiting for 2 approvals" not in (await bot.card(number)).title:  # noqa: ASYNC110 - a row, without an event
                 await asyncio.sleep(0.001)
         await bot.say("allow @ben approver on shop", "dia")
         assert not (await bot.say(f"approve #{number}", "ben")).ok, "what is given now does not count for it"

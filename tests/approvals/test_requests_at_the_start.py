@@ -50,7 +50,7 @@ async def test_a_start_counts_the_approvals_again(tmp_path: Path) -> None:
         await bot.say("deny @ben on shop", "dia")
         await engine(bot).refresh([await bot.deployment(number)])
         assert [one.counts for one in (await bot.request_of(number)).approvals] == [False]
-        assert [one.counts for one in (await bot.request_of(other)).approvals] == [True], "nobody looked at that one"
+        assert [one.counts for one in (await bot.request_of(other)).approvals] == [True], "not refreshed"
 
 
 async def test_a_start_finds_what_has_its_approvals(bot: BotUnderTest) -> None:

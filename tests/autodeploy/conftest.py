@@ -238,5 +238,5 @@ async def bot(tmp_path: Path) -> AsyncIterator[AutodeployBot]:
 async def until(true: Callable[[], Any]) -> None:
     """Wait for what happens by itself, at most 20 seconds."""
     async with asyncio.timeout(20):
-        while not await true():  # noqa: ASYNC110 - nobody tells it
+        while not await true():  # noqa: ASYNC110 - a row, without an event
             await asyncio.sleep(0.005)

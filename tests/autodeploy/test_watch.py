@@ -156,7 +156,7 @@ async def test_what_does_not_answer_is_reported_once_and_so_is_its_return(tmp_pa
 
 async def eventually(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - nobody tells it
+        while not true():  # noqa: ASYNC110 - a row, without an event
             await asyncio.sleep(0.002)
 
 

@@ -10,7 +10,7 @@ from tests.doubles.timeline import Unkind
 
 
 class Flaky(Unkind):
-    """`timeline.Unkind` whose faults come by themselves; `failures` counts them. `share` of all calls fails."""
+    """`timeline.Unkind` with faults of its own; `failures` counts them. `share` of all calls fails."""
 
     def __init__(self, dice: random.Random, share: float = 0.1) -> None:
         super().__init__(retry_after=1.0)

@@ -65,7 +65,7 @@ async def process(path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
 async def until_served(shop: FilesShop, what: str) -> None:
     """Return once the application answers so."""
     async with asyncio.timeout(WITHIN):
-        while await asyncio.to_thread(served, shop.servers[0].address) != what:  # noqa: ASYNC110 - nobody tells it
+        while await asyncio.to_thread(served, shop.servers[0].address) != what:  # noqa: ASYNC110 - a row, without an event
             await asyncio.sleep(0.1)
 
 

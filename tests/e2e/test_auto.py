@@ -81,7 +81,7 @@ listen = "127.0.0.1:{port}"
 
 async def until_served(shop: FilesShop, what: str) -> None:
     async with asyncio.timeout(WITHIN):
-        while await asyncio.to_thread(served, shop.servers[0].address) != what:  # noqa: ASYNC110 - nobody tells it
+        while await asyncio.to_thread(served, shop.servers[0].address) != what:  # noqa: ASYNC110 - a row, without an event
             await asyncio.sleep(0.1)
 
 

@@ -82,7 +82,7 @@ def toml(site: Site, engine: Engine, double: SlackDouble, make_repo: Callable[..
 async def begun(running: RunningBot, number: int) -> None:
     """Return once there is a deployment of that number."""
     async with asyncio.timeout(WITHIN):
-        while await running.bot.deployments.get(number) is None:  # noqa: ASYNC110 - nobody tells it
+        while await running.bot.deployments.get(number) is None:  # noqa: ASYNC110 - a row, without an event
             await asyncio.sleep(0.05)
 
 

@@ -82,7 +82,7 @@ def mix(dice: random.Random, chunks: Iterator[bytes], earlier: bytes) -> Iterato
 def delay(dice: random.Random, chunks: Iterator[bytes], earlier: bytes) -> Iterator[bytes]:
     """Say it late, and once in a while too late for anybody."""
     del earlier
-    time.sleep(30 if dice.random() < 0.1 else dice.random() * 2)
+    time.sleep(30 if dice.random() < 0.1 else dice.random() * 2)  # the delay is what is tried
     yield from chunks
 
 
@@ -93,7 +93,7 @@ def drip(dice: random.Random, chunks: Iterator[bytes], earlier: bytes) -> Iterat
     for chunk in chunks:
         for at in range(len(chunk)):
             yield chunk[at : at + 1]
-            time.sleep(pause)
+            time.sleep(pause)  # the delay is what is tried
 
 
 def replace(dice: random.Random, chunks: Iterator[bytes], earlier: bytes) -> Iterator[bytes]:

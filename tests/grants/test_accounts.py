@@ -206,7 +206,7 @@ async def test_a_refused_code_is_used_up(one: CommandBot) -> None:
 
 
 async def test_changes_of_accounts_notify_only_admins_of_everything(one: CommandBot) -> None:
-    """An admin of one environment of every app may not give accounts, and is not told of them."""
+    """An admin of one environment of every app may not give accounts, and is not notified of them."""
     await one.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "*", "staging"))
     for text in ("unlink slack:T1/UANA", "allow telegram:77:eve"):
         before = len(await told(one))

@@ -52,7 +52,7 @@ async def test_the_end_is_posted_also_after_a_restart(one: CommandBot) -> None:
     assert not run.done(), "a full disk is no reason to stop"
     one.store.full = ""
     async with asyncio.timeout(10):
-        while not any("has expired" in text for _, text in await told(one)):  # noqa: ASYNC110 - nobody tells it
+        while not any("has expired" in text for _, text in await told(one)):  # noqa: ASYNC110 - a row, without an event
             await asyncio.sleep(0.001)
     run.cancel()
 

@@ -92,4 +92,4 @@ async def test_a_look_that_is_cancelled_before_it_begins_leaves_nothing_behind(
     look.cancel()
     await asyncio.gather(look, return_exceptions=True)
     assert look.cancelled()
-    gc.collect()  # pytest makes an error of a coroutine that nobody awaited
+    gc.collect()  # pytest raises an error for a coroutine that was never awaited

@@ -63,5 +63,5 @@ def times(usual: int) -> int:
 async def eventually(true: Callable[[], bool]) -> None:
     """Wait for what happens by itself in another thread or program, at most 20 seconds."""
     async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - nobody tells it
+        while not true():  # noqa: ASYNC110 - a row, without an event
             await asyncio.sleep(0.01)

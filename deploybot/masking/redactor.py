@@ -15,7 +15,7 @@ from deploybot.masking import key_shapes, unescaped_views
 from deploybot.masking.byte_patterns import BytesPattern, compiled
 from deploybot.masking.cleaning import clean_text
 from deploybot.masking.secret_forms import SHORTEST, alternatives, forms_of
-from deploybot.masking.unescaped_views import LEVELS, Span, View, joined, unescaped
+from deploybot.masking.unescaped_views import ALL_DECODED, LEVELS, Span, View, joined, readings_of, unescaped
 
 MASK = "•••"
 _MASK = MASK.encode()
@@ -34,7 +34,7 @@ class Redactor:
         self._forms: dict[bytes, int] = {}
         self._patterns: tuple[bytes, ...] = ()
         self._gates: tuple[BytesPattern, ...] = ()
-        self._backslashes = False
+        self._readings = [ALL_DECODED]
         self.reach = _LEAST_REACH
         self.of_lines: tuple[bytes, ...] = ()
         self.learn(*values)
@@ -43,9 +43,10 @@ class Redactor:
         """Mask these values too from now on."""
         for value in values:
             self._forms |= forms_of(value)
-            self._backslashes |= "\\" in value
+            raw = value.encode("utf-8", "surrogatepass")
+            self._readings += [kept for kept in readings_of(raw) if kept not in self._readings]
             if len(value) >= SHORTEST and "\n" in value:
-                self.of_lines = (*self.of_lines, value.encode("utf-8", "surrogatepass"))
+                self.of_lines = (*self.of_lines, raw)
         parts = alternatives(self._forms)
         self._patterns = tuple(parts)
         self._gates = tuple(compiled(b"|".join(part)) for part in ([_ANY, *parts[:1]], *([one] for one in parts[1:])))
@@ -162,19 +163,24 @@ class Redactor:
                 if spans := [*self._known(view.data)]:
                     yield from view.back(spans)
 
-    def _unescaped(self, data: bytes, above: tuple[View, ...] = ()) -> Iterator[Span]:
-        """Yield the secrets under nested escapes. At each level backslashes may be escapes, or part of a value."""
-        if len(above) == LEVELS:
-            return
-        seen: set[bytes] = set()
-        for backslashes in (True, False) if self._backslashes else (True,):
-            view = unescaped(data, backslashes=backslashes)
-            if view is None or view.data in seen:
-                continue
-            seen.add(view.data)
-            views = (*above, view)
-            if spans := [*self._plain(view.data), *self._joined(view.data)]:
-                for one in reversed(views):
-                    spans = one.back(spans)
-                yield from spans
-            yield from self._unescaped(view.data, views)
+    def _unescaped(self, data: bytes) -> Iterator[Span]:
+        """Yield the secrets under nested escapes. At each level an escape may be one, or part of a value."""
+        seen = {data}
+        level: list[tuple[bytes, tuple[View, ...]]] = [(data, ())]
+        for _ in range(LEVELS):
+            below: list[tuple[bytes, tuple[View, ...]]] = []
+            for text, above in level:
+                for view in filter(None, (unescaped(text, kept) for kept in self._readings)):
+                    if view.data not in seen:
+                        seen.add(view.data)
+                        views = (*above, view)
+                        below.append((view.data, views))
+                        yield from self._under(views)
+            level = below
+
+    def _under(self, views: tuple[View, ...]) -> Iterator[Span]:
+        """Yield where the secrets of the last view are in the text of the first."""
+        spans = [*self._plain(views[-1].data), *self._joined(views[-1].data)]
+        for view in reversed(views) if spans else ():
+            spans = view.back(spans)
+        yield from spans

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from deploybot.masking.byte_patterns import MOST
-from deploybot.masking.unescaped_views import LEVELS, unescaped
+from deploybot.masking.unescaped_views import LEVELS, readings_of, unescaped
 
 SHORTEST = 4
 """Shorter values are not masked, because half of all words would be masked too. The config refuses them."""
@@ -44,10 +44,10 @@ def _latin(value: str) -> Iterator[bytes]:
 
 
 def _escaped(forms: set[bytes]) -> set[bytes]:
-    """Return the forms, and each form that contains escapes also with them decoded, in both ways of reading a text."""
+    """Return the forms, and each form that contains escapes also with them decoded, in all ways of reading it."""
     found, fresh = set(forms), forms
     for _ in range(LEVELS):
-        views = (unescaped(form, backslashes=both) for form in fresh for both in (True, False))
+        views = (unescaped(form, kept) for form in fresh for kept in readings_of(form))
         fresh = {view.data for view in views if view} - found
         found |= fresh
     return {form for form in found if len(form) >= SHORTEST and (len(form) >= LONG or form in forms)}

@@ -12,7 +12,7 @@ import sys
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cache
-from itertools import product
+from itertools import combinations, product
 
 from deploybot.masking.byte_patterns import compiled
 
@@ -51,16 +51,17 @@ _OF_BACKSLASHES = (
     rb"(?<=\\)(?:[^ux0-3\n]|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}"
     rb"|u\{[0-9a-fA-F]{1,6}\}|x[0-9a-fA-F]{2}|[0-3][0-7]{2}|[ux0-3])|"
 )
+_OF_PERCENTS = rb"(?<=%)(?:[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})|"
+_OF_ENTITIES = rb"(?<=&)(?:\#[0-9]{1,7}+|\#[xX][0-9a-fA-F]{1,6}+|[A-Za-z][A-Za-z0-9]{1,30}+);|"
 _OF_OTHERS = (
-    rb"(?<=%)(?:[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})"
-    rb"|(?<=&)(?:\#[0-9]{1,7}+|\#[xX][0-9a-fA-F]{1,6}+|[A-Za-z][A-Za-z0-9]{1,30}+);"
-    rb"|(?<=')(?:\\''|\"'\"')"
+    rb"(?<=')(?:\\''|\"'\"')"
     rb"|(?<=\x1b)(?:\[[0-?]*+[ -/]*+[@-~]?|[\]PX^_]|[ -/]*+[0-~])"
     rb"|(?<=" + _CONTROL + rb")|" + b"|".join(b"(?<=" + first + b")" + rest for first, rest in _UNSEEN.items())
 )
-_FIRST = rb"%&'\x00-\x08\x0b-\x1f\x7f\xc2\xcc\xcd\xd8\xdb\xdc\xe1-\xe3\xed-\xf0\xf3\xf4]"
-_ESCAPE = re.compile(rb"[\\" + _FIRST + b"(?:" + _OF_BACKSLASHES + _OF_OTHERS + b")")
-_OTHER_ESCAPE = re.compile(b"[" + _FIRST + b"(?:" + _OF_OTHERS + b")")
+_FIRST = rb"'\x00-\x08\x0b-\x1f\x7f\xc2\xcc\xcd\xd8\xdb\xdc\xe1-\xe3\xed-\xf0\xf3\xf4]"
+_KINDS = {b"\\": _OF_BACKSLASHES, b"%": _OF_PERCENTS, b"&": _OF_ENTITIES}
+"""What follows the first byte of an escape that a value may contain too, as part of it."""
+ALL_DECODED: frozenset[bytes] = frozenset()
 _LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"", b"e": b"\x1b", b"0": b"", b"a": b"", b"b": b"", b"f": b"", b"v": b""}
 
 
@@ -166,15 +167,30 @@ class View:
         return place, place + 1
 
 
-def unescaped(text: bytes, *, backslashes: bool = True) -> View | None:
+def unescaped(text: bytes, kept: frozenset[bytes] = ALL_DECODED) -> View | None:
     """Return the text with one level of escapes decoded, or None if it has none.
 
-    If `backslashes` is false, backslashes are not escapes: a value in a URL may contain some beside other escapes.
+    Escapes that begin with one of the bytes in `kept` stay: they are part of a value, beside other escapes of it.
     """
     if not compiled(_ANY_ESCAPE).search(text):
         return None
-    view = View(text, _ESCAPE if backslashes else _OTHER_ESCAPE, _meanings())
+    view = View(text, _escapes(kept), _meanings())
     return view if view.data != text else None
+
+
+@cache
+def _escapes(kept: frozenset[bytes]) -> re.Pattern[bytes]:
+    """Return the pattern for all escapes, but for those that begin with one of these bytes."""
+    kinds = {first: rest for first, rest in _KINDS.items() if first not in kept}
+    firsts = b"".join(re.escape(first) for first in kinds)
+    return re.compile(b"[" + firsts + _FIRST + b"(?:" + b"".join(kinds.values()) + _OF_OTHERS + b")")
+
+
+def readings_of(value: bytes) -> Iterator[frozenset[bytes]]:
+    """Yield each choice of escapes that may be part of this value, and so have to stay in a view."""
+    kinds = [first for first, rest in _KINDS.items() if re.search(re.escape(first) + b"(?:" + rest[:-1] + b")", value)]
+    for count in range(len(kinds) + 1):
+        yield from map(frozenset, combinations(kinds, count))
 
 
 def joined(text: bytes) -> Iterator[View]:

@@ -328,11 +328,26 @@ HOSTILE = {
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE.keys())
 def test_no_text_blocks_the_loop(unit: bytes) -> None:
     """64 KiB are masked at once, others have their turn in between; a busy machine gets ten times the usual time."""
-    redactor = Redactor((*KNOWN, "with\\backslash"))
+    redactor = Redactor((*KNOWN, "with\\backslash", "%20 and &lt;"))
     text = (unit * (65_536 // len(unit) + 1))[:65_536]
     start = time.process_time()
     through(Stream(redactor), [text, b"\n"])
     assert time.process_time() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("Y%FfGRv", "&#X0059;%FfGR&#X0076;"),
+        ("a%2fb7", "\\u0061%2fb7"),
+        ("a&lt;b", "%61&lt;b"),
+        ("a&lt;%41b", "\\u0061&lt;%41b"),
+        ("a\\101b", "a\\\\10&#49;b"),
+    ],
+)
+def test_what_looks_like_an_escape_may_be_part_of_a_value(value: str, text: str) -> None:
+    """The escapes of the text beside it are decoded, and those of the value stay."""
+    assert Redactor((value,)).text(f"is {text} it") == f"is {MASK} it"
 
 
 ESCAPES = "\\ % & # x X u { } ; ' \" \x1b [ ] \n \r 0 d83d 7f ffffff amp : = token password :// @ -- -----BEGIN"

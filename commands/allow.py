@@ -13,8 +13,8 @@ from deploybot import (
     Role,
     Tone,
     command,
-    place_name,
     show_duration,
+    target_name,
 )
 
 
@@ -61,4 +61,4 @@ async def allow(
     if role is None:
         return Card(title=f"{person.name} now also has the account {who.rpartition(':')[0].lower()}.", tone=Tone.GOOD)
     end = f", for {show_duration(duration)}" if duration else ""
-    return Card(title=f"{person.name} is now {role} on {place_name(*where)}{end}.", tone=Tone.GOOD)
+    return Card(title=f"{person.name} is now {role} on {target_name(*where)}{end}.", tone=Tone.GOOD)

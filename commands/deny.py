@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploybot import App, Card, Code, Context, Environment, command, place_name
+from deploybot import App, Card, Code, Context, Environment, command, target_name
 
 
 @command(
@@ -24,7 +24,11 @@ async def deny(
     effect at once, also for their requests that have not started. The app's channel and the other admins are notified.
     """
     taken = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
-    gone, name, where = taken.grants, taken.person.name, place_name(app.name if app else "*", env.name if env else None)
+    gone, name, where = (
+        taken.grants,
+        taken.person.name,
+        target_name(app.name if app else "*", env.name if env else None),
+    )
     if taken.accounts:
         return Card(title=f"{name} has lost all roles and all chat accounts.")
     if not gone:

@@ -42,11 +42,11 @@ TONES = {
 )
 async def history(ctx: Context, app: App, env: Environment | None = None, count: int = 20) -> Card:
     """Show the last deployments of an app: who, what, where, when, and how each ended."""
-    visible = {place.name for of, place in await ctx.people.visible(ctx) if of == app}
+    visible = {one.name for of, one in await ctx.people.visible(ctx) if of == app}
     most = min(max(count, 1), 200)
     # Query each environment separately, so that hidden ones do not use up the limit of visible ones.
-    places = [place for name, place in app.environments.items() if name in visible and (env is None or env == place)]
-    asked = [one for place in places for one in await ctx.deployments.history(app, place, most)]
+    environments = [one for name, one in app.environments.items() if name in visible and (env is None or env == one)]
+    asked = [one for environment in environments for one in await ctx.deployments.history(app, environment, most)]
     found = sorted(asked, key=lambda one: one.number, reverse=True)[:most]
     where = f"{app.name}/{env.name}" if env else app.name
     if not found:

@@ -19,4 +19,4 @@ async def status(ctx: Context, app: App | None = None, env: Environment | None =
     if app is None:
         return await ctx.status.board(visible, ctx.reply)
     wanted = [env.name] if env else list(app.environments)
-    return await ctx.status.detail(app, [place for of, place in visible if of == app and place.name in wanted])
+    return await ctx.status.detail(app, [one for of, one in visible if of == app and one.name in wanted])

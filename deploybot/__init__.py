@@ -17,7 +17,7 @@ from deploybot.domain import (
     Role,
     State,
     image_changes,
-    place_name,
+    target_name,
 )
 from deploybot.errors import Denied, DeploybotError, Locked, Unreachable, UserError
 from deploybot.settings import App, Environment, Server, Settings
@@ -64,8 +64,8 @@ __all__ = [
     "command",
     "image_changes",
     "narrow_rows",
-    "place_name",
     "show_duration",
     "show_size",
     "show_time",
+    "target_name",
 ]

@@ -18,7 +18,7 @@ from deploybot.applogs.log_reader import AppLogs
 from deploybot.bot_log import formatter
 from deploybot.card import Card
 from deploybot.chat.audit_head_posts import AuditHeadPosts
-from deploybot.chat.card_channels import event_places, home_places, keys_of_channels
+from deploybot.chat.card_channels import event_channels, home_channels, keys_of_channels
 from deploybot.chat.chat_dependencies import Parts
 from deploybot.chat.console.console_chat import Console
 from deploybot.chat.console.starting_client import Starter
@@ -72,7 +72,7 @@ class Bot:
         self._world = world
         self._on_quiet = on_quiet
         codes = CodeFiles(settings.bot.data / "codes")
-        self._access = Access(settings, world.store, world.clock, codes, event_places(settings))
+        self._access = Access(settings, world.store, world.clock, codes, event_channels(settings))
         self.notifier = notifier(settings, world)
         self.deployments = deployments(settings, world, codes, self.notifier, on_end=self._ended)
         services = Services(
@@ -159,7 +159,7 @@ class Bot:
         yield "outbox", self._outbox.run()
         yield (
             "audit-heads",
-            AuditHeadPosts(world.store, world.clock, settings.bot.timezone, home_places(settings)).run(),
+            AuditHeadPosts(world.store, world.clock, settings.bot.timezone, home_channels(settings)).run(),
         )
         yield "grant-ends", GrantEnds(world.store, world.clock, self._access.announcer).run()
         if self._reports is not None:

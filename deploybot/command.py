@@ -15,6 +15,7 @@ from deploybot.card import Card
 from deploybot.domain import (
     Action,
     Changes,
+    Channel,
     Deployment,
     GrantChange,
     Identity,
@@ -22,7 +23,6 @@ from deploybot.domain import (
     Lock,
     Origin,
     Person,
-    Place,
     Release,
     Role,
 )
@@ -61,7 +61,7 @@ class Incoming:
     """
 
     identity: Identity
-    place: Place
+    channel: Channel
     text: str
     id: str
     at: float
@@ -158,8 +158,8 @@ class DeploymentService(Protocol):
     async def reject(self, ctx: Context, number: int) -> Card:
         """Reject a deployment that waits for approvals, with the sender's reason."""
 
-    async def unfinished(self, ctx: Context, places: Sequence[tuple[App, Environment]]) -> Card:
-        """Return what waits and what runs in these places, with buttons for the requests that the sender may decide."""
+    async def unfinished(self, ctx: Context, targets: Sequence[tuple[App, Environment]]) -> Card:
+        """Return what waits and what runs on these targets, with buttons for requests that the sender may decide."""
 
     async def get(self, number: int) -> Deployment | None:
         """Return one deployment by its number; None if unknown."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from deploybot.card import Card, Tone
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import StoreError
 from deploybot.ports import Clock, Store, Tables
 
@@ -30,16 +30,16 @@ class Notice:
     text: str = ""
     fix: str = ""
     app: str = ""
-    besides: Place | None = None
+    besides: Channel | None = None
 
 
 class NoticeBoard:
     """A writer of notices to the outbox, in the caller's transaction."""
 
-    def __init__(self, clock: Clock, places: Callable[[str], Iterable[Place]], last: Place | None = None) -> None:
-        """Take the channels of an app (with an empty name, the bot's) as `places`; `last` is used if there is none."""
+    def __init__(self, clock: Clock, channels: Callable[[str], Iterable[Channel]], last: Channel | None = None) -> None:
+        """Take what returns an app's channels (the bot's, for an empty name); `last` is used if there are none."""
         self._clock = clock
-        self._places = places
+        self._channels_of = channels
         self._last = last
 
     def report(self, tables: Tables, notice: Notice) -> bool:
@@ -56,21 +56,21 @@ class NoticeBoard:
             final=False,
             notification=True,
         )
-        for place in self._channels(notice):
-            tables.outbox.put(place, card, now)
+        for channel in self._channels(notice):
+            tables.outbox.put(channel, card, now)
         return True
 
     def remember(self, tables: Tables, key: str) -> None:
         """Store a key without posting anything."""
         tables.notices.add(key, key, "", self._clock.now())
 
-    def _channels(self, notice: Notice) -> Iterable[Place]:
+    def _channels(self, notice: Notice) -> Iterable[Channel]:
         """Return the channels for a notice, except the channel that it is about."""
         about = notice.besides
         left = [
             one
-            for one in self._places(notice.app)
-            if not about or (one.platform, one.channel) != (about.platform, about.channel)
+            for one in self._channels_of(notice.app)
+            if not about or (one.platform, one.id) != (about.platform, about.id)
         ]
         return left or ([self._last] if self._last else [])
 
@@ -81,8 +81,8 @@ class NoticeBoard:
             return False
         title = f"Fixed: {kept.title}"
         card = Card(key=_key(key, kept.at), title=title, tone=Tone.GOOD, notification=True)
-        for place in self._places(kept.app):
-            tables.outbox.put(place, card, self._clock.now())
+        for channel in self._channels_of(kept.app):
+            tables.outbox.put(channel, card, self._clock.now())
         return True
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.notifications.event_subjects import build_thing
 from deploybot.ports import Fate, NewDelivery, Tables
 from deploybot.store.database import Database
@@ -23,7 +23,7 @@ from tests.lab import Lab
 RUNS = 2
 SEED = "test"
 COMMIT = Commit("a" * 40, "b" * 40, 1, green=True)
-CONSOLE = Place("console", "console")
+CONSOLE = Channel("console", "console")
 WELL = {"web1": There(COMMIT.sha, "", COMMIT.sha, healthy=True)}
 
 

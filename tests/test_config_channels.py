@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploybot.chat.card_channels import home_places, places_named
+from deploybot.chat.card_channels import home_channels, named_channels
 from deploybot.cli import main
 from deploybot.config import load
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import ConfigError
 from deploybot.settings import Settings
 
@@ -32,9 +32,9 @@ environments.production.servers = ["web1"]
 """
 SECRET = "a-secret-of-enough-letters"
 OPS, GROUP, TOPIC = (
-    Place("slack", "C0123456789"),
-    Place("telegram", "-1001234567890"),
-    Place("telegram", "-100123", "45"),
+    Channel("slack", "C0123456789"),
+    Channel("telegram", "-1001234567890"),
+    Channel("telegram", "-100123", "45"),
 )
 
 Read = Callable[[str], Settings]
@@ -63,8 +63,8 @@ def test_a_channel_is_written_with_its_chat(read: Read) -> None:
         f'{SLACK}channel = "slack:C0123456789"\n{TELEGRAM}channel = "telegram:-100123/45"\n{APP}'
         '[apps.shop.notify.all]\nchannel = ["console", "telegram:-1001234567890"]\n'
     )
-    assert home_places(made) == (OPS, TOPIC)
-    assert places_named(made) == (OPS, TOPIC, Place("console", "console"), GROUP)
+    assert home_channels(made) == (OPS, TOPIC)
+    assert named_channels(made) == (OPS, TOPIC, Channel("console", "console"), GROUP)
     assert made.hints == ()
 
 
@@ -73,8 +73,8 @@ CHANNEL_IDS = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._", min_size=1, max
 
 @given(st.sampled_from(["slack", "telegram", "console"]), CHANNEL_IDS, st.one_of(st.just(""), CHANNEL_IDS))
 def test_what_is_written_is_read_again(chat: str, channel: str, thread: str) -> None:
-    place = Place(chat, channel, thread)
-    assert Place.read(str(place)) == place
+    made = Channel(chat, channel, thread)
+    assert Channel.read(str(made)) == made
 
 
 OLD = (
@@ -92,7 +92,7 @@ NEW_LINES = {
 
 def test_the_old_form_still_works_and_a_hint_names_the_new_one(read: Read) -> None:
     made = read(OLD)
-    assert home_places(made) == (OPS, TOPIC)
+    assert home_channels(made) == (OPS, TOPIC)
     assert [one.channel for one in made.apps["shop"].notify.values()] == [(OPS,), (TOPIC, GROUP, OPS)]
     assert sorted(made.hints) == sorted(f"{key}: write {line}" for key, line in NEW_LINES.items())
 
@@ -108,10 +108,10 @@ def test_the_form_that_the_hints_name_means_the_same_and_has_no_hint(read: Read)
 
 
 @pytest.mark.parametrize(
-    ("chat", "channel"), [("chat = 5", Place("telegram", "5")), ("chat = -9\ntopic = 0", Place("telegram", "-9"))]
+    ("chat", "channel"), [("chat = 5", Channel("telegram", "5")), ("chat = -9\ntopic = 0", Channel("telegram", "-9"))]
 )
-def test_every_number_of_the_version_before_is_taken(read: Read, chat: str, channel: Place) -> None:
-    assert home_places(read(f"{TELEGRAM}{chat}\n{APP}")) == (channel,)
+def test_every_number_of_the_version_before_is_taken(read: Read, chat: str, channel: Channel) -> None:
+    assert home_channels(read(f"{TELEGRAM}{chat}\n{APP}")) == (channel,)
 
 
 def test_check_shows_the_hints(tmp_path: Path) -> None:
@@ -161,9 +161,9 @@ def test_a_wrong_channel_is_reported_with_what_to_write(read: Read, table: str, 
 
 @pytest.mark.parametrize("chat", ["slack", "telegram"])
 def test_a_channel_of_a_chat_that_is_not_configured_is_reported(read: Read, chat: str) -> None:
-    place = {"slack": OPS, "telegram": GROUP}[chat]
-    (found,) = problems(read, f'{APP}channel = "{place}"\n')
-    assert found == f'apps.shop.channel: "{place}" needs [{chat}], which is missing: add it, or remove this channel'
+    channel = {"slack": OPS, "telegram": GROUP}[chat]
+    (found,) = problems(read, f'{APP}channel = "{channel}"\n')
+    assert found == f'apps.shop.channel: "{channel}" needs [{chat}], which is missing: add it, or remove this channel'
 
 
 def test_a_chat_takes_only_its_own_channels(read: Read) -> None:

@@ -61,7 +61,7 @@ class Linking:
         require_private(ctx.incoming, "a code")
         code = new_code()
         incoming, until = ctx.incoming, self._clock.now() + LIFE
-        link = AccountLink(person.id, incoming.identity, incoming.place, until)
+        link = AccountLink(person.id, incoming.identity, incoming.channel, until)
 
         def issue(tables: Tables) -> None:
             _insist_on_role(tables, person, self._clock.now())
@@ -97,7 +97,7 @@ class Linking:
                 tables.links.end(holder.id)
                 return f"You are {holder.name} here already."
             if other is None:
-                tables.outbox.put(link.place, _question(tables, incoming, holder), now)
+                tables.outbox.put(link.channel, _question(tables, incoming, holder), now)
             else:
                 tables.links.end(other.id)
             _audit(tables, identity_text(identity), "link code", holder, now=now)
@@ -121,7 +121,7 @@ class Linking:
             if tables.people.of(identity) in {None, holder}:
                 return None
             tables.links.agree(link)
-            tables.outbox.put(link.place, _question(tables, incoming, holder), now)
+            tables.outbox.put(link.channel, _question(tables, incoming, holder), now)
             _audit(tables, identity_text(identity), "link agreed", holder, now=now)
             return holder, link
 
@@ -191,7 +191,7 @@ class Linking:
 
 def require_private(incoming: Incoming, what: str) -> None:
     """Raise UserError if others could read the answer."""
-    if not incoming.place.private and incoming.identity.platform != CONSOLE:
+    if not incoming.channel.private and incoming.identity.platform != CONSOLE:
         raise UserError(f"Others would see {what} here.", hint="Type it to me in a direct message.")
 
 

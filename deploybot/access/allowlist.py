@@ -19,16 +19,16 @@ from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import (
     BOT_NAME,
     Action,
+    Channel,
     Grant,
     GrantChange,
     Identity,
     Kind,
     Lock,
     Person,
-    Place,
     Release,
     Role,
-    place_name,
+    target_name,
 )
 from deploybot.errors import UserError
 from deploybot.policy import Decision, PolicyQuestion, decide, holds
@@ -82,7 +82,7 @@ class Access:
     """
 
     def __init__(
-        self, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets, homes: Sequence[Place] = ()
+        self, settings: Settings, store: Store, clock: Clock, codes: CodeSecrets, homes: Sequence[Channel] = ()
     ) -> None:
         """Take bot.toml and the ports. Role changes are announced in `homes` if their app has no channel."""
         self._settings = settings
@@ -115,7 +115,7 @@ class Access:
         number: int = 0,
         glass: bool = False,
     ) -> PersonAnswer:
-        """Ask the policy about a person, by identity or id. Places are as in `policy.PolicyQuestion`.
+        """Ask the policy about a person, by identity or id. Targets are as in `policy.PolicyQuestion`.
 
         `release` is the release that would run, if known. `number` is the deployment in question, or 0.
         `glass` means that the person wants to break the glass.
@@ -219,8 +219,8 @@ class Access:
         """List people with their roles and accounts in the environments that the sender may see."""
         known = await self.known(ctx.incoming.identity)
         accounts = await self._store.read(lambda tables: tables.people.accounts())
-        places = [(one.name, environment.name) for one, environment in self.seen_by(known)]
-        return roster_card(known.people, known.grants, accounts, places, app=app, now=known.now)
+        targets = [(one.name, environment.name) for one, environment in self.seen_by(known)]
+        return roster_card(known.people, known.grants, accounts, targets, app=app, now=known.now)
 
     async def insist_on_code(self, person: Person | None, code: str) -> None:
         """Require a one-time code from an enrolled admin if bot.toml asks for codes. Raise UserError without it."""
@@ -236,7 +236,9 @@ class Access:
         mine = [one for one in known.grants if one.person == known.person.id and holds(one, known.now)]
         return Card(
             title=f"You are {known.person.name}.",
-            lines=tuple(Line(place_name(one.app, one.environment), f"{one.role}{end_text(one.until)}") for one in mine),
+            lines=tuple(
+                Line(target_name(one.app, one.environment), f"{one.role}{end_text(one.until)}") for one in mine
+            ),
             text="" if mine else "You have no role any more: ask an administrator for one.",
             footer=identity_text(identity),
             private=True,

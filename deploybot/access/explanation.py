@@ -21,7 +21,7 @@ def reasons_card(question: PolicyQuestion) -> Card:
     may = "Yes, you may" if decision.allowed else "No, you may not"
     names = ", ".join(who_may(question)) or "no one on the allowlist"
     return Card(
-        title=f"{may} use `{question.command}` on {question.place}.",
+        title=f"{may} use `{question.command}` on {question.target}.",
         lines=tuple(Line(name, one.reason, _TONES[one.voice]) for name, one in explain(question).items()),
         hint=f"Who may: {names}.",
         tone=Tone.GOOD if decision.allowed else Tone.WARN,

@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deploybot.card import Button, Card, Tone
-from deploybot.domain import EVERY, Place
+from deploybot.domain import EVERY, Channel
 from deploybot.part_tables import CHAT_TABLE
 from deploybot.policy import admins_of
 from deploybot.ports import Tables
 from deploybot.settings import Settings
 
-CONSOLE = Place("console", "console")
+CONSOLE = Channel("console", "console")
 
 
 class GrantAnnouncer:
     """An announcer of grants. It queues announcements in the transaction that changes them."""
 
-    def __init__(self, settings: Settings, homes: Sequence[Place] = ()) -> None:
+    def __init__(self, settings: Settings, homes: Sequence[Channel] = ()) -> None:
         """Take bot.toml and the channels for announcements whose app has no channel."""
         self._settings = settings
         self._homes = tuple(homes)
@@ -49,25 +49,25 @@ class GrantAnnouncer:
         card = Card(title=text, tone=Tone.WARN)
         notified = self.admins(tables, app, environment, now) | (admins or frozenset())
         public = dict.fromkeys(self._channels(app))
-        for place in public:
-            tables.outbox.put(place, card, now)
+        for channel in public:
+            tables.outbox.put(channel, card, now)
         asking = replace(card, buttons=buttons, hint=hint)
-        for place in dict.fromkeys(self._private(tables, notified - {actor})):
+        for channel in dict.fromkeys(self._private(tables, notified - {actor})):
             # A button is tied to a channel, and direct messages may get channel ids of their own. There people type.
-            asked = asking if CHAT_TABLE[place.platform].direct_buttons else replace(asking, buttons=())
-            if place not in public:
-                tables.outbox.put(place, asked, now)
+            asked = asking if CHAT_TABLE[channel.platform].direct_buttons else replace(asking, buttons=())
+            if channel not in public:
+                tables.outbox.put(channel, asked, now)
 
-    def _channels(self, app: str) -> tuple[Place, ...]:
+    def _channels(self, app: str) -> tuple[Channel, ...]:
         found = self._settings.apps.get(app) if app != EVERY else None
         return (found.channel if found else ()) or self._homes
 
-    def _private(self, tables: Tables, persons: frozenset[int]) -> Iterator[Place]:
+    def _private(self, tables: Tables, persons: frozenset[int]) -> Iterator[Channel]:
         """Yield the direct messages of people in every chat they use; the console for those with no other chat."""
         accounts = tables.people.accounts()
         for person in sorted(persons):
             mine = [one.identity for one in accounts if one.person == person]
-            direct = [place for one in mine if (place := self._settings.direct_place(one))]
+            direct = [channel for one in mine if (channel := self._settings.direct_channel(one))]
             yield from direct
             if not direct and any(one.platform == CONSOLE.platform for one in mine):
                 yield CONSOLE

@@ -7,7 +7,7 @@ import logging
 from math import inf
 
 from deploybot.access.grant_announcements import GrantAnnouncer
-from deploybot.domain import Grant, place_name
+from deploybot.domain import Grant, target_name
 from deploybot.errors import StoreError
 from deploybot.ports import Clock, Store, Tables
 
@@ -51,8 +51,8 @@ class GrantEnds:
             self._announce(tables, grant, names[grant.person], now)
 
     def _announce(self, tables: Tables, grant: Grant, name: str, now: float) -> None:
-        place = place_name(grant.app, grant.environment)
-        detail = f"{grant.role} on {place}"
+        target = target_name(grant.app, grant.environment)
+        detail = f"{grant.role} on {target}"
         tables.audit.append(actor="deploybot", action="grant ended", subject=name, detail=detail, now=now)
         text = f"{name} is no longer {detail}: the grant by {grant.by} has expired."
         self._announcer.announce(tables, text, app=grant.app, environment=grant.environment, now=now)

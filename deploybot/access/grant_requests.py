@@ -8,7 +8,7 @@ from deploybot.access.grants import Actor, Given, changed, check, find, give, no
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context, Taken
 from deploybot.deployments.policy_lookup import required
-from deploybot.domain import EVERY, Action, GrantChange, Person, Role, place_name
+from deploybot.domain import EVERY, Action, GrantChange, Person, Role, target_name
 from deploybot.errors import Denied, UserError
 from deploybot.policy import PolicyQuestion, decide, who_may
 from deploybot.ports import Clock, Store, Tables
@@ -34,7 +34,7 @@ class Granting:
         self._announcer = announcer
 
     async def allow(
-        self, ctx: Context, who: str, role: Role | None, place: tuple[str, str], seconds: float
+        self, ctx: Context, who: str, role: Role | None, target: tuple[str, str], seconds: float
     ) -> Person | GrantChange:
         """Give a role, an account or both, or store it for a second admin to confirm. Raise UserError on bad input."""
         wanted, actor = read_who(who), self._actor(ctx)
@@ -43,10 +43,10 @@ class Granting:
                 "Only a role can have an end time.", hint="Like this: `allow @ben deployer on shop for 8h`."
             )
         until = actor.now + seconds if seconds else 0.0
-        given = Given(who=wanted, role=role, app=place[0], environment=place[1], until=until)
+        given = Given(who=wanted, role=role, app=target[0], environment=target[1], until=until)
 
         def allow(tables: Tables) -> Person | GrantChange:
-            _insist(tables, actor, "allow", place)
+            _insist(tables, actor, "allow", target)
             if role is None and not (wanted.identity and wanted.name):
                 raise no_role(tables.people, wanted, who)
             if self._two:
@@ -74,10 +74,10 @@ class Granting:
                 expires=actor.now + WAITS,
             )
         )
-        others = who_may(_question(tables, actor, "confirm", _place_of(change), proposer=change.proposer))
+        others = who_may(_question(tables, actor, "confirm", _target_of(change), proposer=change.proposer))
         if not others:
             raise UserError(
-                f"You are the only admin on {place_name(change.app, change.environment)}, and this change needs two.",
+                f"You are the only admin on {target_name(change.app, change.environment)}, and this change needs two.",
                 hint="`deploybot allow` on the bot's machine adds a second one.",
             )
         names = " or ".join(others)
@@ -109,7 +109,7 @@ class Granting:
             kept = tables.grant_changes.get(change.number, actor.now)
             if kept is None:
                 raise UserError(f"{change.name} is no longer waiting.", hint="`who` lists who has which role.")
-            _insist(tables, actor, "confirm", _place_of(kept), proposer=0 if refuse else kept.proposer)
+            _insist(tables, actor, "confirm", _target_of(kept), proposer=0 if refuse else kept.proposer)
             tables.grant_changes.remove(kept.number)
             return self._refuse(tables, kept, actor) if refuse else self._confirm(tables, kept, actor)
 
@@ -119,7 +119,7 @@ class Granting:
         """Apply the requested change if the admin who requested it still may."""
         person = next((one for one in tables.people.everybody() if one.id == change.proposer), None)
         proposer = Actor(change.proposer_name, person, actor.now)
-        _insist(tables, proposer, "allow", _place_of(change))
+        _insist(tables, proposer, "allow", _target_of(change))
         who = read_who(change.who)
         check(tables, who, proposer)
         given = changed(change, who, actor.now)
@@ -144,22 +144,22 @@ class Granting:
         """
         wanted, actor = read_who(who), self._actor(ctx)
 
-        place = (app or EVERY, environment or EVERY)
+        target = (app or EVERY, environment or EVERY)
 
         def deny(tables: Tables) -> Taken:
-            _insist(tables, actor, "deny", place)
+            _insist(tables, actor, "deny", target)
             person = find(tables.people, wanted)
             if person is None:
                 raise unknown_person(who, tables.people, listed=True)
-            before = self._announcer.admins(tables, *place, actor.now)
+            before = self._announcer.admins(tables, *target, actor.now)
             taken = take(tables, person, app, environment, actor)
             if taken.grants or taken.accounts:
-                text = f"{actor.name} removed {_lost(taken)} from {person.name} on {place_name(*place)}."
+                text = f"{actor.name} removed {_lost(taken)} from {person.name} on {target_name(*target)}."
                 self._announcer.announce(
                     tables,
                     text,
-                    app=place[0],
-                    environment=place[1],
+                    app=target[0],
+                    environment=target[1],
                     now=actor.now,
                     actor=actor.number,
                     admins=before,
@@ -198,25 +198,25 @@ class Granting:
         return Actor(person.name, person, self._clock.now())
 
 
-def _place_of(change: GrantChange) -> tuple[str, str]:
+def _target_of(change: GrantChange) -> tuple[str, str]:
     """Return the target of a change, as app and environment."""
     return change.app, change.environment
 
 
-def _insist(tables: Tables, actor: Actor, command: str, place: tuple[str, str], *, proposer: int = 0) -> None:
+def _insist(tables: Tables, actor: Actor, command: str, target: tuple[str, str], *, proposer: int = 0) -> None:
     """Ask the policy within this transaction. Raise Denied with its reasons."""
-    decision = decide(_question(tables, actor, command, place, proposer=proposer))
+    decision = decide(_question(tables, actor, command, target, proposer=proposer))
     if not decision.allowed:
         raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "no one on the allowlist")
 
 
-def _question(tables: Tables, actor: Actor, command: str, place: tuple[str, str], *, proposer: int) -> PolicyQuestion:
+def _question(tables: Tables, actor: Actor, command: str, target: tuple[str, str], *, proposer: int) -> PolicyQuestion:
     return PolicyQuestion(
         person=actor.person,
         action=Action.ADMIN,
         command=command,
-        app=place[0],
-        environment=place[1],
+        app=target[0],
+        environment=target[1],
         grants=tables.people.grants(),
         people=tables.people.everybody(),
         now=actor.now,
@@ -229,7 +229,7 @@ def describe(change: GrantChange) -> str:
     if change.role is None:
         return "another account"
     end = f" for {show_duration(change.seconds)}" if change.seconds else ""
-    return f"{change.role} on {place_name(change.app, change.environment)}{end}"
+    return f"{change.role} on {target_name(change.app, change.environment)}{end}"
 
 
 def _lost(taken: Taken) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from deploybot.access.account_syntax import CHATS, Who, identity_text
 from deploybot.command import Taken
-from deploybot.domain import EVERY, Action, GrantChange, Identity, Person, Role, place_name
+from deploybot.domain import EVERY, Action, GrantChange, Identity, Person, Role, target_name
 from deploybot.errors import Denied, UserError
 from deploybot.parsing import nearest
 from deploybot.policy import PolicyQuestion, decide
@@ -45,7 +45,7 @@ class Given:
         """Return `approver on shop/production until 18:00`, or the account."""
         if self.role is None:
             return identity_text(self.who.identity) if self.who.identity else ""
-        return f"{self.role} on {place_name(self.app, self.environment)}{end_text(self.until)}"
+        return f"{self.role} on {target_name(self.app, self.environment)}{end_text(self.until)}"
 
     def announcement(self, by: str, person: Person) -> str:
         """Return a sentence that names the giver, the person and the account."""
@@ -102,8 +102,8 @@ def give(tables: Tables, given: Given, actor: Actor, *, asked_by: str = "") -> P
     elif identity is not None and tables.people.of(identity) is None:
         tables.people.link(person.id, identity, by=by, now=actor.now)
     if given.role is not None:
-        place = (given.app, given.environment)
-        tables.people.grant(person.id, given.role, *place, by=by, now=actor.now, until=given.until)
+        target = (given.app, given.environment)
+        tables.people.grant(person.id, given.role, *target, by=by, now=actor.now, until=given.until)
     detail = given.text if given.role else f"identity {given.text}"
     tables.audit.append(actor=by, action="allow", subject=person.name, detail=detail, now=actor.now)
     return person
@@ -118,7 +118,7 @@ def take(tables: Tables, person: Person, app: str | None, environment: str | Non
     mine = tables.people.identities(person.id) if app is None else ()
     detached = tuple(one for one in mine if one.platform in CHATS and tables.people.detach(one))
     accounts = f", accounts {', '.join(map(identity_text, detached))}" if detached else ""
-    detail = f"{gone} grant{'' if gone == 1 else 's'} on {place_name(app or EVERY, environment or EVERY)}{accounts}"
+    detail = f"{gone} grant{'' if gone == 1 else 's'} on {target_name(app or EVERY, environment or EVERY)}{accounts}"
     tables.audit.append(actor=actor.name, action="deny", subject=person.name, detail=detail, now=actor.now)
     return Taken(person, gone, detached)
 

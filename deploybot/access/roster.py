@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from deploybot.access.account_syntax import identity_text
 from deploybot.access.grants import end_text
 from deploybot.card import Card, Table, narrow_rows
-from deploybot.domain import EVERY, Account, Grant, Person, place_name
+from deploybot.domain import EVERY, Account, Grant, Person, target_name
 from deploybot.policy import covers, holds
 from deploybot.units import show_time
 
@@ -18,18 +18,18 @@ def roster_card(
     people: Iterable[Person],
     grants: Iterable[Grant],
     accounts: Collection[Account],
-    places: Collection[tuple[str, str]],
+    targets: Collection[tuple[str, str]],
     *,
     app: str,
     now: float,
 ) -> Card:
-    """Return one row for each grant that applies in one of `places`, the environments that the sender may see.
+    """Return one row for each grant that applies in one of `targets`, the environments that the sender may see.
 
     `app` limits them to one app, if it is not empty.
     """
     names = {person.id: person.name for person in people}
-    seen = [place for place in places if app in {"", place[0]}]
-    counting = [one for one in grants if holds(one, now) and any(covers(one, *place) for place in seen)]
+    seen = [target for target in targets if app in {"", target[0]}]
+    counting = [one for one in grants if holds(one, now) and any(covers(one, *target) for target in seen)]
     counting.sort(key=lambda one: (names[one.person], one.app, one.environment, one.until))
     rows = [_row(one, names, accounts) for one in counting]
     where = f" on {app}" if app else ""
@@ -50,7 +50,7 @@ def _row(grant: Grant, names: dict[int, str], accounts: Iterable[Account]) -> tu
     return (
         names[grant.person],
         f"{grant.role}{end_text(grant.until)}",
-        place_name(grant.app, grant.environment),
+        target_name(grant.app, grant.environment),
         show_time(grant.since) if grant.since else "unknown",
         grant.by or "unknown",
         ", ".join(mine) or "none",
@@ -59,15 +59,15 @@ def _row(grant: Grant, names: dict[int, str], accounts: Iterable[Account]) -> tu
 
 def _narrow(grants: Sequence[Grant], names: dict[int, str]) -> tuple[str, ...]:
     """Return a line for each grant, for phones, and one below it with the end of a role that ends."""
-    rows = narrow_rows([[names[one.person], one.role, _short_place(one)] for one in grants])
+    rows = narrow_rows([[names[one.person], one.role, _short_target(one)] for one in grants])
     ends = ([f" {end_text(one.until)}"] if one.until else [] for one in grants)
     return tuple(line for row, end in zip(rows, ends, strict=True) for line in (row, *end))
 
 
-def _short_place(grant: Grant) -> str:
+def _short_target(grant: Grant) -> str:
     """Return a grant's target so that its app is not cut off."""
     every = grant.environment == EVERY != grant.app
-    return f"all of {grant.app}" if every else place_name(grant.app, grant.environment)
+    return f"all of {grant.app}" if every else target_name(grant.app, grant.environment)
 
 
 def _account(account: Account) -> str:

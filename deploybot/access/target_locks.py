@@ -49,8 +49,8 @@ class PersonLocks:
             self._insist(tables, person, "lock", app, environment)
             other = tables.locks.take(lock)
             if other is None:
-                place = f"{app.name}/{environment.name}"
-                tables.audit.append(actor=person.name, action="lock", subject=place, detail=ctx.reason, now=now)
+                target = f"{app.name}/{environment.name}"
+                tables.audit.append(actor=person.name, action="lock", subject=target, detail=ctx.reason, now=now)
             return other
 
         other = await self._store.write(take)
@@ -67,8 +67,8 @@ class PersonLocks:
             lock = tables.locks.get(app.name, environment.name, now)
             tables.locks.release(app.name, environment.name)
             if lock is not None:
-                place, whose = f"{app.name}/{environment.name}", f"the lock of {lock.holder}"
-                tables.audit.append(actor=person.name, action="unlock", subject=place, detail=whose, now=now)
+                target, whose = f"{app.name}/{environment.name}", f"the lock of {lock.holder}"
+                tables.audit.append(actor=person.name, action="unlock", subject=target, detail=whose, now=now)
             return lock
 
         lock = await self._store.write(release)

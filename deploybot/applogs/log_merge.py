@@ -31,9 +31,9 @@ async def merge(sources: Sequence[AsyncIterator[list[Entry]]]) -> AsyncIterator[
         certain = min(heads[number][-1][0] for number in open_ones)
         ready: list[Entry] = []
         for number in sorted(open_ones):
-            place = bisect_right(heads[number], certain, key=_when)
-            ready += heads[number][:place]
-            heads[number] = heads[number][place:]
+            position = bisect_right(heads[number], certain, key=_when)
+            ready += heads[number][:position]
+            heads[number] = heads[number][position:]
         ready.sort(key=_when)
         yield ready
 

@@ -164,7 +164,7 @@ class TriggerDetector:
 
         def withdraw(tables: Tables) -> None:
             for one in gone(tables):
-                problem = f"{_place(one.source)} was deleted"
+                problem = f"{_source_text(one.source)} was deleted"
                 self._records.put(tables, app, replace(one, state=TriggerState.LEFT, problem=problem))
 
         if await self._store.read(gone):
@@ -279,7 +279,7 @@ class TriggerDetector:
         waits = [one.plan.release.code for one in state.open if one.trigger and not one.cancel_by]
         current = state.current.commit if state.current else ""
         newer = [
-            (found.commit_before, f"{_place(found.where)} was moved back from {found.commit_before[:10]}"),
+            (found.commit_before, f"{_source_text(found.where)} was moved back from {found.commit_before[:10]}"),
             *((row.release.code, f"It is older than {row.release}, which runs there") for row in state.runs),
             *(
                 (one, f"It is older than {one[:10]}, which is waiting to be deployed there")
@@ -367,7 +367,7 @@ def _looking(hint: Hint | None) -> str:
     return f"checking whether to deploy {' and '.join(hint.about)}"
 
 
-def _place(where: str) -> str:
+def _source_text(where: str) -> str:
     """Return `The branch develop` or `The tag v1.4`."""
     kind, _, name = where.partition("/")
     return f"The {'branch' if kind == 'heads' else 'tag'} {plain(name)}"

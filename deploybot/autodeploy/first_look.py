@@ -44,31 +44,31 @@ def moves(auto: Auto, event: Event) -> Iterator[SourceMoved]:
                 yield SourceMoved("release", "newest release -", "", f"{tag} ")
 
 
-def report(tables: Tables, place: tuple[str, str], moved: SourceMoved, now: float) -> None:
+def report(tables: Tables, target: tuple[str, str], moved: SourceMoved, now: float) -> None:
     """Record the value from before a push, for the first check to come or in place of the value it recorded."""
-    seen = tables.triggers.considered(*place)
+    seen = tables.triggers.considered(*target)
     if moved.rule not in seen:
         if _BEFORE + moved.source not in seen:
-            tables.triggers.consider(*place, _BEFORE + moved.source, moved.before)
+            tables.triggers.consider(*target, _BEFORE + moved.source, moved.before)
         return
     at, what = _parts(seen.get(_FIRST + moved.source, ""))
     if what.startswith(moved.now) and abs(now - at) <= SOON:
-        tables.triggers.consider(*place, moved.source, moved.before)
-        tables.triggers.forget(*place, _FIRST + moved.source)
+        tables.triggers.consider(*target, moved.source, moved.before)
+        tables.triggers.forget(*target, _FIRST + moved.source)
 
 
-def settle(tables: Tables, place: tuple[str, str], first: Mapping[str, str], now: float) -> bool:
+def settle(tables: Tables, target: tuple[str, str], first: Mapping[str, str], now: float) -> bool:
     """Record the values of a first check, unless a push was reported before it. Return True to check again."""
-    seen = tables.triggers.considered(*place)
+    seen = tables.triggers.considered(*target)
     again = False
     for source, what in first.items():
         before = seen.get(_BEFORE + source)
         if before is not None:
-            tables.triggers.forget(*place, _BEFORE + source)
+            tables.triggers.forget(*target, _BEFORE + source)
         again |= before not in {None, what}
-        tables.triggers.consider(*place, source, what if before is None else before)
+        tables.triggers.consider(*target, source, what if before is None else before)
         if what and before is None:
-            tables.triggers.consider(*place, _FIRST + source, f"{now} {what}")
+            tables.triggers.consider(*target, _FIRST + source, f"{now} {what}")
     return again
 
 

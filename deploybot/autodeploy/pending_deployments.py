@@ -16,7 +16,7 @@ from deploybot.autodeploy.watched_sources import IMAGES, images_text
 from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.command import Incoming
-from deploybot.domain import AUTO, Place, Release, Trigger, TriggerState
+from deploybot.domain import AUTO, Channel, Release, Trigger, TriggerState
 from deploybot.events.build_verdicts import Light, judge
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment
@@ -138,7 +138,7 @@ def _incoming(trigger: Trigger, now: float) -> Incoming:
     """Return the command as a message. Each try has its own id, so a try that was interrupted can be repeated."""
     return Incoming(
         identity=AUTO,
-        place=Place(AUTO.platform, f"{trigger.app}/{trigger.environment}", private=True),
+        channel=Channel(AUTO.platform, f"{trigger.app}/{trigger.environment}", private=True),
         text=f"{trigger.command} because {trigger.why}",
         id=f"{trigger.number}.{trigger.tries}",
         at=now,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from deploybot.autodeploy.trigger_cards import trigger_card
 from deploybot.card import Card
-from deploybot.domain import Place, Trigger
+from deploybot.domain import Channel, Trigger
 from deploybot.ports import Clock, Tables
 from deploybot.settings import App
 
@@ -15,10 +15,10 @@ from deploybot.settings import App
 class TriggerRecords:
     """Writes triggers and posts their cards, inside the caller's transaction."""
 
-    def __init__(self, clock: Clock, places: Callable[[App], Iterable[Place]]) -> None:
-        """Take the clock. `places` returns the channels of an app."""
+    def __init__(self, clock: Clock, channels: Callable[[App], Iterable[Channel]]) -> None:
+        """Take the clock. `channels` returns the channels of an app."""
         self._clock = clock
-        self._places = places
+        self._channels = channels
 
     def put(self, tables: Tables, app: App, trigger: Trigger, *, with_card: bool = False) -> Trigger:
         """Store a trigger. Post its card if it already has one, or if `with_card` asks for one."""
@@ -31,5 +31,5 @@ class TriggerRecords:
 
     def post(self, tables: Tables, app: App, card: Card) -> None:
         """Post a card to the channels of an app."""
-        for place in self._places(app):
-            tables.outbox.put(place, card, self._clock.now())
+        for channel in self._channels(app):
+            tables.outbox.put(channel, card, self._clock.now())

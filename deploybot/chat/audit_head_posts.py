@@ -12,7 +12,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from deploybot.card import Card
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import StoreError
 from deploybot.ports import Clock, Store, Tables
 
@@ -23,21 +23,21 @@ log = logging.getLogger(__name__)
 
 
 class AuditHeadPosts:
-    """Posts the newest hash to `places` daily at nine, or at the bot's next start after that.
+    """Posts the newest hash to `channels` daily at nine, or at the bot's next start after that.
 
     Posts nothing if the audit has no new rows.
     """
 
-    def __init__(self, store: Store, clock: Clock, zone: ZoneInfo, places: Sequence[Place]) -> None:
+    def __init__(self, store: Store, clock: Clock, zone: ZoneInfo, channels: Sequence[Channel]) -> None:
         """Take the ports, and the time zone in which it is nine o'clock."""
         self._store = store
         self._clock = clock
         self._zone = zone
-        self._places = places
+        self._channels = channels
 
     async def run(self) -> None:
         """Post once a day until cancelled."""
-        while self._places:
+        while self._channels:
             try:
                 await self._store.write(self.post)
             except StoreError as problem:
@@ -66,8 +66,8 @@ class AuditHeadPosts:
             code=(mark,),
             hint=f"`deploybot audit verify --head {mark}` shows whether one of them was changed after today.",
         )
-        for place in self._places:
-            tables.outbox.put(place, card, now)
+        for channel in self._channels:
+            tables.outbox.put(channel, card, now)
 
     def _until_nine(self) -> float:
         """Return the seconds until the next nine o'clock, at least one."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from deploybot.bounded_memory import BoundedDict
 from deploybot.card import Button
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import UserError
 from deploybot.parsing import MARK
 from deploybot.ports import ButtonRow, Clock, Store, Tables
@@ -46,26 +46,26 @@ class ButtonTokens:
         self._platform = platform
         self._shown: BoundedDict[tuple[str, str], dict[str, str]] = BoundedDict(remember)
 
-    async def lay_out(self, place: Place, buttons: Sequence[Button], message: str = "") -> tuple[str, ...]:
+    async def lay_out(self, channel: Channel, buttons: Sequence[Button], message: str = "") -> tuple[str, ...]:
         """Return a token (24 characters of A-Z, a-z, 0-9, - and _) for each button, in the same order.
 
         `message` is the id of a message that is edited. Buttons that stay keep their tokens unless these were used; the
         tokens of removed buttons become invalid. Without `message`, call `sent` after sending.
         """
-        shown = self._shown.get((place.channel, message)) if message else None
+        shown = self._shown.get((channel.id, message)) if message else None
         fresh = await self._unused(shown or {})
         tokens = {button.command: fresh.get(button.command) or secrets.token_urlsafe(_BYTES) for button in buttons}
         if tokens != shown and (tokens or message):
             new = {command: token for command, token in tokens.items() if fresh.get(command) != token}
-            await self._keep(place.channel, message, tokens, new)
+            await self._keep(channel.id, message, tokens, new)
         if message:
-            self._shown[place.channel, message] = tokens
+            self._shown[channel.id, message] = tokens
         return tuple(tokens[button.command] for button in buttons)
 
-    async def sent(self, place: Place, buttons: Sequence[Button], tokens: Sequence[str], message: str) -> None:
+    async def sent(self, channel: Channel, buttons: Sequence[Button], tokens: Sequence[str], message: str) -> None:
         """Bind the tokens of a new message to its id, which is known only after sending."""
         pairs = zip(buttons, tokens, strict=True)
-        self._shown[place.channel, message] = {button.command: token for button, token in pairs}
+        self._shown[channel.id, message] = {button.command: token for button, token in pairs}
         if tokens:
             await self._store.write(lambda tables: [tables.buttons.bind(_hash(token), message) for token in tokens])
 

@@ -2,62 +2,62 @@
 
 from __future__ import annotations
 
-from deploybot.chat.console.console_session import PLACE
-from deploybot.domain import AUTO, Deployment, Place
+from deploybot.chat.console.console_session import CHANNEL
+from deploybot.domain import AUTO, Channel, Deployment
 from deploybot.settings import Settings
 
 
-def places_of(deployment: Deployment, settings: Settings) -> tuple[Place, ...]:
+def card_channels(deployment: Deployment, settings: Settings) -> tuple[Channel, ...]:
     """Return the channels for a deployment's card, each once.
 
     These are the channel where it was requested and the channels of its app. If the app has none, the default channels
     are used.
     """
-    app, asked = settings.apps.get(deployment.plan.app), deployment.place
-    places = [asked] if asked is not None and asked.platform != AUTO.platform else []
-    places += (app.channel if app else ()) or (home_places(settings) if places else event_places(settings))
-    seen: dict[tuple[str, str], Place] = {}
-    for place in places:
+    app, asked = settings.apps.get(deployment.plan.app), deployment.channel
+    channels = [asked] if asked is not None and asked.platform != AUTO.platform else []
+    channels += (app.channel if app else ()) or (home_channels(settings) if channels else event_channels(settings))
+    seen: dict[tuple[str, str], Channel] = {}
+    for channel in channels:
         # The request may come from a thread of a channel that gets the card anyway. Then only the thread gets it.
-        seen.setdefault((place.platform, place.channel), place)
+        seen.setdefault((channel.platform, channel.id), channel)
     return tuple(seen.values())
 
 
-def home_places(settings: Settings) -> tuple[Place, ...]:
+def home_channels(settings: Settings) -> tuple[Channel, ...]:
     """Return the default channels of the chats in bot.toml."""
     return tuple(chat.channel for chat in settings.chats().values() if chat.channel)
 
 
-def event_places(settings: Settings) -> tuple[Place, ...]:
+def event_channels(settings: Settings) -> tuple[Channel, ...]:
     """Return the channels for events without a requester, if the app has no channels.
 
     Without default channels, it is the console.
     """
-    return home_places(settings) or (PLACE,)
+    return home_channels(settings) or (CHANNEL,)
 
 
-def places_named(settings: Settings) -> tuple[Place, ...]:
+def named_channels(settings: Settings) -> tuple[Channel, ...]:
     """Return all channels named in bot.toml, each once."""
     apps = settings.apps.values()
-    routes = (place for app in apps for route in app.notify.values() for place in route.channel)
-    places = (*home_places(settings), *(place for app in apps for place in app.channel), *routes)
-    return tuple(dict.fromkeys(places))
+    routes = (channel for app in apps for route in app.notify.values() for channel in route.channel)
+    channels = (*home_channels(settings), *(channel for app in apps for channel in app.channel), *routes)
+    return tuple(dict.fromkeys(channels))
 
 
 def keys_of_channels(settings: Settings) -> dict[tuple[str, str], str]:
     """Return the keys of bot.toml that name each channel: `apps.shop.channel and slack.channel`."""
     named: dict[tuple[str, str], list[str]] = {}
-    for place in home_places(settings):
-        named.setdefault((place.platform, place.channel), []).append(f"{place.platform}.channel")
+    for channel in home_channels(settings):
+        named.setdefault((channel.platform, channel.id), []).append(f"{channel.platform}.channel")
     for app in settings.apps.values():
         keys = {f"apps.{app.name}.channel": app.channel}
         keys |= {f"apps.{app.name}.notify.{name}.channel": route.channel for name, route in app.notify.items()}
-        for key, places in keys.items():
-            for place in places:
-                named.setdefault((place.platform, place.channel), []).append(key)
+        for key, channels in keys.items():
+            for channel in channels:
+                named.setdefault((channel.platform, channel.id), []).append(key)
     return {where: " and ".join(dict.fromkeys(keys)) for where, keys in named.items()}
 
 
-def channels_of(settings: Settings, platform: str) -> tuple[str, ...]:
+def channel_ids(settings: Settings, platform: str) -> tuple[str, ...]:
     """Return the channels of one platform that bot.toml names, without threads and topics, each once."""
-    return tuple(dict.fromkeys(place.channel for place in places_named(settings) if place.platform == platform))
+    return tuple(dict.fromkeys(channel.id for channel in named_channels(settings) if channel.platform == platform))

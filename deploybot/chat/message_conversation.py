@@ -89,14 +89,14 @@ class Conversation:
             return
         if card.aside and card.ok and self._incoming.press:
             await self._room.nod(card)
-        elif (card.private or card.aside) and not self._incoming.place.private:
+        elif (card.private or card.aside) and not self._incoming.channel.private:
             # Private answers can't be edited. Of a card that changes, only the final state is posted.
             if card.final:
                 await self._insist(lambda: self._room.whisper(self._incoming, card))
         elif card.key:
             self._put(card)
         else:
-            await self._insist(lambda: self._room.send(self._incoming.place, card))
+            await self._insist(lambda: self._room.send(self._incoming.channel, card))
 
     def _put(self, card: Card) -> None:
         """Store a newer state of a message. A followed log shows its last lines."""
@@ -132,20 +132,20 @@ class Conversation:
 
     async def _show(self, message: _Message) -> None:
         """Send or edit a message with its newest state. If it can no longer be edited, post it again."""
-        place, card = self._incoming.place, message.card
+        channel, card = self._incoming.channel, message.card
         message.changed.clear()
         if card == message.shown:
             return
         if message.id:
             try:
-                await self._room.edit(place, message.id, card)
+                await self._room.edit(channel, message.id, card)
             except (Unreachable, StoreError):
                 raise
             except DeploybotError as error:
                 log.info("%s: a message cannot be edited and is posted again: %s", self._room.platform, error)
                 message.id = ""
         if not message.id:
-            message.id = await self._room.send(place, card)
+            message.id = await self._room.send(channel, card)
         message.shown = card
 
     async def _finish(self) -> None:

@@ -47,24 +47,24 @@ class OutboxWorker(Courier[OutboxItem]):
 
     def _lane_of(self, item: OutboxItem) -> LaneName:
         kind = "notifications" if item.card.notification else "edits" if item.message else "new"
-        return item.place.platform, item.place.channel, kind
+        return item.channel.platform, item.channel.id, kind
 
     def _may_overtake(self, lane: DeliveryLane) -> bool:
         """Return whether other messages may go first. None may while the channel does not answer."""
         return not lane.failures
 
     def _where(self, item: OutboxItem) -> str:
-        return item.place.platform
+        return item.channel.platform
 
     def _interval(self, item: OutboxItem) -> float:
         if not item.message and not item.card.notification:
             return 0.0
-        return self._chats[item.place.platform].interval
+        return self._chats[item.channel.platform].interval
 
     async def _send(self, item: OutboxItem) -> str:
         """Send a card. Raises Unreachable while the chat wants a pause, which applies to all lanes of the channel."""
-        channel = (item.place.platform, item.place.channel)
-        self._pauses.check(item.place.platform, channel)
+        channel = (item.channel.platform, item.channel.id)
+        self._pauses.check(item.channel.platform, channel)
         try:
             return await self._deliver(item)
         except Unreachable as error:
@@ -74,19 +74,19 @@ class OutboxWorker(Courier[OutboxItem]):
 
     async def _deliver(self, item: OutboxItem) -> str:
         """Edit the existing message. If there is none or it is gone for good, post the card as a new one."""
-        chat = self._chats.get(item.place.platform)
+        chat = self._chats.get(item.channel.platform)
         if chat is None:
-            raise UserError(f"bot.toml has no [{item.place.platform}]")
+            raise UserError(f"bot.toml has no [{item.channel.platform}]")
         if item.message:
             try:
-                await chat.edit(item.place, item.message, item.card)
+                await chat.edit(item.channel, item.message, item.card)
             except (Unreachable, StoreError):
                 raise
             except DeploybotError as error:
-                log.info("%s: a message cannot be edited and is posted again: %s", item.place.platform, error)
+                log.info("%s: a message cannot be edited and is posted again: %s", item.channel.platform, error)
             else:
                 return item.message
-        return await chat.send(item.place, item.card)
+        return await chat.send(item.channel, item.card)
 
     def _write(self, tables: Tables, item: OutboxItem, result: Result) -> None:
         if result.sent:
@@ -96,17 +96,17 @@ class OutboxWorker(Courier[OutboxItem]):
         else:
             tables.outbox.retry(item.id, self._clock.now() + result.wait, result.error)
         if self._missing is not None and result.sent:
-            self._missing.arrived(tables, item.place)
+            self._missing.arrived(tables, item.channel)
         elif self._missing is not None and result.closed:
-            self._missing.refused(tables, item.place, result.error)
+            self._missing.refused(tables, item.channel, result.error)
 
     def _rest_edits(self, item: OutboxItem) -> None:
         """Apply the minimum interval between edits to a message that was just sent, too."""
-        edits = self._lanes.setdefault((item.place.platform, item.place.channel, "edits"), DeliveryLane())
-        edits.free_at = max(edits.free_at, time.monotonic() + self._chats[item.place.platform].interval)
+        edits = self._lanes.setdefault((item.channel.platform, item.channel.id, "edits"), DeliveryLane())
+        edits.free_at = max(edits.free_at, time.monotonic() + self._chats[item.channel.platform].interval)
 
     def _seen(self, item: OutboxItem, result: Result, seconds: float) -> None:
-        platform = item.place.platform
+        platform = item.channel.platform
         word = "sent" if result.sent else "given_up" if result.given_up else "retried"
         METRICS.chat_messages.add(platform, word)
         if result.sent and not item.message:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import StoreError
 from deploybot.part_tables import CHAT_TABLE
 from deploybot.ports import Store, Tables
@@ -32,26 +32,26 @@ class MissingChannels:
         self._named = named
         self._missing: set[str] | None = None
 
-    def refused(self, tables: Tables, place: Place, why: str) -> None:
+    def refused(self, tables: Tables, channel: Channel, why: str) -> None:
         """Report a channel that refuses the bot's messages."""
-        keys = self._named.get((place.platform, place.channel))
+        keys = self._named.get((channel.platform, channel.id))
         if not keys:
             return
-        key = _key(place)
+        key = _key(channel)
         self._known(tables).add(key)
-        way_in = CHAT_TABLE[place.platform].way_in
+        way_in = CHAT_TABLE[channel.platform].way_in
         notice = Notice(
             key=key,
-            title=f"I cannot write in {place}, which bot.toml names in {keys}.",
+            title=f"I cannot write in {channel}, which bot.toml names in {keys}.",
             text=f"{why} Messages for this channel are not posted.",
             fix=f"{way_in}, or correct {keys}.",
-            besides=place,
+            besides=channel,
         )
         self._board.report(tables, notice)
 
-    def arrived(self, tables: Tables, place: Place) -> None:
+    def arrived(self, tables: Tables, channel: Channel) -> None:
         """Close the report of a channel that accepts messages again."""
-        key = _key(place)
+        key = _key(channel)
         if key in self._known(tables):
             self._known(tables).discard(key)
             self._board.close(tables, key)
@@ -61,7 +61,7 @@ class MissingChannels:
 
         async def closed(channel: str, why: str) -> None:
             with contextlib.suppress(StoreError):  # the database reports its own problems
-                await store.write(lambda tables: self.refused(tables, Place(platform, channel), why))
+                await store.write(lambda tables: self.refused(tables, Channel(platform, channel), why))
 
         return closed
 
@@ -72,5 +72,5 @@ class MissingChannels:
         return self._missing
 
 
-def _key(place: Place) -> str:
-    return f"{_PREFIX}{place.platform} {place.channel}"
+def _key(channel: Channel) -> str:
+    return f"{_PREFIX}{channel.platform} {channel.id}"

@@ -98,7 +98,7 @@ async def _bounded(subject: str, tries: AsyncIterator[Row], within: float) -> li
 
 def _data(folder: Path) -> Row:
     """Check whether the bot can store data here. Nothing is created."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    there = next(path for path in (folder, *folder.parents) if path.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return Row(
             "bot", "data folder", CheckState.OK, f"{folder}" if there == folder else f"{folder}, created at the start"

@@ -39,7 +39,7 @@ class ServerLinks(Servers, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
+class _CheckedTarget:
     """An environment that uses a server."""
 
     app: App
@@ -67,14 +67,14 @@ async def try_server(server: Server, settings: Settings, links: ServerLinks) -> 
     )
     yield Row(subject, "user", CheckState.OK, f"{facts.user or server.user} (uid {facts.uid}) on {facts.system}")
     yield _tools(subject, facts)
-    placed = _placed(server.name, settings)
+    targets = _targets_on(server.name, settings)
     yield _room(subject, facts)
-    if server.docker or any(runs_containers(one.app) for one in placed):
+    if server.docker or any(runs_containers(one.app) for one in targets):
         yield await _engine(subject, links.engine(server.name), server, facts)
-    if any(has_containers(one.app.strategy) for one in placed):
+    if any(has_containers(one.app.strategy) for one in targets):
         yield _compose(subject, facts)
-    for one in placed:
-        yield await _place(subject, one, host)
+    for one in targets:
+        yield await _folder(subject, one, host)
     yield await _survival(subject, server, host, links)
 
 
@@ -89,9 +89,9 @@ def _connection_cure(server: Server, error: Unreachable) -> str:
     )
 
 
-def _placed(name: str, settings: Settings) -> list[_Placed]:
+def _targets_on(name: str, settings: Settings) -> list[_CheckedTarget]:
     return [
-        _Placed(app, environment)
+        _CheckedTarget(app, environment)
         for app in settings.apps.values()
         for environment in app.environments.values()
         if name in environment.servers
@@ -107,14 +107,14 @@ def _tools(subject: str, facts: ServerFacts) -> Row:
     )
 
 
-async def _place(subject: str, placed: _Placed, host: Host) -> Row:
+async def _folder(subject: str, target: _CheckedTarget, host: Host) -> Row:
     """Check whether a release could be deployed to a target now, by the same rules as a deployment."""
-    what = f"{placed.app.name}/{placed.environment.name}"
-    directory = placed.directory
+    what = f"{target.app.name}/{target.environment.name}"
+    directory = target.directory
     try:
         facts = await host.facts(directory)
-        site = Site(app=placed.app, environment=placed.environment, facts=facts)
-        STRATEGIES[placed.app.strategy].check(site, _ANY)
+        site = Site(app=target.app, environment=target.environment, facts=facts)
+        STRATEGIES[target.app.strategy].check(site, _ANY)
     except Unreachable as error:
         return Row(subject, what, CheckState.FAILED, error.why, error.hint)
     except UserError as error:

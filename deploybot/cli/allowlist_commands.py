@@ -23,7 +23,7 @@ _ROLES = ("viewer", "deployer", "approver", "admin")
 @click.command(short_help="Give a person a role.")
 @click.argument("name")
 @click.argument("role", type=click.Choice(_ROLES, case_sensitive=False), required=False)
-@click.option("--on", "place", metavar="APP[/ENV]", default="", help="Limit the role to this. Default: everything.")
+@click.option("--on", "target", metavar="APP[/ENV]", default="", help="Limit the role to this. Default: everything.")
 @click.option(
     "--identity",
     metavar="PLATFORM:ID",
@@ -33,7 +33,7 @@ _ROLES = ("viewer", "deployer", "approver", "admin")
 @click.option("--for", "lasts", metavar="TIME", default="", help="How long, such as 8h. Default: no end.")
 @click.pass_obj
 def allow(  # noqa: PLR0917  click gives each option a parameter
-    options: Options, name: str, role: str | None, place: str, identity: str | None, lasts: str
+    options: Options, name: str, role: str | None, target: str, identity: str | None, lasts: str
 ) -> None:
     """Give a person a role. A new name creates the person. Without a role, add an account to the person.
 
@@ -47,8 +47,8 @@ def allow(  # noqa: PLR0917  click gives each option a parameter
       deploybot allow ana --identity github:583231
     """
     settings = options.settings(outside=False)
-    where = _place(place, settings)
-    if role is None and (identity is None or place):
+    where = _target(target, settings)
+    if role is None and (identity is None or target):
         raise Failure(f"Which role should {name} have?", hint=f"One of {', '.join(_ROLES)}.")
     seconds = _seconds(lasts) if lasts else 0.0
     if seconds and role is None:
@@ -58,9 +58,9 @@ def allow(  # noqa: PLR0917  click gives each option a parameter
 
 @click.command(short_help="Take a person's roles away.")
 @click.argument("name")
-@click.option("--on", "place", metavar="APP[/ENV]", default="", help="Only roles for this. Default: all roles.")
+@click.option("--on", "target", metavar="APP[/ENV]", default="", help="Only roles for this. Default: all roles.")
 @click.pass_obj
-def deny(options: Options, name: str, place: str) -> None:
+def deny(options: Options, name: str, target: str) -> None:
     """Take a person's roles away, on one target or everywhere. The last administrator cannot be removed.
 
     Without --on, the person's chat accounts are removed, too.
@@ -71,7 +71,7 @@ def deny(options: Options, name: str, place: str) -> None:
       deploybot deny ben --on shop/production
     """
     settings = options.settings(outside=False)
-    app, environment = _place(place, settings) if place else (None, None)
+    app, environment = _target(target, settings) if target else (None, None)
     where = None if environment == _EVERY else environment
     click.echo(asyncio.run(_deny(settings, name.removeprefix("@"), app, where)))
 
@@ -106,7 +106,7 @@ def _seconds(text: str) -> float:
         raise Failure(f"--for {text}: should be a time such as 90m or 8h") from problem
 
 
-def _place(text: str, settings: Settings) -> tuple[str, str]:
+def _target(text: str, settings: Settings) -> tuple[str, str]:
     """Return the app and environment of `app/env`, `*` for one that is left out. Raises Failure for unknown ones."""
     from deploybot.wording import listed, meant
 
@@ -129,7 +129,7 @@ async def _allow(
 ) -> str:
     from deploybot.access.account_syntax import Who
     from deploybot.access.grants import Actor, Given, end_text, give
-    from deploybot.domain import Role, place_name
+    from deploybot.domain import Role, target_name
     from deploybot.policy import holds
 
     now = time.time()
@@ -148,7 +148,7 @@ async def _allow(
         person, identities, grants = await store.write(work)
     who = ", ".join(map(_written, identities))
     may = ", ".join(
-        f"{grant.role} on {place_name(grant.app, grant.environment)}{end_text(grant.until)}"
+        f"{grant.role} on {target_name(grant.app, grant.environment)}{end_text(grant.until)}"
         for grant in grants
         if holds(grant, now)
     )
@@ -165,9 +165,9 @@ def _announce(
     admins: frozenset[int] = frozenset(),
 ) -> None:
     from deploybot.access.grant_announcements import GrantAnnouncer
-    from deploybot.chat.card_channels import event_places
+    from deploybot.chat.card_channels import event_channels
 
-    announcer = GrantAnnouncer(settings, event_places(settings))
+    announcer = GrantAnnouncer(settings, event_channels(settings))
     announcer.announce(tables, text, app=where[0], environment=where[1], now=now, admins=admins)
 
 
@@ -190,7 +190,7 @@ def _account(tables: Tables, name: str, wanted: Identity | None) -> Identity | N
 async def _deny(settings: Settings, name: str, app: str | None, environment: str | None) -> str:
     from deploybot.access.grant_announcements import GrantAnnouncer
     from deploybot.access.grants import Actor, take
-    from deploybot.domain import place_name
+    from deploybot.domain import target_name
 
     where, now = (app or _EVERY, environment or _EVERY), time.time()
 
@@ -198,7 +198,7 @@ async def _deny(settings: Settings, name: str, app: str | None, environment: str
         person = _named(tables, name)
         admins = GrantAnnouncer(settings).admins(tables, *where, now)
         taken = take(tables, person, app, environment, Actor(_actor(), None, now))
-        text = f"{_actor()} took {_roles(taken.grants)} from {person.name} on {place_name(*where)}."
+        text = f"{_actor()} took {_roles(taken.grants)} from {person.name} on {target_name(*where)}."
         if taken.grants or taken.accounts:
             _announce(tables, settings, text, where, now, admins=admins)
         return taken.grants, bool(taken.accounts)

@@ -49,8 +49,8 @@ def findings(found: Comparison) -> Iterator[str]:
         count = sum(last - first + 1 for first, last in found.relinked)
         text = "the same texts, but other hashes: a row before them differs, or the chain was rebuilt"
         yield f"{_rows(count)} {text} ({spans(found.relinked)})."
-    for place in found.edited[:_SHOWN]:
-        yield f"{place}: the hash does not match the row: the file itself was changed there."
+    for position in found.edited[:_SHOWN]:
+        yield f"{position}: the hash does not match the row: the file itself was changed there."
     if len(found.edited) > _SHOWN:
         yield f"… and {len(found.edited) - _SHOWN:,} more such lines."
 
@@ -58,7 +58,7 @@ def findings(found: Comparison) -> Iterator[str]:
 def limits(found: Comparison) -> Iterator[str]:
     """Yield a line for each thing that the files do not prove."""
     for unread in found.unread[:_SPANS]:
-        yield f"{unread.place}: {unread.why}, and proves nothing."
+        yield f"{unread.position}: {unread.why}, and proves nothing."
     if len(found.unread) > _SPANS:
         yield f"… and {len(found.unread) - _SPANS:,} more lines contain no row."
     if found.unproven:

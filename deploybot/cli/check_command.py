@@ -94,10 +94,10 @@ def understood(settings: Settings) -> Iterator[str]:
     yield from _of_chats(settings)
     yield from (f"  {receiver.summary}" for receiver in receivers_of(settings) if receiver.summary)
     if audit := settings.audit:
-        places = [str(audit.file)] if audit.file else []
-        places += [f"syslog {audit.syslog}"] if audit.syslog else []
-        places += [audit.call.url] if audit.call else []
-        yield f"  the audit to {', '.join(places)}"
+        sinks = [str(audit.file)] if audit.file else []
+        sinks += [f"syslog {audit.syslog}"] if audit.syslog else []
+        sinks += [audit.call.url] if audit.call else []
+        yield f"  the audit to {', '.join(sinks)}"
     for server in settings.servers.values():
         yield f"  server {server.name}: {', '.join(_of_server(server))}"
     for app in settings.apps.values():

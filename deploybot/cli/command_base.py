@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 WRONG = 2
-_PLACES = (Path("bot.toml"), Path("/etc/deploybot/bot.toml"))
+_PATHS = (Path("bot.toml"), Path("/etc/deploybot/bot.toml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Options:
 
     @property
     def path(self) -> Path:
-        """Return the path of bot.toml: the named one, else the first that exists, else the usual place."""
-        return self.config or next((place for place in _PLACES if place.exists()), _PLACES[0])
+        """Return the path of bot.toml: the named one, else the first that exists, else the usual path."""
+        return self.config or next((path for path in _PATHS if path.exists()), _PATHS[0])
 
     def settings(self, *, outside: bool = True) -> Settings:
         """Read bot.toml. Without `outside`, do not read secrets and other files. Raises ConfigError."""

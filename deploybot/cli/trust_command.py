@@ -133,7 +133,7 @@ def _below(table: Table) -> list[Item]:
     from tomlkit.items import Whitespace
 
     body = table.value.body
-    last = max((place for place, (key, _) in enumerate(body) if key is not None), default=-1)
+    last = max((position for position, (key, _) in enumerate(body) if key is not None), default=-1)
     empty = next((p for p in range(last + 1, len(body)) if isinstance(body[p][1], Whitespace)), len(body))
     below = [item for _, item in body[empty:]]
     del body[empty:]

@@ -16,11 +16,11 @@ def check_autos(path: Path, app: App, settings: Settings) -> Iterator[Problem]:
     """Yield every broken rule about an app's automatic deployments. `path` is the app's."""
     autos = {name: one.auto for name, one in app.environments.items() if one.auto is not None}
     for name, auto in autos.items():
-        place = (*path, "environments", name, "auto")
-        yield from _causes(place, auto, app)
-        yield from _conditions(place, auto)
-        yield from _callers(place, auto, {*app.hooks, *settings.hooks})
-        yield from _named(place, auto, forge_named(app, settings.hooks), {*app.hooks, *settings.hooks})
+        path_of_auto = (*path, "environments", name, "auto")
+        yield from _causes(path_of_auto, auto, app)
+        yield from _conditions(path_of_auto, auto)
+        yield from _callers(path_of_auto, auto, {*app.hooks, *settings.hooks})
+        yield from _named(path_of_auto, auto, forge_named(app, settings.hooks), {*app.hooks, *settings.hooks})
     if "poll" in app.model_fields_set and not autos:
         yield Problem((*path, "poll"), "sets how often `auto` checks for changes, but no environment has `auto`")
     elif app.poll < _LEAST_POLL:

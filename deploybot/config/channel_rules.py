@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from deploybot.config.config_errors import Path, Problem, shown
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.part_tables import CHAT_TABLE
 from deploybot.settings import App, Settings
 from deploybot.wording import listed, meant
@@ -18,13 +18,13 @@ def check_channels(settings: Settings) -> Iterator[Problem]:
         if chat.channel and (wrong := _wrong(chat.channel, name)):
             yield Problem((name, "channel"), wrong)
     missing = frozenset(name for name, entry in CHAT_TABLE.items() if entry.module and name not in settings.chats())
-    for path, places in _named(settings):
-        for place in places:
-            if wrong := _wrong(place):
+    for path, channels in _named(settings):
+        for channel in channels:
+            if wrong := _wrong(channel):
                 yield Problem(path, wrong)
-            elif place.platform in missing:
+            elif channel.platform in missing:
                 yield Problem(
-                    path, f'"{place}" needs [{place.platform}], which is missing: add it, or remove this channel'
+                    path, f'"{channel}" needs [{channel.platform}], which is missing: add it, or remove this channel'
                 )
 
 
@@ -38,7 +38,7 @@ def check_routes(path: Path, app: App) -> Iterator[Problem]:
                 yield Problem(here, f'unknown environment of {path[1]}: "{environment}"{near}')
 
 
-def _named(settings: Settings) -> Iterator[tuple[Path, tuple[Place, ...]]]:
+def _named(settings: Settings) -> Iterator[tuple[Path, tuple[Channel, ...]]]:
     """Yield the channels of all apps and routes, with their paths."""
     for name, app in settings.apps.items():
         yield ("apps", name, "channel"), app.channel
@@ -46,21 +46,21 @@ def _named(settings: Settings) -> Iterator[tuple[Path, tuple[Place, ...]]]:
             yield ("apps", name, "notify", route, "channel"), notify.channel
 
 
-def _fits(place: Place, chat: str) -> bool:
+def _fits(channel: Channel, chat: str) -> bool:
     """Return whether a channel has an id of the form of a chat."""
-    text = f"{place.channel}/{place.thread}" if place.thread else place.channel
+    text = f"{channel.id}/{channel.thread}" if channel.thread else channel.id
     return re.fullmatch(CHAT_TABLE[chat].channels, text, re.ASCII) is not None
 
 
-def _wrong(place: Place, only: str = "") -> str:
+def _wrong(channel: Channel, only: str = "") -> str:
     """Return what is wrong with a channel, and what to write. It may be of one chat `only`; empty: of any."""
-    entry = CHAT_TABLE.get(only or place.platform)
+    entry = CHAT_TABLE.get(only or channel.platform)
     if entry is None:
         chats = listed((f'"{one.example}"' for one in CHAT_TABLE.values()), "or")
-        near = meant(place.platform, CHAT_TABLE)
-        return f"names an unknown chat: write a channel such as {chats}, got {shown(str(place))}{near}"
-    if only in {"", place.platform} and _fits(place, place.platform):
+        near = meant(channel.platform, CHAT_TABLE)
+        return f"names an unknown chat: write a channel such as {chats}, got {shown(str(channel))}{near}"
+    if only in {"", channel.platform} and _fits(channel, channel.platform):
         return ""
-    other = next((name for name in CHAT_TABLE if only in {"", name} and _fits(place, name)), "")
-    near = f', did you mean "{Place(other, place.channel, place.thread)}"?' if other else ""
-    return f'should be {entry.channel}, such as "{entry.example}", got {shown(str(place))}{near}'
+    other = next((name for name in CHAT_TABLE if only in {"", name} and _fits(channel, name)), "")
+    near = f', did you mean "{Channel(other, channel.id, channel.thread)}"?' if other else ""
+    return f'should be {entry.channel}, such as "{entry.example}", got {shown(str(channel))}{near}'

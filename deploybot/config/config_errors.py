@@ -57,13 +57,13 @@ def shown(value: object) -> str:
 
 def in_order(problems: Iterable[Problem], tree: Table) -> list[Problem]:
     """Return the problems in the order of the file. A problem with a missing key is sorted with its table."""
-    place = {path: number for number, path in enumerate(_paths(tree, ()))}
+    position = {path: number for number, path in enumerate(_paths(tree, ()))}
 
     def key(problem: Problem) -> int:
         path = problem.path
-        while path not in place:
+        while path not in position:
             path = path[:-1]
-        return place[path]
+        return position[path]
 
     return sorted(problems, key=key)
 

@@ -234,9 +234,9 @@ def _environment(path: Path, app: App, environment: Environment, settings: Setti
     yield from _crossed(path, app, environment)
     health = environment.health or app.health
     if health and health.docker and app.strategy in STRATEGY_TABLE and not has_containers(app.strategy):
-        place = (*path, "health") if environment.health else (*path[:2], "health")
+        where = (*path, "health") if environment.health else (*path[:2], "health")
         able = listed((f'"{name}"' for name in STRATEGY_TABLE if has_containers(name)), "or")
-        yield Problem((*place, "docker"), f"is for strategy = {able} only")
+        yield Problem((*where, "docker"), f"is for strategy = {able} only")
 
 
 def _crossed(path: Path, app: App, environment: Environment) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from deploybot.ports import Tables
 from deploybot.settings import Auto, Environment, Settings
 
 
-def places(settings: Settings) -> frozenset[tuple[str, str]]:
+def targets(settings: Settings) -> frozenset[tuple[str, str]]:
     """Return the targets (app, environment) that bot.toml deploys automatically, without asking."""
     found = ((app.name, one) for app in settings.apps.values() for one in app.environments.values())
     return frozenset((app, one.name) for app, one in found if one.auto is not None and not one.auto.ask)
@@ -22,7 +22,7 @@ def is_used(settings: Settings) -> bool:
 
 def grants_of(person: Person, settings: Settings) -> tuple[Grant, ...]:
     """Return all grants of the bot itself: deployer of the targets that deploy automatically."""
-    return tuple(Grant(person.id, Role.DEPLOYER, *place) for place in sorted(places(settings)))
+    return tuple(Grant(person.id, Role.DEPLOYER, *target) for target in sorted(targets(settings)))
 
 
 def auto_text(environment: Environment | None) -> str:
@@ -50,11 +50,11 @@ def _condition(auto: Auto) -> str:
 
 def in_the_way(tables: Tables, plan: Plan) -> tuple[Deployment, ...]:
     """Return the automatic deployments that a newer one to the same target replaces: waiting and not cancelled."""
-    place = (plan.app, plan.environment)
+    target = (plan.app, plan.environment)
     return tuple(
         one
         for one in tables.deployments.open()
-        if one.trigger and (one.plan.app, one.plan.environment) == place
+        if one.trigger and (one.plan.app, one.plan.environment) == target
         if one.state is State.WAITING and not one.cancel_by
     )
 

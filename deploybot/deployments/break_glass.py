@@ -11,7 +11,7 @@ from deploybot.command import Context
 from deploybot.deployments.card_titles import headline
 from deploybot.deployments.one_time_codes import CodeCheck
 from deploybot.deployments.policy_lookup import required
-from deploybot.domain import Deployment, Person, Place
+from deploybot.domain import Channel, Deployment, Person
 from deploybot.errors import UserError
 from deploybot.policy import PolicyQuestion, admins_of, broken_rules
 from deploybot.ports import Clock, CodeSecrets, Store, Tables
@@ -39,7 +39,9 @@ class BreakGlass:
             self._store, required(ctx.person), code, what="Break glass", how=how, about="break glass"
         )
 
-    def alarm(self, tables: Tables, deployment: Deployment, question: PolicyQuestion) -> tuple[Card, tuple[Place, ...]]:
+    def alarm(
+        self, tables: Tables, deployment: Deployment, question: PolicyQuestion
+    ) -> tuple[Card, tuple[Channel, ...]]:
         """Return the message that notifies all other admins of the broken glass, and each admin's direct channel."""
         others = _other_admins(question, deployment.requester)
         identities = [(one, identity) for one in others for identity in tables.people.identities(one.id)]
@@ -52,7 +54,7 @@ class BreakGlass:
             hint=f"`cancel #{deployment.number}` stops it.",
             wakes=tuple(Mention(identity, one.name) for one, identity in identities),
         )
-        return card, tuple(filter(None, (self._settings.direct_place(identity) for _, identity in identities)))
+        return card, tuple(filter(None, (self._settings.direct_channel(identity) for _, identity in identities)))
 
 
 def glass_text(question: PolicyQuestion) -> str:

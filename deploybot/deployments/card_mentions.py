@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from deploybot.card import Mention
 from deploybot.deployments.policy_lookup import PolicyQuestions
-from deploybot.domain import Deployment, Place
+from deploybot.domain import Channel, Deployment
 from deploybot.policy import who_may
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Settings
@@ -37,11 +37,11 @@ def _accounts(tables: Tables, people: Iterable[tuple[int, str]]) -> tuple[Mentio
     return tuple(Mention(account, name) for number, name in people for account in tables.people.identities(number))
 
 
-def for_place(wakes: tuple[Mention, ...], place: Place) -> tuple[Mention, ...]:
+def for_channel(wakes: tuple[Mention, ...], channel: Channel) -> tuple[Mention, ...]:
     """Return the mentions that work in a channel: those of its platform, and none in a private one."""
-    return () if place.private else tuple(one for one in wakes if one.identity.platform == place.platform)
+    return () if channel.private else tuple(one for one in wakes if one.identity.platform == channel.platform)
 
 
-def can_notify(wakes: tuple[Mention, ...], place: Place) -> bool:
+def can_notify(wakes: tuple[Mention, ...], channel: Channel) -> bool:
     """Return whether a message in a channel can notify any of these people; at the console none does."""
-    return place.platform != "console" and any(one.identity.platform == place.platform for one in wakes)
+    return channel.platform != "console" and any(one.identity.platform == channel.platform for one in wakes)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 
 from deploybot.card import Card, File
 from deploybot.deployments.approval_card import reminder_card
-from deploybot.deployments.card_mentions import Mentions, can_notify, for_place
+from deploybot.deployments.card_mentions import Mentions, can_notify, for_channel
 from deploybot.deployments.card_titles import headline
 from deploybot.deployments.deployment_card import deployment_card, end_card
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_progress import StepProgress
-from deploybot.domain import Deployment, Place
+from deploybot.domain import Channel, Deployment
 from deploybot.ports import Clock, Tables
 
 
@@ -29,10 +29,10 @@ class CardPublisher:
         journal: Journal,
         mask: Callable[[str], str],
         mentions: Mentions,
-        places: Callable[[Deployment], Iterable[Place]],
+        channels: Callable[[Deployment], Iterable[Channel]],
         report: Callable[[Tables, Deployment], None],
     ) -> None:
-        """Take the ports; `mask` masks a text, `places` returns a card's channels, `report` queues outgoing reports.
+        """Take the ports; `mask` masks a text, `channels` returns a card's channels, `report` queues outgoing reports.
 
         Cards are masked again before they are sent. Text that a card cuts must be masked before: a secret cut in half
         is not recognized.
@@ -41,15 +41,15 @@ class CardPublisher:
         self._journal = journal
         self.mask = mask
         self._mentions = mentions
-        self._places = places
+        self._channels = channels
         self._report = report
         self.progress = StepProgress(journal, clock, mask)
 
-    def wake(self, tables: Tables, deployment: Deployment, card: Card, more: Iterable[Place]) -> None:
+    def wake(self, tables: Tables, deployment: Deployment, card: Card, more: Iterable[Channel]) -> None:
         """Queue a notifying message for all channels of a deployment, and for `more`."""
-        places = {(place.platform, place.channel): place for place in (*self._places(deployment), *more)}
-        for place in places.values():
-            tables.outbox.put(place, card, self._clock.now())
+        channels = {(channel.platform, channel.id): channel for channel in (*self._channels(deployment), *more)}
+        for channel in channels.values():
+            tables.outbox.put(channel, card, self._clock.now())
 
     def __call__(self, tables: Tables, number: int, waits_for: str = "") -> None:
         """Put the card into the outbox as it reads now."""
@@ -64,8 +64,8 @@ class CardPublisher:
         progress = self.progress.of(steps)
         path = self._journal.file(number)
         files = (File(str(path), path.name),) if deployment.state.ended and path.exists() else ()
-        for place in self._places(deployment):
-            here = for_place(wakes, place)
+        for channel in self._channels(deployment):
+            here = for_channel(wakes, channel)
             card = deployment_card(
                 deployment,
                 steps,
@@ -79,13 +79,13 @@ class CardPublisher:
             if request is not None and request.reminded:
                 cards.append(reminder_card(deployment, request, headline(deployment.plan), here))
             for one in cards:
-                tables.outbox.put(place, one, self._clock.now())
+                tables.outbox.put(channel, one, self._clock.now())
         self._call_for_help(tables, deployment)
 
     def _call_for_help(self, tables: Tables, deployment: Deployment) -> None:
         """Notify the requester of an end that needs a person."""
         wakes = self._mentions.requester(tables, deployment)
-        for place in self._places(deployment):
-            card = end_card(deployment, for_place(wakes, place), self.mask)
-            if card is not None and can_notify(wakes, place):
-                tables.outbox.put(place, card, self._clock.now())
+        for channel in self._channels(deployment):
+            card = end_card(deployment, for_channel(wakes, channel), self.mask)
+            if card is not None and can_notify(wakes, channel):
+                tables.outbox.put(channel, card, self._clock.now())

@@ -8,17 +8,17 @@ LABEL_LONGEST = 32
 OLD_SHOWN = 2
 
 _VERBS = {
-    Kind.DEPLOY: "deploy {release} to {place}",
-    Kind.ROLLBACK: "roll back {place} to {release}",
-    Kind.RESTART: "restart {place}",
-    Kind.TASK: "run {task} in {place}",
+    Kind.DEPLOY: "deploy {release} to {target}",
+    Kind.ROLLBACK: "roll back {target} to {release}",
+    Kind.RESTART: "restart {target}",
+    Kind.TASK: "run {task} in {target}",
 }
 
 
 def what(plan: Plan) -> str:
     """Return what a plan does, such as `deploy v2 (0123456789) to shop production`."""
-    place = f"{plan.app} {plan.environment}"
-    return _VERBS[plan.kind].format(release=plan.release, place=place, task=plan.task)
+    target = f"{plan.app} {plan.environment}"
+    return _VERBS[plan.kind].format(release=plan.release, target=target, task=plan.task)
 
 
 def headline(plan: Plan) -> str:

@@ -16,7 +16,7 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import headline
 from deploybot.deployments.log_lines import log_begun, log_ended
-from deploybot.deployments.queue_turns import begins, is_early, is_in_the_way, last_before, place_of, show_moment
+from deploybot.deployments.queue_turns import begins, is_early, is_in_the_way, last_before, show_moment, target_of
 from deploybot.deployments.runner import DeploymentRunner
 from deploybot.deployments.start_checks import Beginning
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
@@ -152,7 +152,7 @@ class Queue:
         if last is not None:
             return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word})"
         # The clean-up may be about to delete what a plan made now would rely on.
-        busy = deployment.state is State.WAITING and self._turns[place_of(deployment.plan)].locked()
+        busy = deployment.state is State.WAITING and self._turns[target_of(deployment.plan)].locked()
         return "the previous deployment's clean-up" if busy else ""
 
     def replace(self, tables: Tables, number: int, by: int) -> None:
@@ -198,7 +198,7 @@ class Queue:
             deployment = await self._row(number)
             if deployment is None:
                 return
-            turn = self._turns[place_of(deployment.plan)]
+            turn = self._turns[target_of(deployment.plan)]
             await self._until_its_time(deployment, turn, stop)
             if not await stop.outrun(turn.acquire()):
                 await self._end_cancelled(number, stop.why or Cancelled("a person"))

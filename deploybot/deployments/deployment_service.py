@@ -175,10 +175,10 @@ class DeploymentEngine:
         words = f"Stopping #{number} ({headline(deployment.plan)}). Its card shows when it has stopped."
         return Card(title=words, aside=True)
 
-    async def unfinished(self, ctx: Context, places: Sequence[tuple[App, Environment]]) -> Card:
-        """Return what waits and what runs in these places, with buttons for the requests that the sender may decide."""
+    async def unfinished(self, ctx: Context, targets: Sequence[tuple[App, Environment]]) -> Card:
+        """Return what waits and what runs on these targets, with buttons for requests that the sender may decide."""
         person, account = required(ctx.person).id, ctx.incoming.identity
-        seen = {(app.name, environment.name) for app, environment in places}
+        seen = {(app.name, environment.name) for app, environment in targets}
 
         def look(tables: Tables) -> list[OpenDeployment]:
             unfinished = tables.deployments.open()
@@ -272,7 +272,7 @@ class DeploymentEngine:
             plan,
             requester=planned.person,
             reason=planned.ctx.reason,
-            place=None if planned.trigger else planned.ctx.incoming.place,
+            channel=None if planned.trigger else planned.ctx.incoming.channel,
             now=planned.now,
             not_before=planned.not_before,
             needs_approval=request is not None,
@@ -303,7 +303,7 @@ class DeploymentEngine:
         tables.audit.append(
             actor=planned.person.name,
             action="break glass",
-            subject=f"#{deployment.number} {question.place}",
+            subject=f"#{deployment.number} {question.target}",
             detail=f"bypassed {deployment.glass}, because {planned.ctx.reason}; notified {notified}",
             now=planned.now,
         )

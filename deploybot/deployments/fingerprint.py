@@ -14,9 +14,9 @@ from pathlib import Path
 from deploybot.domain import (
     NO_RELEASE,
     Binding,
+    Channel,
     EffectKind,
     Kind,
-    Place,
     Plan,
     Release,
     ServerPlan,
@@ -108,9 +108,9 @@ def _plain(value: object) -> object:
     """Convert what JSON cannot: tables of bot.toml, with secrets only by where they come from."""
     if isinstance(value, SettingsPart):
         return {key: value.value(key) for key in type(value).known_keys() if value.value(key) is not None}
-    if isinstance(value, Place | Path | TagPattern):
+    if isinstance(value, Channel | Path | TagPattern):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no place in a binding")
+    raise TypeError(f"{type(value).__name__} is not allowed in a fingerprint")
 
 
 def _felt(plan: Plan, part: ServerPlan) -> tuple[Step, ...]:

@@ -81,7 +81,7 @@ class PolicyQuestions:
         people = tables.people.everybody()
         person = tables.people.of(who) if isinstance(who, Identity) else _by_id(people, who)
         bot = tables.people.of(AUTO) if self._automatic else None
-        place = self._place(app, environment)
+        target = self._target(app, environment)
         request = tables.requests.get(number) if number else None
         identity = who if isinstance(who, Identity) else speaks_by
         account = tables.people.account(identity) if identity is not None else None
@@ -94,13 +94,13 @@ class PolicyQuestions:
             grants=self._grants(tables, bot),
             people=tuple(one for one in people if one != bot),
             lock=_lock_in_the_way(tables.locks.all(self._clock.now()), person, app, environment),
-            wanted=wanted_of(place, request),
-            request=_pending(tables, request, place),
-            before=self._before(tables, place, release) if place and place.after else None,
-            allowed=_allowed(place, origin),
+            wanted=wanted_of(target, request),
+            request=_pending(tables, request, target),
+            before=self._before(tables, target, release) if target and target.after else None,
+            allowed=_allowed(target, origin),
             begins=begins,
             glass=glass,
-            auto=auto_text(place),
+            auto=auto_text(target),
             itself=bot is not None and person == bot,
             now=self._clock.now(),
             account=account.after if account else 0,
@@ -185,22 +185,22 @@ class PolicyQuestions:
             raise Locked(lock_text(question.lock, self._clock.now()))
         raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "no one on the allowlist")
 
-    def _place(self, app: str | None, environment: str | None) -> Environment | None:
+    def _target(self, app: str | None, environment: str | None) -> Environment | None:
         found = self._settings.apps.get(app or "")
         return found.environments.get(environment or "") if found else None
 
-    def _before(self, tables: Tables, place: Environment, release: Release | None) -> Before:
+    def _before(self, tables: Tables, target: Environment, release: Release | None) -> Before:
         """Return how a release does in the environment that comes before this one."""
-        after = str(place.after)
+        after = str(target.after)
         if release is None:
             return Before(environment=after)
-        rows = {row.server: row for row in tables.running.get(place.app, after)}
-        found = [(name, rows.get(name)) for name in self._settings.apps[place.app].environments[after].servers]
+        rows = {row.server: row for row in tables.running.get(target.app, after)}
+        found = [(name, rows.get(name)) for name in self._settings.apps[target.app].environments[after].servers]
         there = tuple(
             (name, str(row.release), row.release.id, row.healthy) if row else (name, "", "", False)
             for name, row in found
         )
-        good = tables.deployments.good(place.app, place.name, LOOK_BACK)
+        good = tables.deployments.good(target.app, target.name, LOOK_BACK)
         return Before(
             environment=after,
             release=str(release),
@@ -210,21 +210,21 @@ class PolicyQuestions:
         )
 
 
-def _allowed(place: Environment | None, origin: Origin | None) -> Allowed | None:
+def _allowed(target: Environment | None, origin: Origin | None) -> Allowed | None:
     """Return what bot.toml limits for a target; None if it accepts every commit."""
-    if place is None or not (place.refs or place.signed):
+    if target is None or not (target.refs or target.signed):
         return None
-    return Allowed(refs=tuple(map(str, place.refs)), signed=place.signed, origin=origin)
+    return Allowed(refs=tuple(map(str, target.refs)), signed=target.signed, origin=origin)
 
 
-def _pending(tables: Tables, request: Request | None, place: Environment | None) -> PendingRequest | None:
+def _pending(tables: Tables, request: Request | None, target: Environment | None) -> PendingRequest | None:
     deployment = tables.deployments.get(request.deployment) if request else None
     if request is None or deployment is None or deployment.state.ended:
         return None  # it has ended: the answer says so, not who may decide
     given = tuple(one.person for one in request.approvals if one.counts)
     unknown = unknown_cause(tables, deployment)
     authors: tuple[int, ...] = ()
-    if place is not None and place.approvals_exclude == "authors":
+    if target is not None and target.approvals_exclude == "authors":
         authors, of_authors = authors_of(tables, deployment.plan)
         unknown = unknown or of_authors
     return PendingRequest(

@@ -63,12 +63,12 @@ def _title(rows: Sequence[OpenDeployment]) -> str:
 def _line(one: OpenDeployment) -> Line:
     """Return `#7 shop/production  v1 → v2 · waiting for 1 approval · by ana, expires 14:05 UTC`."""
     deployment, request = one.deployment, one.request
-    place, _, what = headline(deployment.plan).partition(": ")
+    target, _, what = headline(deployment.plan).partition(": ")
     word = (request and request_word(deployment, request)) or deployment.word
     end = f", expires {short_time(request.expires, deployment.created)}" if request and one.asks else ""
     waits = f" · waits for {one.waits_for}" if one.waits_for else ""
     text = f"{what} · {word} · by {deployment.requester_name}{end}{waits}"
-    return Line(f"#{deployment.number} {place}", text, Tone.ASK if one.asks else Tone.BUSY)
+    return Line(f"#{deployment.number} {target}", text, Tone.ASK if one.asks else Tone.BUSY)
 
 
 def _buttons(one: OpenDeployment) -> list[Button]:

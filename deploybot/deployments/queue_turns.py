@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from deploybot.domain import Deployment, Plan, State
 
 
-def place_of(plan: Plan) -> tuple[str, str]:
+def target_of(plan: Plan) -> tuple[str, str]:
     """Return the target, where only one deployment runs at a time."""
     return plan.app, plan.environment
 
@@ -43,8 +43,8 @@ def is_in_the_way(deployment: Deployment, now: float) -> bool:
 
 def last_before(deployment: Deployment, others: Iterable[Deployment], now: float) -> Deployment | None:
     """Return the unfinished deployment that comes right before this one; None if this one is next."""
-    place, key = place_of(deployment.plan), _order(deployment)
-    before = [one for one in others if place_of(one.plan) == place and _order(one) < key and is_in_the_way(one, now)]
+    target, key = target_of(deployment.plan), _order(deployment)
+    before = [one for one in others if target_of(one.plan) == target and _order(one) < key and is_in_the_way(one, now)]
     return max(before, key=_order, default=None)
 
 

@@ -67,7 +67,7 @@ class Releases:
         last ran well with. A digest (`sha256:…`), or a tag that only an image has, changes nothing but that image.
         """
         if ref.startswith(":"):
-            return await self._relative(app, _placed(app, environment, ref), ref)
+            return await self._relative(app, _needs_environment(app, environment, ref), ref)
         if ref.startswith(_DIGEST):
             return await self._with_image(app, environment, ref)
         try:
@@ -123,8 +123,8 @@ class Releases:
             raise UserError(instead.sentence, hint=hint) from problem
         if not named:
             raise instead or _no_such_image(app, ref)
-        place = _placed(app, environment, ref)
-        current = await self._only(app, place, "it is unclear which one gets the image")
+        target = _needs_environment(app, environment, ref)
+        current = await self._only(app, target, "it is unclear which one gets the image")
         base = current or await self._refs.resolve(app, "")
         kept = {pin.service: pin for pin in base.images} | {pin.service: pin for pin in named}
         missing = app.images.keys() - kept.keys()
@@ -276,7 +276,7 @@ def _service(pin: Pin) -> str:
     return pin.service
 
 
-def _placed(app: App, environment: Environment | None, ref: str) -> Environment:
+def _needs_environment(app: App, environment: Environment | None, ref: str) -> Environment:
     """Return the environment to resolve a ref in. Raises UserError if there is none."""
     if environment is None:
         raise UserError(f"{ref} needs an environment.", hint=f"Write where: {app.name}@{ref} to …")

@@ -143,9 +143,9 @@ class StepRunner:
 
     async def _is_begun(self, work: Work) -> bool:
         """Return whether the step already has a row."""
-        place = (work.phase, work.server, work.position)
+        wanted = (work.phase, work.server, work.position)
         rows = await self._store.read(lambda tables: tables.deployments.steps(work.deployment.number))
-        return any((row.phase, row.server, row.position) == place for row in rows)
+        return any((row.phase, row.server, row.position) == wanted for row in rows)
 
     def _as_before(self, row: StepRow, stop: CancellationWatch) -> StepRow:
         """Return or raise again the result of a step that had ended before a restart."""

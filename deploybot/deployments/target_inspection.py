@@ -78,16 +78,16 @@ class Inspector:
             attempt=ran if ran != manifests.get(running) else None,
             images=await engine.images() if engine else (),
             remove_orphans=remove_orphans,
-            projects=frozenset(project_name(one, place) for one in self._apps.values() for place in _places(one)),
+            projects=frozenset(project_name(one, target) for one in self._apps.values() for target in _targets(one)),
             once=once,
         )
 
     def _once(self, tables: Tables, app: App, environment: Environment, server: str) -> frozenset[str]:
         """Return the releases that were deployed there, to this target or to one that bot.toml no longer has."""
-        known = {(one.name, place.name) for one in self._apps.values() for place in _places(one)}
+        known = {(one.name, target.name) for one in self._apps.values() for target in _targets(one)}
         rows = [one for one in tables.running.all() if one.server == server] if known else []
         targets = {(app.name, environment.name)} | ({(one.app, one.environment) for one in rows} - known)
-        found = (one for name, place in targets for one in tables.manifests.of_target(name, place, server))
+        found = (one for name, target in targets for one in tables.manifests.of_target(name, target, server))
         return frozenset(one.release for one in found)
 
     async def release_at(self, site: Site) -> Release | None:
@@ -222,7 +222,7 @@ class Inspector:
         return bytes(whole)
 
 
-def _places(app: App) -> Collection[Environment]:
+def _targets(app: App) -> Collection[Environment]:
     return app.environments.values()
 
 

@@ -77,13 +77,13 @@ async def arguments_of(call: Call, subject: Subject, services: Services, sees: S
     return found
 
 
-def nameable(tables: Tables, places: Collection[tuple[str, str]]) -> list[Deployment]:
+def nameable(tables: Tables, targets: Collection[tuple[str, str]]) -> list[Deployment]:
     """Return the deployments whose numbers a person may want to type, newest first.
 
-    These are all open deployments and the successful ones of `places`, which are pairs of app and environment.
+    These are all open deployments and the successful ones of `targets`, which are pairs of app and environment.
     """
     found = {one.number: one for one in tables.deployments.open()}
-    for app, environment in places:
+    for app, environment in targets:
         found |= {one.number: one for one in tables.deployments.good(app, environment, _GOOD)}
     return [found[number] for number in sorted(found, reverse=True)]
 

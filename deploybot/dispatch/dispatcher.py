@@ -122,7 +122,7 @@ class Dispatcher:
 
         The returned card goes to the channel of the message. `reply` sends further cards along the way.
         """
-        key = (incoming.identity.platform, incoming.place.channel, incoming.id)
+        key = (incoming.identity.platform, incoming.channel.id, incoming.id)
         if incoming.id and not self._taken.first_time(key):
             return None
         try:
@@ -341,4 +341,4 @@ class Dispatcher:
 
 def _expects_answer(incoming: Incoming, addressed: Addressed) -> bool:
     """Return whether a message is clearly meant for the bot."""
-    return addressed.addressed or incoming.place.private or incoming.identity.platform == _CONSOLE
+    return addressed.addressed or incoming.channel.private or incoming.identity.platform == _CONSOLE

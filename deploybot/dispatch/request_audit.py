@@ -32,7 +32,7 @@ class RequestAudit:
 
         Uses up the button that was pressed. Raises UserError if someone else pressed it first.
         """
-        message, now = f"{incoming.place.channel}:{incoming.id}", self._clock.now()
+        message, now = f"{incoming.channel.id}:{incoming.id}", self._clock.now()
 
         def take(tables: Tables) -> bool:
             if incoming.id and not tables.seen.first(incoming.identity.platform, message, now):

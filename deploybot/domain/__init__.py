@@ -53,14 +53,14 @@ from deploybot.domain.person import (
     Account,
     AccountLink,
     Action,
+    Channel,
     Grant,
     GrantChange,
     Identity,
     Lock,
     Person,
-    Place,
     Role,
-    place_name,
+    target_name,
 )
 from deploybot.domain.plan import Effect, EffectKind, Gate, Kind, Plan, ServerPlan, Stage, StageKind, Step
 from deploybot.domain.release import NO_RELEASE, Changes, Commit, CommitAuthor, Release, image_changes
@@ -117,6 +117,7 @@ __all__ = [
     "BuildState",
     "Change",
     "Changes",
+    "Channel",
     "Commit",
     "CommitAuthor",
     "CommitSource",
@@ -159,7 +160,6 @@ __all__ = [
     "Phase",
     "Pin",
     "Ping",
-    "Place",
     "Plan",
     "Published",
     "PublishedPort",
@@ -201,9 +201,9 @@ __all__ = [
     "canonical_image",
     "image_changes",
     "image_key",
-    "place_name",
     "ref_key",
     "short_digest",
     "short_id",
+    "target_name",
     "word_of",
 ]

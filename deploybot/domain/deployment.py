@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deploybot.domain.approval_request import RequestVerdict
 from deploybot.domain.observed_target import WatchBaseline
-from deploybot.domain.person import Place
+from deploybot.domain.person import Channel
 from deploybot.domain.plan import Kind, Plan, StageKind
 from deploybot.domain.release import Release
 
@@ -51,7 +51,7 @@ class Deployment:
     requester: int
     requester_name: str
     reason: str = ""
-    place: Place | None = None
+    channel: Channel | None = None
     created: float = 0.0
     not_before: float = 0.0
     started: float = 0.0

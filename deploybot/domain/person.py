@@ -32,7 +32,7 @@ EVERY = "*"
 """Matches every app, or every environment, in a grant."""
 
 
-def place_name(app: str | None, environment: str | None) -> str:
+def target_name(app: str | None, environment: str | None) -> str:
     """Return a name for people: `shop/production`, `every environment of shop` or `every app`."""
     if app is None:
         return "at least one app"
@@ -123,16 +123,16 @@ class GrantChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A chat channel and its thread. `channel` and `thread` are the platform's own ids."""
+class Channel:
+    """A chat channel and its thread. `id` and `thread` are the platform's own ids."""
 
     platform: str
-    channel: str
+    id: str
     thread: str = ""
     private: bool = False
 
     @classmethod
-    def read(cls, text: str) -> Place:
+    def read(cls, text: str) -> Channel:
         """Parse a channel as people write it: `CHAT:ID`, `CHAT:ID/THREAD`, or the name of a chat with one channel.
 
         Raises ValueError for any other form. Whether the chat exists and has such ids is for the caller to check.
@@ -145,7 +145,7 @@ class Place:
     def __str__(self) -> str:
         """Return the channel as people write it: `slack:C0123456789`, `telegram:-1001234567890/45`, `console`."""
         thread = f"/{self.thread}" if self.thread else ""
-        return self.platform if self.channel == self.platform else f"{self.platform}:{self.channel}{thread}"
+        return self.platform if self.id == self.platform else f"{self.platform}:{self.id}{thread}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class AccountLink:
 
     person: int
     identity: Identity
-    place: Place
+    channel: Channel
     until: float
     other: Identity | None = None
     agreed: bool = False

@@ -49,7 +49,7 @@ def _marks(pattern: str) -> _Marks:
     parts = _PARTS.findall(pattern)
     letters: dict[str, int] = {}
     deep = stars = ones = 0
-    for bit, part in ((1 << place, part) for place, part in enumerate(parts)):
+    for bit, part in ((1 << position, part) for position, part in enumerate(parts)):
         deep |= bit * (len(part) > 1)
         stars |= bit * (part[0] == "*")
         ones |= bit * (part == "?")

@@ -89,12 +89,12 @@ def _bounds(match: re.Match[str]) -> tuple[_Bound, ...]:
 
 def _caret(numbers: tuple[int, ...], given: int) -> int:
     """Return which number must not grow: the first given one that is not 0."""
-    return next((place for place, number in enumerate(numbers[:given]) if number), given - 1)
+    return next((position for position, number in enumerate(numbers[:given]) if number), given - 1)
 
 
-def _next(numbers: tuple[int, ...], place: int) -> tuple[int, ...]:
+def _next(numbers: tuple[int, ...], position: int) -> tuple[int, ...]:
     major, minor, patch = numbers
-    return ((major + 1, 0, 0), (major, minor + 1, 0), (major, minor, patch + 1))[place]
+    return ((major + 1, 0, 0), (major, minor + 1, 0), (major, minor, patch + 1))[position]
 
 
 def _first(numbers: tuple[int, ...]) -> Version:

@@ -106,7 +106,7 @@ class DockerEngine:
         self._way = way
         self._dial = dial
         self._tls = tls
-        self._place = shown or (lambda: str(way).removeprefix("unix://"))
+        self._shown = shown or (lambda: str(way).removeprefix("unix://"))
         self._why = why
         self._timeout = timeout
         self._connect = connect or _connect
@@ -140,7 +140,7 @@ class DockerEngine:
                 ids = await self._call(lambda client: client.containers(project))
                 found = await asyncio.gather(*(self._container(which) for which in ids))
         except TimeoutError as problem:
-            raise explain(self._what, self._place(), problem) from problem
+            raise explain(self._what, self._shown(), problem) from problem
         return tuple(sorted((one for one in found if one), key=lambda one: (one.service, one.name)))
 
     async def all_containers(self) -> tuple[Container, ...]:
@@ -223,7 +223,7 @@ class DockerEngine:
             async for piece in pieces:
                 *lines, waiting = (waiting + piece).split(b"\n")
                 if len(waiting) > _LONGEST_EVENT:
-                    raise explain(self._what, self._place(), Unreadable("an event without end"))
+                    raise explain(self._what, self._shown(), Unreadable("an event without end"))
                 for line in lines:
                     if line.strip():
                         yield self._event(line)
@@ -232,7 +232,7 @@ class DockerEngine:
         try:
             return event(object_of(json_of(line)))
         except Unreadable as problem:
-            raise explain(self._what, self._place(), problem) from problem
+            raise explain(self._what, self._shown(), problem) from problem
 
     async def _stream(self, target: str, *, timeout: float, endless: bool) -> AsyncGenerator[bytes, None]:
         """Yield the body of an answer. An `endless` one may be silent, and ends after `timeout` seconds."""
@@ -327,7 +327,7 @@ class DockerEngine:
                 word = ""
             if word in _WHY:
                 problem = _WHY[word](word)
-        return explain(self._what, self._place(), problem)
+        return explain(self._what, self._shown(), problem)
 
 
 def _connect(address: EngineAddress, timeout: float, what: str) -> Client:

@@ -17,24 +17,24 @@ _GROUP = "Add the user to the group docker there (`usermod -aG docker USER`) and
 _PLAIN: tuple[tuple[type[Exception], str, str], ...] = (
     (
         FileNotFoundError,
-        "there is no socket at {place}",
+        "there is no socket at {address}",
         "Is Docker installed there, and does `docker` in bot.toml name the right path?",
     ),
-    (PermissionError, "this user has no permission for the socket {place}", _GROUP),
-    (ConnectionRefusedError, "nothing listens at {place}", "The Docker daemon seems to be stopped. " + _START_IT),
-    (socket.gaierror, "the host name in {place} is unknown", "Check `docker` in bot.toml."),
+    (PermissionError, "this user has no permission for the socket {address}", _GROUP),
+    (ConnectionRefusedError, "nothing listens at {address}", "The Docker daemon seems to be stopped. " + _START_IT),
+    (socket.gaierror, "the host name in {address} is unknown", "Check `docker` in bot.toml."),
     (
         ssl.SSLError,
-        "TLS failed at {place}: {problem}",
+        "TLS failed at {address}: {problem}",
         "Check the files in `docker_tls`, and that the server's certificate is for this name and not expired.",
     ),
     (
         TimeoutError,
-        "no answer at {place} in time",
+        "no answer at {address} in time",
         "The daemon, or its server, hangs or is overloaded. " + _START_IT,
     ),
 )
-_CLOSED = "the connection to {place} was closed without a whole answer"
+_CLOSED = "the connection to {address} was closed without a whole answer"
 _CLOSED_HINT = (
     "The Docker daemon may have stopped, the socket may be missing there, or the user may not open it. "
     + _START_IT
@@ -43,22 +43,22 @@ _CLOSED_HINT = (
 )
 
 
-def explain(what: str, place: str, problem: BaseException) -> DeploybotError:
-    """Return the error to raise for a failure of `what`, such as `Docker on web1`, at the socket or address `place`."""
+def explain(what: str, address: str, problem: BaseException) -> DeploybotError:
+    """Return the error to raise for a failure of `what`, such as `Docker on web1`, at this socket or address."""
     if isinstance(problem, EngineRefused):
         return EngineError(f"{what} refused: {plain(str(problem), LONGEST_WORDS)}")
     known = _known(problem)
     if known:
         cause, sentence, hint = known
-        return Unreachable(what, sentence.format(place=place, problem=cause), hint=hint)
+        return Unreachable(what, sentence.format(address=address, problem=cause), hint=hint)
     if unsafe := next((cause for cause in _causes(problem) if isinstance(cause, UnsafeFileError)), None):
         return Unreachable(
             what, str(unsafe), hint="Make sure that only this user can change the files in `docker_tls`."
         )
     if _is(problem, ValueError):
-        return BadAnswer(what, f"the service at {place} is not Docker's API ({plain(str(problem))})")
+        return BadAnswer(what, f"the service at {address} is not Docker's API ({plain(str(problem))})")
     if _is(problem, OSError):
-        return Unreachable(what, _CLOSED.format(place=place), hint=_CLOSED_HINT)
+        return Unreachable(what, _CLOSED.format(address=address), hint=_CLOSED_HINT)
     return EngineError(f"{what}: {plain(str(problem))}")
 
 

@@ -152,7 +152,7 @@ def standing(builds: Sequence[Build], ref: str) -> tuple[Build, ...]:
             things.setdefault(identity(one), []).append(one)
 
     def age(one: Build) -> tuple[int, int]:
-        return serial(wholes.get(_place(one), one)), serial(one)
+        return serial(wholes.get(_run_key(one), one)), serial(one)
 
     return tuple(one for runs in things.values() for one in _newest(runs, ref, age))
 
@@ -160,7 +160,7 @@ def standing(builds: Sequence[Build], ref: str) -> tuple[Build, ...]:
 def counted(builds: Sequence[Build], ref: str) -> tuple[Build, ...]:
     """Return the builds of `standing` that count: parts of a known run don't, because the run covers them."""
     runs = _runs(builds)
-    return tuple(one for one in standing(builds, ref) if _is_run(one) or _place(one) not in runs)
+    return tuple(one for one in standing(builds, ref) if _is_run(one) or _run_key(one) not in runs)
 
 
 def _newest(runs: Sequence[Build], ref: str, age: Callable[[Build], tuple[int, int]]) -> list[Build]:
@@ -179,7 +179,7 @@ def _newest(runs: Sequence[Build], ref: str, age: Callable[[Build], tuple[int, i
 def _placed(builds: Sequence[Build]) -> list[Build]:
     """Return all builds. Parts of a known run get the workflow and origin of that run."""
     runs = _runs(builds)
-    return [one if _is_run(one) or _place(one) not in runs else _part_of(runs[_place(one)], one) for one in builds]
+    return [one if _is_run(one) or _run_key(one) not in runs else _part_of(runs[_run_key(one)], one) for one in builds]
 
 
 def _part_of(run: Build, part: Build) -> Build:
@@ -187,10 +187,10 @@ def _part_of(run: Build, part: Build) -> Build:
 
 
 def _runs(builds: Iterable[Build]) -> Mapping[tuple[str, str], Build]:
-    return {_place(one): one for one in builds if _is_run(one)}
+    return {_run_key(one): one for one in builds if _is_run(one)}
 
 
-def _place(build: Build) -> tuple[str, str]:
+def _run_key(build: Build) -> tuple[str, str]:
     return build.sender, build.within
 
 

@@ -158,11 +158,11 @@ def private_keys(data: bytes) -> Iterator[Span]:
     edges = [*_KEY_EDGE.finditer(data)]
     whole = whole_keys(edges)
     yield from whole
-    place = 0
+    position = 0
     for start, end in _halves(edges, whole, len(data)):
-        for found in _KEY_BODY.finditer(data, max(start, place), end):
+        for found in _KEY_BODY.finditer(data, max(start, position), end):
             yield found.span()
-        place = end
+        position = end
 
 
 def whole_keys(edges: list[re.Match[bytes]]) -> list[Span]:

@@ -92,10 +92,10 @@ def _open_value(redactor: Redactor, data: bytes, cut: int) -> int:
 
 def _line_ends(value: bytes) -> Iterator[int]:
     """Yield the lengths of a value's beginnings that end with a line."""
-    place = value.find(b"\n")
-    while 0 <= place < len(value) - 1:
-        yield place + 1
-        place = value.find(b"\n", place + 1)
+    position = value.find(b"\n")
+    while 0 <= position < len(value) - 1:
+        yield position + 1
+        position = value.find(b"\n", position + 1)
 
 
 def _open_digits(redactor: Redactor, data: bytes, cut: int) -> int:

@@ -122,11 +122,11 @@ class Redactor:
     def data(self, data: bytes) -> bytes:
         """Mask cleaned UTF-8 text, valid or not. Return the same object if nothing is masked."""
         parts: list[bytes] = []
-        place = 0
+        position = 0
         for start, end in self.spans(data):
-            parts += (data[place:start], _MASK)
-            place = end
-        return b"".join((*parts, data[place:])) if parts else data
+            parts += (data[position:start], _MASK)
+            position = end
+        return b"".join((*parts, data[position:])) if parts else data
 
     def spans(self, data: bytes) -> list[Span]:
         """Return where the secrets are in a text, in order and without overlaps."""
@@ -141,9 +141,9 @@ class Redactor:
                 merged.append((start, end))
         return merged
 
-    def before(self, data: bytes, place: int) -> int:
-        """Return where the secret begins that `place` would cut in two, or `place` if there is none."""
-        return min((start for start, end in self.spans(data) if start < place < end), default=place)
+    def before(self, data: bytes, position: int) -> int:
+        """Return where the secret begins that `position` would cut in two, or `position` if there is none."""
+        return min((start for start, end in self.spans(data) if start < position < end), default=position)
 
     def _plain(self, data: bytes) -> Iterator[Span]:
         """Yield the secrets in the text as it is."""

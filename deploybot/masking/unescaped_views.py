@@ -130,15 +130,15 @@ class View:
         self._tokens = tokens
         self._decoded = decoded
         self._starts: list[int] = []
-        self._places: list[Span] = []
+        self._pieces: list[Span] = []
 
     def back(self, spans: list[Span]) -> list[Span]:
         """Return where these parts of the view are in the text."""
         if not self._starts:
-            self._note_places()
-        return [(self._place(start)[0], self._place(end - 1)[1]) for start, end in spans]
+            self._note_pieces()
+        return [(self._span(start)[0], self._span(end - 1)[1]) for start, end in spans]
 
-    def _note_places(self) -> None:
+    def _note_pieces(self) -> None:
         """Store for each piece of the view, in order, where it begins in the view and its span in the text."""
         view = last = 0
         for found in self._tokens.finditer(self._text):
@@ -155,16 +155,16 @@ class View:
     def _note(self, view: int, start: int, end: int) -> None:
         """Store one piece. `end` is 0 for a piece that is in the text unchanged."""
         self._starts.append(view)
-        self._places.append((start, end))
+        self._pieces.append((start, end))
 
-    def _place(self, view: int) -> Span:
+    def _span(self, view: int) -> Span:
         """Return the span in the text of one byte of the view."""
         number = bisect_right(self._starts, view) - 1
-        start, end = self._places[number]
+        start, end = self._pieces[number]
         if end:
             return start, end
-        place = start + view - self._starts[number]
-        return place, place + 1
+        position = start + view - self._starts[number]
+        return position, position + 1
 
 
 def unescaped(text: bytes, kept: frozenset[bytes] = ALL_DECODED) -> View | None:

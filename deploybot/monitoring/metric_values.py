@@ -61,7 +61,7 @@ def _rows(tables: Tables) -> _MeasuredRows:
 
 def _of_deployments(rows: _MeasuredRows) -> Iterator[MetricFamily]:
     ended = [
-        MetricSample((*_place(one), ("kind", one.kind.value), ("result", one.state.value)), one.count)
+        MetricSample((*_target(one), ("kind", one.kind.value), ("result", one.state.value)), one.count)
         for one in rows.counted
     ]
     help_ = "Finished deployments of all time: succeeded, failed, restored, cancelled, unknown."
@@ -82,14 +82,14 @@ def _of_deployments(rows: _MeasuredRows) -> Iterator[MetricFamily]:
     )
 
 
-def _place(one: Counted) -> tuple[tuple[str, str], ...]:
+def _target(one: Counted) -> tuple[tuple[str, str], ...]:
     return ("app", one.app), ("environment", one.environment)
 
 
 def _durations(counted: Sequence[Counted]) -> Iterator[MetricSample]:
     for one in counted:
         if one.timed:
-            labels = (*_place(one), ("kind", one.kind.value), ("result", one.state.value))
+            labels = (*_target(one), ("kind", one.kind.value), ("result", one.state.value))
             yield from buckets(labels, DURATIONS, (*one.within, one.timed), one.seconds)
 
 

@@ -80,13 +80,13 @@ def build_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
         lines.append(Line(f"… and {len(ordered) - _SHOWN} more", _counts(build for _, build in ordered[_SHOWN:])))
     behind = overtaken(context, latest.branch, latest.commit, min(part.arrived_at for part in parts))
     good = mood is Mood.GOOD and not behind and not is_foreign(commit.ref)
-    place = {"branch": latest.branch, "tag": latest.tag}
+    ref = {"branch": latest.branch, "tag": latest.tag}
     card = Card(
         title=f"{where}{f' ({short(latest.commit)})' if latest.commit else ''} — {word}",
         tone=TONES[mood],
         lines=tuple(lines),
         links=tuple(Link(_name(one), one.url) for one in builds if one.url and one.state is BuildState.FAILED)[:_LINKS],
-        buttons=code_buttons(context, latest, latest.commit, built=True, **place) if good else (),
+        buttons=code_buttons(context, latest, latest.commit, built=True, **ref) if good else (),
         footer=", ".join(filter(None, (_by(context, builds), "overtaken by a newer push" if behind else ""))),
         final=mood is not Mood.BUSY,
     )

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from deploybot.domain import Place, Window
+from deploybot.domain import Channel, Window
 from deploybot.events.watched_refs import fits
 from deploybot.notifications.event_cards import CardState, Worth
 from deploybot.settings import App
 from deploybot.settings.event_settings import Notify
 
 
-def places_for(app: App, story: CardState, homes: Sequence[Place], here: datetime) -> dict[Place, float]:
+def channels_for(app: App, story: CardState, homes: Sequence[Channel], here: datetime) -> dict[Channel, float]:
     """Return the channels for a card, each with the seconds of quiet hours left there (0.0 if it is not quiet).
 
     `homes` are the channels of the chats themselves, `here` is the bot's local time. If several routes lead to one
     channel, the one with the least quiet time counts.
     """
-    found: dict[Place, float] = {}
+    found: dict[Channel, float] = {}
     for route in app.notify.values() or (Notify(),):
         if not _wants(route, story):
             continue
         hush = quiet_for(route.quiet, here)
-        for place in route.channel or app.channel or homes:
-            found[place] = min(found.get(place, hush), hush)
+        for channel in route.channel or app.channel or homes:
+            found[channel] = min(found.get(channel, hush), hush)
     return found
 
 

@@ -21,6 +21,7 @@ from deploybot.domain import (
     Alert,
     Build,
     Change,
+    Channel,
     Deployed,
     Deployment,
     Event,
@@ -28,14 +29,13 @@ from deploybot.domain import (
     Kind,
     Note,
     Ping,
-    Place,
     Published,
     Push,
     Synced,
 )
 from deploybot.errors import StoreError
 from deploybot.notifications.card_families import story_of
-from deploybot.notifications.channel_routing import places_for
+from deploybot.notifications.channel_routing import channels_for
 from deploybot.notifications.event_cards import CardContext, CardState, Mood
 from deploybot.notifications.event_subjects import (
     EventPosition,
@@ -70,7 +70,7 @@ class Notifier:
     """The `GroupListener` that posts notifications to channels."""
 
     def __init__(
-        self, settings: Settings, store: Store, clock: Clock, redactor: TextRedactor, homes: Sequence[Place]
+        self, settings: Settings, store: Store, clock: Clock, redactor: TextRedactor, homes: Sequence[Channel]
     ) -> None:
         """Take bot.toml, the ports, and in `homes` the channels of the chats themselves."""
         self._settings = settings
@@ -149,19 +149,19 @@ class Notifier:
         """Post or edit a thing's message in every channel where it belongs."""
         parts = tables.events.parts(app.name, thing)
         story, stream = self._story(tables, app, parts), stream_of(parts[0].event)
-        known = {one.place: one for one in tables.events.notifications(app.name, thing)}
+        known = {one.channel: one for one in tables.events.notifications(app.name, thing)}
         wanted = self._wanted(app, story, batch.now)
         done: list[str] = []
-        for place, hush in wanted.items():
-            row = known.get(place) or Notification(app=app.name, thing=thing, place=place)
+        for channel, hush in wanted.items():
+            row = known.get(channel) or Notification(app=app.name, thing=thing, channel=channel)
             done.append(self._notify(tables, replace(row, stream=stream), story, batch, hush))
-        done += [self._edit(tables, known[place], story, batch) for place in known.keys() - wanted.keys()]
+        done += [self._edit(tables, known[channel], story, batch) for channel in known.keys() - wanted.keys()]
         words = [word for word in done if word]
         return f"{', '.join(dict.fromkeys(words))} ({len(words)})" if words else "no route matches it"
 
-    def _wanted(self, app: App, story: CardState, now: float) -> dict[Place, float]:
+    def _wanted(self, app: App, story: CardState, now: float) -> dict[Channel, float]:
         """Return the channels for a card, each with the seconds of quiet hours left there."""
-        return places_for(app, story, self._homes, datetime.fromtimestamp(now, self._settings.bot.timezone))
+        return channels_for(app, story, self._homes, datetime.fromtimestamp(now, self._settings.bot.timezone))
 
     def _notify(self, tables: Tables, was: Notification, story: CardState, batch: Batch, hush: float) -> str:
         """Notify one channel: with a new message, an edit, or a message after the quiet hours."""
@@ -192,8 +192,8 @@ class Notifier:
 
     def _begin_all(self, tables: Tables, batch: Batch) -> None:
         """Start a message for each thing that is new to a channel, or one storm for all of them if there are many."""
-        for (place, stream), begun in batch.begun.items():
-            storm = storm_for(tables, place, stream, len(begun), batch.now)
+        for (channel, stream), begun in batch.begun.items():
+            storm = storm_for(tables, channel, stream, len(begun), batch.now)
             if storm:
                 batch.storms[storm] = None
                 batch.waits = True
@@ -217,7 +217,7 @@ class Notifier:
 
     def _put(self, tables: Tables, row: Notification, card: Card, now: float) -> None:
         key = f"event:{row.app}:{row.thing}:{row.messages}"
-        tables.outbox.put(row.place, replace(card, key=key, notification=True), now)
+        tables.outbox.put(row.channel, replace(card, key=key, notification=True), now)
 
     def _refresh(self, tables: Tables, app: App, thing: str, batch: Batch) -> None:
         """Update a thing's messages after another event affected them."""
@@ -261,14 +261,14 @@ class Notifier:
         """Post notifications that waited for the end of quiet hours. Return when the next is due, or None."""
         now = self._clock.now()
         close_storms(tables, now)
-        waiting: dict[Place, list[Notification]] = {}
+        waiting: dict[Channel, list[Notification]] = {}
         for row in tables.events.due(now):
-            waiting.setdefault(row.place, []).append(row)
-        for place, rows in waiting.items():
-            self._make_up(tables, place, rows, now)
+            waiting.setdefault(row.channel, []).append(row)
+        for channel, rows in waiting.items():
+            self._make_up(tables, channel, rows, now)
         return tables.events.next_due()
 
-    def _make_up(self, tables: Tables, place: Place, rows: Sequence[Notification], now: float) -> None:
+    def _make_up(self, tables: Tables, channel: Channel, rows: Sequence[Notification], now: float) -> None:
         """Post the notifications that waited for a channel, each in its current state. Many become one message."""
         ready: list[tuple[Notification, CardState]] = []
         for row in rows:
@@ -277,7 +277,7 @@ class Notifier:
                 tables.events.put_notification(replace(row, due=0.0))
                 continue
             story = self._story(tables, app, parts)
-            if hush := self._wanted(app, story, now).get(place, 0.0):
+            if hush := self._wanted(app, story, now).get(channel, 0.0):
                 tables.events.put_notification(replace(row, due=now + hush))
             else:
                 ready.append((row, story))
@@ -288,7 +288,7 @@ class Notifier:
         for row, story in ready:
             tables.events.put_notification(replace(row, due=0.0, posted_at=now, mood=_mood(row, story)))
         card = digest_card([(row.app, story.card) for row, story in ready])
-        tables.outbox.put(place, replace(card, key=f"event:quiet:{int(now)}", notification=True), now)
+        tables.outbox.put(channel, replace(card, key=f"event:quiet:{int(now)}", notification=True), now)
 
     def _story(self, tables: Tables, app: App, parts: Sequence[EventPart]) -> CardState:
         """Return a thing's card in its current state, with the app's name in its title and all secrets masked."""

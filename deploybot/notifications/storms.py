@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from deploybot.card import Card, Line, Tone
-from deploybot.domain import Alert, Event, Place
+from deploybot.domain import Alert, Channel, Event
 from deploybot.notifications.event_cards import CardState, Mood
 from deploybot.notifications.event_text import count, one_line, page
 from deploybot.part_tables import sender_title
@@ -45,7 +45,7 @@ class Batch:
     """
 
     now: float
-    begun: dict[tuple[Place, str], dict[str, tuple[Notification, CardState]]] = field(default_factory=dict)
+    begun: dict[tuple[Channel, str], dict[str, tuple[Notification, CardState]]] = field(default_factory=dict)
     beside: dict[str, None] = field(default_factory=dict)
     storms: dict[int, None] = field(default_factory=dict)
     waits: bool = False
@@ -56,7 +56,7 @@ class Batch:
         Builds of several senders may belong to one thing: it stays in the stream in which it began.
         """
         stream = self._stream(row) or row.stream
-        self.begun.setdefault((row.place, stream), {})[row.thing] = replace(row, stream=stream), story
+        self.begun.setdefault((row.channel, stream), {})[row.thing] = replace(row, stream=stream), story
 
     def begins(self, row: Notification) -> bool:
         """Return whether a thing starts a message in a channel."""
@@ -64,7 +64,9 @@ class Batch:
 
     def _stream(self, row: Notification) -> str:
         """Return the stream in which a thing starts a message in a channel; empty if it starts none."""
-        found = (stream for (place, stream), begun in self.begun.items() if place == row.place and row.thing in begun)
+        found = (
+            stream for (channel, stream), begun in self.begun.items() if channel == row.channel and row.thing in begun
+        )
         return next(found, "")
 
 
@@ -75,15 +77,15 @@ def stream_of(event: Event) -> str:
     return f"{type(event).__name__} {event.sender} {mark}".rstrip()
 
 
-def storm_for(tables: Tables, place: Place, stream: str, new: int, now: float) -> int:
+def storm_for(tables: Tables, channel: Channel, stream: str, new: int, now: float) -> int:
     """Return the number of the storm that takes these new things, or 0 if each gets its own message."""
     if not stream:
         return 0
-    if number := tables.events.open_storm(place, stream):
+    if number := tables.events.open_storm(channel, stream):
         return number
-    if tables.events.recent(place, stream, now - WITHIN) + new <= ALONE:
+    if tables.events.recent(channel, stream, now - WITHIN) + new <= ALONE:
         return 0
-    return tables.events.begin_storm(place, stream, now, now + WITHIN)
+    return tables.events.begin_storm(channel, stream, now, now + WITHIN)
 
 
 def listed(app: str, story: CardState) -> Line:
@@ -101,7 +103,7 @@ def put_storm(tables: Tables, number: int, now: float) -> None:
     if storm is None:
         return
     lines = tables.events.storm_lines(number, _SHOWN if storm.closes else _LISTED)
-    tables.outbox.put(storm.place, storm_card(storm, lines), now)
+    tables.outbox.put(storm.channel, storm_card(storm, lines), now)
 
 
 def close_storms(tables: Tables, now: float) -> None:

@@ -64,13 +64,13 @@ def judge(observed: Observed, running: Running | None, manifest: Manifest | None
     images = tuple(_images(observed, running, manifest))
     recorded = _asked(observed) and (manifest is not None or bool(running.release.images))
     serving = _serving(observed, running, images, recorded=recorded)
-    places = tuple(_places(observed, running, recorded=recorded and serving is Serving.RECORDED))
+    containers = tuple(_containers_differ(observed, running, recorded=recorded and serving is Serving.RECORDED))
     known = not _asked(observed) or manifest is not None
     return Judgement(
         serving=serving,
         release=running.release.id if serving in {Serving.RECORDED, Serving.PARTLY} else _linked(observed),
-        exact=known and serving is Serving.RECORDED and not images and not places,
-        differences=(*images, *places, *health),
+        exact=known and serving is Serving.RECORDED and not images and not containers,
+        differences=(*images, *containers, *health),
     )
 
 
@@ -215,7 +215,7 @@ def _image_name(one: Container) -> str:
     return one.image if one.image and not one.image.startswith("sha256:") else one.image_id[:19]
 
 
-def _places(observed: Observed, running: Running, *, recorded: bool) -> Iterator[Difference]:
+def _containers_differ(observed: Observed, running: Running, *, recorded: bool) -> Iterator[Difference]:
     """Yield problems with the release's folder and the link to it, and a switch that stopped half-way.
 
     `recorded`: the containers belong to the release, so the link must point to it.

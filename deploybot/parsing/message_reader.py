@@ -287,9 +287,9 @@ class Reader:
             if parameter.name in self.arguments or not (parameter.found_out or (asks and is_release)):
                 continue
             self.filled = True
-            self.arguments[parameter.name] = Ref("", asks=asks) if is_release else self._found_place(parameter)
+            self.arguments[parameter.name] = Ref("", asks=asks) if is_release else self._found_environment(parameter)
 
-    def _found_place(self, parameter: Parameter) -> Environment | None:
+    def _found_environment(self, parameter: Parameter) -> Environment | None:
         """Return the environment that was not typed; None for a deployment, which has its own.
 
         Raises PickError or FilledIn if the sender is asked for it.

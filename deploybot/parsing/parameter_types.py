@@ -89,8 +89,8 @@ class Scope:
 
     def servers(self) -> tuple[str, ...]:
         """Return the environment's servers, if the sender may see it."""
-        place = self.environment
-        return place.servers if place and (place.app, place.name) in self.visible else ()
+        environment = self.environment
+        return environment.servers if environment and (environment.app, environment.name) in self.visible else ()
 
     def tasks(self) -> tuple[str, ...]:
         """Return the app's tasks, if the sender may see it."""
@@ -155,9 +155,9 @@ def _environment(text: str, scope: Scope) -> Environment:
 def _server(text: str, scope: Scope) -> Server:
     if scope.app is None or scope.environment is None:
         raise Unfit(f"Write the environment before the server `{shown(text)}`.")
-    place = f" in {scope.app.name}/{scope.environment.name}"
+    where = f" in {scope.app.name}/{scope.environment.name}"
     if text.lower() not in scope.environment.servers:
-        raise NoSuch("server", text, scope.servers(), where=place)
+        raise NoSuch("server", text, scope.servers(), where=where)
     return scope.settings.servers[text.lower()]
 
 

@@ -126,6 +126,6 @@ def _asks_more(form: Form, parameter: Parameter) -> bool:
     """Return whether something may have to be picked after a parameter."""
     names = [cell.name for cell, group in form.grammar.cells() if group is None]
     later = names[names.index(parameter.name) + 1 :] if parameter.name in names else []
-    place = any(one.found_out and one.types == (Environment,) for one in form.parameters.values())
+    environment = any(one.found_out and one.types == (Environment,) for one in form.parameters.values())
     release = changes(form) and any(one.types == (Release,) for one in form.parameters.values())
-    return bool(later) or release or (place and parameter.types[0] is not Environment)
+    return bool(later) or release or (environment and parameter.types[0] is not Environment)

@@ -11,7 +11,7 @@ from deploybot.parsing.message_text import Token
 from deploybot.parsing.parameter_types import KINDS, NoSuch, Unfit, nearest, shown
 
 _LINKS = frozenset({"to", "from", "in", "into", "on", "onto", "at", "for", "of", "with"})
-_ORDER = {kind: place for place, kind in enumerate(KINDS)}
+_ORDER = {kind: position for position, kind in enumerate(KINDS)}
 
 
 class Better(Unfit):

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from math import inf
 
-from deploybot.domain import EVERY, Action, Grant, Lock, Origin, Person, Role, place_name
+from deploybot.domain import EVERY, Action, Grant, Lock, Origin, Person, Role, target_name
 
 _CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "cancel"})
 
@@ -116,12 +116,12 @@ class PolicyQuestion:
     proposer: int = 0
 
     @property
-    def place(self) -> str:
+    def target(self) -> str:
         """Return `shop/production`, for people."""
-        return place_name(self.app, self.environment)
+        return target_name(self.app, self.environment)
 
     @property
-    def is_one_place(self) -> bool:
+    def is_one_target(self) -> bool:
         """Return whether it is about exactly one environment, whose rules bot.toml holds."""
         return self.app not in {None, EVERY} and self.environment not in {None, EVERY}
 

@@ -64,21 +64,21 @@ def _role(question: PolicyQuestion) -> RuleFinding | None:
     if question.itself:
         return _automatic(question, may=suffices(role, question.action))
     if suffices(role, question.action):
-        return RuleFinding(Voice.ALLOWS, f"You are {role} on {question.place}.")
+        return RuleFinding(Voice.ALLOWS, f"You are {role} on {question.target}.")
     has = f"you are {role} there" if role else "you have no role there"
-    return _refuses(f"`{question.command}` needs the role {LEAST[question.action]} on {question.place}; {has}.")
+    return _refuses(f"`{question.command}` needs the role {LEAST[question.action]} on {question.target}; {has}.")
 
 
 def _automatic(question: PolicyQuestion, *, may: bool) -> RuleFinding:
     """Allow the bot to do what `auto` in bot.toml says, and nothing else."""
     if may:
-        return RuleFinding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.place} automatically.")
-    return _refuses(f"`auto` in bot.toml does not allow `{question.command}` on {question.place}.")
+        return RuleFinding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.target} automatically.")
+    return _refuses(f"`auto` in bot.toml does not allow `{question.command}` on {question.target}.")
 
 
 def _auto(question: PolicyQuestion) -> RuleFinding | None:
     """Add a note about what is deployed there automatically. All other rules apply to that, too."""
-    if not question.auto or not question.changes_release or not question.is_one_place:
+    if not question.auto or not question.changes_release or not question.is_one_target:
         return None
     return _passes(f"{question.auto[:1].upper()}{question.auto[1:]} is deployed there automatically.")
 
@@ -89,7 +89,7 @@ def _lock(question: PolicyQuestion) -> RuleFinding | None:
     if not question.changes_release:
         return None
     if lock is None:
-        return _passes(f"{question.place} is not locked.")
+        return _passes(f"{question.target} is not locked.")
     if question.person is not None and lock.person == question.person.id:
         return _passes("You hold the lock there.")
     return RuleFinding(Voice.REFUSES, f"{lock.app}/{lock.environment} is locked by {lock.holder}.", held=True)
@@ -108,10 +108,10 @@ def _unlock(question: PolicyQuestion) -> RuleFinding | None:
 def _approvals(question: PolicyQuestion) -> RuleFinding | None:
     """Refuse to start a deployment without its approvals. Until then a request may be made, and waits."""
     wanted = question.wanted
-    if not question.changes_release or not question.is_one_place:
+    if not question.changes_release or not question.is_one_target:
         return None
     if wanted is None:
-        return _passes(f"{question.place} needs no approvals.")
+        return _passes(f"{question.target} needs no approvals.")
     if question.command == Kind.RESTART:
         return _passes("A restart needs no approval: the release stays the same.")
     if question.glass:
@@ -124,7 +124,7 @@ def _approvals(question: PolicyQuestion) -> RuleFinding | None:
 def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
     """Count the approvals of a deployment that is about to start."""
     if question.request is None:
-        return _refuses(f"It was requested before {question.place} needed {wanted}: request it again.")
+        return _refuses(f"It was requested before {question.target} needed {wanted}: request it again.")
     there = len(counting(question))
     if not missing(question):
         return _passes(f"It has {there} of {wanted}.")
@@ -144,8 +144,8 @@ def _approver(question: PolicyQuestion) -> RuleFinding | None:
         return None  # the rule `role` reports it
     named = not wanted.names or person.name in wanted.names
     if named and _has(person, wanted.role, question):
-        return _passes(f"{question.place} needs {wanted}: yours counts.")
-    return _refuses(f"{question.place} needs {wanted}: yours does not count.")
+        return _passes(f"{question.target} needs {wanted}: yours counts.")
+    return _refuses(f"{question.target} needs {wanted}: yours does not count.")
 
 
 def _another(question: PolicyQuestion) -> RuleFinding | None:
@@ -196,7 +196,7 @@ def _after(question: PolicyQuestion) -> RuleFinding | None:
     """Require the release to be healthy in the environment before. A rollback may return to what ran well here."""
     before = question.before
     stays = question.command in {Kind.RESTART, Kind.TASK}
-    if not question.changes_release or not question.is_one_place or stays:
+    if not question.changes_release or not question.is_one_target or stays:
         return None
     if before is None:
         return _passes("No other environment is required first.")
@@ -225,7 +225,7 @@ def _refs(question: PolicyQuestion) -> RuleFinding | None:
         return _passes("The commit has run well here before, so it may come back from any ref.")
     if origin.ref:
         return _passes(f"The commit is on {origin.ref}; allowed: {only}.")
-    return _refuses(f"Only commits on {only} may be deployed to {question.place}; this one is on {origin.found}.")
+    return _refuses(f"Only commits on {only} may be deployed to {question.target}; this one is on {origin.found}.")
 
 
 def _signed(question: PolicyQuestion) -> RuleFinding | None:
@@ -240,13 +240,13 @@ def _signed(question: PolicyQuestion) -> RuleFinding | None:
         return _passes("The commit has run well here before, so it may come back without a signature.")
     if origin.signature:
         return _passes(f"The commit is signed by {origin.signature}.")
-    return _refuses(f"Only signed commits may be deployed to {question.place}: {origin.unsigned}.")
+    return _refuses(f"Only signed commits may be deployed to {question.target}: {origin.unsigned}.")
 
 
 def _brings_commit(question: PolicyQuestion) -> bool:
     """Return whether it brings a commit to one target. A restart or a task does not."""
     stays = question.command in {Kind.RESTART, Kind.TASK}
-    return question.changes_release and question.is_one_place and not stays
+    return question.changes_release and question.is_one_target and not stays
 
 
 def _glass(question: PolicyQuestion) -> RuleFinding | None:
@@ -257,7 +257,7 @@ def _glass(question: PolicyQuestion) -> RuleFinding | None:
     if question.command not in {Kind.DEPLOY, Kind.ROLLBACK}:
         return _refuses(f"Break glass is for deploy and rollback, not for `{question.command}`.")
     if question.itself or role is not Role.ADMIN:
-        return _refuses(f"Only an admin of {question.place} can use break glass.")
+        return _refuses(f"Only an admin of {question.target} can use break glass.")
     return _passes("You use break glass: it bypasses the lock, approvals and the order of environments.")
 
 

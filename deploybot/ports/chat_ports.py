@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploybot.card import Card
-from deploybot.domain import Place
+from deploybot.domain import Channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class OutboxItem:
     """
 
     id: int
-    place: Place
+    channel: Channel
     card: Card
     key: str
     message: str
@@ -55,10 +55,10 @@ class Chat(Protocol):
     def interval(self) -> float:
         """Seconds to wait between two messages to one channel, including edits; 0.0 for none."""
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         """Post a message and return its id. Raises Unreachable (with `retry_after` if the platform gives it)."""
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         """Replace a message."""
 
 
@@ -88,7 +88,7 @@ class LiveChat(Chat, Protocol):
 class Outbox(Protocol):
     """Messages queued for chats, written in the same transaction as the state they show. One worker sends them."""
 
-    def put(self, place: Place, card: Card, now: float) -> None:
+    def put(self, channel: Channel, card: Card, now: float) -> None:
         """Queue a card. With a key, an unsent earlier state of the same card in that channel is replaced.
 
         Raises ValueError for a card with `stream`: its states add up, so none may be skipped.

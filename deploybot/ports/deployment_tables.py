@@ -7,12 +7,12 @@ from typing import Protocol
 
 from deploybot.domain import (
     Approval,
+    Channel,
     Counted,
     Deployment,
     Lock,
     ManifestRow,
     Person,
-    Place,
     Plan,
     Report,
     ReportItem,
@@ -35,7 +35,7 @@ class DeploymentTable(Protocol):
         *,
         requester: Person,
         reason: str,
-        place: Place | None,
+        channel: Channel | None,
         now: float,
         not_before: float = 0.0,
         needs_approval: bool = False,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from deploybot.card import Line
-from deploybot.domain import Event, Place
+from deploybot.domain import Channel, Event
 
 _NO_LINE: Final = Line("", "")
 
@@ -43,7 +43,7 @@ class Notification:
 
     app: str
     thing: str
-    place: Place
+    channel: Channel
     messages: int = 0
     posted_at: float = 0.0
     due: float = 0.0
@@ -61,7 +61,7 @@ class Storm:
     """
 
     id: int
-    place: Place
+    channel: Channel
     stream: str
     began: float
     closes: float
@@ -106,13 +106,13 @@ class EventTable(Protocol):
     def forget(self, before: float) -> None:
         """Delete things without new events since then."""
 
-    def recent(self, place: Place, stream: str, since: float) -> int:
+    def recent(self, channel: Channel, stream: str, since: float) -> int:
         """Count the things of a stream that were posted in a channel since then."""
 
-    def open_storm(self, place: Place, stream: str) -> int:
+    def open_storm(self, channel: Channel, stream: str) -> int:
         """Return the open storm of a stream in a channel; 0 if there is none."""
 
-    def begin_storm(self, place: Place, stream: str, began: float, closes: float) -> int:
+    def begin_storm(self, channel: Channel, stream: str, began: float, closes: float) -> int:
         """Start a storm and return its number."""
 
     def storm(self, number: int) -> Storm | None:

@@ -24,11 +24,11 @@ class ForgeReporter:
     def receivers(self, settings: Settings) -> Iterator[ReportReceiver]:
         """Yield the forge of each app. No [outgoing.NAME] can have the same name in the database."""
         for name, app in settings.apps.items():
-            if app.forge is not None and (place := api_of(app, app.forge)):
+            if app.forge is not None and (named := api_of(app, app.forge)):
                 yield ReportReceiver(
                     target=ReportedTarget(f"forge:{name}", frozenset({name}), _RELEASING, code=True),
                     title=f"forge of {name}",
-                    connect=partial(_connect, app.forge, *place, _shared(settings, app)),
+                    connect=partial(_connect, app.forge, *named, _shared(settings, app)),
                 )
 
     def problems(self, settings: Settings) -> Iterator[tuple[Path, str]]:
@@ -43,14 +43,14 @@ class ForgeReporter:
 
 def _shared(settings: Settings, app: App) -> frozenset[str]:
     """Return the environments of an app that another app of the same repository also has, and reports there."""
-    place = _place(app)
-    others = [one for one in settings.apps.values() if one.name != app.name and _place(one) == place]
+    repository = _repository(app)
+    others = [one for one in settings.apps.values() if one.name != app.name and _repository(one) == repository]
     return frozenset(name for name in app.environments if any(name in one.environments for one in others))
 
 
-def _place(app: App) -> tuple[str, str] | None:
-    place = api_of(app, app.forge) if app.forge else None
-    return (place[0].lower(), place[1].lower()) if place else None
+def _repository(app: App) -> tuple[str, str] | None:
+    named = api_of(app, app.forge) if app.forge else None
+    return (named[0].lower(), named[1].lower()) if named else None
 
 
 class _SharedRepository:

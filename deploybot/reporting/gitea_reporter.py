@@ -23,19 +23,19 @@ class GiteaReporter:
         """Take the URL of the API, the `repository` as `acme/shop`, and `what`: `Gitea` or `Forgejo`."""
         self._api = Api(caller, url, {"Authorization": f"token {token}"}, what)
         self._repository = repository
-        self._place = f"/repos/{quote(repository)}"
+        self._path = f"/repos/{quote(repository)}"
 
     async def send(self, item: ReportItem) -> str:
         """Report a state. Return an empty string, because there is no id."""
         report = item.report
         state = _ENDS.get(State(report.word), "error") if report.ended else "pending"
         body = {"state": state, "context": context_of(report), "description": description_of(report)}
-        await self._api.send("POST", f"{self._place}/statuses/{report.commit}", body)
+        await self._api.send("POST", f"{self._path}/statuses/{report.commit}", body)
         return ""
 
     async def check(self) -> AsyncIterator[ChatFinding]:
         """Check that the token may write to the repository. Nothing is written."""
-        found = await self._api.get(self._place)
+        found = await self._api.get(self._path)
         rights = found.get("permissions") if isinstance(found, dict) else None
         if isinstance(rights, dict) and not rights.get("push"):
             fix = "Give its owner write permission, and the token the scope write:repository."

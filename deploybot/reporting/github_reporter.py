@@ -43,7 +43,7 @@ class GitHubReporter:
         }
         self._api = Api(caller, url, headers, "GitHub")
         self._repository = repository
-        self._place = f"/repos/{quote(repository)}"
+        self._path = f"/repos/{quote(repository)}"
 
     async def send(self, item: ReportItem) -> str:
         """Report a state and return GitHub's id of the deployment."""
@@ -53,12 +53,12 @@ class GitHubReporter:
             # GitHub does this automatically only if an environment is not for production.
             for old in {item.before, remote if item.replaced else ""} - {""}:
                 await self._status(old, "inactive", f"{OWN}: replaced by another one")
-        await self._api.send("POST", f"{self._place}/statuses/{item.report.commit}", _commit_status(item.report))
+        await self._api.send("POST", f"{self._path}/statuses/{item.report.commit}", _commit_status(item.report))
         return remote
 
     async def check(self) -> AsyncIterator[ChatFinding]:
         """Check that the token can read the repository's deployments. Nothing is written."""
-        await self._api.get(f"{self._place}/deployments?per_page=1")
+        await self._api.get(f"{self._path}/deployments?per_page=1")
         text = f"GitHub shows the deployments of {self._repository}; the first report shows whether the token may write"
         yield ChatFinding("token", text)
 
@@ -66,7 +66,7 @@ class GitHubReporter:
         """Return the id of a deployment that was created although its answer got lost; empty if there is none."""
         report = item.report
         query = urlencode({"sha": report.commit, "environment": report.environment, "per_page": _LOOKED_AT})
-        found = await self._api.get(f"{self._place}/deployments?{query}")
+        found = await self._api.get(f"{self._path}/deployments?{query}")
         mark = _mark(report)
         for one in found if isinstance(found, list) else ():
             payload = one.get("payload") if isinstance(one, dict) else None
@@ -85,14 +85,14 @@ class GitHubReporter:
             "environment": report.environment,
             "description": f"{OWN} #{report.deployment}: {release_of(report)}"[:LONGEST],
         }
-        made = await self._api.send("POST", f"{self._place}/deployments", body)
+        made = await self._api.send("POST", f"{self._path}/deployments", body)
         if not isinstance(made, dict) or not isinstance(made.get("id"), int):
             raise Unreachable("GitHub", "it does not return the id of the deployment")
         return str(made["id"])
 
     async def _status(self, remote: str, state: str, description: str) -> None:
         body = {"state": state, "description": description, "auto_inactive": state == "success"}
-        await self._api.send("POST", f"{self._place}/deployments/{quote(remote)}/statuses", body)
+        await self._api.send("POST", f"{self._path}/deployments/{quote(remote)}/statuses", body)
 
 
 def _mark(report: Report) -> dict[str, object]:

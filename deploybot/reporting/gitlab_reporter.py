@@ -40,7 +40,7 @@ class GitLabReporter:
         """Take the URL of the API, and the `project` as `acme/shop`."""
         self._api = Api(caller, url, {"PRIVATE-TOKEN": token}, "GitLab")
         self._project = project
-        self._place = f"/projects/{quote(project, safe='')}"
+        self._path = f"/projects/{quote(project, safe='')}"
 
     async def send(self, item: ReportItem) -> str:
         """Report a state. Return GitLab's id of the deployment, empty while there is none."""
@@ -49,7 +49,7 @@ class GitLabReporter:
         if state is not None:
             remote = remote or await self._found(report)
             if remote:
-                await self._move(f"{self._place}/deployments/{quote(remote)}", state)
+                await self._move(f"{self._path}/deployments/{quote(remote)}", state)
             else:
                 remote = await self._made(report, state)
         await self._mark(report)
@@ -57,25 +57,25 @@ class GitLabReporter:
 
     async def check(self) -> AsyncIterator[ChatFinding]:
         """Check that the token can read the project's deployments. Nothing is written."""
-        await self._api.get(f"{self._place}/deployments?per_page=1")
+        await self._api.get(f"{self._path}/deployments?per_page=1")
         yield ChatFinding(
             "token",
             f"GitLab shows the deployments of {self._project}; the first report shows whether the token may write",
         )
 
-    async def _move(self, place: str, state: str) -> None:
+    async def _move(self, path: str, state: str) -> None:
         """Set a deployment's state. GitLab refuses to set the current state again, which is not an error here."""
         try:
-            await self._api.send("PUT", place, {"status": state})
+            await self._api.send("PUT", path, {"status": state})
         except UserError:
-            there = await self._api.get(place)
+            there = await self._api.get(path)
             if not isinstance(there, dict) or there.get("status") != state:
                 raise
 
     async def _mark(self, report: Report) -> None:
         """Set the commit's status. GitLab refuses to set the current status again, which is not an error here."""
         try:
-            await self._api.send("POST", f"{self._place}/statuses/{report.commit}", _commit_status(report))
+            await self._api.send("POST", f"{self._path}/statuses/{report.commit}", _commit_status(report))
         except UserError as problem:
             if not _SAME_ALREADY.search(problem.sentence):
                 raise
@@ -83,7 +83,7 @@ class GitLabReporter:
     async def _found(self, report: Report) -> str:
         """Return the id of a deployment that was created although its answer got lost; empty if there is none."""
         query = urlencode({"environment": report.environment, "order_by": "id", "sort": "desc", "per_page": _LOOKED_AT})
-        found = await self._api.get(f"{self._place}/deployments?{query}")
+        found = await self._api.get(f"{self._path}/deployments?{query}")
         for one in found if isinstance(found, list) else ():
             if isinstance(one, dict) and one.get("sha") == report.commit and one.get("deployable") is None:
                 made = _time(one.get("created_at"))
@@ -99,7 +99,7 @@ class GitLabReporter:
             "tag": False,
             "status": state,
         }
-        made = await self._api.send("POST", f"{self._place}/deployments", body)
+        made = await self._api.send("POST", f"{self._path}/deployments", body)
         if not isinstance(made, dict) or not isinstance(made.get("id"), int):
             raise Unreachable("GitLab", "it does not return the id of the deployment")
         return str(made["id"])

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from deploybot.part_tables import CHAT_TABLE
 from deploybot.settings.app_settings import App, ComposeSettings, Environment, HealthSettings, Logs, Shared
 from deploybot.settings.audit_settings import AuditCall, AuditExport
@@ -88,10 +88,10 @@ class Settings(SettingsPart):
         found = {name: vars(self).get(name) for name in CHAT_TABLE}
         return {name: table for name, table in found.items() if isinstance(table, ChatSettings)}
 
-    def direct_place(self, identity: Identity) -> Place | None:
+    def direct_channel(self, identity: Identity) -> Channel | None:
         """Return a person's direct channel, or None without that chat."""
         if identity.platform in self.chats() and CHAT_TABLE[identity.platform].direct:
-            return Place(identity.platform, identity.user, private=True)
+            return Channel(identity.platform, identity.user, private=True)
         return None
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from deploybot.settings.address_values import DockerAddress, ListenAddress, SshTarget, WebUrl, ssh_target
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
-from deploybot.settings.value_shapes import Bytes, Channel, LocalPath, Name, Seconds, TimeZone
+from deploybot.settings.value_shapes import Bytes, ConfiguredChannel, LocalPath, Name, Seconds, TimeZone
 
 
 class BotSettings(SettingsPart):
@@ -35,7 +35,7 @@ class BotSettings(SettingsPart):
 class ChatSettings(SettingsPart):
     """What the tables of all chats share: `channel` gets every notification about apps without a channel."""
 
-    channel: Channel | None = None
+    channel: ConfiguredChannel | None = None
 
 
 class Http(SettingsPart):

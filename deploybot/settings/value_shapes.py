@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidationInfo
 
-from deploybot.domain import Place, RefRule
+from deploybot.domain import Channel, RefRule
 from deploybot.units import duration, size
 
 _REF_TABLES = [{"branch"}, {"tag"}, {"tag", "on"}]
@@ -107,13 +107,13 @@ def _time_zone(name: object) -> ZoneInfo:
     raise ValueError(f'should be a time zone such as "{near[0]}"')
 
 
-def _place(value: object) -> Place:
+def _channel(value: object) -> Channel:
     """Parse a channel of any chat. The config checks whether the chat exists and has such ids."""
-    if isinstance(value, Place):
+    if isinstance(value, Channel):
         return value
     with contextlib.suppress(ValueError):
         if isinstance(value, str):
-            return Place.read(value)
+            return Channel.read(value)
     raise ValueError('should be a channel with its chat, such as "slack:C0123456789" or "telegram:-1001234567890"')
 
 
@@ -183,8 +183,8 @@ LocalPath = Annotated[Path, AfterValidator(_anchored)]
 Glob = Annotated[str, AfterValidator(_glob)]
 ShellText = Annotated[str, AfterValidator(_shell_text)]
 BranchName = Annotated[str, AfterValidator(_branch)]
-Channel = Annotated[Place, PlainValidator(_place)]
-Channels = Annotated[tuple[Channel, ...], BeforeValidator(one_or_many_of_any)]
+ConfiguredChannel = Annotated[Channel, PlainValidator(_channel)]
+Channels = Annotated[tuple[ConfiguredChannel, ...], BeforeValidator(one_or_many_of_any)]
 Approvers = Annotated[tuple[str, ...], BeforeValidator(_approvers)]
 RefRules = Annotated[tuple[Annotated[RefRule, PlainValidator(_ref_rule)], ...], BeforeValidator(one_or_many_or_table)]
 Day = Annotated[dt.date, PlainValidator(_day)]

@@ -103,7 +103,7 @@ def environment(folder: Path, *config: tuple[str, str], **more: str) -> dict[str
 def _local(url: str, path: str, folder: Path) -> GitRemote:
     # git refuses repositories of other users (safe.directory in git-config(1)) unless a configuration file
     # names them. It ignores this setting in the environment and in arguments.
-    own = _keep(folder, "gitconfig", "".join(f"[safe]\n\tdirectory = {_quoted(place)}\n" for place in _at(path)))
+    own = _keep(folder, "gitconfig", "".join(f"[safe]\n\tdirectory = {_quoted(one)}\n" for one in _at(path)))
     return GitRemote(url, environment(folder, GIT_CONFIG_GLOBAL=str(own)))
 
 

@@ -68,13 +68,13 @@ def no_answer(output: bytes, errors: str) -> str:
 
 
 def _network(server: Server, problem: Exception) -> tuple[str, str] | None:
-    place = f"{server.host} port {server.port}"
+    address = f"{server.host} port {server.port}"
     if isinstance(problem, asyncssh.ChannelOpenError):
         hint = f"Try it from {server.jump}; its sshd must also allow AllowTcpForwarding."
-        return f"{server.jump} cannot reach {place}: {plain(problem.reason) or 'refused'}", hint
+        return f"{server.jump} cannot reach {address}: {plain(problem.reason) or 'refused'}", hint
     for kind, why, hint in _NETWORK:
         if isinstance(problem, kind):
-            return why.format(place=place, host=server.host, seconds=f"{server.connect_timeout:g} s"), hint
+            return why.format(address=address, host=server.host, seconds=f"{server.connect_timeout:g} s"), hint
     if isinstance(problem, OSError) and problem.errno in _NO_WAY:
         return f"there is no route to {server.host}", "Is the network up, or a VPN down?"
     return None
@@ -83,14 +83,14 @@ def _network(server: Server, problem: Exception) -> tuple[str, str] | None:
 _NETWORK: tuple[tuple[type[Exception], str, str], ...] = (
     (
         TimeoutError,
-        "no answer from {place} within {seconds}",
+        "no answer from {address} within {seconds}",
         "Is the machine up, and does a firewall let the bot through?",
     ),
-    (ConnectionRefusedError, "{place} refuses connections", "Does sshd run there, and on that port?"),
+    (ConnectionRefusedError, "{address} refuses connections", "Does sshd run there, and on that port?"),
     (socket.gaierror, "the host name {host} is unknown", "Is it spelled right in bot.toml, and does DNS answer here?"),
-    (ConnectionError, "{place} closed the connection before the login", _OVERLOADED),
-    (asyncssh.ConnectionLost, "{place} closed the connection before the login", _OVERLOADED),
-    (asyncssh.ProtocolError, "{place} does not speak SSH correctly", "Check that sshd listens there."),
+    (ConnectionError, "{address} closed the connection before the login", _OVERLOADED),
+    (asyncssh.ConnectionLost, "{address} closed the connection before the login", _OVERLOADED),
+    (asyncssh.ProtocolError, "{address} does not speak SSH correctly", "Check that sshd listens there."),
 )
 
 

@@ -160,14 +160,14 @@ class PeopleRows:
             raise _own()
         governed = self._admins()
         had = self._had(Grant(person, role, app, environment, until), now)
-        place = (person, app, environment)
+        target = (person, app, environment)
         if not until:
-            self._run("DELETE FROM grants WHERE person = ? AND app = ? AND environment = ?", place)
+            self._run("DELETE FROM grants WHERE person = ? AND app = ? AND environment = ?", target)
         sql = f"""
             INSERT OR REPLACE INTO grants (person, app, environment, role, until, since, given_by, after)
             VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(?, {_NEWEST}))"""  # noqa: S608  a constant
         since = (had.since, had.by, had.after) if had else (now, by, None)
-        self._run(sql, (*place, role.value, until, *since))
+        self._run(sql, (*target, role.value, until, *since))
         self._refuse_anarchy(governed)
 
     def _had(self, new: Grant, now: float) -> Grant | None:
@@ -175,8 +175,8 @@ class PeopleRows:
 
         Raises UserError if a temporary role adds nothing to a permanent one.
         """
-        place = (new.app, new.environment)
-        here = [one for one in self.grants(new.person) if (one.app, one.environment) == place]
+        target = (new.app, new.environment)
+        here = [one for one in self.grants(new.person) if (one.app, one.environment) == target]
         enough = [one for one in here if _RANK[one.role] >= _RANK[new.role]]
         if new.until and any(not one.until for one in enough):
             raise UserError("that role already exists, without an end time", hint="`deny` removes it.")

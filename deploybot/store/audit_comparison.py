@@ -81,16 +81,16 @@ class _Numbers:
 
     def add(self, number: int) -> None:
         if number < _HIGHEST:
-            place = number // 8
-            self._bits.extend(bytes(max(place + 1 - len(self._bits), 0)))
-            self._bits[place] |= 1 << number % 8
+            index = number // 8
+            self._bits.extend(bytes(max(index + 1 - len(self._bits), 0)))
+            self._bits[index] |= 1 << number % 8
 
     def __contains__(self, number: int) -> bool:
         return number // 8 < len(self._bits) and bool(self._bits[number // 8] & 1 << number % 8)
 
     def __iter__(self) -> Iterator[int]:
-        for place, byte in enumerate(self._bits):
-            yield from (place * 8 + bit for bit in range(8) if byte & 1 << bit)
+        for index, byte in enumerate(self._bits):
+            yield from (index * 8 + bit for bit in range(8) if byte & 1 << bit)
 
 
 class Comparer:
@@ -114,7 +114,7 @@ class Comparer:
             return
         self._found.rows += 1
         if not line.is_sound:
-            self._found.edited.append(line.place)
+            self._found.edited.append(line.position)
             del self._found.edited[_MOST:]
             return
         self._seen.add(line.number)

@@ -29,7 +29,7 @@ def _names(kind: type) -> tuple[str, ...]:
 def _fields(value: object) -> dict[str, object]:
     """Return a dataclass's fields; called by json for types that it does not know."""
     if isinstance(value, type) or not dataclasses.is_dataclass(value):
-        raise TypeError(f"{type(value).__name__} has no place in the database")
+        raise TypeError(f"{type(value).__name__} cannot be stored in the database")
     kind = cast("Hashable", type(value))
     return {name: getattr(value, name) for name in _names(kind)}
 

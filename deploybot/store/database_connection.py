@@ -122,10 +122,10 @@ def _migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) 
             f"the database {path} was made by a newer deploybot (it has {unknown[-1]}): run that version again, "
             f"or restore the copy it made before, {_before(path, unknown[0])}"
         )
-    for place, name in enumerate(names[len(applied) :], len(applied) + 1):
+    for position, name in enumerate(names[len(applied) :], len(applied) + 1):
         if applied:
             _copy_before(connection, path, name)
-        _apply(migrations, database, path, name, names[place:])
+        _apply(migrations, database, path, name, names[position:])
 
 
 def _before(path: Path, name: str) -> Path:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from deploybot.domain import (
+    Channel,
     Counted,
     Deployment,
     Kind,
     Person,
     Phase,
-    Place,
     Plan,
     RequestVerdict,
     StageKind,
@@ -31,7 +31,7 @@ from deploybot.store.codec import decode, encode
 from deploybot.store.stored_text import clean
 
 _SELECT = """
-    SELECT number, plan, state, requester, requester_name, reason, place, created, not_before, started, finished,
+    SELECT number, plan, state, requester, requester_name, reason, channel, created, not_before, started, finished,
            cancel_by, outcome, tail, needs_approval, approved, trigger_number, skipped, replaced_by, glass,
            coalesce((SELECT verdict FROM requests WHERE requests.deployment = number), '')
     FROM deployments
@@ -59,7 +59,7 @@ def _plan(text: str) -> Plan:
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
-    number, plan, state, requester, name, reason, place, created, at, started, finished, *rest = row
+    number, plan, state, requester, name, reason, channel, created, at, started, finished, *rest = row
     cancel_by, outcome, tail, needs_approval, approved, trigger, skipped, replaced_by, glass, verdict = rest
     return Deployment(
         number=number,
@@ -68,7 +68,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         requester=requester,
         requester_name=name,
         reason=reason,
-        place=decode(Place, place) if place else None,
+        channel=decode(Channel, channel) if channel else None,
         created=created,
         not_before=at,
         started=started,
@@ -125,7 +125,7 @@ class DeploymentRows:
         *,
         requester: Person,
         reason: str,
-        place: Place | None,
+        channel: Channel | None,
         now: float,
         not_before: float = 0.0,
         needs_approval: bool = False,
@@ -141,7 +141,7 @@ class DeploymentRows:
             requester=requester.id,
             requester_name=requester.name,
             reason=clean(reason),
-            place=place,
+            channel=channel,
             created=now,
             not_before=not_before,
             needs_approval=needs_approval,
@@ -151,9 +151,10 @@ class DeploymentRows:
         )
         sql = """
             INSERT INTO deployments (app, environment, kind, commit_id, state, plan, requester, requester_name,
-                                     reason, place, created, not_before, needs_approval, trigger_number, skipped, glass)
+                                     reason, channel, created, not_before, needs_approval, trigger_number, skipped,
+                                     glass)
             VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-        where = encode(place) if place else None
+        where = encode(channel) if channel else None
         whose = (made.requester, made.requester_name, made.reason, where, now, not_before, needs_approval)
         auto = (trigger, encode(made.skipped), glass)
         what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))

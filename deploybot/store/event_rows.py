@@ -11,12 +11,12 @@ from deploybot.domain import (
     Alert,
     Build,
     Change,
+    Channel,
     Deployed,
     Event,
     ImagePushed,
     Note,
     Ping,
-    Place,
     Published,
     Push,
     Synced,
@@ -32,7 +32,7 @@ _KINDS: Final[dict[str, type[Event]]] = {
 }
 _PARTS: Final = 100
 _PART = "SELECT app, thing, part, kind, event, series, position, commit_id, arrived_at FROM event_parts "
-_PLACE = "SELECT app, thing, place, messages, posted_at, due, mood, stream, storm, line FROM notifications "
+_SELECT = "SELECT app, thing, channel, messages, posted_at, due, mood, stream, storm, line FROM notifications "
 _TRIM = """
     DELETE FROM event_parts WHERE app = :app AND thing = :thing AND (arrived_at, part) < (
         SELECT arrived_at, part FROM event_parts WHERE app = :app AND thing = :thing
@@ -89,25 +89,27 @@ class EventRows:
 
     def notifications(self, app: str, thing: str) -> tuple[Notification, ...]:
         """Return the channels where a subject was posted or waits to be posted."""
-        return tuple(map(_place, self._run(_PLACE + "WHERE app = ? AND thing = ? ORDER BY place", (app, thing))))
+        return tuple(
+            map(_notification, self._run(_SELECT + "WHERE app = ? AND thing = ? ORDER BY channel", (app, thing)))
+        )
 
     def put_notification(self, notification: Notification) -> None:
         """Store the state of a subject's notification in a channel, replacing the stored one."""
         sql = """
-            INSERT INTO notifications (app, thing, place, messages, posted_at, due, mood, stream, storm, line)
+            INSERT INTO notifications (app, thing, channel, messages, posted_at, due, mood, stream, storm, line)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            ON CONFLICT (app, thing, place) DO UPDATE SET
+            ON CONFLICT (app, thing, channel) DO UPDATE SET
                 messages = excluded.messages, posted_at = excluded.posted_at, due = excluded.due, mood = excluded.mood,
                 stream = excluded.stream, storm = excluded.storm, line = excluded.line"""
-        where = (notification.app, notification.thing, encode(notification.place))
+        where = (notification.app, notification.thing, encode(notification.channel))
         line = encode(notification.line) if notification.storm else ""
         posted = (notification.messages, notification.posted_at, notification.due, notification.mood)
         self._run(sql, (*where, *posted, notification.stream, notification.storm, line))
 
     def due(self, now: float) -> tuple[Notification, ...]:
         """Return the notifications due by now, in the order of their first events."""
-        sql = _PLACE + "WHERE due > 0 AND due <= ? ORDER BY id"
-        return tuple(map(_place, self._run(sql, (now,))))
+        sql = _SELECT + "WHERE due > 0 AND due <= ? ORDER BY id"
+        return tuple(map(_notification, self._run(sql, (now,))))
 
     def next_due(self) -> float | None:
         """Return when the next notification or storm is due, or None."""
@@ -122,36 +124,36 @@ class EventRows:
         self._run("DELETE FROM event_subjects WHERE changed < ?", (before,))
         self._run("DELETE FROM storms WHERE began < ?", (before,))
 
-    def recent(self, place: Place, stream: str, since: float) -> int:
+    def recent(self, channel: Channel, stream: str, since: float) -> int:
         """Count the subjects of a stream posted in a channel after `since`."""
-        sql = "SELECT count(*) FROM notifications WHERE place = ? AND stream = ? AND stream <> '' AND posted_at > ?"
-        return int(self._run(sql, (encode(place), stream, since)).fetchone()[0])
+        sql = "SELECT count(*) FROM notifications WHERE channel = ? AND stream = ? AND stream <> '' AND posted_at > ?"
+        return int(self._run(sql, (encode(channel), stream, since)).fetchone()[0])
 
-    def open_storm(self, place: Place, stream: str) -> int:
+    def open_storm(self, channel: Channel, stream: str) -> int:
         """Return the open storm of a stream in a channel, or 0 if there is none."""
-        sql = "SELECT max(id) FROM storms WHERE place = ? AND stream = ? AND closes > 0"
-        return int(self._run(sql, (encode(place), stream)).fetchone()[0] or 0)
+        sql = "SELECT max(id) FROM storms WHERE channel = ? AND stream = ? AND closes > 0"
+        return int(self._run(sql, (encode(channel), stream)).fetchone()[0] or 0)
 
-    def begin_storm(self, place: Place, stream: str, began: float, closes: float) -> int:
+    def begin_storm(self, channel: Channel, stream: str, began: float, closes: float) -> int:
         """Open a storm and return its number."""
-        sql = "INSERT INTO storms (place, stream, began, closes) VALUES (?, ?, ?, ?)"
-        return self._run(sql, (encode(place), stream, began, closes)).lastrowid or 0
+        sql = "INSERT INTO storms (channel, stream, began, closes) VALUES (?, ?, ?, ?)"
+        return self._run(sql, (encode(channel), stream, began, closes)).lastrowid or 0
 
     def storm(self, number: int) -> Storm | None:
         """Return a storm, or None if it was deleted."""
-        row = self._run("SELECT place, stream, began, closes FROM storms WHERE id = ?", (number,)).fetchone()
+        row = self._run("SELECT channel, stream, began, closes FROM storms WHERE id = ?", (number,)).fetchone()
         if row is None:
             return None
         moods = self._run("SELECT mood, count(*) FROM notifications WHERE storm = ? GROUP BY mood", (number,))
-        place, stream, began, closes = row
+        channel, stream, began, closes = row
         return Storm(
-            id=number, place=decode(Place, place), stream=stream, began=began, closes=closes, moods=dict(moods)
+            id=number, channel=decode(Channel, channel), stream=stream, began=began, closes=closes, moods=dict(moods)
         )
 
     def storm_lines(self, number: int, limit: int) -> tuple[Notification, ...]:
         """Return the notifications in a storm: bad ones first, then the newest."""
-        sql = _PLACE + "WHERE storm = ? ORDER BY mood <> 'bad', id DESC LIMIT ?"
-        return tuple(map(_place, self._run(sql, (number, limit))))
+        sql = _SELECT + "WHERE storm = ? ORDER BY mood <> 'bad', id DESC LIMIT ?"
+        return tuple(map(_notification, self._run(sql, (number, limit))))
 
     def due_storms(self, now: float) -> tuple[int, ...]:
         """Return the storms whose time is over but that are not closed yet."""
@@ -179,12 +181,12 @@ def _part(row: sqlite3.Row) -> EventPart:
     )
 
 
-def _place(row: sqlite3.Row) -> Notification:
-    app, thing, place, messages, posted_at, due, mood, stream, storm, line = row
+def _notification(row: sqlite3.Row) -> Notification:
+    app, thing, channel, messages, posted_at, due, mood, stream, storm, line = row
     return Notification(
         app=app,
         thing=thing,
-        place=decode(Place, place),
+        channel=decode(Channel, channel),
         messages=messages,
         posted_at=posted_at,
         due=due,

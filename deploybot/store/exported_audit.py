@@ -23,9 +23,9 @@ _START = '{"number"'
 
 @dataclass(frozen=True, slots=True)
 class ExportedRow:
-    """A row parsed from a line. `fields` may lack texts that were too long for syslog. `place` is `FILE, line N`."""
+    """A row parsed from a line. `fields` may lack texts that were too long for syslog. `position` is `FILE, line N`."""
 
-    place: str
+    position: str
     number: int
     hash: str
     previous: str
@@ -56,7 +56,7 @@ class ExportedRow:
 class Unread:
     """A line, or the rest of a file, that has no complete row."""
 
-    place: str
+    position: str
     why: str
 
 
@@ -91,15 +91,15 @@ def _lines(file: IO[bytes], name: str) -> Iterator[ExportedRow | Unread]:
         number += begun
         if not begun or not line.strip():
             continue
-        place = f"{name}, line {number}"
-        row = _row(line.decode("utf-8", "replace"), place)
+        position = f"{name}, line {number}"
+        row = _row(line.decode("utf-8", "replace"), position)
         if row is not None:
             yield row
         else:
-            yield Unread(place, "it contains no row" if whole else "it is cut off")
+            yield Unread(position, "it contains no row" if whole else "it is cut off")
 
 
-def _row(text: str, place: str) -> ExportedRow | None:
+def _row(text: str, position: str) -> ExportedRow | None:
     """Find the row in a line: the line itself, the `data` of a call, or an object after a syslog prefix."""
     found = _object(text, 0)
     if found is None and (start := text.find(_START)) >= 0:
@@ -111,7 +111,7 @@ def _row(text: str, place: str) -> ExportedRow | None:
         return None
     if not isinstance(digest, str) or not isinstance(previous, str):
         return None
-    return ExportedRow(place, number, digest, previous, fields)
+    return ExportedRow(position, number, digest, previous, fields)
 
 
 def _object(text: str, start: int) -> dict[str, object] | None:

@@ -13,13 +13,13 @@ from collections.abc import Collection
 from functools import lru_cache
 
 from deploybot.card import Card
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.masking import Redactor
 from deploybot.ports import OutboxItem
 from deploybot.store.codec import decode, encode
 from deploybot.store.stored_text import clean
 
-_SELECT = "SELECT id, place, card, key, message, revision, attempts, next_at FROM outbox "
+_SELECT = "SELECT id, channel, card, key, message, revision, attempts, next_at FROM outbox "
 _KEPT = 30 * 86400.0
 
 
@@ -30,16 +30,16 @@ def _card(text: str) -> Card:
 
 
 @lru_cache(maxsize=128)
-def _place(text: str) -> Place:
+def _channel(text: str) -> Channel:
     """Decode a row's channel. It is cached, because there are few and they are read as often as cards."""
-    return decode(Place, text)
+    return decode(Channel, text)
 
 
 def _item(row: sqlite3.Row) -> OutboxItem:
-    number, place, card, key, message, revision, attempts, next_at = row
+    number, channel, card, key, message, revision, attempts, next_at = row
     return OutboxItem(
         id=number,
-        place=_place(place),
+        channel=_channel(channel),
         card=_card(card),
         key=key,
         message=message,
@@ -58,7 +58,7 @@ class OutboxRows:
         self._run = connection.execute
         self.touched = False
 
-    def put(self, place: Place, card: Card, now: float) -> None:
+    def put(self, channel: Channel, card: Card, now: float) -> None:
         """Queue a masked card. With a key, it replaces an unsent earlier state of the card in the same channel.
 
         A card that waits for a retry keeps its retry time. One that was given up is tried again.
@@ -67,20 +67,20 @@ class OutboxRows:
             raise ValueError(f"card {card.key or card.title!r} is a stream: its states add up and cannot be replaced")
         self.touched = True
         sql = """
-            INSERT INTO outbox (place, key, card, next_at, notification) VALUES (?, ?, ?, ?, ?)
-            ON CONFLICT (key, place) WHERE key <> '' DO UPDATE SET
+            INSERT INTO outbox (channel, key, card, next_at, notification) VALUES (?, ?, ?, ?, ?)
+            ON CONFLICT (key, channel) WHERE key <> '' DO UPDATE SET
                 card = excluded.card, notification = excluded.notification, revision = revision + 1, state = 'waiting',
                 attempts = CASE state WHEN 'waiting' THEN attempts ELSE 0 END,
                 next_at = CASE state WHEN 'waiting' THEN next_at ELSE excluded.next_at END
             WHERE card <> excluded.card OR state = 'dead'"""
-        self._run(sql, (encode(place), card.key, encode(self._redactor.card(card)), now, card.notification))
+        self._run(sql, (encode(channel), card.key, encode(self._redactor.card(card)), now, card.notification))
         self._run("DELETE FROM outbox WHERE state IN ('sent', 'dead') AND next_at < ?", (now - _KEPT,))
 
     def due(self, now: float, limit: int = 50, *, besides: Collection[tuple[str, ...]] = ()) -> tuple[OutboxItem, ...]:
         """Return what to send now: new messages, then edits, then notifications, each in the order they were queued."""
         sql = """
             WHERE state = 'waiting' AND next_at <= ?1
-              AND json_extract(place, '$.platform') || ' ' || json_extract(place, '$.channel')
+              AND json_extract(channel, '$.platform') || ' ' || json_extract(channel, '$.id')
                   || CASE WHEN notification = 1 THEN ' notifications' WHEN message <> '' THEN ' edits' ELSE ' new' END
                   NOT IN (SELECT value FROM json_each(?3))
             ORDER BY notification, message <> '', id LIMIT ?2"""

@@ -75,11 +75,11 @@ class ReportRows:
         sql = """
             INSERT INTO reports (target, deployment, environment, word, key, report, made, next_at)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-        place = f"{report.app}/{report.environment}"
+        environment = f"{report.app}/{report.environment}"
         row = (
             target,
             report.deployment,
-            place,
+            environment,
             report.word,
             secrets.token_hex(16),
             encode(self._masked(report)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from deploybot.card import Card
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import UserError
 
 
@@ -14,7 +14,7 @@ class Message:
     """One message: its channel and all its states. People see the last state."""
 
     id: str
-    place: Place
+    channel: Channel
     states: list[Card] = field(default_factory=list)
 
     @property
@@ -43,22 +43,22 @@ class FakeChat:
         """Return the seconds to leave between two messages to one channel."""
         return self._interval
 
-    def shown(self, place: Place) -> list[Card]:
+    def shown(self, channel: Channel) -> list[Card]:
         """Return what people see in a channel now, oldest first."""
-        return [message.card for message in self.messages if message.place == place]
+        return [message.card for message in self.messages if message.channel == channel]
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         """Post a message and return its id."""
         self._fail()
-        message = Message(str(len(self.messages) + 1), place, [card])
+        message = Message(str(len(self.messages) + 1), channel, [card])
         self.messages.append(message)
         return message.id
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         """Replace a message. Raises UserError if the channel has no message of that id."""
         self._fail()
         for kept in self.messages:
-            if (kept.id, kept.place) == (message, place):
+            if (kept.id, kept.channel) == (message, channel):
                 kept.states.append(card)
                 return
         raise UserError(f"there is no message {message} to edit")

@@ -110,10 +110,10 @@ class FakeDeployments:
         self.rejected.append((ctx.person.name if ctx.person else "", number, ctx.reason))
         return Card(title=f"#{number} is rejected.", aside=True)
 
-    async def unfinished(self, ctx: Context, places: Sequence[tuple[App, Environment]]) -> Card:
-        """Return a card with the places and the buttons `waiting`."""
+    async def unfinished(self, ctx: Context, targets: Sequence[tuple[App, Environment]]) -> Card:
+        """Return a card with the targets and the buttons `waiting`."""
         del ctx
-        names = tuple(f"{app.name}/{environment.name}" for app, environment in places)
+        names = tuple(f"{app.name}/{environment.name}" for app, environment in targets)
         return Card(title="queue", code=names, buttons=tuple(self.waiting))
 
     async def get(self, number: int) -> Deployment | None:
@@ -212,8 +212,8 @@ class FakeReleases:
     async def running(self, app: App, environment: Environment) -> Mapping[str, Release | None]:
         """Return what `servers` has, else the release in `runs` for every server."""
         self._fail()
-        place = (app.name, environment.name)
-        return self.servers.get(place) or dict.fromkeys(environment.servers, self.runs.get(place))
+        target = (app.name, environment.name)
+        return self.servers.get(target) or dict.fromkeys(environment.servers, self.runs.get(target))
 
     async def last_good(
         self, app: App, environment: Environment, before: Release | Collection[Release] | None

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from deploybot.chat.card_channels import channels_of, event_places
+from deploybot.chat.card_channels import channel_ids, event_channels
 from deploybot.chat.chat_dependencies import Parts
 from deploybot.chat.chat_port import ChatTools, chat_parts
-from deploybot.chat.console.console_session import PLACE
+from deploybot.chat.console.console_session import CHANNEL
 from deploybot.chat.unwritable_channels import MissingChannels
-from deploybot.domain import Place, SinkSight
+from deploybot.domain import Channel, SinkSight
 from deploybot.ports import EventListener, LiveChat
 from deploybot.reporting.report_targets import connected, receivers_of
 from deploybot.reporting.reporter_port import ReportTools
@@ -37,7 +37,7 @@ def chats(
         tools = ChatTools(
             parts=parts,
             store=world.store,
-            homes=channels_of(settings, name),
+            homes=channel_ids(settings, name),
             closed=missing.on_closed(world.store, name),
             server=server,
         )
@@ -59,7 +59,7 @@ def notifier(settings: Settings, world: Adapters) -> Notifier | None:
         return None
     from deploybot.notifications.notifier import Notifier  # noqa: PLC0415  see above
 
-    return Notifier(settings, world.store, world.clock, world.redactor, event_places(settings))
+    return Notifier(settings, world.store, world.clock, world.redactor, event_channels(settings))
 
 
 def _has_hooks(settings: Settings) -> bool:
@@ -92,11 +92,11 @@ def webhooks(
 def notice_board(settings: Settings, world: Infrastructure) -> NoticeBoard:
     """Return the board that posts notices in the channels of the app."""
 
-    def places(app: str) -> Iterable[Place]:
+    def channels(app: str) -> Iterable[Channel]:
         known = settings.apps.get(app)
-        return (known.channel if known else ()) or event_places(settings)
+        return (known.channel if known else ()) or event_channels(settings)
 
-    return NoticeBoard(world.clock, places, PLACE)
+    return NoticeBoard(world.clock, channels, CHANNEL)
 
 
 def unfit_tags(settings: Settings, world: Infrastructure) -> Iterator[EventListener]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploybot.access import Access
-from deploybot.chat.card_channels import event_places
+from deploybot.chat.card_channels import event_channels
 from deploybot.deployments.auto_targets import is_used
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import AUTO, Action, Release, Trigger
@@ -72,7 +72,7 @@ def autodeploy(
         # Leave out how long it has been held: the card would change at every poll.
         return Refusal(f"{why} “{lock.reason}” `unlock {trigger.app} {trigger.environment}` releases it.", lock.until)
 
-    records = TriggerRecords(world.clock, lambda app: app.channel or event_places(settings))
+    records = TriggerRecords(world.clock, lambda app: app.channel or event_channels(settings))
     apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]
     watch = Poller(apps, store=world.store, clock=world.clock, records=records)
     requests = TriggerRequests(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from deploybot.chat.card_channels import places_of
+from deploybot.chat.card_channels import card_channels
 from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.break_glass import BreakGlass
 from deploybot.deployments.card_mentions import Mentions
@@ -115,14 +115,14 @@ def deployments(
 
 def _publisher(settings: Settings, world: Infrastructure, journal: Journal, notifier: Notifier | None) -> CardPublisher:
     """Make what queues cards, reports and notifications."""
-    places = partial(places_of, settings=settings)
+    channels = partial(card_channels, settings=settings)
     report = _reports_to(Reporter((one.target for one in receivers_of(settings)), world.clock), notifier)
     return CardPublisher(
         clock=world.clock,
         mask=world.redactor.text,
         journal=journal,
         mentions=Mentions(settings, world.clock),
-        places=places,
+        channels=channels,
         report=report,
     )
 

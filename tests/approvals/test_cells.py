@@ -15,9 +15,9 @@ from deploybot.ports import Tables
 from tests.approvals.conftest import open_approval_bot
 
 SCOPES = (("shop", "production"), ("shop", "*"), ("*", "*"), ("blog", "*"))
-Place = tuple[str | None, str | None]
+Channel = tuple[str | None, str | None]
 PRODUCTION = ("shop", "production")
-PLACES: tuple[Place, ...] = (PRODUCTION, ("shop", "staging"), ("blog", "live"), ("*", "*"), (None, None))
+PLACES: tuple[Channel, ...] = (PRODUCTION, ("shop", "staging"), ("blog", "live"), ("*", "*"), (None, None))
 COMMANDS = (
     (Action.VIEW, "status"),
     (Action.DEPLOY, "deploy"),
@@ -64,17 +64,17 @@ PEOPLE = [
 REQUESTER = next(one for one in PEOPLE if one.role is Role.ADMIN and one.scope == ("*", "*"))
 
 
-def expected(who: Somebody | None, action: Action, command: str, place: Place) -> bool:
+def expected(who: Somebody | None, action: Action, command: str, channel: Channel) -> bool:
     """By hand, from the role and its scope."""
     if action is Action.ANYONE:
         return command == "help"
     if who is None or who.role is None:
         return False
-    app, environment = place
+    app, environment = channel
     inside = (app is None or who.scope[0] in {"*", app}) and (environment is None or who.scope[1] in {"*", environment})
     least = {"view": "viewer", "deploy": "deployer", "approve": "approver", "admin": "admin"}[action.value]
     order = ["viewer", "deployer", "approver", "admin"]
-    if command == "approve" and place == PRODUCTION and who is REQUESTER:
+    if command == "approve" and channel == PRODUCTION and who is REQUESTER:
         return False
     return inside and order.index(who.role.value) >= order.index(least)
 
@@ -89,25 +89,25 @@ class Count:
     wrong: list[str] = field(default_factory=list)
 
     def cell(
-        self, tables: Tables, who: Identity, right: Somebody | None, *, ask: tuple[Action, str], place: Place
+        self, tables: Tables, who: Identity, right: Somebody | None, *, ask: tuple[Action, str], channel: Channel
     ) -> None:
         """One question."""
         action, command = ask
-        about = self.number if command == "approve" and place == PRODUCTION else 0
+        about = self.number if command == "approve" and channel == PRODUCTION else 0
         question = self.questions.ask(
-            tables, who, action=action, command=command, app=place[0], environment=place[1], number=about
+            tables, who, action=action, command=command, app=channel[0], environment=channel[1], number=about
         )
         self.cells += 1
-        if decide(question).allowed is not expected(right, action, command, place):
-            self.wrong.append(f"{who} {command} {place}")
+        if decide(question).allowed is not expected(right, action, command, channel):
+            self.wrong.append(f"{who} {command} {channel}")
 
     def everywhere(self, tables: Tables, one: Somebody, *, removed: bool = False) -> None:
         """Somebody themselves, in every chat; and, while they are there, who only looks like them."""
-        for platform, ask, place in itertools.product(PLATFORMS, COMMANDS, PLACES):
+        for platform, ask, channel in itertools.product(PLATFORMS, COMMANDS, PLACES):
             who = Somebody(one.number, None, one.scope) if removed else one
-            self.cell(tables, one.identity(platform), who, ask=ask, place=place)
+            self.cell(tables, one.identity(platform), who, ask=ask, channel=channel)
             for other in () if removed else one.others(platform):
-                self.cell(tables, other, None, ask=ask, place=place)
+                self.cell(tables, other, None, ask=ask, channel=channel)
 
 
 def hire(tables: Tables) -> None:

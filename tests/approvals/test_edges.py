@@ -195,7 +195,7 @@ def test_files_are_bound_by_their_paths(tmp_path: Path) -> None:
     plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V3, servers=())
     assert dict(config_of(plan, settings))["apps.shop.repo_key"] == '{"file": "/etc/key"}'
     app.__dict__["repo"] = object()
-    with pytest.raises(TypeError, match="object has no place in a binding"):
+    with pytest.raises(TypeError, match="object is not allowed in a fingerprint"):
         config_of(plan, settings)
 
 

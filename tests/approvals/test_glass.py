@@ -10,7 +10,7 @@ import pytest
 from deploybot.access import identity_text
 from deploybot.card import Card, Tone
 from deploybot.chat.telegram.telegram_settings import Telegram
-from deploybot.domain import Action, Grant, Identity, Person, Place, Role, State
+from deploybot.domain import Action, Channel, Grant, Identity, Person, Role, State
 from deploybot.metrics import METRICS
 from deploybot.policy import PolicyQuestion, WantedAction, decide
 from deploybot.ports import Tables
@@ -33,10 +33,10 @@ async def promote(bot: BotUnderTest, *names: str) -> None:
     await bot.store.write(grant)
 
 
-async def said(bot: BotUnderTest) -> list[tuple[Place, Card]]:
+async def said(bot: BotUnderTest) -> list[tuple[Channel, Card]]:
     """All alarms that were queued."""
     rows = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 1))
-    return [(row.place, row.card) for row in rows if "used break glass" in row.card.title]
+    return [(row.channel, row.card) for row in rows if "used break glass" in row.card.title]
 
 
 def counted() -> float:
@@ -74,7 +74,7 @@ async def test_an_admin_for_some_time_is_woken_while_it_lasts(
     assert {one.name for _, card in await said(bot) for one in card.wakes} == woken
 
 
-async def test_all_other_admins_of_the_place_are_woken(bot: BotUnderTest) -> None:
+async def test_all_other_admins_of_the_channel_are_woken(bot: BotUnderTest) -> None:
     await promote(bot, "ben")
     number = await bot.ask(BREAK + DOWN, "dia")
     alarms = await said(bot)
@@ -100,7 +100,7 @@ async def test_an_admin_who_is_alone_learns_that(bot: BotUnderTest) -> None:
     assert row.detail.endswith("; notified no one")
 
 
-async def test_only_admins_of_the_place_are_woken_and_all_of_them_are_named(bot: BotUnderTest) -> None:
+async def test_only_admins_of_the_channel_are_woken_and_all_of_them_are_named(bot: BotUnderTest) -> None:
     await promote(bot, "ben", "cem")
 
     def elsewhere(tables: Tables) -> None:
@@ -116,7 +116,7 @@ async def test_only_admins_of_the_place_are_woken_and_all_of_them_are_named(bot:
 
 
 @pytest.mark.parametrize("who", ["ana", "ben", "cem", "eve"])
-async def test_only_admins_of_the_place_may(bot: BotUnderTest, who: str) -> None:
+async def test_only_admins_of_the_channel_may(bot: BotUnderTest, who: str) -> None:
     card = await bot.say(BREAK + DOWN, who)
     assert not card.ok
     assert "Only an admin of shop/production can use break glass." in card.title
@@ -147,7 +147,7 @@ async def test_who_has_enrolled_adds_a_code_that_works_once(bot: BotUnderTest) -
     number = await bot.ask(f"{BREAK} code {right}{DOWN}", "dia")
     assert (await bot.end_of(number)).state is State.SUCCEEDED
     assert (await bot.say(f"{BREAK} code {right}{DOWN}", "dia")).title == WRONG
-    assert len(await said(bot)) == len({place for place, _ in await said(bot)})
+    assert len(await said(bot)) == len({channel for channel, _ in await said(bot)})
     assert right not in "".join(one.detail for one in await bot.audit())
 
 
@@ -213,8 +213,8 @@ def test_neither_the_bot_itself_nor_other_commands_break_it(command: str, *, its
 
 async def test_direct_messages_go_to_chats_that_are_there(bot: BotUnderTest) -> None:
     ben = Identity("telegram", "1001")
-    assert bot.settings.direct_place(ben) is None
+    assert bot.settings.direct_channel(ben) is None
     settings = bot.settings.model_copy(update={"telegram": Telegram(token=Secret(env="T"))})
-    assert settings.direct_place(ben) == Place("telegram", "1001", private=True)
-    assert settings.direct_place(Identity("slack", "U1", "T1")) is None
-    assert settings.direct_place(Identity("console", "1001")) is None
+    assert settings.direct_channel(ben) == Channel("telegram", "1001", private=True)
+    assert settings.direct_channel(Identity("slack", "U1", "T1")) is None
+    assert settings.direct_channel(Identity("console", "1001")) is None

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card
-from deploybot.domain import Place, State
+from deploybot.domain import Channel, State
 from deploybot.testing import Outcome
 from tests.approvals.conftest import open_approval_bot
 from tests.kit.bot import BotUnderTest
 
-CHANNELS = (Place("slack", "C1"), Place("telegram", "-1001"))
+CHANNELS = (Channel("slack", "C1"), Channel("telegram", "-1001"))
 
 
 def open_channels(bot: BotUnderTest) -> None:
@@ -23,7 +23,7 @@ def open_channels(bot: BotUnderTest) -> None:
 async def queued(bot: BotUnderTest, key: str) -> dict[str, Card]:
     """The last state of a card by platform."""
     rows = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 1, 1_000))
-    return {row.place.platform: row.card for row in rows if row.key == key}
+    return {row.channel.platform: row.card for row in rows if row.key == key}
 
 
 def mentioned(card: Card) -> list[tuple[str, str]]:

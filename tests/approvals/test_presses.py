@@ -15,24 +15,24 @@ import pytest
 
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
-from deploybot.domain import Place, State
+from deploybot.domain import Channel, State
 from deploybot.errors import UserError
 from tests.approvals.conftest import STRANGER, open_approval_bot, refused
 from tests.kit.bot import BotUnderTest
 from tests.store.examples import seeded
 
-SLACK = Place("slack", "slack")
+SLACK = Channel("slack", "slack")
 FORGERIES = int(os.environ.get("N", "10000"))
 TOKENS = int(os.environ.get("N", "30"))
 AT_ONCE = 50
 
 
-async def shown(bot: BotUnderTest, number: int, message: str, place: Place = SLACK) -> tuple[Card, tuple[str, ...]]:
+async def shown(bot: BotUnderTest, number: int, message: str, channel: Channel = SLACK) -> tuple[Card, tuple[str, ...]]:
     """A request's card as a message with buttons, and their tokens."""
     card = await bot.card(number)
-    desk = bot.buttons[place.platform]
-    tokens = await desk.lay_out(place, card.buttons)
-    await desk.sent(place, card.buttons, tokens, message)
+    desk = bot.buttons[channel.platform]
+    tokens = await desk.lay_out(channel, card.buttons)
+    await desk.sent(channel, card.buttons, tokens, message)
     return card, tokens
 
 
@@ -164,7 +164,7 @@ async def test_two_chats_show_it_and_each_button_works_once(tmp_path: Path) -> N
     async with open_approval_bot(tmp_path, approvals=2) as bot:
         number = await bot.ask()
         _, slack = await shown(bot, number, "m1")
-        _, telegram = await shown(bot, number, "77", Place("telegram", "telegram"))
+        _, telegram = await shown(bot, number, "77", Channel("telegram", "telegram"))
         said = await asyncio.gather(
             bot.press(slack[0], "ben", "m1"), bot.press(telegram[0], "ben", "77", platform="telegram")
         )

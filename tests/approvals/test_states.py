@@ -48,7 +48,7 @@ def _people(tables: Tables) -> tuple[Person, Person]:
 def _asked(tables: Tables, plan: Plan = PLAN) -> int:
     """Ana asks for a deployment that needs two approvals; its number."""
     ana, _ = _people(tables)
-    made = tables.deployments.add(plan, requester=ana, reason="", place=None, now=AT, needs_approval=True)
+    made = tables.deployments.add(plan, requester=ana, reason="", channel=None, now=AT, needs_approval=True)
     tables.requests.add(replace(REQUEST, deployment=made.number))
     return made.number
 
@@ -83,7 +83,7 @@ async def test_what_cannot_be_approved_says_why() -> None:
             number = _asked(tables)
             assert said(lambda: waiting(tables, 99)) == ("There is no deployment #99.", "See them with: history APP")
             ana = tables.people.everybody()[0]
-            plain = tables.deployments.add(PLAN, requester=ana, reason="", place=None, now=AT).number
+            plain = tables.deployments.add(PLAN, requester=ana, reason="", channel=None, now=AT).number
             assert said(lambda: waiting(tables, plain)) == (f"#{plain} needs no approval.", "It is waiting.")
             tables.deployments.move(plain, State.CANCELLED, now=AT, outcome="no")
             assert said(lambda: waiting(tables, plain)) == (f"#{plain} needs no approval.", "It has ended: cancelled.")
@@ -253,7 +253,7 @@ async def test_what_runs_in_the_environment_before_is_asked_of_each_of_its_serve
         assert ask(tables, questions).before == Before(environment="staging")
         nothing = Before(environment="staging", release="v2 (2222222222)", id=V2.id, there=(("web1", "", "", False),))
         assert ask(tables, questions, release=V2).before == nothing
-        good = tables.deployments.add(PLAN, requester=ana, reason="", place=None, now=AT).number
+        good = tables.deployments.add(PLAN, requester=ana, reason="", channel=None, now=AT).number
         tables.running.put(Running("shop", "staging", "web1", V1, good, AT, healthy=True))
         well = (("web1", "v1 (1111111111)", V1.id, True),)
         assert ask(tables, questions, release=V2).before == replace(nothing, there=well)

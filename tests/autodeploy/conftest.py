@@ -15,7 +15,7 @@ from deploybot.access.bot_person import make_itself
 from deploybot.autodeploy.detector import TriggerDetector
 from deploybot.card import Card
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
-from deploybot.domain import Author, Build, BuildState, Deployment, Event, Identity, Pin, Place, Push, State, Trigger
+from deploybot.domain import Author, Build, BuildState, Channel, Deployment, Event, Identity, Pin, Push, State, Trigger
 from deploybot.ports import Images, RefSource, Tables
 from deploybot.settings import App, Settings
 from deploybot.testing import FakeRefs, FakeServers
@@ -25,7 +25,7 @@ from tests.kit.bot import ANA, CHATS, HEALTH, SECRET, BotUnderTest, Team, open_a
 from tests.kit.settings import bot_settings
 from tests.kit.stores import FailingStore
 
-CHANNEL = Place("slack", "C0SHOP12345")
+CHANNEL = Channel("slack", "C0SHOP12345")
 GITHUB = {name: Identity("github", str(number)) for number, name in enumerate(TEAM, 500)}
 STAGING = {"auto": {"branch": "develop"}}
 PRODUCTION = {"auto": {"branch": "main"}, "approvals": 1}
@@ -183,7 +183,7 @@ class AutodeployBot(BotUnderTest):
     async def cards(self, kind: str = "event:auto") -> list[Card]:
         """What the channel reads, by kind of card."""
         items = await self.store.read(lambda tables: tables.outbox.due(self.clock.now() + 9e9, 10_000))
-        return [item.card for item in items if item.place == CHANNEL and item.key.startswith(kind)]
+        return [item.card for item in items if item.channel == CHANNEL and item.key.startswith(kind)]
 
     async def approve(self, number: int, who: str = "ben") -> Card:
         return await self.say(f"approve #{number}", who)

@@ -31,7 +31,7 @@ async def test_a_push_to_its_branch_is_deployed_with_no_hand_on_it(bot: Autodepl
     made = await bot.push("develop", by="ben")
     (deployment,) = await bot.deployments_of()
     assert await bot.end(deployment.number) is State.SUCCEEDED
-    assert (await bot.runs(), deployment.requester_name, deployment.place) == (made, "deploybot", None)
+    assert (await bot.runs(), deployment.requester_name, deployment.channel) == (made, "deploybot", None)
     card = await bot.card(deployment.number)
     assert card.footer.startswith("by deploybot: push to develop by ben")
     assert "because" not in card.text
@@ -106,7 +106,7 @@ async def test_events_that_mean_nothing_here_ring_nothing(bot: AutodeployBot) ->
     assert bot.rung == set()
 
 
-async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(bot: AutodeployBot) -> None:
+async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_channel(bot: AutodeployBot) -> None:
     first = await bot.push("main", by="eve")
     (one,) = await bot.deployments_of("production")
     assert one.awaits_approval

@@ -36,7 +36,7 @@ async def lay(bot: AutodeployBot, *pins: Pin, release: Release | None = None) ->
         person = tables.people.named("ana")
         assert person is not None
         made = dataclasses.replace(plan(environment="staging"), release=release)
-        row = tables.deployments.add(made, requester=person, reason="", place=None, now=1.0)
+        row = tables.deployments.add(made, requester=person, reason="", channel=None, now=1.0)
         tables.deployments.move(row.number, State.SUCCEEDED, now=2.0)
         tables.running.put(Running("shop", "staging", "web1", release, row.number, 2.0, healthy=True))
 

@@ -68,7 +68,7 @@ class Shuffle:
         def deploy(tables: Tables) -> None:
             person = tables.people.named("ana") or tables.people.add("ana")
             made = tables.deployments.add(
-                plan, requester=person, reason="", place=None, now=1.0, trigger=incoming.trigger
+                plan, requester=person, reason="", channel=None, now=1.0, trigger=incoming.trigger
             )
             tables.triggers.mark_deployed(incoming.trigger, made.number)
             tables.deployments.move(made.number, State.SUCCEEDED, now=1.0)

@@ -74,7 +74,7 @@ class WatchedApps:
 
     async def cards(self) -> list[Card]:
         items = await self.store.read(lambda tables: tables.outbox.due(9e12, 100))
-        return [item.card for item in items if item.place == CHANNEL]
+        return [item.card for item in items if item.channel == CHANNEL]
 
 
 @asynccontextmanager

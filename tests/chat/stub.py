@@ -16,7 +16,7 @@ from deploybot.card import Button, Card, Line, Table, Tone
 from deploybot.chat.chat_dependencies import Parts, Reply
 from deploybot.chat.console.console_chat import Console
 from deploybot.chat.console.console_protocol import SOCKET
-from deploybot.chat.console.console_session import PLACE
+from deploybot.chat.console.console_session import CHANNEL
 from deploybot.command import Incoming
 from deploybot.domain import Identity
 from deploybot.errors import Unreachable
@@ -72,7 +72,7 @@ class Bot:
         return Card(title=rest)
 
     async def say_tell(self, rest: str, _: Reply) -> Card:
-        await self.console.send(PLACE, Card(title=rest))
+        await self.console.send(CHANNEL, Card(title=rest))
         return Card(title="told")
 
     async def say_nothing(self, *_: object) -> None:
@@ -162,7 +162,7 @@ class Bot:
 
     async def tell(self, card: Card) -> None:
         self.cards[card.key] = card
-        await self.console.edit(PLACE, card.key, card)
+        await self.console.edit(CHANNEL, card.key, card)
 
     def spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -16,7 +16,7 @@ import pytest
 
 from deploybot.card import Card, Tone
 from deploybot.chat.console.console_protocol import SOCKET
-from deploybot.chat.console.console_session import PLACE
+from deploybot.chat.console.console_session import CHANNEL
 from tests.chat.stub import Bot
 
 ROOT = Path(__file__).parents[2]
@@ -343,9 +343,9 @@ async def test_nothing_of_the_client_is_loaded_by_the_server() -> None:
 
 async def test_listeners_get_what_everybody_gets(bot: Bot, data: Path) -> None:
     process = await start(data, "--listen")
-    await bot.console.send(PLACE, Card(title="a build began", key="build", tone=Tone.BUSY, final=False))
+    await bot.console.send(CHANNEL, Card(title="a build began", key="build", tone=Tone.BUSY, final=False))
     await until(process, "a build began")
-    await bot.console.send(PLACE, Card(title="a build is green", key="build", tone=Tone.GOOD))
+    await bot.console.send(CHANNEL, Card(title="a build is green", key="build", tone=Tone.GOOD))
     await until(process, "a build is green")
     process.send_signal(signal.SIGINT)
     assert (await end(process)).code == 0
@@ -354,12 +354,12 @@ async def test_listeners_get_what_everybody_gets(bot: Bot, data: Path) -> None:
 
 async def test_who_listens_waits_for_a_bot_that_went_away(bot: Bot, data: Path) -> None:
     process = await start(data, "--listen", "--json")
-    await bot.console.send(PLACE, Card(title="here"))
+    await bot.console.send(CHANNEL, Card(title="here"))
     await until(process, "here")
     await bot.console.close()
     later = Bot(data / SOCKET)
     await later.console.start()
-    await later.console.send(PLACE, Card(title="back again"))
+    await later.console.send(CHANNEL, Card(title="back again"))
     await until(process, "back again")
     process.send_signal(signal.SIGINT)
     ended = await end(process)

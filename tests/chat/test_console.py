@@ -18,7 +18,7 @@ from deploybot.access import Who, identity_text, read_who
 from deploybot.card import Card, Tone
 from deploybot.chat.console.client_connection import ClientConnection, Lost, NoBot, open_link
 from deploybot.chat.console.console_protocol import SOCKET, Done, Hello, Show, decode_answer, encode
-from deploybot.chat.console.console_session import IN_FLIGHT, PLACE
+from deploybot.chat.console.console_session import CHANNEL, IN_FLIGHT
 from deploybot.domain import Identity
 from deploybot.errors import UserError
 from tests.chat.stub import Bot
@@ -79,7 +79,7 @@ async def test_a_command_is_handled_as_the_person_who_typed_it(bot: Bot) -> None
     mine, his = bot.received
     assert (mine.identity.platform, mine.identity.user) == ("console", str(os.getuid()))
     assert (his.identity.user, his.name) == (f"{os.getuid()}/ben", "ben")
-    assert mine.place == PLACE
+    assert mine.channel == CHANNEL
     assert mine.id != his.id
 
 
@@ -168,8 +168,8 @@ async def test_a_card_that_ended_before_can_be_watched_and_an_unknown_one_not(bo
 
 
 async def test_a_later_client_gets_what_is_open_and_what_was_missed(bot: Bot) -> None:
-    await bot.console.send(PLACE, Card(title="missed"))
-    await bot.console.send(PLACE, Card(title="#1 running", key="deployment:1", final=False))
+    await bot.console.send(CHANNEL, Card(title="missed"))
+    await bot.console.send(CHANNEL, Card(title="#1 running", key="deployment:1", final=False))
     async with client(bot) as me:
         await me.until("#1 running")
         assert me.titles == ["missed", "#1 running"]
@@ -180,9 +180,9 @@ async def test_a_later_client_gets_what_is_open_and_what_was_missed(bot: Bot) ->
 
 async def test_a_message_means_the_same_after_a_restart_of_the_bot(bot: Bot) -> None:
     async with client(bot) as me:
-        await bot.console.edit(PLACE, "deployment:5", Card(title="#5 done", key="deployment:5"))
+        await bot.console.edit(CHANNEL, "deployment:5", Card(title="#5 done", key="deployment:5"))
         assert (await me.until("#5 done")).message == "deployment:5"
-    assert await bot.console.send(PLACE, Card(title="x", key="deployment:6")) == "deployment:6"
+    assert await bot.console.send(CHANNEL, Card(title="x", key="deployment:6")) == "deployment:6"
 
 
 async def test_completion(bot: Bot) -> None:
@@ -313,7 +313,7 @@ async def test_many_clients(bot: Bot) -> None:
         one.link = await open_link(bot.path, one.show)
     answers = await asyncio.gather(*(one.link.ask(f"echo {n}") for n, one in enumerate(clients)))
     assert all(done.ok for done in answers)
-    await bot.console.send(PLACE, Card(title="to all"))
+    await bot.console.send(CHANNEL, Card(title="to all"))
     for number, one in enumerate(clients):
         await one.until("to all")
         assert one.titles == [str(number), "to all"]

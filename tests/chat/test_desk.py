@@ -17,13 +17,13 @@ import pytest
 
 from deploybot.card import Button, Card
 from deploybot.chat.button_tokens import ButtonTokens
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import StoreError, UserError
 from tests.kit.command_bot import CommandBot, open_command_bot
 
 FORGED = int(os.environ.get("N", "10000"))
 TOKENS, AT_ONCE = int(os.environ.get("N", "100")), 50
-HERE, ELSEWHERE = Place("console", "c1"), Place("console", "c2")
+HERE, ELSEWHERE = Channel("console", "c1"), Channel("console", "c2")
 DEPLOY = Button("Deploy", "deploy shop@v1.4 to staging")
 REJECT = Button("Reject", "cancel #7", danger=True)
 STATUS = Button("Status", "status")
@@ -50,11 +50,11 @@ class Chat:
         """Forget what is only in memory."""
         self.desk = ButtonTokens(self.bot.store, self.bot.clock, "console")
 
-    async def send(self, *buttons: Button, place: Place = HERE) -> tuple[str, tuple[str, ...]]:
+    async def send(self, *buttons: Button, channel: Channel = HERE) -> tuple[str, tuple[str, ...]]:
         """A message's id, and the tokens it shows."""
-        tokens = await self.desk.lay_out(place, buttons)
+        tokens = await self.desk.lay_out(channel, buttons)
         message = str(next(self.ids))
-        await self.desk.sent(place, buttons, tokens, message)
+        await self.desk.sent(channel, buttons, tokens, message)
         return message, tokens
 
     async def click(self, token: str, message: str, who: str = "ana", channel: str = "c1") -> Card | None:

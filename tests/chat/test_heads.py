@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from deploybot.chat.audit_head_posts import AuditHeadPosts
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.ports import Tables
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
 
-SLACK = Place("slack", "C0123456789")
+SLACK = Channel("slack", "C0123456789")
 DAY = 86400.0
 
 

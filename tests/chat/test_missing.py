@@ -9,14 +9,14 @@ from deploybot.card import Card, Tone
 from deploybot.chat.card_channels import keys_of_channels
 from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.chat.unwritable_channels import MissingChannels
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import ChannelClosed
 from deploybot.setup_notices import NoticeBoard
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
 from tests.kit.settings import bot_settings
 
-HOME, OPS, CONSOLE = Place("slack", "C0HOME0001"), Place("slack", "C0OPS00001"), Place("console", "console")
+HOME, OPS, CONSOLE = Channel("slack", "C0HOME0001"), Channel("slack", "C0OPS00001"), Channel("console", "console")
 MADE = bot_settings(
     apps={"shop": {"environments": {"live": {}}, "channel": str(OPS), "notify": {"ops": {"channel": str(OPS)}}}},
     slack={"bot_token": {"env": "X"}, "app_token": {"env": "Y"}, "channel": str(HOME)},
@@ -32,26 +32,26 @@ class Rooms:
         self.closed = {*closed}
         self.said: list[tuple[str, Card]] = []
 
-    async def send(self, place: Place, card: Card) -> str:
-        if place.channel in self.closed:
+    async def send(self, channel: Channel, card: Card) -> str:
+        if channel.id in self.closed:
             raise ChannelClosed("Slack refused chat.postMessage: not_in_channel.")
-        self.said.append((place.channel, card))
+        self.said.append((channel.id, card))
         return str(len(self.said))
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         assert message
-        self.said.append((place.channel, card))
+        self.said.append((channel.id, card))
 
 
-async def deliver(folder: Path, rooms: Rooms, *cards: tuple[Place, Card]) -> None:
+async def deliver(folder: Path, rooms: Rooms, *cards: tuple[Channel, Card]) -> None:
     """Have a bot, which starts now and ends when all is said, say these."""
     clock = FakeClock()
     async with Database(folder / "deploybot.db", durable=False) as store:
         board = NoticeBoard(clock, lambda _: (HOME,), CONSOLE)
         missing = MissingChannels(board, keys_of_channels(MADE))
         worker = OutboxWorker(store, {"slack": rooms}, clock, missing=missing)
-        for place, card in cards:
-            await store.write(lambda tables, place=place, card=card: tables.outbox.put(place, card, clock.now()))  # type: ignore[misc]
+        for channel, card in cards:
+            await store.write(lambda tables, channel=channel, card=card: tables.outbox.put(channel, card, clock.now()))  # type: ignore[misc]
         task = asyncio.create_task(worker.run())
         async with asyncio.timeout(10):
             while await store.read(lambda tables: tables.outbox.waiting()):
@@ -66,7 +66,7 @@ async def test_it_is_reported_once_with_its_keys_and_closed_when_a_message_arriv
     for number in range(2):
         await deliver(tmp_path, rooms, *((OPS, Card(title=f"{number}.{one}")) for one in range(3)))
     ((where, notice),) = rooms.said
-    assert where == HOME.channel
+    assert where == HOME.id
     keys = "apps.shop.channel and apps.shop.notify.ops.channel"
     assert notice.title == f"I cannot write in slack:C0OPS00001, which bot.toml names in {keys}."
     assert "not_in_channel" in notice.text
@@ -74,13 +74,13 @@ async def test_it_is_reported_once_with_its_keys_and_closed_when_a_message_arriv
     rooms.closed.clear()
     await deliver(tmp_path, rooms, (OPS, Card(title="again")))
     assert ("C0OPS00001", "again") in [(channel, card.title) for channel, card in rooms.said]
-    assert rooms.said[-1][0] == HOME.channel
+    assert rooms.said[-1][0] == HOME.id
     assert rooms.said[-1][1].tone is Tone.GOOD
 
 
 async def test_a_channel_that_bot_toml_does_not_name_is_not_reported(tmp_path: Path) -> None:
     rooms = Rooms("C0ELSE")
-    await deliver(tmp_path, rooms, (Place("slack", "C0ELSE"), Card(title="hello")))
+    await deliver(tmp_path, rooms, (Channel("slack", "C0ELSE"), Card(title="hello")))
     assert rooms.said == []
 
 

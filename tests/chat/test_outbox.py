@@ -18,7 +18,7 @@ from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.delivery_worker import LaneName
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import StoreDown, StoreError, Unreachable, UserError
 from deploybot.ports import Chat, OutboxItem, Tables
 from deploybot.store.database import Database
@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Posted:
     """A message in the chat, and every state it was shown in."""
 
-    place: Place
+    channel: Channel
     states: list[Card]
 
 
@@ -51,17 +51,17 @@ class Platform:
     doubtful: int = 0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         await self._around("before")
         number = len(self.messages)
-        self.messages.append(Posted(place, [card]))
+        self.messages.append(Posted(channel, [card]))
         await self._around("after")
         return str(number)
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         await self._around("before")
         posted = self.messages[int(message)]
-        assert posted.place == place
+        assert posted.channel == channel
         posted.states.append(card)
         await self._around("after")
 
@@ -108,7 +108,7 @@ async def store() -> AsyncIterator[Database]:
 
 async def put(store: Database, card: Card, platform: str = "console", channel: str = "c") -> None:
     def work(tables: Tables) -> None:
-        tables.outbox.put(Place(platform, channel), card, time.time())
+        tables.outbox.put(Channel(platform, channel), card, time.time())
 
     await store.write(work)
 
@@ -189,10 +189,10 @@ async def test_a_chat_that_hangs_does_not_hold_another_channel(store: Database) 
     gate = asyncio.Event()
 
     class Hanging(Platform):
-        async def send(self, place: Place, card: Card) -> str:
-            if place.channel == "hangs":
+        async def send(self, channel: Channel, card: Card) -> str:
+            if channel.id == "hangs":
                 await gate.wait()
-            return await super().send(place, card)
+            return await super().send(channel, card)
 
     chat = Hanging()
     async with running(store, chat):
@@ -211,10 +211,10 @@ async def test_what_waits_for_a_busy_channel_is_not_read_with_every_message(stor
     gate, read = asyncio.Event(), 0
 
     class Hanging(Platform):
-        async def send(self, place: Place, card: Card) -> str:
-            if place.channel == "hangs":
+        async def send(self, channel: Channel, card: Card) -> str:
+            if channel.id == "hangs":
                 await gate.wait()
-            return await super().send(place, card)
+            return await super().send(channel, card)
 
     class Counting(OutboxWorker):
         def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[OutboxItem]:
@@ -225,7 +225,7 @@ async def test_what_waits_for_a_busy_channel_is_not_read_with_every_message(stor
 
     def burst(tables: Tables) -> None:
         for number in range(1000):
-            tables.outbox.put(Place("console", "hangs"), Card(title=str(number)), time.time())
+            tables.outbox.put(Channel("console", "hangs"), Card(title=str(number)), time.time())
 
     chat = Hanging()
     async with running(store, chat, worker=Counting):
@@ -269,10 +269,10 @@ async def test_a_fault_of_the_adapter_is_tried_again_and_bounded(store: Database
 
 async def test_a_message_that_somebody_deleted_is_said_anew(store: Database) -> None:
     class Deleting(Platform):
-        async def edit(self, place: Place, message: str, card: Card) -> None:
+        async def edit(self, channel: Channel, message: str, card: Card) -> None:
             if message == "0":
                 raise UserError("there is no such message")
-            await super().edit(place, message, card)
+            await super().edit(channel, message, card)
 
     chat = Deleting()
     async with running(store, chat):
@@ -448,7 +448,7 @@ async def test_a_database_that_is_down_is_reported_once_and_waited_for(
 
 async def test_a_clock_that_is_set_back_keeps_no_message_waiting(store: Database) -> None:
     chat, clock = Platform(), FakeClock()
-    await store.write(lambda tables: tables.outbox.put(Place("console", "c"), Card(title="it waited"), clock.now()))
+    await store.write(lambda tables: tables.outbox.put(Channel("console", "c"), Card(title="it waited"), clock.now()))
     clock.advance(-86400.0)
     worker = OutboxWorker(store, {"console": chat}, clock)
     task = asyncio.create_task(worker.run())
@@ -462,12 +462,12 @@ async def test_a_card_does_not_wait_for_the_notifications_of_its_channel(store: 
     held, sent = asyncio.Event(), asyncio.Event()
 
     class Slow(Platform):
-        async def send(self, place: Place, card: Card) -> str:
+        async def send(self, channel: Channel, card: Card) -> str:
             if card.notification:
                 await held.wait()
             else:
                 sent.set()
-            return await super().send(place, card)
+            return await super().send(channel, card)
 
     chat = Slow()
     async with running(store, chat):

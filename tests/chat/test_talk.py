@@ -14,12 +14,12 @@ from deploybot.card import Button, Card
 from deploybot.chat.chat_dependencies import Parts, Reply
 from deploybot.chat.message_conversation import LINES, Conversation
 from deploybot.command import Incoming
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from deploybot.errors import StoreError, Unreachable, UserError
 from tests.chat.clock import on_a_jumping_clock
 from tests.chat.stub import SystemClock
 
-OPEN, PRIVATE = Place("slack", "C1"), Place("slack", "D1", private=True)
+OPEN, PRIVATE = Channel("slack", "C1"), Channel("slack", "D1", private=True)
 DOWN = Unreachable("slack", "no answer")
 
 
@@ -37,14 +37,14 @@ class Room:
     nods: list[Card] = field(default_factory=list)
     calls: int = 0
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         await self._do(card)
-        assert place in {OPEN, PRIVATE}
+        assert channel in {OPEN, PRIVATE}
         self.messages.append([card])
         return str(len(self.messages))
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
-        assert place in {OPEN, PRIVATE}
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
+        assert channel in {OPEN, PRIVATE}
         await self._do(card)
         self.messages[int(message) - 1].append(card)
 
@@ -71,7 +71,7 @@ class Room:
 Command = Callable[[Reply], Awaitable[Card | None]]
 
 
-async def talk(room: Room, command: Command, place: Place = OPEN, press: str = "") -> None:
+async def talk(room: Room, command: Command, channel: Channel = OPEN, press: str = "") -> None:
     """Answer a message to which the command is run."""
 
     async def handle(_: Incoming, reply: Reply) -> Card | None:
@@ -83,7 +83,7 @@ async def talk(room: Room, command: Command, place: Place = OPEN, press: str = "
     async def recall(_: str) -> Card | None:
         return None
 
-    incoming = Incoming(identity=Identity("slack", "U1"), place=place, text="x", id="1", at=0.0, press=press)
+    incoming = Incoming(identity=Identity("slack", "U1"), channel=channel, text="x", id="1", at=0.0, press=press)
     parts = Parts(handle=handle, complete=complete, recall=recall, clock=SystemClock(), bot="0")
     await Conversation(room, incoming).answer(parts)
 
@@ -247,8 +247,8 @@ def test_it_is_left_alone_for_as_long_as_it_asked() -> None:
     assert room.times[0] >= 30
 
 
-@pytest.mark.parametrize("place", [OPEN, PRIVATE])
-def test_what_is_private_is_whispered_where_others_listen(place: Place) -> None:
+@pytest.mark.parametrize("channel", [OPEN, PRIVATE])
+def test_what_is_private_is_whispered_where_others_listen(channel: Channel) -> None:
     room = Room()
     asked = [DOWN] * 5
     room.fault = lambda _: asked.pop() if asked else None
@@ -257,8 +257,8 @@ def test_what_is_private_is_whispered_where_others_listen(place: Place) -> None:
         await reply(Card(title="half", key="k", private=True, final=False))
         return Card(title="secret", key="k", private=True)
 
-    on_a_jumping_clock(talk(room, command, place))
-    if place.private:
+    on_a_jumping_clock(talk(room, command, channel))
+    if channel.private:
         assert room.titles[0][-1] == "secret"
         assert room.whispers == []
     else:

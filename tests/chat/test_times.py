@@ -14,7 +14,7 @@ from deploybot.chat.slack.slack_rendering import render
 from deploybot.chat.telegram.telegram_posting import Post
 from deploybot.chat.telegram.telegram_rendering import page_of
 from deploybot.deployments.deployment_card import deployment_card
-from deploybot.domain import Place, State
+from deploybot.domain import Channel, State
 from deploybot.errors import UserError
 from deploybot.testing import FakeClock, memory_store
 from tests.deployments.test_phone import deployment_of, plan_of, request_of
@@ -102,15 +102,15 @@ class OldServer:
     def __init__(self) -> None:
         self.sent: list[str] = []
 
-    async def send(self, place: Place, html: str, *_: Any, **__: Any) -> int:  # noqa: ANN401  not looked at
-        del place
+    async def send(self, channel: Channel, html: str, *_: Any, **__: Any) -> int:  # noqa: ANN401  not looked at
+        del channel
         self.sent.append(html)
         if "tg-time" in html:
             raise UserError('Telegram: Can\'t parse entities: unsupported start tag "tg-time" at byte offset 9.')
         return len(self.sent)
 
-    async def edit(self, place: Place, message: int, html: str, *_: Any, **__: Any) -> None:  # noqa: ANN401  not looked at
-        await self.send(place, html)
+    async def edit(self, channel: Channel, message: int, html: str, *_: Any, **__: Any) -> None:  # noqa: ANN401  not looked at
+        await self.send(channel, html)
         del message
 
 
@@ -120,9 +120,9 @@ async def test_a_server_that_does_not_know_times_gets_text() -> None:
         calls, clock = OldServer(), FakeClock(0.0)
         desk = ButtonTokens(store, clock, "telegram")
         post = Post(calls, desk, lambda work: work.close(), Uploads(store, clock, "telegram"))  # type: ignore[arg-type]  # the calls that are used
-        card, place = Card(title="x", footer="14:05 UTC", times=(CLOCK,)), Place("telegram", "7")
-        message = await post.send(place, card)
-        await post.edit(place, message, card)
+        card, channel = Card(title="x", footer="14:05 UTC", times=(CLOCK,)), Channel("telegram", "7")
+        message = await post.send(channel, card)
+        await post.edit(channel, message, card)
         assert [("tg-time" in html, "14:05 UTC" in html) for html in calls.sent] == [
             (True, True),
             (False, True),

@@ -59,7 +59,7 @@ def test_the_first_administrator_is_whoever_calls_at_the_console() -> None:
     assert _grants() == (Grant(1, Role.ADMIN),)
 
 
-def test_roles_are_given_at_places_and_taken_away_again() -> None:
+def test_roles_are_given_at_channels_and_taken_away_again() -> None:
     _run("allow", "ana", "admin")
     result = _run("allow", "@Ben", "Deployer", "--on", "shop", "--identity", "slack:T012/U345")
     assert result.output == "ben (slack:T012/U345) is deployer on every environment of shop.\n"
@@ -212,7 +212,7 @@ def _told() -> list[tuple[str, str]]:
     async def read() -> list[tuple[str, str]]:
         async with Database(Path("data/deploybot.db"), durable=False) as store:
             items = await store.read(lambda tables: tables.outbox.due(9e12, 100))
-        return [(item.place.platform, item.card.title) for item in items]
+        return [(item.channel.platform, item.card.title) for item in items]
 
     return asyncio.run(read())
 

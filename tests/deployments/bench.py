@@ -198,7 +198,7 @@ async def make_bench(bot: BotUnderTest, limit: int = 100_000) -> Bench:
     """A bench with a deployment that runs; `limit` is what its journal keeps, in bytes."""
 
     def add(tables: Tables) -> Deployment:
-        made = tables.deployments.add(PLAN, requester=bot.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(PLAN, requester=bot.person, reason="", channel=None, now=1.0)
         return tables.deployments.move(made.number, State.RUNNING, now=1.0)
 
     return Bench(bot, await bot.store.write(add), limit)

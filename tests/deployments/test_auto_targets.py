@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.access.bot_person import make_itself
-from deploybot.deployments.auto_targets import auto_text, grants_of, in_the_way, is_used, places, skipped_by
+from deploybot.deployments.auto_targets import auto_text, grants_of, in_the_way, is_used, skipped_by, targets
 from deploybot.domain import AUTO, Deployment, Grant, Identity, Kind, Person, Plan, Role, State
 from deploybot.errors import UserError
 from deploybot.ports import Tables
@@ -58,11 +58,11 @@ def test_a_target_that_bot_toml_does_not_have_deploys_nothing() -> None:
 
 def test_the_bot_may_deploy_exactly_where_bot_toml_says_so_without_asking() -> None:
     settings = of(PUSH)
-    assert places(settings) == {("shop", "production")}
+    assert targets(settings) == {("shop", "production")}
     assert grants_of(BOT, settings) == (Grant(BOT.id, Role.DEPLOYER, "shop", "production"),)
-    assert places(of(ASK)) == frozenset()
+    assert targets(of(ASK)) == frozenset()
     assert grants_of(BOT, of(ASK)) == ()
-    assert places(of(None)) == frozenset()
+    assert targets(of(None)) == frozenset()
 
 
 def test_the_grants_of_the_bot_are_in_order() -> None:
@@ -106,7 +106,7 @@ PLAN = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, 
 
 
 def _waiting(tables: Tables, plan: Plan = PLAN, *, trigger: int = 7) -> Deployment:
-    return tables.deployments.add(plan, requester=ANA, reason="", place=None, now=1.0, trigger=trigger)
+    return tables.deployments.add(plan, requester=ANA, reason="", channel=None, now=1.0, trigger=trigger)
 
 
 async def test_a_newer_one_replaces_only_automatic_ones_that_still_wait_for_the_same_target() -> None:

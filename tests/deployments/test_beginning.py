@@ -58,7 +58,7 @@ async def turn(bot: BotUnderTest) -> Turn:
     bot.start()
     plan = await bot.deployments._planner.deploy(bot.app, bot.production, V2)
     made = await bot.store.write(
-        lambda tables: tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
+        lambda tables: tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
     )
     return Turn(bot, made)
 

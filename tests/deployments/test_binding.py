@@ -15,6 +15,7 @@ from deploybot.deployments.compare_links import compare_url
 from deploybot.deployments.fingerprint import binding_of, config_of, differences, steps_text
 from deploybot.domain import (
     ArtifactSource,
+    Channel,
     Effect,
     EffectKind,
     Gate,
@@ -22,7 +23,6 @@ from deploybot.domain import (
     Kind,
     Origin,
     Pin,
-    Place,
     Plan,
     Release,
     ServerPlan,
@@ -190,17 +190,17 @@ def test_only_a_task_is_bound_to_a_task() -> None:
 
 def test_values_are_reported_as_people_wrote_them() -> None:
     settings = shop_settings(Path("/nonexistent"))
-    settings.apps["shop"].__dict__.update(restart="./zurück", output=Path("/srv/out"), build=Place("slack", "C1"))
+    settings.apps["shop"].__dict__.update(restart="./zurück", output=Path("/srv/out"), build=Channel("slack", "C1"))
     config = dict(config_of(PLAN, settings))
     assert config["apps.shop.restart"] == '"./zurück"'
     assert config["apps.shop.output"] == '"/srv/out"'
-    assert config["apps.shop.build"] == f'"{Place("slack", "C1")}"'
+    assert config["apps.shop.build"] == f'"{Channel("slack", "C1")}"'
 
 
 def test_a_value_that_cannot_be_compared_is_no_part_of_it_in_silence() -> None:
     settings = shop_settings(Path("/nonexistent"))
     settings.apps["shop"].__dict__["restart"] = object()
-    with pytest.raises(TypeError, match=r"^object has no place in a binding$"):
+    with pytest.raises(TypeError, match=r"^object has no channel in a binding$"):
         config_of(PLAN, settings)
 
 

@@ -17,7 +17,7 @@ from deploybot.errors import UserError
 from deploybot.settings import App
 from deploybot.testing import FakeRefs, Outcome
 from tests.deployments.conftest import NO_RIGHT
-from tests.kit.bot import GOOD_SWITCH, HEALTH, PLACE, SECRET, V1, V2, V3, BotUnderTest, fetched, open_bot
+from tests.kit.bot import CHANNEL, GOOD_SWITCH, HEALTH, SECRET, V1, V2, V3, BotUnderTest, fetched, open_bot
 
 
 async def test_a_good_release_runs_everywhere_and_is_recorded(bot: BotUnderTest) -> None:
@@ -323,7 +323,7 @@ async def test_everything_is_in_the_audit(bot: BotUnderTest) -> None:
 async def test_cards_go_where_it_was_asked(bot: BotUnderTest) -> None:
     await bot.deploy(V1)
     items = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 1, 10))
-    assert {item.place for item in items} == {PLACE}
+    assert {item.channel for item in items} == {CHANNEL}
 
 
 async def test_a_log_that_cannot_be_kept_is_waited_for_and_nothing_starts_twice(bot: BotUnderTest) -> None:

@@ -29,7 +29,7 @@ async def left_restoring(bot: BotUnderTest, outcome: str, *, cancel_by: str) -> 
     switch = next(at for at, step in enumerate(plan.servers[0].steps) if step.switches)
 
     def leave(tables: Tables) -> Deployment:
-        made = tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
         tables.deployments.move(made.number, State.RUNNING, now=1.0)
         row = StepRow(
             deployment=made.number,

@@ -69,7 +69,7 @@ async def ran(
     def keep(tables: Tables) -> None:
         for release in history:
             plan = Plan(kind=kind, app="shop", environment=to, release=release, servers=())
-            made = tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
+            made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
             tables.deployments.move(made.number, State.RUNNING, now=1.0)
             tables.deployments.move(made.number, state, now=2.0)
             tables.running.put(Running("shop", to, "web1", release, made.number, 2.0, healthy=True))

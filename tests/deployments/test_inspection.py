@@ -95,7 +95,7 @@ async def test_files_that_a_deployment_uses_are_not_fetched_again(
     plan = Plan(kind=Kind.DEPLOY, app=app, environment="production", release=release, servers=())
 
     def add(tables: Tables) -> None:
-        made = tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
         if state is not State.WAITING:
             tables.deployments.move(made.number, state, now=1.0)
 
@@ -200,7 +200,7 @@ async def test_the_release_that_runs_is_known_by_what_was_said_of_it(bot: BotUnd
 async def test_what_was_only_asked_for_says_nothing_of_what_runs(bot: BotUnderTest) -> None:
     plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V3, servers=())
     await bot.store.write(
-        lambda tables: tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
+        lambda tables: tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
     )
     inspector = inspector_of(bot, PlainStrategy())
     assert await inspector.release_at(await _site(bot, inspector, running=V3.id)) == Release.by_id(V3.id)
@@ -212,7 +212,7 @@ async def test_the_row_of_another_server_does_not_count(bot: BotUnderTest) -> No
     plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=other, servers=(part,))
 
     def put(tables: Tables) -> None:
-        made = tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
         tables.running.put(Running("shop", "production", "web2", other, made.number, 1.0, healthy=True))
 
     await bot.store.write(put)

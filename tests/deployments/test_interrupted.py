@@ -22,7 +22,7 @@ async def killed(bot: BotUnderTest, *ended: StepRow, cancel_by: str = "") -> Dep
     plan = await bot.deployments._planner.deploy(bot.app, bot.production, V2)
 
     def leave(tables: Tables) -> Deployment:
-        made = tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
         tables.deployments.move(made.number, State.RUNNING, now=1.0)
         for row in ended:
             mine = replace(row, deployment=made.number)

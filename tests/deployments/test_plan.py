@@ -51,7 +51,7 @@ async def _recorded(bot: BotUnderTest, release: Release, *names: str) -> None:
     plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=release, servers=())
 
     def put(tables: Tables) -> None:
-        made = tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
         for name in names:
             tables.running.put(Running("shop", "production", name, release, made.number, 1.0, healthy=True))
 
@@ -147,7 +147,7 @@ async def test_what_is_asked_for_stays_too(bot: BotUnderTest) -> None:
 async def test_what_is_asked_for_another_app_does_not_stay(bot: BotUnderTest) -> None:
     other = Plan(kind=Kind.DEPLOY, app="other", environment="production", release=V3, servers=())
     await bot.store.write(
-        lambda tables: tables.deployments.add(other, requester=bot.person, reason="", place=None, now=1.0)
+        lambda tables: tables.deployments.add(other, requester=bot.person, reason="", channel=None, now=1.0)
     )
     strategy = PlainStrategy()
     plan = await planner_of(bot, strategy).deploy(bot.app, bot.production, V2)

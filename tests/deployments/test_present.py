@@ -120,7 +120,7 @@ async def _deployment(bot: BotUnderTest) -> Deployment:
     plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V1, servers=parts)
 
     def add(tables: Tables) -> Deployment:
-        made = tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=1.0)
+        made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
         return tables.deployments.move(made.number, State.RUNNING, now=1.0)
 
     return await bot.store.write(add)

@@ -35,7 +35,9 @@ async def kept(bot: BotUnderTest, release: object = V1, *, created: float = 0.0,
     now = created or bot.clock.now()
 
     def keep(tables: Tables) -> Deployment:
-        return tables.deployments.add(plan, requester=bot.person, reason="", place=None, now=now, not_before=not_before)
+        return tables.deployments.add(
+            plan, requester=bot.person, reason="", channel=None, now=now, not_before=not_before
+        )
 
     return await bot.store.write(keep)
 

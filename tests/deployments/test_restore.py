@@ -114,7 +114,7 @@ class RestoreBench:
 
         def add(tables: Tables) -> Deployment:
             ana = tables.people.of(Identity("console", "1")) or tables.people.add("ana", Identity("console", "1"))
-            made = tables.deployments.add(plan, requester=ana, reason="", place=None, now=1.0)
+            made = tables.deployments.add(plan, requester=ana, reason="", channel=None, now=1.0)
             tables.deployments.move(made.number, State.RUNNING, now=1.0)
             return tables.deployments.move(made.number, State.RESTORING, now=1.0)
 

@@ -143,7 +143,7 @@ class StageBench:
 
         def add(tables: Tables) -> Deployment:
             ana = tables.people.add("ana", Identity("console", "1"))
-            made = tables.deployments.add(plan, requester=ana, reason="", place=None, now=1.0)
+            made = tables.deployments.add(plan, requester=ana, reason="", channel=None, now=1.0)
             return tables.deployments.move(made.number, State.RUNNING, now=1.0)
 
         self.deployment = await self.store.write(add)

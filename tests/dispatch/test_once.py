@@ -27,7 +27,7 @@ async def test_messages_without_an_id_are_all_taken(bot: CommandBot) -> None:
     incoming = bot.incoming("deploy shop")
     for _ in range(2):
         again = type(incoming)(
-            identity=incoming.identity, place=incoming.place, text=incoming.text, id="", at=incoming.at
+            identity=incoming.identity, channel=incoming.channel, text=incoming.text, id="", at=incoming.at
         )
         assert await bot.dispatcher.handle(again, bot.reply) is not None
     assert len(bot.deployments.requests) == 2

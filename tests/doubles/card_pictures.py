@@ -69,9 +69,9 @@ async def main(work: Path) -> None:
             bot = await stack.enter_async_context(furnished())
             (way,) = await stack.enter_async_context(connected(bot, name, folder=work))
             assert isinstance(way, SlackWay | TelegramWay)
-            rooms = {state: way.new_place() for state in TITLES}
+            rooms = {state: way.new_channel() for state in TITLES}
             for state, card in (await all_cards(way, work / chat)).items():
-                await way.chat.send(way.place(rooms[state]), card)
+                await way.chat.send(way.channel(rooms[state]), card)
             shown = Chat(way.chat_double, {way.user("ana"): "ana"}, {room: state for state, room in rooms.items()})
             there = Page({chat: shown})
             await there.start()

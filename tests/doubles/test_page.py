@@ -25,7 +25,7 @@ async def shown(name: str, folder: Path) -> AsyncIterator[tuple[Page, SlackWay |
     """A page with one chat, the way to it, and the room and person that are looked at."""
     async with furnished() as bot, connected(bot, name, folder=folder) as (way,):
         assert isinstance(way, SlackWay | TelegramWay)
-        room, ana = way.new_place(), way.user("ana")
+        room, ana = way.new_channel(), way.user("ana")
         rooms = {room: "deploys", "{user}": "private"}
         page = Page({NAMES[name]: Chat(way.chat_double, {ana: "ana", way.user("ben"): "ben"}, rooms)})
         await page.start()
@@ -74,7 +74,7 @@ async def test_a_person_with_a_browser(name: str, tmp_path: Path) -> None:
         await way.answered("ana", room)
         await window.until("document.querySelector('main').innerText.includes('in staging')")
         assert [asked.by for asked in way.bot.deployments.requests] == ["ana"]
-        await way.chat.send(way.place(room), Card(title="Lock it? <img src=x onerror=alert(1)>", buttons=(LOCK,)))
+        await way.chat.send(way.channel(room), Card(title="Lock it? <img src=x onerror=alert(1)>", buttons=(LOCK,)))
         await window.click(LOCK.label)
         if isinstance(way, SlackWay):
             await window.until("!!document.querySelector('.field')")

@@ -20,14 +20,14 @@ from deploybot.card import Card
 from deploybot.chat.console.terminal_cards import plain
 from deploybot.command import Incoming
 from deploybot.config import load
-from deploybot.domain import Deployment, Identity, Place, Role, State
+from deploybot.domain import Channel, Deployment, Identity, Role, State
 from deploybot.ports import Tables
 from deploybot.settings import Settings
 from deploybot.wiring.infrastructure import Adapters, adapters
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 from tests.lab import Repo, Sshd
 
-PLACE = Place("console", "console")
+CHANNEL = Channel("console", "console")
 PEOPLE = {"ana": ("1", Role.ADMIN), "ben": ("2", Role.VIEWER)}
 ENDS_WITHIN = 60
 SECRET = "a secret of more than sixteen bytes"
@@ -54,7 +54,7 @@ class RunningBot:
         """Type a command; the card that answers."""
         incoming = Incoming(
             identity=Identity("console", PEOPLE.get(who, (who,))[0]),
-            place=PLACE,
+            channel=CHANNEL,
             text=text,
             id=f"{os.urandom(4).hex()}-{next(self.ids)}",
             at=time.time(),

@@ -13,10 +13,10 @@ from deploybot.domain import (
     Author,
     Build,
     BuildState,
+    Channel,
     Event,
     Identity,
     Kind,
-    Place,
     Plan,
     Push,
     PushedCommit,
@@ -34,8 +34,8 @@ from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
 from tests.kit.settings import bot_settings
 
-HOME = Place("slack", "C0HOME")
-TELEGRAM = Place("telegram", "-100")
+HOME = Channel("slack", "C0HOME")
+TELEGRAM = Channel("telegram", "-100")
 SECRET = "hunter2-hunter2"
 NOON = 1_800_014_400.0
 """15 January 2027, 12:00 UTC, a Friday."""
@@ -92,7 +92,7 @@ def build(state: BuildState, number: int = 2, *, name: str = "tests", branch: st
 
 
 @dataclass(slots=True)
-class Channel:
+class EventChannel:
     """What hears events, and the messages that come of them."""
 
     store: Database
@@ -110,14 +110,14 @@ class Channel:
             )
         return said
 
-    async def messages(self, place: Place = HOME) -> list[Card]:
+    async def messages(self, channel: Channel = HOME) -> list[Card]:
         """The messages in a channel, each as it reads last, in the order in which they were begun."""
         items = await self.store.read(lambda tables: tables.outbox.due(1e12, 10_000))
-        return [item.card for item in items if item.place == place]
+        return [item.card for item in items if item.channel == channel]
 
-    async def message(self, place: Place = HOME) -> Card:
+    async def message(self, channel: Channel = HOME) -> Card:
         """The only one."""
-        (card,) = await self.messages(place)
+        (card,) = await self.messages(channel)
         return card
 
     async def runs(self, environment: str, commit: str, *, healthy: bool = True, replaces: str = "") -> None:
@@ -141,7 +141,7 @@ class Channel:
                 release=release,
                 servers=(before,) if before else (),
             )
-            made = tables.deployments.add(plan, requester=person, reason="", place=None, now=self.clock.now())
+            made = tables.deployments.add(plan, requester=person, reason="", channel=None, now=self.clock.now())
             for server in self.settings.apps["shop"].environments[environment].servers:
                 row = Running("shop", environment, server, release, made.number, self.clock.now(), healthy)
                 tables.running.put(row)
@@ -152,7 +152,9 @@ class Channel:
 
 
 @asynccontextmanager
-async def open_channel(made: Settings | None = None, *, homes: tuple[Place, ...] = (HOME,)) -> AsyncIterator[Channel]:
+async def open_channel(
+    made: Settings | None = None, *, homes: tuple[Channel, ...] = (HOME,)
+) -> AsyncIterator[EventChannel]:
     """A channel at noon, in a house where the sender's Ana is ana."""
     made = made or settings()
     async with memory_store(Redactor((SECRET,))) as store:
@@ -163,7 +165,7 @@ async def open_channel(made: Settings | None = None, *, homes: tuple[Place, ...]
 
         await store.write(hire)
         clock = FakeClock(NOON)
-        yield Channel(store, clock, Notifier(made, store, clock, Redactor((SECRET,)), homes), made)
+        yield EventChannel(store, clock, Notifier(made, store, clock, Redactor((SECRET,)), homes), made)
 
 
 def labels(card: Card) -> dict[str, str]:

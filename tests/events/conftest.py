@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.events.channel import Channel, open_channel
+from tests.events.channel import EventChannel, open_channel
 
 
 @pytest.fixture
-async def channel() -> AsyncIterator[Channel]:
+async def channel() -> AsyncIterator[EventChannel]:
     """One channel for everything, and no route."""
     async with open_channel() as made:
         yield made

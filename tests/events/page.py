@@ -10,7 +10,7 @@ from typing import Any
 from deploybot.card import Card
 from deploybot.chat.console.terminal_cards import plain
 from deploybot.domain import Alert, BuildState, Push, PushedCommit
-from tests.events.channel import ANA, NOON, Channel, build, open_channel, push
+from tests.events.channel import ANA, NOON, EventChannel, build, open_channel, push
 
 COMMITS = ("8c1f04d2ab", "f00d5e1c77", "3b9a6612e4", "d41c88e0f9")
 WORK = ("Prices by country", "Round as the tax office does", "Test it with yen, too")
@@ -63,7 +63,7 @@ async def play() -> tuple[list[Card], list[str]]:
         return await channel.messages(), [*dict.fromkeys(titles[-4:])]
 
 
-async def _alert(channel: Channel) -> None:
+async def _alert(channel: EventChannel) -> None:
     begun = NOON + 1500
     alert = Alert(
         sender="prometheus", key="1", name="HighErrorRate", firing=True, severity="critical", started=begun, at=begun,

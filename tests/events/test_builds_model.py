@@ -28,7 +28,7 @@ from deploybot.ports import EventPart
 from deploybot.settings import Auto
 from deploybot.settings.build_senders import forge_named
 from deploybot.testing import FakeRefs
-from tests.events.channel import NOON, Channel, open_channel, settings
+from tests.events.channel import NOON, EventChannel, open_channel, settings
 from tests.events.ci_history import COMMIT, REFS, CiHistory, all_green, draw, named_green
 
 N = int(os.environ.get("N", "300"))
@@ -66,7 +66,7 @@ class Listeners(Protocol):
 class Real:
     """Both as they are, on the real rows."""
 
-    def __init__(self, channel: Channel, folder: Path) -> None:
+    def __init__(self, channel: EventChannel, folder: Path) -> None:
         async def refusal(_: object) -> Refusal:
             return Refusal("nothing is deployed here")
 

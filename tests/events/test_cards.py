@@ -32,7 +32,7 @@ from tests.events.channel import (
     QUEUED,
     RUNNING,
     SECRET,
-    Channel,
+    EventChannel,
     build,
     labels,
     open_channel,
@@ -44,7 +44,7 @@ from tests.events.channel import (
 COMMON: dict[str, Any] = {"sender": "github", "repository": "acme/shop", "by": ANA, "at": NOON}
 
 
-async def test_a_merge_request_from_its_beginning_to_its_end(channel: Channel) -> None:
+async def test_a_merge_request_from_its_beginning_to_its_end(channel: EventChannel) -> None:
     change = Change(
         **{**COMMON, "sender": "gitlab"}, number=12, title="Faster *checkout*", what="opened", branch="fast",
         into="main", url="https://git.example.com/mr/12",
@@ -62,7 +62,7 @@ async def test_a_merge_request_from_its_beginning_to_its_end(channel: Channel) -
     assert card.footer == "by Ana Ruiz (@ana)"
 
 
-async def test_drafts_and_mere_changes_begin_no_message(channel: Channel) -> None:
+async def test_drafts_and_mere_changes_begin_no_message(channel: EventChannel) -> None:
     change = Change(**COMMON, number=12, title="x", what="opened", branch="fast", into="main", draft=True)
     assert await channel.hear(change) == "no route matches it"
     await channel.hear(replace(change, number=13, what="updated", draft=False))
@@ -73,7 +73,7 @@ async def test_drafts_and_mere_changes_begin_no_message(channel: Channel) -> Non
     assert (await channel.message()).title == "shop: #12 x — merged"
 
 
-async def test_a_tag_and_its_release_are_one_message(channel: Channel) -> None:
+async def test_a_tag_and_its_release_are_one_message(channel: EventChannel) -> None:
     await channel.hear(Tagged(**COMMON, tag="v1.4", commit=sha(7)))
     card = await channel.message()
     assert card.title == "shop: new tag v1.4 by Ana Ruiz (@ana)"
@@ -115,12 +115,12 @@ async def test_an_image_with_all_its_tags() -> None:
 @pytest.mark.parametrize(
     ("tag", "told"), [("v2", True), ("latest", True), ("0123abcdef", False), ("sha-0123abc", False), ("a.sig", False)]
 )
-async def test_images_where_bot_toml_pins_none(channel: Channel, tag: str, told: bool) -> None:
+async def test_images_where_bot_toml_pins_none(channel: EventChannel, tag: str, told: bool) -> None:
     await channel.hear(ImagePushed(**COMMON, image=IMAGE, tag=tag, digest=DIGEST))
     assert [card.buttons for card in await channel.messages()] == [()] * told
 
 
-async def test_a_deployment_of_others(channel: Channel) -> None:
+async def test_a_deployment_of_others(channel: EventChannel) -> None:
     event = Deployed(**COMMON, key="7", environment="staging", state=QUEUED, ref="main", commit=sha(9))
     await channel.hear(event, replace(event, state=RUNNING, at=NOON + 1))
     assert (await channel.message()).title == "shop: GitHub deploys main (0000000000) to staging — running"
@@ -142,7 +142,7 @@ async def test_what_the_bot_did_itself_is_not_reported_again() -> None:
         assert len(await channel.messages()) == 1
 
 
-async def test_argo_cd(channel: Channel) -> None:
+async def test_argo_cd(channel: EventChannel) -> None:
     event = Synced(**COMMON, application="shop-staging", state="OutOfSync", health="Healthy", commit=sha(4))
     await channel.hear(event, replace(event, state="Synced", health="Progressing", at=NOON + 2))
     assert (await channel.message()).tone is Tone.BUSY
@@ -152,7 +152,7 @@ async def test_argo_cd(channel: Channel) -> None:
     assert (card.text, labels(card)) == ("crash loop", {"Logs": "logs shop from staging"})
 
 
-async def test_an_alert_and_its_end_are_one_message(channel: Channel) -> None:
+async def test_an_alert_and_its_end_are_one_message(channel: EventChannel) -> None:
     alert = Alert(
         **COMMON, key="k", name="HighErrorRate", firing=True, severity="critical", text="5 % of requests fail",
         labels=(("alertname", "HighErrorRate"), ("env", "production"), ("job", "api")), started=NOON - 60,
@@ -169,7 +169,7 @@ async def test_an_alert_and_its_end_are_one_message(channel: Channel) -> None:
     assert card.buttons == ()
 
 
-async def test_an_alert_that_comes_again_says_how_often(channel: Channel) -> None:
+async def test_an_alert_that_comes_again_says_how_often(channel: EventChannel) -> None:
     for begun in (NOON - 7200, NOON - 3600, NOON):
         alert = Alert(**{**COMMON, "at": begun}, key="k", name="Slow", firing=True, started=begun)
         await channel.hear(alert, replace(alert, firing=False, at=begun + 60))
@@ -187,7 +187,7 @@ async def test_alerts_that_only_say_that_alerts_work_are_for_those_who_ask(alert
             assert len(await channel.messages()) == told
 
 
-async def test_notes(channel: Channel) -> None:
+async def test_notes(channel: EventChannel) -> None:
     note = Note(
         **{**COMMON, "sender": "event"}, title="Backup", text="began", tone="busy", key="backup",
         fields=(("size", "3 GB"),),
@@ -200,7 +200,7 @@ async def test_notes(channel: Channel) -> None:
     assert len(await channel.messages()) == 3
 
 
-async def test_a_ping_is_posted_nowhere(channel: Channel) -> None:
+async def test_a_ping_is_posted_nowhere(channel: EventChannel) -> None:
     assert await channel.hear(Ping(sender="github")) == "a ping: nothing to post"
     assert await channel.messages() == []
 
@@ -208,7 +208,7 @@ async def test_a_ping_is_posted_nowhere(channel: Channel) -> None:
 @pytest.mark.parametrize(
     "event", [push(), build(FAILED), Note(sender="event", title="x"), Alert(sender="p", key="k", name="n", firing=True)]
 )
-async def test_the_same_event_of_the_same_delivery_is_reported_once(channel: Channel, event: Event) -> None:
+async def test_the_same_event_of_the_same_delivery_is_reported_once(channel: EventChannel, event: Event) -> None:
     await channel.hear(event, delivery="d")
     before = await channel.messages()
     channel.clock.advance(5_000)
@@ -216,13 +216,13 @@ async def test_the_same_event_of_the_same_delivery_is_reported_once(channel: Cha
     assert await channel.messages() == before
 
 
-async def test_a_push_that_two_hooks_report_is_posted_once(channel: Channel) -> None:
+async def test_a_push_that_two_hooks_report_is_posted_once(channel: EventChannel) -> None:
     await channel.hear(push(), delivery="repository")
     assert await channel.hear(push(), delivery="organisation") == "nothing newer than what was posted"
     assert len(await channel.messages()) == 1
 
 
-async def test_what_an_event_changes_is_one_transaction(channel: Channel) -> None:
+async def test_what_an_event_changes_is_one_transaction(channel: EventChannel) -> None:
     class Broken:
         def text(self, text: str) -> str:
             raise RuntimeError(text)
@@ -240,7 +240,7 @@ async def test_what_an_event_changes_is_one_transaction(channel: Channel) -> Non
 
 
 async def test_a_row_that_cannot_be_read_does_not_stop_a_deployment(
-    channel: Channel, caplog: pytest.LogCaptureFixture
+    channel: EventChannel, caplog: pytest.LogCaptureFixture
 ) -> None:
     await channel.hear(push())
     await channel.store.write(lambda tables: tables.events._run("UPDATE event_parts SET kind = 'Comet'"))  # type: ignore[attr-defined]
@@ -249,7 +249,7 @@ async def test_a_row_that_cannot_be_read_does_not_stop_a_deployment(
     assert await channel.store.read(lambda tables: len(tables.running.get("shop", "staging"))) == 1
 
 
-async def test_secrets_are_masked_and_addresses_that_hold_one_are_left_out(channel: Channel) -> None:
+async def test_secrets_are_masked_and_addresses_that_hold_one_are_left_out(channel: EventChannel) -> None:
     told = PushedCommit(sha(2), SECRET, f"Use {SECRET}", f"https://git.example.com/{SECRET}")
     await channel.hear(push(commits=(told,), compare=f"https://x.example/?token={SECRET}"))
     card = await channel.message()
@@ -262,5 +262,5 @@ async def test_several_channels_get_a_message_once_each() -> None:
     async with open_channel(made) as channel:
         await channel.hear(push())
         assert await channel.messages(HOME) == []
-        for place in made.apps["shop"].channel:
-            assert len(await channel.messages(place)) == 1
+        for named in made.apps["shop"].channel:
+            assert len(await channel.messages(named)) == 1

@@ -10,17 +10,17 @@ from deploybot.domain import Alert, BuildState, Deployed, Note
 from deploybot.notifications.event_subjects import position_of
 from deploybot.notifications.event_text import nth
 from deploybot.notifications.failure_folding import LOOK_BACK
-from tests.events.channel import NOON, Channel, build, push
+from tests.events.channel import NOON, EventChannel, build, push
 
 PASSED, FAILED, RUNNING = BuildState.PASSED, BuildState.FAILED, BuildState.RUNNING
 
 
-async def line(channel: Channel) -> str:
+async def line(channel: EventChannel) -> str:
     """What the newest message says of its first build."""
     return (await channel.messages())[-1].lines[0].text
 
 
-async def test_failures_in_a_row_are_counted_and_their_end_is_reported(channel: Channel) -> None:
+async def test_failures_in_a_row_are_counted_and_their_end_is_reported(channel: EventChannel) -> None:
     await channel.hear(build(PASSED, 1), build(FAILED, 2))
     assert await line(channel) == "red after 2 min"
     await channel.hear(build(FAILED, 3))
@@ -34,12 +34,12 @@ async def test_failures_in_a_row_are_counted_and_their_end_is_reported(channel: 
     assert await line(channel) == "green, 2 min"
 
 
-async def test_workflows_and_branches_are_counted_by_themselves(channel: Channel) -> None:
+async def test_workflows_and_branches_are_counted_by_themselves(channel: EventChannel) -> None:
     await channel.hear(build(FAILED, 2), build(FAILED, 3, name="lint"), build(FAILED, 4, branch="main"))
     assert [card.lines[0].text for card in await channel.messages()] == ["red after 2 min"] * 3
 
 
-async def test_a_failure_that_comes_late_counts_in_the_newer_ones(channel: Channel) -> None:
+async def test_a_failure_that_comes_late_counts_in_the_newer_ones(channel: EventChannel) -> None:
     await channel.hear(build(FAILED, 2), build(FAILED, 4))
     assert "2nd time" in await line(channel)
     await channel.hear(build(FAILED, 3))
@@ -47,7 +47,7 @@ async def test_a_failure_that_comes_late_counts_in_the_newer_ones(channel: Chann
     assert ["still" in text and text.split(", ")[1] for text in older] == [False, "3rd time", "2nd time"]
 
 
-async def test_nightly_builds_of_one_commit_are_one_line(channel: Channel) -> None:
+async def test_nightly_builds_of_one_commit_are_one_line(channel: EventChannel) -> None:
     for number in range(5):
         begun = NOON + 86400 * number
         nightly = replace(
@@ -59,14 +59,14 @@ async def test_nightly_builds_of_one_commit_are_one_line(channel: Channel) -> No
     assert len(await channel.messages()) == 1
 
 
-async def test_more_than_anybody_counts(channel: Channel) -> None:
+async def test_more_than_anybody_counts(channel: EventChannel) -> None:
     await channel.hear(*(build(FAILED, number) for number in range(2, LOOK_BACK + 9)))
     assert f"still failing, {LOOK_BACK} times or more" in await line(channel)
 
 
 @pytest.mark.parametrize(("later", "messages"), [(600, 1), (7200, 2)])
 async def test_the_first_failure_of_what_is_long_past_is_a_new_message(
-    channel: Channel, later: float, messages: int
+    channel: EventChannel, later: float, messages: int
 ) -> None:
     await channel.hear(build(RUNNING))
     channel.clock.advance(later)
@@ -75,7 +75,7 @@ async def test_the_first_failure_of_what_is_long_past_is_a_new_message(
     assert [card.title for card in made] == ["shop: develop (0000000000) — red: tests"] * messages
 
 
-async def test_a_deployment_that_fails_late_is_a_new_message(channel: Channel) -> None:
+async def test_a_deployment_that_fails_late_is_a_new_message(channel: EventChannel) -> None:
     event = Deployed(sender="github", key="1", environment="staging", state=RUNNING, at=NOON)
     await channel.hear(event)
     channel.clock.advance(7200)
@@ -83,7 +83,7 @@ async def test_a_deployment_that_fails_late_is_a_new_message(channel: Channel) -
     assert len(await channel.messages()) == 2
 
 
-async def test_a_failure_after_failures_is_an_edit(channel: Channel) -> None:
+async def test_a_failure_after_failures_is_an_edit(channel: EventChannel) -> None:
     await channel.hear(build(FAILED, 1), build(RUNNING, 2))
     channel.clock.advance(7200)
     await channel.hear(build(FAILED, 2))
@@ -94,7 +94,7 @@ async def test_a_failure_after_failures_is_an_edit(channel: Channel) -> None:
     assert len(await channel.messages()) == 4
 
 
-async def test_a_new_message_goes_on_and_the_old_one_keeps_its_state(channel: Channel) -> None:
+async def test_a_new_message_goes_on_and_the_old_one_keeps_its_state(channel: EventChannel) -> None:
     await channel.hear(build(PASSED, name="lint"), build(RUNNING))
     channel.clock.advance(7200)
     await channel.hear(build(FAILED))
@@ -104,7 +104,7 @@ async def test_a_new_message_goes_on_and_the_old_one_keeps_its_state(channel: Ch
     assert titles == [("red: tests", False), ("green after 2 min", False), ("green after 2 min", True)]
 
 
-async def test_an_alert_that_flaps_is_one_message_and_one_that_comes_back_later_another(channel: Channel) -> None:
+async def test_an_alert_that_flaps_is_one_message_and_one_that_comes_back_later_another(channel: EventChannel) -> None:
     alert = Alert(sender="prometheus", key="k", name="Slow", firing=True, started=NOON, at=NOON)
     for number in range(5):
         now = NOON + 60 * number
@@ -118,13 +118,13 @@ async def test_an_alert_that_flaps_is_one_message_and_one_that_comes_back_later_
     assert first.title == again.title
 
 
-async def test_an_alert_without_a_beginning_still_ends(channel: Channel) -> None:
+async def test_an_alert_without_a_beginning_still_ends(channel: EventChannel) -> None:
     alert = Alert(sender="event", key="k", name="Slow", firing=True, at=NOON)
     await channel.hear(alert, replace(alert, firing=False, at=NOON + 9), replace(alert, at=NOON + 5))
     assert (await channel.message()).title == "shop: Slow — resolved"
 
 
-async def test_a_clock_that_is_days_ahead_stops_nothing(channel: Channel) -> None:
+async def test_a_clock_that_is_days_ahead_stops_nothing(channel: EventChannel) -> None:
     note = Note(sender="event", title="a", key="k", at=NOON + 9e6)
     await channel.hear(note)
     channel.clock.advance(1)
@@ -132,7 +132,7 @@ async def test_a_clock_that_is_days_ahead_stops_nothing(channel: Channel) -> Non
     assert (await channel.message()).title == "shop: b"
 
 
-async def test_things_without_events_for_a_month_are_forgotten(channel: Channel) -> None:
+async def test_things_without_events_for_a_month_are_forgotten(channel: EventChannel) -> None:
     await channel.hear(push(2))
     channel.clock.advance(31 * 86400)
     await channel.hear(push(3))

@@ -9,14 +9,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from deploybot.domain import Alert, BuildState, Change, Place, Window
+from deploybot.domain import Alert, BuildState, Change, Channel, Window
 from deploybot.errors import StoreError
 from deploybot.masking import Redactor
 from deploybot.notifications.channel_routing import quiet_for
 from deploybot.notifications.notifier import Notifier
 from deploybot.notifications.quiet_hours import Quiet
 from deploybot.settings import Settings
-from tests.events.channel import HOME, NOON, Channel, build, open_channel, push, settings
+from tests.events.channel import HOME, NOON, EventChannel, build, open_channel, push, settings
 from tests.kit.stores import FailingStore
 
 NIGHT = {"all": {"quiet": "22:00 - 07:00"}}
@@ -24,7 +24,7 @@ TEN_HOURS = 10 * 3600.0
 PASSED, FAILED, RUNNING = BuildState.PASSED, BuildState.FAILED, BuildState.RUNNING
 
 
-async def until_morning(channel: Channel) -> None:
+async def until_morning(channel: EventChannel) -> None:
     """Let the quiet hours pass, and say what has waited."""
     channel.clock.advance(9 * 3600.0)
     await channel.store.write(channel.telling.post_due)
@@ -188,7 +188,7 @@ async def test_another_channel_gets_its_message_at_once() -> None:
     async with open_channel(settings(notify=routes)) as channel:
         channel.clock.advance(TEN_HOURS)
         await channel.hear(push())
-        assert len(await channel.messages(Place("slack", "C0LOUD11111"))) == 1
+        assert len(await channel.messages(Channel("slack", "C0LOUD11111"))) == 1
         assert await channel.messages() == []
 
 

@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 
-from deploybot.chat.card_channels import places_named
-from deploybot.domain import Alert, BuildState, Change, Deployed, Event, Note, Place, Published, Tagged
+from deploybot.chat.card_channels import named_channels
+from deploybot.domain import Alert, BuildState, Change, Channel, Deployed, Event, Note, Published, Tagged
 from deploybot.errors import ConfigError
 from deploybot.events.watched_refs import fits
 from tests.events.channel import HOME, NOON, build, open_channel, push, settings, sha
 from tests.kit.settings import bot_settings
 
-BUILDS, PRODUCTION, APP = Place("slack", "C0BUILDS111"), Place("slack", "C0PROD11111"), Place("slack", "C0SHOP11111")
+BUILDS, PRODUCTION, APP = (
+    Channel("slack", "C0BUILDS111"),
+    Channel("slack", "C0PROD11111"),
+    Channel("slack", "C0SHOP11111"),
+)
 COMMON: dict[str, Any] = {"sender": "github", "at": NOON}
 ALERT = Alert(**COMMON, key="k", name="Slow", firing=True, labels=(("environment", "production"),))
 CHANGE = Change(**COMMON, number=1, title="x", what="opened", branch="fast", into="main")
@@ -26,11 +30,11 @@ AUTO = {
 }
 
 
-async def told(event: Event, place: Place, **more: object) -> int:
+async def told(event: Event, where: Channel, **more: object) -> int:
     """How many messages an event makes in a channel, for an app with these keys."""
     async with open_channel(settings(**more)) as channel:
         await channel.hear(event)
-        return len(await channel.messages(place))
+        return len(await channel.messages(where))
 
 
 @pytest.mark.parametrize(
@@ -92,8 +96,8 @@ async def test_two_routes_to_one_channel_say_it_once() -> None:
     }
     async with open_channel(settings(notify=routes, channel="slack:C0SHOP11111")) as channel:
         await channel.hear(build(BuildState.FAILED))
-        for place in (BUILDS, PRODUCTION, APP):
-            assert len(await channel.messages(place)) == 1
+        for where in (BUILDS, PRODUCTION, APP):
+            assert len(await channel.messages(where)) == 1
         assert await channel.messages(HOME) == []
 
 
@@ -109,7 +113,7 @@ async def test_the_first_part_that_is_asked_for_begins_the_message() -> None:
 
 def test_channels_of_routes_are_among_those_that_bot_toml_names() -> None:
     made = settings(channel=str(APP), notify={"one": {"channel": [str(BUILDS), str(APP)]}})
-    assert places_named(made) == (APP, BUILDS)
+    assert named_channels(made) == (APP, BUILDS)
 
 
 def test_what_routes_name_has_to_be_there() -> None:

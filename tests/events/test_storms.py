@@ -11,7 +11,7 @@ from deploybot.domain import Alert, BuildState, Event
 from deploybot.notifications.notifier import LONG_PAST
 from deploybot.webhooks.sender_port import Received
 from deploybot.webhooks.senders import sender
-from tests.events.channel import HOME, NOON, Channel, build, push
+from tests.events.channel import HOME, NOON, EventChannel, build, push
 from tests.webhooks.alerts import delivery
 
 
@@ -29,13 +29,13 @@ def alert(number: int, *, firing: bool = True, group: str = "hosts") -> Alert:
     )
 
 
-async def hear_at_once(channel: Channel, events: Iterable[Event]) -> None:
+async def hear_at_once(channel: EventChannel, events: Iterable[Event]) -> None:
     """Hear them in one transaction."""
     app = channel.settings.apps["shop"]
     await channel.telling.handle_events(app, [(event, f"d{next(channel.deliveries)}") for event in events])
 
 
-async def over(channel: Channel) -> None:
+async def over(channel: EventChannel) -> None:
     """Let a minute go by."""
     channel.clock.advance(61)
     await channel.store.write(channel.telling.post_due)
@@ -45,7 +45,7 @@ def storms(cards: Iterable[Card]) -> list[Card]:
     return [card for card in cards if card.key.startswith("event:storm:")]
 
 
-async def test_sixty_alerts_of_a_group_are_one_message_with_a_count_and_a_list(channel: Channel) -> None:
+async def test_sixty_alerts_of_a_group_are_one_message_with_a_count_and_a_list(channel: EventChannel) -> None:
     await hear_at_once(channel, map(alert, range(60)))
     card = await channel.message()
     assert card.title == "Prometheus: 60 alerts within a minute, all firing"
@@ -63,7 +63,7 @@ async def test_sixty_alerts_of_a_group_are_one_message_with_a_count_and_a_list(c
     assert len({*card.listing}) == 60
 
 
-async def test_five_have_messages_of_their_own_and_what_comes_then_is_one(channel: Channel) -> None:
+async def test_five_have_messages_of_their_own_and_what_comes_then_is_one(channel: EventChannel) -> None:
     for number in range(9):
         await channel.hear(alert(number))
     cards = await channel.messages()
@@ -72,7 +72,7 @@ async def test_five_have_messages_of_their_own_and_what_comes_then_is_one(channe
     assert storm.title == "Prometheus: 4 alerts within a minute, all firing"
 
 
-async def test_a_storm_is_of_one_group_one_sender_and_one_kind(channel: Channel) -> None:
+async def test_a_storm_is_of_one_group_one_sender_and_one_kind(channel: EventChannel) -> None:
     await hear_at_once(channel, [alert(number, group=group) for group in ("hosts", "disks") for number in range(6)])
     await hear_at_once(channel, [push(number) for number in range(2, 6)])
     titles = [card.title for card in await channel.messages()]
@@ -80,7 +80,7 @@ async def test_a_storm_is_of_one_group_one_sender_and_one_kind(channel: Channel)
     assert len(titles) == 6
 
 
-async def test_what_becomes_of_a_thing_is_reported_in_the_message_of_its_storm(channel: Channel) -> None:
+async def test_what_becomes_of_a_thing_is_reported_in_the_message_of_its_storm(channel: EventChannel) -> None:
     await hear_at_once(channel, map(alert, range(8)))
     await hear_at_once(channel, [alert(number, firing=False) for number in range(3)])
     card = await channel.message()
@@ -92,7 +92,7 @@ async def test_what_becomes_of_a_thing_is_reported_in_the_message_of_its_storm(c
     assert card.tone is Tone.GOOD
 
 
-async def test_the_end_of_a_storm_that_is_long_past_is_one_new_message(channel: Channel) -> None:
+async def test_the_end_of_a_storm_that_is_long_past_is_one_new_message(channel: EventChannel) -> None:
     await hear_at_once(channel, map(alert, range(8)))
     await over(channel)
     channel.clock.advance(LONG_PAST + 1)
@@ -103,7 +103,7 @@ async def test_the_end_of_a_storm_that_is_long_past_is_one_new_message(channel: 
     assert old.title == "Prometheus: see the newer message below"
 
 
-async def test_the_next_minute_begins_a_new_message(channel: Channel) -> None:
+async def test_the_next_minute_begins_a_new_message(channel: EventChannel) -> None:
     await hear_at_once(channel, map(alert, range(8)))
     await over(channel)
     await hear_at_once(channel, map(alert, range(8, 16)))
@@ -112,7 +112,7 @@ async def test_the_next_minute_begins_a_new_message(channel: Channel) -> None:
     ] * 2
 
 
-async def test_a_storm_goes_on_after_a_restart(channel: Channel) -> None:
+async def test_a_storm_goes_on_after_a_restart(channel: EventChannel) -> None:
     await hear_at_once(channel, map(alert, range(8)))
     await channel.store.read(lambda tables: tables.events.next_due())
     assert await channel.store.read(lambda tables: tables.events.next_due()) == channel.clock.now() + 60
@@ -121,20 +121,20 @@ async def test_a_storm_goes_on_after_a_restart(channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("count", [5, 6])
-async def test_builds_are_folded_too_beyond_five_commits(channel: Channel, count: int) -> None:
+async def test_builds_are_folded_too_beyond_five_commits(channel: EventChannel, count: int) -> None:
     await hear_at_once(channel, [build(BuildState.FAILED, number) for number in range(2, 2 + count)])
     cards = await channel.messages()
     assert len(cards) == (5 if count == 5 else 1)
     assert len(storms(cards)) == (count == 6)
 
 
-async def test_a_notification_comes_after_all_else_in_the_outbox(channel: Channel) -> None:
+async def test_a_notification_comes_after_all_else_in_the_outbox(channel: EventChannel) -> None:
     await channel.hear(alert(1))
     await channel.store.write(lambda tables: tables.outbox.put(HOME, Card(title="an answer"), channel.clock.now()))
     assert [card.title for card in await channel.messages()] == ["an answer", "shop: HostDown — firing"]
 
 
-async def test_a_group_that_alertmanager_cut_is_reported_once_with_the_fix(channel: Channel) -> None:
+async def test_a_group_that_alertmanager_cut_is_reported_once_with_the_fix(channel: EventChannel) -> None:
     body = delivery(range(6), truncated=41)
     for _ in range(2):
         received = Received(headers={"content-type": ["application/json"]}, body=body, query={}, at=NOON)

@@ -7,10 +7,10 @@ from deploybot.domain import ImagePushed
 from deploybot.domain.image_tags import TagPattern
 from deploybot.events.unmatched_tags import UnfitTags
 from deploybot.setup_notices import NoticeBoard
-from tests.events.channel import DIGEST, HOME, IMAGE, Channel, open_channel, settings
+from tests.events.channel import DIGEST, HOME, IMAGE, EventChannel, open_channel, settings
 
 
-async def push(channel: Channel, *tags: str, image: str = IMAGE) -> list[Card]:
+async def push(channel: EventChannel, *tags: str, image: str = IMAGE) -> list[Card]:
     """Have tags pushed, by a bot that has just started; what was reported."""
     board = NoticeBoard(channel.clock, lambda _: (HOME,))
     app = channel.settings.apps["shop"]

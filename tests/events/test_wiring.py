@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from deploybot.bot import Bot
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.ports import Notification, Tables
 from deploybot.wiring.infrastructure import adapters
 from tests.events.channel import push
@@ -35,7 +35,7 @@ async def test_without_a_channel_in_bot_toml_the_console_gets_it(tmp_path: Path)
     async with world.database:
         await telling.handle_event(made.apps["shop"], push(), "d")
         (item,) = await world.store.read(lambda tables: tables.outbox.due(1e12))
-    assert item.place == Place("console", "console")
+    assert item.channel == Channel("console", "console")
 
 
 async def test_a_webhook_becomes_a_message(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_a_webhook_becomes_a_message(tmp_path: Path) -> None:
             await asyncio.sleep(0.02)
         bot.stop()
         await serving
-    assert [one.place.platform for one in told] == ["console"]
+    assert [one.channel.platform for one in told] == ["console"]
     assert told[0].messages == 1
 
 

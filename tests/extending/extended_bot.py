@@ -20,7 +20,7 @@ from deploybot.chat.console.console_protocol import Show
 from deploybot.chat.console.terminal_cards import plain
 from deploybot.command import Incoming
 from deploybot.config import load
-from deploybot.domain import Deployment, Identity, Place, Role
+from deploybot.domain import Channel, Deployment, Identity, Role
 from deploybot.errors import ConfigError
 from deploybot.ports import Tables
 from deploybot.testing import FakeHost, FakeRefs, FakeServers
@@ -55,7 +55,9 @@ class ExtendedBot:
 
     async def say(self, text: str) -> Card:
         """Type a command as ana, an admin; the card that answers."""
-        line = Incoming(identity=ANA, place=Place("console", "console"), text=text, id=text, at=time.time(), name="ana")
+        line = Incoming(
+            identity=ANA, channel=Channel("console", "console"), text=text, id=text, at=time.time(), name="ana"
+        )
         card = await self.bot.dispatcher.handle(line, _silence)
         assert card is not None
         return card

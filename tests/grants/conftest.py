@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deploybot.card import Card
-from deploybot.domain import Action, Identity, Place, Role
+from deploybot.domain import Action, Channel, Identity, Role
 from deploybot.ports import Tables
 from deploybot.settings import Settings
 from tests.kit.command_bot import CommandBot, open_command_bot, team_settings
 
-HOME = Place("slack", "C0HOME")
-SHOP = Place("slack", "C0SHOP12345")
+HOME = Channel("slack", "C0HOME")
+SHOP = Channel("slack", "C0SHOP12345")
 HOUR = 3600.0
 
 
@@ -52,29 +52,29 @@ async def two() -> AsyncIterator[CommandBot]:
 
 
 FAY = "1005"
-CONSOLE = Place("console", "console")
+CONSOLE = Channel("console", "console")
 
 
 ANA, DIA_SLACK, DIA_TELEGRAM = (
-    Place("slack", "UANA", private=True),
-    Place("slack", "UDIA", private=True),
-    Place("telegram", "400", private=True),
+    Channel("slack", "UANA", private=True),
+    Channel("slack", "UDIA", private=True),
+    Channel("telegram", "400", private=True),
 )
 
 
-async def told(bot: CommandBot) -> list[tuple[Place, str]]:
+async def told(bot: CommandBot) -> list[tuple[Channel, str]]:
     """What was said, where."""
     items = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 9e9, 1000))
-    return [(item.place, item.card.title) for item in items]
+    return [(item.channel, item.card.title) for item in items]
 
 
-async def cards(bot: CommandBot, place: Place) -> list[Card]:
+async def cards(bot: CommandBot, channel: Channel) -> list[Card]:
     items = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 9e9, 1000))
-    return [item.card for item in items if item.place == place]
+    return [item.card for item in items if item.channel == channel]
 
 
 async def role(bot: CommandBot, name: str, app: str = "shop", environment: str = "production") -> bool:
-    """Whether somebody may look at a place now, as the policy says."""
+    """Whether somebody may look at a channel now, as the policy says."""
     person = await bot.store.read(lambda tables: tables.people.named(name))
     assert person
     asked = await bot.access.ask(person.id, action=Action.VIEW, command="status", app=app, environment=environment)

@@ -6,7 +6,7 @@ import pytest
 
 from deploybot.card import Button, Card, Tone
 from deploybot.command import Context
-from deploybot.domain import Identity, Place, Role
+from deploybot.domain import Channel, Identity, Role
 from deploybot.errors import UserError
 from tests.grants.conftest import ANA, CONSOLE, HOME, HOUR, cards, told
 from tests.kit.command_bot import CommandBot
@@ -141,8 +141,8 @@ async def test_a_link_notifies_everybody_who_gives_roles_but_not_its_maker(one: 
     before = len(await told(one))
     assert (await one.say("link yes", "ben", private=True)).ok
     text = "ben linked telegram:400, who was dia: they are one person now, with the roles of both."
-    places = [place for place, said in (await told(one))[before:] if said == text]
-    assert places == [HOME, ANA, Place("telegram", "77", private=True), CONSOLE]
+    channels = [channel for channel, said in (await told(one))[before:] if said == text]
+    assert channels == [HOME, ANA, Channel("telegram", "77", private=True), CONSOLE]
 
 
 async def test_what_is_asked_before_a_stranger_is_linked(one: CommandBot) -> None:
@@ -156,7 +156,7 @@ async def test_what_is_asked_before_a_stranger_is_linked(one: CommandBot) -> Non
         text="After that, you are ben here too.",
         private=True,
     )
-    (question,) = await cards(one, Place("console", "c1", private=True))
+    (question,) = await cards(one, Channel("console", "c1", private=True))
     assert question == Card(
         title="telegram:77 (“77”) typed your code. Is that you?",
         text="If you say yes, they are ben, with all roles of both. If you do not know them, say no.",
@@ -186,10 +186,10 @@ async def test_what_is_asked_before_two_people_become_one(one: CommandBot) -> No
         buttons=YES_OR_NO,
         private=True,
     )
-    assert await cards(one, Place("console", "c1", private=True)) == []
+    assert await cards(one, Channel("console", "c1", private=True)) == []
     nearly = await one.say("link yes", "400", platform="telegram", private=True)
     assert nearly.text == "After that, you are ben here too."
-    (question,) = await cards(one, Place("console", "c1", private=True))
+    (question,) = await cards(one, Channel("console", "c1", private=True))
     assert question.title == "telegram:400 (“400”), whom I know as dia, typed your code. Is that you?"
     rows = [(row.actor, row.action, row.subject) for row in await one.audit()]
     assert [row for row in rows if row[1] == "link agreed"] == [("telegram:400", "link agreed", "ben")]
@@ -211,12 +211,12 @@ async def test_changes_of_accounts_notify_only_admins_of_everything(one: Command
     for text in ("unlink slack:T1/UANA", "allow telegram:77:eve"):
         before = len(await told(one))
         assert (await one.say(text)).ok
-        assert [place for place, _ in (await told(one))[before:]] == [HOME, CONSOLE]
+        assert [channel for channel, _ in (await told(one))[before:]] == [HOME, CONSOLE]
     code = (await one.say("link", private=True)).title.rpartition(" ")[2]
     await one.say(f"link {code}", "78", platform="telegram", private=True)
     before = len(await told(one))
     assert (await one.say("link yes", private=True)).ok
-    assert [place for place, _ in (await told(one))[before:]] == [HOME, CONSOLE]
+    assert [channel for channel, _ in (await told(one))[before:]] == [HOME, CONSOLE]
 
 
 async def test_an_account_that_is_taken_away_in_the_middle_is_not_linked(one: CommandBot) -> None:

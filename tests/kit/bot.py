@@ -27,7 +27,7 @@ from deploybot.deployments.deployment_service import DeploymentEngine
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.dispatch import Dispatcher
 from deploybot.dispatch.dispatcher import ALIKE_AFTER
-from deploybot.domain import AuditRow, Deployment, Identity, Person, Place, Release, Request, Role, Running
+from deploybot.domain import AuditRow, Channel, Deployment, Identity, Person, Release, Request, Role, Running
 from deploybot.masking import Redactor
 from deploybot.ports import Images, RefSource, Tables
 from deploybot.settings import App, Environment, Settings
@@ -52,7 +52,7 @@ Team = Mapping[str, Sequence[Grant]]
 T = TypeVar("T")
 
 V1, V2, V3 = (Release.of_commit(digit * 40, f"v{digit}") for digit in "123")
-PLACE = Place("console", "console")
+CHANNEL = Channel("console", "console")
 HEALTH = "http://127.0.0.1:8000/healthz"
 SECRET = "correct-horse-battery"
 ANA: Team = {"ana": [(Role.DEPLOYER, "*", "*")]}
@@ -138,7 +138,7 @@ class WayIn:
         clock: FakeClock,
         team: Team,
         *,
-        homes: Sequence[Place] = (),
+        homes: Sequence[Channel] = (),
         redactor: Redactor | None = None,
     ) -> None:
         """Take what survives a restart. `homes` are the channels to which the bot announces grants."""
@@ -178,9 +178,9 @@ class WayIn:
         """The account of somebody of the team in a chat; a stranger's is unknown."""
         return account(int(self.number(who)), platform) if who in self.team else Identity(platform, who)
 
-    def place(self, platform: str, *, private: bool | None = None) -> Place:
+    def channel(self, platform: str, *, private: bool | None = None) -> Channel:
         """The channel where people write; outside the console a direct message, unless the test says otherwise."""
-        return Place(platform, platform, private=platform != "console" if private is None else private)
+        return Channel(platform, platform, private=platform != "console" if private is None else private)
 
     def incoming(
         self,
@@ -196,7 +196,7 @@ class WayIn:
         """Return a message as a chat hands it over."""
         return Incoming(
             identity=self.identity(who, platform),
-            place=self.place(platform, private=private),
+            channel=self.channel(platform, private=private),
             text=text,
             id=ident or f"m{next(self.ids)}",
             at=self.clock.now() - age,

@@ -12,7 +12,7 @@ from typing import Any
 from deploybot.access import PersonLocks
 from deploybot.command import Command, Services
 from deploybot.command_loader import load
-from deploybot.domain import Identity, Place, Release, Role
+from deploybot.domain import Channel, Identity, Release, Role
 from deploybot.masking import Redactor
 from deploybot.settings import Settings
 from deploybot.testing import FakeClock, FakeDeployments, FakeLogs, FakeReleases, FakeStatus, memory_store
@@ -74,7 +74,7 @@ class CommandBot(WayIn):
         deployments: FakeDeployments,
         releases: FakeReleases,
         more: Sequence[Command] = (),
-        homes: Sequence[Place] = (),
+        homes: Sequence[Channel] = (),
     ) -> None:
         """Take the services, and commands beside the real ones."""
         super().__init__(settings, store, FakeClock(), TEAM, homes=homes, redactor=redactor)
@@ -98,9 +98,9 @@ class CommandBot(WayIn):
         """Everybody has the same number in every chat, but only that of the console is known."""
         return Identity(platform, self.number(who))
 
-    def place(self, platform: str, *, private: bool | None = None) -> Place:
+    def channel(self, platform: str, *, private: bool | None = None) -> Channel:
         """A channel that others read, unless the test says otherwise."""
-        return Place(platform, "c1", private=bool(private))
+        return Channel(platform, "c1", private=bool(private))
 
     def answer_at_once(self) -> None:
         """Do not hide by a pause whether something exists."""
@@ -119,7 +119,7 @@ async def open_command_bot(
     deployments: FakeDeployments | None = None,
     releases: FakeReleases | None = None,
     settings: Settings = SETTINGS,
-    homes: Sequence[Place] = (),
+    homes: Sequence[Channel] = (),
 ) -> AsyncIterator[CommandBot]:
     """A bot with a team of five, and commands beside the real ones."""
     redactor = Redactor(secrets)

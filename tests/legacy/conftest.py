@@ -113,7 +113,7 @@ class LegacyServer:
 
         def add(tables: Tables) -> None:
             ana = tables.people.of(Identity("console", "1")) or tables.people.add("ana", Identity("console", "1"))
-            made = tables.deployments.add(plan, requester=ana, reason="", place=None, now=1.0)
+            made = tables.deployments.add(plan, requester=ana, reason="", channel=None, now=1.0)
             tables.deployments.move(made.number, State.RUNNING, now=2.0)
             tables.deployments.begin(
                 StepRow(

@@ -77,7 +77,7 @@ async def report_for_a_forge_or_a_call(redactor: Redactor, text: str, _: Path) -
     )
     async with memory_store(redactor) as store:
         await store.write(
-            lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW)
+            lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", channel=None, now=NOW)
         )
         await store.write(lambda tables: tables.reports.put("outgoing:board", report, NOW))
         return str(await store.read(lambda tables: tables.reports.due(NOW)))
@@ -86,7 +86,7 @@ async def report_for_a_forge_or_a_call(redactor: Redactor, text: str, _: Path) -
 async def span_of_a_trace(redactor: Redactor, text: str, _: Path) -> str:
     async with memory_store() as store:
         deployment = await store.write(
-            lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW)
+            lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", channel=None, now=NOW)
         )
     rows = _TracedRows(replace(deployment, requester_name=text), (step_row(name=text),), None)
     spans = _Trace("ab" * 16, Resource({}), rows, redactor.text).spans()

@@ -174,14 +174,14 @@ def forged(dice: random.Random, number: int) -> CIMultiDict[str]:
 async def test_deployments_are_counted_from_their_rows_and_so_also_after_a_restart(site: Site) -> None:
     def work(tables: Tables) -> None:
         for seconds, state in ((10.0, State.SUCCEEDED), (100.0, State.SUCCEEDED), (7.0, State.FAILED)):
-            made = tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=1000.0)
+            made = tables.deployments.add(plan(), requester=ann(tables), reason="", channel=None, now=1000.0)
             tables.deployments.move(made.number, State.RUNNING, now=1000.0)
             tables.deployments.move(made.number, state, now=1000.0 + seconds)
         rollback = plan(environment="staging", kind=Kind.ROLLBACK)
-        never = tables.deployments.add(rollback, requester=ann(tables), reason="", place=None, now=1.0)
+        never = tables.deployments.add(rollback, requester=ann(tables), reason="", channel=None, now=1.0)
         tables.deployments.move(never.number, State.CANCELLED, now=2.0)
-        tables.deployments.add(plan(2), requester=ann(tables), reason="", place=None, now=1.0, needs_approval=True)
-        tables.deployments.add(plan(3), requester=ann(tables), reason="", place=None, now=1.0)
+        tables.deployments.add(plan(2), requester=ann(tables), reason="", channel=None, now=1.0, needs_approval=True)
+        tables.deployments.add(plan(3), requester=ann(tables), reason="", channel=None, now=1.0)
 
     await site.store.write(work)
     metrics = await site.metrics()

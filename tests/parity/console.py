@@ -11,7 +11,7 @@ from deploybot.chat.console.client_connection import ClientConnection, open_link
 from deploybot.chat.console.console_chat import Console
 from deploybot.chat.console.console_protocol import Show
 from deploybot.chat.console.terminal_cards import plain, rows
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from tests.kit.command_bot import CommandBot
 from tests.parity.sight import Sight
 from tests.parity.ways import WITHIN, Lacks, Message, Way
@@ -55,11 +55,11 @@ class ConsoleWay(Way):
 
     async def show(self, card: Card, message: Message | None = None) -> Message:
         await self._link("ana")
-        place = Place("console", "room")
+        channel = Channel("console", "room")
         if message is None:
-            await self._console.send(place, card)
+            await self._console.send(channel, card)
         else:
-            await self._console.edit(place, card.key, card)
+            await self._console.edit(channel, card.key, card)
         sight = await self.until("ana", "room", lambda sight: sight.lacks([card]))
         return Message((card,), sight, "room")
 

@@ -12,7 +12,7 @@ from deploybot.chat.slack.slash_command_names import slash_name
 from deploybot.chat.telegram.telegram_api import Limits
 from deploybot.chat.telegram.telegram_chat import TelegramChat
 from deploybot.chat.telegram.telegram_settings import Telegram as TelegramSettings
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from deploybot.settings import Secret
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.doubles.telegram import TelegramDouble
@@ -59,10 +59,10 @@ class SlackWay(DoubleWay):
     def identity(self, who: str) -> Identity:
         return Identity("slack", self.user(who), TEAM)
 
-    def place(self, where: str) -> Place:
-        return Place("slack", where, private=where.startswith("D"))
+    def channel(self, where: str) -> Channel:
+        return Channel("slack", where, private=where.startswith("D"))
 
-    def new_place(self) -> str:
+    def new_channel(self) -> str:
         return f"{'D' if self._manner == 'direct' else 'C'}{next(self.numbers):09}"
 
     async def type(self, who: str, where: str, text: str) -> None:
@@ -119,10 +119,10 @@ class TelegramWay(DoubleWay):
     def identity(self, who: str) -> Identity:
         return Identity("telegram", self.user(who))
 
-    def place(self, where: str) -> Place:
-        return Place("telegram", where, private=not where.startswith("-"))
+    def channel(self, where: str) -> Channel:
+        return Channel("telegram", where, private=not where.startswith("-"))
 
-    def new_place(self) -> str:
+    def new_channel(self) -> str:
         if self._manner == "private":
             return ""
         where = f"-100{next(self.numbers):010}"
@@ -130,7 +130,7 @@ class TelegramWay(DoubleWay):
         return where
 
     async def say(self, who: str, text: str, where: str = "") -> Message:
-        return await super().say(who, text, where or self.new_place() or self.user(who))
+        return await super().say(who, text, where or self.new_channel() or self.user(who))
 
     async def type(self, who: str, where: str, text: str) -> None:
         text = f"@{self._double.username} {text}" if self._manner == "name" else f"/{text}"

@@ -60,7 +60,7 @@ async def test_messages_that_are_not_for_the_bot_are_ignored(way: Way) -> None:
     if way.name == "console":
         return
     for line in ("deploy shop@v1.4 to staging", "status shop", "dploy shop", "what does deploybot do?"):
-        await way.type_to_others("ana", way.new_place(), line)
+        await way.type_to_others("ana", way.new_channel(), line)
     await way.say("ana", "whoami")
     assert way.received.empty()
     assert await way.bot.audit() == []

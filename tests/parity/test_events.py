@@ -28,9 +28,9 @@ class Told:
     def __init__(self, made: Both) -> None:
         self.made = made
         self.rooms: Mapping[str, str] = made.rooms()
-        places = [way.place(self.rooms[way.name]) for way in made.ways]
+        channels = [way.channel(self.rooms[way.name]) for way in made.ways]
         bot = made.bot
-        self.telling = Notifier(SETTINGS, bot.store, bot.clock, bot.redactor, places)
+        self.telling = Notifier(SETTINGS, bot.store, bot.clock, bot.redactor, channels)
 
     async def hear(self, *events: Event) -> None:
         for number, one in enumerate(events):

@@ -48,15 +48,15 @@ class Both:
 
     def rooms(self) -> dict[str, str]:
         """A new room in each, by the names of the ways."""
-        return {way.name: way.new_place() for way in self.ways}
+        return {way.name: way.new_channel() for way in self.ways}
 
     async def put(self, rooms: Mapping[str, str], card: Card) -> None:
-        """What `deployments.card_publisher` does for the places of a deployment."""
-        places = [way.place(rooms[way.name]) for way in self.ways]
+        """What `deployments.card_publisher` does for the channels of a deployment."""
+        channels = [way.channel(rooms[way.name]) for way in self.ways]
 
         def work(tables: Tables) -> None:
-            for place in places:
-                tables.outbox.put(place, card, self.bot.clock.now())
+            for channel in channels:
+                tables.outbox.put(channel, card, self.bot.clock.now())
 
         await self.bot.store.write(work)
         self.worker.wake()

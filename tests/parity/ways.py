@@ -16,7 +16,7 @@ from deploybot.card import Card
 from deploybot.chat.chat_dependencies import Parts, Reply
 from deploybot.chat.message_conversation import LINES
 from deploybot.command import Incoming
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from deploybot.ports import LiveChat
 from tests.doubles.timeline import Double, Post
 from tests.kit.command_bot import CommandBot
@@ -129,13 +129,13 @@ class Way(ABC):
     async def seen(self, who: str, where: str) -> str:
         """All that somebody sees there now, of people and of the bot."""
 
-    def new_place(self) -> str:
+    def new_channel(self) -> str:
         """Where nobody has said anything yet."""
         return "room"
 
     async def say(self, who: str, text: str, where: str = "") -> Message:
         """Have a person write a line, and wait until everything that comes of it is there to be seen."""
-        where = where or self.new_place()
+        where = where or self.new_channel()
         await self.type(who, where, text)
         return await self.answered(who, where)
 
@@ -194,7 +194,7 @@ class DoubleWay(Way):
         """A person's id there."""
 
     @abstractmethod
-    def place(self, where: str) -> Place:
+    def channel(self, where: str) -> Channel:
         """A channel as the outbox knows it."""
 
     async def type_to_others(self, who: str, where: str, text: str) -> None:
@@ -213,12 +213,12 @@ class DoubleWay(Way):
         return next(post for post in reversed(posts) if label in {one.label for one in post.buttons})
 
     async def show(self, card: Card, message: Message | None = None) -> Message:
-        where = message.where if message else self.new_place()
+        where = message.where if message else self.new_channel()
         if message is None:
-            number = await self.chat.send(self.place(where), card)
+            number = await self.chat.send(self.channel(where), card)
         else:
             number = message.id
-            await self.chat.edit(self.place(where), number, card)
+            await self.chat.edit(self.channel(where), number, card)
         sight = await self.until("ana", where, lambda sight: sight.lacks([card]))
         return Message((card,), sight, where, number)
 

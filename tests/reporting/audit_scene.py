@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deploybot.backoff import Backoff
-from deploybot.domain import AuditRow, Place, SinkState
+from deploybot.domain import AuditRow, Channel, SinkState
 from deploybot.masking import Redactor
 from deploybot.ports import Clock, Store, Tables
 from deploybot.reporting.audit_sinks.audit_sink import Sink
@@ -37,7 +37,7 @@ class HastyClock:
         self._ahead += seconds
 
 
-ADMINS = Place("console", "main")
+ADMINS = Channel("console", "main")
 CLOCK = SystemClock()
 
 

@@ -103,7 +103,7 @@ class ReportingBot:
                 what,
                 requester=ann(tables),
                 reason=reason,
-                place=None,
+                channel=None,
                 now=self.clock.now(),
             )
             self.reporter(tables, made)

@@ -42,7 +42,7 @@ call = {{ url = "{url}/hook", secret = {{ env = "AUDIT_SECRET" }} }}
 
 
 @dataclass
-class Place:
+class Channel:
     """A folder with bot.toml, and the programs that run there."""
 
     folder: Path
@@ -122,11 +122,11 @@ def _has(found: Callable[[], list[dict[str, Any]]], count: int) -> Callable[[], 
     return lambda: bool(found()) and max(numbers(found())) >= count
 
 
-async def _all_fail(place: Place) -> dict[str, Any]:
+async def _all_fail(channel: Channel) -> dict[str, Any]:
     """The health, once no sink works."""
     async with asyncio.timeout(20):
         while True:
-            health: dict[str, Any] = json.loads(await place.get("/healthz"))
+            health: dict[str, Any] = json.loads(await channel.get("/healthz"))
             if not any(sink["ok"] for sink in health["audit"].values()):
                 return health
             await asyncio.sleep(0.1)
@@ -141,35 +141,35 @@ async def test_rows_leave_a_real_bot_by_every_way_over_a_kill_and_convict_a_rewr
     tmp_path: Path, receiver: Receiver
 ) -> None:
     assert receiver.url.startswith("https://")
-    place = Place(tmp_path, receiver.url, env={"SSL_CERT_FILE": str(tmp_path / "tls" / "ca.pem")})
-    place.env["SSL_CERT_FILE"] = str(tmp_path / "tls" / "ca.pem")
+    channel = Channel(tmp_path, receiver.url, env={"SSL_CERT_FILE": str(tmp_path / "tls" / "ca.pem")})
+    channel.env["SSL_CERT_FILE"] = str(tmp_path / "tls" / "ca.pem")
     listener, syslog = unix_listener(tmp_path / "log"), list[dict[str, Any]]()
-    async with place.bot(signal.SIGKILL):
+    async with channel.bot(signal.SIGKILL):
         for number, name in enumerate(("ana", "ben"), 1):
-            assert (await place.run("allow", name, "admin", "--identity", f"console:{number}"))[0] == 0
+            assert (await channel.run("allow", name, "admin", "--identity", f"console:{number}"))[0] == 0
         await eventually(_has(lambda: _rows(receiver), 2))
-        await eventually(_has(lambda: rows_in(place.file) if place.file.exists() else [], 2))
+        await eventually(_has(lambda: rows_in(channel.file) if channel.file.exists() else [], 2))
         # Nobody tells the bot of a row that another program adds: this one is there when it is killed.
-        assert (await place.run("allow", "cleo", "admin", "--identity", "console:3"))[0] == 0
-    async with place.bot(signal.SIGTERM):
+        assert (await channel.run("allow", "cleo", "admin", "--identity", "console:3"))[0] == 0
+    async with channel.bot(signal.SIGTERM):
         await eventually(_has(lambda: _rows(receiver), 3))
-        await eventually(_has(lambda: rows_in(place.file), 3))
-        health, metrics = json.loads(await place.get("/healthz")), await place.get("/metrics")
+        await eventually(_has(lambda: rows_in(channel.file), 3))
+        health, metrics = json.loads(await channel.get("/healthz")), await channel.get("/metrics")
     syslog += received(listener)
     listener.close()
     assert health["status"] == "ok"
     assert health["audit"] == {kind: {"ok": True, "waiting": 0} for kind in ("file", "syslog", "call")}
     assert 'deploybot_audit_sink_up{sink="call"} 1' in metrics
-    code, exported = await place.run("audit", "export")
+    code, exported = await channel.run("audit", "export")
     rows = [json.loads(line) for line in exported.splitlines()]
     assert (code, len(rows)) == (0, 3)
-    for found in (rows_in(place.file), _rows(receiver), syslog):
+    for found in (rows_in(channel.file), _rows(receiver), syslog):
         assert_in_order(numbers(found), 3)
         assert all(row == rows[row["number"] - 1] for row in found)
-    code, said = await place.run("audit", "verify", "--against", str(place.file))
+    code, said = await channel.run("audit", "verify", "--against", str(channel.file))
     assert (code, "3 of 3 rows of the database are unchanged in" in said) == (0, True)
     await asyncio.to_thread(_forge, tmp_path / "data" / "deploybot.db")
-    code, said = await place.run("audit", "verify", "--against", str(place.file))
+    code, said = await channel.run("audit", "verify", "--against", str(channel.file))
     assert code == 1
     assert "was changed: subject was “ana”, is “nobody”" in said
 
@@ -178,12 +178,12 @@ async def test_a_sink_that_cannot_be_written_degrades_the_bot_and_stops_no_comma
     tmp_path: Path, receiver: Receiver
 ) -> None:
     """No folder for the file, no syslog, and a certificate that nobody vouches for."""
-    place = Place(tmp_path, receiver.url)
-    await asyncio.to_thread(shutil.rmtree, place.folder / "out")
-    async with place.bot(signal.SIGTERM) as process:
-        assert (await place.run("allow", "ana", "admin", "--identity", f"console:{os.getuid()}"))[0] == 0
-        assert (await place.run("chat", "-c", "whoami"))[0] == 0
-        health = await _all_fail(place)
+    channel = Channel(tmp_path, receiver.url)
+    await asyncio.to_thread(shutil.rmtree, channel.folder / "out")
+    async with channel.bot(signal.SIGTERM) as process:
+        assert (await channel.run("allow", "ana", "admin", "--identity", f"console:{os.getuid()}"))[0] == 0
+        assert (await channel.run("chat", "-c", "whoami"))[0] == 0
+        health = await _all_fail(channel)
         assert process.returncode is None
     assert health["status"] == "degraded"
     assert "no such file or directory" in health["audit"]["file"]["problem"]

@@ -31,7 +31,7 @@ async def run_one(bot: ReportingBot, end: State = State.SUCCEEDED) -> int:
 
     def ask(tables: Tables) -> int:
         made = tables.deployments.add(
-            plan(), requester=ann(tables), reason="", place=None, now=clock.now(), needs_approval=True
+            plan(), requester=ann(tables), reason="", channel=None, now=clock.now(), needs_approval=True
         )
         tables.requests.add(
             Request(

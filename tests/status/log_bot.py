@@ -11,7 +11,7 @@ from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, LogQuery, Services
-from deploybot.domain import Container, Deployment, Identity, Place
+from deploybot.domain import Channel, Container, Deployment, Identity
 from deploybot.errors import DeploybotError
 from deploybot.masking import Redactor
 from deploybot.settings import App, Environment, Settings
@@ -125,7 +125,7 @@ class LogReader:
             self._shown.set()
 
         incoming = Incoming(
-            identity=Identity("console", self.user), place=Place("console", "1"), text="", id="", at=0.0
+            identity=Identity("console", self.user), channel=Channel("console", "1"), text="", id="", at=0.0
         )
         return Context(incoming=incoming, person=None, services=cast("Services", None), reply=reply)
 

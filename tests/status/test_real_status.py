@@ -144,7 +144,7 @@ class DeployedShop:
         def work(tables: Tables) -> None:
             ana = tables.people.add("ana", Identity("console", "1"))
             plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V1, servers=())
-            made = tables.deployments.add(plan, requester=ana, reason="", place=None, now=self.clock.now())
+            made = tables.deployments.add(plan, requester=ana, reason="", channel=None, now=self.clock.now())
             for state in (State.RUNNING, State.SUCCEEDED):
                 tables.deployments.move(made.number, state, now=self.clock.now())
             where = {"app": "shop", "environment": "production", "server": "web1"}

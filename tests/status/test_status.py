@@ -64,7 +64,7 @@ class StatusBot(BotUnderTest):
         def work(tables: Tables) -> Deployment:
             ana = tables.people.of(Identity("console", "1")) or tables.people.add("ana", Identity("console", "1"))
             plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=release, servers=())
-            made = tables.deployments.add(plan, requester=ana, reason="it is time", place=None, now=NOW - 200)
+            made = tables.deployments.add(plan, requester=ana, reason="it is time", channel=None, now=NOW - 200)
             tables.deployments.move(made.number, State.RUNNING, now=NOW - 190)
             if state is not State.RUNNING:
                 made = tables.deployments.move(made.number, state, now=NOW - 180, outcome="as it went")

@@ -33,7 +33,7 @@ def hold(data: str, kind: str = "") -> int:
 
 def marked(tables: Tables, mark: str) -> None:
     """One write of everything that a step of a deployment writes; it is whole or not there."""
-    made = tables.deployments.add(plan(), requester=ann(tables), reason=mark, place=CONSOLE, now=NOW)
+    made = tables.deployments.add(plan(), requester=ann(tables), reason=mark, channel=CONSOLE, now=NOW)
     tables.deployments.begin(step_row(made.number, job=mark))
     tables.outbox.put(CONSOLE, Card(title=mark, key=f"deployment:{made.number}"), NOW)
     tables.audit.append(actor="ann", action="deploy", subject=mark, now=NOW)

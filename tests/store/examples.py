@@ -7,10 +7,10 @@ import os
 import random
 from collections.abc import Callable
 
-from deploybot.domain import Identity, Kind, Person, Phase, Place, Plan, Release, ServerPlan, Step, StepRow, StepState
+from deploybot.domain import Channel, Identity, Kind, Person, Phase, Plan, Release, ServerPlan, Step, StepRow, StepState
 from deploybot.ports import Tables
 
-CONSOLE = Place("console", "main")
+CONSOLE = Channel("console", "main")
 NOW = 1_800_000_000.0
 
 

@@ -207,7 +207,7 @@ async def test_a_cut_line_in_the_middle_is_passed_over_and_a_last_line_needs_no_
     _add(file, rows[9].line()[:70] + "\n\n" + "\n".join(row.line() for row in rows[9:]))
     found = await _compare(store, file)
     assert not found.contradicted
-    assert (found.proven, [one.place for one in found.unread]) == (ROWS, ["audit.jsonl, line 10"])
+    assert (found.proven, [one.position for one in found.unread]) == (ROWS, ["audit.jsonl, line 10"])
 
 
 async def test_a_gzip_that_is_cut_off_proves_what_can_be_read(store: Database, file: Path) -> None:
@@ -312,17 +312,17 @@ async def test_whatever_is_forged_anywhere_is_found(store: Database, path: Path,
     for _ in range(times(150)):
         contents = list(whole)
         for _ in range(dice.randint(1, 3)):
-            place = dice.randrange(len(contents))
+            channel = dice.randrange(len(contents))
             match dice.choice(["change", "remove", "add", "swap"]):
                 case "change":
-                    contents[place] = (*contents[place][:4], f"{dice.random()}")
+                    contents[channel] = (*contents[channel][:4], f"{dice.random()}")
                 case "remove":
-                    del contents[place]
+                    del contents[channel]
                 case "add":
-                    contents.insert(place, (NOW, "eve", "allow", "eve", f"{dice.random()}"))
+                    contents.insert(channel, (NOW, "eve", "allow", "eve", f"{dice.random()}"))
                 case _:
                     other = dice.randrange(len(contents))
-                    contents[place], contents[other] = contents[other], contents[place]
+                    contents[channel], contents[other] = contents[other], contents[channel]
         _forge(path, _chained(contents))
         found = await _compare(store, file)
         assert found.contradicted == (contents != whole), contents

@@ -16,10 +16,10 @@ from deploybot.card import Card
 from deploybot.domain import (
     Binding,
     Changes,
+    Channel,
     Deployment,
     Grant,
     Lock,
-    Place,
     Plan,
     Release,
     ReleaseSource,
@@ -31,7 +31,7 @@ from deploybot.store.codec import decode, encode
 from tests.any_release import SOURCES
 from tests.store.examples import plan
 
-KINDS = (Binding, Plan, Card, Deployment, StepRow, Changes, Running, Lock, Grant, Place)
+KINDS = (Binding, Plan, Card, Deployment, StepRow, Changes, Running, Lock, Grant, Channel)
 _TEXT = st.text(st.characters(codec=None), max_size=8)
 _FLOATS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
 

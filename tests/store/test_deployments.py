@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Deployment, Kind, Phase, Place, State, StepRow, StepState
+from deploybot.domain import Channel, Deployment, Kind, Phase, State, StepRow, StepState
 from deploybot.errors import StoreError
 from deploybot.ports import Tables
 from deploybot.store.database import Database
@@ -22,7 +22,7 @@ ENDS = [state for state in State if state.ended]
 async def _add(store: Database, number: int = 1, *, app: str = "shop", kind: Kind = Kind.DEPLOY) -> Deployment:
     return await store.write(
         lambda tables: tables.deployments.add(
-            plan(number, app=app, kind=kind), requester=ann(tables), reason="it is time", place=CONSOLE, now=NOW
+            plan(number, app=app, kind=kind), requester=ann(tables), reason="it is time", channel=CONSOLE, now=NOW
         )
     )
 
@@ -41,11 +41,11 @@ async def test_a_deployment_comes_back_as_it_was_added(store: Database) -> None:
     assert await store.read(lambda tables: tables.deployments.get(added.number)) == added
 
 
-async def test_one_without_a_place_has_none(store: Database) -> None:
+async def test_one_without_a_channel_has_none(store: Database) -> None:
     added = await store.write(
-        lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="\ud800", place=None, now=NOW)
+        lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="\ud800", channel=None, now=NOW)
     )
-    assert (added.place, added.reason) == (None, "?")
+    assert (added.channel, added.reason) == (None, "?")
     assert await store.read(lambda tables: tables.deployments.get(1)) == added
 
 
@@ -54,7 +54,7 @@ async def test_numbers_have_no_gaps_even_where_one_was_undone(store: Database) -
     with pytest.raises(StoreError, match="refused"):
         await store.write(
             lambda tables: tables.deployments.add(
-                plan(), requester=type(ann(tables))(99, "nobody"), reason="", place=Place("console", "x"), now=NOW
+                plan(), requester=type(ann(tables))(99, "nobody"), reason="", channel=Channel("console", "x"), now=NOW
             )
         )
     assert (await _add(store)).number == 2

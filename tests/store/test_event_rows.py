@@ -15,13 +15,13 @@ from deploybot.domain import (
     Build,
     BuildState,
     Change,
+    Channel,
     Deployed,
     Event,
     Identity,
     ImagePushed,
     Note,
     Ping,
-    Place,
     Published,
     Push,
     PushedCommit,
@@ -35,6 +35,7 @@ from deploybot.store.database import Database
 from deploybot.store.database_connection import Way, open_database
 from deploybot.store.event_rows import EventRows
 from deploybot.store.schema import STEPS
+from tests.store.channels_before import before
 from tests.store.examples import CONSOLE, NOW
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -53,7 +54,7 @@ EVENTS: tuple[Event, ...] = (
     Ping(sender="event"),
 )
 PART = EventPart(app="shop", thing="push:1", part="", event=EVENTS[0], series="push:main", position=1, arrived_at=NOW)
-PLACE = Notification(app="shop", thing="push:1", place=CONSOLE)
+CHANNEL = Notification(app="shop", thing="push:1", channel=CONSOLE)
 
 
 async def _put(store: Database, *parts: EventPart, now: float = NOW) -> None:
@@ -102,35 +103,35 @@ async def test_things_are_found_by_their_commits_and_parts(store: Database) -> N
 
 
 async def test_what_waits_is_due_in_order(store: Database) -> None:
-    slack = Place("slack", "C1")
+    slack = Channel("slack", "C1")
 
     def work(tables: Tables) -> None:
         tables.events.put(PART, NOW)
-        tables.events.put_notification(replace(PLACE, due=NOW + 60))
-        tables.events.put_notification(replace(PLACE, place=slack, due=NOW + 30, mood="good"))
+        tables.events.put_notification(replace(CHANNEL, due=NOW + 60))
+        tables.events.put_notification(replace(CHANNEL, channel=slack, due=NOW + 30, mood="good"))
 
     await store.write(work)
     assert await store.read(lambda tables: tables.events.next_due()) == NOW + 30
     assert await store.read(lambda tables: tables.events.due(NOW + 30)) == (
-        replace(PLACE, place=slack, due=NOW + 30, mood="good"),
+        replace(CHANNEL, channel=slack, due=NOW + 30, mood="good"),
     )
     await store.write(
-        lambda tables: tables.events.put_notification(replace(PLACE, place=slack, messages=1, posted_at=NOW + 30))
+        lambda tables: tables.events.put_notification(replace(CHANNEL, channel=slack, messages=1, posted_at=NOW + 30))
     )
     assert await store.read(lambda tables: tables.events.next_due()) == NOW + 60
-    await store.write(lambda tables: tables.events.put_notification(PLACE))
+    await store.write(lambda tables: tables.events.put_notification(CHANNEL))
     assert await store.read(lambda tables: tables.events.next_due()) is None
     assert len(await store.read(lambda tables: tables.events.notifications("shop", "push:1"))) == 2
 
 
 async def test_a_notification_of_an_unknown_thing_is_refused(store: Database) -> None:
     with pytest.raises(StoreError):
-        await store.write(lambda tables: tables.events.put_notification(PLACE))
+        await store.write(lambda tables: tables.events.put_notification(CHANNEL))
 
 
 async def test_what_is_forgotten_is_gone_with_its_parts_and_notifications(store: Database) -> None:
     await _put(store, PART)
-    await store.write(lambda tables: tables.events.put_notification(PLACE))
+    await store.write(lambda tables: tables.events.put_notification(CHANNEL))
     await _put(store, replace(PART, thing="b"), now=NOW + 10)
     await store.write(lambda tables: tables.events.forget(NOW + 10))
     assert await store.read(lambda tables: tables.events.parts("shop", "push:1")) == ()
@@ -151,22 +152,22 @@ async def test_an_event_of_a_newer_version_is_reported_as_that(store: Database) 
 
 def test_a_database_of_before_migration_20_keeps_its_events_and_notifications(tmp_path: Path) -> None:
     path = tmp_path / "deploybot.db"
-    before = STEPS[: [step.__name__ for step in STEPS].index("m020_triggers")]
+    steps = STEPS[: [step.__name__ for step in STEPS].index("m020_triggers")]
     part = "INSERT INTO told_parts VALUES ('shop', 'push:1', '', 'Push', ?, 'push:main', 1.0, ?, ?)"
-    place = (
+    channel = (
         "INSERT INTO told_places (app, thing, place, messages, said, due, mood, stream, storm, line) "
         "VALUES ('shop', 'push:1', ?, 1, ?, ?, 'bad', 'github', 1, ?)"
     )
     line = Line("1", "x")
-    with closing(open_database(path, Way(durable=False), steps=before)) as old:
+    with closing(open_database(path, Way(durable=False), steps=steps)) as old:
         old.execute("INSERT INTO told_things VALUES ('shop', 'push:1', ?)", (NOW,))
         old.execute(part, (encode(EVENTS[0]), SHA, NOW))
-        old.execute(place, (encode(CONSOLE), NOW + 1, NOW + 2, encode(line)))
-        old.execute("INSERT INTO told_storms VALUES (1, ?, 'github', ?, ?)", (encode(CONSOLE), NOW, NOW + 60))
+        old.execute(channel, (before(CONSOLE), NOW + 1, NOW + 2, encode(line)))
+        old.execute("INSERT INTO told_storms VALUES (1, ?, 'github', ?, ?)", (before(CONSOLE), NOW, NOW + 60))
         old.commit()
     with closing(open_database(path, Way(durable=False))) as new:
         rows = EventRows(new)
-        posted = replace(PLACE, messages=1, posted_at=NOW + 1, due=NOW + 2, mood="bad")
+        posted = replace(CHANNEL, messages=1, posted_at=NOW + 1, due=NOW + 2, mood="bad")
         assert [replace(one, event=EVENTS[0]) for one in rows.parts("shop", "push:1")] == [replace(PART, commit=SHA)]
         assert rows.notifications("shop", "push:1") == (replace(posted, stream="github", storm=1, line=line),)
         assert (rows.open_storm(CONSOLE, "github"), rows.recent(CONSOLE, "github", NOW)) == (1, 1)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.card import Button, Card, Line, Tone
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import StoreError
 from deploybot.ports import OutboxItem, Tables
 from deploybot.store.database import Database
@@ -16,11 +16,11 @@ from tests.store.examples import CONSOLE, NOW, ann, plan
 CARD = Card(
     title="one", key="deployment:1", lines=(Line("web1", "waits", Tone.BUSY),), buttons=(Button("x", "cancel"),)
 )
-SLACK = Place("slack", "C1", "17.5", private=True)
+SLACK = Channel("slack", "C1", "17.5", private=True)
 
 
-async def _put(store: Database, card: Card, place: Place = CONSOLE, now: float = NOW) -> None:
-    await store.write(lambda tables: tables.outbox.put(place, card, now))
+async def _put(store: Database, card: Card, channel: Channel = CONSOLE, now: float = NOW) -> None:
+    await store.write(lambda tables: tables.outbox.put(channel, card, now))
 
 
 async def _due(store: Database, now: float = NOW) -> tuple[OutboxItem, ...]:
@@ -32,7 +32,7 @@ async def test_a_card_is_due_as_it_was_put(store: Database) -> None:
     assert await _due(store, NOW - 1) == ()
     (item,) = await _due(store)
     assert item == OutboxItem(
-        id=item.id, place=SLACK, card=CARD, key=CARD.key, message="", revision=1, attempts=0, next_at=NOW
+        id=item.id, channel=SLACK, card=CARD, key=CARD.key, message="", revision=1, attempts=0, next_at=NOW
     )
 
 
@@ -50,11 +50,11 @@ async def test_the_same_state_again_is_no_new_revision(store: Database) -> None:
     assert item.revision == 1
 
 
-async def test_each_place_has_its_own(store: Database) -> None:
-    places = (CONSOLE, SLACK, replace(SLACK, thread=""), replace(SLACK, private=False))
-    for place in places:
-        await _put(store, CARD, place)
-    assert tuple(item.place for item in await _due(store)) == places
+async def test_each_channel_has_its_own(store: Database) -> None:
+    rooms = (CONSOLE, SLACK, replace(SLACK, thread=""), replace(SLACK, private=False))
+    for room in rooms:
+        await _put(store, CARD, room)
+    assert tuple(item.channel for item in await _due(store)) == rooms
 
 
 async def test_cards_without_a_key_all_arrive_in_order(store: Database) -> None:
@@ -127,22 +127,27 @@ async def test_no_more_than_the_limit_is_given(store: Database) -> None:
 
 
 async def test_channels_may_be_left_out_with_all_their_threads(store: Database) -> None:
-    places = [Place("slack", "C1"), Place("slack", "C1", "17.5"), Place("telegram", "C1"), Place("slack", 'é"\\ 1')]
+    rooms = [
+        Channel("slack", "C1"),
+        Channel("slack", "C1", "17.5"),
+        Channel("telegram", "C1"),
+        Channel("slack", 'é"\\ 1'),
+    ]
 
     def put(tables: Tables) -> None:
-        for place in places:
-            tables.outbox.put(place, Card(title="hello"), NOW)
+        for room in rooms:
+            tables.outbox.put(room, Card(title="hello"), NOW)
 
     await store.write(put)
 
-    async def besides(*channels: tuple[str, str]) -> list[Place]:
+    async def besides(*channels: tuple[str, str]) -> list[Channel]:
         lanes = [(*channel, "new") for channel in channels]
         items = await store.read(lambda tables: tables.outbox.due(NOW, besides=lanes))
-        return [item.place for item in items]
+        return [item.channel for item in items]
 
-    assert await besides() == places
-    assert await besides(("slack", "C1")) == places[2:]
-    assert await besides(("slack", 'é"\\ 1'), ("telegram", "C1"), ("slack", "C2")) == places[:2]
+    assert await besides() == rooms
+    assert await besides(("slack", "C1")) == rooms[2:]
+    assert await besides(("slack", 'é"\\ 1'), ("telegram", "C1"), ("slack", "C2")) == rooms[:2]
 
 
 async def test_new_messages_go_before_edits_and_notifications_last(store: Database) -> None:
@@ -153,7 +158,7 @@ async def test_new_messages_go_before_edits_and_notifications_last(store: Databa
     await _put(store, Card(title="card, changed", key="card"))
     await _put(store, Card(title="answer"))
     assert [item.card.title for item in await _due(store)] == ["answer", "card, changed", "alert"]
-    lanes = [(CONSOLE.platform, CONSOLE.channel, kind) for kind in ("edits", "notifications")]
+    lanes = [(CONSOLE.platform, CONSOLE.id, kind) for kind in ("edits", "notifications")]
     items = await store.read(lambda tables: tables.outbox.due(NOW, besides=lanes))
     assert [item.card.title for item in items] == ["answer"]
 
@@ -189,7 +194,7 @@ async def test_the_worker_is_woken_by_commits_that_put_something(store: Database
     store.connect_workers(lambda: woken.append(1))
     await store.write(ann)
     await store.write(
-        lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW)
+        lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", channel=None, now=NOW)
     )
     assert not woken
     await _put(store, CARD)

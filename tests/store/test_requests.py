@@ -13,10 +13,10 @@ from deploybot.domain import (
     AccountLink,
     Approval,
     Binding,
+    Channel,
     Grant,
     Identity,
     Lock,
-    Place,
     Release,
     Request,
     RequestVerdict,
@@ -48,7 +48,7 @@ REQUEST = Request(
     code=True,
     compare="https://example.com/",
 )
-LINK = AccountLink(1, Identity("slack", "U1", "T1"), Place("slack", "D1", private=True), NOW + 600)
+LINK = AccountLink(1, Identity("slack", "U1", "T1"), Channel("slack", "D1", private=True), NOW + 600)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def asked(store: Database) -> Database:
     def ask(tables: Tables) -> None:
         person = ann(tables)
         tables.people.add("bob")
-        tables.deployments.add(plan(), requester=person, reason="", place=None, now=NOW, needs_approval=True)
+        tables.deployments.add(plan(), requester=person, reason="", channel=None, now=NOW, needs_approval=True)
         tables.requests.add(REQUEST)
 
     await store.write(ask)

@@ -24,7 +24,7 @@ async def people(store: Database) -> Database:
 
 async def test_the_last_release_on_a_server_is_what_runs(people: Database) -> None:
     await people.write(
-        lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW)
+        lambda tables: tables.deployments.add(plan(), requester=ann(tables), reason="", channel=None, now=NOW)
     )
     rows = [
         Running("shop", "production", server, Release.of_commit(commit(number), "v"), 1, NOW, healthy)

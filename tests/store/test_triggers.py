@@ -61,7 +61,7 @@ async def test_one_stands_in_an_environment(store: Database) -> None:
 
 
 def deploy(tables: Tables, number: int) -> int:
-    made = tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW, trigger=number)
+    made = tables.deployments.add(plan(), requester=ann(tables), reason="", channel=None, now=NOW, trigger=number)
     tables.triggers.mark_deployed(number, made.number)
     return made.number
 
@@ -214,7 +214,7 @@ async def test_only_the_bot_is_the_bot(store: Database) -> None:
 async def test_a_waiting_one_is_replaced_once(store: Database) -> None:
     def add(tables: Tables) -> None:
         for _ in range(2):
-            tables.deployments.add(plan(), requester=ann(tables), reason="", place=None, now=NOW, skipped=(1, 2))
+            tables.deployments.add(plan(), requester=ann(tables), reason="", channel=None, now=NOW, skipped=(1, 2))
         tables.deployments.replaced(1, 2)
 
     await store.write(add)

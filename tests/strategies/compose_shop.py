@@ -16,7 +16,7 @@ import pytest
 from deploybot.card import Card
 from deploybot.command import Context, Incoming, Services
 from deploybot.deployments.deployment_service import DeploymentEngine
-from deploybot.domain import Deployment, Identity, Person, Place, Plan, Release, Role, ServerFacts, State, StepRow
+from deploybot.domain import Channel, Deployment, Identity, Person, Plan, Release, Role, ServerFacts, State, StepRow
 from deploybot.engine.docker_engine import DockerEngine
 from deploybot.masking import Redactor
 from deploybot.ports import Tables
@@ -33,7 +33,7 @@ from tests.strategies.conftest import busybox_path
 from tests.strategies.local_host import LocalHost, LocalServers
 
 ENDS_WITHIN = 100
-PLACE = Place("console", "console")
+CHANNEL = Channel("console", "console")
 SERVE = 'trap "exit 0" TERM; httpd -f -p 8000 -h /www & wait'
 DOCKERFILE = "FROM lab/busybox\nCOPY www /www\n"
 YAML = f"""
@@ -186,7 +186,7 @@ class ComposeShop:
 
     def _ctx(self) -> Context:
         number = str(next(self.ids))
-        incoming = Incoming(identity=Identity("console", "1"), place=PLACE, text="", id=number, at=0.0)
+        incoming = Incoming(identity=Identity("console", "1"), channel=CHANNEL, text="", id=number, at=0.0)
         services = Services(
             settings=self.settings,
             deployments=self.deployments,

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from deploybot.card import Card
-from deploybot.domain import Changes, Container, EngineEvent, Image, Place, Release, Usage
+from deploybot.domain import Changes, Channel, Container, EngineEvent, Image, Release, Usage
 from deploybot.errors import EngineError, Unreachable, UserError
 from deploybot.ports import Chat, Clock, Engine, RefSource, Store
 from deploybot.settings import App, Environment
 from deploybot.testing import FakeChat, FakeClock, FakeEngine, FakeRefs, memory_store
 
-PLACE = Place("console", "main")
+CHANNEL = Channel("console", "main")
 ONE, TWO = "1" * 40, "2" * 40
 
 
@@ -49,13 +49,13 @@ async def test_the_store_is_a_real_one_and_goes_with_the_block() -> None:
 
 async def test_a_chat_remembers_every_state() -> None:
     chat = FakeChat()
-    message = await chat.send(PLACE, Card(title="one"))
-    await chat.edit(PLACE, message, Card(title="two"))
-    later = await chat.send(PLACE, Card(title="later"))
-    await chat.edit(PLACE, later, Card(title="three"))
-    assert [card.title for card in chat.shown(PLACE)] == ["two", "three"]
+    message = await chat.send(CHANNEL, Card(title="one"))
+    await chat.edit(CHANNEL, message, Card(title="two"))
+    later = await chat.send(CHANNEL, Card(title="later"))
+    await chat.edit(CHANNEL, later, Card(title="three"))
+    assert [card.title for card in chat.shown(CHANNEL)] == ["two", "three"]
     assert [card.title for card in chat.messages[0].states] == ["one", "two"]
-    assert chat.shown(Place("console", "other")) == []
+    assert chat.shown(Channel("console", "other")) == []
 
 
 async def test_a_chat_fails_when_reported_and_edits_only_what_is_there() -> None:
@@ -63,9 +63,9 @@ async def test_a_chat_fails_when_reported_and_edits_only_what_is_there() -> None
     assert (chat.platform, chat.interval) == ("slack", 1.0)
     chat.failures.append(Unreachable("slack", "429", retry_after=3))
     with pytest.raises(Unreachable):
-        await chat.send(PLACE, Card(title="one"))
+        await chat.send(CHANNEL, Card(title="one"))
     with pytest.raises(UserError, match="no message 1"):
-        await chat.edit(PLACE, "1", Card(title="one"))
+        await chat.edit(CHANNEL, "1", Card(title="one"))
 
 
 @pytest.mark.parametrize(("ref", "commit"), [("v2", TWO), ("", ONE), (TWO, TWO), (TWO[:7], TWO)])

@@ -17,7 +17,7 @@ from aiohttp import ClientSession
 
 from deploybot.backoff import Backoff
 from deploybot.card import Card
-from deploybot.domain import Event, Place, Push
+from deploybot.domain import Channel, Event, Push
 from deploybot.http_limits import ConnectionGate
 from deploybot.http_server import WebServer
 from deploybot.masking import Redactor
@@ -34,7 +34,7 @@ from tests.webhooks.hammer import request
 
 SECRET = "5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1"
 APPS = ("shop", "blog", "wiki")
-CHANNEL = Place("slack", "C0OPS")
+CHANNEL = Channel("slack", "C0OPS")
 
 
 def settings(

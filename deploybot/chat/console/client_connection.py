@@ -202,9 +202,9 @@ async def open_link(path: Path, on_show: OnShow, *, name: str = "", room: bool =
 def _not_yours(path: Path) -> UserError:
     """Return an error that names the owner of the console."""
     owner = ""
-    for place in (path, path.parent):
+    for checked in (path, path.parent):
         with contextlib.suppress(OSError):
-            owner = unix_sockets.user(os.lstat(place)[stat.ST_UID])
+            owner = unix_sockets.user(os.lstat(checked)[stat.ST_UID])
             break
     hint = f"Run: sudo -u {owner} deploybot chat" if owner else "Run it as the user that the bot runs as."
     whose = f"the user {owner}" if owner else "another user"

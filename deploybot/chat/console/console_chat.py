@@ -19,7 +19,7 @@ from deploybot.chat.console import unix_sockets
 from deploybot.chat.console.client_mailbox import ClientRoom
 from deploybot.chat.console.console_protocol import REQUEST_LIMIT
 from deploybot.chat.console.console_session import PLATFORM, Session
-from deploybot.domain import Place
+from deploybot.domain import Channel
 
 _CLIENTS = 64
 _STOP_WITHIN = 3.0
@@ -83,13 +83,13 @@ class Console:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         """Show a card to everybody. The message id is the card's key, so it stays valid after a restart."""
-        message = card.key or f"{place.channel}-{next(self._numbers)}"
-        await self.edit(place, message, card)
+        message = card.key or f"{channel.id}-{next(self._numbers)}"
+        await self.edit(channel, message, card)
         return message
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:  # noqa: ARG002  there is one room
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:  # noqa: ARG002  there is one room
         """Show the newest state of a card to everybody."""
         self._room.put(message, card, seen=any(session.listens for session in self._sessions))
         for session in self._sessions:

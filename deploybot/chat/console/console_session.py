@@ -31,11 +31,11 @@ from deploybot.chat.console.console_protocol import (
     encode,
 )
 from deploybot.command import Incoming
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from deploybot.errors import Unreachable
 
 PLATFORM = "console"
-PLACE = Place(PLATFORM, channel="console")
+CHANNEL = Channel(PLATFORM, id="console")
 IN_FLIGHT = 32
 _HELLO_WITHIN = 10.0
 _SEND_WITHIN = 60.0
@@ -284,7 +284,7 @@ class Session:
         """Return a line as a message for the dispatcher."""
         return Incoming(
             identity=self._identity,
-            place=PLACE,
+            channel=CHANNEL,
             text=text,
             id=f"{self._token}-{next(self._numbers)}",
             at=self._parts.clock.now(),

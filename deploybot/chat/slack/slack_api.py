@@ -153,11 +153,11 @@ class SlackApi:
 
         Raises Unreachable for temporary errors, SlackRefused for permanent ones.
         """
-        place = await self.call("files.getUploadURLExternal", filename=name, length=len(data))
-        status, _, _ = await self._post(str(place["upload_url"]), within=_UPLOAD_WITHIN, data=data)
+        slot = await self.call("files.getUploadURLExternal", filename=name, length=len(data))
+        status, _, _ = await self._post(str(slot["upload_url"]), within=_UPLOAD_WITHIN, data=data)
         if status != _OK:
             raise Unreachable("Slack", f"the upload of {name} was refused with status {status}")
-        files = [{"id": place["file_id"], "title": name}]
+        files = [{"id": slot["file_id"], "title": name}]
         await sharing()
         await self.call("files.completeUploadExternal", files=files, channel_id=channel, thread_ts=thread)
 

@@ -33,7 +33,7 @@ from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.command import Incoming
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError, StoreError
 from deploybot.http_server import WebServer
 
@@ -163,7 +163,7 @@ class SlackChat:
             except NotInChannel as error:
                 await self._closed(channel, error.sentence)
             except DeploybotError as problem:
-                log.info("the channel %s was not checked: %s", Place(self.platform, channel), problem)
+                log.info("the channel %s was not checked: %s", Channel(self.platform, channel), problem)
             else:
                 name = found.get("name", channel)
                 if found.get("is_archived"):
@@ -213,24 +213,24 @@ class SlackChat:
     def _card_posted(self, card: Card) -> None:
         self._handler.home.changed(card)
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         """Post a message. Return its `ts`. Raises Unreachable, or SlackRefused if a retry would not help.
 
         If the bot is not in the channel, the person who requested the card there sees its first and final state.
         """
         try:
-            return await self._posting.post(place, card)
+            return await self._posting.post(channel, card)
         except SlackRefused as refused:
-            if refused.error not in OUTSIDE or not await self._handler.show_aside(place, card):
+            if refused.error not in OUTSIDE or not await self._handler.show_aside(channel, card):
                 raise
         return ELSEWHERE
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         """Replace a message and its buttons."""
         if message != ELSEWHERE:
-            await self._posting.edit(place, message, card)
+            await self._posting.edit(channel, message, card)
         elif card.final:
-            await self._handler.show_aside(place, card)
+            await self._handler.show_aside(channel, card)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it."""

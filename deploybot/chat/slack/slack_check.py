@@ -9,12 +9,12 @@ from typing import Final
 
 import aiohttp
 
-from deploybot.chat.card_channels import channels_of
+from deploybot.chat.card_channels import channel_ids
 from deploybot.chat.slack.connection_problems import GRANT, SlackProblems
 from deploybot.chat.slack.oauth_scopes import HOOK, bot_scopes
 from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
 from deploybot.chat.slack.slack_settings import SlackSettings
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.ports import ChatFinding
 from deploybot.settings import Settings
@@ -53,7 +53,7 @@ async def probe(settings: Settings) -> AsyncIterator[ChatFinding]:
         yield await _socket_mode(app_token, api) if slack.app_token else _http_mode(settings, slack)
         if api.granted:
             # Direct messages need no invitation.
-            for channel in channels_of(settings, "slack"):
+            for channel in channel_ids(settings, "slack"):
                 if not channel.startswith("D"):
                     yield await _channel(channel, api)
     finally:
@@ -131,7 +131,7 @@ def _http_mode(settings: Settings, slack: SlackSettings) -> ChatFinding:
 
 async def _channel(channel: str, api: SlackApi) -> ChatFinding:
     """Check whether the bot can post in a channel."""
-    what = f"channel {Place('slack', channel)}"
+    what = f"channel {Channel('slack', channel)}"
     try:
         found = (await api.call("conversations.info", channel=channel))["channel"]
     except SlackRefused as refused:

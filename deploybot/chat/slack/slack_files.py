@@ -13,7 +13,7 @@ from deploybot.card import Card
 from deploybot.chat.resumed_uploads import ResumedUpload, Uploads
 from deploybot.chat.slack.slack_rendering import whole
 from deploybot.chat.slack.slack_timeouts import Times
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError, Unreachable
 
 log = logging.getLogger(__name__)
@@ -59,15 +59,15 @@ class SlackFiles:
             if self._done.first_time((upload.channel, upload.message, upload.path)):
                 self._spawn(self._from_disk(upload))
 
-    async def follow(self, place: Place, message: str, card: Card, *, was_cut: bool) -> None:
+    async def follow(self, channel: Channel, message: str, card: Card, *, was_cut: bool) -> None:
         """Upload the files of a message, and the full text if the message is final and was cut."""
-        thread = place.thread or message
+        thread = channel.thread or message
         for file in card.files:
-            upload = ResumedUpload(place.channel, message, thread, file.name, file.path)
-            if self._done.first_time((place.channel, message, file.path)) and await self._begin(upload):
+            upload = ResumedUpload(channel.id, message, thread, file.name, file.path)
+            if self._done.first_time((channel.id, message, file.path)) and await self._begin(upload):
                 self._spawn(self._from_disk(upload))
-        if was_cut and card.final and self._done.first_time((place.channel, message, WHOLE)):
-            self._spawn(self._whole(card, ResumedUpload(place.channel, message, thread, WHOLE, "")))
+        if was_cut and card.final and self._done.first_time((channel.id, message, WHOLE)):
+            self._spawn(self._whole(card, ResumedUpload(channel.id, message, thread, WHOLE, "")))
 
     async def _begin(self, upload: ResumedUpload) -> bool:
         return self._uploads is None or await self._uploads.begin(upload)

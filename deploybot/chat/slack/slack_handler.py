@@ -17,7 +17,7 @@ from deploybot.chat.message_conversation import Conversation
 from deploybot.chat.slack.repeated_commands import Key, Repeats, words_of
 from deploybot.chat.slack.response_urls import AskedUrl, ResponseUrls
 from deploybot.chat.slack.slack_api import SlackRefused
-from deploybot.chat.slack.slack_home import HOME, HomeReply, HomeTab, home_place, is_home
+from deploybot.chat.slack.slack_home import HOME, HomeReply, HomeTab, home_channel, is_home
 from deploybot.chat.slack.slack_incoming import (
     ASK,
     CODE,
@@ -38,7 +38,7 @@ from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.chat.slack.slack_views import completed, question
 from deploybot.chat.slack.slash_command_names import advice
 from deploybot.command import Incoming
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from deploybot.errors import DeploybotError, UserError
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class SlackHandler:
         """Return whether an event is new. The dispatcher detects repeated changes after a restart, too."""
         return isinstance(event, Revoked) or self._received.first_time((event.user, event.id))
 
-    async def show_aside(self, place: Place, card: Card) -> bool:
+    async def show_aside(self, channel: Channel, card: Card) -> bool:
         """Show a card of the outbox to the person who requested it, in a channel that the bot is not in.
 
         Return False if that person is unknown. Raises Unreachable.
@@ -112,7 +112,7 @@ class SlackHandler:
         asked = await self._answers.asker(card.key) if card.key else None
         if asked is None:
             return False
-        await self._reply_target(asked).show_aside(place, card)
+        await self._reply_target(asked).show_aside(channel, card)
         return True
 
     def _reply_target(self, asked: AskedUrl) -> SlackReplyTarget:
@@ -121,8 +121,8 @@ class SlackHandler:
 
     async def _line(self, line: SlackLine, at: float) -> None:
         """Handle a command. A command sent again because Slack was slow runs once."""
-        place = Place(PLATFORM, line.channel, line.thread, private=line.private)
-        incoming = self._incoming(line.user, place, line.text, line.id, line.at or at)
+        channel = Channel(PLATFORM, line.channel, line.thread, private=line.private)
+        incoming = self._incoming(line.user, channel, line.text, line.id, line.at or at)
         key = self._repeats.key(line.user, line.channel, line.thread, line.text)
         since = self._repeats.seconds_since(key) if key else None
         if since is None:
@@ -136,9 +136,9 @@ class SlackHandler:
             await self._show_home(pressed.user)
             return
         if not pressed.channel:
-            pressed = replace(pressed, channel=home_place(pressed.user).channel, message=HOME)
-        place = _place(pressed.channel, pressed.thread)
-        incoming = self._incoming(pressed.user, place, "", pressed.id, at)
+            pressed = replace(pressed, channel=home_channel(pressed.user).id, message=HOME)
+        channel = _channel(pressed.channel, pressed.thread)
+        incoming = self._incoming(pressed.user, channel, "", pressed.id, at)
         if pressed.kind == RUN:
             await self._press(incoming, pressed.answer_url, pressed.token, pressed.message, trigger=pressed.trigger)
         elif pressed.kind in {ASK, CODE} and await self._admitted(incoming, pressed.answer_url):
@@ -169,8 +169,8 @@ class SlackHandler:
     async def _submitted(self, submitted: Submitted, at: float) -> None:
         """Handle a submitted modal: it has the chosen button, or the answer for a button pressed earlier."""
         about, answer = submitted.about, submitted.answer
-        place = _place(about["channel"], about["thread"])
-        incoming = self._incoming(submitted.user, place, "", submitted.id, at)
+        channel = _channel(about["channel"], about["thread"])
+        incoming = self._incoming(submitted.user, channel, "", submitted.id, at)
         if about["kind"] == RUN:
             await self._press(incoming, about["url"], answer, submitted.view, trigger=submitted.trigger)
         else:
@@ -191,7 +191,7 @@ class SlackHandler:
         if not await self._admitted(incoming, url):
             return
         try:
-            press = await self._button_tokens.press(token, incoming.place.channel, message)
+            press = await self._button_tokens.press(token, incoming.channel.id, message)
         except UserError as error:
             await self._reply(incoming, url, _sentence(error.sentence, error.hint))
             return
@@ -215,7 +215,7 @@ class SlackHandler:
                 self._answers.belongs(card.key, asked)
             return self._advised(incoming, card) if card is not None else None
 
-        room = HomeReply() if is_home(incoming.place.channel) else self._reply_target(asked)
+        room = HomeReply() if is_home(incoming.channel.id) else self._reply_target(asked)
         await Conversation(room, replace(incoming, name=member.name)).answer(replace(self._parts, handle=handle))
         if isinstance(room, HomeReply):
             await self._show_home(incoming.identity.user, room.notice)
@@ -254,7 +254,7 @@ class SlackHandler:
 
     async def _reply(self, incoming: Incoming, url: str, card: Card) -> None:
         """Send the sender alone a message that is not from a command."""
-        if is_home(incoming.place.channel):
+        if is_home(incoming.channel.id):
             await self._show_home(incoming.identity.user, card)
             return
         await Conversation(self._reply_target(AskedUrl(incoming, url)), incoming).reply(card)
@@ -266,13 +266,13 @@ class SlackHandler:
         if member.kind is MemberKind.MEMBER:
             await self.home.show(user, member.name, notice=notice)
 
-    def _incoming(self, user: str, place: Place, text: str, ident: str, at: float) -> Incoming:
+    def _incoming(self, user: str, channel: Channel, text: str, ident: str, at: float) -> Incoming:
         text = text.replace(USER, f"slack:{self._team}/")
-        return Incoming(identity=Identity(PLATFORM, user, self._team), place=place, text=text, id=ident, at=at)
+        return Incoming(identity=Identity(PLATFORM, user, self._team), channel=channel, text=text, id=ident, at=at)
 
 
-def _place(channel: str, thread: str) -> Place:
-    return Place(PLATFORM, channel, thread, private=channel.startswith("D") or is_home(channel))
+def _channel(channel: str, thread: str) -> Channel:
+    return Channel(PLATFORM, channel, thread, private=channel.startswith("D") or is_home(channel))
 
 
 def _again(since: float, left: float) -> Card:

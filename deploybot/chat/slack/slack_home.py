@@ -22,7 +22,7 @@ from deploybot.chat.rate_limits import Urgency
 from deploybot.chat.slack.slack_posting import SlackPosting
 from deploybot.chat.slack.slack_views import home
 from deploybot.command import Incoming
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ _MOST: Final = 10
 _REMEMBERED: Final = 500
 
 
-def home_place(user: str) -> Place:
-    """Return the place of a person's home tab. It is no channel of Slack."""
-    return Place("slack", f"{_CHANNEL}{user}", private=True)
+def home_channel(user: str) -> Channel:
+    """Return the channel of a person's home tab. It is no channel of Slack."""
+    return Channel("slack", f"{_CHANNEL}{user}", private=True)
 
 
 def is_home(channel: str) -> bool:
@@ -56,7 +56,7 @@ class HomeTab:
         parts: Parts,
         button_tokens: ButtonTokens,
         pause: float,
-        make: Callable[[str, Place, str, str, float], Incoming],
+        make: Callable[[str, Channel, str, str, float], Incoming],
     ) -> None:
         """`pause` is the number of seconds in which several changes are one."""
         self._posting = posting
@@ -117,12 +117,12 @@ class HomeTab:
 
     def _asked(self, user: str, name: str, command: str) -> Incoming:
         ident = f"home:{user}:{command}:{next(self._turns)}:{self._parts.clock.now()}"
-        made = self._make(user, home_place(user), command, ident, self._parts.clock.now())
+        made = self._make(user, home_channel(user), command, ident, self._parts.clock.now())
         return replace(made, name=name)
 
     async def _publish(self, user: str, cards: dict[str, Card], notice: Card | None) -> None:
         buttons = cards[COMMANDS[0]].buttons
-        tokens = await self._button_tokens.lay_out(home_place(user), buttons, HOME)
+        tokens = await self._button_tokens.lay_out(home_channel(user), buttons, HOME)
         view = home([*cards.values()], tokens, notice)
         await self._posting.api.call("views.publish", Urgency.CARD, user_id=user, view=view)
 
@@ -137,15 +137,15 @@ class HomeReply:
     def __init__(self) -> None:
         self.notice: Card | None = None
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         """Keep a card, to be shown with the tab."""
-        del place
+        del channel
         self.notice = card
         return HOME
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         """Keep the newer state of a card."""
-        del place, message
+        del channel, message
         self.notice = card
 
     async def nod(self, card: Card) -> None:

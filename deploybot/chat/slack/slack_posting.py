@@ -15,7 +15,7 @@ from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
 from deploybot.chat.slack.slack_files import SlackFiles
 from deploybot.chat.slack.slack_rendering import Rendered, bare, render
 from deploybot.command import Incoming
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import StoreError, Unreachable
 
 log = logging.getLogger(__name__)
@@ -70,51 +70,51 @@ class SlackPosting:
             raise Unreachable("Slack", "the bot is not connected to it")
         return self._api
 
-    async def post(self, place: Place, card: Card) -> str:
+    async def post(self, channel: Channel, card: Card) -> str:
         """Post a message. If its thread takes no replies any more, post it in the channel.
 
         Raises SlackRefused if the bot is not in the channel, whatever the card.
         """
-        return await self._in_thread(place, lambda place: self._post(place, card))
+        return await self._in_thread(channel, lambda channel: self._post(channel, card))
 
-    async def _post(self, place: Place, card: Card) -> str:
-        tokens = await self._button_tokens.lay_out(place, card.buttons)
-        where = {"channel": place.channel, "thread_ts": place.thread, "unfurl_links": False, "unfurl_media": False}
+    async def _post(self, channel: Channel, card: Card) -> str:
+        tokens = await self._button_tokens.lay_out(channel, card.buttons)
+        where = {"channel": channel.id, "thread_ts": channel.thread, "unfurl_links": False, "unfurl_media": False}
         made, answer = await self._post_or_edit("chat.postMessage", card, tokens, where)
         message = str(answer["ts"])
         self._posted(card)
         # The message is posted. An unbound button is bound by its first press, and posting twice would be worse.
         with contextlib.suppress(StoreError):
-            await self._button_tokens.sent(place, card.buttons, tokens, message)
-        await self._follow(place, message, card, made)
+            await self._button_tokens.sent(channel, card.buttons, tokens, message)
+        await self._follow(channel, message, card, made)
         return message
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         """Replace a message and its buttons."""
-        tokens = await self._button_tokens.lay_out(place, card.buttons, message)
-        made, _ = await self._post_or_edit("chat.update", card, tokens, {"channel": place.channel, "ts": message})
+        tokens = await self._button_tokens.lay_out(channel, card.buttons, message)
+        made, _ = await self._post_or_edit("chat.update", card, tokens, {"channel": channel.id, "ts": message})
         self._posted(card)
-        await self._follow(place, message, card, made)
+        await self._follow(channel, message, card, made)
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it. If its thread takes no replies any more, answer in the channel."""
-        await self._in_thread(incoming.place, lambda place: self._whisper(place, incoming.identity.user, card))
+        await self._in_thread(incoming.channel, lambda channel: self._whisper(channel, incoming.identity.user, card))
 
-    async def _whisper(self, place: Place, user: str, card: Card) -> None:
-        where = {"channel": place.channel, "user": user, "thread_ts": place.thread}
+    async def _whisper(self, channel: Channel, user: str, card: Card) -> None:
+        where = {"channel": channel.id, "user": user, "thread_ts": channel.thread}
         await self._post_or_edit(
-            "chat.postEphemeral", card, await self._button_tokens.lay_out(place, card.buttons), where
+            "chat.postEphemeral", card, await self._button_tokens.lay_out(channel, card.buttons), where
         )
 
-    async def _in_thread(self, place: Place, put: Callable[[Place], Awaitable[T]]) -> T:
-        """Call `put` with a place, and with its channel alone if the thread refuses the message."""
+    async def _in_thread(self, channel: Channel, put: Callable[[Channel], Awaitable[T]]) -> T:
+        """Call `put` with a channel, and with its channel alone if the thread refuses the message."""
         try:
-            return await put(place)
+            return await put(channel)
         except SlackRefused as refused:
-            if not place.thread or refused.error not in _NO_THREAD:
+            if not channel.thread or refused.error not in _NO_THREAD:
                 raise
             log.info("Slack: a message is posted in the channel, because its thread refuses it (%s)", refused.error)
-        return await put(replace(place, thread=""))
+        return await put(replace(channel, thread=""))
 
     async def _post_or_edit(
         self, method: str, card: Card, tokens: Sequence[str], where: Mapping[str, object]
@@ -148,6 +148,6 @@ class SlackPosting:
         content = {**where, "text": made.text, "blocks": made.blocks}
         return await self.api.call(method, urgency, **content, parse="none", link_names=False)
 
-    async def _follow(self, place: Place, message: str, card: Card, made: Rendered) -> None:
+    async def _follow(self, channel: Channel, message: str, card: Card, made: Rendered) -> None:
         if self._files is not None:
-            await self._files.follow(place, message, card, was_cut=made.was_cut)
+            await self._files.follow(channel, message, card, was_cut=made.was_cut)

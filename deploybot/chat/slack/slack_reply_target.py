@@ -16,7 +16,7 @@ from deploybot.chat.slack.slack_posting import SlackPosting
 from deploybot.chat.slack.slack_rendering import render
 from deploybot.chat.slack.slack_views import choice, is_choice, question
 from deploybot.command import Incoming
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError
 
 log = logging.getLogger(__name__)
@@ -49,75 +49,77 @@ class SlackReplyTarget:
         self.interval = posting.interval
         self.edit_interval = posting.edit_interval
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         """Post in the message's channel. If the bot is not in that channel, only the sender sees the answer.
 
         The same applies if many messages already wait for the channel, so that cards of the outbox are not delayed.
         """
-        if card.final and not card.key and not place.private and self._posting.api.is_crowded(place.channel):
+        if card.final and not card.key and not channel.private and self._posting.api.is_crowded(channel.id):
             await self.whisper(self._incoming, replace(card, hint=_with(card, _CROWDED)))
             return ELSEWHERE
         try:
-            return await self._posting.post(place, card)
+            return await self._posting.post(channel, card)
         except SlackRefused as refused:
             if refused.error not in OUTSIDE or not self._url:
                 raise
         if card.final:
-            await self.show_aside(place, card)
+            await self.show_aside(channel, card)
         return ELSEWHERE
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         """Replace a message."""
         if message != ELSEWHERE:
-            await self._posting.edit(place, message, card)
+            await self._posting.edit(channel, message, card)
         elif card.final:
-            await self.show_aside(place, card)
+            await self.show_aside(channel, card)
 
-    async def show_aside(self, place: Place, card: Card) -> None:
+    async def show_aside(self, channel: Channel, card: Card) -> None:
         """Show a card to the sender alone, because the bot is not in that channel."""
-        await self._post(place, card, _INVITE)
+        await self._post(channel, card, _INVITE)
 
     async def nod(self, card: Card) -> None:
         """Do nothing: in Slack the message itself is the confirmation."""
 
     async def whisper(self, incoming: Incoming, card: Card) -> None:
         """Answer so that only the sender sees it. A choice or question is shown as a modal if one can be opened."""
-        if (is_choice(card) or card.asks_reason) and await self._open_modal(incoming.place, card):
+        if (is_choice(card) or card.asks_reason) and await self._open_modal(incoming.channel, card):
             return
         if self._url:
             try:
-                await self._post(incoming.place, card)
+                await self._post(incoming.channel, card)
             except SlackRefused as refused:
                 log.info("Slack: %s", refused)
             else:
                 return
         await self._posting.whisper(incoming, card)
 
-    async def _open_modal(self, place: Place, card: Card) -> bool:
+    async def _open_modal(self, channel: Channel, card: Card) -> bool:
         """Open the modal. Return False if that is not possible: a trigger works once, within three seconds."""
         trigger, self._trigger = self._trigger, ""
         if not trigger:
             return False
-        about = {"channel": place.channel, "thread": place.thread, "url": self._url}
-        tokens = await self._button_tokens.lay_out(place, card.buttons)
+        about = {"channel": channel.id, "thread": channel.thread, "url": self._url}
+        tokens = await self._button_tokens.lay_out(channel, card.buttons)
         try:
             view = _modal(card, tokens, about)
             opened = await self._posting.api.call("views.open", trigger_id=trigger, view=view)
         except DeploybotError as problem:
             log.info("Slack: a choice is posted as a message: %s", problem)
             return False
-        await self._button_tokens.sent(place, card.buttons, tokens, str(opened["view"]["id"]))
+        await self._button_tokens.sent(channel, card.buttons, tokens, str(opened["view"]["id"]))
         return True
 
-    async def _post(self, place: Place, card: Card, more: str = "") -> None:
+    async def _post(self, channel: Channel, card: Card, more: str = "") -> None:
         """Post through the response_url. Raises SlackRefused if it is used up."""
         if not self._answers.take(self._url):
             raise SlackRefused("an answer", "used_url")
-        tokens = await self._button_tokens.lay_out(place, card.buttons)
+        tokens = await self._button_tokens.lay_out(channel, card.buttons)
         # Do not fold: if Slack refused that, one more of the URL's five answers would be used up.
         made = render(replace(card, hint=_with(card, more)), tokens, folds=False)
         message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}
-        await self._posting.api.answer(self._url, {**message, **({"thread_ts": place.thread} if place.thread else {})})
+        await self._posting.api.answer(
+            self._url, {**message, **({"thread_ts": channel.thread} if channel.thread else {})}
+        )
 
 
 def _modal(card: Card, tokens: Sequence[str], about: Mapping[str, str]) -> Json:

@@ -18,7 +18,7 @@ from deploybot.bounded_memory import BoundedDict
 from deploybot.chat.button_tokens import Press
 from deploybot.chat.telegram.telegram_api import Calls, Closed
 from deploybot.chat.telegram.telegram_escaping import literal
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError
 from deploybot.units import show_duration
 
@@ -30,7 +30,7 @@ _MOST = 1_000
 
 @dataclass(frozen=True, slots=True)
 class PromptQuestion:
-    """The purpose of an answer. `place` and `card` locate the button or the command, `asks` is `because` or `code`.
+    """The purpose of an answer. `channel` and `card` locate the button or the command, `asks` is `because` or `code`.
 
     `aside` is whether to ask in the private chat: for codes, and in channels, where people can't reply.
     `hint` is a text below the question. `press` has no hash if the question is not from a button.
@@ -39,7 +39,7 @@ class PromptQuestion:
     user: int
     name: str
     press: Press
-    place: Place
+    channel: Channel
     card: int
     asks: str
     text: str
@@ -61,9 +61,9 @@ class Prompts:
 
     async def ask(self, question: PromptQuestion) -> bool:
         """Ask a question. Return False if it needs a private chat that the person never opened; keep a ticket then."""
-        place = Place("telegram", str(question.user), private=True) if question.aside else question.place
+        channel = Channel("telegram", str(question.user), private=True) if question.aside else question.channel
         try:
-            await self._put(question, place)
+            await self._put(question, channel)
         except Closed:
             if not question.aside:
                 raise
@@ -77,7 +77,7 @@ class Prompts:
         if question is None or question.user != user.id:
             return False
         del self._tickets[ticket]
-        await self._put(question, Place("telegram", str(message.chat.id), private=True))
+        await self._put(question, Channel("telegram", str(message.chat.id), private=True))
         return True
 
     def answered(self, message: Message, user: User) -> PromptQuestion | None:
@@ -97,28 +97,28 @@ class Prompts:
             timer.cancel()
         self._open.clear()
 
-    async def _put(self, question: PromptQuestion, place: Place) -> None:
-        same = place.channel == question.place.channel
+    async def _put(self, question: PromptQuestion, channel: Channel) -> None:
+        same = channel.id == question.channel.id
         mention = f'<a href="tg://user?id={question.user}">{literal(question.name) or "You"}</a>: '
-        named = "" if place.private else mention
+        named = "" if channel.private else mention
         until = f"Reply to this message within {show_duration(self._within)}."
         hint = f"\n{literal(question.hint)}" if question.hint else ""
         html = f"{named}<b>{literal(question.text)}</b>{_MARK}{hint}\n<i>{until}</i>"
-        reply = ForceReply(selective=not place.private, input_field_placeholder="Your answer")
-        number = await self._calls.send(place, html, reply, reply_to=question.card if same else 0)
-        key = (place.channel, number)
-        timer = asyncio.get_running_loop().call_later(self._within, self._give_up, key, place)
+        reply = ForceReply(selective=not channel.private, input_field_placeholder="Your answer")
+        number = await self._calls.send(channel, html, reply, reply_to=question.card if same else 0)
+        key = (channel.id, number)
+        timer = asyncio.get_running_loop().call_later(self._within, self._give_up, key, channel)
         self._open[key] = question, timer
 
-    def _give_up(self, key: tuple[str, int], place: Place) -> None:
+    def _give_up(self, key: tuple[str, int], channel: Channel) -> None:
         """Close a question that got no answer, unless it was dropped for newer ones."""
         if (dropped := self._open.pop(key, None)) is not None:
-            self._spawn(self._note_closed(place, key[1], dropped[0]))
+            self._spawn(self._note_closed(channel, key[1], dropped[0]))
 
-    async def _note_closed(self, place: Place, number: int, question: PromptQuestion) -> None:
+    async def _note_closed(self, channel: Channel, number: int, question: PromptQuestion) -> None:
         again = "Press the button again." if question.press.hash else "Send the command again."
         try:
-            await self._calls.send(place, literal(f"No answer came to “{question.text}” {again}"), reply_to=number)
+            await self._calls.send(channel, literal(f"No answer came to “{question.text}” {again}"), reply_to=number)
         except DeploybotError:
             return  # the person did not answer, so this message does not matter either
 

@@ -34,7 +34,7 @@ from telegram.request import HTTPXRequest
 from deploybot.backoff import RequestedPauses
 from deploybot.chat.rate_limits import Pace, Rate, Urgency
 from deploybot.chat.telegram.telegram_settings import Telegram
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import ChannelClosed, Unreachable, UserError
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ class Calls:
 
     async def send(
         self,
-        place: Place,
+        channel: Channel,
         html: str,
         markup: InlineKeyboardMarkup | ForceReply | None = None,
         reply_to: int = 0,
@@ -134,20 +134,20 @@ class Calls:
 
         async def work() -> Message:
             return await self._bot.send_message(
-                int(place.channel),
+                int(channel.id),
                 html,
                 parse_mode="HTML",
                 reply_markup=markup,
                 link_preview_options=_NO_PREVIEW,
-                message_thread_id=_topic(place),
+                message_thread_id=_topic(channel),
                 reply_parameters=_reply(reply_to),
             )
 
-        return (await self._paced(place.channel, work, urgency=urgency)).message_id
+        return (await self._paced(channel.id, work, urgency=urgency)).message_id
 
     async def edit(
         self,
-        place: Place,
+        channel: Channel,
         message: int,
         html: str,
         markup: InlineKeyboardMarkup | None,
@@ -159,7 +159,7 @@ class Calls:
         async def work() -> object:
             return await self._bot.edit_message_text(
                 html,
-                int(place.channel),
+                int(channel.id),
                 message,
                 parse_mode="HTML",
                 reply_markup=markup,
@@ -167,26 +167,26 @@ class Calls:
             )
 
         try:
-            await self._paced(place.channel, work, urgency=urgency)
+            await self._paced(channel.id, work, urgency=urgency)
         except UserError as error:
             if _NOT_MODIFIED not in error.sentence.lower():
                 raise
 
-    async def document(self, place: Place, name: str, content: bytes | Path, reply_to: int) -> None:
+    async def document(self, channel: Channel, name: str, content: bytes | Path, reply_to: int) -> None:
         """Send a file as a reply to a message. Raises OSError if the file can't be read."""
 
         async def work() -> Message:
             handle = io.BytesIO(content) if isinstance(content, bytes) else await asyncio.to_thread(_open, content)
             with handle:
                 return await self._bot.send_document(
-                    int(place.channel),
+                    int(channel.id),
                     InputFile(handle, filename=name, read_file_handle=False),
                     disable_content_type_detection=True,
-                    message_thread_id=_topic(place),
+                    message_thread_id=_topic(channel),
                     reply_parameters=_reply(reply_to),
                 )
 
-        await self._paced(place.channel, work, _UPLOAD_WITHIN, urgency=Urgency.CARD)
+        await self._paced(channel.id, work, _UPLOAD_WITHIN, urgency=Urgency.CARD)
 
     async def answer(self, query: str, text: str = "", *, alert: bool = False, url: str = "") -> None:
         """Answer the press of a button with a note for the person, or with a URL to open.
@@ -207,13 +207,13 @@ class Calls:
             else:
                 return
 
-    async def see(self, place: Place, message: int) -> None:
+    async def see(self, channel: Channel, message: int) -> None:
         """React to a message with 👀: it was seen, and the answer takes a while."""
-        await self._tried("", lambda: self._bot.set_message_reaction(int(place.channel), message, "👀"), _WITHIN)
+        await self._tried("", lambda: self._bot.set_message_reaction(int(channel.id), message, "👀"), _WITHIN)
 
-    async def delete(self, place: Place, message: int) -> None:
+    async def delete(self, channel: Channel, message: int) -> None:
         """Delete a message if the bot is allowed to."""
-        await self._tried("", lambda: self._bot.delete_message(int(place.channel), message), _WITHIN)
+        await self._tried("", lambda: self._bot.delete_message(int(channel.id), message), _WITHIN)
 
     async def menu(self, scope: BotCommandScope, entries: Sequence[BotCommand]) -> None:
         """Set the command menu of a kind of chat."""
@@ -275,9 +275,9 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _topic(place: Place) -> int | None:
-    """Return the forum topic of a place, or None for the general topic."""
-    return int(place.thread) if place.thread and place.thread != _GENERAL else None
+def _topic(channel: Channel) -> int | None:
+    """Return the forum topic of a channel, or None for the general topic."""
+    return int(channel.thread) if channel.thread and channel.thread != _GENERAL else None
 
 
 def _reply(message: int) -> ReplyParameters | None:

@@ -25,12 +25,12 @@ from deploybot.chat.telegram.telegram_api import Calls, Limits, make_bot
 from deploybot.chat.telegram.telegram_connection import PATH, PollingTimeouts, TelegramConnection
 from deploybot.chat.telegram.telegram_escaping import literal
 from deploybot.chat.telegram.telegram_incoming import (
+    channel_of,
     holds_code,
     identity_of,
     is_hidden,
     meant,
     name_of,
-    place_of,
     sender,
     start_payload,
 )
@@ -39,7 +39,7 @@ from deploybot.chat.telegram.telegram_reply_target import INTERVAL, SeenUpdate
 from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.command import Incoming
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError, StoreError, Unreachable
 from deploybot.ports import Store
 
@@ -138,13 +138,13 @@ class TelegramChat:
         except (TelegramError, TimeoutError):
             log.warning("the connections to Telegram could not be closed in time")
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         """Post a message. Return its id."""
-        return await self._post.send(place, card)
+        return await self._post.send(channel, card)
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         """Replace a message."""
-        await self._post.edit(place, message, card)
+        await self._post.edit(channel, message, card)
 
     def _meet(self) -> None:
         """Handle Telegram's first answer: set up chats and menus in the background."""
@@ -204,40 +204,40 @@ class TelegramChat:
         if text is not None:
             if holds_code(text):
                 self._spawn(self._hide(message))
-            await self._obey(message, self._incoming(message, text, place_of(message)))
+            await self._obey(message, self._incoming(message, text, channel_of(message)))
 
     async def _turn_away(self, message: Message) -> None:
         """Explain to an anonymous administrator why a command was ignored, at most every five minutes per chat."""
         asked = is_hidden(message) and (message.text or "").startswith("/") and meant(message, self._line.me)
         if asked and self._hidden.first_time(message.chat.id, self._parts.clock.now()):
-            await self._post.note(place_of(message), literal(_HIDDEN), reply_to=message.message_id)
+            await self._post.note(channel_of(message), literal(_HIDDEN), reply_to=message.message_id)
 
     async def _hide(self, message: Message) -> None:
         """Delete a message with a one-time code if the bot is allowed to."""
         try:
-            await self._calls.delete(place_of(message), message.message_id)
+            await self._calls.delete(channel_of(message), message.message_id)
         except DeploybotError as error:
             log.info("a one-time code could not be deleted from a chat: %s", error)
 
     async def _answered(self, message: Message, question: PromptQuestion | None) -> None:
         """Run the command that an answer completes. Its result is posted where the button was."""
         if question is None:
-            await self._post.note(place_of(message), literal(_NOT_YOURS), reply_to=message.message_id)
+            await self._post.note(channel_of(message), literal(_NOT_YOURS), reply_to=message.message_id)
             return
         if question.asks == "code":
             self._spawn(self._hide(message))
         text = command_of(question, message.text or "")
-        incoming = self._incoming(message, text, question.place, press=question.press.hash)
-        same = question.place.channel == str(message.chat.id)
+        incoming = self._incoming(message, text, question.channel, press=question.press.hash)
+        same = question.channel.id == str(message.chat.id)
         await self._obey(message, incoming, reply_to=message.message_id if same else question.card)
 
-    def _incoming(self, message: Message, text: str, place: Place, press: str = "") -> Incoming:
+    def _incoming(self, message: Message, text: str, channel: Channel, press: str = "") -> Incoming:
         user = message.from_user
         assert user is not None  # noqa: S101  `sender` has checked it
-        elsewhere = "" if place.channel == str(message.chat.id) else f"{message.chat.id}/"
+        elsewhere = "" if channel.id == str(message.chat.id) else f"{message.chat.id}/"
         return Incoming(
             identity=identity_of(user),
-            place=self._post.known(place),
+            channel=self._post.known(channel),
             text=text,
             id=f"{elsewhere}{message.message_id}",
             at=message.date.timestamp(),
@@ -249,18 +249,18 @@ class TelegramChat:
         """Run a command. If the answer takes a while, react to the message."""
 
         def show() -> None:
-            self._spawn(self._see(place_of(message), message.message_id))
+            self._spawn(self._see(channel_of(message), message.message_id))
 
-        tied = reply_to or (0 if incoming.place.private else message.message_id)
+        tied = reply_to or (0 if incoming.channel.private else message.message_id)
         room = SeenUpdate(self._post, self._line.me.name, self._questions, tied, show)
         try:
             await Conversation(room, incoming).answer(self._parts)
         finally:
             room.answered()
 
-    async def _see(self, place: Place, message: int) -> None:
+    async def _see(self, channel: Channel, message: int) -> None:
         try:
-            await self._calls.see(place, message)
+            await self._calls.see(channel, message)
         except DeploybotError as error:
             log.debug("Telegram: a reaction was refused: %s", error)
 

@@ -14,12 +14,12 @@ from typing import Final
 from telegram import Bot, ChatFullInfo, ChatMember, ChatMemberAdministrator, ChatMemberRestricted, User, WebhookInfo
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, TelegramError
 
-from deploybot.chat.card_channels import places_named
+from deploybot.chat.card_channels import named_channels
 from deploybot.chat.console import unix_sockets
 from deploybot.chat.telegram.telegram_api import error_text, make_bot
 from deploybot.chat.telegram.telegram_connection import PATH, UNREADABLE
 from deploybot.chat.telegram.telegram_settings import Telegram
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.ports import ChatFinding
 from deploybot.settings import Settings
 
@@ -69,14 +69,14 @@ async def _token(telegram: Telegram, bot: Bot) -> tuple[ChatFinding, User | None
 async def _bot(settings: Settings, telegram: Telegram, bot: Bot, me: User, listen: int) -> AsyncIterator[ChatFinding]:
     """Run the checks that need a valid token."""
     yield _privacy(me)
-    places = [place for place in places_named(settings) if place.platform == "telegram"]
-    if not me.can_join_groups and any(place.channel.startswith("-") for place in places):
+    channels = [channel for channel in named_channels(settings) if channel.platform == "telegram"]
+    if not me.can_join_groups and any(channel.id.startswith("-") for channel in channels):
         yield ChatFinding("groups", "the bot may not join groups", "Send @BotFather /setjoingroups and choose Enable.")
     try:
         info = await bot.get_webhook_info()
         yield _webhook(settings, info) if telegram.webhook_secret else await _polls(settings, bot, info, listen)
-        for place in places:
-            yield await _place(place, bot)
+        for channel in channels:
+            yield await _channel(channel, bot)
     except (TelegramError, *UNREADABLE) as error:
         yield ChatFinding("answer", f"Telegram failed: {error_text(error)}", _NETWORK)
 
@@ -135,18 +135,18 @@ def _runs(settings: Settings) -> bool:
     return True
 
 
-async def _place(place: Place, bot: Bot) -> ChatFinding:
+async def _channel(channel: Channel, bot: Bot) -> ChatFinding:
     """Check whether the bot can write in a chat of bot.toml."""
-    what = f"channel {place}"
+    what = f"channel {channel}"
     try:
-        chat = await bot.get_chat(int(place.channel))
+        chat = await bot.get_chat(int(channel.id))
         member = await bot.get_chat_member(chat.id, bot.id) if chat.type != chat.PRIVATE else None
         if wrong := _missing(chat, member):
             return ChatFinding(what, f"in “{chat.title}” {wrong[0]}", wrong[1])
-        if place.thread:
-            await bot.send_chat_action(chat.id, "typing", message_thread_id=int(place.thread))
+        if channel.thread:
+            await bot.send_chat_action(chat.id, "typing", message_thread_id=int(channel.thread))
     except ChatMigrated as move:
-        moved = replace(place, channel=str(move.new_chat_id))
+        moved = replace(channel, id=str(move.new_chat_id))
         return ChatFinding(what, "the group is a supergroup now", f'Write "{moved}" instead in bot.toml.')
     except (BadRequest, Forbidden) as error:
         if "thread not found" in error.message.lower():

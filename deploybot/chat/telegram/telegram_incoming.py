@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from telegram import Message, User
 
 from deploybot.chat.telegram.telegram_escaping import JOINER
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>[A-Za-z0-9_]+))?(?=\s|\Z)")
 _ROOMS = frozenset({"private", "group", "supergroup"})
@@ -48,10 +48,10 @@ def holds_code(text: str) -> bool:
     return _CODE.search(text) is not None
 
 
-def place_of(message: Message) -> Place:
+def channel_of(message: Message) -> Channel:
     """Return the channel of a message. Only a forum's topics count as threads: replies create threads, too."""
     topic = str(message.message_thread_id or "") if message.is_topic_message else ""
-    return Place("telegram", str(message.chat.id), topic, private=message.chat.type == "private")
+    return Channel("telegram", str(message.chat.id), topic, private=message.chat.type == "private")
 
 
 def identity_of(user: User) -> Identity:

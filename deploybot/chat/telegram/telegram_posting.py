@@ -1,7 +1,7 @@
 """Post and edit cards as messages, with their buttons and files.
 
-A message's id is its number in its chat. It is `NUMBER@CHAT` if the chat's number differs from the place's, because the
-group became a supergroup (https://core.telegram.org/bots/api#responseparameters).
+A message's id is its number in its chat. It is `NUMBER@CHAT` if the chat's number differs from the channel's,
+because the group became a supergroup (https://core.telegram.org/bots/api#responseparameters).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from deploybot.chat.telegram.inline_keyboard import keyboard
 from deploybot.chat.telegram.telegram_api import Calls, ChatMoved, NoTopic
 from deploybot.chat.telegram.telegram_rendering import Page, page_of
 from deploybot.chat.unwritable_channels import Closed, no_report
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.units import show_size
 
@@ -68,25 +68,25 @@ class Post:
                 "the Telegram group %s became the supergroup %s: replace %s by %s in bot.toml",
                 old,
                 new,
-                Place("telegram", old),
-                Place("telegram", new),
+                Channel("telegram", old),
+                Channel("telegram", new),
             )
         self._moves[old] = new
 
-    def now(self, place: Place) -> Place:
-        """Return the place with the current number of its chat."""
-        channel = place.channel
+    def now(self, channel: Channel) -> Channel:
+        """Return the channel with the current number of its chat."""
+        current = channel.id
         for _ in self._moves:
-            channel = self._moves.get(channel, channel)
-        return dataclasses.replace(place, channel=channel) if channel != place.channel else place
+            current = self._moves.get(current, current)
+        return dataclasses.replace(channel, id=current) if current != channel.id else channel
 
-    def known(self, place: Place) -> Place:
-        """Return the place with the first number of its chat, so that the bot treats all its numbers as one place."""
+    def known(self, channel: Channel) -> Channel:
+        """Return the channel with the first number of its chat, so that all its numbers are one channel."""
         before = {new: old for old, new in self._moves.items()}
-        channel = place.channel
+        first = channel.id
         for _ in before:
-            channel = before.get(channel, channel)
-        return dataclasses.replace(place, channel=channel) if channel != place.channel else place
+            first = before.get(first, first)
+        return dataclasses.replace(channel, id=first) if first != channel.id else channel
 
     async def look(self, chat: str) -> None:
         """Check whether a chat named in bot.toml exists, and note its current number. Raises Unreachable."""
@@ -95,55 +95,55 @@ class Post:
         except ChatMoved as move:
             self.moved(chat, move.chat)
         except UserError as error:
-            named = Place("telegram", chat)
+            named = Channel("telegram", chat)
             log.warning("cannot use %s of bot.toml: %s Add the bot to it, or correct its id.", named, error)
             await self._closed(chat, str(error))
 
     @asynccontextmanager
-    async def answering(self, place: Place) -> AsyncIterator[None]:
+    async def answering(self, channel: Channel) -> AsyncIterator[None]:
         """Wait for a turn to answer. Only a few answers per chat compete with the outbox for the rate limit."""
-        turns = self._answering.setdefault(place.channel, asyncio.Semaphore(_AT_ONCE))
+        turns = self._answering.setdefault(channel.id, asyncio.Semaphore(_AT_ONCE))
         async with turns:
             yield
 
-    async def send(self, place: Place, card: Card, *, reply_to: int = 0, owner: str = "") -> str:
+    async def send(self, channel: Channel, card: Card, *, reply_to: int = 0, owner: str = "") -> str:
         """Post a card. Return its message's id. If `owner` is given, only that user may press its buttons."""
         while True:
-            real = self.now(place)
+            real = self.now(channel)
             try:
                 number = await self._send(real, card, reply_to, owner)
             except ChatMoved as move:
-                if move.chat in {real.channel, place.channel}:
+                if move.chat in {real.id, channel.id}:
                     raise
-                self.moved(real.channel, move.chat)
+                self.moved(real.id, move.chat)
             except NoTopic:
-                if not place.thread:
+                if not channel.thread:
                     raise
-                place = dataclasses.replace(place, thread="")
+                channel = dataclasses.replace(channel, thread="")
             else:
-                return str(number) if real.channel == place.channel else f"{number}@{real.channel}"
+                return str(number) if real.id == channel.id else f"{number}@{real.id}"
 
-    async def _send(self, place: Place, card: Card, reply_to: int, owner: str) -> int:
-        tokens = await self._button_tokens.lay_out(place, card.buttons)
+    async def _send(self, channel: Channel, card: Card, reply_to: int, owner: str) -> int:
+        tokens = await self._button_tokens.lay_out(channel, card.buttons)
         markup = keyboard(card.buttons, tokens, owner)
 
         async def put(page: Page) -> int:
-            return await self._calls.send(place, page.html, markup, reply_to, urgency=urgency_of(card))
+            return await self._calls.send(channel, page.html, markup, reply_to, urgency=urgency_of(card))
 
         page, number = await self._dated(card, put)
         try:
-            await self._button_tokens.sent(place, card.buttons, tokens, str(number))
+            await self._button_tokens.sent(channel, card.buttons, tokens, str(number))
         except StoreError as error:
             # The message is posted, and must not be sent again. The buttons are bound when one is pressed.
             log.warning("Telegram: the buttons of a message could not be linked to it: %s", error)
-        await self._hand_over(place, number, card, page)
+        await self._hand_over(channel, number, card, page)
         return number
 
-    async def edit(self, place: Place, message: str, card: Card, *, owner: str = "") -> None:
+    async def edit(self, channel: Channel, message: str, card: Card, *, owner: str = "") -> None:
         """Replace a message. Raises UserError if that is no longer possible, so that the card is posted again."""
         number, _, chat = message.partition("@")
-        real = dataclasses.replace(place, channel=chat or place.channel)
-        if self.now(real).channel != real.channel:
+        real = dataclasses.replace(channel, id=chat or channel.id)
+        if self.now(real).id != real.id:
             raise UserError("The message stayed behind when its Telegram group became a supergroup.")
         tokens = await self._button_tokens.lay_out(real, card.buttons, number)
         markup, urgency = keyboard(card.buttons, tokens, owner), urgency_of(card, edits=True)
@@ -154,7 +154,7 @@ class Post:
         try:
             page, _ = await self._dated(card, put)
         except ChatMoved as move:
-            self.moved(real.channel, move.chat)
+            self.moved(real.id, move.chat)
             raise
         await self._hand_over(real, int(number), card, page)
 
@@ -173,39 +173,41 @@ class Post:
         return page, await put(page)
 
     async def note(
-        self, place: Place, html: str, markup: InlineKeyboardMarkup | None = None, reply_to: int = 0
+        self, channel: Channel, html: str, markup: InlineKeyboardMarkup | None = None, reply_to: int = 0
     ) -> None:
         """Post a short message that is not a card."""
-        await self._calls.send(self.now(place), html, markup, reply_to)
+        await self._calls.send(self.now(channel), html, markup, reply_to)
 
     async def resume(self) -> None:
         """Resume the uploads of an earlier run. Raises StoreError."""
         for upload in await self._uploads.left():
-            place, number = Place("telegram", upload.channel, thread=upload.thread), int(upload.message)
-            self._handed.first_time((place.channel, number))
-            self._spawn(self._log(place, number, upload))
+            channel, number = Channel("telegram", upload.channel, thread=upload.thread), int(upload.message)
+            self._handed.first_time((channel.id, number))
+            self._spawn(self._log(channel, number, upload))
 
-    async def _hand_over(self, place: Place, number: int, card: Card, page: Page) -> None:
+    async def _hand_over(self, channel: Channel, number: int, card: Card, page: Page) -> None:
         """Send the files of a final message once, in the background."""
         has_files = card.final and (card.files or page.whole)
-        if not has_files or not self._handed.first_time((place.channel, number)):
+        if not has_files or not self._handed.first_time((channel.id, number)):
             return
-        wanted = [ResumedUpload(place.channel, str(number), place.thread, file.name, file.path) for file in card.files]
+        wanted = [ResumedUpload(channel.id, str(number), channel.thread, file.name, file.path) for file in card.files]
         begun = [one for one in wanted if await self._uploads.begin(one)]
-        self._spawn(self._files(place, number, page.name(card) if page.whole else "", page, begun))
+        self._spawn(self._files(channel, number, page.name(card) if page.whole else "", page, begun))
 
-    async def _files(self, place: Place, number: int, whole: str, page: Page, logs: Sequence[ResumedUpload]) -> None:
+    async def _files(
+        self, channel: Channel, number: int, whole: str, page: Page, logs: Sequence[ResumedUpload]
+    ) -> None:
         if whole:
-            await self._file(place, number, whole, page.whole.encode("utf-8", "replace"))
+            await self._file(channel, number, whole, page.whole.encode("utf-8", "replace"))
         for upload in logs:
-            await self._log(place, number, upload)
+            await self._log(channel, number, upload)
 
-    async def _log(self, place: Place, number: int, upload: ResumedUpload) -> None:
+    async def _log(self, channel: Channel, number: int, upload: ResumedUpload) -> None:
         """Send a file of this machine, or post why it can't be sent."""
         try:
             size = (await asyncio.to_thread(Path(upload.path).stat)).st_size
             if 0 < size <= _DOCUMENT:
-                await self._file(place, number, upload.name, Path(upload.path), upload)
+                await self._file(channel, number, upload.name, Path(upload.path), upload)
                 return
         except OSError as error:
             log.warning("%s cannot be uploaded: %s", upload.name, error.strerror)
@@ -215,17 +217,17 @@ class Post:
             sentence = f"{too_big}. It is on the bot's machine: {upload.path}" if size else ""
         await self._uploads.share(upload)
         if sentence:
-            await self._sorry(place, number, sentence)
+            await self._sorry(channel, number, sentence)
 
     async def _file(
-        self, place: Place, number: int, name: str, content: bytes | Path, upload: ResumedUpload | None = None
+        self, channel: Channel, number: int, name: str, content: bytes | Path, upload: ResumedUpload | None = None
     ) -> None:
         """Send a file, with retries: its message is already posted."""
         for _ in range(_TRIES):
             try:
                 if upload is not None:
                     await self._uploads.share(upload)
-                await self._calls.document(place, name, content, number)
+                await self._calls.document(channel, name, content, number)
             except Unreachable as error:
                 if upload is not None:
                     await self._uploads.fail(upload)
@@ -237,9 +239,9 @@ class Post:
                 return
         log.warning("Telegram did not accept %s: it did not answer", name)
 
-    async def _sorry(self, place: Place, number: int, sentence: str) -> None:
+    async def _sorry(self, channel: Channel, number: int, sentence: str) -> None:
         try:
-            await self.send(place, Card(title=sentence), reply_to=number)
+            await self.send(channel, Card(title=sentence), reply_to=number)
         except DeploybotError as error:
             log.warning("Telegram: an explanation did not arrive: %s", error)
 

@@ -236,7 +236,7 @@ def _shares(needs: Sequence[int], room: int) -> list[int]:
     """Divide `room` among parts: small ones get what they need, the others share the rest equally."""
     shares = [0] * len(needs)
     order = sorted(range(len(needs)), key=needs.__getitem__)
-    for place, index in enumerate(order):
-        shares[index] = min(needs[index], room // (len(order) - place))
+    for position, index in enumerate(order):
+        shares[index] = min(needs[index], room // (len(order) - position))
         room -= shares[index]
     return shares

@@ -21,7 +21,7 @@ from deploybot.chat.telegram.telegram_api import Calls, Closed
 from deploybot.chat.telegram.telegram_posting import Post, Spawn
 from deploybot.chat.telegram.telegram_rendering import alert_of
 from deploybot.command import Incoming
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError, UserError
 
 INTERVAL = 3.0
@@ -50,16 +50,16 @@ class MessageReply:
         self._reply_to = reply_to
         self._whispered = False
 
-    async def send(self, place: Place, card: Card) -> str:
+    async def send(self, channel: Channel, card: Card) -> str:
         """Post a card. In a private chat, its person is the one to ask for a reason."""
-        if card.asks_reason and place.private:
-            return await self._ask(place, card, place.channel)
-        return await self._post_card(place, card)
+        if card.asks_reason and channel.private:
+            return await self._ask(channel, card, channel.id)
+        return await self._post_card(channel, card)
 
-    async def edit(self, place: Place, message: str, card: Card) -> None:
+    async def edit(self, channel: Channel, message: str, card: Card) -> None:
         """Replace a message."""
-        async with self._post.answering(place):
-            await self._post.edit(place, message, card)
+        async with self._post.answering(channel):
+            await self._post.edit(channel, message, card)
 
     async def nod(self, card: Card) -> None:
         """Do nothing: there is no press to confirm."""
@@ -69,28 +69,28 @@ class MessageReply:
         if card.aside or not card.ok:
             user = incoming.identity.user
             if card.asks_reason:
-                await self._ask(incoming.place, card, user, incoming.name)
+                await self._ask(incoming.channel, card, user, incoming.name)
             else:
-                await self._post_card(incoming.place, card, user)
+                await self._post_card(incoming.channel, card, user)
             return
         try:
             if not self._whispered:
-                await self._post.send(Place("telegram", incoming.identity.user, private=True), card)
+                await self._post.send(Channel("telegram", incoming.identity.user, private=True), card)
                 self._whispered = True
         except Closed:
             button = InlineKeyboardButton("Open a chat with me", url=f"https://t.me/{self._me}")
-            await self._post.note(incoming.place, _FOR_YOU, InlineKeyboardMarkup([[button]]), self._reply_to)
+            await self._post.note(incoming.channel, _FOR_YOU, InlineKeyboardMarkup([[button]]), self._reply_to)
         else:
-            await self._post.note(incoming.place, _THERE, reply_to=self._reply_to)
+            await self._post.note(incoming.channel, _THERE, reply_to=self._reply_to)
         self.answered()
 
-    async def _ask(self, place: Place, card: Card, user: str, name: str = "") -> str:
+    async def _ask(self, channel: Channel, card: Card, user: str, name: str = "") -> str:
         """Ask a person for the reason that the card's button takes. No card is posted."""
         question = PromptQuestion(
             user=int(user),
             name=name,
             press=Press("", card.buttons[0].command),
-            place=place,
+            channel=channel,
             card=self._reply_to,
             asks="because",
             text=f"{card.title} {card.buttons[0].asks}",
@@ -100,10 +100,10 @@ class MessageReply:
         self.answered()
         return ""
 
-    async def _post_card(self, place: Place, card: Card, owner: str = "") -> str:
+    async def _post_card(self, channel: Channel, card: Card, owner: str = "") -> str:
         """Post a card. If `owner` is given, only that user may press its buttons."""
-        async with self._post.answering(place):
-            message = await self._post.send(place, card, reply_to=self._reply_to, owner=owner)
+        async with self._post.answering(channel):
+            message = await self._post.send(channel, card, reply_to=self._reply_to, owner=owner)
         self.answered()
         return message
 
@@ -145,32 +145,32 @@ class PressReply(MessageReply):
         self._spawn = spawn
         self._timer = asyncio.get_running_loop().call_later(_SOON, self._wait_no_more)
 
-    async def _ask(self, place: Place, card: Card, user: str, name: str = "") -> str:
+    async def _ask(self, channel: Channel, card: Card, user: str, name: str = "") -> str:
         """Ask below the pressed picker, whose buttons go."""
         if self.picker:
             self._reply_to = int(self.picker)
-            await self._replace_picker(place, replace(card, buttons=()), user)
-        return await super()._ask(place, card, user, name)
+            await self._replace_picker(channel, replace(card, buttons=()), user)
+        return await super()._ask(channel, card, user, name)
 
-    async def _post_card(self, place: Place, card: Card, owner: str = "") -> str:
+    async def _post_card(self, channel: Channel, card: Card, owner: str = "") -> str:
         """Post a card. An immediate short refusal is shown only to the person who pressed."""
         if card.picks and self.picker:
-            return await self._replace_picker(place, card, owner)
+            return await self._replace_picker(channel, card, owner)
         short = card.aside or not (card.code or card.lines or card.table or card.files or card.buttons or card.key)
         if self.open and not card.ok:
             received = await self.answer(alert_of(card, NOTE), alert=True)
             if short and received:
                 return ""
-        return await super()._post_card(place, card, owner)
+        return await super()._post_card(channel, card, owner)
 
-    async def _replace_picker(self, place: Place, card: Card, owner: str) -> str:
+    async def _replace_picker(self, channel: Channel, card: Card, owner: str) -> str:
         """Show the next picker in place of the pressed one. If that one can't be edited any more, post it."""
         message, self.picker = self.picker, ""
         try:
-            async with self._post.answering(place):
-                await self._post.edit(place, message, card, owner=owner)
+            async with self._post.answering(channel):
+                await self._post.edit(channel, message, card, owner=owner)
         except UserError:
-            return await super()._post_card(place, card, owner)
+            return await super()._post_card(channel, card, owner)
         return message
 
     async def nod(self, card: Card) -> None:

@@ -71,7 +71,7 @@ class Shop(BaseHTTPRequestHandler):
 
 
 def take_over(folder: Path) -> TextIO:
-    """Wait until the shop before this one has ended; what is given holds the place."""
+    """Wait until the shop before this one has ended; what is given holds the lock."""
     file = (folder / "shop.pid").open("a+")
     fcntl.flock(file, fcntl.LOCK_EX)
     return file
@@ -90,7 +90,7 @@ def open_shop(port: int, folder: Path) -> ThreadingHTTPServer:
 def main(port: str, folder: str) -> None:
     """Serve in the background until TERM; returns when the shop is open."""
     home = Path(folder)
-    with take_over(home) as place:
+    with take_over(home) as lock:
         sys.stdout.write(f"{RELEASE} takes port {port}\n")
         sys.stdout.flush()
         log = os.open(home / "shop.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -101,8 +101,8 @@ def main(port: str, folder: str) -> None:
         if child == 0:
             os.setsid()
             server.serve_forever()
-        place.truncate(0)
-        place.write(f"{child}\n")
+        lock.truncate(0)
+        lock.write(f"{child}\n")
 
 
 if __name__ == "__main__":

@@ -98,17 +98,17 @@ class AuditExporter(Courier[AuditBatch]):
 
     def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[AuditBatch]:
         del until, limit  # one batch per sink
-        free = [(place, kind) for place, kind in enumerate(self._sinks) if (kind,) not in shut]
-        batches = [self._batch(tables, place, self._sinks[kind]) for place, kind in free]
+        free = [(position, kind) for position, kind in enumerate(self._sinks) if (kind,) not in shut]
+        batches = [self._batch(tables, position, self._sinks[kind]) for position, kind in free]
         return [one for one in batches if one.rows]
 
-    def _batch(self, tables: Tables, place: int, sink: Sink) -> AuditBatch:
+    def _batch(self, tables: Tables, position: int, sink: Sink) -> AuditBatch:
         """Return the rows after the last one sent, or all rows if the audit no longer contains that one."""
         state, (head, _) = tables.audit_sinks.get(sink.name), tables.audit.head()
         after = state.number
         rewritten = bool(after) and _hash_at(tables, after) != state.hash
         rows = tables.audit.page(0 if rewritten else after, BATCH)
-        return AuditBatch(place, sink, state, rows, head, rewritten)
+        return AuditBatch(position, sink, state, rows, head, rewritten)
 
     def _kind(self, batch: AuditBatch) -> str:
         return list(self._sinks)[batch.id]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from sqlite_utils import Database
 
 from deploybot.store.schema.audit_schema import m016_audit_sinks
+from deploybot.store.schema.channel_schema import m021_channels
 from deploybot.store.schema.chat_schema import m003_buttons, m004_requests, m005_codes
 from deploybot.store.schema.event_schema import (
     m006_deliveries,
@@ -46,5 +47,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m018_sources,
     m019_attempts,
     m020_triggers,
+    m021_channels,
 )
 """All migrations, in order."""

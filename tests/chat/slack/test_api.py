@@ -15,12 +15,12 @@ from deploybot.chat.slack.connection_problems import SlackProblems
 from deploybot.chat.slack.oauth_scopes import bot_scopes
 from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
 from deploybot.chat.slack.slack_timeouts import Times
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import ChannelClosed, Unreachable
 from tests.chat.slack.workspace import QUICK, ROOM, Workspace, open_workspace, until
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 
-PLACE = Place("slack", ROOM)
+CHANNEL = Channel("slack", ROOM)
 
 
 @pytest.fixture
@@ -142,11 +142,11 @@ async def test_a_token_that_is_revoked_is_one_line_and_the_problem(caplog: pytes
         assert workspace.slack.problem.startswith("bot_token was revoked: install the app again")
         for _ in range(3):
             with pytest.raises(Unreachable, match="was revoked"):
-                await workspace.slack.send(PLACE, Card(title="x"))
+                await workspace.slack.send(CHANNEL, Card(title="x"))
         await workspace.rest()
         assert len([one for one in caplog.records if one.levelno >= logging.ERROR]) == 1
         workspace.double.web.dead = ""
-        await workspace.slack.send(PLACE, Card(title="x"))
+        await workspace.slack.send(CHANNEL, Card(title="x"))
         assert workspace.slack.problem == ""
 
 
@@ -164,7 +164,7 @@ async def test_a_bot_token_that_never_worked_does_not_keep_the_bot_from_starting
 
 async def test_an_edit_refused_for_good_says_so(workspace: Workspace) -> None:
     with pytest.raises(SlackRefused, match="message_not_found"):
-        await workspace.slack.edit(PLACE, "1.000001", Card(title="x"))
+        await workspace.slack.edit(CHANNEL, "1.000001", Card(title="x"))
 
 
 async def test_what_slack_does_not_take_as_blocks_is_said_as_text(workspace: Workspace) -> None:
@@ -172,7 +172,7 @@ async def test_what_slack_does_not_take_as_blocks_is_said_as_text(workspace: Wor
     message = await workspace.send(Card(title="#1 done", code=("a < b & <!channel>",), final=True))
     assert "a < b & <!channel>" in message.text
     assert message.pings == ()
-    await workspace.slack.edit(PLACE, message.id, Card(title="#1 done", text="x" * 9_000))
+    await workspace.slack.edit(CHANNEL, message.id, Card(title="#1 done", text="x" * 9_000))
     long = workspace.shown(message.id)
     assert long.text.endswith("…")
     await workspace.double.timeline.until(lambda post: bool(post.files))

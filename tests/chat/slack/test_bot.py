@@ -17,7 +17,7 @@ import pytest
 from deploybot.bot import Bot
 from deploybot.card import Card
 from deploybot.config import load
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.ports import Store, Tables
 from deploybot.store.database import Database
 from deploybot.wiring.infrastructure import adapters
@@ -116,7 +116,7 @@ async def test_what_waited_while_the_bot_was_away_is_said_without_a_complaint(
 ) -> None:
     settings = load(slack.write(), os.environ)
     async with Database(settings.bot.data / "deploybot.db", durable=False) as store:
-        await store.write(lambda tables: tables.outbox.put(Place("slack", ROOM), Card(title="it waited"), 1.0))
+        await store.write(lambda tables: tables.outbox.put(Channel("slack", ROOM), Card(title="it waited"), 1.0))
     world = adapters(settings)
     bot = Bot(settings, dataclasses.replace(world, store=Slow(world.store)))
     serving = asyncio.create_task(bot.serve())

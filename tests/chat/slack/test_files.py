@@ -12,13 +12,13 @@ from deploybot.card import Card, File
 from deploybot.chat.resumed_uploads import Uploads
 from deploybot.chat.slack.slack_files import WHOLE, Sharing, SlackFiles
 from deploybot.chat.slack.slack_rendering import whole
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
 from tests.chat.slack.workspace import QUICK, ROOM, Workspace
 
-PLACE = Place("slack", ROOM)
+CHANNEL = Channel("slack", ROOM)
 LONG = Card(title="#1 done", key="deployment:1", code=tuple(f"line {number}" for number in range(5_000)))
 
 
@@ -32,7 +32,7 @@ async def test_what_does_not_fit_comes_whole_as_a_file(workspace: Workspace) -> 
 
 async def test_in_a_thread_the_file_is_in_that_thread(workspace: Workspace) -> None:
     root = await workspace.say("shall we?")
-    await workspace.send(LONG, Place("slack", ROOM, thread=root))
+    await workspace.send(LONG, Channel("slack", ROOM, thread=root))
     assert (await workspace.double.timeline.until(lambda one: bool(one.files))).thread == root
 
 
@@ -42,7 +42,7 @@ async def test_a_log_is_uploaded_once_however_often_its_card_is_edited(workspace
     card = Card(title="#1 done", key="deployment:1", files=(File(str(log), "deployment-1.log"),))
     post = await workspace.send(card)
     for _ in range(2):
-        await workspace.slack.edit(PLACE, post.id, card)
+        await workspace.slack.edit(CHANNEL, post.id, card)
     await workspace.rest()
     told = [one for one in workspace.posts if one.files]
     assert [(one.thread, one.files) for one in told] == [(post.id, (("deployment-1.log", log.read_bytes()),))]
@@ -66,7 +66,7 @@ async def test_an_upload_is_tried_again_while_slack_does_not_answer(workspace: W
     post = await workspace.send(Card(title="x"))
     workspace.double.unkind.broken = 2
     assert workspace.slack._posting._files is not None
-    await workspace.slack._posting._files.follow(PLACE, post.id, LONG, was_cut=True)
+    await workspace.slack._posting._files.follow(CHANNEL, post.id, LONG, was_cut=True)
     assert (await workspace.double.timeline.until(lambda one: bool(one.files))).thread == post.id
 
 
@@ -101,7 +101,7 @@ async def test_how_often_an_upload_is_tried(fails: tuple[DeploybotError, ...], t
         tasks.append(asyncio.create_task(work))
 
     uploader = Moody(*fails)
-    await SlackFiles(uploader, spawn, QUICK).follow(PLACE, "1.1", LONG, was_cut=True)
+    await SlackFiles(uploader, spawn, QUICK).follow(CHANNEL, "1.1", LONG, was_cut=True)
     await asyncio.gather(*tasks)
     assert uploader.tries == tries
 
@@ -156,14 +156,14 @@ async def test_what_a_killed_bot_was_uploading_is_there_once(tmp_path: Path, mom
     lives = [Slow(moment, stays=True), Slow(moment, stays=False), Slow(moment, stays=False)]
     async with Database(tmp_path / "deploybot.db", durable=False) as store:
         bots = Bots(store)
-        await bots.start(lives[0]).follow(PLACE, "1.1", card, was_cut=False)
+        await bots.start(lives[0]).follow(CHANNEL, "1.1", card, was_cut=False)
         await lives[0].reached.wait()
         await bots.start(lives[1]).resume()
         await bots.rest()
         again = bots.start(lives[2])
         await again.resume()
         # Where the end of the card could not be noted, it is edited in again.
-        await again.follow(PLACE, "1.1", card, was_cut=False)
+        await again.follow(CHANNEL, "1.1", card, was_cut=False)
         await bots.rest()
     assert [len(life.shared) for life in lives] == shares
     assert {one for life in lives for one in life.shared} == {("deployment-1.log", b"all of it", "1.1")}
@@ -175,7 +175,7 @@ async def test_a_file_that_is_gone_is_not_looked_for_at_every_start(
     card = Card(title="#1 done", key="deployment:1", files=(File(str(tmp_path / "gone"), "gone.log"),))
     async with Database(tmp_path / "deploybot.db", durable=False) as store:
         bots = Bots(store)
-        await bots.start(Slow("", stays=False)).follow(PLACE, "1.1", card, was_cut=False)
+        await bots.start(Slow("", stays=False)).follow(CHANNEL, "1.1", card, was_cut=False)
         await bots.rest()
         await bots.start(Slow("", stays=False)).resume()
         await bots.rest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deploybot.card import Button, Card, Tone
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from tests.chat.slack.workspace import ROOM, Workspace
 from tests.doubles.timeline import Post
 
@@ -26,8 +26,8 @@ async def opened(workspace: Workspace) -> Post:
 async def test_it_shows_what_waits_the_role_and_the_board(workspace: Workspace) -> None:
     home = await opened(workspace)
     assert [button.label for button in home.buttons] == ["Approve #7", "Reject #7", "Look again"]
-    places = [home.text.index(word) for word in ("queue", "You are ana.", "admin", "board")]
-    assert places == sorted(places)
+    channels = [home.text.index(word) for word in ("queue", "You are ana.", "admin", "board")]
+    assert channels == sorted(channels)
 
 
 async def test_a_request_is_approved_there_once(workspace: Workspace) -> None:
@@ -58,15 +58,15 @@ async def test_a_refusal_is_shown_above_it(workspace: Workspace) -> None:
 
 async def test_it_is_renewed_when_the_state_of_a_deployment_changes(workspace: Workspace) -> None:
     await opened(workspace)
-    place, running = (
-        Place("slack", ROOM),
+    channel, running = (
+        Channel("slack", ROOM),
         Card(title="#7 shop · running", key="deployment:7", tone=Tone.BUSY, final=False),
     )
-    message = await workspace.slack.send(place, running)
+    message = await workspace.slack.send(channel, running)
     home = await workspace.double.timeline.until(lambda post: post.channel == HOME and post.edits == 1)
     for second in range(3):
-        await workspace.slack.edit(place, message, replace(running, text=f"{second} s"))
-    await workspace.slack.edit(place, message, replace(running, title="#7 shop · succeeded"))
+        await workspace.slack.edit(channel, message, replace(running, text=f"{second} s"))
+    await workspace.slack.edit(channel, message, replace(running, title="#7 shop · succeeded"))
     home = await workspace.double.timeline.until(lambda post: post.channel == HOME and post.edits >= 2)
     assert home.edits == 2
 
@@ -74,9 +74,9 @@ async def test_it_is_renewed_when_the_state_of_a_deployment_changes(workspace: W
 async def test_what_is_no_deployment_renews_nothing(workspace: Workspace) -> None:
     await opened(workspace)
     home_tab = workspace.slack._handler.home
-    await workspace.slack.send(Place("slack", ROOM), Card(title="A push", key="event:7", final=False))
+    await workspace.slack.send(Channel("slack", ROOM), Card(title="A push", key="event:7", final=False))
     assert not home_tab._renews
-    await workspace.slack.send(Place("slack", ROOM), Card(title="#7 shop · running", key="deployment:7", final=False))
+    await workspace.slack.send(Channel("slack", ROOM), Card(title="#7 shop · running", key="deployment:7", final=False))
     home = await workspace.double.timeline.until(lambda post: post.channel == HOME and post.edits >= 1)
     assert home.edits == 1
 

@@ -13,7 +13,7 @@ from functools import partial
 from deploybot import Card, Tone
 from deploybot.backoff import Backoff
 from deploybot.chat.outbox_worker import OutboxWorker
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.ports import Tables
 from tests.chat.slack.workspace import QUICK, Workspace, dice, open_workspace, tell, until
 
@@ -102,7 +102,7 @@ def _put(tables: Tables, state: int, now: float) -> None:
             tone=Tone.GOOD if final else Tone.BUSY,
             final=final,
         )
-        tables.outbox.put(Place("slack", f"C{number % CHANNELS:06d}"), card, now)
+        tables.outbox.put(Channel("slack", f"C{number % CHANNELS:06d}"), card, now)
 
 
 async def _lost(workspace: Workspace) -> int:

@@ -11,7 +11,7 @@ import pytest
 from deploybot import Button, Card, Context, Tone, command
 from deploybot.chat.slack.slack_api import SlackRefused
 from deploybot.command import Command
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from tests.chat.slack.workspace import ROOM, Workspace, open_workspace
 from tests.doubles.timeline import Post
 
@@ -195,18 +195,18 @@ async def test_the_home_tab_shows_the_board(either: Workspace) -> None:
     await either.double.timeline.until(lambda post: post.id == "home" and post.edits == 1)
 
 
-async def test_a_card_is_edited_in_place(workspace: Workspace) -> None:
-    place = Place("slack", ROOM)
+async def test_a_card_is_edited_in_channel(workspace: Workspace) -> None:
+    channel = Channel("slack", ROOM)
     post = await workspace.send(Card(title="#1 runs", key="deployment:1", tone=Tone.BUSY, final=False))
-    await workspace.slack.edit(place, post.id, Card(title="#1 done", key="deployment:1", tone=Tone.GOOD))
+    await workspace.slack.edit(channel, post.id, Card(title="#1 done", key="deployment:1", tone=Tone.GOOD))
     assert titles(workspace.posts) == ["✅ #1 done"]
     assert workspace.shown(post.id).edits == 1
 
 
 async def test_buttons_that_stay_keep_working_over_edits(workspace: Workspace) -> None:
-    place = Place("slack", ROOM)
+    channel = Channel("slack", ROOM)
     post = await workspace.send(ASKS)
-    await workspace.slack.edit(place, post.id, Card(title="#7 waits on", buttons=ASKS.buttons[:1]))
+    await workspace.slack.edit(channel, post.id, Card(title="#7 waits on", buttons=ASKS.buttons[:1]))
     again = workspace.shown(post.id)
     assert again.buttons == post.buttons[:1]
     await workspace.double.press("UANA", again, "Deploy")
@@ -236,20 +236,20 @@ async def test_unknown_payloads_are_acknowledged_and_passed_over(either: Workspa
 
 
 async def test_a_deployment_requested_outside_the_bots_channels_is_shown_to_its_requester() -> None:
-    place = Place("slack", "C0OTHER")
+    channel = Channel("slack", "C0OTHER")
     running = Card(title="#1 runs", key="deployment:1", tone=Tone.BUSY, final=False)
     async with open_workspace(*MORE) as workspace:
-        workspace.double.state.channel(place.channel).bot_in = False
-        sending = asyncio.create_task(workspace.slack.send(place, running))
-        await workspace.say("/begin 1", channel=place.channel)
+        workspace.double.state.channel(channel.id).bot_in = False
+        sending = asyncio.create_task(workspace.slack.send(channel, running))
+        await workspace.say("/begin 1", channel=channel.id)
         message = await sending
-        await workspace.slack.edit(place, message, replace(running, title="#1 runs on"))
-        await workspace.slack.edit(place, message, replace(running, title="#1 done", tone=Tone.GOOD, final=True))
+        await workspace.slack.edit(channel, message, replace(running, title="#1 runs on"))
+        await workspace.slack.edit(channel, message, replace(running, title="#1 done", tone=Tone.GOOD, final=True))
         told = [(post.text.splitlines()[0], post.only_for) for post in workspace.posts]
         assert told == [("⏳ #1 runs", "UANA"), ("✅ #1 done", "UANA")]
         assert "/invite @deploybot" in workspace.posts[0].text
         with pytest.raises(SlackRefused, match="not_in_channel"):
-            await workspace.slack.send(place, replace(running, key="deployment:2"))
+            await workspace.slack.send(channel, replace(running, key="deployment:2"))
 
 
 async def test_a_missing_reason_is_asked_for_in_a_modal(either: Workspace) -> None:

@@ -21,7 +21,7 @@ from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.command import Command
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from deploybot.http_server import WebServer
 from deploybot.ports import Tables
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
@@ -111,11 +111,11 @@ class Workspace:
         """What the bot said, in order."""
         return [post for post in self.double.timeline.posts if post.author == "deploybot"]
 
-    async def send(self, card: Card, place: Place | None = None) -> Post:
+    async def send(self, card: Card, channel: Channel | None = None) -> Post:
         """Send a card as the outbox does; what people see of it."""
-        place = place or Place("slack", ROOM)
-        message = await self.slack.send(place, card)
-        return self.shown(message, place.channel)
+        channel = channel or Channel("slack", ROOM)
+        message = await self.slack.send(channel, card)
+        return self.shown(message, channel.id)
 
     def shown(self, message: str, channel: str = ROOM) -> Post:
         """A message as people see it now."""

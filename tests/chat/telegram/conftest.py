@@ -21,7 +21,7 @@ from deploybot.chat.telegram.telegram_escaping import JOINER
 from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.chat.unwritable_channels import Closed, no_report
 from deploybot.command import Command, Incoming
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from deploybot.http_server import WebServer
 from deploybot.ports import Tables
 from deploybot.settings import Secret
@@ -39,7 +39,7 @@ HASTY = PollingTimeouts(poll=1.0, grace=1.0, first=0.05, rival=0.2, token=0.3, l
 HOOK_SECRET = "a secret of the webhook, 24+"
 
 
-def settings_of(double: TelegramDouble, *, hook: str = "", channel: Place | None = None) -> Telegram:
+def settings_of(double: TelegramDouble, *, hook: str = "", channel: Channel | None = None) -> Telegram:
     token = Secret(env="TELEGRAM_TOKEN")
     token.fill(double.token)
     secret = Secret(env="TELEGRAM_HOOK") if hook else None
@@ -172,8 +172,8 @@ async def telegram() -> AsyncIterator[TelegramBot]:
         yield made
 
 
-def place(channel: str = GROUP, thread: str = "") -> Place:
-    return Place("telegram", channel, thread, private=not channel.startswith("-"))
+def channel(channel: str = GROUP, thread: str = "") -> Channel:
+    return Channel("telegram", channel, thread, private=not channel.startswith("-"))
 
 
 async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:

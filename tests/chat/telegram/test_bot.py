@@ -20,7 +20,7 @@ from deploybot.card import Card
 from deploybot.chat.telegram.telegram_connection import PATH
 from deploybot.command import Incoming
 from deploybot.config import load
-from deploybot.domain import Identity, Place
+from deploybot.domain import Channel, Identity
 from deploybot.ports import Tables
 from deploybot.settings import Settings
 from deploybot.wiring.infrastructure import adapters
@@ -119,11 +119,11 @@ async def test_from_the_first_administrator_to_the_first_status(
 
 async def test_the_outbox_speaks_in_the_topic_of_bot_toml(double: TelegramDouble, tmp_path: Path) -> None:
     settings = config(tmp_path, double)
-    world_place = Place("telegram", GROUP, "7")
+    world_channel = Channel("telegram", GROUP, "7")
     async with running(settings) as bot:
 
         def put(tables: Tables) -> None:
-            tables.outbox.put(world_place, HOME, 0.0)
+            tables.outbox.put(world_channel, HOME, 0.0)
 
         double.unkind.broken = 2
         await bot._world.store.write(put)
@@ -140,8 +140,8 @@ async def test_a_revoked_token_is_reported_by_healthz_and_the_console_goes_on(
     async with running(settings) as bot:
         await until(lambda: "rejected the bot's token" in caplog.text)
         assert await health(settings) == (503, ["telegram"])
-        place = Place("console", "console")
-        incoming = Incoming(identity=Identity("console", "0"), place=place, text="help", id="1", at=0.0)
+        channel = Channel("console", "console")
+        incoming = Incoming(identity=Identity("console", "0"), channel=channel, text="help", id="1", at=0.0)
         card = await bot.dispatcher.handle(incoming, _silence)
         assert card is not None
         assert card.ok

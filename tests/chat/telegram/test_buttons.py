@@ -14,7 +14,7 @@ from deploybot.card import Button, Card
 from deploybot.chat.telegram.inline_keyboard import data_of, keyboard, read_data
 from deploybot.command import Command, Context, command
 from deploybot.errors import UserError
-from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, TelegramBot, open_telegram_bot, place, until
+from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, TelegramBot, channel, open_telegram_bot, until
 from tests.doubles.telegram.double import Pressed
 from tests.doubles.timeline import Post
 from tests.kit.command_bot import STRANGER
@@ -42,11 +42,11 @@ async def confirm(ctx: Context, number: str, code: str = "") -> Card:
 CONFIRM: Command = confirm.__dict__["__command__"]
 
 
-async def shown(telegram: TelegramBot, card: Card = CARD, channel: str = GROUP) -> Post:
+async def shown(telegram: TelegramBot, card: Card = CARD, chat: str = GROUP) -> Post:
     """The card in a channel."""
-    telegram.double.group(channel) if channel.startswith("-") else telegram.double.user(channel)
-    number = await telegram.chat.send(place(channel), card)
-    return next(post for post in telegram.double.timeline.posts if (post.channel, post.id) == (channel, number))
+    telegram.double.group(chat) if chat.startswith("-") else telegram.double.user(chat)
+    number = await telegram.chat.send(channel(chat), card)
+    return next(post for post in telegram.double.timeline.posts if (post.channel, post.id) == (chat, number))
 
 
 async def test_a_button_runs_its_command_once_as_the_one_who_presses(telegram: TelegramBot) -> None:
@@ -166,7 +166,7 @@ async def test_the_person_who_presses_learns_what_is_in_the_way(telegram: Telegr
 
 async def test_the_question_stands_in_the_topic_of_its_card(telegram: TelegramBot) -> None:
     telegram.double.group(GROUP, forum=True, topics=(7,))
-    number = await telegram.chat.send(place(thread="7"), CARD)
+    number = await telegram.chat.send(channel(thread="7"), CARD)
     card = next(post for post in telegram.double.timeline.posts if post.id == number)
     await telegram.double.press(BEN, card, "Reject", answer="no")
     assert (await telegram.sees("Why do you reject it?")).thread == "7"

@@ -26,8 +26,8 @@ from tests.chat.telegram.conftest import (
     HASTY,
     QUICK,
     TelegramBot,
+    channel,
     open_telegram_bot,
-    place,
     settings_of,
     until,
 )
@@ -38,10 +38,10 @@ NEW = "-1001000000777"
 LOG = tuple(f"{number:05} GET /cart 200" for number in range(2000))
 
 
-async def say(telegram: TelegramBot, card: Card, channel: str = GROUP, thread: str = "") -> timeline.Post:
+async def say(telegram: TelegramBot, card: Card, chat: str = GROUP, thread: str = "") -> timeline.Post:
     """Send a card; it as people see it."""
-    telegram.double.group(channel) if channel.startswith("-") else telegram.double.user(channel)
-    number = (await telegram.chat.send(place(channel, thread), card)).partition("@")[0]
+    telegram.double.group(chat) if chat.startswith("-") else telegram.double.user(chat)
+    number = (await telegram.chat.send(channel(chat, thread), card)).partition("@")[0]
     return find(telegram, number)
 
 
@@ -51,24 +51,24 @@ def find(telegram: TelegramBot, number: str) -> timeline.Post:
     )
 
 
-async def test_a_card_is_one_message_edited_in_place(telegram: TelegramBot) -> None:
+async def test_a_card_is_one_message_edited_in_channel(telegram: TelegramBot) -> None:
     post = await say(telegram, RUNNING)
     assert [(one.label, one.danger) for one in post.buttons] == [("Cancel", True)]
-    await telegram.chat.edit(place(), post.id, replace(RUNNING, footer="by ann, 3 s"))
+    await telegram.chat.edit(channel(), post.id, replace(RUNNING, footer="by ann, 3 s"))
     assert find(telegram, post.id).buttons == post.buttons
-    await telegram.chat.edit(place(), post.id, replace(RESTORED, key=RUNNING.key))
+    await telegram.chat.edit(channel(), post.id, replace(RESTORED, key=RUNNING.key))
     now = find(telegram, post.id)
     assert "the old release is back" in now.text
     assert [one.label for one in now.buttons] == ["Try again", "What runs now"]
     assert len(telegram.said()) == 1
-    await telegram.chat.edit(place(), post.id, replace(RESTORED, buttons=()))
+    await telegram.chat.edit(channel(), post.id, replace(RESTORED, buttons=()))
     assert find(telegram, post.id).buttons == ()
 
 
 async def test_an_edit_that_changes_nothing_is_no_error(telegram: TelegramBot) -> None:
     post = await say(telegram, RUNNING)
     for _ in range(3):
-        await telegram.chat.edit(place(), post.id, RUNNING)
+        await telegram.chat.edit(channel(), post.id, RUNNING)
     assert find(telegram, post.id).edits == 0
 
 
@@ -112,13 +112,13 @@ async def test_a_message_that_is_gone_is_refused_for_good(telegram: TelegramBot)
     post = await say(telegram, RUNNING)
     del telegram.double.group(GROUP).messages[int(post.id)]
     with pytest.raises(UserError) as refusal:
-        await telegram.chat.edit(place(), post.id, RUNNING)
+        await telegram.chat.edit(channel(), post.id, RUNNING)
     assert "not found" in str(refusal.value)
 
 
 async def test_buttons_that_an_edit_took_away_do_nothing_any_more(telegram: TelegramBot) -> None:
     post = await say(telegram, replace(RUNNING, buttons=(Button("Go", "deploy shop"),)))
-    await telegram.chat.edit(place(), post.id, replace(RUNNING, buttons=()))
+    await telegram.chat.edit(channel(), post.id, replace(RUNNING, buttons=()))
     pressed = await telegram.double.send_press(BEN, post, post.buttons[0].value)
     async with asyncio.timeout(10):
         await pressed.done.wait()
@@ -168,9 +168,9 @@ async def test_no_file_goes_along_before_the_card_is_final(telegram: TelegramBot
     busy = Card(title="t", key="k", code=LOG, final=False)
     post = await say(telegram, busy)
     for at in range(3):
-        await telegram.chat.edit(place(), post.id, replace(busy, footer=f"{at}"))
-    await telegram.chat.edit(place(), post.id, replace(busy, final=True))
-    await telegram.chat.edit(place(), post.id, replace(busy, final=True, footer="again"))
+        await telegram.chat.edit(channel(), post.id, replace(busy, footer=f"{at}"))
+    await telegram.chat.edit(channel(), post.id, replace(busy, final=True))
+    await telegram.chat.edit(channel(), post.id, replace(busy, final=True, footer="again"))
     await until(lambda: any(one.files for one in telegram.double.timeline.posts))
     assert sum(bool(one.files) for one in telegram.double.timeline.posts) == 1
 
@@ -193,7 +193,7 @@ async def test_a_log_that_a_killed_bot_had_yet_to_hand_over_comes_once(telegram:
     uploads = Uploads(store, clock, "telegram")
     killed = Post(telegram.chat._calls, ButtonTokens(store, clock, "telegram"), lambda work: work.close(), uploads)
     card = Card(title="shop", files=(File(str(path), "1.log"),))
-    number = await killed.send(place(), card)
+    number = await killed.send(channel(), card)
     await telegram.chat.close()
     for life in range(2):
         again = TelegramChat(settings_of(telegram.double), telegram.chat._parts, store, limits=QUICK, timeouts=HASTY)
@@ -201,7 +201,7 @@ async def test_a_log_that_a_killed_bot_had_yet_to_hand_over_comes_once(telegram:
         await until(lambda again=again: bool(again._introduction and again._introduction.done()))  # type: ignore[misc]
         if life:
             # Where the end of the card could not be noted, it is edited in again.
-            await again.edit(place(), number, card)
+            await again.edit(channel(), number, card)
         await again.close()
         assert [one.files for one in telegram.double.timeline.posts if one.files] == [(("1.log", b"all of it"),)]
 
@@ -231,10 +231,10 @@ async def test_the_real_limits_are_kept() -> None:
     """Four private chats and two groups at once, with Telegram's own limits on both sides."""
     async with open_telegram_bot(double=TelegramDouble(), limits=Limits()) as telegram:
 
-        async def chatter(channel: str) -> None:
-            post = await say(telegram, RUNNING, channel)
+        async def chatter(chat: str) -> None:
+            post = await say(telegram, RUNNING, chat)
             for at in range(2):
-                await telegram.chat.edit(place(channel), post.id, replace(RUNNING, footer=f"{at}"))
+                await telegram.chat.edit(channel(chat), post.id, replace(RUNNING, footer=f"{at}"))
 
         async with asyncio.timeout(20):
             await asyncio.gather(*map(chatter, ["1001", "1002", "1003", "1004", GROUP, NEW]))
@@ -254,26 +254,26 @@ async def test_in_a_busy_group_all_are_seen_at_once_and_deployments_are_not_held
         await until(lambda: noticed() == set(asked))
         assert max(telegram.double.reacted_at) - begun < 1.0
         async with asyncio.timeout(6):
-            await telegram.chat.send(place(), RUNNING)
+            await telegram.chat.send(channel(), RUNNING)
         assert len(telegram.double.replies) < len(asked), "the outbox waited until all was answered"
 
 
-@pytest.mark.parametrize("channel", [GROUP, ANA])
-async def test_a_pause_that_is_asked_for_is_kept(telegram: TelegramBot, channel: str) -> None:
-    await say(telegram, RESTORED, channel)
+@pytest.mark.parametrize("chat", [GROUP, ANA])
+async def test_a_pause_that_is_asked_for_is_kept(telegram: TelegramBot, chat: str) -> None:
+    await say(telegram, RESTORED, chat)
     telegram.double.unkind.too_many = 1
     with pytest.raises(Unreachable) as asked:
-        await telegram.chat.send(place(channel), RUNNING)
+        await telegram.chat.send(channel(chat), RUNNING)
     assert 1.0 <= asked.value.retry_after < 1.5
     calls = len(telegram.double.calls)
     with pytest.raises(Unreachable) as still:
-        await telegram.chat.send(place(channel), RUNNING)
+        await telegram.chat.send(channel(chat), RUNNING)
     assert still.value.retry_after > 0.5
     assert len(telegram.double.calls) == calls, "it was called in the pause"
-    other = NEW if channel == GROUP else BEN
+    other = NEW if chat == GROUP else BEN
     await say(telegram, RESTORED, other)
     await asyncio.sleep(still.value.retry_after)
-    await say(telegram, RUNNING, channel)
+    await say(telegram, RUNNING, chat)
 
 
 @pytest.mark.parametrize("how", ["broken", "dropped", "too_many"])
@@ -289,12 +289,12 @@ async def test_a_failure_is_to_be_tried_again(telegram: TelegramBot, how: str) -
     post = await say(telegram, RUNNING)
     setattr(telegram.double.unkind, how, 2)
     with pytest.raises(Unreachable):
-        await telegram.chat.send(place(), RUNNING)
+        await telegram.chat.send(channel(), RUNNING)
     with pytest.raises(Unreachable) as error:
-        await telegram.chat.edit(place(), post.id, RESTORED)
+        await telegram.chat.edit(channel(), post.id, RESTORED)
     assert telegram.double.token not in repr(error.value)
     assert ("it answered “Bad Gateway (502)”" if how == "broken" else "the connection failed (") in str(error.value)
-    await telegram.chat.edit(place(), post.id, RESTORED)
+    await telegram.chat.edit(channel(), post.id, RESTORED)
 
 
 # Where the bot may write, and where the group is
@@ -304,11 +304,11 @@ async def test_a_chat_that_is_closed_is_refused_for_good(telegram: TelegramBot) 
     telegram.double.group(GROUP).status = "kicked"
     telegram.double.user(ANA, started=False)
     telegram.double.user(BEN).blocked = True
-    for channel in (GROUP, ANA, BEN):
+    for chat in (GROUP, ANA, BEN):
         with pytest.raises(Closed):
-            await telegram.chat.send(place(channel), RUNNING)
+            await telegram.chat.send(channel(chat), RUNNING)
     with pytest.raises(DeploybotError) as unknown:
-        await telegram.chat.send(place("-1009999999999"), RUNNING)
+        await telegram.chat.send(channel("-1009999999999"), RUNNING)
     assert "Chat not found" in str(unknown.value)
 
 
@@ -321,24 +321,24 @@ async def test_a_group_that_becomes_a_supergroup_is_followed(telegram: TelegramB
     telegram.double.migrate(OLD, NEW)
     await telegram.settled()
     with pytest.raises(UserError) as stayed:
-        await telegram.chat.edit(place(OLD), before.id, RESTORED)
+        await telegram.chat.edit(channel(OLD), before.id, RESTORED)
     assert "stayed behind" in str(stayed.value)
-    number = await telegram.chat.send(place(OLD), replace(RUNNING, buttons=(Button("Go", "deploy shop"),)))
+    number = await telegram.chat.send(channel(OLD), replace(RUNNING, buttons=(Button("Go", "deploy shop"),)))
     assert number.endswith(f"@{NEW}")
     post = next(post for post in telegram.double.timeline.posts if post.channel == NEW)
-    await telegram.chat.edit(place(OLD), number, replace(RUNNING, buttons=(Button("Go", "deploy shop"),), footer="f"))
+    await telegram.chat.edit(channel(OLD), number, replace(RUNNING, buttons=(Button("Go", "deploy shop"),), footer="f"))
     await telegram.double.press(BEN, post, "Go")
     await telegram.sees("#1 deploy shop", NEW)
     assert len(telegram.bot.deployments.requests) == 1
 
 
-async def test_both_numbers_of_a_group_are_one_place(telegram: TelegramBot) -> None:
+async def test_both_numbers_of_a_group_are_one_channel(telegram: TelegramBot) -> None:
     """Otherwise a deployment asked in the group would be told in it twice: as where it was asked, and as the home."""
     telegram.double.group(OLD, kind="group")
     telegram.double.migrate(OLD, NEW)
     await telegram.settled()
     await telegram.ask(ANA, "/status", "board", NEW)
-    assert telegram.received[-1].place.channel == OLD
+    assert telegram.received[-1].channel.id == OLD
 
 
 async def test_an_unreported_move_is_learnt_from_the_refusal(
@@ -347,7 +347,7 @@ async def test_an_unreported_move_is_learnt_from_the_refusal(
     telegram.double.group(OLD, kind="group").moved_to = int(NEW)
     telegram.double.group(NEW)
     with caplog.at_level(logging.WARNING):
-        number = await telegram.chat.send(place(OLD), RUNNING)
+        number = await telegram.chat.send(channel(OLD), RUNNING)
     assert number.endswith(f"@{NEW}")
     assert f"replace telegram:{OLD} by telegram:{NEW} in bot.toml" in caplog.text
 

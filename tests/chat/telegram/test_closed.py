@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from deploybot.card import Card
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.errors import ChannelClosed
 from tests.chat.telegram.conftest import GROUP, open_telegram_bot
 from tests.doubles.telegram import TelegramDouble
@@ -36,4 +36,4 @@ async def test_a_group_in_which_the_bot_may_not_write_is_closed() -> None:
     double.group(GROUP).may_write = False
     async with open_telegram_bot(double=double) as bot:
         with pytest.raises(ChannelClosed, match="Not enough rights"):
-            await bot.chat.send(Place("telegram", GROUP), Card(title="Hello"))
+            await bot.chat.send(Channel("telegram", GROUP), Card(title="Hello"))

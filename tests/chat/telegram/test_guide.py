@@ -27,7 +27,7 @@ def test_what_goes_into_bot_toml_is_understood() -> None:
         read = tomllib.loads(re.sub("^ +", "", block, flags=re.MULTILINE))
         channel = Telegram.model_validate(read["telegram"]).channel
         assert channel is not None
-        assert channel.channel == "-1001234567890"
+        assert channel.id == "-1001234567890"
         Http.model_validate(read.get("http", {}))
 
 

@@ -12,7 +12,7 @@ from deploybot.chat.telegram.telegram_check import probe
 from deploybot.chat.telegram.telegram_connection import PATH
 from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.config.whole_settings import whole_settings
-from deploybot.domain import Place
+from deploybot.domain import Channel
 from deploybot.ports import ChatFinding
 from deploybot.settings import Secret, Settings
 from deploybot.wiring.chat_checks import chat_checks
@@ -44,7 +44,7 @@ async def findings(settings: Settings, listen: int = 0) -> dict[str, ChatFinding
 
 
 async def tried(double: TelegramDouble, folder: Path, *, topic: int = 0, hook: str = "") -> dict[str, ChatFinding]:
-    group = Place("telegram", GROUP, str(topic or ""))
+    group = Channel("telegram", GROUP, str(topic or ""))
     return await findings(config(settings_of(double, channel=group, hook=hook), folder))
 
 

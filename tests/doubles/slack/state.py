@@ -34,7 +34,7 @@ class User:
 
 
 @dataclass(slots=True)
-class Channel:
+class SlackChannel:
     """A conversation; `bot_in` is whether the bot was invited.
 
     `refuses` is what Slack answers to its messages, `refuses_replies` to those in threads.
@@ -97,7 +97,7 @@ class State:
     timeline: Timeline = field(default_factory=Timeline)
     violations: list[str] = field(default_factory=list)
     users: dict[str, User] = field(default_factory=dict)
-    channels: dict[str, Channel] = field(default_factory=dict)
+    channels: dict[str, SlackChannel] = field(default_factory=dict)
     messages: dict[tuple[str, str], Message] = field(default_factory=dict)
     answers: dict[str, AnswerAddress] = field(default_factory=dict)
     triggers: dict[str, Trigger] = field(default_factory=dict)
@@ -114,9 +114,9 @@ class State:
         """Somebody by id; an ordinary member where nobody said otherwise."""
         return self.users.setdefault(user, User(user, user.lower(), self.team))
 
-    def channel(self, channel: str) -> Channel:
+    def channel(self, channel: str) -> SlackChannel:
         """A channel by id; one that the bot is in where nobody said otherwise."""
-        return self.channels.setdefault(channel, Channel(channel, channel.lower()))
+        return self.channels.setdefault(channel, SlackChannel(channel, channel.lower()))
 
     def new_ts(self) -> str:
         """A message's id: seconds, and a number that never comes twice."""

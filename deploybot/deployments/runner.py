@@ -210,7 +210,7 @@ class DeploymentRunner:
         if not touched:
             seen = await self._present.look(deployment)
             now = [] if all_well(seen) else [sentence_of(seen)]
-            return _End(state, f"{why}\n{' '.join(['The running release was not touched.', *advice, *now])}", tail)
+            return _End(state, f"{why}\n{' '.join([_untouched(deployment.plan), *advice, *now])}", tail)
         if isinstance(problem, StepUnknown):
             return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
@@ -390,3 +390,10 @@ def _switched(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPl
         for part in deployment.plan.servers
         if any(_is_felt(deployment.plan, step) and (part.server, at) in begun for at, step in enumerate(part.steps))
     )
+
+
+def _untouched(plan: Plan) -> str:
+    """Return the sentence for a deployment that ended before it changed what serves."""
+    if plan.kind in {Kind.RESTART, Kind.TASK} or any(part.replaces or part.before for part in plan.servers):
+        return "The running release was not touched."
+    return "Nothing ran before, and nothing was started."

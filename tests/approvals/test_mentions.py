@@ -72,7 +72,7 @@ async def test_an_end_that_needs_a_person_is_a_new_message_that_mentions_who_ask
         }
         assert cards["slack"].title == f"#{number} shop/production: v2 · first deployment · failed"
         cause = "Step `fetch` failed on web1: no space left on device (exit code 3)."
-        assert cards["slack"].text == f"{cause}\nThe running release was not touched."
+        assert cards["slack"].text == f"{cause}\nNothing ran before, and nothing was started."
 
 
 @pytest.mark.parametrize("word", ["approve", "reject"])

@@ -28,7 +28,7 @@ _NOW = re.compile(r"Now running: (.+)\.$", re.MULTILINE)
 _RELEASING = {Kind.DEPLOY, Kind.ROLLBACK}
 _BUSY_SECONDS = 10.0
 _PAGE = 1000
-_UNTOUCHED = ("was not touched.", "Nothing was done.")
+_UNTOUCHED = ("was not touched.", "nothing was started.", "Nothing was done.")
 _JOB = re.compile(r"(.*)-[0-9a-f]+")
 
 

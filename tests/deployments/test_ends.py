@@ -89,6 +89,12 @@ async def test_before_the_switch_nothing_is_restored(bot: BotUnderTest) -> None:
     )
 
 
+async def test_before_the_switch_of_a_first_deployment_nothing_is_said_to_run(bot: BotUnderTest) -> None:
+    bot.hosts["web1"].script("fetch", Outcome(code=3, log=b"no route to host\n"))
+    ended = await bot.deploy(V1)
+    assert ended.outcome.splitlines()[1:] == ["Nothing ran before, and nothing was started."]
+
+
 async def test_before_the_switch_the_advice_is_given(bot: BotUnderTest) -> None:
     await bot.deploy(V1)
     log = b"failed to solve: failed to mount a1: snapshot a1 does not exist: not found\n"

@@ -17,8 +17,14 @@ ANSWERS_WITHIN = 5.0
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _ONEOFF = "com.docker.compose.oneoff"
+_UNTOUCHED = ("was not touched", "nothing was started")
 TEXT = "text"
 """The label of an image that says which version it is."""
+
+
+def says_untouched(outcome: str) -> bool:
+    """Whether the bot says that it changed nothing of what serves."""
+    return any(words in outcome for words in _UNTOUCHED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from tests.histories.asking import Ended, last_card, order
 from tests.histories.broken.compose_file import Position, files_of
 from tests.histories.broken.heartbeat import Heartbeat
 from tests.histories.broken.kinds import Breakage, Trouble
-from tests.histories.reality import Reality
+from tests.histories.reality import Reality, says_untouched
 from tests.histories.server import ComposeVersion, HandServer
 from tests.histories.turns import EngineTurns
 from tests.lab import LabError, Repo
@@ -241,7 +241,7 @@ class BrokenRun:
             report.findings.append(f"{wanted!r} should answer: {said}")
         if ended.state is State.RESTORED and not before.serves:
             report.findings.append(f"nothing was there to be restored: {said}")
-        untouched = ended.deployment is None or "was not touched" in ended.deployment.outcome
+        untouched = ended.deployment is None or says_untouched(ended.deployment.outcome)
         if untouched and not self._case.alone and before.ids != after.ids:
             report.findings.append(f"something was touched: {said}")
         missing = [one for one in before.images if one not in after.images]

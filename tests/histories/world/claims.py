@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from deploybot.card import Card, Line, Tone
 from deploybot.domain import Kind, State
 from tests.histories.asking import Ended
-from tests.histories.reality import RealContainer, Reality
+from tests.histories.reality import RealContainer, Reality, says_untouched
 from tests.histories.world.ledger import Ledger
 from tests.histories.world.shop import SERVICES
 
@@ -151,7 +151,7 @@ def end_findings(
         yield from _success_findings(ended, after, ledger, wanted, told)
     if deployment.state is State.RESTORED:
         yield from _restored_findings(before, after, told)
-    if "was not touched" in deployment.outcome and touched:
+    if says_untouched(deployment.outcome) and touched:
         yield f"{told}, but before {_describe(before)} and after {_describe(after)}"
     if before.serves and not after.serves and "Now running" not in deployment.outcome:
         yield f"{told}, but {_describe(after)}"

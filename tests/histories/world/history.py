@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from deploybot.domain import Kind, State
 from tests.e2e.conftest import RunningBot
 from tests.histories.asking import Ended, order
-from tests.histories.reality import Reality
+from tests.histories.reality import Reality, says_untouched
 from tests.histories.turns import EngineTurns
 from tests.histories.world import hands
 from tests.histories.world.claims import Evidence, diff_findings, end_findings, history_findings, status_findings
@@ -188,7 +188,7 @@ class AppHistory:
         )
         if deployment.state in {State.FAILED, State.UNKNOWN, State.CANCELLED}:
             # What failed may count as what runs now.
-            ledger.running = ledger.running if "was not touched" in deployment.outcome else ""
+            ledger.running = ledger.running if says_untouched(deployment.outcome) else ""
         if deployment.state is State.SUCCEEDED and deployment.plan.kind is not Kind.RESTART:
             ledger.running = deployment.plan.release.id
             if whole:
@@ -232,7 +232,7 @@ class AppHistory:
         elif before.serves and self._app.on_failure == "restore":
             if not await asyncio.to_thread(available, before.images, {}, reader):
                 return
-            untouched = act is Act.DEPLOY_WHILE_ENGINE_DIES and "was not touched" in deployment.outcome
+            untouched = act is Act.DEPLOY_WHILE_ENGINE_DIES and says_untouched(deployment.outcome)
             good, wanted = untouched or _is_back(before, after), before.answer
         else:
             return

@@ -78,7 +78,8 @@ def test_a_damaged_build_cache_is_to_be_emptied(line: str) -> None:
     """Lines of public reports. The end of the headline may be cut before it says so."""
     problem = StepFailed("web1", "build", 17, ("------", line))
     assert problem.advice == (
-        "Docker's build cache on web1 is damaged: empty it there (docker builder prune --all --force) and try again."
+        "Docker's build cache on web1 is damaged: empty it there "
+        "(docker builder prune --all --force; if that fails, once more) and try again."
     )
 
 

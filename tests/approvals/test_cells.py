@@ -15,9 +15,9 @@ from deploybot.ports import Tables
 from tests.approvals.conftest import open_approval_bot
 
 SCOPES = (("shop", "production"), ("shop", "*"), ("*", "*"), ("blog", "*"))
-Channel = tuple[str | None, str | None]
+AskedTarget = tuple[str | None, str | None]
 PRODUCTION = ("shop", "production")
-PLACES: tuple[Channel, ...] = (PRODUCTION, ("shop", "staging"), ("blog", "live"), ("*", "*"), (None, None))
+TARGETS: tuple[AskedTarget, ...] = (PRODUCTION, ("shop", "staging"), ("blog", "live"), ("*", "*"), (None, None))
 COMMANDS = (
     (Action.VIEW, "status"),
     (Action.DEPLOY, "deploy"),
@@ -64,17 +64,17 @@ PEOPLE = [
 REQUESTER = next(one for one in PEOPLE if one.role is Role.ADMIN and one.scope == ("*", "*"))
 
 
-def expected(who: Somebody | None, action: Action, command: str, channel: Channel) -> bool:
+def expected(who: Somebody | None, action: Action, command: str, target: AskedTarget) -> bool:
     """By hand, from the role and its scope."""
     if action is Action.ANYONE:
         return command == "help"
     if who is None or who.role is None:
         return False
-    app, environment = channel
+    app, environment = target
     inside = (app is None or who.scope[0] in {"*", app}) and (environment is None or who.scope[1] in {"*", environment})
     least = {"view": "viewer", "deploy": "deployer", "approve": "approver", "admin": "admin"}[action.value]
     order = ["viewer", "deployer", "approver", "admin"]
-    if command == "approve" and channel == PRODUCTION and who is REQUESTER:
+    if command == "approve" and target == PRODUCTION and who is REQUESTER:
         return False
     return inside and order.index(who.role.value) >= order.index(least)
 
@@ -89,25 +89,25 @@ class Count:
     wrong: list[str] = field(default_factory=list)
 
     def cell(
-        self, tables: Tables, who: Identity, right: Somebody | None, *, ask: tuple[Action, str], channel: Channel
+        self, tables: Tables, who: Identity, right: Somebody | None, *, ask: tuple[Action, str], target: AskedTarget
     ) -> None:
         """One question."""
         action, command = ask
-        about = self.number if command == "approve" and channel == PRODUCTION else 0
+        about = self.number if command == "approve" and target == PRODUCTION else 0
         question = self.questions.ask(
-            tables, who, action=action, command=command, app=channel[0], environment=channel[1], number=about
+            tables, who, action=action, command=command, app=target[0], environment=target[1], number=about
         )
         self.cells += 1
-        if decide(question).allowed is not expected(right, action, command, channel):
-            self.wrong.append(f"{who} {command} {channel}")
+        if decide(question).allowed is not expected(right, action, command, target):
+            self.wrong.append(f"{who} {command} {target}")
 
     def everywhere(self, tables: Tables, one: Somebody, *, removed: bool = False) -> None:
         """Somebody themselves, in every chat; and, while they are there, who only looks like them."""
-        for platform, ask, channel in itertools.product(PLATFORMS, COMMANDS, PLACES):
+        for platform, ask, target in itertools.product(PLATFORMS, COMMANDS, TARGETS):
             who = Somebody(one.number, None, one.scope) if removed else one
-            self.cell(tables, one.identity(platform), who, ask=ask, channel=channel)
+            self.cell(tables, one.identity(platform), who, ask=ask, target=target)
             for other in () if removed else one.others(platform):
-                self.cell(tables, other, None, ask=ask, channel=channel)
+                self.cell(tables, other, None, ask=ask, target=target)
 
 
 def hire(tables: Tables) -> None:

@@ -74,7 +74,7 @@ async def test_an_admin_for_some_time_is_woken_while_it_lasts(
     assert {one.name for _, card in await said(bot) for one in card.wakes} == woken
 
 
-async def test_all_other_admins_of_the_channel_are_woken(bot: BotUnderTest) -> None:
+async def test_all_other_admins_of_the_target_are_woken(bot: BotUnderTest) -> None:
     await promote(bot, "ben")
     number = await bot.ask(BREAK + DOWN, "dia")
     alarms = await said(bot)
@@ -100,7 +100,7 @@ async def test_an_admin_who_is_alone_learns_that(bot: BotUnderTest) -> None:
     assert row.detail.endswith("; notified no one")
 
 
-async def test_only_admins_of_the_channel_are_woken_and_all_of_them_are_named(bot: BotUnderTest) -> None:
+async def test_only_admins_of_the_target_are_woken_and_all_of_them_are_named(bot: BotUnderTest) -> None:
     await promote(bot, "ben", "cem")
 
     def elsewhere(tables: Tables) -> None:
@@ -116,7 +116,7 @@ async def test_only_admins_of_the_channel_are_woken_and_all_of_them_are_named(bo
 
 
 @pytest.mark.parametrize("who", ["ana", "ben", "cem", "eve"])
-async def test_only_admins_of_the_channel_may(bot: BotUnderTest, who: str) -> None:
+async def test_only_admins_of_the_target_may(bot: BotUnderTest, who: str) -> None:
     card = await bot.say(BREAK + DOWN, who)
     assert not card.ok
     assert "Only an admin of shop/production can use break glass." in card.title

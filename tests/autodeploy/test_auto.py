@@ -106,7 +106,7 @@ async def test_events_that_mean_nothing_here_ring_nothing(bot: AutodeployBot) ->
     assert bot.rung == set()
 
 
-async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_channel(bot: AutodeployBot) -> None:
+async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(bot: AutodeployBot) -> None:
     first = await bot.push("main", by="eve")
     (one,) = await bot.deployments_of("production")
     assert one.awaits_approval

@@ -59,7 +59,7 @@ def test_the_first_administrator_is_whoever_calls_at_the_console() -> None:
     assert _grants() == (Grant(1, Role.ADMIN),)
 
 
-def test_roles_are_given_at_channels_and_taken_away_again() -> None:
+def test_roles_are_given_at_targets_and_taken_away_again() -> None:
     _run("allow", "ana", "admin")
     result = _run("allow", "@Ben", "Deployer", "--on", "shop", "--identity", "slack:T012/U345")
     assert result.output == "ben (slack:T012/U345) is deployer on every environment of shop.\n"

@@ -200,7 +200,7 @@ def test_values_are_reported_as_people_wrote_them() -> None:
 def test_a_value_that_cannot_be_compared_is_no_part_of_it_in_silence() -> None:
     settings = shop_settings(Path("/nonexistent"))
     settings.apps["shop"].__dict__["restart"] = object()
-    with pytest.raises(TypeError, match=r"^object has no channel in a binding$"):
+    with pytest.raises(TypeError, match=r"^object is not allowed in a fingerprint$"):
         config_of(PLAN, settings)
 
 

@@ -74,7 +74,7 @@ async def cards(bot: CommandBot, channel: Channel) -> list[Card]:
 
 
 async def role(bot: CommandBot, name: str, app: str = "shop", environment: str = "production") -> bool:
-    """Whether somebody may look at a channel now, as the policy says."""
+    """Whether somebody may look at a target now, as the policy says."""
     person = await bot.store.read(lambda tables: tables.people.named(name))
     assert person
     asked = await bot.access.ask(person.id, action=Action.VIEW, command="status", app=app, environment=environment)

@@ -42,7 +42,7 @@ call = {{ url = "{url}/hook", secret = {{ env = "AUDIT_SECRET" }} }}
 
 
 @dataclass
-class Channel:
+class AuditingBot:
     """A folder with bot.toml, and the programs that run there."""
 
     folder: Path
@@ -122,11 +122,11 @@ def _has(found: Callable[[], list[dict[str, Any]]], count: int) -> Callable[[], 
     return lambda: bool(found()) and max(numbers(found())) >= count
 
 
-async def _all_fail(channel: Channel) -> dict[str, Any]:
+async def _all_fail(auditing: AuditingBot) -> dict[str, Any]:
     """The health, once no sink works."""
     async with asyncio.timeout(20):
         while True:
-            health: dict[str, Any] = json.loads(await channel.get("/healthz"))
+            health: dict[str, Any] = json.loads(await auditing.get("/healthz"))
             if not any(sink["ok"] for sink in health["audit"].values()):
                 return health
             await asyncio.sleep(0.1)
@@ -141,35 +141,35 @@ async def test_rows_leave_a_real_bot_by_every_way_over_a_kill_and_convict_a_rewr
     tmp_path: Path, receiver: Receiver
 ) -> None:
     assert receiver.url.startswith("https://")
-    channel = Channel(tmp_path, receiver.url, env={"SSL_CERT_FILE": str(tmp_path / "tls" / "ca.pem")})
-    channel.env["SSL_CERT_FILE"] = str(tmp_path / "tls" / "ca.pem")
+    auditing = AuditingBot(tmp_path, receiver.url, env={"SSL_CERT_FILE": str(tmp_path / "tls" / "ca.pem")})
+    auditing.env["SSL_CERT_FILE"] = str(tmp_path / "tls" / "ca.pem")
     listener, syslog = unix_listener(tmp_path / "log"), list[dict[str, Any]]()
-    async with channel.bot(signal.SIGKILL):
+    async with auditing.bot(signal.SIGKILL):
         for number, name in enumerate(("ana", "ben"), 1):
-            assert (await channel.run("allow", name, "admin", "--identity", f"console:{number}"))[0] == 0
+            assert (await auditing.run("allow", name, "admin", "--identity", f"console:{number}"))[0] == 0
         await eventually(_has(lambda: _rows(receiver), 2))
-        await eventually(_has(lambda: rows_in(channel.file) if channel.file.exists() else [], 2))
+        await eventually(_has(lambda: rows_in(auditing.file) if auditing.file.exists() else [], 2))
         # Nobody tells the bot of a row that another program adds: this one is there when it is killed.
-        assert (await channel.run("allow", "cleo", "admin", "--identity", "console:3"))[0] == 0
-    async with channel.bot(signal.SIGTERM):
+        assert (await auditing.run("allow", "cleo", "admin", "--identity", "console:3"))[0] == 0
+    async with auditing.bot(signal.SIGTERM):
         await eventually(_has(lambda: _rows(receiver), 3))
-        await eventually(_has(lambda: rows_in(channel.file), 3))
-        health, metrics = json.loads(await channel.get("/healthz")), await channel.get("/metrics")
+        await eventually(_has(lambda: rows_in(auditing.file), 3))
+        health, metrics = json.loads(await auditing.get("/healthz")), await auditing.get("/metrics")
     syslog += received(listener)
     listener.close()
     assert health["status"] == "ok"
     assert health["audit"] == {kind: {"ok": True, "waiting": 0} for kind in ("file", "syslog", "call")}
     assert 'deploybot_audit_sink_up{sink="call"} 1' in metrics
-    code, exported = await channel.run("audit", "export")
+    code, exported = await auditing.run("audit", "export")
     rows = [json.loads(line) for line in exported.splitlines()]
     assert (code, len(rows)) == (0, 3)
-    for found in (rows_in(channel.file), _rows(receiver), syslog):
+    for found in (rows_in(auditing.file), _rows(receiver), syslog):
         assert_in_order(numbers(found), 3)
         assert all(row == rows[row["number"] - 1] for row in found)
-    code, said = await channel.run("audit", "verify", "--against", str(channel.file))
+    code, said = await auditing.run("audit", "verify", "--against", str(auditing.file))
     assert (code, "3 of 3 rows of the database are unchanged in" in said) == (0, True)
     await asyncio.to_thread(_forge, tmp_path / "data" / "deploybot.db")
-    code, said = await channel.run("audit", "verify", "--against", str(channel.file))
+    code, said = await auditing.run("audit", "verify", "--against", str(auditing.file))
     assert code == 1
     assert "was changed: subject was “ana”, is “nobody”" in said
 
@@ -178,12 +178,12 @@ async def test_a_sink_that_cannot_be_written_degrades_the_bot_and_stops_no_comma
     tmp_path: Path, receiver: Receiver
 ) -> None:
     """No folder for the file, no syslog, and a certificate that nobody vouches for."""
-    channel = Channel(tmp_path, receiver.url)
-    await asyncio.to_thread(shutil.rmtree, channel.folder / "out")
-    async with channel.bot(signal.SIGTERM) as process:
-        assert (await channel.run("allow", "ana", "admin", "--identity", f"console:{os.getuid()}"))[0] == 0
-        assert (await channel.run("chat", "-c", "whoami"))[0] == 0
-        health = await _all_fail(channel)
+    auditing = AuditingBot(tmp_path, receiver.url)
+    await asyncio.to_thread(shutil.rmtree, auditing.folder / "out")
+    async with auditing.bot(signal.SIGTERM) as process:
+        assert (await auditing.run("allow", "ana", "admin", "--identity", f"console:{os.getuid()}"))[0] == 0
+        assert (await auditing.run("chat", "-c", "whoami"))[0] == 0
+        health = await _all_fail(auditing)
         assert process.returncode is None
     assert health["status"] == "degraded"
     assert "no such file or directory" in health["audit"]["file"]["problem"]

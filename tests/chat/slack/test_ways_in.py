@@ -195,7 +195,7 @@ async def test_the_home_tab_shows_the_board(either: Workspace) -> None:
     await either.double.timeline.until(lambda post: post.id == "home" and post.edits == 1)
 
 
-async def test_a_card_is_edited_in_channel(workspace: Workspace) -> None:
+async def test_a_card_is_edited_in_place(workspace: Workspace) -> None:
     channel = Channel("slack", ROOM)
     post = await workspace.send(Card(title="#1 runs", key="deployment:1", tone=Tone.BUSY, final=False))
     await workspace.slack.edit(channel, post.id, Card(title="#1 done", key="deployment:1", tone=Tone.GOOD))

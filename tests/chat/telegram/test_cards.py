@@ -51,7 +51,7 @@ def find(telegram: TelegramBot, number: str) -> timeline.Post:
     )
 
 
-async def test_a_card_is_one_message_edited_in_channel(telegram: TelegramBot) -> None:
+async def test_a_card_is_one_message_edited_in_place(telegram: TelegramBot) -> None:
     post = await say(telegram, RUNNING)
     assert [(one.label, one.danger) for one in post.buttons] == [("Cancel", True)]
     await telegram.chat.edit(channel(), post.id, replace(RUNNING, footer="by ann, 3 s"))

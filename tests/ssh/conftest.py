@@ -15,10 +15,11 @@ from typing import Protocol
 import pytest
 
 from deploybot.domain import JobState, JobStatus
+from deploybot.engine.docker_engine import DockerEngine
 from deploybot.settings import FileRef, Server
 from deploybot.ssh.ssh_host import SshHost
 from deploybot.ssh.ssh_pool import Pool
-from tests.lab import Proxy, Sshd
+from tests.lab import Engine, Proxy, Sshd
 
 RUN = "logs_command"
 """A packaged script that runs DEPLOYBOT_COMMAND."""
@@ -125,3 +126,11 @@ async def until(condition: Callable[[], object], within: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not come to be"
         await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def docker(engine: Engine) -> AsyncIterator[DockerEngine]:
+    """The adapter of the laboratory's Engine."""
+    adapter = DockerEngine("web1", engine.url, timeout=4)
+    yield adapter
+    await adapter.close()

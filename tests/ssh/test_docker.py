@@ -3,65 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 
-import asyncssh
 import pytest
 
 from deploybot.domain import Mount, PublishedPort
 from deploybot.engine.docker_engine import DockerEngine
-from deploybot.engine.docker_engine import engine as engine_of
 from deploybot.engine.docker_errors import explain
 from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
-from deploybot.settings import DockerTls, Server
-from deploybot.testing import FakeHost
 from tests.lab import Engine, Image
-from tests.ssh.tls import door, make_tls
-
-LABELS = ("--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=web")
-BUSYBOX = "lab/busybox:latest"
-LOCAL = "127.0.0.1"
-
-
-@pytest.fixture
-async def docker(engine: Engine) -> AsyncIterator[DockerEngine]:
-    adapter = DockerEngine("web1", engine.url, timeout=4)
-    yield adapter
-    await adapter.close()
-
-
-def start(engine: Engine, *words: str, options: tuple[str, ...] = ()) -> str:
-    """Start a container in the background; its id."""
-    return engine.docker("run", "-d", *LABELS, *options, BUSYBOX, *words).strip()
-
-
-def shell(engine: Engine, script: str, options: tuple[str, ...] = ()) -> str:
-    """Run a script in a container to its end; the container's id."""
-    container = start(engine, "sh", "-c", script, options=options)
-    engine.docker("wait", container)
-    return container
-
-
-async def read(log: AsyncIterator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in log])
-
-
-async def watch(docker: DockerEngine) -> None:
-    async for _ in docker.events():
-        pass
-
-
-def texts(log: bytes) -> list[bytes]:
-    """Lines without the time before them."""
-    return [line.partition(b"Z ")[2] for line in log.splitlines()]
+from tests.ssh.engine_containers import BUSYBOX, LABELS, LOCAL, read, shell, start, watch
 
 
 async def test_version_is_the_engines(docker: DockerEngine, engine: Engine) -> None:
@@ -200,90 +153,6 @@ async def test_usage_of_a_stopped_container_is_unknown(docker: DockerEngine, eng
     assert (usage.cpu, usage.memory) == (-1, -1)
 
 
-async def test_a_log_joins_both_streams_in_order(docker: DockerEngine, engine: Engine) -> None:
-    container = shell(engine, "echo one; sleep 0.1; echo two >&2; sleep 0.1; printf three")
-    log = await read(docker.logs(container, tail=None))
-    assert texts(log) == [b"one", b"two", b"three"]
-    assert texts(await read(docker.logs(container, tail=2))) == [b"two", b"three"]
-    assert await read(docker.logs(container, tail=0)) == b""
-    assert await read(docker.logs(container, tail=None, since=time.time() + 60)) == b""
-
-
-async def test_a_log_of_a_terminal(docker: DockerEngine, engine: Engine) -> None:
-    container = shell(engine, "echo one; echo two >&2", options=("-t",))
-    assert texts(await read(docker.logs(container, tail=None))) == [b"one", b"two"]
-
-
-@pytest.mark.parametrize("options", [(), ("-t",)])
-async def test_a_log_without_times(docker: DockerEngine, engine: Engine, options: tuple[str, ...]) -> None:
-    container = shell(engine, "echo one; sleep 0.1; printf '\\001\\000\\000\\000 two\\n' >&2", options=options)
-    log = await read(docker.logs(container, tail=None, times=False))
-    assert log.splitlines() == [b"one", b"\x01\x00\x00\x00 two"]
-    long = shell(engine, "head -c 100000 /dev/zero | tr '\\0' x; echo; echo after")
-    assert await read(docker.logs(long, tail=None, times=False)) == b"x" * 100_000 + b"\nafter\n"
-    with pytest.raises(EngineError, match="No such container: nope"):
-        await read(docker.logs("nope", tail=None, times=False))
-
-
-async def test_a_line_of_a_megabyte_is_one_line(docker: DockerEngine, engine: Engine) -> None:
-    container = shell(engine, "echo before; head -c 1000000 /dev/zero | tr '\\0' x; echo; echo after")
-    assert texts(await read(docker.logs(container, tail=None))) == [b"before", b"x" * 1_000_000, b"after"]
-
-
-async def test_binary_junk_comes_through(docker: DockerEngine, engine: Engine) -> None:
-    container = shell(engine, "printf '\\000\\001\\377\\n'")
-    assert texts(await read(docker.logs(container, tail=None))) == ["\0\1�".encode()]  # as json-file kept it
-
-
-async def test_a_log_that_nobody_reads_waits_at_the_engine(docker: DockerEngine, engine: Engine) -> None:
-    container = shell(
-        engine, "head -c 60000000 /dev/zero | tr '\\0' '\\n' | head -n 300000 | sed 's/^/a line of text/'"
-    )
-    before, size, slow = resident(), 0, True
-    async with aclosing(docker.logs(container, tail=None)) as log:
-        async for chunk in log:
-            size += len(chunk)
-            if slow:
-                slow = False
-                await asyncio.sleep(1)
-    assert size == 300_000 * len("2026-11-21T01:23:45.123456789Z a line of text\n")
-    assert resident() - before < 20e6
-
-
-def resident() -> int:
-    """Bytes of memory that this process holds."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-async def test_a_followed_log_comes_as_it_is_written(docker: DockerEngine, engine: Engine) -> None:
-    container = start(engine, "sh", "-c", "echo one; while [ ! -e /go ]; do sleep 0.05; done; echo two")
-    async with aclosing(docker.logs(container, tail=None, follow=True)) as log:
-        assert texts(await anext(log)) == [b"one"]
-        engine.docker("exec", container, "touch", "/go")
-        assert texts(await anext(log)) == [b"two"]
-        assert await read(log) == b""
-
-
-async def test_following_a_quiet_container_ends_in_time(docker: DockerEngine, engine: Engine) -> None:
-    container = start(engine, "sleep", "1000")
-    began = time.monotonic()
-    assert await read(docker.logs(container, tail=None, follow=True, timeout=0.5)) == b""
-    assert 0.4 < time.monotonic() - began < 2
-
-
-async def test_following_a_quiet_container_can_be_cancelled(docker: DockerEngine, engine: Engine) -> None:
-    container = start(engine, "sleep", "1000")
-    task = asyncio.create_task(read(docker.logs(container, tail=None, follow=True)))
-    await docker.version()
-    threads = threading.active_count()
-    task.cancel()
-    began = time.monotonic()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert time.monotonic() - began < 5
-    assert threading.active_count() <= threads
-
-
 async def test_events_report_containers(docker: DockerEngine, engine: Engine) -> None:
     began = time.time()
     container = shell(engine, "exit 3", options=("--name", "eve"))
@@ -302,12 +171,6 @@ async def test_what_is_not_there_is_named(docker: DockerEngine) -> None:
         await read(docker.logs("nope", tail=None))
 
 
-async def test_a_log_that_is_not_kept_is_said_so(docker: DockerEngine, engine: Engine) -> None:
-    container = shell(engine, "echo one", options=("--log-driver", "none"))
-    with pytest.raises(EngineError, match="does not support reading"):
-        await read(docker.logs(container, tail=None))
-
-
 async def test_a_stopped_daemon_is_unreachable_and_back_when_started(docker: DockerEngine, engine: Engine) -> None:
     await docker.version()
     engine.stop()
@@ -318,15 +181,6 @@ async def test_a_stopped_daemon_is_unreachable_and_back_when_started(docker: Doc
         await watch(docker)
     engine.start()
     assert await docker.containers("shop") == ()
-
-
-async def test_a_log_cut_short_does_not_look_complete(docker: DockerEngine, engine: Engine) -> None:
-    container = start(engine, "sh", "-c", "echo one; sleep 3")
-    log = docker.logs(container, tail=None, follow=True)
-    assert texts(await anext(log)) == [b"one"]
-    engine.kill()
-    with pytest.raises(Unreachable, match="closed without a whole answer"):
-        await anext(log)
 
 
 async def test_a_hanging_daemon_costs_a_bounded_time(engine: Engine) -> None:
@@ -347,219 +201,6 @@ async def test_many_calls_at_once_share_the_threads(docker: DockerEngine, engine
     start(engine, "sleep", "1000")
     answers = await asyncio.gather(*(docker.containers("shop") for _ in range(40)))
     assert {len(found) for found in answers} == {1}
-
-
-@asynccontextmanager
-async def connected(engine: Engine) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    sshd = engine.sshd
-    async with asyncssh.connect(
-        sshd.address,
-        sshd.port,
-        username=sshd.user,
-        client_keys=[str(sshd.client_key)],
-        known_hosts=([asyncssh.import_public_key(sshd.host_key)], [], []),
-        config=None,
-    ) as connection:
-        await connection.run("true", check=True)
-        yield connection
-
-
-class Tunnel:
-    """What the pool does for an Engine, over one connection at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._numbers = itertools.count()
-        self._open: asyncssh.SSHClientConnection | None = None
-        self._path = folder / "none"
-
-    async def use(self, connection: asyncssh.SSHClientConnection, remote: str = "/var/run/docker.sock") -> None:
-        self._open = connection
-        self._path = self._folder / f"{next(self._numbers)}.sock"
-        await connection.forward_local_path(str(self._path), remote)
-
-    async def forward(self, name: str, remote: str) -> Path:
-        assert (name, remote.endswith(".sock")) == ("web1", True)
-        return self._path
-
-    async def client(self, name: str) -> asyncssh.SSHClientConnection:
-        assert name == "web1"
-        assert self._open
-        return self._open
-
-
-async def test_through_ssh_and_again_when_the_connection_was_lost(engine: Engine, tmp_path: Path) -> None:
-    container = start(engine, "sh", "-c", "echo one; sleep 1000")
-    tunnel = Tunnel(tmp_path)
-    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), tunnel)
-    assert docker is not None
-    for _ in range(2):
-        async with connected(engine) as connection:
-            await tunnel.use(connection)
-            assert len(await docker.containers("shop")) == 1
-            log = docker.logs(container, tail=None, follow=True)
-            assert texts(await anext(log)) == [b"one"]
-            connection.abort()
-            with pytest.raises(Unreachable, match=r"/var/run/docker\.sock was closed"):
-                await anext(log)
-        with pytest.raises(Unreachable):
-            await docker.containers("shop")
-    await docker.close()
-
-
-async def test_through_ssh_a_log_that_is_read_slowly_waits_at_the_engine(engine: Engine, tmp_path: Path) -> None:
-    container = start(engine, "sh", "-c", "yes 'a line of a container that cannot stop'")
-    tunnel = Tunnel(tmp_path)
-    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), tunnel)
-    assert docker is not None
-    async with connected(engine) as connection:
-        await tunnel.use(connection)
-        await docker.version()
-        before, end = resident(), time.monotonic() + 4
-        async with aclosing(docker.logs(container, tail=None, follow=True)) as log:
-            while time.monotonic() < end:
-                assert await anext(log)
-                await asyncio.sleep(0.02)
-    engine.docker("kill", container)
-    assert resident() - before < 10e6
-    await docker.close()
-
-
-async def test_through_ssh_a_stream_can_be_cancelled_at_any_moment(engine: Engine, tmp_path: Path) -> None:
-    container = start(engine, "sh", "-c", "while :; do echo line; sleep 0.01; done")
-    tunnel = Tunnel(tmp_path)
-    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), tunnel)
-    assert docker is not None
-    async with connected(engine) as connection:
-        await tunnel.use(connection)
-        await docker.version()
-        for moment in range(30):
-            task = asyncio.create_task(read(docker.logs(container, tail=1, follow=True)))
-            await asyncio.sleep(moment / 1000)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        assert len(await docker.containers("shop")) == 1
-    await docker.close()
-
-
-@pytest.mark.parametrize(
-    ("word", "says"),
-    [
-        ("missing", "there is no socket at /nope.sock"),
-        ("denied", "no permission for the socket"),
-        ("stopped", "nothing listens at /nope.sock"),
-        ("", "was closed without a whole answer"),
-        ("anything", "was closed without a whole answer"),
-    ],
-)
-async def test_through_ssh_the_server_is_asked_why(engine: Engine, tmp_path: Path, word: str, says: str) -> None:
-    host = FakeHost("web1")
-    host.streams["docker_why"] = [word.encode() + b"\n"]
-
-    tunnel = Tunnel(tmp_path)
-    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/nope.sock"), tunnel, host)
-    assert docker is not None
-    async with connected(engine) as connection:
-        await tunnel.use(connection, "/nope.sock")
-        for call in (docker.version(), watch(docker)):
-            with pytest.raises(Unreachable, match=says):
-                await call
-    assert host.started[0].env == {"DEPLOYBOT_SOCKET": "/nope.sock"}
-    await docker.close()
-
-
-async def test_through_tls(engine: Engine, tmp_path: Path) -> None:
-    tls = make_tls(tmp_path / "tls")
-    container = shell(engine, "echo one")
-    async with door(tls, engine.socket) as port:
-        docker = DockerEngine("web1", f"tcp://127.0.0.1:{port}", tls=tls)
-        assert len(await docker.containers("shop")) == 1
-        assert texts(await read(docker.logs(container, tail=None))) == [b"one"]
-        await docker.close()
-
-
-async def test_files_of_tls_that_others_can_change_or_read_are_not_used(engine: Engine, tmp_path: Path) -> None:
-    tls = make_tls(tmp_path / "tls")
-    async with door(tls, engine.socket) as port:
-        for path, mode, says in (
-            (tls.key, 0o640, "others can read"),
-            (tls.cert, 0o664, "its group may write to"),
-            (tls.ca, 0o646, "everybody may write to"),
-        ):
-            before = path.stat().st_mode
-            path.chmod(mode)
-            docker = DockerEngine("web1", f"tcp://127.0.0.1:{port}", tls=tls)
-            with pytest.raises(Unreachable, match=f"{says} {path} ") as caught:
-                await docker.version()
-            assert "docker_tls" in caught.value.hint
-            await docker.close()
-            path.chmod(before)
-
-
-async def test_tls_with_a_foreign_authority_is_refused(engine: Engine, tmp_path: Path) -> None:
-    tls, other = make_tls(tmp_path / "tls"), make_tls(tmp_path / "other")
-    mixed = DockerTls(ca=other.ca, cert=tls.cert, key=tls.key)
-    async with door(tls, engine.socket) as port:
-        docker = DockerEngine("web1", f"tcp://127.0.0.1:{port}", tls=mixed)
-        for call in (docker.version(), watch(docker)):
-            with pytest.raises(Unreachable, match="TLS failed") as caught:
-                await call
-            assert "docker_tls" in caught.value.hint
-        await docker.close()
-
-
-async def test_a_server_that_is_no_engine_is_recognized(tmp_path: Path) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>")
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_unix_server(answer, tmp_path / "s"):
-        docker = DockerEngine("web1", f"unix://{tmp_path}/s")
-        with pytest.raises(BadAnswer, match="not Docker's API"):
-            await docker.version()
-        await docker.close()
-
-
-@pytest.mark.parametrize(
-    ("newest", "least", "spoken"),
-    [("1.41", "1.12", "1.41"), ("1.52", "1.44", "1.45"), ("1.60", "1.50", "1.50"), ("1.41", None, "1.41")],
-)
-async def test_the_version_of_the_api_is_one_that_both_know(
-    tmp_path: Path, newest: str, least: str | None, spoken: str
-) -> None:
-    asked = []
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append((await reader.readuntil(b"\r\n\r\n")).split()[1].decode())
-        floor = f', "MinAPIVersion": "{least}"' if least else ""
-        body = f'{{"Version": "29.0.0", "ApiVersion": "{newest}"{floor}}}'.encode()
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_unix_server(answer, tmp_path / "s"):
-        docker = DockerEngine("web1", f"unix://{tmp_path}/s")
-        assert await docker.version() == "29.0.0"
-        await docker.close()
-    assert asked == ["/version", f"/v{spoken}/version"]
-
-
-async def test_proxies_of_the_environment_are_not_used(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
-    tls = make_tls(tmp_path / "tls")
-    async with door(tls, engine.socket) as port:
-        docker = DockerEngine("web1", f"tcp://127.0.0.1:{port}", tls=tls)
-        assert await docker.containers("shop") == ()
-        await docker.close()
-
-
-def test_without_docker_in_bot_toml_there_is_no_engine(tmp_path: Path) -> None:
-    assert engine_of(Server(name="web1", ssh="deploy@web1"), Tunnel(tmp_path)) is None
 
 
 def test_docker_py_is_imported_only_when_an_engine_is_used() -> None:

@@ -134,10 +134,9 @@ async def test_two_pollers_are_reported_until_one_goes(telegram: TelegramBot, ca
     with caplog.at_level(logging.INFO):
         async with rival(telegram):
             await ill(telegram, "Another program polls Telegram")
-            async with asyncio.timeout(1.0):
-                for _ in range(10):
-                    await asyncio.sleep(0.08)
-                    assert "Another program" in telegram.chat.problem
+            for _ in range(10):
+                await asyncio.sleep(0.08)
+                assert "Another program" in telegram.chat.problem
         await well(telegram)
     assert caplog.text.count("Another program polls Telegram") == 1
     await telegram.ask(ANA, "/status", "board")

@@ -4,7 +4,7 @@
 (the model, with the tables of all parts), `config_tables` (which table has which keys), `old_forms` (what earlier
 versions wrote differently), `validation_text` (pydantic's errors as plain sentences), `partial_parse` (reads what it
 can of a file with mistakes, so the rest is checked too), `cross_checks` (rules about several keys), `referenced_files`
-(secrets and files).
+(secrets and files), `secret_strength` (which secrets are refused).
 """
 
 from __future__ import annotations

@@ -10,12 +10,10 @@ from deploybot import trusted_files
 from deploybot.config.config_errors import Path as Where
 from deploybot.config.config_errors import Problem
 from deploybot.config.config_tables import within
-from deploybot.settings import BotSettings, DockerTls, FileRef, Hook, Secret, Settings
+from deploybot.config.secret_strength import guessable, usable
+from deploybot.settings import BotSettings, DockerTls, FileRef, Secret, Settings
 
-_SHORTEST = 4
 _PUBLIC = frozenset({"certificate", "gpg"})
-_HEX_DIGITS, _BASE64_DIGITS = 32, 22  # number of digits of 16 bytes
-_DIFFERENT = 8
 
 P = ParamSpec("P")
 
@@ -32,7 +30,7 @@ def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
                 yield Problem((*path, "plugins"), f"folder not found: {folder}")
     for path, file, private in _keys(settings):
         yield from _try(path, _content, file, private=private)
-    yield from _guessable(settings)
+    yield from guessable(settings)
 
 
 def named_files(settings: Settings) -> Iterator[tuple[Path, bool]]:
@@ -60,18 +58,6 @@ def _keys(settings: Settings) -> Iterator[tuple[Where, Path, bool]]:
         yield from ((where, file, private) for where, file, private in found if isinstance(file, Path))
 
 
-def _guessable(settings: Settings) -> Iterator[Problem]:
-    """Yield webhook secrets that could be guessed: those that look like fewer than 16 random bytes."""
-    for path, part in within(settings):
-        if not (isinstance(part, Hook) and isinstance(part.secret, Secret)):
-            continue
-        value = part.secret.reveal().removeprefix("whsec_")
-        long_enough = _HEX_DIGITS if set(value.lower()) <= set("0123456789abcdef") else _BASE64_DIGITS
-        if value and (len(value) < long_enough or len(set(value)) < _DIFFERENT):
-            text = "is too easy to guess: use at least 16 random bytes, such as from `openssl rand -hex 32`"
-            yield Problem((*path, "secret"), text)
-
-
 def _try(path: Where, look: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Iterator[Problem]:
     try:
         look(*args, **kwargs)
@@ -82,11 +68,11 @@ def _try(path: Where, look: Callable[P, object], *args: P.args, **kwargs: P.kwar
 def _fill_from_variable(secret: Secret, name: str, environ: Mapping[str, str]) -> None:
     if name not in environ:
         raise ValueError(f"the variable {name} is not set; set it where the bot is started")
-    secret.fill(_usable(environ[name], f"the variable {name}"))
+    secret.fill(usable(environ[name], f"the variable {name}"))
 
 
 def _fill_from_file(secret: Secret, file: Path) -> None:
-    secret.fill(_usable(_content(file, private=True).rstrip("\r\n"), f"the file {file}"))
+    secret.fill(usable(_content(file, private=True).rstrip("\r\n"), f"the file {file}"))
 
 
 def _content(file: Path, *, private: bool) -> str:
@@ -99,14 +85,3 @@ def _content(file: Path, *, private: bool) -> str:
         raise ValueError(f"file not found: {file}") from None
     except OSError as error:
         raise ValueError(f"{file} cannot be read by the user the bot runs as: {error.strerror}") from None
-
-
-def _usable(value: str, what: str) -> str:
-    """Return the value if it can be masked in all output and passed as a variable. Raises ValueError otherwise."""
-    if not value.strip():
-        raise ValueError(f"{what} is empty")
-    if len(value) < _SHORTEST:
-        raise ValueError(f"{what} has fewer than {_SHORTEST} characters: too short to be masked in logs")
-    if "\0" in value:
-        raise ValueError(f"{what} contains a NUL byte")
-    return value

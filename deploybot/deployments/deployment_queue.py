@@ -16,7 +16,16 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import headline
 from deploybot.deployments.log_lines import log_begun, log_ended
-from deploybot.deployments.queue_turns import begins, is_early, is_in_the_way, last_before, show_moment, target_of
+from deploybot.deployments.queue_turns import (
+    begins,
+    is_early,
+    is_in_the_way,
+    is_too_late,
+    last_before,
+    late_words,
+    show_moment,
+    target_of,
+)
 from deploybot.deployments.runner import DeploymentRunner
 from deploybot.deployments.start_checks import Beginning
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
@@ -25,8 +34,6 @@ from deploybot.errors import Cancelled, DeploybotError, StoreError, Voided, sent
 from deploybot.ports import Clock, Store, Tables
 
 log = logging.getLogger(__name__)
-
-LATE = 600.0
 
 
 class Queue:
@@ -71,8 +78,8 @@ class Queue:
         now = self._clock.now()
         await self._approvals.refresh(found)
         for deployment in sorted(found, key=lambda one: (one.state is State.WAITING, begins(one), one.number)):
-            if deployment.state is State.WAITING and 0 < deployment.not_before < now - LATE:
-                await self._end_waiting(deployment.number, State.FAILED, self._too_late(deployment, now))
+            if is_too_late(deployment, now):
+                await self._end_waiting(deployment.number, State.FAILED, late_words(deployment, now, self._zone))
             else:
                 if deployment.state is not State.WAITING:
                     self._resumed.add(deployment.number)
@@ -244,10 +251,6 @@ class Queue:
         except DeploybotError as problem:
             await self._end_waiting(number, State.FAILED, f"{str(problem).rstrip('.')}. Nothing was done.")
         return None
-
-    def _too_late(self, deployment: Deployment, now: float) -> str:
-        due, late = (show_moment(at, self._zone) for at in (deployment.not_before, now))
-        return f"Too late to start automatically: it was scheduled for {due}, and it is {late} now. Nothing was done."
 
     async def _end_cancelled(self, number: int, why: Exception) -> None:
         await self._end_waiting(number, State.CANCELLED, f"{sentence(why)} It had not started.")

@@ -1,4 +1,4 @@
-"""Whose turn it is: one deployment at a time for a target, and none before its scheduled time."""
+"""Whose turn it is: one deployment at a time for a target, none before its scheduled time, and none long after it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from deploybot.domain import Deployment, Plan, State
+
+LATE = 600.0
+"""Seconds after its scheduled time in which a deployment still starts, for example after a restart of the bot."""
 
 
 def target_of(plan: Plan) -> tuple[str, str]:
@@ -34,6 +37,17 @@ def begins(deployment: Deployment) -> float:
 def is_early(deployment: Deployment, now: float) -> bool:
     """Return whether a deployment waits for its scheduled time."""
     return deployment.state is State.WAITING and deployment.not_before > now
+
+
+def is_too_late(deployment: Deployment, now: float) -> bool:
+    """Return whether a deployment still waits long after its scheduled time, because the bot was not running."""
+    return deployment.state is State.WAITING and 0 < deployment.not_before < now - LATE
+
+
+def late_words(deployment: Deployment, now: float, zone: ZoneInfo) -> str:
+    """Return the outcome of a deployment that is too late."""
+    due, late = (show_moment(at, zone) for at in (deployment.not_before, now))
+    return f"Too late to start automatically: it was scheduled for {due}, and it is {late} now. Nothing was done."
 
 
 def is_in_the_way(deployment: Deployment, now: float) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+DISK_SHORT = 0.1
+"""The share of free disk below which a server has a warning."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalTime:
@@ -63,6 +66,11 @@ class ServerFacts:
     legacy: tuple[str, ...] = ()
     legacy_switching: str = ""
     local_time: LocalTime = LocalTime()
+
+    @property
+    def disk_is_short(self) -> bool:
+        """Return whether so little of the disk is free that people are warned."""
+        return 0 < self.disk_total * DISK_SHORT > self.disk_free
 
 
 class UploadKind(enum.StrEnum):

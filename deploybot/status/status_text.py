@@ -15,8 +15,6 @@ from deploybot.units import show_duration, show_size
 _WORST = (Tone.BAD, Tone.WARN, Tone.UNKNOWN, Tone.BUSY, Tone.GOOD, Tone.PLAIN)
 _NAMED = frozenset({DifferenceKind.IMAGE})
 """Differences that are already part of the text for what runs, if that is not the release."""
-DISK_SHORT = 0.1
-"""Warn about a server if its share of free disk is below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +191,7 @@ def disk(facts: ServerFacts) -> Word:
     """Return the free disk of a server."""
     if facts.disk_free < 0:
         return Word("disk unknown", Tone.UNKNOWN)
-    short = 0 < facts.disk_total * DISK_SHORT > facts.disk_free
-    return Word(f"disk {show_size(facts.disk_free)} free", Tone.WARN if short else Tone.PLAIN)
+    return Word(f"disk {show_size(facts.disk_free)} free", Tone.WARN if facts.disk_is_short else Tone.PLAIN)
 
 
 def going_on(record: Record, now: float) -> list[Word]:

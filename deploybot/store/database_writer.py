@@ -17,7 +17,8 @@ from deploybot.ports import Tables
 from deploybot.store.all_tables import Rows
 from deploybot.store.audit_chain import Head, HeadFile
 from deploybot.store.audit_rows import GAP
-from deploybot.store.database_connection import Way, back_up, connect, open_database
+from deploybot.store.database_connection import Way, connect, open_database
+from deploybot.store.database_copies import back_up
 from deploybot.store.sqlite_errors import backup_of, explain, has_room, is_full, is_trouble
 
 _IMPATIENT = 0.5

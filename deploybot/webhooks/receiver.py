@@ -1,12 +1,11 @@
 """Answer senders: check the proof first, then store the delivery durably, and only then answer 2xx.
 
-Bodies are not parsed here. A duplicate is recognised by the sender's id or by the body, and is answered with 2xx, too.
+Bodies are not parsed here. A duplicate (`repeated_deliveries`) is answered with 2xx, too.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,13 +24,13 @@ from deploybot.units import show_size
 from deploybot.webhooks.body_reading import plain
 from deploybot.webhooks.delivery_writer import DeliveryWriter
 from deploybot.webhooks.hook_addresses import HookAddress
+from deploybot.webhooks.repeated_deliveries import again_after, digest_of
 from deploybot.webhooks.sender_notices import no_report, too_large_notice
 from deploybot.webhooks.sender_port import ForgedError, Received, Sender
 from deploybot.webhooks.senders import sender
 
 _BURST_SECONDS = 10
-_AGAIN = 60.0
-_NEVER = 10 * 365 * 86400.0
+_MINUTE = 60.0
 _RETRY_STORE = 30
 _REFUSALS = 5
 _KEPT_HEADERS = ("x-", "webhook-id", "webhook-timestamp", "content-type", "user-agent")
@@ -139,7 +138,7 @@ class _Endpoint:
         self.secret = address.secret.reveal()
         self.sender = caller
         self.bucket = bucket
-        self.refusals = TokenBucket(_REFUSALS / _AGAIN, _REFUSALS)
+        self.refusals = TokenBucket(_REFUSALS / _MINUTE, _REFUSALS)
 
     def answer(self, result: str, body: bytes) -> web.Response:
         """Return a 2xx response, and count it."""
@@ -159,23 +158,13 @@ class _Endpoint:
             app=self.address.app,
             sender=self.name,
             delivery=delivery,
-            digest=self._digest(received.body, delivery),
-            again_after=_AGAIN if self.sender.repeats else _NEVER,
+            digest=digest_of(self.sender, received.body, delivery),
+            again_after=again_after(self.sender),
             body=received.body,
             received=received.at,
             headers=self._harmless(received.headers),
             query=self._harmless(received.query) if received.query else {},
         )
-
-    def _digest(self, body: bytes, delivery: str) -> bytes:
-        """Return the digest by which duplicates are found.
-
-        For senders whose bodies repeat, a new id means a new delivery.
-        """
-        digest = hashlib.sha256(body)
-        if delivery and self.sender.repeats:
-            digest.update(b"\0" + delivery.encode("utf-8", "replace"))
-        return digest.digest()
 
     def _harmless(self, values: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
         """Return the headers or parameters to store, without any that hold a proof or the secret."""

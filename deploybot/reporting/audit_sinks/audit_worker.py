@@ -18,6 +18,7 @@ from deploybot.errors import DeploybotError, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.ports import Clock, Store, Tables, TextRedactor
 from deploybot.reporting.audit_sinks.audit_sink import Reached, Sink
+from deploybot.reporting.audit_sinks.rewritten_audit import hash_at, is_rewritten, security_warning
 from deploybot.setup_notices import Notice, NoticeBoard
 from deploybot.units import show_duration
 
@@ -27,7 +28,7 @@ _RETRY = Backoff(1.0, 60.0, jitter=random.random)
 _LONGEST_ASKED = 900.0
 _LOOKS = 5.0
 _GATHER = 0.25
-_FAILS, _REWRITTEN = "audit-sink:", "audit-rewritten:"
+_FAILS = "audit-sink:"
 log = logging.getLogger(__name__)
 
 
@@ -105,9 +106,8 @@ class AuditExporter(Courier[AuditBatch]):
     def _batch(self, tables: Tables, position: int, sink: Sink) -> AuditBatch:
         """Return the rows after the last one sent, or all rows if the audit no longer contains that one."""
         state, (head, _) = tables.audit_sinks.get(sink.name), tables.audit.head()
-        after = state.number
-        rewritten = bool(after) and _hash_at(tables, after) != state.hash
-        rows = tables.audit.page(0 if rewritten else after, BATCH)
+        rewritten = is_rewritten(tables, state)
+        rows = tables.audit.page(0 if rewritten else state.number, BATCH)
         return AuditBatch(position, sink, state, rows, head, rewritten)
 
     def _kind(self, batch: AuditBatch) -> str:
@@ -166,9 +166,9 @@ class AuditExporter(Courier[AuditBatch]):
     def _reached(self, tables: Tables, item: AuditBatch, reached: Reached) -> None:
         name = item.sink.name
         if item.rewritten:
-            self._board.report(tables, _rewritten(item))
+            self._board.report(tables, security_warning(item.sink.name, item.state))
             log.error("%s: row %d was exported, but is no longer in the audit", self._where(item), item.state.number)
-        tables.audit_sinks.reached(name, reached.number, _hash_at(tables, reached.number), reached.mark)
+        tables.audit_sinks.reached(name, reached.number, hash_at(tables, reached.number), reached.mark)
         self._board.close(tables, f"{_FAILS}{name}")
 
     def _failing(self, item: AuditBatch, error: str) -> Notice:
@@ -191,19 +191,3 @@ class AuditExporter(Courier[AuditBatch]):
 def _reached_of(text: str) -> Reached:
     number, _, mark = text.partition(" ")
     return Reached(int(number), mark)
-
-
-def _hash_at(tables: Tables, number: int) -> str:
-    """Return the hash of a row, or an empty string if there is no such row."""
-    rows = tables.audit.page(number - 1, 1) if number else ()
-    return rows[0].hash if rows and rows[0].number == number else ""
-
-
-def _rewritten(item: AuditBatch) -> Notice:
-    return Notice(
-        key=f"{_REWRITTEN}{item.sink.name}:{item.state.number}:{item.state.hash[:12]}",
-        title=f"Security warning: row {item.state.number} of the audit was exported, but is no longer in it.",
-        text=f"The database was rewritten, or an old copy was restored. "
-        f"All rows are sent to the {item.sink.name} again.",
-        fix="`deploybot audit verify --against FILE` says which rows differ.",
-    )

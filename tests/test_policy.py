@@ -365,16 +365,14 @@ def test_every_rule_reports_what_it_decides() -> None:
 
 def test_what_approvals_say() -> None:
     two = WantedAction(count=2, names=("ana", "ben", "cem"))
-    assert told(wanted=two)["approvals"] == (
-        "It will wait for 2 approvals by @ana, @ben or @cem, other than the requester."
-    )
+    assert told(wanted=two)["approvals"] == ("It will wait for 2 approvals by @ana, @ben or @cem (not the requester).")
     assert told("restart", wanted=two)["approvals"] == "A restart needs no approval: the release stays the same."
     one, request = WantedAction(count=1), PendingRequest(requester=1)
     assert told(wanted=one, begins=True)["approvals"] == (
         "It was requested before shop/production needed 1 approval by an approver: request it again."
     )
     assert told(wanted=one, request=request, begins=True)["approvals"] == (
-        "It needs 1 approval by an approver, other than the requester; it has none."
+        "It needs 1 approval by an approver (not the requester); it has none."
     )
     assert told(wanted=one, request=replace(request, approved=(3,)), begins=True)["approvals"] == (
         "It has 1 of 1 approval by an approver."

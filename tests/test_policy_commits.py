@@ -137,7 +137,7 @@ def test_break_glass_passes_locks_approvals_and_the_order_and_says_which() -> No
         Voice.PASSES, "shop/production is locked by ben. Break glass bypasses this.", broken=True
     )
     assert findings["approvals"].reason == (
-        "It needs 2 approvals by an approver, other than the requester. Break glass bypasses this."
+        "It needs 2 approvals by an approver (not the requester). Break glass bypasses this."
     )
     assert findings["break glass"] == RuleFinding(
         Voice.PASSES, "You use break glass: it bypasses the lock, approvals and the order of environments."

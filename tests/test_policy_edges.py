@@ -85,7 +85,7 @@ def test_some_approvals_are_counted_for_who_waits() -> None:
     question = replace(
         DEPLOY, wanted=WantedAction(count=2), request=PendingRequest(requester=ANA.id, approved=(BEN.id,)), begins=True
     )
-    assert told(question, "approvals") == "It needs 2 approvals by an approver, other than the requester; it has 1."
+    assert told(question, "approvals") == "It needs 2 approvals by an approver (not the requester); it has 1."
 
 
 def test_who_asked_does_not_count_however_high_their_role() -> None:

@@ -139,8 +139,8 @@ def test_where_the_cause_is_not_known_one_approval_more_is_needed() -> None:
     decision = decide(one)
     assert (decision.allowed, decision.waits) == (False, True)
     assert " ".join(decision.reasons) == (
-        "It needs 1 approval by an approver and one more (no webhook reported who triggered it), "
-        "other than the requester; it has 1."
+        "It needs 1 approval by an approver (not the requester) and one more "
+        "(no webhook reported who triggered it); it has 1."
     )
     assert decide(approved_by(BEN, CEM, unknown="x")).allowed
     assert decide(approved_by(BEN)).allowed

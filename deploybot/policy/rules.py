@@ -115,9 +115,9 @@ def _approvals(question: PolicyQuestion) -> RuleFinding | None:
     if question.command == Kind.RESTART:
         return _passes("A restart needs no approval: the release stays the same.")
     if question.glass:
-        return _refuses(f"It needs {wanted}, other than the requester.")
+        return _refuses(f"It needs {wanted} (not the requester).")
     if not question.begins:
-        return _passes(f"It will wait for {wanted}, other than the requester.")
+        return _passes(f"It will wait for {wanted} (not the requester).")
     return _enough(question, wanted)
 
 
@@ -129,7 +129,7 @@ def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
     if not missing(question):
         return _passes(f"It has {there} of {wanted}.")
     more = f" and one more ({question.request.unknown})" if question.request.unknown else ""
-    why = f"It needs {wanted}{more}, other than the requester; it has {there or 'none'}."
+    why = f"It needs {wanted} (not the requester){more}; it has {there or 'none'}."
     if there >= needed(question):
         why = f"{why} {ONLY_AUTHORS}"
     return RuleFinding(Voice.REFUSES, why, waits=True)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 
 from deploybot.backoff import Backoff
@@ -25,7 +26,17 @@ from deploybot.setup_notices import NoticeBoard
 from deploybot.webhooks.app_queue import RETRY, AppLane, End, EventDispatcher, until_kept
 from deploybot.webhooks.burst_detector import BurstDetector
 from deploybot.webhooks.large_bodies import LARGE, events_of
-from deploybot.webhooks.sender_notices import ABOUT, NO_APP, NO_INTEREST, look_at_ends, named_by, renamed_notice
+from deploybot.webhooks.sender_notices import (
+    ABOUT,
+    BROKEN,
+    NO_APP,
+    NO_INTEREST,
+    UNREADABLE,
+    look_at_ends,
+    named_by,
+    renamed_notice,
+    unreadable_notice,
+)
 from deploybot.webhooks.sender_port import MalformedError, Received
 
 _BATCH = 64
@@ -170,10 +181,10 @@ class Inbox:
             return self._mine(app, delivery, await self._events(delivery))
         except MalformedError as error:
             log.warning("delivery %d of %s cannot be read: %s", delivery.number, delivery.sender, error)
-            return End(Fate.FAILED, "malformed", f"cannot be read: {error}")
+            return End(Fate.FAILED, "malformed", f"{UNREADABLE}{error}")
         except Exception as error:
             log.exception("reading delivery %d of %s failed", delivery.number, delivery.sender)
-            return End(Fate.FAILED, "broken", f"reading it failed: {type(error).__name__}")
+            return End(Fate.FAILED, "broken", f"{BROKEN}{type(error).__name__}")
 
     def _mine(self, app: str, delivery: Delivery, events: Sequence[Event]) -> Sequence[Event] | End:
         if app not in self._apps:
@@ -230,6 +241,7 @@ class Inbox:
             tables.deliveries.finish(delivery.number, fate, made, now)
         if self._board is None:
             return
+        self._report_unread(tables, self._board, done, now)
         handled = [(delivery, made) for delivery, fate, made in done if fate is Fate.DONE]
         look_at_ends(tables, self._board, handled)
         for delivery, made in handled:
@@ -237,6 +249,15 @@ class Inbox:
                 named = made.removeprefix(ABOUT).partition(", which is not ")[0]
                 own = self._routes.own(delivery.app)
                 self._board.report(tables, renamed_notice(delivery.app, own, delivery.sender, named))
+
+    def _report_unread(
+        self, tables: Tables, board: NoticeBoard, done: Sequence[tuple[Delivery, Fate, str]], now: float
+    ) -> None:
+        day = datetime.fromtimestamp(now, UTC).date().isoformat()
+        for delivery, fate, made in done:
+            if fate is Fate.FAILED and made.startswith((UNREADABLE, BROKEN)):
+                app = delivery.app if delivery.app in self._apps else ""
+                board.report(tables, unreadable_notice(app, delivery.sender, made, day))
 
     def _rest(self) -> None:
         if not (self._open or self._taking or self._changed.is_set()):

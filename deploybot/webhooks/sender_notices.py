@@ -12,6 +12,8 @@ from deploybot.setup_notices import Notice, NoticeBoard
 NO_INTEREST: Final = "of no interest"
 NO_APP: Final = "there is no app "
 ABOUT: Final = "about "
+UNREADABLE: Final = "cannot be read: "
+BROKEN: Final = "reading it failed: "
 _PASSED_OVER: Final = (NO_INTEREST, NO_APP, ABOUT)
 _PING: Final = "a ping"
 _IN_A_ROW: Final = 5
@@ -46,9 +48,36 @@ def renamed_notice(app: str, own: str, sender: str, named: str) -> Notice:
     )
 
 
+def unreadable_notice(app: str, sender: str, why: str, day: str) -> Notice:
+    """Return a notice that an authentic delivery could not be read. A sender of an app has at most one a `day`."""
+    path = _path(app, sender)
+    fix = (
+        "Correct what the sender sends: docs/webhooks.md describes it. The bot's log has any further failures of today."
+    )
+    if why.startswith(BROKEN):
+        fix = "This is a mistake of deploybot: please report it, with the lines in the bot's log."
+    return Notice(
+        key=f"unreadable {path} {day}",
+        app=app,
+        title=f"{sender} sent something to {path} that cannot be read.",
+        text=f"{_sentence(why)}\nIt was accepted and ignored: nothing is posted or deployed because of it.",
+        fix=fix,
+    )
+
+
+def _sentence(why: str) -> str:
+    """Return the reason without the words that the title has already."""
+    text = why.removeprefix(UNREADABLE)
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+def _path(app: str, sender: str) -> str:
+    return "/".join(filter(None, ("/hooks", app, sender)))
+
+
 def ignored_notice(app: str, sender: str, made: str) -> Notice:
     """Return a notice about a sender whose events are all ignored."""
-    path = "/".join(filter(None, ("/hooks", app, sender)))
+    path = _path(app, sender)
     return Notice(
         key=_ignored(app, sender),
         app=app,

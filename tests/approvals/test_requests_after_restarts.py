@@ -84,4 +84,4 @@ async def test_one_that_had_begun_without_a_step_is_looked_at_again(bot: BotUnde
         assert (ended.state, (await bot.request_of(number)).verdict) == (State.CANCELLED, RequestVerdict.VOID)
     else:
         assert ended.state is State.FAILED
-        assert ended.outcome.startswith("It needs 1 approval by an approver, other than the requester; it has none.")
+        assert ended.outcome.startswith("It needs 1 approval by an approver (not the requester); it has none.")

@@ -72,6 +72,23 @@ async def test_a_sender_all_of_whose_events_are_ignored_is_reported_until_one_is
         assert notice.tone is Tone.GOOD
 
 
+async def test_a_body_that_cannot_be_read_is_reported_once_a_day(tmp_path: Path) -> None:
+    listener = Listener()
+    async with serving(tmp_path, listener) as bot:
+        for tree in ({"titel": "Deployed by hand"}, {"title": 7, "more": 1}, {"title": "Well"}):
+            status, _ = await bot.post("/hooks/shop/event", json.dumps(tree).encode(), Authorization=f"Bearer {SECRET}")
+            assert status == 200
+            await bot.inbox.drained()
+        (notice,) = await bot.notices()
+        assert notice.title == "event sent something to /hooks/shop/event that cannot be read."
+        assert notice.text.splitlines() == [
+            "There is no key titel; did you mean title?",
+            "It was accepted and ignored: nothing is posted or deployed because of it.",
+        ]
+        assert "docs/webhooks.md" in notice.hint
+    assert len(listener.heard) == 1
+
+
 async def test_a_sender_that_calls_now_and_then_is_not_reported(tmp_path: Path) -> None:
     async with serving(tmp_path, Listener()) as bot:
         await post(bot, "shop", "/hooks/github")

@@ -277,7 +277,7 @@ def _channel(channel: str, thread: str) -> Channel:
 
 def _again(since: float, left: float) -> Card:
     """Return the answer to a repeated command."""
-    hint = f"To run it twice, send it again in {left:.0f} s."
+    hint = f"To run it again, wait {left:.0f} s and send it again."
     return _sentence(f"I got this {max(since, 1):.0f} s ago and run it only once.", hint)
 
 

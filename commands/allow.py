@@ -43,8 +43,9 @@ async def allow(
     """Give a person a role: viewer, deployer, approver or admin.
 
     Each role includes the ones before it. Without `on`, the role applies everywhere. A new role replaces the person's
-    earlier role for the same target. With `for`, the role expires after that time. If the person already has a role there without an end, they keep it. A role does not count for requests made before it. The app's channel and the other admins are
-    notified.
+    earlier role for the same target. With `for`, the role expires after that time. If the person already has a role
+    there without an end, they keep it. A role does not count for requests made before it. The app's channel and the
+    other admins are notified.
 
     Write a new person as `platform:id:name`; `whoami` shows it to them. Without a role, `platform:id:name` adds an
     account to a person, such as the forge account that their pushes and builds come from. Their roles stay the same.

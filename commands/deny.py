@@ -20,7 +20,9 @@ async def deny(
     """Take a person's roles away.
 
     With `on`, the person loses the roles for that app or environment. Without it, they lose all roles and their chat
-    accounts. They are then an unknown user and cannot use `link`; only an admin of everything can give them an account again. The change takes effect at once, and applies to their requests that have not started, too. The app's channel and the other admins are notified.
+    accounts. They are then an unknown user and cannot use `link`; only an admin of everything can give them an account
+    again. The change takes effect at once, and applies to their requests that have not started, too. The app's channel
+    and the other admins are notified.
     """
     taken = await ctx.people.deny(ctx, who, app.name if app else None, env.name if env else None)
     gone, name, where = (

@@ -45,7 +45,8 @@ async def deploy(
 
     `--dry-run` shows the plan and changes nothing that runs. `--remove-orphans` removes containers of the Compose
     project that are in no Compose file. Without it, containers that deploybot did not create stay. With `--at`, the
-    deployment starts at that time of day in the bot's time zone. The bot resolves the ref at once, and checks everything else again at that time.
+    deployment starts at that time of day in the bot's time zone. The bot resolves the ref at once, and checks
+    everything else again at that time.
 
     With `--break-glass` and a reason, an admin deploys at once and bypasses approvals, locks and `after`. Admins who
     are enrolled for one-time codes add `code 123456`. All other admins are notified. It does not bypass `refs`,

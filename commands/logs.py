@@ -47,7 +47,8 @@ async def logs(
 
     The log of a deployment has the output of its steps. `follow` shows it while the deployment runs.
 
-    You can follow or download five logs at a time. At most one of them per server can come from a file, journald or a command, because each of these needs an SSH session, and a server allows only a few.
+    You can follow or download five logs at a time. At most one of them per server can come from a file, journald or a
+    command, because each of these needs an SSH session, and a server allows only a few.
     """
     name = app.name if isinstance(app, App) else f"#{app.number}"
     if lines == 0:

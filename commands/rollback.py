@@ -28,8 +28,9 @@ async def rollback(
 ) -> Card:
     """Roll back to an app's last good release, or to the one you name.
 
-    Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it. If the servers run different releases, the bot rolls all of them back to the last good release before the newest one that runs.
-    `refs`, `signed` and `after` do not block a release that ran well there before. With `--break-glass`, an admin
+    Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it. If the
+    servers run different releases, the bot rolls all of them back to the last good release before the newest one that
+    runs. `refs`, `signed` and `after` do not block a release that ran well there before. With `--break-glass`, an admin
     bypasses approvals and locks; see `help deploy`.
     """
     running = await ctx.releases.running(app, env)

@@ -25,9 +25,9 @@ async def test_one_command(bot: CommandBot) -> None:
     assert card.text == (
         "Roll back to an app's last good release, or to the one you name.\n\n"
         "Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it. "
-        "If the servers run different releases, all go back to the one before the newest of them. `refs`, `signed` and "
-        "`after` do not block a release that ran well there before. With `--break-glass`, an admin bypasses approvals "
-        "and locks; see `help deploy`."
+        "If the servers run different releases, the bot rolls all of them back to the last good release before the "
+        "newest one that runs. `refs`, `signed` and `after` do not block a release that ran well there before. With "
+        "`--break-glass`, an admin bypasses approvals and locks; see `help deploy`."
     )
     assert card.code[0] == "rollback shop from production"
     assert card.footer == "For deployers and up."

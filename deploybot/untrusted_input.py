@@ -114,6 +114,15 @@ def digits_of(text: str, name: str) -> int:
     return int(text)
 
 
+def lines(text: str) -> list[str]:
+    r"""Return the lines of a program's output. Only a line feed ends one.
+
+    `str.splitlines` also splits at characters that names may contain: a branch `main\u2028x` would become `main`.
+    """
+    found = text.split("\n")
+    return found if found[-1] else found[:-1]
+
+
 async def of_one(what: str, ask: Callable[[], Awaitable[T]]) -> T:
     """Ask one server or service, and return its answer. Raise any exception as an error of ours about `what`."""
     try:

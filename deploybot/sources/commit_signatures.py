@@ -24,6 +24,7 @@ from deploybot.settings import Signer
 from deploybot.sources.git_mirror import Mirror
 from deploybot.sources.git_process import GitFailed, GitTimeout, run, run_git
 from deploybot.sources.git_remote import environment
+from deploybot.untrusted_input import lines
 
 VERIFY_WITHIN = 20.0
 MOST_TAGS = 10
@@ -141,7 +142,7 @@ class Signatures:
         content = await asyncio.to_thread(_keys_in, file)
         output = (await self._gpg("--with-colons", "--show-keys", stdin=content)).decode(errors="replace")
         found, primary = set(), False
-        for fields in (line.split(":") for line in output.splitlines()):
+        for fields in (line.split(":") for line in lines(output)):
             if fields[0] == "fpr" and primary:
                 found.add(fields[9])
             primary = fields[0] == "pub"
@@ -181,15 +182,15 @@ def _keys_in(file: Path) -> bytes:
 
 def ssh_signer(words: str) -> str:
     """Return the name in the list of signers that ssh-keygen matched; empty for none."""
-    matches = filter(None, map(_SSH_GOOD.fullmatch, words.splitlines()))
+    matches = filter(None, map(_SSH_GOOD.fullmatch, lines(words)))
     return next((match[1] for match in matches), "")
 
 
 def valid_key(words: str) -> str:
     """Return the primary key of gpg's only good signature; empty for none (doc/DETAILS of GnuPG, status lines)."""
-    lines = [line.removeprefix(_GPG_STATUS).split() for line in words.splitlines() if line.startswith(_GPG_STATUS)]
-    kinds = [line[0] for line in lines if line]
-    valid = [line[-1] for line in lines if line and line[0] == "VALIDSIG"]
+    status = [line.removeprefix(_GPG_STATUS).split() for line in lines(words) if line.startswith(_GPG_STATUS)]
+    kinds = [line[0] for line in status if line]
+    valid = [line[-1] for line in status if line and line[0] == "VALIDSIG"]
     is_good = kinds.count("GOODSIG") == len(valid) == 1 and not _GPG_BAD & set(kinds)
     return valid[0] if is_good else ""
 
@@ -220,7 +221,7 @@ async def _is_tag_of(mirror: Mirror, tag: str, name: str, commit: str) -> bool:
         output = await mirror.git("cat-file", "tag", tag)
     except GitFailed:
         return False  # a lightweight tag is not a tag object
-    head = output.partition(b"\n\n")[0].decode("utf-8", errors="replace").splitlines()
+    head = lines(output.partition(b"\n\n")[0].decode("utf-8", errors="replace"))
     return {f"object {commit}", "type commit", f"tag {name}"} <= set(head[:3])
 
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from deploybot.sources.git_process import GitFailed, run_git
 from deploybot.sources.git_remote import GitRemote
+from deploybot.untrusted_input import lines
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ def parse_refs(text: str) -> Refs:
     """Parse the output of `git ls-remote --symref` (git-ls-remote(1), OUTPUT)."""
     raw: dict[str, str] = {}
     default = head = ""
-    for line in text.splitlines():
+    for line in lines(text):
         value, _, name = line.partition("\t")
         if name.startswith("refs/"):
             raw[name] = value
@@ -125,7 +126,7 @@ class Mirror:
             return {}
         ask = "".join(f"{name}\n" for name in objects).encode()
         output = await self.git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=ask)
-        rows = [line.split(" ") for line in output.decode().splitlines()]
+        rows = [line.split(" ") for line in lines(output.decode())]
         return {row[0]: row[1] for row in rows if row[1] != "missing"}
 
     async def pin(self, commit: str) -> None:

@@ -24,6 +24,7 @@ from deploybot.sources.git_process import GitFailed, fields
 from deploybot.sources.git_remote import GitRemote, environment, remote_of
 from deploybot.sources.ref_names import REF_TIMES, check_ref, find_named, nearest, newest_first, no_such_ref
 from deploybot.sources.temporary_files import drafted, finished
+from deploybot.untrusted_input import lines
 
 MAKE_WITHIN = 900.0
 MOST_COMMITS = 50
@@ -145,7 +146,7 @@ class GitSource:
             await _present(app, mirror, remote, commit)
             argv = ("for-each-ref", f"--contains={commit}", "--format=%(refname)", "refs/heads/")
             output = (await mirror.mending(remote, lambda: mirror.git(*argv))).decode("utf-8", errors="replace")
-        branches = (line.removeprefix("refs/heads/") for line in output.splitlines())
+        branches = (line.removeprefix("refs/heads/") for line in lines(output))
         tags = tuple(sorted(name for name, of in refs.tags.items() if of == commit))
         twins = tuple(name for name in tags if name in refs.branches)
         return Holding(tuple(name for name in branches if name in refs.branches), tags, twins)

@@ -8,6 +8,7 @@ import re
 from deploybot.domain import NamedRef
 from deploybot.errors import UserError
 from deploybot.sources.git_mirror import Refs
+from deploybot.untrusted_input import lines
 
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@#=-]{0,199}", re.ASCII)
 _NEVER = ("..", "@{", "//", "/.")
@@ -44,17 +45,17 @@ def find_named(ref: str, refs: Refs, app: str) -> tuple[str, str]:
                 hint=f"Name a ref, or set apps.{app}.branch. It has: {', '.join(sorted(refs.branches)[:_NEAREST])}.",
             )
         return refs.branches[refs.default], refs.default
+    full = ref.removeprefix("refs/")
+    for kind, names in (("heads/", refs.branches), ("tags/", refs.tags)):
+        # A branch may be called `heads/main`, too. As for git, that is `heads/heads/main`.
+        if full.startswith(kind) and (commit := names.get(full.removeprefix(kind))):
+            return commit, ref
     branch, tag = refs.branches.get(ref), refs.tags.get(ref)
     if branch and tag and branch != tag:
         raise UserError(
             f"`{ref}` is both a branch ({branch[:10]}) and a tag ({tag[:10]}) in {app}.",
             hint=f"Write heads/{ref} or tags/{ref}.",
         )
-    full = ref.removeprefix("refs/")
-    if full.startswith("heads/"):
-        branch = branch or refs.branches.get(full.removeprefix("heads/"))
-    if full.startswith("tags/"):
-        tag = tag or refs.tags.get(full.removeprefix("tags/"))
     found = tag or branch or ""
     return found, ref if found else ""
 
@@ -79,7 +80,7 @@ def newest_first(output: str, refs: Refs, branch: str) -> tuple[NamedRef, ...]:
 
     `output` has a line in the format `REF_TIMES` for each ref of the mirror; those that the remote lacks are left out.
     """
-    found = [one for line in output.splitlines() if (one := _named_ref(line, refs)) is not None]
+    found = [one for line in lines(output) if (one := _named_ref(line, refs)) is not None]
     first = branch or refs.default
     return tuple(sorted(found, key=lambda one: one.is_tag or one.name.removeprefix("heads/") != first))
 

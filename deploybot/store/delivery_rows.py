@@ -71,8 +71,15 @@ class DeliveryRows:
         return tuple(numbers)
 
     def _let_again(self, new: NewDelivery) -> None:
-        """Clear the digest of an earlier delivery that is too old to be a duplicate."""
-        sql = "UPDATE deliveries SET digest = NULL WHERE app = ? AND sender = ? AND digest = ? AND received < ?"
+        """Clear the digest of an earlier delivery that is too old to be a duplicate, or was followed by another one.
+
+        A state that comes back after another state (down, up, down) is news.
+        """
+        sql = """
+            UPDATE deliveries SET digest = NULL
+            WHERE app = ? AND sender = ? AND digest = ? AND (received < ? OR EXISTS (
+                SELECT 1 FROM deliveries AS later
+                WHERE later.id > deliveries.id AND later.app = deliveries.app AND later.sender = deliveries.sender))"""
         self._run(sql, (new.app, new.sender, new.digest, new.received - new.again_after))
 
     def _add(self, new: Sequence[NewDelivery]) -> list[int]:

@@ -5,6 +5,7 @@ Values that are missing or of an undocumented type read as empty. `needs` is for
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ TITLE = 300
 _ADDRESS = 2_000
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_ASCII_SPACE = " \t\n\r"
+_SPACE = re.compile(r"\s+")
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})", re.ASCII)
 _PAGE = re.compile(
     r"https?://(?P<host>(?:[\w-]+(?:\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?)"
@@ -53,15 +56,19 @@ class Tree:
         return Tree(value)
 
     def text(self, *path: str, cut: int = TITLE) -> str:
-        """Return a text on one line, cut. Numbers are read as text, too, because some senders write ids that way."""
-        return " ".join(self.lines(*path, cut=cut).split())
+        """Return a text on one line, cut. Numbers are read as text, too, because some senders write ids that way.
+
+        White space that a branch's name may contain becomes a blank, at its ends, too: no branch has one.
+        """
+        found = _SPACE.sub(" ", self.lines(*path, cut=cut))
+        return found if found != " " else ""
 
     def lines(self, *path: str, cut: int = MESSAGE) -> str:
         """Return a text with its lines, cut, without characters that cannot be shown or stored."""
         value = self.at(*path)._value  # noqa: SLF001 - another of the same class
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
             return str(value)
-        return _UNPRINTABLE.sub("", value[:cut]).strip() if isinstance(value, str) else ""
+        return _UNPRINTABLE.sub("", value[:cut]).strip(_ASCII_SPACE) if isinstance(value, str) else ""
 
     def needs(self, *path: str, cut: int = TITLE) -> str:
         """Return a required text. Raises MalformedError otherwise."""
@@ -214,3 +221,8 @@ def first(received: Received, header: str) -> str:
 def plain(text: str) -> str:
     """Return a kind or id that is safe in a metric or a log: short and ASCII, without special characters."""
     return _PLAIN.sub("", text[: 4 * _KIND])[:_KIND]
+
+
+def delivery_id(text: str) -> str:
+    """Return a sender's id of a delivery in a form that is safe in a log, and different for different ids."""
+    return text if text == plain(text) else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -75,11 +75,21 @@ def _branch(run: Tree, tree: Tree) -> str:
 
 
 def _is_foreign(run: Tree, tree: Tree) -> bool:
-    """Return whether a run is for a fork.
+    """Return whether a run is, or may be, for a fork.
 
-    A deleted fork is null. Jobs have no such key, but are only read for private repositories.
+    A deleted fork is null. Gitea does not name the repository of a run: one for a pull request may be a fork's, unless
+    the pull request says that it is not. Jobs have no such key, but are only read for private repositories.
     """
-    return "head_repository" in run.names() and run.text("head_repository", "full_name") != repository(tree)
+    if "head_repository" in run.names():
+        return run.text("head_repository", "full_name") != repository(tree)
+    is_request = run.text("event").startswith("pull_request") or "@refs/pull/" in run.text("path")
+    return is_request and not (run.count("pull_requests") and all(map(_is_own, run.each("pull_requests"))))
+
+
+def _is_own(request: Tree) -> bool:
+    """Return whether a pull request comes from a branch of the same repository."""
+    head = request.text("head", "repo", "id")
+    return bool(head) and head == request.text("base", "repo", "id")
 
 
 def _workflow(run: Tree, tree: Tree) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from deploybot.domain import Event, Ping
-from deploybot.webhooks.body_reading import Tree, first, host_of, plain, read
+from deploybot.webhooks.body_reading import Tree, delivery_id, first, host_of, plain, read
 from deploybot.webhooks.delivery_signatures import Proof
 from deploybot.webhooks.sender_port import ForgedError, MalformedError, Received, Signed
 
@@ -50,7 +50,7 @@ class BaseSender(ABC):
 
     def delivery(self, received: Received) -> str:
         """See Sender."""
-        return plain(first(received, self.id_header))
+        return delivery_id(first(received, self.id_header))
 
     def kind(self, received: Received) -> str:
         """See Sender."""

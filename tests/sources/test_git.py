@@ -55,6 +55,35 @@ async def test_branch_tags_and_commits_become_full_commits(source: GitSource, ap
     assert str(await source.resolve(app, second[:7])) == second[:10]
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\u0085"])
+async def test_a_name_that_only_looks_like_another_one_is_not_that_one(
+    source: GitSource, app: App, repo: Repo, sign: str
+) -> None:
+    """git allows these characters in names. Some programs take them for line ends."""
+    good = repo.commit({"a": "1"})
+    repo.tag("v1", message="good")
+    evil = repo.commit({"a": "2"}, branch="mine")
+    repo.branch(f"main{sign}x", evil)
+    repo.tag(f"v1{sign}x", evil, message="evil")
+    assert (await source.resolve(app, "main")).id == good
+    assert (await source.resolve(app, "v1")).id == good
+    assert "main" not in (await source.holding(app, evil)).branches
+    assert {one.commit for one in await source.newest(app) if one.name in {"main", "v1"}} == {good}
+
+
+async def test_the_full_name_of_a_branch_or_tag_goes_before_names_that_begin_alike(
+    source: GitSource, app: App, repo: Repo
+) -> None:
+    good = repo.commit({"a": "1"})
+    repo.tag("v1")
+    evil = repo.commit({"a": "2"}, branch="mine")
+    for name in ("heads/main", "tags/v1"):
+        repo.branch(name, evil)
+        repo.tag(name, evil)
+    for ref in ("heads/main", "refs/heads/main", "tags/v1", "refs/tags/v1"):
+        assert (await source.resolve(app, ref)).id == good, ref
+
+
 async def test_empty_ref_is_the_branch_of_the_app(source: GitSource, make_app: MakeApp, repo: Repo) -> None:
     repo.commit({"a": "1"})
     stable = repo.branch("stable")

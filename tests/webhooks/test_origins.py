@@ -49,6 +49,16 @@ def told(name: str, changes: dict[str, Any]) -> tuple[Build, ...]:
         ("github/status", {"context": "prepare / press (push)"}, False),
         ("gitea/status", {}, False),
         ("gitea/status", {"context": "ci.yml / test (pull_request)"}, True),
+        ("gitea/workflow_run-passed", {}, False),
+        ("gitea/workflow_run-passed", {"workflow_run.event": "pull_request", "workflow_run.head_branch": ""}, True),
+        ("gitea/workflow_run-passed", {"workflow_run.event": "pull_request_target"}, True),
+        ("gitea/workflow_run-passed", {"workflow_run.path": "ci.yml@refs/pull/7/head"}, True),
+        ("gitea/workflow_run-passed", {"workflow_run.event": "pull_request", "workflow_run.pull_requests": [
+            {"head": {"repo": {"id": 14}}, "base": {"repo": {"id": 14}}}]}, False),
+        ("gitea/workflow_run-passed", {"workflow_run.event": "pull_request", "workflow_run.pull_requests": [
+            {"head": {"repo": {"id": 15}}, "base": {"repo": {"id": 14}}}]}, True),
+        ("gitea/workflow_run-passed", {"workflow_run.event": "pull_request", "workflow_run.pull_requests": [
+            {"head": {"repo": None}, "base": {"repo": None}}]}, True),
         ("forgejo/action_run_failure", {}, False),
         ("forgejo/action_run_success-fork", {}, True),
         ("gitlab/pipeline-failed", {}, False),

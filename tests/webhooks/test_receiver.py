@@ -146,6 +146,24 @@ async def test_whose_bodies_repeat_may_say_the_same_again_after_a_minute(tmp_pat
     assert results == ["kept", "double", "kept"]
 
 
+async def test_a_state_that_comes_back_after_another_one_is_no_repetition(tmp_path: Path) -> None:
+    down, up = b'{"key": "db", "title": "down"}', b'{"key": "db", "title": "up"}'
+    async with serving(tmp_path) as bot:
+        results = []
+        for note in (down, up, up, down, down):
+            bot.clock.advance(5)
+            results.append((await bot.post("/hooks/shop/event", note, Authorization=f"Bearer {SECRET}"))[1]["result"])
+    assert results == ["kept", "kept", "double", "kept", "double"]
+
+
+async def test_ids_that_begin_alike_are_different_deliveries(tmp_path: Path) -> None:
+    async with serving(tmp_path) as bot:
+        idents = [f"acme/shop-frontend/github-actions/{'3' * 40}/{end}" for end in ("running", "passed", "a=b", "a~b")]
+        for number, ident in enumerate(idents, 1):
+            assert (await bot.push("shop", f"{number:040x}", delivery=ident))[1]["result"] == "kept"
+        assert (await bot.push("shop", f"{9:040x}", delivery=idents[-1]))[1]["result"] == "double"
+
+
 async def test_an_unknown_but_authentic_event_is_taken_and_counted(tmp_path: Path) -> None:
     before = counted("ignored")
     async with serving(tmp_path) as bot:

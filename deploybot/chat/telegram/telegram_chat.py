@@ -234,10 +234,12 @@ class TelegramChat:
     def _incoming(self, message: Message, text: str, channel: Channel, press: str = "") -> Incoming:
         user = message.from_user
         assert user is not None  # noqa: S101  `sender` has checked it
-        elsewhere = "" if channel.id == str(message.chat.id) else f"{message.chat.id}/"
+        known = self._post.known(channel)
+        # Messages of the supergroup that a group became are numbered from 1 again.
+        elsewhere = "" if known.id == str(message.chat.id) else f"{message.chat.id}/"
         return Incoming(
             identity=identity_of(user),
-            channel=self._post.known(channel),
+            channel=known,
             text=text,
             id=f"{elsewhere}{message.message_id}",
             at=message.date.timestamp(),

@@ -9,6 +9,7 @@ from deploybot.domain import Container
 from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
 from deploybot.strategies.compose.compose_reading import LONGEST, ComposeUnreadable
 from deploybot.strategies.compose.config_hash import compose_hashes
+from deploybot.untrusted_input import lines
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """The files that Compose looks for if it is given none, in its order."""
@@ -89,7 +90,7 @@ def parse_answers(output: bytes) -> ConfigAnswers:
     return ConfigAnswers(
         release=_answer(first.get("FOLDER", ""), first),
         running=tuple(_answer(group.get("RUNNING", ""), group) for group in groups),
-        found=tuple(first.get("FOUND", "").splitlines()),
+        found=tuple(lines(first.get("FOUND", ""))),
         env=_env(first.get("ENV", "")),
         raw=tuple(value for name, value in records if name == "RAW"),
     )
@@ -121,9 +122,9 @@ def _unread() -> ComposeUnreadable:
     return ComposeUnreadable("The server's answer about its Compose files is cut off or malformed.")
 
 
-def _env(lines: str) -> dict[str, str]:
+def _env(text: str) -> dict[str, str]:
     found = {}
-    for line in lines.splitlines():
+    for line in lines(text):
         name, _, value = line.strip().removeprefix("export ").partition("=")
         found[name.strip()] = _unquoted(value.strip())
     return found
@@ -182,5 +183,5 @@ def read_elsewhere(
 
 
 def _printed(hashes: str) -> dict[str, frozenset[str]]:
-    pairs = [line.rpartition(" ") for line in hashes.splitlines()]
+    pairs = [line.rpartition(" ") for line in lines(hashes)]
     return {name.strip(): frozenset({value.strip()}) for name, _, value in pairs if name.strip()}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from deploybot.domain import Change, Deployed, Event, Published, Push, Tagged
-from deploybot.webhooks.body_reading import Tree, first, plain, under
+from deploybot.webhooks.body_reading import Tree, delivery_id, first, under
 from deploybot.webhooks.delivery_signatures import STANDARD_PREFIX, HeaderToken, Standard
 from deploybot.webhooks.forge_events import Done, branch_of, newest, touched
 from deploybot.webhooks.gitlab_builds import STATES, of_job, of_pipeline, person, repository
@@ -68,7 +68,7 @@ class GitLabSender(BaseSender):
 
     def delivery(self, received: Received) -> str:
         """See Sender. If both headers are there, they hold the same value."""
-        return plain(first(received, "webhook-id") or first(received, self.id_header))
+        return delivery_id(first(received, "webhook-id") or first(received, self.id_header))
 
     def events_in(self, received: Received, tree: Tree) -> tuple[Event, ...]:  # noqa: ARG002 - see BaseSender
         """See BaseSender. The body has the kind as well, the same for hooks of projects, groups and the system."""

@@ -341,6 +341,18 @@ async def test_both_numbers_of_a_group_are_one_channel(telegram: TelegramBot) ->
     assert telegram.received[-1].channel.id == OLD
 
 
+async def test_messages_of_a_supergroup_are_no_repetitions_of_the_groups(telegram: TelegramBot) -> None:
+    """They are numbered from 1 again."""
+    telegram.double.group(OLD, kind="group")
+    before = {await telegram.say(ANA, "/whoami", OLD) for _ in range(3)}
+    await telegram.settled()
+    telegram.double.migrate(OLD, NEW)
+    await telegram.settled()
+    number = await telegram.say(ANA, "/status", NEW)
+    assert number in before
+    await telegram.sees("board", NEW)
+
+
 async def test_an_unreported_move_is_learnt_from_the_refusal(
     telegram: TelegramBot, caplog: pytest.LogCaptureFixture
 ) -> None:

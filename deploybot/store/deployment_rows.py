@@ -219,13 +219,17 @@ class DeploymentRows:
             raise StoreError(f"deployment #{number} moved meanwhile")
         return moved
 
-    def replan(self, number: int, plan: Plan) -> None:
-        """Replace the plan of a WAITING deployment. Raises StoreError for any other."""
+    def replan(self, number: int, plan: Plan, *, begun: bool = False) -> None:
+        """Replace the plan of a WAITING deployment; if it may have `begun`, also of a RUNNING one without steps.
+
+        Raises StoreError for any other.
+        """
         sql = """
             UPDATE deployments SET app = ?, environment = ?, kind = ?, commit_id = ?, plan = ?
-            WHERE number = ? AND state = 'waiting'"""
+            WHERE number = ? AND (state = 'waiting' OR (
+                ? AND state = 'running' AND NOT EXISTS (SELECT 1 FROM steps WHERE deployment = deployments.number)))"""
         what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
-        if self._run(sql, (*what, number)).rowcount != 1:
+        if self._run(sql, (*what, number, begun)).rowcount != 1:
             raise StoreError(f"deployment #{number} does not wait, so its plan stays")
 
     def approve(self, number: int, since: float) -> bool:

@@ -125,6 +125,25 @@ async def test_only_a_waiting_one_gets_another_plan(store: Database) -> None:
         await store.write(lambda tables: tables.deployments.replan(1, plan(3)))
 
 
+async def test_one_that_has_begun_gets_another_plan_before_its_first_step(store: Database) -> None:
+    await _add(store)
+    await _move(store, 1, State.RUNNING)
+    await store.write(lambda tables: tables.deployments.replan(1, plan(2), begun=True))
+    kept = await store.read(lambda tables: tables.deployments.get(1))
+    assert kept
+    assert (kept.plan, kept.state) == (plan(2), State.RUNNING)
+    await store.write(lambda tables: tables.deployments.begin(step_row(1)))
+    with pytest.raises(StoreError, match="does not wait"):
+        await store.write(lambda tables: tables.deployments.replan(1, plan(3), begun=True))
+
+
+async def test_one_that_is_being_restored_keeps_its_plan(store: Database) -> None:
+    await _add(store)
+    await _move(store, 1, State.RESTORING)
+    with pytest.raises(StoreError, match="does not wait"):
+        await store.write(lambda tables: tables.deployments.replan(1, plan(2), begun=True))
+
+
 async def test_open_ones_come_in_the_order_of_the_queue(store: Database) -> None:
     for _ in range(4):
         await _add(store)

@@ -113,6 +113,9 @@ class DeploymentTable(Protocol):
     def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
         """Return the last successful deploys and rollbacks with distinct releases, newest first."""
 
+    def succeeded(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
+        """Return the last successful deploys and rollbacks, newest first; a release may come more than once."""
+
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
         """Return the ids of releases that were healthy on a server: a step ran there and the deployment succeeded."""
 

@@ -185,6 +185,13 @@ class DeploymentRows:
             ORDER BY number DESC LIMIT ?"""
         return self._all(where, app, environment, limit)
 
+    def succeeded(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
+        """Return the last successful deploys and rollbacks, newest first."""
+        where = """
+            WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
+            ORDER BY number DESC LIMIT ?"""
+        return self._all(where, app, environment, limit)
+
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
         """Return the ids of the releases that were deployed successfully to a server of an environment."""
         sql = """

@@ -184,6 +184,26 @@ async def test_good_ones_are_successful_and_each_release_comes_once(store: Datab
     assert [deployment.number for deployment in found] == [4]
 
 
+async def test_successes_are_those_of_deploys_and_rollbacks_each_of_them(store: Database) -> None:
+    for release, kind, end in (
+        (1, Kind.DEPLOY, State.SUCCEEDED),
+        (2, Kind.DEPLOY, State.SUCCEEDED),
+        (3, Kind.DEPLOY, State.RESTORED),
+        (1, Kind.ROLLBACK, State.SUCCEEDED),
+        (4, Kind.RESTART, State.SUCCEEDED),
+        (5, Kind.TASK, State.SUCCEEDED),
+        (6, Kind.DEPLOY, State.RUNNING),
+    ):
+        added = await _add(store, release, kind=kind)
+        await _move(store, added.number, end)
+    await _move(store, (await _add(store, 7, app="blog")).number, State.SUCCEEDED)
+    found = await store.read(lambda tables: tables.deployments.succeeded("shop", "production", 10))
+    assert [deployment.number for deployment in found] == [4, 2, 1]
+    found = await store.read(lambda tables: tables.deployments.succeeded("shop", "production", 2))
+    assert [deployment.number for deployment in found] == [4, 2]
+    assert await store.read(lambda tables: tables.deployments.succeeded("shop", "staging", 10)) == ()
+
+
 def _begin(row: StepRow, tables: Tables) -> StepRow:
     return tables.deployments.begin(row)
 

@@ -25,7 +25,7 @@ from deploybot.domain import (
     State,
     Usage,
 )
-from deploybot.errors import EngineError
+from deploybot.errors import EngineError, Unreachable
 from deploybot.ports import Tables
 from deploybot.status.status_board import StatusBoard
 from deploybot.store.database import Database
@@ -124,6 +124,33 @@ async def test_a_server_that_is_down_is_one_red_line_and_the_rest_answers(bot: S
     assert [(line.name, line.tone) for line in card.lines] == [("web1", Tone.BAD), ("shop/production web2", Tone.GOOD)]
     assert "no route to host; last known: shop/production v2 (2222222222)" in card.lines[0].text
     assert (card.title, card.tone) == ("2 targets: 1 server does not answer", Tone.BAD)
+
+
+@pytest.mark.parametrize("first", ["production", "staging"])
+async def test_an_app_whose_folder_hangs_does_not_hide_the_others_of_its_server(
+    store: Database, tmp_path: Path, first: str
+) -> None:
+    staging = {"servers": ["web1"], "directory": "/srv/shop-staging"}
+    bot = StatusBot(store, tmp_path, environments={"production": {}, "staging": staging})
+    await bot.deployed()
+    web1 = bot.hosts["web1"]
+    facts = web1.facts
+
+    async def hang(directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+        if directory == "/srv/shop-staging":
+            raise Unreachable("web1", "no answer within 5 s")
+        return await facts(directory, timeout=timeout, docker=docker)
+
+    web1.facts = hang  # type: ignore[method-assign]  # of a fake
+    environments = sorted(bot.app.environments.values(), key=lambda one: one.name != first)
+    card = await bot.board.board([(bot.app, one) for one in environments])
+    texts = {line.name: (line.text, line.tone) for line in card.lines}
+    assert texts.keys() == {"shop/production web1", "shop/production web2", "shop/staging web1"}
+    assert texts["shop/production web1"] == texts["shop/production web2"]
+    assert texts["shop/production web1"][1] is Tone.GOOD
+    text, tone = texts["shop/staging web1"]
+    assert text.startswith("unknown · /srv/shop-staging could not be read: no answer within 5 s")
+    assert (tone, card.title) == (Tone.BAD, "3 targets: 1 needs attention")
 
 
 class Hanging(FakeHost):

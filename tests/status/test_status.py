@@ -242,6 +242,23 @@ async def test_the_health_of_containers(bot: StatusBot, changes: dict[str, objec
     assert line.tone is tone
 
 
+async def test_containers_that_the_bot_did_not_deploy_are_named_whatever_the_link_says(bot: StatusBot) -> None:
+    """As after a take-over that failed: what ran before runs again, but the link stays on the failed release."""
+    bot.facts("web1", current=V2.id, releases=(V2.id,))
+    bot.facts("web2", current=V2.id, releases=(V2.id,))
+    bot.engines["web1"].all["shop-production"] = (
+        container("a", image="acme/shop:old"),
+        container("b", "db", image="postgres:16"),
+        container("c", "migrate", image="acme/shop:new", oneoff=True),
+    )
+    bot.engines["web2"].down = "the daemon is stopped"
+    first, second = (await bot.show()).lines
+    assert first.text.startswith(
+        "runs db (image postgres:16), web (image acme/shop:old), which deploybot did not deploy · "
+    )
+    assert second.text.startswith("runs 2222222222, which deploybot did not deploy · ")
+
+
 async def test_no_containers_where_there_should_be_some(bot: StatusBot) -> None:
     await bot.deployed()
     bot.engines["web1"].all.clear()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from zoneinfo import ZoneInfo
 
@@ -68,6 +68,7 @@ class Queue:
         self._stops: dict[int, CancellationWatch] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._ends: Counter[tuple[str, str]] = Counter()
         self._resumed: set[int] = set()
         self._given_up: set[int] = set()
         self._rests = False
@@ -162,6 +163,13 @@ class Queue:
         busy = deployment.state is State.WAITING and self._turns[target_of(deployment.plan)].locked()
         return "the previous deployment's clean-up" if busy else ""
 
+    def ends(self, app: str, environment: str) -> int:
+        """Return how many deployments of a target have ended, clean-up included, since the bot started.
+
+        A plan made before the last of them may be outdated.
+        """
+        return self._ends[app, environment]
+
     def replace(self, tables: Tables, number: int, by: int) -> None:
         """End a waiting automatic deployment that a newer automatic one replaces."""
         tables.deployments.replaced(number, by)
@@ -205,7 +213,8 @@ class Queue:
             deployment = await self._row(number)
             if deployment is None:
                 return
-            turn = self._turns[target_of(deployment.plan)]
+            target, begun = target_of(deployment.plan), None
+            turn = self._turns[target]
             await self._until_its_time(deployment, turn, stop)
             if not await stop.outrun(turn.acquire()):
                 await self._end_cancelled(number, stop.why or Cancelled("a person"))
@@ -217,6 +226,8 @@ class Queue:
                     await self._runner.run(begun, stop)
                     return
             finally:
+                # Counted before the release: what finds the turn free must find its plan outdated.
+                self._ends[target] += begun is not None
                 turn.release()
 
     async def _until_its_time(self, deployment: Deployment, turn: asyncio.Lock, stop: CancellationWatch) -> None:
@@ -241,7 +252,7 @@ class Queue:
         if deployment is None or deployment.state.ended:
             return None
         try:
-            return await self._beginning.begin(deployment, stop)
+            return await self._beginning.begin(deployment, stop, resumed=number in self._resumed)
         except Cancelled as problem:
             await self._end_cancelled(number, problem)
         except StoreError:

@@ -30,10 +30,15 @@ from deploybot.policy import PolicyQuestion, decide
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
+_NEW_PLAN = "a new plan, because another deployment has ended since this one was planned"
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _PlannedRequest:
-    """A planned request, with the request for the approvals that it needs."""
+    """A planned request, with the request for the approvals that it needs.
+
+    `ends` is how many deployments of the target had ended when its planning began.
+    """
 
     ctx: Context
     person: Person
@@ -41,6 +46,7 @@ class _PlannedRequest:
     request: Request | None
     not_before: float
     now: float
+    ends: int
     glass: bool = False
 
     @property
@@ -109,6 +115,7 @@ class DeploymentEngine:
         await self._insist(ctx, first, glass=break_glass)
         if break_glass and not dry_run:
             await self._glass.insist(ctx, code)
+        ends = self.queue.ends(app.name, environment.name)
         plan = await self._planner.deploy(
             app,
             environment,
@@ -124,7 +131,7 @@ class DeploymentEngine:
             wanted = None if break_glass else wanted_of(environment)
             begins_at = show_moment(not_before, zone) if at else ""
             return plan_card(plan, mask=self._publisher.mask, begins=begins_at, wants=str(wanted) if wanted else "")
-        return await self._add(ctx, plan, not_before, typed=typed, glass=break_glass)
+        return await self._add(ctx, plan, ends, not_before, typed=typed, glass=break_glass)
 
     async def _insist(self, ctx: Context, plan: Plan, *, glass: bool) -> None:
         """Check the policy before any server is asked. Raises Denied or Locked."""
@@ -136,11 +143,13 @@ class DeploymentEngine:
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Restart what runs."""
-        return await self._add(ctx, await self._planner.restart(app, environment))
+        ends = self.queue.ends(app.name, environment.name)
+        return await self._add(ctx, await self._planner.restart(app, environment), ends)
 
     async def task(self, ctx: Context, app: App, environment: Environment, task: str) -> Card:
         """Run a named task on the environment's first server."""
-        return await self._add(ctx, await self._planner.task(app, environment, task))
+        ends = self.queue.ends(app.name, environment.name)
+        return await self._add(ctx, await self._planner.task(app, environment, task), ends)
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
         """Approve a deployment that waits for approvals, with a one-time code if it needs one."""
@@ -232,7 +241,14 @@ class DeploymentEngine:
         return tuple((name, path) for name, row in named if (path := self._journal.path(row)).exists())
 
     async def _add(
-        self, ctx: Context, plan: Plan, not_before: float = 0.0, *, typed: str | None = None, glass: bool = False
+        self,
+        ctx: Context,
+        plan: Plan,
+        ends: int,
+        not_before: float = 0.0,
+        *,
+        typed: str | None = None,
+        glass: bool = False,
     ) -> Card:
         """Store the requested deployment, then launch it."""
         request = None if glass else self._approvals.request_for(plan, typed, not_before)
@@ -243,6 +259,7 @@ class DeploymentEngine:
             request=request,
             not_before=not_before,
             now=self._clock.now(),
+            ends=ends,
             glass=glass,
         )
 
@@ -290,6 +307,8 @@ class DeploymentEngine:
         self._audit(tables, planned, deployment)
         if planned.glass:
             self._sound(tables, planned, deployment, question)
+        if not waits_for and request is None and self.queue.ends(plan.app, plan.environment) != planned.ends:
+            waits_for = _NEW_PLAN
         if not waits_for and request is None:
             deployment = tables.deployments.move(deployment.number, State.RUNNING, now=planned.now)
         self._publisher(tables, deployment.number, waits_for)

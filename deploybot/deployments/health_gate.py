@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from deploybot.backoff import Backoff
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
-from deploybot.domain import Gate
+from deploybot.domain import Container, Gate
 from deploybot.errors import Unhealthy
 from deploybot.observed_state import name_of, not_up
 from deploybot.ports import Clock, Engine, Host, Servers
@@ -28,12 +28,15 @@ class HealthGate:
         self._clock = clock
         self._timeouts = timeouts
 
-    async def pass_through(self, server: str, gate: Gate, stop: CancellationWatch, *, since: float) -> None:
+    async def pass_through(
+        self, server: str, gate: Gate, stop: CancellationWatch, *, since: float, services: Collection[str] = ()
+    ) -> None:
         """Return once the release is healthy; raise Unhealthy with the last reason `within` seconds after `since`.
 
-        It is asked once at least, even if that time is over.
+        It is asked once at least, even if that time is over. `services` are those of the release, if they are known:
+        other containers of the project do not count.
         """
-        check = self._check(server, gate)
+        check = self._check(server, gate, services)
         end = since + gate.within
         pauses = iter(_PAUSES)
         while True:
@@ -45,10 +48,10 @@ class HealthGate:
                 raise stop.why
             pause = next(pauses)
             if self._clock.now() + pause > end:
-                raise Unhealthy(server, why, await self.last_words(server, gate))
+                raise Unhealthy(server, why, await self.last_words(server, gate, services))
             await stop.pause(pause)
 
-    def _check(self, server: str, gate: Gate) -> Callable[[], Awaitable[str]]:
+    def _check(self, server: str, gate: Gate, services: Collection[str]) -> Callable[[], Awaitable[str]]:
         host = self._servers.host(server)
         if gate.kind == "http":
             return lambda: _http(host, gate, self._timeouts.gate_answer)
@@ -57,17 +60,17 @@ class HealthGate:
         engine = self._servers.engine(server)
         if engine is None:
             raise Unhealthy(server, f"bot.toml sets no `docker` for {server}, so its health cannot be checked")
-        return lambda: _docker(engine, gate, self._clock.now())
+        return lambda: _docker(engine, gate, services, self._clock.now())
 
-    async def last_words(self, server: str, gate: Gate) -> tuple[str, ...]:
-        """Return the last log lines of the unhealthy containers; empty if there is no Engine to ask."""
+    async def last_words(self, server: str, gate: Gate, services: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the last log lines of the unhealthy containers of `services`; empty if there is no Engine to ask."""
         engine = self._servers.engine(server)
         if engine is None or gate.kind != "docker":
             return ()
         within = self._timeouts.gate_logs
         try:
             async with asyncio.timeout(within):
-                return await _words_of(engine, gate.target, self._clock.now(), within)
+                return await _words_of(engine, gate, services, self._clock.now(), within)
         except TimeoutError:
             return (f"(reading the containers' logs took longer than {within:.0f} s)",)
         except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
@@ -99,17 +102,25 @@ async def _tcp(host: Host, gate: Gate, within: float) -> str:
     return ""
 
 
-async def _docker(engine: Engine, gate: Gate, now: float) -> str:
-    containers = [one for one in await engine.containers(gate.target) if not one.oneoff]
+async def _docker(engine: Engine, gate: Gate, services: Collection[str], now: float) -> str:
+    containers = await _containers(engine, gate, services)
     if not containers:
         return f"no container of {gate.target} exists"
     return ", ".join(f"{name_of(one)} {words}" for one in containers if (words := not_up(one, now=now)))
 
 
-async def _words_of(engine: Engine, project: str, now: float, within: float) -> tuple[str, ...]:
+async def _containers(engine: Engine, gate: Gate, services: Collection[str]) -> list[Container]:
+    """Return the containers that must be healthy: without those that a person left in the project."""
+    found = await engine.containers(gate.target)
+    return [one for one in found if not one.oneoff and (not services or one.service in services)]
+
+
+async def _words_of(
+    engine: Engine, gate: Gate, services: Collection[str], now: float, within: float
+) -> tuple[str, ...]:
     lines: list[str] = []
-    for container in await engine.containers(project):
-        if container.oneoff or not not_up(container, now=now):
+    for container in await _containers(engine, gate, services):
+        if not not_up(container, now=now):
             continue
         data = b""
         async for chunk in engine.logs(container.id, tail=TAIL, timeout=within):

@@ -134,9 +134,9 @@ class Releases:
 
     async def _ran(self, app: App, environment: Environment, release: Release) -> Release | None:
         """Return the newest good release of a commit, with the images it ran with; None if it has not run there."""
-        rows = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
-        past = good_past(reversed(rows))
-        return next((old for old in reversed(past) if old.same_code(release)), None)
+        # Also what was rolled back from: it ran well with these images, and other ones would be another release.
+        rows = await self._store.read(lambda tables: tables.deployments.good(app.name, environment.name, LOOK_BACK))
+        return next((one.plan.release for one in rows if one.plan.release.same_code(release)), None)
 
     async def _pins(self, app: App) -> tuple[Pin, ...]:
         """Return the images that bot.toml's tags mean now."""
@@ -158,7 +158,9 @@ class Releases:
         Of several releases, which run on different servers, the newest counts. If one was never good, return the newest
         good one.
         """
-        rows = await self._store.read(lambda tables: tables.deployments.recent(app.name, environment.name, LOOK_BACK))
+        rows = await self._store.read(
+            lambda tables: tables.deployments.succeeded(app.name, environment.name, LOOK_BACK)
+        )
         past = good_past(reversed(rows))
         known = [one.id for one in past]
         wanted = {one.id for one in _each(before)}

@@ -50,7 +50,7 @@ class Verifier:
                 raise stop.why
             pause = next(pauses)
             if hopeless or self._clock.now() + pause > end:
-                await self._fail(app, environment, server, hopeless or waiting)
+                await self._fail(app, environment, server, manifest, hopeless or waiting)
             await stop.pause(pause)
 
     def watches(self, app: App, manifest: Manifest) -> bool:
@@ -84,7 +84,7 @@ class Verifier:
                 raise stop.why
             now = await self._observed(app, environment, server, max(end, self._clock.now()) + OBSERVE_WITHIN, stop)
             if unstable := changes_between(first, now, manifest):
-                await self._fail(app, environment, server, unstable)
+                await self._fail(app, environment, server, manifest, unstable)
             if self._clock.now() >= end:
                 return now
 
@@ -122,9 +122,10 @@ class Verifier:
     async def _look(self, app: App, environment: Environment, server: str) -> Observed:
         return await observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
 
-    async def _fail(self, app: App, environment: Environment, server: str, why: list[str]) -> None:
+    async def _fail(self, app: App, environment: Environment, server: str, manifest: Manifest, why: list[str]) -> None:
         gate = Gate(kind="docker", target=project_name(app, environment))
-        raise Unhealthy(server, ", ".join(why), await self._gate.last_words(server, gate))
+        services = {one.service for one in manifest.services}
+        raise Unhealthy(server, ", ".join(why), await self._gate.last_words(server, gate, services))
 
 
 def as_verified(manifest: Manifest, observed: Observed) -> Manifest:

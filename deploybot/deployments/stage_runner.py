@@ -184,7 +184,8 @@ class StageRunner:
         app, environment = self._executor.target(check.deployment)
         row = check.row
         if check.stage.gate is not None:
-            await self._gate.pass_through(row.server, check.stage.gate, stop, since=row.started)
+            services = {one.service for one in check.manifest.services}
+            await self._gate.pass_through(row.server, check.stage.gate, stop, since=row.started, services=services)
             return None
         if row.kind is StageKind.VERIFY:
             return await self._verifier.settle(app, environment, row.server, check.manifest, stop, since=row.started)

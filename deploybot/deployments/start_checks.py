@@ -12,6 +12,7 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint_check import FingerprintCheck
 from deploybot.deployments.planner import Planner
 from deploybot.deployments.policy_lookup import PolicyQuestions
+from deploybot.deployments.step_execution import lost_from
 from deploybot.deployments.step_runner import UNREACHABLE_START
 from deploybot.domain import Deployment, Plan, Request, State
 from deploybot.errors import Unreachable, UserError
@@ -51,23 +52,33 @@ class Beginning:
         self._questions = PolicyQuestions(settings, clock)
         self.rests = False
 
-    async def begin(self, deployment: Deployment, stop: CancellationWatch) -> Deployment | None:
+    async def begin(
+        self, deployment: Deployment, stop: CancellationWatch, *, resumed: bool = False
+    ) -> Deployment | None:
         """Let a deployment begin when its turn has come, with a new plan if it waited; None if it lacks approvals.
 
-        Raises what prevents it: Denied, Locked, Voided, Unreachable, UserError, or the reason of a cancellation.
+        One that had begun may be `resumed` after a start of the bot. If no step has begun, it gets a new plan, too,
+        because its plan may be as old as the bot was down. Raises what prevents it: Denied, Locked, Voided,
+        Unreachable, UserError, or the reason of a cancellation.
         """
         if deployment.state is not State.WAITING:
-            return await self._go_on(deployment, stop)
+            return await self._go_on(deployment, stop, resumed=resumed)
         await self._look_again(deployment, stop)
-        plan = await self._plan_again(deployment, stop)
-        return await self._store.write(lambda tables: self._move_on(tables, deployment, plan))
+        return await self._begin_planned_again(deployment, stop)
 
-    async def _go_on(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
+    async def _go_on(self, deployment: Deployment, stop: CancellationWatch, *, resumed: bool) -> Deployment | None:
         """Resume a deployment that has begun; before its first step, check rights and approvals again."""
         steps = await self._store.read(lambda tables: tables.deployments.steps(deployment.number))
-        if not steps and deployment.state is State.RUNNING and stop.why is None:
-            await self._look_again(deployment, stop)
-        return deployment
+        if steps or deployment.state is not State.RUNNING or stop.why is not None:
+            return deployment
+        await self._look_again(deployment, stop)
+        if not resumed or lost_from(self._settings, deployment.plan):
+            return deployment  # if bot.toml lost something, the runner ends it and says so
+        return await self._begin_planned_again(deployment, stop)
+
+    async def _begin_planned_again(self, deployment: Deployment, stop: CancellationWatch) -> Deployment | None:
+        plan = await self._plan_again(deployment, stop)
+        return await self._store.write(lambda tables: self._move_on(tables, deployment, plan))
 
     async def _look_again(self, deployment: Deployment, stop: CancellationWatch) -> None:
         """Raise what prevents it from beginning: Denied, Locked, Voided, or the reason of a cancellation.
@@ -98,14 +109,14 @@ class Beginning:
             return None  # it was rejected or replaced by a newer one during the checks
         question = self._questions.may_begin(tables, replace(deployment, plan=plan))
         decision = decide(question)
-        if decision.waits:
+        if decision.waits and now.state is State.WAITING:
             self._approvals.send_back(tables, deployment)
             return None
         self._questions.refuse(question, decision)
         request = tables.requests.get(deployment.number)
         if request is not None:
             self._fingerprints.kept(plan, request)
-        tables.deployments.replan(deployment.number, plan)
+        tables.deployments.replan(deployment.number, plan, begun=True)
         moved = tables.deployments.move(deployment.number, State.RUNNING, now=self._clock.now())
         self._queue_card(tables, deployment.number)
         return moved

@@ -91,11 +91,7 @@ class Executor:
 
     def missing(self, deployment: Deployment) -> str:
         """Return what bot.toml lacks to continue a deployment: its target, or servers; empty if it has everything."""
-        plan = deployment.plan
-        app = self._settings.apps.get(plan.app)
-        if app is None or plan.environment not in app.environments:
-            return f"{plan.app}/{plan.environment}"
-        return ", ".join(part.server for part in plan.servers if not self.has_server(part.server))
+        return lost_from(self._settings, deployment.plan)
 
     async def manifest(self, deployment: Deployment, part: ServerPlan) -> Manifest:
         """Return what the new release is recorded to run on a server; without services if nothing is recorded."""
@@ -151,6 +147,14 @@ class Executor:
         )
         await self._store.write(lambda tables: tables.manifests.put(row))
         return dataclasses.replace(site, manifests={**site.manifests, release.id: manifest})
+
+
+def lost_from(settings: Settings, plan: Plan) -> str:
+    """Return what bot.toml lacks to carry out a plan: its target, or servers; empty if it has everything."""
+    app = settings.apps.get(plan.app)
+    if app is None or plan.environment not in app.environments:
+        return f"{plan.app}/{plan.environment}"
+    return ", ".join(part.server for part in plan.servers if part.server not in settings.servers)
 
 
 def recorded(tables: Tables, plan: Plan, part: ServerPlan) -> ManifestRow | None:

@@ -67,7 +67,7 @@ class Work:
 
 
 def was_never_started(row: StepRow) -> bool:
-    """Return whether the job of a step certainly never ran: its start was not sent to the server."""
+    """Return whether the job of a step certainly never ran: its start was not sent to the server, or refused there."""
     return (row.state, row.code) in {(StepState.FAILED, NOT_STARTED), (StepState.CANCELLED, NEVER_SENT)}
 
 
@@ -170,16 +170,14 @@ class StepRunner:
                 raise stop.why
             if stop.why is not None:
                 raise await self._stopped(host, row, stop.why)
+            begun = start.sent
             try:
                 if (status := await stop.before(self._start(work, host, row, start))) is not None:
                     return status
                 # It was cancelled: stopping the job shows whether it was started.
                 continue
             except StepFailed as problem:
-                # The server refused it: its answer is the log.
-                words = "\n".join((str(problem), *problem.tail)).encode()
-                await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
-                raise
+                raise await self._refused(row, problem, begun=begun) from problem
             except Unreachable as problem:
                 if self._clock.now() > last and not start.sent:
                     raise await self._never_sent(row, problem) from problem
@@ -189,6 +187,17 @@ class StepRunner:
                 if not row.detail:
                     row = await self._doubt(row, problem.why)
                 await stop.pause(next(pauses))
+
+    async def _refused(self, row: StepRow, problem: StepFailed, *, begun: bool) -> StepFailed:
+        """Record that the server refused a step, with its answer as the log; return the error.
+
+        Nothing was run then, unless an earlier start has `begun`, whose answer never came.
+        """
+        if not begun and problem.code != NOT_STARTED:
+            problem = StepFailed(row.server, row.name, NOT_STARTED, problem.tail or (str(problem),))
+        words = "\n".join((str(problem), *problem.tail)).encode()
+        await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
+        return problem
 
     async def _never_sent(self, row: StepRow, problem: Unreachable) -> StepFailed:
         """Record that a job was not started because the server did not answer; return the error."""

@@ -64,8 +64,11 @@ class DeploymentTable(Protocol):
         Raises StoreError if the deployment has ended or would move back.
         """
 
-    def replan(self, number: int, plan: Plan) -> None:
-        """Replace the plan of a WAITING deployment. Raises StoreError for any other."""
+    def replan(self, number: int, plan: Plan, *, begun: bool = False) -> None:
+        """Replace the plan of a WAITING deployment; if it may have `begun`, also of a RUNNING one without steps.
+
+        Raises StoreError for any other.
+        """
 
     def approve(self, number: int, since: float) -> bool:
         """Record since when a WAITING one has its approvals, 0.0 if some are missing; False if nothing changed."""
@@ -109,6 +112,9 @@ class DeploymentTable(Protocol):
 
     def good(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
         """Return the last successful deploys and rollbacks with distinct releases, newest first."""
+
+    def succeeded(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
+        """Return the last successful deploys and rollbacks, newest first; a release may come more than once."""
 
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
         """Return the ids of releases that were healthy on a server: a step ran there and the deployment succeeded."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from deploybot.card import MARKS, Card, Line, Table, Tone, narrow_rows
 from deploybot.domain import Observed, ServerFacts
-from deploybot.errors import DeploybotError
+from deploybot.errors import DeploybotError, Unreachable
 from deploybot.observed_state import Judgement, judge
 from deploybot.settings import App, Environment, project_name
 from deploybot.status import status_text
@@ -48,10 +48,11 @@ class Entry:
 
 
 def board_card(entries: Sequence[Entry], now: float) -> Card:
-    """Return one line per entry; the entries of a server that does not answer share one red line."""
+    """Return one line per entry; the entries of a server that answers for none of them share one red line."""
     if not entries:
         return Card(title="You have no permission to see any app here.")
-    silent = {entry.server for entry in entries if isinstance(entry.look.facts, DeploybotError)}
+    answering = {entry.server for entry in entries if not isinstance(entry.look.facts, DeploybotError)}
+    silent = {entry.server for entry in entries} - answering
     lines = [_silent(server, [entry for entry in entries if entry.server == server]) for server in sorted(silent)]
     lines += [_line(entry, now) for entry in entries if entry.server not in silent]
     unhealthy = sum(line.tone in {Tone.BAD, Tone.UNKNOWN} for line in lines[len(silent) :])
@@ -90,7 +91,16 @@ def _silent(server: str, entries: Sequence[Entry]) -> Line:
 
 def _line(entry: Entry, now: float) -> Line:
     words = summary(entry, now)
+    if isinstance(entry.look.facts, DeploybotError):
+        words.insert(1, _unread(entry, entry.look.facts))
     return Line(f"{entry.name} {entry.server}", joined(words), worst(word.tone for word in words))
+
+
+def _unread(entry: Entry, problem: DeploybotError) -> Word:
+    """Return why an app is unknown on a server that answers for others: its folder may be on a disk that hangs."""
+    why = problem.why if isinstance(problem, Unreachable) else trouble(problem, entry.server)
+    directory = entry.environment.directory or entry.app.directory
+    return Word(f"{directory} could not be read: {why}", Tone.BAD)
 
 
 def summary(entry: Entry, now: float) -> list[Word]:

@@ -90,12 +90,15 @@ def _runs(facts: ServerFacts, running: Running, judged: Judgement) -> Word:
 
 
 def _found(look: ServerLook, judged: Judgement) -> Word:
-    """Return what runs on a server where the bot has deployed nothing."""
+    """Return what runs on a server where the bot has deployed nothing: its containers; the link if there are none.
+
+    A first deployment that failed may have left the link on its release, although what ran before runs again.
+    """
     if judged.serving is not Serving.FOREIGN:
         return Word("nothing deployed yet")
     current = look.facts.current if isinstance(look.facts, ServerFacts) else ""
     images = {f"{one.service or one.name} (image {one.image})" for one in _containers(look)}
-    what = short_id(current) if current else ", ".join(sorted(images))
+    what = ", ".join(sorted(images)) or short_id(current)
     return Word(f"runs {what}, which deploybot did not deploy", Tone.WARN)
 
 

@@ -185,6 +185,13 @@ class DeploymentRows:
             ORDER BY number DESC LIMIT ?"""
         return self._all(where, app, environment, limit)
 
+    def succeeded(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
+        """Return the last successful deploys and rollbacks, newest first."""
+        where = """
+            WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
+            ORDER BY number DESC LIMIT ?"""
+        return self._all(where, app, environment, limit)
+
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
         """Return the ids of the releases that were deployed successfully to a server of an environment."""
         sql = """
@@ -219,13 +226,17 @@ class DeploymentRows:
             raise StoreError(f"deployment #{number} moved meanwhile")
         return moved
 
-    def replan(self, number: int, plan: Plan) -> None:
-        """Replace the plan of a WAITING deployment. Raises StoreError for any other."""
+    def replan(self, number: int, plan: Plan, *, begun: bool = False) -> None:
+        """Replace the plan of a WAITING deployment; if it may have `begun`, also of a RUNNING one without steps.
+
+        Raises StoreError for any other.
+        """
         sql = """
             UPDATE deployments SET app = ?, environment = ?, kind = ?, commit_id = ?, plan = ?
-            WHERE number = ? AND state = 'waiting'"""
+            WHERE number = ? AND (state = 'waiting' OR (
+                ? AND state = 'running' AND NOT EXISTS (SELECT 1 FROM steps WHERE deployment = deployments.number)))"""
         what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
-        if self._run(sql, (*what, number)).rowcount != 1:
+        if self._run(sql, (*what, number, begun)).rowcount != 1:
             raise StoreError(f"deployment #{number} does not wait, so its plan stays")
 
     def approve(self, number: int, since: float) -> bool:

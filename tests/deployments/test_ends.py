@@ -8,8 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Deployment, JobState, Kind, ManifestRow, Phase, Release, State, StepRow, StepState
-from deploybot.errors import Cancelled, sentence
+from deploybot.domain import (
+    Deployment,
+    JobState,
+    JobStatus,
+    Kind,
+    ManifestRow,
+    Phase,
+    Release,
+    State,
+    StepRow,
+    StepState,
+)
+from deploybot.errors import Cancelled, StepFailed, sentence
 from deploybot.ports import Tables
 from deploybot.testing import FakeHost, Outcome
 from tests.deployments.test_containers import ComposedServer, composed, good, server
@@ -104,6 +115,26 @@ async def test_before_the_switch_the_advice_is_given(bot: BotUnderTest) -> None:
         "The running release was not touched. Docker's build cache on web1 is damaged: empty it there "
         "(docker builder prune --all --force; if that fails, once more) and try again."
     )
+
+
+async def test_a_switch_that_the_server_refuses_to_start_restores_nothing(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    host = bot.hosts["web1"]
+    start = host.start
+
+    async def full(job: str, script: str, env: Mapping[str, str], **more: float) -> JobStatus:
+        if script != "switch":
+            return await start(job, script, env, **more)
+        raise StepFailed("web1", "switch", 73, ("Nothing was run: No space left on device",))
+
+    host.start = full  # type: ignore[method-assign]
+    ended = await bot.deploy(V2)
+    assert ended.state is State.FAILED
+    assert ended.outcome == (
+        "Step `switch` was not started on web1: Nothing was run: No space left on device.\n"
+        "The running release was not touched."
+    )
+    assert {(row.release, row.healthy) for row in (await bot.running()).values()} == {(V1, True)}
 
 
 async def test_before_the_switch_what_is_not_well_is_named(composed: BotUnderTest, server: ComposedServer) -> None:

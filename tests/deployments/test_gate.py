@@ -71,15 +71,15 @@ class GatedServer:
         """Make the gate, with other timeouts."""
         self.gate = HealthGate(FakeServers([self.host], {"web1": self.engine}), self.clock, timeouts)
 
-    async def open(self, gate: Gate) -> None:
+    async def open(self, gate: Gate, *services: str) -> None:
         """Go through it, or raise what it raises; ten seconds at most."""
         async with asyncio.timeout(10):
-            await self.gate.pass_through("web1", gate, self.stop, since=self.clock.now())
+            await self.gate.pass_through("web1", gate, self.stop, since=self.clock.now(), services=services)
 
-    async def refusal(self, gate: Gate) -> Unhealthy:
+    async def refusal(self, gate: Gate, *services: str) -> Unhealthy:
         """What it says of a release that does not come up."""
         with pytest.raises(Unhealthy) as caught:
-            await self.open(gate)
+            await self.open(gate, *services)
         assert caught.value.server == "web1"
         return caught.value
 
@@ -158,6 +158,24 @@ async def test_every_container_that_is_not_well_is_named(server: GatedServer) ->
 async def test_a_project_without_containers_is_not_healthy(server: GatedServer) -> None:
     server.engine.all["shop"] = [container(state="running", oneoff=True)]
     assert (await server.refusal(DOCKER)).why == "no container of shop exists"
+
+
+async def test_what_a_person_left_in_the_project_is_no_part_of_the_release(server: GatedServer) -> None:
+    """Such as the service of another profile that was run once by hand, and failed."""
+    left = container("backup", "exited", exit_code=1)
+    server.engine.all["shop"] = [container(), left]
+    await server.open(DOCKER, "web", "worker")
+    assert (await server.refusal(DOCKER)).why == "backup exited with code 1"
+    server.engine.all["shop"] = [container(state="dead"), left]
+    server.engine.chunks["id-web"] = [b"2027-01-15T08:00:00Z no database\n"]
+    server.engine.chunks["id-backup"] = [b"2027-01-15T08:00:00Z no tape\n"]
+    refusal = await server.refusal(DOCKER, "web")
+    assert (refusal.why, refusal.tail) == ("web is dead", ("web | no database",))
+
+
+async def test_a_release_without_containers_is_not_healthy_whatever_was_left(server: GatedServer) -> None:
+    server.engine.all["shop"] = [container("backup")]
+    assert (await server.refusal(DOCKER, "web")).why == "no container of shop exists"
 
 
 async def test_a_docker_gate_without_an_engine_says_what_is_missing(server: GatedServer) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.deployments.ref_resolution import Releases
+from deploybot.deployments.ref_resolution import LOOK_BACK, Releases
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import (
     ArtifactSource,
@@ -243,6 +243,28 @@ async def test_the_past_reaches_back_over_all_that_did_not_change_what_runs(bot:
     assert await known.last_good(bot.app, bot.production, before=None) == V2
     back = await known.resolve(bot.app, bot.production, "v1", back=True)
     assert back.code == V1.code
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [(Kind.TASK, State.SUCCEEDED), (Kind.RESTART, State.SUCCEEDED), (Kind.DEPLOY, State.CANCELLED)]
+)
+async def test_tasks_restarts_and_what_was_never_deployed_do_not_hide_the_past(
+    bot: BotUnderTest, app: App, kind: Kind, state: State
+) -> None:
+    await ran(bot, of(V1, web=NEWER, side=NEWER), of(V2, web=OLD, side=OLD))
+    await ran(bot, *[of(V2, web=OLD, side=OLD)] * LOOK_BACK, kind=kind, state=state)
+    previous = await releases(bot).resolve(app, bot.production, ":previous")
+    assert previous == of(V1, web=NEWER, side=NEWER)
+    assert await releases(bot).resolve(app, bot.production, "v1", back=True) == previous
+
+
+async def test_what_was_rolled_back_from_keeps_its_images(bot: BotUnderTest, app: App) -> None:
+    """v3 was bad, v1 was too far back: v2 comes with the images that it ran with, whatever its tags mean now."""
+    second = of(V2, web=NEWER, side=NEW)
+    await ran(bot, of(V1, web=OLD, side=OLD), second, of(V3, web=NEW, side=NEW))
+    await ran(bot, of(V1, web=OLD, side=OLD), kind=Kind.ROLLBACK)
+    assert digests(await releases(bot).resolve(app, bot.production, "v2")) == {"web": OLD, "side": OLD}
+    assert await releases(bot).resolve(app, bot.production, "v2", back=True) == second
 
 
 async def test_old_images_are_found_behind_many_failures(bot: BotUnderTest, app: App) -> None:

@@ -155,6 +155,26 @@ async def test_cancelled_between_two_steps_the_next_one_is_not_begun(bot: BotUnd
     assert {row.name for row in rows} == {"fetch"}
 
 
+async def test_one_that_had_not_run_a_step_yet_is_planned_again_by_the_next_bot(bot: BotUnderTest) -> None:
+    """However long the bot was down: what runs now is what is replaced, and restored."""
+    await bot.deploy(V1)
+    plan = await bot.deployments._planner.deploy(bot.app, bot.production, V3)
+    for name in ("web1", "web2"):
+        bot.hosts[name].server_facts = replace(bot.hosts[name].server_facts, current=V2.id, releases=(V1.id, V2.id))
+
+    def leave(tables: Tables) -> Deployment:
+        made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
+        return tables.deployments.move(made.number, State.RUNNING, now=1.0)
+
+    made = await bot.store.write(leave)
+    bot.start()
+    await bot.deployments.queue.resume()
+    ended = await bot.end_of(made.number)
+    assert (ended.state, ended.started) == (State.SUCCEEDED, 1.0)
+    assert {part.replaces for part in plan.servers} == {V1}
+    assert {part.replaces and part.replaces.id for part in ended.plan.servers} == {V2.id}
+
+
 async def test_what_comes_during_a_clean_up_is_planned_after_it(bot: BotUnderTest) -> None:
     web1 = bot.hosts["web1"]
     web1.server_facts = replace(web1.server_facts, releases=("9" * 40,))

@@ -290,6 +290,31 @@ async def test_nothing_is_stored_where_there_is_nothing_to_watch(bench: StageBen
     assert await bench.store.read(lambda tables: tables.deployments.steps(1)) == ()
 
 
+LEFT = Container(
+    id="b1", name="shop-backup-1", service="backup", image="backup", state="exited", exit_code=1, image_id=IMAGE
+)
+
+
+@pytest.mark.parametrize("phase", [Phase.FORWARD, Phase.RESTORE])
+@pytest.mark.parametrize("position", [VERIFY, GATE, WATCH])
+async def test_no_check_asks_for_what_is_no_part_of_the_release(bench: StageBench, phase: Phase, position: int) -> None:
+    """A service of another profile, run once by hand: it stays as it is, and fails no deployment and no restore."""
+    bench.run(WEB, LEFT)
+    part = replace(PART, before=MANIFEST)
+    await bench.run_stage(phase, part, (position, PART.stages[position]), PausingStop(bench.clock))
+    assert (await bench.row()).state is StepState.DONE
+
+
+@pytest.mark.parametrize("position", [VERIFY, GATE])
+async def test_the_last_words_are_those_of_the_release(bench: StageBench, position: int) -> None:
+    bench.run(replace(WEB, state="exited", exit_code=1), LEFT)
+    bench.engine.chunks["w1"] = [b"2027-01-15T08:00:00Z no database\n"]
+    bench.engine.chunks["b1"] = [b"2027-01-15T08:00:00Z no tape\n"]
+    with pytest.raises(Unhealthy) as caught:
+        await bench.pass_stage(position)
+    assert caught.value.tail == ("web | no database",)
+
+
 async def test_a_cancelled_check_is_stored_as_such(bench: StageBench) -> None:
     stop = Moments(bench.clock, [])
     stop.then = [lambda: stop.set(Cancelled("ana"))]

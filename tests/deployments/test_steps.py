@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -140,8 +141,51 @@ async def test_what_the_server_refuses_to_start_has_failed_and_its_words_are_the
     with pytest.raises(StepFailed):
         await bench.run()
     (row,) = await bench.rows()
+    assert (row.state, row.code) == (StepState.FAILED, -1)
+    assert was_never_started(row)
+    assert bench.journal.tail(row, 5) == ("step `build` was not started on web1: no room", "no room")
+
+
+async def test_a_start_that_is_refused_after_one_without_an_answer_may_have_run(bench: Bench) -> None:
+    class Full(Hasty):
+        async def pause(self, seconds: float) -> None:
+            await Hasty.pause(self, seconds)
+            bench.host.down, bench.host.refuses = "", True
+
+    bench.stop = Full()
+    while_down(bench, 1)
+    with pytest.raises(StepFailed, match=re.escape("step `build` failed on web1: no room (exit code 126)")):
+        await bench.run()
+    (row,) = await bench.rows()
     assert (row.state, row.code) == (StepState.FAILED, 126)
-    assert bench.journal.tail(row, 5) == ("step `build` failed on web1: no room (exit code 126)", "no room")
+    assert not was_never_started(row)
+
+
+async def test_a_start_that_is_refused_to_a_later_bot_may_have_run(bench: Bench) -> None:
+    await bench.bot.store.write(lambda tables: tables.deployments.begin(bench.work().first_row(0.0)))
+    bench.host.refuses = True
+    with pytest.raises(StepFailed):
+        await bench.run()
+    assert not was_never_started((await bench.rows())[0])
+
+
+@pytest.mark.parametrize(
+    ("tail", "cause"),
+    [(("no room",), "no room"), ((), "step `upload of b` failed on web1 with exit code 73")],
+)
+async def test_a_step_whose_files_the_server_refuses_was_not_started(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tail: tuple[str, ...], cause: str
+) -> None:
+    async def refuse(source: Path, target: str, *, timeout: float = 0.0) -> None:
+        del source, timeout
+        raise StepFailed("web1", f"upload of {target}", 73, tail)
+
+    monkeypatch.setattr(bench.host, "upload", refuse)
+    step = replace(STEP, uploads=(ServerUpload(kind=UploadKind.ARCHIVE, commit=V1.id, target="b"),))
+    with pytest.raises(StepFailed, match=re.escape(f"step `build` was not started on web1: {cause}")):
+        await bench.run(step)
+    (row,) = await bench.rows()
+    assert (was_never_started(row), bench.host.calls) == (True, [])
 
 
 async def test_values_that_docker_does_not_report_yet_are_asked_for_again(bench: Bench) -> None:

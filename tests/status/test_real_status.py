@@ -94,7 +94,7 @@ async def test_directory_facts_and_containers_are_really_read(engine: Engine, st
         assert memory.endswith("B")
         (line,) = [one for one in card.lines if one.name == "web1"]
         assert line.text.startswith(
-            "runs 1111111111, which deploybot did not deploy · "
+            "runs web (image lab/web:v1), which deploybot did not deploy · "
             "partly switched from 1111111111 to 2222222222 · healthy · "
         )
         engine.stop()

@@ -25,7 +25,7 @@ from deploybot.domain import (
     State,
     Usage,
 )
-from deploybot.errors import EngineError
+from deploybot.errors import EngineError, Unreachable
 from deploybot.ports import Tables
 from deploybot.status.status_board import StatusBoard
 from deploybot.store.database import Database
@@ -126,6 +126,33 @@ async def test_a_server_that_is_down_is_one_red_line_and_the_rest_answers(bot: S
     assert (card.title, card.tone) == ("2 targets: 1 server does not answer", Tone.BAD)
 
 
+@pytest.mark.parametrize("first", ["production", "staging"])
+async def test_an_app_whose_folder_hangs_does_not_hide_the_others_of_its_server(
+    store: Database, tmp_path: Path, first: str
+) -> None:
+    staging = {"servers": ["web1"], "directory": "/srv/shop-staging"}
+    bot = StatusBot(store, tmp_path, environments={"production": {}, "staging": staging})
+    await bot.deployed()
+    web1 = bot.hosts["web1"]
+    facts = web1.facts
+
+    async def hang(directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+        if directory == "/srv/shop-staging":
+            raise Unreachable("web1", "no answer within 5 s")
+        return await facts(directory, timeout=timeout, docker=docker)
+
+    web1.facts = hang  # type: ignore[method-assign]  # of a fake
+    environments = sorted(bot.app.environments.values(), key=lambda one: one.name != first)
+    card = await bot.board.board([(bot.app, one) for one in environments])
+    texts = {line.name: (line.text, line.tone) for line in card.lines}
+    assert texts.keys() == {"shop/production web1", "shop/production web2", "shop/staging web1"}
+    assert texts["shop/production web1"] == texts["shop/production web2"]
+    assert texts["shop/production web1"][1] is Tone.GOOD
+    text, tone = texts["shop/staging web1"]
+    assert text.startswith("unknown · /srv/shop-staging could not be read: no answer within 5 s")
+    assert (tone, card.title) == (Tone.BAD, "3 targets: 1 needs attention")
+
+
 class Hanging(FakeHost):
     """A server that takes every call and answers none."""
 
@@ -213,6 +240,23 @@ async def test_the_health_of_containers(bot: StatusBot, changes: dict[str, objec
     line = (await bot.show()).lines[0]
     assert f" · {says} · " in line.text
     assert line.tone is tone
+
+
+async def test_containers_that_the_bot_did_not_deploy_are_named_whatever_the_link_says(bot: StatusBot) -> None:
+    """As after a take-over that failed: what ran before runs again, but the link stays on the failed release."""
+    bot.facts("web1", current=V2.id, releases=(V2.id,))
+    bot.facts("web2", current=V2.id, releases=(V2.id,))
+    bot.engines["web1"].all["shop-production"] = (
+        container("a", image="acme/shop:old"),
+        container("b", "db", image="postgres:16"),
+        container("c", "migrate", image="acme/shop:new", oneoff=True),
+    )
+    bot.engines["web2"].down = "the daemon is stopped"
+    first, second = (await bot.show()).lines
+    assert first.text.startswith(
+        "runs db (image postgres:16), web (image acme/shop:old), which deploybot did not deploy · "
+    )
+    assert second.text.startswith("runs 2222222222, which deploybot did not deploy · ")
 
 
 async def test_no_containers_where_there_should_be_some(bot: StatusBot) -> None:

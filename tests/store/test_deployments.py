@@ -125,6 +125,25 @@ async def test_only_a_waiting_one_gets_another_plan(store: Database) -> None:
         await store.write(lambda tables: tables.deployments.replan(1, plan(3)))
 
 
+async def test_one_that_has_begun_gets_another_plan_before_its_first_step(store: Database) -> None:
+    await _add(store)
+    await _move(store, 1, State.RUNNING)
+    await store.write(lambda tables: tables.deployments.replan(1, plan(2), begun=True))
+    kept = await store.read(lambda tables: tables.deployments.get(1))
+    assert kept
+    assert (kept.plan, kept.state) == (plan(2), State.RUNNING)
+    await store.write(lambda tables: tables.deployments.begin(step_row(1)))
+    with pytest.raises(StoreError, match="does not wait"):
+        await store.write(lambda tables: tables.deployments.replan(1, plan(3), begun=True))
+
+
+async def test_one_that_is_being_restored_keeps_its_plan(store: Database) -> None:
+    await _add(store)
+    await _move(store, 1, State.RESTORING)
+    with pytest.raises(StoreError, match="does not wait"):
+        await store.write(lambda tables: tables.deployments.replan(1, plan(2), begun=True))
+
+
 async def test_open_ones_come_in_the_order_of_the_queue(store: Database) -> None:
     for _ in range(4):
         await _add(store)
@@ -163,6 +182,26 @@ async def test_good_ones_are_successful_and_each_release_comes_once(store: Datab
     assert [deployment.number for deployment in found] == [4, 2]
     found = await store.read(lambda tables: tables.deployments.good("shop", "production", 1))
     assert [deployment.number for deployment in found] == [4]
+
+
+async def test_successes_are_those_of_deploys_and_rollbacks_each_of_them(store: Database) -> None:
+    for release, kind, end in (
+        (1, Kind.DEPLOY, State.SUCCEEDED),
+        (2, Kind.DEPLOY, State.SUCCEEDED),
+        (3, Kind.DEPLOY, State.RESTORED),
+        (1, Kind.ROLLBACK, State.SUCCEEDED),
+        (4, Kind.RESTART, State.SUCCEEDED),
+        (5, Kind.TASK, State.SUCCEEDED),
+        (6, Kind.DEPLOY, State.RUNNING),
+    ):
+        added = await _add(store, release, kind=kind)
+        await _move(store, added.number, end)
+    await _move(store, (await _add(store, 7, app="blog")).number, State.SUCCEEDED)
+    found = await store.read(lambda tables: tables.deployments.succeeded("shop", "production", 10))
+    assert [deployment.number for deployment in found] == [4, 2, 1]
+    found = await store.read(lambda tables: tables.deployments.succeeded("shop", "production", 2))
+    assert [deployment.number for deployment in found] == [4, 2]
+    assert await store.read(lambda tables: tables.deployments.succeeded("shop", "staging", 10)) == ()
 
 
 def _begin(row: StepRow, tables: Tables) -> StepRow:

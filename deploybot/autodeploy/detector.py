@@ -315,7 +315,8 @@ class TriggerDetector:
         """
         pins = there.images
         release = state.runs[0].release if state.runs else NO_RELEASE
-        soon = state.begun[-1].plan.release if state.begun else release
+        begun = [one.plan.release for one in state.begun if one.plan.release.images]
+        soon = begun[-1] if begun else release
         there_now = {pin.digest for pin in soon.images}
         changed = [pin for pin in pins if pin.digest not in there_now]
         if not changed or any({*pins} <= {*one.plan.release.images} for one in state.open if not one.cancel_by):

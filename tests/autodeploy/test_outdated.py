@@ -271,3 +271,25 @@ async def test_an_image_moved_back_ends_the_request_that_waits(tmp_path: Path) -
         await see(bot, WEB, WORKER)
         ended = await bot.deployment(number)
         assert (ended.state, ended.outcome[:19]) == (State.CANCELLED, "Newer: image shop:l")
+
+
+async def test_an_image_moved_back_while_the_newer_one_is_being_deployed_is_reported(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": {"image": True}}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        newer = pin("web", "3")
+        (laid,) = await bot.deployments_of()
+        plan = dataclasses.replace(laid.plan, release=laid.plan.release.with_images((newer, WORKER)))
+
+        def begin(tables: Tables) -> None:
+            person = tables.people.named("eve")
+            assert person is not None
+            made = tables.deployments.add(plan, requester=person, reason="", channel=None, now=3.0)
+            tables.deployments.move(made.number, State.RUNNING, now=3.0)
+
+        await bot.store.write(begin)
+        await see(bot, newer, WORKER)
+        assert await bot.triggers() == []
+        await see(bot, WEB, WORKER)
+        (card,) = await bot.cards()
+        assert card.text == "web latest was moved back to an image that ran before."

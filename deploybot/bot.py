@@ -89,7 +89,7 @@ class Bot:
             services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
         )
         board = notice_board(settings, world)
-        self.autodeploy = autodeploy(settings, world, self._access, self.dispatcher)
+        self.autodeploy = autodeploy(settings, world, self._access, self.dispatcher, self.deployments.queue)
         parts = Parts(
             handle=self.dispatcher.handle,
             complete=self.dispatcher.complete,

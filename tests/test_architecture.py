@@ -69,8 +69,10 @@ MAY_LOOK_INTO_A_SOURCE = ("domain/", "sources/", "strategies/", "ports/strategy_
 OTHER_SOURCES = {
     "applogs/log_reader.py": {"tail"},  # a log
     "applogs/log_tail.py": {"self"},
+    "autodeploy/commit_order.py": {"trigger"},
     "autodeploy/detector.py": {"one", "current", "trigger"},  # a trigger: where it was found
     "autodeploy/first_look.py": {"moved"},
+    "autodeploy/outdated_triggers.py": {"by", "current", "trigger"},
     "autodeploy/pending_deployments.py": {"trigger"},
     "autodeploy/watched_sources.py": {"one"},
     "cli/hooks_command.py": {"address.secret"},  # a secret

@@ -13,14 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deploybot.autodeploy import first_look
+from deploybot.autodeploy.commit_order import CommitOrder, commits_there
 from deploybot.autodeploy.event_hints import Hint, autos, hint_of
 from deploybot.autodeploy.first_look import SourceMoved, moves
+from deploybot.autodeploy.image_order import IMAGE_TAGS, older_problem, tags_text
 from deploybot.autodeploy.missing_branches import GoneBranches
+from deploybot.autodeploy.outdated_triggers import OutdatedTriggers, WaitingDeployments, source_text
 from deploybot.autodeploy.pending_deployments import TriggerRequests
+from deploybot.autodeploy.target_state import TargetState, target_state
 from deploybot.autodeploy.trigger_cards import by, plain
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import IMAGES, Found, News, There, images_text, news, undated
-from deploybot.domain import NO_RELEASE, Deployment, Event, Running, Trigger, TriggerState
+from deploybot.domain import NO_RELEASE, Event, Release, Trigger, TriggerState
 from deploybot.errors import DeploybotError
 from deploybot.events.build_verdicts import dated, joined
 from deploybot.ports import Clock, Images, RefSource, Store, Tables
@@ -29,27 +33,27 @@ from deploybot.settings import App, Auto, Environment
 log = logging.getLogger(__name__)
 
 SKIP = ("[skip deploy]", "[deploy skip]")
-_GOOD_LOOK = 50
+_SKIPPED = "The commit message contains "
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
-    """The database's state of an environment: values considered, running releases, open triggers and deployments."""
+class _Decision:
+    """What one check found for an environment, and the trigger that it leads to, if any."""
 
-    seen: dict[str, str]
-    runs: tuple[Running, ...]
-    current: Trigger | None
-    open: tuple[Deployment, ...]
-    good: tuple[Deployment, ...]
+    fresh: News
+    there: There
+    trigger: Trigger | None
 
-    def is_there(self, servers: Sequence[str], commit: str) -> bool:
-        """Return whether a commit runs healthy on all servers."""
-        healthy = {row.server for row in self.runs if row.healthy and row.release.is_from(commit)}
-        return healthy >= {*servers}
+    @property
+    def found(self) -> tuple[Found, ...]:
+        """Return all values that changed."""
+        return (*self.fresh.found, *self.fresh.left)
 
-    def on_its_way(self, commit: str) -> bool:
-        """Return whether a deployment of a commit is still open and not being cancelled."""
-        return any(one.plan.release.is_from(commit) and not one.cancel_by for one in self.open)
+    def is_wanted(self, release: Release) -> bool:
+        """Return whether a release is one of the values that were found now."""
+        if any(one.commit and release.is_from(one.commit) for one in self.found):
+            return True
+        return any(one.where == IMAGES for one in self.found) and {*self.there.images} <= {*release.images}
 
 
 class TriggerDetector:
@@ -66,8 +70,13 @@ class TriggerDetector:
         records: TriggerRecords,
         wake: Callable[[str], None],
         gone: GoneBranches | None = None,
+        queue: WaitingDeployments | None = None,
     ) -> None:
-        """Take the ports. `images` is None where no registry can be asked. `gone` reports missing branches."""
+        """Take the ports.
+
+        `images` is None where no registry can be asked. `gone` reports missing branches. `queue` ends automatic
+        deployments that are no longer wanted.
+        """
         self._store = store
         self._clock = clock
         self._refs = refs
@@ -78,6 +87,8 @@ class TriggerDetector:
         self._dates: dict[str, float] = {}
         self._looked: set[tuple[str, str]] = set()
         self._gone = gone
+        self._order = CommitOrder(refs)
+        self._outdated = OutdatedTriggers(store, records, queue)
 
     async def handle_event(self, app: App, event: Event, delivery: str) -> str:
         """Store what an event reports, and check soon. The same event may come again safely. Raises only StoreError."""
@@ -132,13 +143,13 @@ class TriggerDetector:
         there, problem = await self._there(app)
         if self._gone is not None:
             await self._gone.look(app, there.heads)
+        await self._outdated.withdraw(app, there)
         for name, auto in autos(app).items():
             try:
                 await self._consider(app, app.environments[name], auto, there)
             except DeploybotError as found:
                 problem = problem or found
-        await self._withdraw(app, there)
-        due = await self._requests.go_on(app)
+        due = await self._requests.go_on(app, self._order)
         if problem is not None:
             raise problem
         return due
@@ -154,29 +165,15 @@ class TriggerDetector:
         except DeploybotError as problem:
             return There(heads, published), problem
 
-    async def _withdraw(self, app: App, there: There) -> None:
-        """Drop triggers that wait for a deleted branch or tag: the deletion means that it is no longer wanted."""
-        known = {*(f"heads/{name}" for name in there.heads.branches), *(f"tags/{name}" for name in there.heads.tags)}
-
-        def gone(tables: Tables) -> list[Trigger]:
-            triggers = tables.triggers.pending(app.name)
-            return [one for one in triggers if not one.state.ended and one.source not in {IMAGES, *known}]
-
-        def withdraw(tables: Tables) -> None:
-            for one in gone(tables):
-                problem = f"{_source_text(one.source)} was deleted"
-                self._records.put(tables, app, replace(one, state=TriggerState.LEFT, problem=problem))
-
-        if await self._store.read(gone):
-            await self._store.write(withdraw)
-
     async def _consider(self, app: App, environment: Environment, auto: Auto, there: There) -> None:
         """Compare the current values with those considered last, and write the result."""
-        state = await self._store.read(lambda tables: _state(tables, environment))
+        state = await self._store.read(lambda tables: target_state(tables, environment))
         dates = await self._dated(app, undated(auto, there))
         fresh = news(auto, there, state.seen, dates)
         if not (fresh.found or fresh.first or fresh.left):
             await self._forget_first(app, environment, state.seen)
+            if auto.image and there.images and IMAGE_TAGS not in state.seen:  # since a version that did not store them
+                await self._store.write(lambda tables: _consider_tags(tables, environment, there))
             return
         trigger = None
         if fresh.found:
@@ -184,7 +181,9 @@ class TriggerDetector:
             trigger = await self._weigh(app, environment, newest, there, state)
         elif fresh.left:
             trigger = await self._left(app, environment, fresh.left[0], state)
-        await self._store.write(lambda tables: self._settle(tables, app, environment, fresh, trigger))
+        decision = _Decision(fresh, there, trigger)
+        ended = await self._store.write(lambda tables: self._settle(tables, app, environment, decision))
+        self._outdated.wake(ended)
 
     async def _forget_first(self, app: App, environment: Environment, seen: dict[str, str]) -> None:
         """Delete the notes of first checks once they are old, so that events are no longer compared with them."""
@@ -215,7 +214,7 @@ class TriggerDetector:
         return max(commits, key=lambda one: (dates[one.commit], one.where))
 
     async def _weigh(
-        self, app: App, environment: Environment, found: Found, there: There, state: _State
+        self, app: App, environment: Environment, found: Found, there: There, state: TargetState
     ) -> Trigger | None:
         """Decide about a change. Return a trigger, one that is only reported (LEFT), or None to do nothing."""
         if not found.commit:
@@ -229,14 +228,15 @@ class TriggerDetector:
         if problem := await self._behind(app, found, state) or await self._was_there(trigger):
             return replace(trigger, state=TriggerState.LEFT, problem=problem)
         if found.where.startswith("heads/") and (mark := await self._skipped(app, commit)):
-            return replace(trigger, state=TriggerState.LEFT, problem=f"The commit message contains {mark}")
+            return replace(trigger, state=TriggerState.LEFT, problem=f"{_SKIPPED}{mark}")
         base = (state.runs[0].release.code or "") if state.runs else found.commit_before
-        if not await self._is_touched(app, environment, base, commit):
+        bases = dict.fromkeys((base, *(one.plan.release.code or "" for one in state.begun)))
+        if not any([await self._is_touched(app, environment, one, commit) for one in bases]):
             log.info("%s/%s: %s changes nothing that is watched here", app.name, environment.name, found.words)
             return None
         return trigger
 
-    async def _left(self, app: App, environment: Environment, found: Found, state: _State) -> Trigger | None:
+    async def _left(self, app: App, environment: Environment, found: Found, state: TargetState) -> Trigger | None:
         """Return a trigger that is only reported, for the newest tag left after a newer one was deleted."""
         commit = found.commit
         if state.is_there(environment.servers, commit) or state.on_its_way(commit):
@@ -273,24 +273,18 @@ class TriggerDetector:
 
         return plain(found.words) + await self._store.read(look)
 
-    async def _behind(self, app: App, found: Found, state: _State) -> str:
+    async def _behind(self, app: App, found: Found, state: TargetState) -> str:
         """Return why a change is older than a commit that ran, runs or waits, or an empty text if it is not."""
         commit = found.commit
         waits = [one.plan.release.code for one in state.open if one.trigger and not one.cancel_by]
         current = state.current.commit if state.current else ""
+        waits_there = "which is waiting to be deployed there"
         newer = [
-            (found.commit_before, f"{_source_text(found.where)} was moved back from {found.commit_before[:10]}"),
-            *((row.release.code, f"It is older than {row.release}, which runs there") for row in state.runs),
-            *(
-                (one, f"It is older than {one[:10]}, which is waiting to be deployed there")
-                for one in (*waits, current)
-                if one
-            ),
+            (found.commit_before, f"{source_text(found.where)} was moved back from {found.commit_before[:10]}"),
+            *commits_there(state.runs, state.begun),
+            *((one, f"It is older than {one[:10]}, {waits_there}") for one in (*waits, current) if one),
         ]
-        for other, problem in newer:
-            if other and other != commit and await self._refs.is_ancestor(app, commit, other):
-                return problem
-        return ""
+        return await self._order.first_newer(app, commit, newer)
 
     async def _was_there(self, trigger: Trigger) -> str:
         number = await self._store.read(
@@ -304,7 +298,7 @@ class TriggerDetector:
         return next((mark for mark in SKIP if mark in message), "")
 
     async def _is_touched(self, app: App, environment: Environment, base: str, commit: str) -> bool:
-        """Return whether any of `paths` changed since the running commit, or since the one considered if none runs."""
+        """Return whether any of `paths` changed since a commit that runs, or since the one considered if none runs."""
         paths = environment.auto.paths if environment.auto else ()
         if not paths or not base:
             return True
@@ -312,7 +306,7 @@ class TriggerDetector:
         return touched is None or bool(touched)
 
     async def _of_images(
-        self, app: App, environment: Environment, found: Found, there: There, state: _State
+        self, app: App, environment: Environment, found: Found, there: There, state: TargetState
     ) -> Trigger | None:
         """Return the trigger for new images, or None if there is nothing to deploy.
 
@@ -321,7 +315,9 @@ class TriggerDetector:
         """
         pins = there.images
         release = state.runs[0].release if state.runs else NO_RELEASE
-        there_now = {pin.digest for pin in release.images}
+        begun = [one.plan.release for one in state.begun if one.plan.release.images]
+        soon = begun[-1] if begun else release
+        there_now = {pin.digest for pin in soon.images}
         changed = [pin for pin in pins if pin.digest not in there_now]
         if not changed or any({*pins} <= {*one.plan.release.images} for one in state.open if not one.cancel_by):
             return None
@@ -336,29 +332,36 @@ class TriggerDetector:
             return replace(
                 trigger, state=TriggerState.LEFT, problem=f"{names} was moved back to an image that ran before"
             )
-        if problem := await self._was_there(trigger):
+        if problem := (
+            older_problem(app.images, changed, state.seen.get(IMAGE_TAGS, ""), soon.images)
+            or await self._was_there(trigger)
+        ):
             return replace(trigger, state=TriggerState.LEFT, problem=problem)
         return trigger
 
-    def _settle(self, tables: Tables, app: App, environment: Environment, fresh: News, trigger: Trigger | None) -> None:
-        """Store the values considered, the new trigger and the one that it replaces, and post their cards."""
-        if first_look.settle(tables, (app.name, environment.name), fresh.first, self._clock.now()):
+    def _settle(self, tables: Tables, app: App, environment: Environment, decision: _Decision) -> list[int]:
+        """Store the values considered, the new trigger and the one that it replaces, and post their cards.
+
+        End what waits for older values. Return the numbers of the deployments that ended.
+        """
+        trigger = decision.trigger
+        if first_look.settle(tables, (app.name, environment.name), decision.fresh.first, self._clock.now()):
             self._wake(app.name)
-        for one in (*fresh.found, *fresh.left):
+        for one in decision.found:
             tables.triggers.consider(app.name, environment.name, one.source, one.seen)
+        if IMAGES in decision.fresh.first or any(one.where == IMAGES for one in decision.found):
+            _consider_tags(tables, environment, decision.there)
+        if trigger is None:
+            return self._outdated.passed(tables, app, environment.name, decision.found, decision.is_wanted)
         current = tables.triggers.current(app.name, environment.name)
-        if (
-            trigger is not None
-            and current is not None
-            and (not trigger.state.ended or current.source == trigger.source)
-        ):
+        if current is not None and (not trigger.state.ended or current.source == trigger.source):
             self._records.put(
                 tables, app, replace(current, state=TriggerState.OVERTAKEN, problem=f"Newer: {trigger.why}")
             )
-        if trigger is not None:
-            self._records.put(
-                tables, app, tables.triggers.add(trigger), with_card=trigger.state is not TriggerState.OPEN
-            )
+        self._records.put(tables, app, tables.triggers.add(trigger), with_card=trigger.state is not TriggerState.OPEN)
+        if not trigger.state.ended or trigger.problem.startswith(_SKIPPED):
+            return []
+        return self._outdated.moved_back(tables, app, trigger, decision.is_wanted)
 
 
 def _looking(hint: Hint | None) -> str:
@@ -367,20 +370,5 @@ def _looking(hint: Hint | None) -> str:
     return f"checking whether to deploy {' and '.join(hint.about)}"
 
 
-def _source_text(where: str) -> str:
-    """Return `The branch develop` or `The tag v1.4`."""
-    kind, _, name = where.partition("/")
-    return f"The {'branch' if kind == 'heads' else 'tag'} {plain(name)}"
-
-
-def _state(tables: Tables, environment: Environment) -> _State:
-    app, name = environment.app, environment.name
-    rows = {row.server: row for row in tables.running.get(app, name)}
-    here = (one for one in tables.deployments.open() if (one.plan.app, one.plan.environment) == (app, name))
-    return _State(
-        seen=tables.triggers.considered(app, name),
-        runs=tuple(rows[server] for server in environment.servers if server in rows),
-        current=tables.triggers.current(app, name),
-        open=tuple(here),
-        good=tables.deployments.good(app, name, _GOOD_LOOK),
-    )
+def _consider_tags(tables: Tables, environment: Environment, there: There) -> None:
+    tables.triggers.consider(environment.app, environment.name, IMAGE_TAGS, tags_text(there.images))

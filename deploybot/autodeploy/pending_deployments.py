@@ -7,16 +7,18 @@ the end of its trigger. A bot that was killed resumes open triggers and deploys 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
 
+from deploybot.autodeploy.commit_order import CommitOrder, newer_than
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import IMAGES, images_text
 from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.command import Incoming
-from deploybot.domain import AUTO, Channel, Release, Trigger, TriggerState
+from deploybot.domain import AUTO, Channel, Deployment, Release, State, Trigger, TriggerState
+from deploybot.errors import DeploybotError
 from deploybot.events.build_verdicts import Light, judge
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment
@@ -73,14 +75,17 @@ class TriggerRequests:
         self._refusal = refusal
         self._callers = frozenset(callers)
 
-    async def go_on(self, app: App) -> float:
-        """Process all open triggers of an app. Return the seconds until it is worth trying again without an event."""
+    async def go_on(self, app: App, order: CommitOrder) -> float:
+        """Process all open triggers of an app. Return the seconds until it is worth trying again without an event.
+
+        `order` compares a trigger with what was deployed while it waited.
+        """
         due = inf
         for trigger in await self._store.read(lambda tables: tables.triggers.pending(app.name)):
-            due = min(due, await self._go_on(app, trigger))
+            due = min(due, await self._go_on(app, trigger, order))
         return max(due - self._clock.now(), 0.0)
 
-    async def _go_on(self, app: App, trigger: Trigger) -> float:
+    async def _go_on(self, app: App, trigger: Trigger, order: CommitOrder) -> float:
         """Process one trigger. Return the time at which to check it again."""
         environment = app.environments.get(trigger.environment)
         settled = await self._store.read(lambda tables: _settled(tables, environment, trigger))
@@ -95,7 +100,17 @@ class TriggerRequests:
             return hold.until
         # More than the longest pause can remain only if the clock was set back since.
         waits = 0 < trigger.next_at - self._clock.now() <= _RETRY.longest
-        return trigger.next_at if waits else await self._ask_for(app, trigger)
+        if waits:
+            return trigger.next_at
+        newer = await self._store.read(lambda tables: newer_than(tables, environment, trigger))
+        try:
+            problem = await order.first_newer(app, trigger.commit, newer)
+        except DeploybotError as failure:
+            return await self._later(app, replace(trigger, tries=trigger.tries + 1), str(failure))
+        if not problem:
+            return await self._ask_for(app, trigger)
+        await self._put(app, replace(trigger, state=TriggerState.LEFT, problem=problem), with_card=True)
+        return inf
 
     async def _put(self, app: App, trigger: Trigger, *, with_card: bool = False) -> None:
         await self._store.write(lambda tables: self._records.put(tables, app, trigger, with_card=with_card))
@@ -129,8 +144,12 @@ class TriggerRequests:
                 await self._put(app, kept)
             return inf
         why = " ".join(filter(None, (card.title, card.text))) if card else "The command got no answer."
-        again = self._clock.now() + _RETRY.after(tried.tries)
-        await self._put(app, replace(kept, problem=why, next_at=again), with_card=True)
+        return await self._later(app, kept, why)
+
+    async def _later(self, app: App, trigger: Trigger, why: str) -> float:
+        """Post why a try failed. Return the time of the next one."""
+        again = self._clock.now() + _RETRY.after(trigger.tries)
+        await self._put(app, replace(trigger, problem=why, next_at=again), with_card=True)
         return again
 
 
@@ -166,7 +185,12 @@ def _settled(tables: Tables, environment: Environment | None, trigger: Trigger) 
 
 
 def _runs(tables: Tables, environment: Environment, trigger: Trigger) -> bool:
-    """Return whether the release already runs healthy on all servers, for example deployed by a person."""
+    """Return whether the release already runs healthy on all servers, for example deployed by a person.
+
+    While something else is being deployed, it soon runs no longer.
+    """
+    if any(one.state is State.RUNNING and not _is_wanted(trigger, one.plan.release) for one in _open(tables, trigger)):
+        return False
     rows = {row.server: row for row in tables.running.get(trigger.app, trigger.environment) if row.healthy}
     runs = [rows[server].release for server in environment.servers if server in rows]
     return bool(runs) and len(runs) == len(environment.servers) and all(_is_wanted(trigger, one) for one in runs)
@@ -174,11 +198,16 @@ def _runs(tables: Tables, environment: Environment, trigger: Trigger) -> bool:
 
 def _on_its_way(tables: Tables, trigger: Trigger) -> int:
     """Return the number of an open deployment of the same release, or 0 if there is none or it is being cancelled."""
-    for one in tables.deployments.open():
-        here = (one.plan.app, one.plan.environment) == (trigger.app, trigger.environment)
-        if here and _is_wanted(trigger, one.plan.release):
+    for one in _open(tables, trigger):
+        if _is_wanted(trigger, one.plan.release):
             return 0 if one.cancel_by else one.number
     return 0
+
+
+def _open(tables: Tables, trigger: Trigger) -> Iterator[Deployment]:
+    """Yield the open deployments to the target of a trigger."""
+    target = (trigger.app, trigger.environment)
+    return (one for one in tables.deployments.open() if (one.plan.app, one.plan.environment) == target)
 
 
 def _is_wanted(trigger: Trigger, release: Release) -> bool:

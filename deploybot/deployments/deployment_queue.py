@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from zoneinfo import ZoneInfo
 
 from deploybot.bot_log import about_deployment
@@ -175,6 +175,14 @@ class Queue:
         tables.deployments.replaced(number, by)
         outcome = f"Replaced by the newer #{by}. Nothing was deployed."
         self._end(tables, number, State.CANCELLED, outcome, self._clock.now())
+
+    def drop(self, tables: Tables, number: int, why: str) -> None:
+        """End a waiting automatic deployment whose release is no longer wanted."""
+        self._end(tables, number, State.CANCELLED, f"{why}. Nothing was deployed.", self._clock.now())
+
+    def wake(self, numbers: Sequence[int]) -> None:
+        """Let the tasks of waiting deployments read their rows again."""
+        self._approvals.wake(numbers)
 
     async def _insist(self, number: int, stop: CancellationWatch) -> None:
         with about_deployment(number):

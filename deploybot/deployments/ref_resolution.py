@@ -60,6 +60,15 @@ class Releases:
         self._images = images
         self._followed = FollowedTags(store, refs, images)
 
+    async def newer_of(self, app: App, release: Release, others: Iterable[Release]) -> Release | None:
+        """Return the first of some releases whose commit comes after that of a release; None if none does."""
+        for other in others:
+            if not release.code or not other.code or release.same_code(other):
+                continue
+            if await self._refs.is_ancestor(app, release.code, other.code):
+                return other
+        return None
+
     async def resolve(self, app: App, environment: Environment | None, ref: str, *, back: bool = False) -> Release:
         """Resolve a typed ref to a release; `:current`, `:previous` and images need an environment.
 

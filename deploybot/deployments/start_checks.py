@@ -18,7 +18,7 @@ from deploybot.domain import Deployment, Plan, Request, State
 from deploybot.errors import Unreachable, UserError
 from deploybot.policy import decide
 from deploybot.ports import Clock, Store, Tables
-from deploybot.settings import Settings
+from deploybot.settings import App, Settings
 
 T = TypeVar("T")
 
@@ -142,7 +142,21 @@ class Beginning:
         environment = app.environments.get(old.environment) if app else None
         if app is None or environment is None:
             raise UserError(f"bot.toml no longer has {old.app} {old.environment}")
-        return await self._answered(deployment, stop, lambda: self._planner.again(app, environment, old))
+
+        async def plan() -> Plan:
+            new = await self._planner.again(app, environment, old)
+            if deployment.trigger:
+                await self._insist_on_order(app, old, new)
+            return new
+
+        return await self._answered(deployment, stop, plan)
+
+    async def _insist_on_order(self, app: App, old: Plan, new: Plan) -> None:
+        """Raise UserError if an automatic deployment would replace something newer, deployed while it waited."""
+        fresh = [one for one in new.replaced if one not in old.replaced]
+        newer = await self._planner.releases.newer_of(app, new.release, fresh)
+        if newer is not None:
+            raise UserError(f"{new.release} is older than {newer}, which runs there")
 
     async def _answered(
         self, deployment: Deployment, stop: CancellationWatch, ask: Callable[[], Coroutine[object, object, T]]

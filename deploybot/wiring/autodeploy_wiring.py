@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deploybot.access import Access
 from deploybot.chat.card_channels import event_channels
 from deploybot.deployments.auto_targets import is_used
+from deploybot.deployments.deployment_queue import Queue
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import AUTO, Action, Release, Trigger
 from deploybot.settings import Settings
@@ -42,7 +43,7 @@ class AutomaticDeployments:
 
 
 def autodeploy(
-    settings: Settings, world: Infrastructure, access: Access, dispatcher: Dispatcher
+    settings: Settings, world: Infrastructure, access: Access, dispatcher: Dispatcher, queue: Queue
 ) -> AutomaticDeployments | None:
     """Return the parts that bot.toml's `auto` needs, or None if there is none. It is imported only then."""
     if not is_used(settings):
@@ -92,5 +93,6 @@ def autodeploy(
         records=records,
         wake=watch.wake,
         gone=GoneBranches(world.store, notice_board(settings, world)),
+        queue=queue,
     )
     return AutomaticDeployments(automatic, watch)

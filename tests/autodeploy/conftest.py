@@ -104,7 +104,7 @@ class AutodeployBot(BotUnderTest):
 
     def start(self) -> None:
         super().start()
-        made = autodeploy(self.settings, self.infrastructure, self.access, self.dispatcher)
+        made = autodeploy(self.settings, self.infrastructure, self.access, self.dispatcher, self.deployments.queue)
         assert made is not None
         self.automatic = made.automatic
         self.automatic._wake = self.rung.add

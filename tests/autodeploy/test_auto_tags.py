@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploybot.domain import Author, Published, Tagged
-from tests.autodeploy.conftest import GITHUB, open_autodeploy_bot
+from deploybot.domain import Author, Published, State, Tagged
+from tests.autodeploy.conftest import GITHUB, PRODUCTION, open_autodeploy_bot
 
 
 async def test_the_newest_tag_is_deployed_and_an_older_or_early_one_is_not(tmp_path: Path) -> None:
@@ -97,4 +97,40 @@ async def test_a_pre_release_that_becomes_a_release_is_deployed(tmp_path: Path) 
         assert await bot.deployed() == []
         await bot.hear(Published(sender="github", tag="v2.0", by=Author("Ana")))
         await bot.look()
+        assert await bot.deployed() == [made]
+
+
+async def test_a_release_deleted_while_its_builds_run_is_not_deployed(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": {"release": True, "after": "ci"}}) as bot:
+        bot.refs.tags["v9.0"] = wrong = bot.commit("main")
+        await bot.hear(Published(sender="github", tag="v9.0", by=Author("Ana")))
+        await bot.look()
+        await bot.hear(Published(sender="github", tag="v9.0", gone=True))  # its tag stays
+        await bot.look()
+        await bot.built(wrong)
+        await bot.settle()
+        assert await bot.deployed() == []
+        assert [one.problem for one in await bot.triggers()] == ["The release v9.0 was deleted"]
+
+
+async def test_a_request_for_a_deleted_release_ends(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, None, PRODUCTION | {"auto": {"release": True}}) as bot:
+        for name in ("v1.0", "v9.0"):
+            bot.refs.tags[name] = bot.commit("main")
+            await bot.hear(Published(sender="github", tag=name, by=Author("Eve", GITHUB["eve"])))
+            await bot.look()
+        await bot.hear(Published(sender="github", tag="v9.0", gone=True))
+        await bot.look()
+        two = (await bot.deployments_of("production"))[-1]
+        assert (two.state, two.outcome) == (State.CANCELLED, "The release v9.0 was deleted. Nothing was deployed.")
+
+
+async def test_a_deleted_release_whose_tag_is_wanted_too_stays(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": {"tag": "v*", "release": True, "after": "ci"}}) as bot:
+        await bot.hear(Published(sender="github", tag="v1.0", by=Author("Ana")))
+        bot.refs.tags["v1.0"] = made = bot.commit("main")
+        await bot.look()
+        await bot.hear(Published(sender="github", tag="v1.0", gone=True))
+        await bot.look()
+        await bot.built(made)
         assert await bot.deployed() == [made]

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import ArtifactSource, Author, ImagePushed, ImagesSource, Pin, Release, Running, State
+from deploybot.domain import (
+    ArtifactSource,
+    Author,
+    ImagePushed,
+    ImagesSource,
+    Pin,
+    Release,
+    Running,
+    State,
+    TriggerState,
+)
 from deploybot.errors import Unreachable
 from deploybot.ports import Tables
 from deploybot.settings import App
@@ -152,3 +162,70 @@ async def test_new_images_where_none_has_a_commit_are_asked_for_without_one(bot:
     assert await commands(bot) == [f"deploy shop@{pin('web', '3').digest} to staging"]
     await see(bot, pin("web", "3"), pin("worker", "4"))
     assert await commands(bot) == ["deploy shop to staging"]
+
+
+RANGE = {"web": {"image": "acme/shop", "tag": "^1.4"}}
+NUMBERS = {"web": {"image": "acme/shop", "tag": {"pattern": "build-(\\d+)", "order": "number"}}}
+
+
+def tagged(tag: str, digit: str) -> Pin:
+    return Pin("web", "docker.io/acme/shop", tag, f"sha256:{digit * 64}")
+
+
+@pytest.mark.parametrize(
+    ("images", "old", "new", "newer"),
+    [(RANGE, "1.4.4", "1.4.5", "1.4.6"), (NUMBERS, "build-9", "build-10", "build-11")],
+    ids=["range", "number"],
+)
+@pytest.mark.parametrize("by_digest", [False, True])
+async def test_a_deleted_tag_brings_no_older_image(
+    tmp_path: Path, images: dict[str, dict[str, object]], old: str, new: str, newer: str, *, by_digest: bool
+) -> None:
+    """What was deployed by its digest has no tag where it runs."""
+    async with open_autodeploy_bot(tmp_path, {"auto": {"image": True}}, strategy="compose", images=images) as bot:
+        await lay(bot, tagged("" if by_digest else new, "5"))
+        await see(bot, tagged(new, "5"))
+        await see(bot, tagged(old, "4"))
+        (trigger,) = await bot.triggers()
+        assert (trigger.state, trigger.problem) == (TriggerState.LEFT, f"web {new}, which is newer, was deleted")
+        (card,) = await bot.cards()
+        assert [button.command for button in card.buttons] == [f"deploy shop@sha256:{'4' * 64} to staging"]
+        await bot.say("lock shop staging because I look at it", "dia")
+        await see(bot, tagged(newer, "6"))
+        assert (await bot.triggers())[-1].state is TriggerState.OPEN
+
+
+async def test_a_tag_that_is_deleted_while_it_waits_brings_no_older_image(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": {"image": True}}, strategy="compose", images=RANGE) as bot:
+        await lay(bot, tagged("1.4.3", "3"))
+        await see(bot, tagged("1.4.3", "3"))
+        await bot.say("lock shop staging because I look at it", "dia")
+        await see(bot, tagged("1.4.5", "5"))
+        await see(bot, tagged("1.4.4", "4"))
+        assert [one.state for one in await bot.triggers()] == [TriggerState.OVERTAKEN, TriggerState.LEFT]
+
+
+async def test_an_older_tag_than_what_runs_is_left_where_no_tag_was_stored(tmp_path: Path) -> None:
+    """A version before stored digests only; the next look adds the tags."""
+    async with open_autodeploy_bot(tmp_path, {"auto": {"image": True}}, strategy="compose", images=RANGE) as bot:
+        await lay(bot, tagged("1.4.5", "5"))
+        await see(bot, tagged("1.4.5", "5"))
+        await bot.store.write(lambda tables: tables.triggers.forget("shop", "staging", "image tags"))
+        await see(bot, tagged("1.4.4", "4"))
+        (trigger,) = await bot.triggers()
+        assert trigger.problem == "web 1.4.4 is older than 1.4.5, which runs there"
+        await bot.store.write(lambda tables: tables.triggers.forget("shop", "staging", "image tags"))
+        await bot.look()
+        seen = await bot.store.read(lambda tables: tables.triggers.considered("shop", "staging"))
+        assert seen["image tags"] == "web=1.4.4"
+
+
+async def test_a_new_range_may_bring_an_older_image(tmp_path: Path) -> None:
+    """What does not fit the range is no newer version of it."""
+    async with open_autodeploy_bot(tmp_path, {"auto": {"image": True}}, strategy="compose", images=RANGE) as bot:
+        await lay(bot, tagged("2.0.0", "6"))
+        await see(bot, tagged("2.0.0", "6"))
+        await bot.say("lock shop staging because I look at it", "dia")
+        await see(bot, tagged("1.4.5", "5"))
+        (trigger,) = await bot.triggers()
+        assert trigger.state is TriggerState.OPEN

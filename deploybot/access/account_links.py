@@ -4,10 +4,12 @@ A known person gets a code and types it in the other chat. This proves that they
 If that account already belongs to a person, the bot first shows them whose code it is and waits for `link yes`.
 So people can't be tricked into giving their roles away.
 Then the bot asks the first side to confirm the account that typed the code. So a stolen code is not enough.
+One person has one phone for one-time codes: two people who both have one can't be merged.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 
 from deploybot.access.account_syntax import identity_text
@@ -34,12 +36,18 @@ def new_code() -> str:
 class Linking:
     """The steps of linking accounts. Links are rows; each step is one transaction that also writes an audit row."""
 
-    def __init__(self, store: Store, clock: Clock, codes: CodeSecrets, announcer: GrantAnnouncer) -> None:
-        """Take the ports. `codes` holds one-time code secrets, which move with a merged person; links are announced."""
+    def __init__(
+        self, store: Store, clock: Clock, codes: CodeSecrets, announcer: GrantAnnouncer, phones: asyncio.Lock
+    ) -> None:
+        """Take the ports. `codes` holds one-time code secrets, which move with a merged person; links are announced.
+
+        `phones` is held while people are merged, so that nobody enrols for one-time codes meanwhile.
+        """
         self._store = store
         self._clock = clock
         self._codes = codes
         self._announcer = announcer
+        self._phones = phones
 
     async def step(self, ctx: Context, word: str) -> Card:
         """Handle one `link` message: empty, a code, `yes` or `no`. Raise UserError if it does not fit."""
@@ -129,10 +137,57 @@ class Linking:
         return _nearly(*agreed) if agreed else None
 
     async def _confirm(self, incoming: Incoming) -> Card:
-        """Merge both accounts into one person, confirmed by the side that requested the code."""
+        """Link the account that typed the code, confirmed by the side that requested it, in a transaction.
+
+        If the account belongs to another person, both become one. The phone of that person goes along before their
+        roles do: whatever fails in between, their roles never come without their phone.
+        """
+        async with self._phones:
+            merging = await self._store.read(lambda tables: self._merging(tables, incoming))
+            copied = await self._give_phone(*merging) if merging else False
+            try:
+                person, account = await self._link(incoming, merging)
+            except UserError:
+                if merging and copied:
+                    await self._codes.forget(merging[1].id)
+                raise
+            if merging:
+                await self._codes.forget(merging[0].id)
+        return Card(
+            title=f"You are {person.name} in {account.platform}, too: one person, with all roles of both.",
+            hint="`whoami` shows them.",
+            tone=Tone.GOOD,
+            private=True,
+        )
+
+    def _merging(self, tables: Tables, incoming: Incoming) -> tuple[Person, Person] | None:
+        """Return who would be merged into whom by a `yes` of the sender; None if it merges nobody."""
+        person = tables.people.of(incoming.identity)
+        link = tables.links.get(person.id, self._clock.now()) if person else None
+        if person is None or link is None or link.other is None or not link.agreed:
+            return None
+        other = tables.people.of(link.other)
+        return None if other in {None, person} else (other, person)
+
+    async def _give_phone(self, other: Person, person: Person) -> bool:
+        """Have a person need the phone of the one who is merged into them. Raise UserError if both have a phone.
+
+        Otherwise one of both phones would be replaced without a code of it.
+        """
+        theirs, own = await self._codes.get(other.id), await self._codes.get(person.id)
+        if theirs is None or own is None or theirs == own:  # the same after a merge that was interrupted
+            return await self._codes.copy(other.id, person.id)
+        raise UserError(
+            f"{other.name} and {person.name} both have a phone for one-time codes, and one person has one phone.",
+            hint="Ask the administrator of the bot's machine to remove the one that is no longer used: `deploybot "
+            f"forget-code {other.name}` or `deploybot forget-code {person.name}`. Then type `link yes` again.",
+        )
+
+    async def _link(self, incoming: Incoming, merging: tuple[Person, Person] | None) -> tuple[Person, Identity]:
+        """Link the account, and merge two people. Return the person and the account."""
         now = self._clock.now()
 
-        def confirm(tables: Tables) -> tuple[Person, Identity, Person | None]:
+        def confirm(tables: Tables) -> tuple[Person, Identity]:
             person, link = self._pending(tables, incoming)
             if link.other is None:
                 raise UserError("Your code has not been used yet.", hint="Type `link CODE` in the other chat first.")
@@ -148,23 +203,17 @@ class Linking:
             if other is None:
                 tables.people.link(person.id, link.other, by=person.name, now=now)
             elif other != person:
+                if (other, person) != merging:
+                    raise UserError("This has just changed.", hint="Type `link yes` again.")
                 tables.people.merge(other.id, person)
             tables.links.end(person.id)
             was = f"{identity_text(link.other)}, {f'who was {other.name}' if other else 'a new account'}"
             _audit(tables, person.name, "link", person, now=now, detail=was)
             text = f"{person.name} linked {was}: they are one person now, with the roles of both."
             self._announcer.announce(tables, text, app=EVERY, environment=EVERY, now=now, actor=person.id)
-            return person, link.other, other
+            return person, link.other
 
-        person, other, before = await self._store.write(confirm)
-        if before is not None and before != person:
-            await self._codes.move(before.id, person.id)
-        return Card(
-            title=f"You are {person.name} in {other.platform}, too: one person, with all roles of both.",
-            hint="`whoami` shows them.",
-            tone=Tone.GOOD,
-            private=True,
-        )
+        return await self._store.write(confirm)
 
     async def _end(self, incoming: Incoming) -> Card:
         """Drop a pending link, from either side."""

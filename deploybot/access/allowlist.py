@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -90,8 +91,9 @@ class Access:
         self._clock = clock
         self._questions = PolicyQuestions(settings, clock)
         self.announcer = GrantAnnouncer(settings, homes)
-        self._linking = Linking(store, clock, codes, self.announcer)
-        self._enrolment = Enrolment(store, clock, codes)
+        phones = asyncio.Lock()
+        self._linking = Linking(store, clock, codes, self.announcer, phones)
+        self._enrolment = Enrolment(store, clock, codes, phones)
         self._granting = Granting(settings, store, clock, self.announcer)
 
     async def known(self, identity: Identity) -> Known:

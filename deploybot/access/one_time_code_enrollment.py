@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from deploybot.access.account_links import require_private
 from deploybot.card import Card, Line, Tone
 from deploybot.command import Context
@@ -15,26 +17,28 @@ from deploybot.ports import Clock, CodeSecrets, Store
 class Enrolment:
     """The enrolment of people for one-time codes. Replacing a secret needs a code of the old one."""
 
-    def __init__(self, store: Store, clock: Clock, codes: CodeSecrets) -> None:
-        """Take the ports."""
+    def __init__(self, store: Store, clock: Clock, codes: CodeSecrets, phones: asyncio.Lock) -> None:
+        """Take the ports. `phones` is held while secrets change, so that nobody enrols while people are merged."""
         self._store = store
         self._clock = clock
         self._codes = codes
+        self._phones = phones
         self._check = CodeCheck(codes, clock)
 
     async def step(self, ctx: Context, code: str) -> Card:
         """Offer a secret, or check a code against the offered or current one. Raise UserError if it does not fit."""
         person = required(ctx.person)
         require_private(ctx.incoming, "your secret")
-        secret = await self._codes.get(person.id)
-        if code:
-            return await self._take(person, code, secret)
-        if secret is not None:
-            raise UserError(
-                "Your phone already generates your codes.",
-                hint="To change phones, type a code from the old one: `totp CODE`.",
-            )
-        return await self._offer(person)
+        async with self._phones:
+            secret = await self._codes.get(person.id)
+            if code:
+                return await self._take(person, code, secret)
+            if secret is not None:
+                raise UserError(
+                    "Your phone already generates your codes.",
+                    hint="To change phones, type a code from the old one: `totp CODE`.",
+                )
+            return await self._offer(person)
 
     async def insist(self, person: Person, code: str) -> None:
         """Use up a code of an enrolled person. Raise UserError if it is missing or wrong."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from deploybot.domain import Author, Build, Event, ImagePushed, Published, Push, Tagged, image_key, ref_key
+from deploybot.domain import Author, Build, Event, ImagePushed, Published, Push, Tagged, image_key, ref_key, release_key
 from deploybot.events.build_verdicts import is_own
 from deploybot.events.watched_refs import fits
 from deploybot.settings import App, Auto
@@ -44,8 +44,7 @@ def hint_of(app: App, event: Event) -> Hint | None:
             return Hint(about, (*_pushed(f"tags/{tag}", commit), f"tags/{tag}"), _known(event.by))
         case Published(tag=tag, early=early):
             about = _about(app, lambda auto: auto.release)
-            released = Hint(about, (f"tags/{tag}",), _known(event.by), published="" if early else tag)
-            return Hint(about, unpublished=tag) if event.gone else released
+            return Hint(about, unpublished=tag) if event.gone else _released(about, tag, event.by, early=early)
         case Build(commit=commit) if commit and not is_own(event):
             about = _about(app, lambda auto: bool(auto.after or auto.checks))
             return Hint(about, built=replace(event, url="", by=Author(), failed=())) if about else None
@@ -63,6 +62,13 @@ def _about(app: App, wants: Callable[[Auto], bool]) -> tuple[str, ...]:
 def _pushed(source: str, commit: str) -> tuple[str, ...]:
     """Return the keys for a push: its commit, and that commit on this branch or tag. Return none for a deletion."""
     return (commit, ref_key(source, commit)) if commit else ()
+
+
+def _released(about: tuple[str, ...], tag: str, by: Author, *, early: bool) -> Hint:
+    """Return the hint of a published release. A publisher who is not named is stored as such: it was not the tagger."""
+    source = f"tags/{tag}"
+    author_keys = (source, release_key(source)) if _known(by) else (release_key(source),)
+    return Hint(about, author_keys, by, published="" if early else tag)
 
 
 def _known(author: Author) -> Author | None:

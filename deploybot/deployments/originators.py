@@ -19,6 +19,7 @@ from deploybot.domain import (
     Trigger,
     image_key,
     ref_key,
+    release_key,
 )
 from deploybot.ports import People, Tables
 
@@ -46,7 +47,7 @@ def unknown_cause(tables: Tables, deployment: Deployment) -> str:
     """Return what is unknown about who caused an automatic deployment; empty if everything is known.
 
     Only a webhook about this exact commit on this exact branch or tag, or about this exact image under its tag, counts.
-    A person who pushed the same commit elsewhere did not cause it here.
+    A person who pushed the same commit elsewhere did not cause it here. A release has a publisher besides its tagger.
     """
     trigger = _trigger(tables, deployment)
     if trigger is None:
@@ -54,10 +55,11 @@ def unknown_cause(tables: Tables, deployment: Deployment) -> str:
     reported = [tables.triggers.authors(trigger.app, (key,)) for key in _keys(trigger, deployment.plan)]
     published = tables.triggers.authors(trigger.app, (trigger.source,))
     everybody = (*published, *(author for authors in reported for author in authors))
-    strangers = [author.name for author in everybody if _person(tables.people, author) is None]
-    if strangers:
-        return f"{_listed(strangers)} triggered it from an unknown account"
-    return "" if all(reported) else "no webhook reported who triggered it"
+    strangers = [author for author in everybody if _person(tables.people, author) is None]
+    named = [author.name for author in strangers if author.name or author.identity]
+    if named:
+        return f"{_listed(named)} triggered it from an unknown account"
+    return "" if all(reported) and not strangers else "no webhook reported who triggered it"
 
 
 def authors_of(tables: Tables, plan: Plan) -> tuple[tuple[int, ...], str]:
@@ -85,6 +87,8 @@ def _keys(trigger: Trigger, plan: Plan) -> Iterator[str]:
     """Yield the keys of the records that show who caused it; each must exist."""
     if trigger.source != _IMAGES:
         yield ref_key(trigger.source, plan.release.code or "")  # no webhook reports a push without a commit
+        if trigger.released:
+            yield release_key(trigger.source)
         return
     before = {pin.digest for part in plan.servers if part.replaces for pin in part.replaces.images}
     yield from (image_key(pin.image, pin.tag, pin.digest) for pin in plan.release.images if pin.digest not in before)

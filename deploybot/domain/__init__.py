@@ -93,7 +93,17 @@ from deploybot.domain.server_facts import (
     Usage,
 )
 from deploybot.domain.time_windows import Window
-from deploybot.domain.trigger import AUTO, BOT_NAME, Heads, NamedRef, Trigger, TriggerState, image_key, ref_key
+from deploybot.domain.trigger import (
+    AUTO,
+    BOT_NAME,
+    Heads,
+    NamedRef,
+    Trigger,
+    TriggerState,
+    image_key,
+    ref_key,
+    release_key,
+)
 
 __all__ = [
     "AUTO",
@@ -202,6 +212,7 @@ __all__ = [
     "image_changes",
     "image_key",
     "ref_key",
+    "release_key",
     "short_digest",
     "short_id",
     "target_name",

@@ -20,6 +20,11 @@ def ref_key(source: str, commit: str) -> str:
     return f"{source} {commit}"
 
 
+def release_key(source: str) -> str:
+    """Return the key under which the publisher of a release is stored, for its tag `tags/v1`."""
+    return f"release {source}"
+
+
 def image_key(image: str, tag: str, digest: str) -> str:
     """Return the key under which the author of an image push is stored."""
     return f"{canonical_image(image)}:{tag} {digest}"
@@ -87,6 +92,11 @@ class Trigger:
     tries: int = 0
     next_at: float = 0.0
     deployment: int = 0
+
+    @property
+    def released(self) -> bool:
+        """Whether a published release caused it, not the push of its tag. `why` begins with the word of `auto`."""
+        return self.why.startswith("release ")
 
     @property
     def command(self) -> str:

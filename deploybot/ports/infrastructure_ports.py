@@ -217,8 +217,14 @@ class CodeSecrets(Protocol):
     async def confirm(self, person: int) -> None:
         """Activate the offered secret."""
 
+    async def copy(self, person: int, into: int) -> bool:
+        """Give a person's secret to another who has none, also in place of one that was offered. Return whether."""
+
     async def move(self, person: int, into: int) -> None:
         """Move a person's secret to another person who has none; otherwise delete it."""
+
+    async def forget(self, person: int) -> bool:
+        """Delete a person's secrets. Return whether one was active."""
 
 
 class TextRedactor(Protocol):

@@ -71,10 +71,18 @@ class CodeFiles:
         """Activate the offered secret."""
         await asyncio.to_thread(_rename, self._folder / f"{person}.new", self._folder / str(person))
 
+    async def copy(self, person: int, into: int) -> bool:
+        """Give a person's secret to another who has none, also in place of one that was offered. Return whether."""
+        secret = await self.get(person)
+        if secret is None or await self.get(into) is not None:
+            return False
+        await self.offer(into, secret)
+        await self.confirm(into)
+        return True
+
     async def move(self, person: int, into: int) -> None:
         """Move a person's secret to another who has none; otherwise delete it."""
-        if await self.get(person) is not None and await self.get(into) is None:
-            await asyncio.to_thread(_rename, self._folder / str(person), self._folder / str(into))
+        await self.copy(person, into)
         await self.forget(person)
 
     async def forget(self, person: int) -> bool:

@@ -27,9 +27,20 @@ class FakeCodeSecrets:
         """Make the offered secret the active one."""
         self.kept[person] = self.new.pop(person)
 
+    async def copy(self, person: int, into: int) -> bool:
+        """Give a person's secret to another person without one, also in place of an offered one. Return whether."""
+        if person not in self.kept or into in self.kept:
+            return False
+        self.kept[into] = self.kept[person]
+        self.new.pop(into, None)
+        return True
+
     async def move(self, person: int, into: int) -> None:
         """Give a person's secret to another person without one. Otherwise delete it."""
+        await self.copy(person, into)
+        await self.forget(person)
+
+    async def forget(self, person: int) -> bool:
+        """Delete a person's secrets. Return whether one was active."""
         self.new.pop(person, None)
-        secret = self.kept.pop(person, None)
-        if secret is not None:
-            self.kept.setdefault(into, secret)
+        return self.kept.pop(person, None) is not None

@@ -168,6 +168,15 @@ async def test_files_of_secrets(tmp_path: Path) -> None:
     assert (await files.get(7), await files.get(8)) == ("SECRET", None)
     await files.move(7, 9)
     assert (await files.get(7), await files.get(9)) == (None, "SECRET")
+    await files.offer(5, "OFFERED")
+    assert await files.copy(9, 5)
+    assert (await files.get(5), await files.offered(5), await files.get(9)) == ("SECRET", None, "SECRET")
+    assert not await files.copy(6, 9), "who has none gives none"
+    await files.offer(4, "OTHER")
+    await files.confirm(4)
+    assert not await files.copy(9, 4)
+    assert await files.get(4) == "OTHER"
+    assert [await files.forget(number) for number in (4, 5)] == [True, True]
     assert await files.forget(9)
     assert [*(tmp_path / "codes").iterdir()] == []
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
+import pyotp
 import pytest
 
 from deploybot.card import Card
 from deploybot.domain import Grant, Identity, Lock, Role, State
+from deploybot.errors import StoreError
 from deploybot.ports import Tables
 from tests.approvals.conftest import open_approval_bot
 from tests.kit.bot import BotUnderTest
 
 NEW = "777"
+EVES, BENS = "A" * 32, "B" * 32
 ASK_FIRST = "Get one first: type `link` in the chat where I know you."
 
 
@@ -32,6 +36,11 @@ async def link(bot: BotUnderTest, who: str, other: str) -> Card:
     await bot.say(f"link {code}", other, platform="telegram")
     assert (await bot.say("link yes", other, platform="telegram")).title.startswith("Almost done")
     return await bot.say("link yes", who, platform="slack")
+
+
+def totp(bot: BotUnderTest, secret: str) -> str:
+    """What a phone with this secret shows now."""
+    return pyotp.TOTP(secret).at(int(bot.clock.now()))
 
 
 async def questions(bot: BotUnderTest) -> list[Card]:
@@ -117,6 +126,108 @@ async def test_the_codes_of_ones_phone_go_along(bot: BotUnderTest) -> None:
     await link(bot, "ben", NEW)
     assert bot.codes.kept == {bot.people["ben"].id: "SECRET"}
     assert not await bot.store.write(lambda tables: tables.codes.use(bot.people["ben"].id, 50))
+
+
+async def test_two_people_with_phones_are_not_merged(tmp_path: Path) -> None:
+    """Eve has her own phone and ben's session, not ben's phone: no code of hers ever counts as ben's."""
+    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+        eve, ben = bot.people["eve"], bot.people["ben"]
+        bot.codes.kept |= {eve.id: EVES, ben.id: BENS}
+        number = await bot.ask("deploy shop@v2 to production", "ana")
+        card = await link(bot, "eve", "ben")
+        assert not card.ok
+        assert card.title == "ben and eve both have a phone for one-time codes, and one person has one phone."
+        assert card.hint == (
+            "Ask the administrator of the bot's machine to remove the one that is no longer used: `deploybot "
+            "forget-code ben` or `deploybot forget-code eve`. Then type `link yes` again."
+        )
+        assert bot.codes.kept == {eve.id: EVES, ben.id: BENS}
+        card = await bot.say(f"approve #{number} code {totp(bot, EVES)}", "ben", platform="telegram")
+        assert card.title == "This code is wrong or was already used."
+        assert (await bot.say("whoami", "ben", platform="telegram")).title == "You are ben."
+        del bot.codes.kept[eve.id]  # `deploybot forget-code eve`
+        assert (await bot.say("link yes", "eve", platform="slack")).ok
+        assert bot.codes.kept == {eve.id: BENS}
+        card = await bot.say(f"approve #{number} code {totp(bot, BENS)}", "ben", platform="telegram")
+        assert card.title == f"#{number} is approved."
+
+
+async def test_a_phone_that_was_only_offered_never_replaces_the_one_that_comes_along(tmp_path: Path) -> None:
+    """Eve was shown a secret before, and types its first code after she was merged with ben."""
+    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+        eve, ben = bot.people["eve"], bot.people["ben"]
+        bot.codes.kept[ben.id] = BENS
+        secret = (await bot.say("totp", "eve", platform="telegram")).lines[0].text
+        assert (await link(bot, "eve", "ben")).ok
+        card = await bot.say(f"totp {totp(bot, secret)}", "eve", platform="telegram")
+        assert card.title == "This code is wrong or was already used."
+        assert (bot.codes.kept, bot.codes.new) == ({eve.id: BENS}, {})
+
+
+async def test_roles_never_come_along_without_their_phone(bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails, the person who stays needs the phone before they have the roles."""
+    eve, ben = bot.people["eve"], bot.people["ben"]
+    bot.codes.kept[ben.id] = BENS
+
+    async def fail(person: int) -> bool:
+        raise StoreError(f"the secret of {person} cannot be deleted")
+
+    monkeypatch.setattr(bot.codes, "forget", fail)
+    await link(bot, "eve", "ben")
+    assert (await bot.say("whoami", "ben", platform="telegram")).title == "You are eve."
+    assert bot.codes.kept[eve.id] == BENS
+
+
+async def test_of_a_merge_that_is_refused_at_the_end_no_phone_stays(tmp_path: Path) -> None:
+    """Somebody else gets the account of the other side, while the phones are compared."""
+    async with open_approval_bot(tmp_path) as bot:
+        ben, fay = bot.people["ben"], bot.people["fay"]
+        bot.codes.kept[ben.id] = BENS
+        copy, there = bot.codes.copy, Identity("telegram", str(1000 + list(bot.people).index("ben")))
+
+        def move(tables: Tables) -> None:
+            tables.people.detach(there)
+            tables.people.link(fay.id, there)
+
+        async def copied(person: int, into: int) -> bool:
+            await bot.store.write(move)
+            return await copy(person, into)
+
+        bot.codes.copy = copied  # type: ignore[method-assign]
+        card = await link(bot, "eve", "ben")
+        assert (card.title, card.hint) == ("This has just changed.", "Type `link yes` again.")
+        assert bot.codes.kept == {ben.id: BENS}
+        bot.codes.copy = copy  # type: ignore[method-assign]
+        assert (await bot.say("link yes", "eve", platform="slack")).ok
+        assert bot.codes.kept == {ben.id: BENS}, "fay has no phone, so eve needs none"
+
+
+async def test_a_merge_that_was_interrupted_goes_on(bot: BotUnderTest) -> None:
+    eve, ben = bot.people["eve"], bot.people["ben"]
+    bot.codes.kept |= {eve.id: BENS, ben.id: BENS}
+    assert (await link(bot, "eve", "ben")).ok
+    assert bot.codes.kept == {eve.id: BENS}
+
+
+async def test_nobody_enrols_while_they_are_merged(bot: BotUnderTest) -> None:
+    """Eve confirms her phone at the same time: it is the old one that stays, or the merge is refused."""
+    eve, ben = bot.people["eve"], bot.people["ben"]
+    bot.codes.kept[ben.id] = BENS
+    secret = (await bot.say("totp", "eve", platform="telegram")).lines[0].text
+    copy, began = bot.codes.copy, asyncio.Event()
+
+    async def copied(person: int, into: int) -> bool:
+        began.set()
+        enrolling.append(asyncio.create_task(bot.say(f"totp {totp(bot, secret)}", "eve", platform="telegram")))
+        for _ in range(50):
+            await bot.store.read(lambda tables: tables.people.everybody())  # it has every chance to be first
+        return await copy(person, into)
+
+    enrolling: list[asyncio.Task[Card]] = []
+    bot.codes.copy = copied  # type: ignore[method-assign]
+    assert (await link(bot, "eve", "ben")).ok
+    assert not (await enrolling[0]).ok
+    assert bot.codes.kept == {eve.id: BENS}
 
 
 async def test_a_no_ends_it(bot: BotUnderTest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,21 @@ from deploybot.domain import (
     State,
     Tagged,
 )
+from deploybot.webhooks.senders import sender
 from tests.autodeploy.conftest import GITHUB, PRODUCTION, AutodeployBot, open_autodeploy_bot
+from tests.webhooks.recorded import RECORDED
 
 NOBODY_TOLD = "no webhook reported who triggered it"
 BEN = Author("Ben", GITHUB["ben"])
 ANA = Author("Ana", GITHUB["ana"])
+RELEASE = [
+    event
+    for one in RECORDED
+    if str(one).startswith("gitlab/")
+    for event in sender("gitlab").events(one.received())
+    if isinstance(event, Published) and not event.gone
+][:1]
+"""A published release, as GitLab reports it."""
 
 
 async def asked(bot: AutodeployBot) -> Deployment:
@@ -134,6 +145,46 @@ async def test_who_published_a_release_has_to_be_known_too(tmp_path: Path) -> No
         await bot.look()
         one = await asked(bot)
         assert (await line(bot, one.number, "one more")).startswith("Ghost triggered it from an unknown account")
+
+
+async def test_a_publisher_whom_no_webhook_names_is_not_the_tagger(tmp_path: Path) -> None:
+    """GitLab does not report who published a release: ben does, and approves the deployment of ana's tag."""
+    async with open_autodeploy_bot(tmp_path, None, PRODUCTION | {"auto": {"release": True}}) as bot:
+        commit = bot.commit("main")
+        bot.refs.tags["v1"] = commit
+        await bot.hear(Tagged(sender="gitlab", tag="v1", commit=commit, by=ANA))
+        (published,) = RELEASE
+        await bot.hear(replace(published, tag="v1"))
+        await bot.look()
+        one = await asked(bot)
+        assert await line(bot, one.number, "one more") == f"{NOBODY_TOLD}, so it needs 2 approvals"
+        assert (await bot.approve(one.number, "ben")).title == f"#{one.number} has 1 of 2 approvals now."
+        assert (await bot.approve(one.number, "cem")).title == f"#{one.number} is approved."
+
+
+async def test_who_published_a_release_may_not_approve_it(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, None, PRODUCTION | {"auto": {"release": True}}) as bot:
+        commit = bot.commit("main")
+        bot.refs.tags["v1"] = commit
+        await bot.hear(Tagged(sender="github", tag="v1", commit=commit, by=ANA))
+        await bot.hear(Published(sender="github", tag="v1", by=BEN))
+        await bot.look()
+        one = await asked(bot)
+        assert await line(bot, one.number, "one more") == ""
+        assert (await bot.approve(one.number, "ben")).title.startswith("You triggered it")
+        assert (await bot.approve(one.number, "cem")).title == f"#{one.number} is approved."
+
+
+async def test_a_tag_needs_no_publisher(tmp_path: Path) -> None:
+    """The push of the tag caused it, whoever publishes a release of it later."""
+    async with open_autodeploy_bot(tmp_path, None, PRODUCTION | {"auto": {"tag": "v*"}}) as bot:
+        commit = bot.commit("main")
+        bot.refs.tags["v1"] = commit
+        await bot.hear(Tagged(sender="gitlab", tag="v1", commit=commit, by=ANA))
+        await bot.look()
+        await bot.hear(Published(sender="gitlab", tag="v1"))
+        one = await asked(bot)
+        assert (await bot.approve(one.number, "ben")).title == f"#{one.number} is approved."
 
 
 async def test_authors_may_not_be_the_only_ones(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from deploybot.domain import (
     Trigger,
     image_key,
     ref_key,
+    release_key,
 )
 from deploybot.ports import Tables
 from deploybot.testing import memory_store
@@ -49,17 +50,19 @@ def plan(*pins: Pin, before: Release | None = None, **more: object) -> Plan:
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-def deployment(tables: Tables, of: Plan, *, source: str = IMAGES) -> Deployment:
+def deployment(
+    tables: Tables, of: Plan, *, source: str = IMAGES, why: str = "", environment: str = "production"
+) -> Deployment:
     """One that came of a wish."""
     trigger = tables.triggers.add(
         Trigger(
             app="shop",
-            environment="production",
+            environment=environment,
             source=source,
             commit=of.release.id,
             release="r",
             ref="",
-            why="",
+            why=why,
             made=0.0,
         )
     )
@@ -207,6 +210,27 @@ async def test_everybody_who_is_behind_it_is_found_once_and_none_of_them_may_be_
                 tables.triggers.put_author("shop", "tags/v1", Author(name, Identity("github", f"9{name}")), 2.0)
             assert unknown_cause(tables, one).endswith(" and 1 more triggered it from an unknown account")
             assert sorted(originators_of(tables, one)) == [ana.id, ben.id, cem.id], "nobody is guessed"
+
+        await store.write(look)
+
+
+async def test_a_release_needs_its_publisher_and_its_tagger() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            ana, ben = tables.people.add("ana", ANA), tables.people.add("ben", CI)
+            one = deployment(tables, plan(), source="tags/v1", why="release v1 by ana")
+            tag, release = ref_key("tags/v1", "1" * 40), release_key("tags/v1")
+            tables.triggers.put_author("shop", release, Author("Ben", CI), 1.0)
+            assert (unknown_cause(tables, one), originators_of(tables, one)) == (NOBODY_REPORTED, (ben.id,))
+            tables.triggers.put_author("shop", tag, Author("Ana", ANA), 1.0)
+            assert (unknown_cause(tables, one), originators_of(tables, one)) == ("", (ana.id, ben.id))
+            tables.triggers.put_author("shop", release, Author(), 2.0)
+            assert unknown_cause(tables, one) == NOBODY_REPORTED, "somebody else published it, too"
+            tables.triggers.put_author("shop", release, Author("Zed"), 3.0)
+            assert unknown_cause(tables, one) == "Zed triggered it from an unknown account"
+            tagged = deployment(tables, plan(), source="tags/v1", why="tag v1 by ana", environment="staging")
+            assert (unknown_cause(tables, tagged), originators_of(tables, tagged)) == ("", (ana.id,))
 
         await store.write(look)
 

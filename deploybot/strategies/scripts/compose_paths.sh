@@ -97,7 +97,7 @@ hash_of() {
     fi
 }
 
-# Prints a record of a path: look WORD PATH yes|no, whether its content is hashed.
+# Prints a record of a path: look WORD PATH yes|no, whether its content is hashed. Leaves the hash in `hash`.
 look() {
     real=$(real_path "$2")
     kind=$(kind_of "$2")
@@ -133,6 +133,13 @@ in_checkout() {
 # A checkout is somebody's: nothing that its configuration names is run.
 checkout_git() {
     git -c core.fsmonitor=false -c core.quotePath=off "$@"
+}
+
+# Whether a path still has the content that its name says, so that no container wrote a file there: PATH, its hash.
+is_as_shipped() {
+    case $1 in "$ours"/mounts/*) ;; *) return 1 ;; esac
+    name=${1#"$ours"/mounts/}
+    [ "${name%%/*}" = "$2" ]
 }
 
 # Names of files below the working folder that no release brought. A `?` before a name means unknown.
@@ -188,7 +195,7 @@ look_at_mounted() {
         look mounted "$now" yes
         newer=$(real_path "$new")
         older=$(real_path "$now")
-        [ "$newer" = "$older" ] || list_lost "$newer" "$older" "$now"
+        [ "$newer" = "$older" ] || is_as_shipped "$older" "$hash" || list_lost "$newer" "$older" "$now"
     done
 }
 

@@ -95,11 +95,12 @@ prune_images() {
     done
 }
 
-# Mounted content is named in the override files of the releases that stay.
+# Mounted content is named in the override files of the releases that stay. Its mark stays as long as it does.
 prune_mounts() {
     for path in .deploybot/mounts/*; do
         [ -e "$path" ] || continue
-        grep -qsF "/.deploybot/mounts/${path##*/}" .deploybot/releases/*/override.json || is_mounted "$path" ||
+        content=${path%.made}
+        grep -qsF "/.deploybot/mounts/${content##*/}" .deploybot/releases/*/override.json || is_mounted "$content" ||
             rm -rf -- "$path" || code=1
     done
 }

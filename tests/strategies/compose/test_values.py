@@ -33,7 +33,17 @@ from tests.strategies.sites import (
 
 BELOW = "deploybot/shop-production"
 OURS = {"deploybot.settings": "s-1"}
-LISTS = ("CHANGED", "START", "REMOVE", "REMOVE_LAST", "TAGS", "MOUNTS", "OVERRIDE", "COMPOSE_FILES")
+LISTS = (
+    "CHANGED",
+    "START",
+    "START_FIRST",
+    "REMOVE",
+    "REMOVE_LAST",
+    "TAGS",
+    "MOUNTS",
+    "OVERRIDE",
+    "COMPOSE_FILES",
+)
 NAMES = ("conf", "data", "same", "www")
 RECORD = manifest(ran("web", "1"), ran("db", "2"))
 
@@ -121,7 +131,7 @@ def upped(**more: object) -> dict[str, str]:
 def test_up_names_what_changes_and_nothing_else() -> None:
     given = upped()
     assert given.keys() == step_values.nothing().keys()
-    assert lists(given, "CHANGED", "START", "REMOVE_LAST") == [["web"], ["new", "stopped"], ["id-old"]]
+    assert lists(given, "CHANGED", "START", "REMOVE_LAST") == [["web", "new"], ["stopped"], ["id-old"]]
     # What a broken attempt left behind holds a name.
     assert lists(given, "REMOVE") == [["half"]]
 

@@ -190,7 +190,7 @@ def test_images_that_a_registry_has_are_not_gone() -> None:
 
 def test_tags_are_asked_again_only_for_what_runs() -> None:
     app = make_app("compose", compose={"source": "images"})
-    config = {"web": {"image": "shop:1"}}
+    config = {"web": {"image": "shop:1"}, "db": {"image": "postgres:16"}}
 
     def made(release: Release, *, back: bool = False, app: object = app) -> bool:
         site = answered(recorded(app=app), release, configured(release, config))
@@ -231,6 +231,55 @@ def test_where_nothing_runs_there_is_nothing_to_go_back_to() -> None:
     plan = COMPOSE.deploy(answered(site_of(), NEW), NEW, None)
     assert (plan.before, plan.restore, plan.replaces) == (None, (), None)
     assert plan.effects == (Effect("db", EffectKind.NEW), Effect("web", EffectKind.NEW))
+
+
+LACKING = {"web": {"image": "shop:1"}}
+
+
+def test_a_recorded_service_that_the_profiles_of_now_hide_is_not_run_with_another_image() -> None:
+    site = answered(recorded(), NEW, configured(NEW, LACKING))
+    assert COMPOSE.deploy(site, NEW, OLD).made
+    with pytest.raises(UserError, match="The release ran db, which its Compose files do not have") as caught:
+        COMPOSE.deploy(site, NEW, OLD, back=True)
+    assert "compose.profiles" in caught.value.hint
+    with pytest.raises(UserError, match="The release ran db"):
+        COMPOSE.bind(Step(name="restore", script="compose_up", bind="restore"), site, NEW)
+
+
+PROFILED = {"profiles": ["app"], "env_file": "env/prod.env"}
+GIVEN = ("COMPOSE_PROFILES", "COMPOSE_ENV_FILES")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"env_file": "", "profiles": ("web",)}, ["web", None]),
+        ({"env_file": "old.env", "profiles": ()}, [None, "old.env"]),
+        ({}, ["app", "env/prod.env"]),
+        ({"env_file": "", "profiles": (), "folder": "/home/me"}, ["app", "env/prod.env"]),
+    ],
+    ids=["without an env file", "without profiles", "not recorded", "before the bot came"],
+)
+def test_what_is_restored_has_the_env_file_and_the_profiles_it_ran_with(
+    more: dict[str, object], expected: list[str | None]
+) -> None:
+    app = make_app("compose", compose=PROFILED, tasks={"migrate": "true"})
+    record = replace(RECORD, **more)  # type: ignore[arg-type]
+    site = running(app=app, manifests={OLD.id: record})
+    plan = COMPOSE.deploy(answered(site, NEW), NEW, OLD)
+    for step in plan.restore:
+        assert [env_of(step).get(name) for name in GIVEN] == expected
+    for step in plan.steps[1:]:
+        assert [env_of(step).get(name) for name in GIVEN] == ["app", "env/prod.env"]
+    # What runs is restarted, and has its tasks run, the same way.
+    for one in (COMPOSE.restart(site, OLD), COMPOSE.task(site, OLD, "migrate")):
+        assert [env_of(one.steps[0]).get(name) for name in GIVEN] == expected
+
+
+def test_a_release_is_recorded_with_the_settings_it_is_prepared_with() -> None:
+    site = answered(running(app=make_app("compose", compose=PROFILED)), NEW)
+    made = COMPOSE.manifest(site, NEW, {"web": (image_id("1"), ""), "db": (image_id("2"), "")})
+    assert (made.env_file, made.profiles) == ("env/prod.env", ("app",))
 
 
 def test_files_that_are_gone_are_fetched_for_the_way_back() -> None:

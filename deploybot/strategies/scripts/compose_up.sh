@@ -175,6 +175,8 @@ fi
 [ -f "$marks/files" ] || fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY. Deploy it again."
 COMPOSE_FILE=$(cat "$marks/files")
 export COMPOSE_FILE
+# What ran before the bot came may have run without the env file of bot.toml.
+[ -n "$DEPLOYBOT_RELEASE" ] || [ -e "${COMPOSE_ENV_FILES:-.}" ] || unset COMPOSE_ENV_FILES
 case $DEPLOYBOT_ACTION in
 up)
     [ -z "$DEPLOYBOT_RELEASE" ] || mark_switching

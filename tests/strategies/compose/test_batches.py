@@ -11,7 +11,7 @@ import pytest
 from deploybot.domain import Container, Effect, EffectKind, PublishedPort
 from deploybot.strategies.compose.release_study import study_of
 from deploybot.strategies.compose.step_values import up_values
-from tests.strategies.compose.conftest import Host
+from tests.strategies.compose.conftest import Host, write
 from tests.strategies.conftest import make_app
 from tests.strategies.sites import FACTS, NEW, answered, configured, container, manifest, observed, ran, site_of
 
@@ -171,3 +171,15 @@ def test_the_script_calls_compose_once_for_each_batch(any_host: Host, calls: Pat
         f"{UP} --force-recreate worker",
         f"{UP} --no-recreate proxy",
     ]
+
+
+@pytest.mark.parametrize(
+    ("release", "is_there", "is_given"), [("r1", False, True), ("", False, False), ("", True, True)]
+)
+def test_what_ran_before_the_bot_came_needs_no_env_file(
+    any_host: Host, calls: Path, tmp_path: Path, release: str, *, is_there: bool, is_given: bool
+) -> None:
+    """A release needs it: Compose says so."""
+    folder = write(tmp_path / "home", {"compose.yaml": "", **({"prod.env": "A=1"} if is_there else {})})
+    run(any_host, release, folder, DEPLOYBOT_CHANGED="web", COMPOSE_ENV_FILES="prod.env")
+    assert ("--env-file prod.env" in calls.read_text()) is is_given

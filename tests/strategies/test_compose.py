@@ -18,6 +18,7 @@ from tests.strategies.sites import (
     NEW,
     OLD,
     PROJECT,
+    SERVICES,
     answered,
     configured,
     container,
@@ -214,7 +215,7 @@ def test_what_ran_before_the_bot_came_is_gone_back_to() -> None:
     files["com.docker.compose.project.working_dir"] = "/home/me/shop"
     web = container("web", "9", labels=files)
     site = site_of(web, facts=replace(FACTS, current="", releases=()))
-    plan = COMPOSE.deploy(answered(site, NEW), NEW, None)
+    plan = COMPOSE.deploy(answered(site, NEW, configured(NEW, running={"/home/me/shop": SERVICES})), NEW, None)
     assert plan.before == Manifest(
         services=(ran("web", "9", name="web", settings=""),),
         files=("/home/me/shop/compose.yaml",),
@@ -225,6 +226,49 @@ def test_what_ran_before_the_bot_came_is_gone_back_to() -> None:
     assert env_of(up)["DEPLOYBOT_FOLDER"] == "/home/me/shop"
     assert (env_of(up)["DEPLOYBOT_RELEASE"], env_of(find)["DEPLOYBOT_RELEASE"]) == ("", "")
     assert (up.switches, up.bind) == (True, "restore")
+
+
+def came_from(folder: str, said: bytes, files: str = "/home/me/shop/compose.yaml") -> Site:
+    """What a person started, and what Compose says about its folder."""
+    labels = {"com.docker.compose.project.config_files": files, "com.docker.compose.project.working_dir": folder}
+    site = site_of(container("web", "9", labels=labels), facts=replace(FACTS, current="", releases=()))
+    return answered(site, NEW, said)
+
+
+def answer_for(folder: str, *, code: int = 0, errors: str = "", gone: str = "") -> bytes:
+    said = configured(NEW, running={folder: SERVICES}).removesuffix(b"END=\0")
+    said = said.replace(b"RUNNING_CODE=0", f"RUNNING_CODE={code}".encode())
+    return (
+        said.replace(b"RUNNING_ERRORS=", f"RUNNING_ERRORS={errors}".encode()) + f"RUNNING_GONE={gone}\0END=\0".encode()
+    )
+
+
+HOME = "/home/me/shop"
+GONE: dict[str, tuple[Site, str]] = {
+    "no folder": (
+        came_from("/data/compose/3", answer_for("/data/compose/3", code=1, errors="The folder cannot be entered.")),
+        "The folder cannot be entered.",
+    ),
+    "no file": (
+        came_from(HOME, answer_for(HOME, gone=f"{HOME}/compose.yaml")),
+        f"{HOME}/compose.yaml does not exist.",
+    ),
+    "from a pipe": (came_from(HOME, answer_for(HOME, gone="-"), "-"), "- does not exist."),
+    "no folder of this system": (came_from("C:\\shop", configured(NEW)), ""),
+}
+
+
+@pytest.mark.parametrize(("site", "why"), GONE.values(), ids=GONE.keys())
+def test_what_could_not_be_restored_is_not_replaced(site: Site, why: str) -> None:
+    with pytest.raises(UserError, match="They could not be restored if the release fails") as caught:
+        COMPOSE.deploy(site, NEW, None)
+    assert caught.value.sentence.endswith(why)
+    assert "docker rm -f shop-production-web-1" in caught.value.hint
+
+
+def test_files_of_another_start_and_folders_of_releases_do_not_matter() -> None:
+    assert COMPOSE.deploy(came_from(HOME, answer_for(HOME, gone="/home/me/other.yaml")), NEW, None).before
+    assert COMPOSE.deploy(came_from(f"{DIRECTORY}/releases/{OLD.id}", configured(NEW)), NEW, None).before
 
 
 def test_where_nothing_runs_there_is_nothing_to_go_back_to() -> None:

@@ -27,6 +27,7 @@ from deploybot.strategies.compose.release_study import (
     config_of,
     effects_in,
     insist,
+    insist_on_return,
     study_of,
 )
 from deploybot.strategies.compose.settings_label import SETTINGS_LABEL
@@ -88,6 +89,8 @@ class ComposeStrategy:
         effects = effects_in(site, study, recorded, release)
         warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))
         before = _before(site, previous)
+        if previous is None and before is not None:
+            insist_on_return(site, study, before)
         there = Move(site=site, release=release, previous=previous.id if previous else "")
         images = (
             there.step("build", "compose_build", _compose(site), bind="build")

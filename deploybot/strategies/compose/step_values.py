@@ -52,7 +52,7 @@ def observed_of(site: Site) -> Observed:
 
 def nothing() -> dict[str, str]:
     """Return the lists for `compose_up.sh`, all empty."""
-    services = ("CHANGED", "START", "START_FIRST")
+    services = ("CHANGED", "START", "START_FIRST", "SCALE")
     lists = ("OVERRIDE", "COMPOSE_FILES", "TAGS", "MOUNTS", "REMOVE", "REMOVE_LAST", *services)
     return {f"DEPLOYBOT_{name}": "" for name in lists}
 
@@ -137,6 +137,8 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
         **lists,
         "DEPLOYBOT_COMPOSE_FILES": "\n".join(manifest.files),
         "DEPLOYBOT_OVERRIDE": write_override(images),
+        # A person may have scaled it: the files need not say how many containers there were.
+        "DEPLOYBOT_SCALE": "\n".join(f"{one.service}={one.replicas}" for one in manifest.services),
     }
 
 

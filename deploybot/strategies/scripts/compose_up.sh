@@ -14,6 +14,7 @@
 #   DEPLOYBOT_CHANGED          services to create or recreate, one a line
 #   DEPLOYBOT_START            services to start, or to have more or fewer containers of, one a line
 #   DEPLOYBOT_START_FIRST      the same for services that changed ones depend on, one a line
+#   DEPLOYBOT_SCALE            SERVICE=NUMBER where the files do not say how many containers there are, one a line
 #   DEPLOYBOT_RESTART          services to restart, one a line; nothing for all
 #   DEPLOYBOT_COMPOSE_ORDER    services to bring up one line after the other; those of a line together
 #   DEPLOYBOT_COMPOSE_WAIT     seconds for each line to become healthy, and for DEPLOYBOT_START_FIRST
@@ -115,6 +116,15 @@ wait_for() {
     done
 }
 
+# scale_of SERVICE…: the options for how many containers they have.
+scale_of() {
+    for service; do
+        for line in ${DEPLOYBOT_SCALE:-}; do
+            [ "${line%=*}" != "$service" ] || printf ' --scale %s' "$line"
+        done
+    done
+}
+
 # up SERVICE…
 up() {
     changed=
@@ -126,10 +136,10 @@ up() {
             start="$start $service"
         fi
     done
-    # shellcheck disable=SC2086 # names of services have no blanks
-    [ -z "$changed" ] || compose up -d --no-build --no-deps --force-recreate $changed
-    # shellcheck disable=SC2086
-    [ -z "$start" ] || compose up -d --no-build --no-deps --no-recreate $start
+    # shellcheck disable=SC2046,SC2086 # names of services have no blanks
+    [ -z "$changed" ] || compose up -d --no-build --no-deps --force-recreate $(scale_of $changed) $changed
+    # shellcheck disable=SC2046,SC2086
+    [ -z "$start" ] || compose up -d --no-build --no-deps --no-recreate $(scale_of $start) $start
 }
 
 # Compose keeps the order of depends_on only among the services of one call.

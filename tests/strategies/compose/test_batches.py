@@ -183,3 +183,13 @@ def test_what_ran_before_the_bot_came_needs_no_env_file(
     folder = write(tmp_path / "home", {"compose.yaml": "", **({"prod.env": "A=1"} if is_there else {})})
     run(any_host, release, folder, DEPLOYBOT_CHANGED="web", COMPOSE_ENV_FILES="prod.env")
     assert ("--env-file prod.env" in calls.read_text()) is is_given
+
+
+def test_a_service_has_as_many_containers_as_before(any_host: Host, calls: Path) -> None:
+    folder = any_host.release("r1", {"compose.yaml": ""})
+    given = {"DEPLOYBOT_CHANGED": "web\ndb", "DEPLOYBOT_START": "worker", "DEPLOYBOT_SCALE": "web=3\nworker=2\ngone=4"}
+    run(any_host, "", folder, **given)
+    assert calls.read_text().splitlines() == [
+        f"{UP} --force-recreate --scale web=3 web db",
+        f"{UP} --no-recreate --scale worker=2 worker",
+    ]

@@ -37,6 +37,7 @@ LISTS = (
     "CHANGED",
     "START",
     "START_FIRST",
+    "SCALE",
     "REMOVE",
     "REMOVE_LAST",
     "TAGS",
@@ -236,6 +237,7 @@ def test_what_a_person_ran_is_restored_from_its_own_files() -> None:
         "services": {"web": {"image": f"{BELOW}/web:111111111111", "pull_policy": "never"}}
     }
     assert (given["DEPLOYBOT_COMPOSE_FILES"], given["DEPLOYBOT_CHANGED"]) == ("compose.yaml", "web")
+    assert given["DEPLOYBOT_SCALE"] == "web=1"
     old = replace(site, facts=replace(FACTS, compose_version="1.29.2"))
     given = step_values.restore_values(old, None, nobody)
     assert json.loads(given["DEPLOYBOT_OVERRIDE"]) == {"services": {"web": {"image": f"{BELOW}/web:111111111111"}}}

@@ -227,9 +227,8 @@ def _targets(app: App) -> Collection[Environment]:
 
 
 def going_back(site: Site, release: Release) -> Site:
-    """Return the site with the Compose files that a release ran with: bot.toml may name others by now."""
-    ran = site.manifests.get(release.id)
-    return replace(site, files=ran.files) if ran and not ran.folder else site
+    """Return the site with the Compose files, env file and profiles that a release ran with."""
+    return site.as_recorded(site.manifests.get(release.id))
 
 
 def step_values(app: App, environment: Environment, step: Step) -> dict[str, str]:

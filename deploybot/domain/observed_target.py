@@ -33,11 +33,15 @@ class Manifest:
     """The exact images that a release runs on one server. `files` are its Compose files, relative to its folder.
 
     `folder` is the folder of these files if it is not the release's own, as for a target that ran before the bot came.
+    `env_file` and `profiles` are what bot.toml had for Compose; None if they were not recorded, `env_file` is empty if
+    there was none.
     """
 
     services: tuple[ServiceImage, ...] = ()
     files: tuple[str, ...] = ()
     folder: str = ""
+    env_file: str | None = None
+    profiles: tuple[str, ...] | None = None
 
     def of(self, service: str) -> ServiceImage | None:
         """Return what a service runs; None if the release has no such service."""

@@ -78,15 +78,43 @@ def runs(observed: Observed, records: Collection[tuple[str, Manifest]]) -> tuple
     """Return which of the recorded releases runs now, with the record that it fits; `("", None)` if none does.
 
     The images of all services decide. If several records have the same images, settings and then the link decide; then
-    the first in `records`. A release may have several records. An app without containers runs what the link points to.
+    the first in `records`: the newest verified ones come first. A release may have several records. An app without
+    containers runs what the link points to.
     """
     current = observed.facts.current
     services = observed.services
-    asked = _asked(observed)
-    fitting = [pair for pair in records if (_fits(services, pair[1]) if asked else pair[0] == current)]
+    if _asked(observed):
+        foreign = _foreign(services, [manifest for _, manifest in records])
+        fitting = list(_fitting(services, records, foreign))
+    else:
+        fitting = [pair for pair in records if pair[0] == current]
     if not fitting:
         return "", None
     return max(fitting, key=lambda pair: (*_closeness(services, pair[1]), pair[0] == current))
+
+
+def _foreign(services: Mapping[str, Sequence[Container]], manifests: Collection[Manifest]) -> frozenset[str]:
+    """Return the services of which a container runs an image that no record has for it."""
+    known = {(one.service, one.image) for manifest in manifests for one in manifest.services}
+    return frozenset(name for name, ones in services.items() if any((name, one.image_id) not in known for one in ones))
+
+
+def _fitting(
+    services: Mapping[str, Sequence[Container]],
+    records: Collection[tuple[str, Manifest]],
+    foreign: Collection[str],
+) -> Iterator[tuple[str, Manifest]]:
+    """Yield the records that fit.
+
+    An older record that lacks a service does not fit if a person replaced that service: a newer one has it. What a
+    release left behind, with an image of the bot's, may exist beside any record.
+    """
+    newer: set[str] = set()
+    for release, manifest in records:
+        names = {one.service for one in manifest.services}
+        if _fits(services, manifest) and not (newer - names) & {*foreign}:
+            yield release, manifest
+        newer |= names
 
 
 def _fits(services: Mapping[str, Sequence[Container]], manifest: Manifest) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from deploybot.domain import Image, Manifest, Observed, Release, ReleaseSource, ServerFacts, ServerPlan, Step
@@ -54,6 +54,17 @@ class Site:
     def ran(self) -> Manifest | None:
         """The recorded images of what runs now; None if it is none of the bot's."""
         return self.attempt or self.manifests.get(self.running)
+
+    def as_recorded(self, manifest: Manifest | None) -> Site:
+        """Return the site with the Compose files, env file and profiles of a record: bot.toml may have others by now.
+
+        What is not recorded stays as it is in bot.toml.
+        """
+        if manifest is None or manifest.folder:
+            return self
+        known: dict[str, object] = {"env_file": manifest.env_file, "profiles": manifest.profiles}
+        compose = self.app.compose.model_copy(update={key: one for key, one in known.items() if one is not None})
+        return replace(self, files=manifest.files, app=self.app.model_copy(update={"compose": compose}))
 
     def holds(self, release: Release) -> bool:
         """Return whether the release's files are complete on the server."""

@@ -257,6 +257,7 @@ async def test_what_a_person_started_is_restored_where_the_first_deployment_fail
         labels=tuple(labels.items()),
     )
     server.engine.all[PROJECT] = [theirs]
+    server.host.config = configured(V1, WEB, running={"/home/me/shop": WEB})
 
     def back(host: FakeHost, env: Mapping[str, str]) -> None:
         del host

@@ -345,6 +345,20 @@ def test_a_release_with_more_services_is_not_taken_for_one_with_fewer() -> None:
     assert runs(seen(WEB, facts=replace(FACTS, current=V2.id)), [*known.items()])[0] == V1.id
 
 
+def test_a_service_replaced_by_hand_does_not_make_it_the_release_before_that_service() -> None:
+    newer, older = (V2.id, manifest(web=TWO, redis=ONE)), (V1.id, manifest(web=TWO))
+    by_hand = container("redis", "sha256:" + "9" * 64)
+    assert runs(seen(WEB, by_hand), [newer, older]) == ("", None)
+    # A service that only an older release had does not matter, and one that no release had neither.
+    assert runs(seen(WEB, by_hand), [older, newer])[0] == V1.id
+    assert runs(seen(WEB, container("mail", ONE)), [older, newer])[0] == V1.id
+
+
+def test_what_a_newer_release_left_does_not_hide_the_older_one() -> None:
+    newer, older = (V2.id, manifest(web=ONE, redis=ONE)), (V1.id, manifest(web=TWO))
+    assert runs(seen(WEB, container("redis", ONE)), [newer, older])[0] == V1.id
+
+
 def test_the_running_release_without_containers_is_known_by_the_link() -> None:
     assert runs(Observed(facts=FACTS), [*{V2.id: Manifest()}.items()])[0] == V2.id
     assert runs(Observed(facts=FACTS), [*{V1.id: Manifest()}.items()])[0] == ""

@@ -10,6 +10,7 @@ import pytest
 
 from deploybot.domain import Manifest, ManifestRow, ServiceImage
 from deploybot.ports import Tables
+from deploybot.store.codec import decode, encode
 from deploybot.store.database import Database
 from deploybot.store.database_connection import Way, open_database
 from deploybot.store.manifest_rows import ManifestRows
@@ -117,3 +118,10 @@ def test_a_database_of_the_version_before_has_no_rows_yet_and_keeps_the_others(t
         assert new.execute("SELECT name FROM persons").fetchall() == [("ann",)]
         assert new.execute("SELECT count(*) FROM manifests").fetchone() == (0,)
     assert path.with_name("deploybot.db.before-m011_manifests").is_file()
+
+
+def test_a_record_of_the_version_before_has_no_env_file_and_no_profiles() -> None:
+    old = decode(Manifest, '{"services": [], "files": ["compose.yaml"], "folder": ""}')
+    assert (old.env_file, old.profiles) == (None, None)
+    new = Manifest(env_file="", profiles=("web",))
+    assert decode(Manifest, encode(new)) == new

@@ -18,6 +18,7 @@ from tests.strategies.sites import (
     NEW,
     OLD,
     PROJECT,
+    SERVICES,
     answered,
     configured,
     container,
@@ -190,7 +191,7 @@ def test_images_that_a_registry_has_are_not_gone() -> None:
 
 def test_tags_are_asked_again_only_for_what_runs() -> None:
     app = make_app("compose", compose={"source": "images"})
-    config = {"web": {"image": "shop:1"}}
+    config = {"web": {"image": "shop:1"}, "db": {"image": "postgres:16"}}
 
     def made(release: Release, *, back: bool = False, app: object = app) -> bool:
         site = answered(recorded(app=app), release, configured(release, config))
@@ -214,7 +215,7 @@ def test_what_ran_before_the_bot_came_is_gone_back_to() -> None:
     files["com.docker.compose.project.working_dir"] = "/home/me/shop"
     web = container("web", "9", labels=files)
     site = site_of(web, facts=replace(FACTS, current="", releases=()))
-    plan = COMPOSE.deploy(answered(site, NEW), NEW, None)
+    plan = COMPOSE.deploy(answered(site, NEW, configured(NEW, running={"/home/me/shop": SERVICES})), NEW, None)
     assert plan.before == Manifest(
         services=(ran("web", "9", name="web", settings=""),),
         files=("/home/me/shop/compose.yaml",),
@@ -227,10 +228,102 @@ def test_what_ran_before_the_bot_came_is_gone_back_to() -> None:
     assert (up.switches, up.bind) == (True, "restore")
 
 
+def came_from(folder: str, said: bytes, files: str = "/home/me/shop/compose.yaml") -> Site:
+    """What a person started, and what Compose says about its folder."""
+    labels = {"com.docker.compose.project.config_files": files, "com.docker.compose.project.working_dir": folder}
+    site = site_of(container("web", "9", labels=labels), facts=replace(FACTS, current="", releases=()))
+    return answered(site, NEW, said)
+
+
+def answer_for(folder: str, *, code: int = 0, errors: str = "", gone: str = "") -> bytes:
+    said = configured(NEW, running={folder: SERVICES}).removesuffix(b"END=\0")
+    said = said.replace(b"RUNNING_CODE=0", f"RUNNING_CODE={code}".encode())
+    return (
+        said.replace(b"RUNNING_ERRORS=", f"RUNNING_ERRORS={errors}".encode()) + f"RUNNING_GONE={gone}\0END=\0".encode()
+    )
+
+
+HOME = "/home/me/shop"
+GONE: dict[str, tuple[Site, str]] = {
+    "no folder": (
+        came_from("/data/compose/3", answer_for("/data/compose/3", code=1, errors="The folder cannot be entered.")),
+        "The folder cannot be entered.",
+    ),
+    "no file": (
+        came_from(HOME, answer_for(HOME, gone=f"{HOME}/compose.yaml")),
+        f"{HOME}/compose.yaml does not exist.",
+    ),
+    "from a pipe": (came_from(HOME, answer_for(HOME, gone="-"), "-"), "- does not exist."),
+    "no folder of this system": (came_from("C:\\shop", configured(NEW)), ""),
+}
+
+
+@pytest.mark.parametrize(("site", "why"), GONE.values(), ids=GONE.keys())
+def test_what_could_not_be_restored_is_not_replaced(site: Site, why: str) -> None:
+    with pytest.raises(UserError, match="They could not be restored if the release fails") as caught:
+        COMPOSE.deploy(site, NEW, None)
+    assert caught.value.sentence.endswith(why)
+    assert "docker rm -f shop-production-web-1" in caught.value.hint
+
+
+def test_files_of_another_start_and_folders_of_releases_do_not_matter() -> None:
+    assert COMPOSE.deploy(came_from(HOME, answer_for(HOME, gone="/home/me/other.yaml")), NEW, None).before
+    assert COMPOSE.deploy(came_from(f"{DIRECTORY}/releases/{OLD.id}", configured(NEW)), NEW, None).before
+
+
 def test_where_nothing_runs_there_is_nothing_to_go_back_to() -> None:
     plan = COMPOSE.deploy(answered(site_of(), NEW), NEW, None)
     assert (plan.before, plan.restore, plan.replaces) == (None, (), None)
     assert plan.effects == (Effect("db", EffectKind.NEW), Effect("web", EffectKind.NEW))
+
+
+LACKING = {"web": {"image": "shop:1"}}
+
+
+def test_a_recorded_service_that_the_profiles_of_now_hide_is_not_run_with_another_image() -> None:
+    site = answered(recorded(), NEW, configured(NEW, LACKING))
+    assert COMPOSE.deploy(site, NEW, OLD).made
+    with pytest.raises(UserError, match="The release ran db, which its Compose files do not have") as caught:
+        COMPOSE.deploy(site, NEW, OLD, back=True)
+    assert "compose.profiles" in caught.value.hint
+    with pytest.raises(UserError, match="The release ran db"):
+        COMPOSE.bind(Step(name="restore", script="compose_up", bind="restore"), site, NEW)
+
+
+PROFILED = {"profiles": ["app"], "env_file": "env/prod.env"}
+GIVEN = ("COMPOSE_PROFILES", "COMPOSE_ENV_FILES")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"env_file": "", "profiles": ("web",)}, ["web", None]),
+        ({"env_file": "old.env", "profiles": ()}, [None, "old.env"]),
+        ({}, ["app", "env/prod.env"]),
+        ({"env_file": "", "profiles": (), "folder": "/home/me"}, ["app", "env/prod.env"]),
+    ],
+    ids=["without an env file", "without profiles", "not recorded", "before the bot came"],
+)
+def test_what_is_restored_has_the_env_file_and_the_profiles_it_ran_with(
+    more: dict[str, object], expected: list[str | None]
+) -> None:
+    app = make_app("compose", compose=PROFILED, tasks={"migrate": "true"})
+    record = replace(RECORD, **more)  # type: ignore[arg-type]
+    site = running(app=app, manifests={OLD.id: record})
+    plan = COMPOSE.deploy(answered(site, NEW), NEW, OLD)
+    for step in plan.restore:
+        assert [env_of(step).get(name) for name in GIVEN] == expected
+    for step in plan.steps[1:]:
+        assert [env_of(step).get(name) for name in GIVEN] == ["app", "env/prod.env"]
+    # What runs is restarted, and has its tasks run, the same way.
+    for one in (COMPOSE.restart(site, OLD), COMPOSE.task(site, OLD, "migrate")):
+        assert [env_of(one.steps[0]).get(name) for name in GIVEN] == expected
+
+
+def test_a_release_is_recorded_with_the_settings_it_is_prepared_with() -> None:
+    site = answered(running(app=make_app("compose", compose=PROFILED)), NEW)
+    made = COMPOSE.manifest(site, NEW, {"web": (image_id("1"), ""), "db": (image_id("2"), "")})
+    assert (made.env_file, made.profiles) == ("env/prod.env", ("app",))
 
 
 def test_files_that_are_gone_are_fetched_for_the_way_back() -> None:

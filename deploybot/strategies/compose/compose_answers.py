@@ -26,7 +26,8 @@ _CONFIG_FILES = "com.docker.compose.project.config_files"
 class ConfigAnswer:
     """The result of `docker compose config` in one folder. `text` contains environment values; never show it.
 
-    `hashes` is the output of `config --hash`, for Compose versions without JSON output.
+    `hashes` is the output of `config --hash`, for Compose versions without JSON output. `gone` are the files that the
+    containers were started from and that are not there: the answer is then about the release's files.
     """
 
     folder: str
@@ -34,6 +35,7 @@ class ConfigAnswer:
     text: str = field(default="", repr=False)
     errors: str = field(default="", repr=False)
     hashes: str = ""
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,7 @@ def _answer(folder: str, given: Mapping[str, str]) -> ConfigAnswer:
         text=given.get("CONFIG", ""),
         errors=given.get("ERRORS", ""),
         hashes=given.get("HASHES", ""),
+        gone=tuple(given.get("GONE", "").splitlines()),
     )
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from deploybot.domain import Manifest
+from deploybot.errors import UserError
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServiceMount
 from deploybot.strategies.compose.compose_reading import Plain
 from deploybot.strategies.compose.mounted_paths import PathFacts
@@ -26,6 +27,7 @@ def override_of(
     `release` is the release's id, `major` is Compose's major version. Version 1 has no `pull_policy: never`, but does
     not pull if it finds the tag.
     """
+    check_services(config, manifest)
     services: dict[str, dict[str, Plain]] = {}
     for one in manifest.services:
         service = config.of(one.service)
@@ -44,6 +46,20 @@ def override_of(
             given["volumes"] = volumes
         services[one.service] = given
     return write_override(services, version=config.version, files=_files(config, facts))
+
+
+def missing_services(config: ComposeConfig, manifest: Manifest) -> tuple[str, ...]:
+    """Return the services of a record that the configuration lacks."""
+    return tuple(one.service for one in manifest.services if config.of(one.service) is None)
+
+
+def check_services(config: ComposeConfig, manifest: Manifest) -> None:
+    """Raise UserError if the configuration lacks services of a record: Compose would run them with other images."""
+    if missing := missing_services(config, manifest):
+        raise UserError(
+            f"The release ran {', '.join(missing)}, which its Compose files do not have with the current profiles.",
+            hint="Set the profiles as they were then: compose.profiles in bot.toml, or COMPOSE_PROFILES on the server.",
+        )
 
 
 def write_override(

@@ -16,6 +16,7 @@ from deploybot.ports import Site
 from deploybot.settings import project_name
 from deploybot.strategies.common_steps import Move, plan, prune, standing, task_command
 from deploybot.strategies.compose.compose_answers import running_folders
+from deploybot.strategies.compose.compose_override import check_services, missing_services
 from deploybot.strategies.compose.compose_stderr import raw_paths
 from deploybot.strategies.compose.mounted_paths import wanted_mounted, wanted_paths
 from deploybot.strategies.compose.release_record import manifest_of, snapshot_of, with_health
@@ -26,6 +27,7 @@ from deploybot.strategies.compose.release_study import (
     config_of,
     effects_in,
     insist,
+    insist_on_return,
     study_of,
 )
 from deploybot.strategies.compose.settings_label import SETTINGS_LABEL
@@ -79,11 +81,16 @@ class ComposeStrategy:
         """Return the plan: build or find images, start what changed, move the link. It has the restore steps, too."""
         self.check(site, release)
         made = not _is_recorded(site, release, back=back)
-        recorded = None if made else site.manifests[release.id]
         study = study_of(site, release)
+        if not made and back:
+            check_services(study.config, site.manifests[release.id])
+        made = made or bool(missing_services(study.config, site.manifests[release.id]))
+        recorded = None if made else site.manifests[release.id]
         effects = effects_in(site, study, recorded, release)
         warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))
         before = _before(site, previous)
+        if previous is None and before is not None:
+            insist_on_return(site, study, before)
         there = Move(site=site, release=release, previous=previous.id if previous else "")
         images = (
             there.step("build", "compose_build", _compose(site), bind="build")
@@ -114,7 +121,7 @@ class ComposeStrategy:
         study = study_of(site, release)
         pins = {pin.service: pin.reference for pin in release.images}
         found = {service: (image, pins.get(service, digest)) for service, (image, digest) in images.items()}
-        return manifest_of(study.config, study.facts, found, study.files)
+        return manifest_of(study.config, study.facts, found, study.files, site.app.compose)
 
     def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
         """Return what to build, start, restore or keep, computed from the current observed state."""
@@ -139,6 +146,7 @@ class ComposeStrategy:
         Jobs that have ended do not run again.
         """
         check_compose(site)
+        site = site.as_recorded(site.ran)
         move = standing(site, release)
         values = {
             **_compose(site),
@@ -152,6 +160,7 @@ class ComposeStrategy:
 
     def task(self, site: Site, release: Release, task: str) -> ServerPlan:
         """Plan to run a task in the current release's folder. `docker compose` in it uses this project."""
+        site = site.as_recorded(site.ran)
         step = standing(site, release).command(task, task_command(site.app, task), _project(site))
         return ServerPlan(server=site.facts.server, steps=(step,))
 
@@ -210,6 +219,8 @@ def _restore(site: Site, release: Release, previous: Release | None, before: Man
     """Return the steps that restore exactly what runs now."""
     if before is None:
         return ()
+    # Its Compose files are bound right before the step.
+    site = replace(site.as_recorded(before), files=site.files)
     home = Move(site=site, release=previous or NO_RELEASE, previous=release.id, back=True)
     if previous is None:
         return _find_images(home, before, "find images"), _up(home, "restore", bind="restore", folder=before.folder)

@@ -12,6 +12,7 @@ from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeSer
 from deploybot.strategies.compose.compose_stderr import blank_variables, own_words, raw_paths
 from deploybot.strategies.compose.mounted_paths import PathFacts, PathKind, bound_at, sources_of
 from deploybot.strategies.compose.second_copies import DeployedHere, second_copies
+from deploybot.strategies.compose.service_claims import holds, names_of, overlap
 from deploybot.units import show_size
 
 _GONE = frozenset({PathKind.MISSING, PathKind.LINK})
@@ -186,7 +187,7 @@ def _names(known: Preflight) -> Iterator[ComposeProblem]:
                 f"{service.name} has {service.replicas} replicas, which cannot share one container_name.",
                 "Remove container_name from the Compose file.",
             )
-        for name in _names_of(service, known):
+        for name in names_of(service, known.observed.project or known.config.name, known.version[0]):
             for one in everything:
                 mine = known.is_ours(one) and (one.service == service.name or known.kind_of(one.service) not in _STAYS)
                 if one.name == name and not mine:
@@ -194,14 +195,6 @@ def _names(known: Preflight) -> Iterator[ComposeProblem]:
                         f"{service.name} needs the container name {name}, which {_whose(one)} already uses.",
                         f"Change container_name in the Compose file, or remove that one: docker rm -f {one.name}",
                     )
-
-
-def _names_of(service: ComposeService, known: Preflight) -> Collection[str]:
-    if service.container_name:
-        return [service.container_name]
-    dash = "_" if known.version[0] == 1 else "-"
-    project = known.observed.project or known.config.name
-    return [dash.join((project, service.name, str(number))) for number in range(1, service.replicas + 1)]
 
 
 def _ports(known: Preflight) -> Iterator[ComposeProblem]:
@@ -246,7 +239,7 @@ def _taker(number: int, port: ServicePort, service: ComposeService, known: Prefl
         leaves = known.is_ours(one) and (one.service == service.name or known.kind_of(one.service) not in _STAYS)
         if one.state != "running" or leaves:
             continue
-        if any(_holds(held, number, port) for held in one.ports):
+        if any(holds(held, number, port) for held in one.ports):
             return one
     return None
 
@@ -257,24 +250,14 @@ def _program_on(service: ComposeService, port: ServicePort, known: Preflight) ->
     goes = any(one.host_network and known.is_ours(one) for one in containers)
     if port.first != port.last or goes or known.kind_of(service.name) in _STAYS:
         return None
-    held = [one for one in known.observed.facts.listening if _holds(one, port.first, port)]
-    published = any(_holds(one, port.first, port) for container in containers for one in container.ports)
+    held = [one for one in known.observed.facts.listening if holds(one, port.first, port)]
+    published = any(holds(one, port.first, port) for container in containers for one in container.ports)
     return held[0] if held and not published else None
-
-
-def _holds(held: PublishedPort, number: int, port: ServicePort) -> bool:
-    is_same = held.port == number and held.protocol == port.protocol
-    return is_same and _overlap(held.address, port.address)
 
 
 def _same(one: ServicePort, other: ServicePort) -> bool:
     is_single = one.first == one.last == other.first == other.last
-    return is_single and one.protocol == other.protocol and _overlap(one.address, other.address)
-
-
-def _overlap(one: str, other: str) -> bool:
-    everywhere = {"", "0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
-    return one == other or one in everywhere or other in everywhere
+    return is_single and one.protocol == other.protocol and overlap(one.address, other.address)
 
 
 def _outside(known: Preflight) -> Iterator[ComposeProblem]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from deploybot.domain import Container, Manifest, Observed, ServiceImage
 from deploybot.observed_state import has_ended, is_unwell
+from deploybot.settings import ComposeSettings
 from deploybot.strategies.compose.compose_model import ComposeConfig
 from deploybot.strategies.compose.mounted_paths import PathFacts
 from deploybot.strategies.compose.service_effects import may_end
@@ -17,7 +18,11 @@ CONFIG_FILES = "com.docker.compose.project.config_files"
 
 
 def manifest_of(
-    config: ComposeConfig, facts: PathFacts, images: Mapping[str, tuple[str, str]], files: tuple[str, ...]
+    config: ComposeConfig,
+    facts: PathFacts,
+    images: Mapping[str, tuple[str, str]],
+    files: tuple[str, ...],
+    compose: ComposeSettings,
 ) -> Manifest:
     """Record what a prepared release runs. `images` has the id and digest of each service's image."""
     return Manifest(
@@ -35,6 +40,8 @@ def manifest_of(
             if not one.provided
         ),
         files=files,
+        env_file=compose.env_file or "",
+        profiles=compose.profiles,
     )
 
 

@@ -17,6 +17,7 @@ from deploybot.strategies.compose.compose_answers import (
     read_elsewhere,
 )
 from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
+from deploybot.strategies.compose.compose_stderr import own_words
 from deploybot.strategies.compose.mounted_paths import parse_paths
 from deploybot.strategies.compose.preflight import Preflight, problems_of, unresolved
 from deploybot.strategies.compose.release_record import WORKING_FOLDER
@@ -110,6 +111,26 @@ def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, make
     if stopping := [one for one in problems if not one.warning]:
         raise _refused(stopping)
     return tuple(f"{one.sentence} {one.advice}" for one in problems)
+
+
+def insist_on_return(site: Site, study: ReleaseStudy, before: Manifest) -> None:
+    """Raise UserError if what runs, which the bot did not deploy, could not be restored from its own Compose files."""
+    if not before.folder or before.folder.startswith(f"{site.directory}/releases/"):
+        return
+    answers = [one for one in study.answers.running if one.folder == before.folder]
+    gone = [file for one in answers for file in one.gone if file in before.files]
+    if not gone and any(not one.code for one in answers):
+        return
+    words = next((own_words(one.errors) for one in answers if one.code), "")
+    why = f"{', '.join(gone)} does not exist." if gone else words
+    services = ", ".join(one.service for one in before.services)
+    names = " ".join(one.name for ones in observed_of(site).services.values() for one in ones)
+    raise UserError(
+        f"{services} came from {before.folder}, and Compose cannot read the files there on {site.server}. "
+        f"They could not be restored if the release fails. {why}".rstrip(),
+        hint=f"Copy the Compose files to {before.folder} on {site.server}, "
+        f"or remove the containers first: docker rm -f {names}",
+    )
 
 
 def _refused(problems: tuple[ComposeProblem, ...] | list[ComposeProblem]) -> UserError:

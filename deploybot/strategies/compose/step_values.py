@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deploybot.domain import (
@@ -21,6 +21,7 @@ from deploybot.strategies.compose.compose_answers import ConfigAnswers, Elsewher
 from deploybot.strategies.compose.compose_model import ComposeConfig
 from deploybot.strategies.compose.compose_override import override_of, write_override
 from deploybot.strategies.compose.mounted_paths import PathFacts, sources_of
+from deploybot.strategies.compose.service_claims import blocks
 from deploybot.strategies.compose.service_images import full_name, images_below, repositories_of, tag_of, work_of
 from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL
 from deploybot.strategies.server_requirements import compose_version
@@ -51,7 +52,8 @@ def observed_of(site: Site) -> Observed:
 
 def nothing() -> dict[str, str]:
     """Return the lists for `compose_up.sh`, all empty."""
-    lists = ("OVERRIDE", "COMPOSE_FILES", "TAGS", "MOUNTS", "REMOVE", "REMOVE_LAST", "CHANGED", "START")
+    services = ("CHANGED", "START", "START_FIRST", "SCALE")
+    lists = ("OVERRIDE", "COMPOSE_FILES", "TAGS", "MOUNTS", "REMOVE", "REMOVE_LAST", *services)
     return {f"DEPLOYBOT_{name}": "" for name in lists}
 
 
@@ -94,14 +96,19 @@ def up_values(
     kinds = {one.service: one.kind for one in effects}
     observed = observed_of(site)
     tags = dict.fromkeys((*_tag_lines(site, manifest), *(_tag_lines(site, before) if before else ())))
+    changed, first, start = _batches(study.config, kinds, site.app.compose.order)
+    removed = [one for service in _of_kind(kinds, EffectKind.REMOVED) for one in observed.services.get(service, ())]
+    blocking = [one.id for one in removed if _blocks(one, (*changed, *first, *start), site, study)]
     return {
         **nothing(),
         **_override(site, study, manifest, release),
+        **_order(study.config, (*changed, *start), site.app.compose.order),
         "DEPLOYBOT_TAGS": "\n".join(tags),
-        "DEPLOYBOT_CHANGED": "\n".join(_of_kind(kinds, EffectKind.RECREATED)),
-        "DEPLOYBOT_START": "\n".join(_of_kind(kinds, EffectKind.NEW, EffectKind.STARTED)),
-        "DEPLOYBOT_REMOVE": "\n".join(_half_made(observed)),
-        "DEPLOYBOT_REMOVE_LAST": "\n".join(_ids(observed, _of_kind(kinds, EffectKind.REMOVED))),
+        "DEPLOYBOT_CHANGED": "\n".join(changed),
+        "DEPLOYBOT_START": "\n".join(start),
+        "DEPLOYBOT_START_FIRST": "\n".join(first),
+        "DEPLOYBOT_REMOVE": "\n".join(dict.fromkeys((*_half_made(observed), *blocking))),
+        "DEPLOYBOT_REMOVE_LAST": "\n".join(one.id for one in removed if one.id not in blocking),
     }
 
 
@@ -121,7 +128,8 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
         "DEPLOYBOT_TAGS": "\n".join(_tag_lines(site, manifest)),
     }
     if study is not None:
-        return {**nothing(), **_override(site, study, manifest, release), **lists}
+        order = _order(study.config, changed, site.app.compose.order)
+        return {**nothing(), **_override(site, study, manifest, release), **order, **lists}
     never = {"pull_policy": "never"} if major(site) > 1 else {}
     images = {service: {"image": tag, **never} for service, tag in tags_of(site, manifest).items()}
     return {
@@ -129,6 +137,8 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
         **lists,
         "DEPLOYBOT_COMPOSE_FILES": "\n".join(manifest.files),
         "DEPLOYBOT_OVERRIDE": write_override(images),
+        # A person may have scaled it: the files need not say how many containers there were.
+        "DEPLOYBOT_SCALE": "\n".join(f"{one.service}={one.replicas}" for one in manifest.services),
     }
 
 
@@ -198,8 +208,54 @@ def _of_kind(kinds: Mapping[str, EffectKind], *wanted: EffectKind) -> list[str]:
     return [service for service, kind in kinds.items() if kind in wanted]
 
 
-def _ids(observed: Observed, services: Collection[str]) -> Iterator[str]:
-    return (one.id for service in services for one in observed.services.get(service, ()))
+def _batches(
+    config: ComposeConfig, kinds: Mapping[str, EffectKind], order: Collection[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Return what one call of Compose creates, what starts before that, and what starts after it.
+
+    Compose keeps the order of `depends_on` only within one call, so new services are created with recreated ones. A job
+    that is started again belongs to them, too: they wait for its end. What has a place in `order` never starts first.
+    """
+    changed = _of_kind(kinds, EffectKind.RECREATED, EffectKind.NEW)
+    stopped = _of_kind(kinds, EffectKind.STARTED)
+    needed = _needed_by(changed, config)
+    again = [one for one in stopped if one in needed and one in config.jobs]
+    changed = [one for one in kinds if one in changed or one in again]
+    needed = _needed_by(changed, config)
+    first = [one for one in stopped if one in needed and not {one, *_needed_by([one], config)} & {*changed, *order}]
+    return changed, first, [one for one in stopped if one not in changed and one not in first]
+
+
+def _needed_by(services: Iterable[str], config: ComposeConfig) -> set[str]:
+    """Return all services that some depend on, directly or not."""
+    found: set[str] = set()
+    ahead = [*services]
+    while ahead:
+        service = config.of(ahead.pop())
+        needs = (*(one.service for one in service.depends_on), *service.shares) if service else ()
+        ahead += [one for one in needs if one not in found]
+        found.update(needs)
+    return found
+
+
+def _order(config: ComposeConfig, moving: Collection[str], order: Sequence[str]) -> dict[str, str]:
+    """Return the order from bot.toml, each line with the services that have to come up in the same call of Compose."""
+    lines = []
+    placed = {*order}
+    for service in order:
+        needed = _needed_by([service], config)
+        together = [one for one in moving if one in needed and one not in placed]
+        placed.update(together)
+        lines.append(" ".join((*together, service)))
+    return {"DEPLOYBOT_COMPOSE_ORDER": "\n".join(lines)} if lines else {}
+
+
+def _blocks(container: Container, moving: Iterable[str], site: Site, study: ReleaseStudy) -> bool:
+    """Return whether a container has to go before some services can start."""
+    observed = observed_of(site)
+    project = observed.project or study.config.name
+    wanted = filter(None, map(study.config.of, moving))
+    return any(blocks(container, one, project, major(site), observed.facts.listening) for one in wanted)
 
 
 def _half_made(observed: Observed) -> Iterator[str]:

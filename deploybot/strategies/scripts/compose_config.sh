@@ -14,8 +14,9 @@
 #   ENV             the lines of the env file that set variables of Compose
 #   CONFIG, ERRORS, CODE     what `config` printed on both ways, and its exit code
 #   RAW             where that failed, each file that Compose was given, as it is
-#   and for each running folder RUNNING with its path, RUNNING_CONFIG, RUNNING_ERRORS, RUNNING_CODE and, where Compose
-#   knows no JSON, RUNNING_HASHES with what `config --hash` printed
+#   and for each running folder RUNNING with its path, RUNNING_CONFIG, RUNNING_ERRORS, RUNNING_CODE, RUNNING_GONE with
+#   the files of its label that are not there, one a line, and, where Compose knows no JSON, RUNNING_HASHES with what
+#   `config --hash` printed
 #   END             nothing was cut off
 set -eu
 umask 022
@@ -98,6 +99,12 @@ files_there() {
     fi
 }
 
+files_gone() {
+    say "$1" | tr ',' '\n' | while IFS= read -r file; do
+        [ -z "$file" ] || [ -e "$file" ] || say "$file"
+    done
+}
+
 # ask_there FOLDER FILES: how the same project looks in another folder, with the env file that is there.
 ask_there() (
     printf 'RUNNING=%s\0' "$1"
@@ -105,6 +112,7 @@ ask_there() (
         printf 'RUNNING_CONFIG=\0RUNNING_ERRORS=%s\0RUNNING_CODE=1\0' "The folder cannot be entered."
         exit 0
     }
+    printf 'RUNNING_GONE=%s\0' "$(files_gone "$2")"
     COMPOSE_FILE=$(files_there "$2")
     COMPOSE_PATH_SEPARATOR=$NEWLINE
     export COMPOSE_FILE COMPOSE_PATH_SEPARATOR

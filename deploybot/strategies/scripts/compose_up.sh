@@ -11,11 +11,13 @@
 #   DEPLOYBOT_MOUNTS           content of the release that is mounted, one a line: hash, a blank, path in the release
 #   DEPLOYBOT_REMOVE           ids of containers to remove first, one a line
 #   DEPLOYBOT_REMOVE_LAST      ids of containers to remove afterwards, one a line
-#   DEPLOYBOT_CHANGED          services to recreate, one a line
-#   DEPLOYBOT_START            services to create or start, one a line
+#   DEPLOYBOT_CHANGED          services to create or recreate, one a line
+#   DEPLOYBOT_START            services to start, or to have more or fewer containers of, one a line
+#   DEPLOYBOT_START_FIRST      the same for services that changed ones depend on, one a line
+#   DEPLOYBOT_SCALE            SERVICE=NUMBER where the files do not say how many containers there are, one a line
 #   DEPLOYBOT_RESTART          services to restart, one a line; nothing for all
-#   DEPLOYBOT_COMPOSE_ORDER    services to bring up one after the other, one a line
-#   DEPLOYBOT_COMPOSE_WAIT     seconds for each of those to become healthy
+#   DEPLOYBOT_COMPOSE_ORDER    services to bring up one line after the other; those of a line together
+#   DEPLOYBOT_COMPOSE_WAIT     seconds for each line to become healthy, and for DEPLOYBOT_START_FIRST
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
 #
 # Services that are in none of the lists are not named to Compose, so nothing that did not change is restarted.
@@ -91,11 +93,17 @@ remove() {
     done
 }
 
-# A container that was just started and has no health check counts as up.
+containers_of() {
+    for service; do
+        docker ps -aq --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
+            --filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False
+    done
+}
+
+# wait_for SERVICE…: a container that was just started and has no health check counts as up.
 wait_for() {
     end=$(($(date +%s) + DEPLOYBOT_COMPOSE_WAIT))
-    for id in $(docker ps -aq --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
-        --filter "label=com.docker.compose.service=$1" --filter label=com.docker.compose.oneoff=False); do
+    for id in $(containers_of "$@"); do
         while state=$(docker inspect --format \
             '{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}' "$id"); do
             case $state in
@@ -104,6 +112,15 @@ wait_for() {
             esac
             [ "$(date +%s)" -lt "$end" ] || break
             sleep 1
+        done
+    done
+}
+
+# scale_of SERVICE…: the options for how many containers they have.
+scale_of() {
+    for service; do
+        for line in ${DEPLOYBOT_SCALE:-}; do
+            [ "${line%=*}" != "$service" ] || printf ' --scale %s' "$line"
         done
     done
 }
@@ -119,23 +136,38 @@ up() {
             start="$start $service"
         fi
     done
-    # shellcheck disable=SC2086 # names of services have no blanks
-    [ -z "$changed" ] || compose up -d --no-build --no-deps --force-recreate $changed
-    # shellcheck disable=SC2086
-    [ -z "$start" ] || compose up -d --no-build --no-deps --no-recreate $start
+    # shellcheck disable=SC2046,SC2086 # names of services have no blanks
+    [ -z "$changed" ] || compose up -d --no-build --no-deps --force-recreate $(scale_of $changed) $changed
+    # shellcheck disable=SC2046,SC2086
+    [ -z "$start" ] || compose up -d --no-build --no-deps --no-recreate $(scale_of $start) $start
 }
 
+# Compose keeps the order of depends_on only among the services of one call.
 bring_up() {
+    first=${DEPLOYBOT_START_FIRST:-}
+    if [ -n "$first" ]; then
+        # shellcheck disable=SC2086
+        up $first
+        # shellcheck disable=SC2086
+        wait_for $first
+    fi
     all="$DEPLOYBOT_CHANGED$NEWLINE$DEPLOYBOT_START"
-    for service in $DEPLOYBOT_COMPOSE_ORDER; do
-        if contains "$all" "$service"; then
-            up "$service"
-            wait_for "$service"
-        fi
+    say "$DEPLOYBOT_COMPOSE_ORDER" | while IFS= read -r line; do
+        together=
+        for service in $line; do
+            ! contains "$all" "$service" || together="$together $service"
+        done
+        [ -n "$together" ] || continue
+        # shellcheck disable=SC2086
+        up $together
+        # shellcheck disable=SC2086
+        wait_for $together
     done
+    # shellcheck disable=SC2086
+    ordered=$(printf '%s\n' $DEPLOYBOT_COMPOSE_ORDER)
     rest=
     for service in $all; do
-        contains "$DEPLOYBOT_COMPOSE_ORDER" "$service" || rest="$rest $service"
+        contains "$ordered" "$service" || rest="$rest $service"
     done
     # shellcheck disable=SC2086
     up $rest
@@ -153,6 +185,8 @@ fi
 [ -f "$marks/files" ] || fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY. Deploy it again."
 COMPOSE_FILE=$(cat "$marks/files")
 export COMPOSE_FILE
+# What ran before the bot came may have run without the env file of bot.toml.
+[ -n "$DEPLOYBOT_RELEASE" ] || [ -e "${COMPOSE_ENV_FILES:-.}" ] || unset COMPOSE_ENV_FILES
 case $DEPLOYBOT_ACTION in
 up)
     [ -z "$DEPLOYBOT_RELEASE" ] || mark_switching

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Container, Manifest, Mount, ServiceImage
+from deploybot.errors import UserError
 from deploybot.strategies.compose.compose_answers import (
     ConfigAnswer,
     ConfigAnswers,
@@ -508,7 +509,6 @@ def test_a_label_of_settings_has_their_hash_and_one_of_the_content() -> None:
 
 def overridden(major: int = 2) -> dict[str, Any]:
     images = (
-        ServiceImage(service="gone", image="sha256:4"),
         ServiceImage(service="untagged", image="sha256:5"),
         ServiceImage(service="web", image="sha256:1"),
         ServiceImage(service="db", image="sha256:2", digest="postgres@sha256:3"),
@@ -517,7 +517,7 @@ def overridden(major: int = 2) -> dict[str, Any]:
     text = override_of(
         config(*services),
         manifest=Manifest(services=images),
-        tags={"web": "ours/web:1", "db": "ours/db$:2", "gone": "ours/gone:4"},
+        tags={"web": "ours/web:1", "db": "ours/db$:2"},
         facts=facts(CONF, PW),
         release="r1",
         major=major,
@@ -553,6 +553,12 @@ def test_an_override_pins_labels_and_moves_what_changed_and_nothing_else() -> No
         },
         "secrets": {"pw": {"file": f"{mounts}/{TWO}/pw"}},
     }
+
+
+def test_a_recorded_service_that_the_files_lack_is_refused() -> None:
+    lacking = Manifest(services=(ServiceImage(service="gone", image="sha256:4"),))
+    with pytest.raises(UserError, match="The release ran gone, which its Compose files do not have"):
+        override_of(config(WEB), manifest=lacking, tags={"gone": "x"}, facts=facts(CONF, PW), release="r1", major=2)
 
 
 def test_docker_compose_1_has_no_policy_that_never_pulls() -> None:

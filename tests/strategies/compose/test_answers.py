@@ -137,6 +137,7 @@ def test_folders_that_containers_come_from(host: Host, flavour: Flavour, tmp_pat
     assert services(answers.running[0]) == ["more", "theirs"]
     assert services(answers.running[1]) == ["ours"]
     assert answers.running[2].code == 1
+    assert [each.gone for each in answers.running] == [(), ("gone.yml",), ()]
 
 
 BAD = {

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from deploybot.domain import Manifest, ServiceImage
+from deploybot.settings import ComposeSettings
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServiceMount
 from deploybot.strategies.compose.mounted_paths import PathFact, PathFacts, PathKind
 from deploybot.strategies.compose.release_record import files_of, manifest_of, snapshot_of, with_health
@@ -15,6 +16,7 @@ from deploybot.strategies.compose.settings_label import settings_of
 from tests.strategies.sites import container, image, image_id, observed
 
 FACTS = PathFacts(directory="/srv", release=PathFact(path="/srv/r", kind=PathKind.FOLDER, real="/srv/r"))
+COMPOSE = ComposeSettings(env_file="prod.env", profiles=("web",))
 FILES = "com.docker.compose.project.config_files"
 FOLDER = "com.docker.compose.project.working_dir"
 
@@ -24,7 +26,7 @@ def test_a_release_is_recorded_by_the_ids_of_its_images() -> None:
     web = ComposeService(name="web", image="shop:1", base="a" * 64, replicas=2, mounts=(mount,))
     model = ComposeService(name="model", provided=True)
     config = ComposeConfig(services=(model, web))
-    made = manifest_of(config, FACTS, {"web": ("sha256:1", "shop@sha256:d")}, ("a.yaml", "b.yaml"))
+    made = manifest_of(config, FACTS, {"web": ("sha256:1", "shop@sha256:d")}, ("a.yaml", "b.yaml"), COMPOSE)
     recorded = ServiceImage(
         service="web",
         image="sha256:1",
@@ -33,13 +35,16 @@ def test_a_release_is_recorded_by_the_ids_of_its_images() -> None:
         settings=settings_of(web, FACTS),
         replicas=2,
     )
-    assert made == Manifest(services=(recorded,), files=("a.yaml", "b.yaml"))
+    expected = Manifest(services=(recorded,), files=("a.yaml", "b.yaml"), env_file="prod.env", profiles=("web",))
+    assert made == expected
+    plain = manifest_of(config, FACTS, {"web": ("sha256:1", "shop@sha256:d")}, (), ComposeSettings())
+    assert (plain.env_file, plain.profiles) == ("", ())
 
 
 @pytest.mark.parametrize("restart", ["no", "always"])
 def test_it_is_recorded_whether_a_service_may_end(restart: str) -> None:
     config = ComposeConfig(services=(ComposeService(name="web", restart=restart),))
-    (web,) = manifest_of(config, FACTS, {"web": ("sha256:1", "")}, ()).services
+    (web,) = manifest_of(config, FACTS, {"web": ("sha256:1", "")}, (), COMPOSE).services
     assert web.ends is (restart == "no")
 
 

@@ -33,7 +33,18 @@ from tests.strategies.sites import (
 
 BELOW = "deploybot/shop-production"
 OURS = {"deploybot.settings": "s-1"}
-LISTS = ("CHANGED", "START", "REMOVE", "REMOVE_LAST", "TAGS", "MOUNTS", "OVERRIDE", "COMPOSE_FILES")
+LISTS = (
+    "CHANGED",
+    "START",
+    "START_FIRST",
+    "SCALE",
+    "REMOVE",
+    "REMOVE_LAST",
+    "TAGS",
+    "MOUNTS",
+    "OVERRIDE",
+    "COMPOSE_FILES",
+)
 NAMES = ("conf", "data", "same", "www")
 RECORD = manifest(ran("web", "1"), ran("db", "2"))
 
@@ -121,7 +132,7 @@ def upped(**more: object) -> dict[str, str]:
 def test_up_names_what_changes_and_nothing_else() -> None:
     given = upped()
     assert given.keys() == step_values.nothing().keys()
-    assert lists(given, "CHANGED", "START", "REMOVE_LAST") == [["web"], ["new", "stopped"], ["id-old"]]
+    assert lists(given, "CHANGED", "START", "REMOVE_LAST") == [["web", "new"], ["stopped"], ["id-old"]]
     # What a broken attempt left behind holds a name.
     assert lists(given, "REMOVE") == [["half"]]
 
@@ -226,6 +237,7 @@ def test_what_a_person_ran_is_restored_from_its_own_files() -> None:
         "services": {"web": {"image": f"{BELOW}/web:111111111111", "pull_policy": "never"}}
     }
     assert (given["DEPLOYBOT_COMPOSE_FILES"], given["DEPLOYBOT_CHANGED"]) == ("compose.yaml", "web")
+    assert given["DEPLOYBOT_SCALE"] == "web=1"
     old = replace(site, facts=replace(FACTS, compose_version="1.29.2"))
     given = step_values.restore_values(old, None, nobody)
     assert json.loads(given["DEPLOYBOT_OVERRIDE"]) == {"services": {"web": {"image": f"{BELOW}/web:111111111111"}}}

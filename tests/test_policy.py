@@ -261,6 +261,16 @@ def test_who_brought_it_about_may_not_approve() -> None:
     assert decision.reasons == ("You triggered it, which counts as your own request: someone else must approve it.",)
 
 
+def test_who_gave_the_account_afterwards_may_not_approve() -> None:
+    grants = (Grant(ME.id, Role.APPROVER),)
+    request = PendingRequest(requester=9, originators=(8,), givers=(7, ME.id))
+    decision = ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), request=request)
+    assert decision.reasons == ("You linked the account that triggered it afterwards: someone else must approve it.",)
+    assert ask(Action.APPROVE, "reject", grants=grants, wanted=WantedAction(count=1), request=request).allowed
+    request = PendingRequest(requester=9, originators=(8,), givers=(7,))
+    assert ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), request=request).allowed
+
+
 def test_too_low_a_role() -> None:
     decision = ask(Action.ADMIN, "allow")
     assert decision.reasons == ("`allow` needs the role admin on shop/production; you are deployer there.",)

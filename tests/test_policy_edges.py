@@ -93,6 +93,8 @@ def test_who_asked_does_not_count_however_high_their_role() -> None:
     assert counting(replace(DEPLOY, wanted=WantedAction(count=1), request=request)) == (BEN.id,)
     originators = PendingRequest(requester=9, approved=(CEM.id, BEN.id), originators=(CEM.id,))
     assert counting(replace(DEPLOY, wanted=WantedAction(count=1), request=originators)) == (BEN.id,)
+    givers = PendingRequest(requester=9, approved=(CEM.id, BEN.id), givers=(CEM.id,))
+    assert counting(replace(DEPLOY, wanted=WantedAction(count=1), request=givers)) == (BEN.id,)
 
 
 BEFORE = Before(environment="staging", release="v2", id="b", there=(("web1", "v2", "b", True),))

@@ -201,7 +201,7 @@ class Linking:
                     hint="Type `link yes` there first.",
                 )
             if other is None:
-                tables.people.link(person.id, link.other, by=person.name, now=now)
+                tables.people.link(person.id, link.other, by=person.name, givers=(person.id,), now=now)
             elif other != person:
                 if (other, person) != merging:
                     raise UserError("This has just changed.", hint="Type `link yes` again.")

@@ -123,7 +123,7 @@ class Granting:
         who = read_who(change.who)
         check(tables, who, proposer)
         given = changed(change, who, actor.now)
-        person = give(tables, given, actor, asked_by=change.proposer_name)
+        person = give(tables, given, actor, asked_by=proposer)
         text = given.announcement(f"{change.proposer_name} and {actor.name}", person)
         self._announce(tables, text, given, actor)
         return text

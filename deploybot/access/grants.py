@@ -93,14 +93,15 @@ def check(tables: Tables, wanted: Who, actor: Actor) -> Person | None:
     return namesake
 
 
-def give(tables: Tables, given: Given, actor: Actor, *, asked_by: str = "") -> Person:
+def give(tables: Tables, given: Given, actor: Actor, *, asked_by: Actor | None = None) -> Person:
     """Give a role, an account or both. `asked_by` is the admin whose request `actor` confirms."""
-    by = f"{asked_by} and {actor.name}" if asked_by else actor.name
+    by = f"{asked_by.name} and {actor.name}" if asked_by else actor.name
+    givers = tuple(one.number for one in (asked_by, actor) if one and one.number)
     person, identity = check(tables, given.who, actor), given.who.identity
     if person is None:
-        person = tables.people.add(given.who.name, identity, by=by, now=actor.now)
+        person = tables.people.add(given.who.name, identity, by=by, givers=givers, now=actor.now)
     elif identity is not None and tables.people.of(identity) is None:
-        tables.people.link(person.id, identity, by=by, now=actor.now)
+        tables.people.link(person.id, identity, by=by, givers=givers, now=actor.now)
     if given.role is not None:
         target = (given.app, given.environment)
         tables.people.grant(person.id, given.role, *target, by=by, now=actor.now, until=given.until)

@@ -36,11 +36,24 @@ def originators_of(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
     trigger = _trigger(tables, deployment)
     if trigger is None:
         return ()
-    plan = deployment.plan
-    digests = (pin.digest for pin in plan.release.images)
-    keys = dict.fromkeys(filter(None, (plan.release.code, trigger.source, *digests, *_keys(trigger, plan))))
-    people = (_person(tables.people, author) for author in tables.triggers.authors(trigger.app, keys))
+    people = (_person(tables.people, author) for author in _behind(tables, trigger, deployment.plan))
     return tuple(dict.fromkeys(number for number in people if number is not None))
+
+
+def late_givers_of(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
+    """Return the people who gave the accounts of originators, if they did so after it was triggered.
+
+    Nothing shows whose account it was before: they could have used it themselves, and given it to anybody then.
+    """
+    trigger = _trigger(tables, deployment)
+    if trigger is None:
+        return ()
+    identities = (
+        author.identity for author in _behind(tables, trigger, deployment.plan) if author.identity is not None
+    )
+    accounts = (account for account in map(tables.people.account, identities) if account and not account.detached)
+    late = (one for one in accounts if one.after >= deployment.number or one.since >= trigger.made)
+    return tuple(dict.fromkeys(number for one in late for number in one.givers))
 
 
 def unknown_cause(tables: Tables, deployment: Deployment) -> str:
@@ -81,6 +94,13 @@ def _is_new(changes: Changes) -> bool:
 
 def _trigger(tables: Tables, deployment: Deployment) -> Trigger | None:
     return tables.triggers.get(deployment.trigger)  # there is no trigger 0
+
+
+def _behind(tables: Tables, trigger: Trigger, plan: Plan) -> tuple[Author, ...]:
+    """Return everybody who may have caused it, as webhooks reported them."""
+    digests = (pin.digest for pin in plan.release.images)
+    keys = dict.fromkeys(filter(None, (plan.release.code, trigger.source, *digests, *_keys(trigger, plan))))
+    return tables.triggers.authors(trigger.app, keys)
 
 
 def _keys(trigger: Trigger, plan: Plan) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deploybot.deployments.auto_targets import auto_text, grants_of, is_used
-from deploybot.deployments.originators import authors_of, originators_of, unknown_cause
+from deploybot.deployments.originators import authors_of, late_givers_of, originators_of, unknown_cause
 from deploybot.domain import (
     AUTO,
     EVERY,
@@ -231,6 +231,7 @@ def _pending(tables: Tables, request: Request | None, target: Environment | None
         requester=deployment.requester,
         approved=given,
         originators=originators_of(tables, deployment),
+        givers=late_givers_of(tables, deployment),
         unknown=unknown,
         authors=authors,
         number=deployment.number,

@@ -86,7 +86,8 @@ class Grant:
 class Account:
     """An identity that belongs to a person. `since`, `by` and `after` are as in `Grant`.
 
-    A `detached` account was removed: it has no rights until an admin gives it to a person again.
+    A `detached` account was removed: it has no rights until an admin gives it to a person again. `givers` are the ids
+    of the people whom `by` names, as far as they are known.
     """
 
     identity: Identity
@@ -95,6 +96,7 @@ class Account:
     by: str = ""
     after: int = 0
     detached: bool = False
+    givers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class PendingRequest:
     """A request for approvals: who requested it, and who has approved, as ids of people.
 
     `originators` are the people who caused an automatic request, such as those who pushed.
+    `givers` are the people who gave the originators their accounts after the request was triggered.
     `unknown` says what is not known about its cause. If it is not empty, one more approval is needed.
     `authors` wrote the change, if bot.toml requires an approver who did not.
     `number` is the deployment's number, used to see what came after it; 0 if that does not matter.
@@ -39,6 +40,7 @@ class PendingRequest:
     requester: int
     approved: tuple[int, ...] = ()
     originators: tuple[int, ...] = ()
+    givers: tuple[int, ...] = ()
     unknown: str = ""
     authors: tuple[int, ...] = ()
     number: int = 0

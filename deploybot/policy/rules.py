@@ -157,6 +157,8 @@ def _another(question: PolicyQuestion) -> RuleFinding | None:
         return _refuses("You can't approve your own request: someone else must approve it.")
     if person.id in request.originators:
         return _refuses("You triggered it, which counts as your own request: someone else must approve it.")
+    if person.id in request.givers:
+        return _refuses("You linked the account that triggered it afterwards: someone else must approve it.")
     if person.id in request.approved:
         return _refuses("You already approved it.")
     return _passes("Someone else requested it.")

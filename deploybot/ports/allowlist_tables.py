@@ -19,14 +19,27 @@ class People(Protocol):
     def everybody(self) -> tuple[Person, ...]:
         """Return all people, by name."""
 
-    def add(self, name: str, identity: Identity | None = None, *, by: str = "", now: float = 0.0) -> Person:
-        """Create a person. Raises UserError if the name or the identity is taken."""
+    def add(
+        self,
+        name: str,
+        identity: Identity | None = None,
+        *,
+        by: str = "",
+        givers: tuple[int, ...] = (),
+        now: float = 0.0,
+    ) -> Person:
+        """Create a person; `by` and `givers` are as in `link`. Raises UserError if name or identity are taken."""
 
     def rename(self, person: int, name: str) -> None:
         """Rename a person. Raises UserError if the name is taken, or for the bot itself. Past records do not change."""
 
-    def link(self, person: int, identity: Identity, *, by: str = "", now: float = 0.0) -> None:
-        """Add an identity to a person, also a detached one. Raises UserError if another person has it."""
+    def link(
+        self, person: int, identity: Identity, *, by: str = "", givers: tuple[int, ...] = (), now: float = 0.0
+    ) -> None:
+        """Add an identity to a person, also a detached one. Raises UserError if another person has it.
+
+        `by` names who gives it, and `givers` are the ids of these people, if they are people.
+        """
 
     def identities(self, person: int) -> tuple[Identity, ...]:
         """Return a person's identities."""

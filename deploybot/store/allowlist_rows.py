@@ -10,6 +10,8 @@ from deploybot.errors import UserError
 
 _MERGE = (
     "UPDATE identities SET person = :stays WHERE person = :gone",
+    "UPDATE identities SET giver = :stays WHERE giver = :gone",
+    "UPDATE identities SET second_giver = :stays WHERE second_giver = :gone",
     "UPDATE deployments SET requester = :stays WHERE requester = :gone",
     "UPDATE OR IGNORE approvals SET person = :stays WHERE person = :gone",
     "DELETE FROM approvals WHERE person = :gone",
@@ -28,7 +30,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}", re.ASCII)
 _NEWEST = "(SELECT coalesce(max(number), 0) FROM deployments)"
 _ADMIN = "role = 'admin' AND app = '*' AND environment = '*' AND until = 0"
 _GRANT = "SELECT person, role, app, environment, until, since, given_by, after FROM grants"
-_ACCOUNT = "SELECT platform, user, team, person, since, given_by, after, detached FROM identities "
+_ACCOUNT = "SELECT platform, user, team, person, since, given_by, after, detached, giver, second_giver FROM identities "
 
 
 class PeopleRows:
@@ -55,13 +57,21 @@ class PeopleRows:
         """Return all people, sorted by name."""
         return tuple(Person(*row) for row in self._run("SELECT id, name FROM persons ORDER BY name"))
 
-    def add(self, name: str, identity: Identity | None = None, *, by: str = "", now: float = 0.0) -> Person:
+    def add(
+        self,
+        name: str,
+        identity: Identity | None = None,
+        *,
+        by: str = "",
+        givers: tuple[int, ...] = (),
+        now: float = 0.0,
+    ) -> Person:
         """Create a person. Raises UserError if the name or account is taken, or the name is invalid."""
         name = self._free(name, own=identity == AUTO)
         cursor = self._run("INSERT INTO persons (name) VALUES (?)", (name,))
         person = Person(cursor.lastrowid or 0, name)
         if identity:
-            self.link(person.id, identity, by=by, now=now)
+            self.link(person.id, identity, by=by, givers=givers, now=now)
         return person
 
     def rename(self, person: int, name: str) -> None:
@@ -86,8 +96,13 @@ class PeopleRows:
             raise UserError(f"a person named {name} already exists", hint="Choose another name.")
         return name
 
-    def link(self, person: int, identity: Identity, *, by: str = "", now: float = 0.0) -> None:
-        """Give a person another account, even one that was detached. Raises UserError if it is in use."""
+    def link(
+        self, person: int, identity: Identity, *, by: str = "", givers: tuple[int, ...] = (), now: float = 0.0
+    ) -> None:
+        """Give a person another account, even one that was detached. Raises UserError if it is in use.
+
+        `givers` are the one or two people who give it, whom `by` names.
+        """
         holder = self.of(identity)
         if holder:
             raise UserError(
@@ -97,9 +112,11 @@ class PeopleRows:
         if identity != AUTO and self._is_itself(person):
             raise _own()
         sql = f"""
-            INSERT OR REPLACE INTO identities (platform, team, user, person, since, given_by, after)
-            VALUES (?, ?, ?, ?, ?, ?, {_NEWEST})"""  # noqa: S608  a constant
-        self._run(sql, (identity.platform, identity.team, identity.user, person, now, by))
+            INSERT OR REPLACE INTO identities
+                (platform, team, user, person, since, given_by, giver, second_giver, after)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, {_NEWEST})"""  # noqa: S608  a constant
+        giver, second, *_ = (*givers, 0, 0)
+        self._run(sql, (identity.platform, identity.team, identity.user, person, now, by, giver, second))
 
     def identities(self, person: int) -> tuple[Identity, ...]:
         """Return a person's accounts."""
@@ -259,5 +276,7 @@ def _grant(row: sqlite3.Row) -> Grant:
 
 
 def _account(row: sqlite3.Row) -> Account:
-    platform, user, team, person, since, by, after, detached = row
-    return Account(Identity(platform, user, team), person, since, by, after, detached=bool(detached))
+    platform, user, team, person, since, by, after, detached, *people = row
+    givers = tuple(dict.fromkeys(filter(None, people)))
+    identity = Identity(platform, user, team)
+    return Account(identity, person, since, by, after, detached=bool(detached), givers=givers)

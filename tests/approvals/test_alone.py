@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,51 @@ async def test_nobody_pushes_writes_and_approves_alone(
         assert bool(approved) is (way == "webhook"), "where the pusher is not known, one approval is never enough"
 
 
+@pytest.mark.parametrize("grants", ["one", "two"])
+async def test_nobody_pushes_links_and_approves_alone(
+    tmp_path: Path, figure: Callable[[str], None], grants: str
+) -> None:
+    """An admin pushes from an account that is not linked, or that they unlink, and gives it to a name of their choice.
+
+    It is given before the deployment is found, after that, or after an approval of theirs.
+    """
+    async with open_autodeploy_bot(tmp_path, None, PRODUCTION) as bot:
+        await bot.store.write(_more)
+        _grants_of(bot.settings, grants)
+        bot.start()
+        await _lay(bot)
+        alone = tried = others = 0
+        async with bot.busy():
+            every = itertools.product(GRANTERS, (False, True), ("puppet", "eve"), ("found", "approved"))
+            for account, (pusher, own, name, when) in enumerate(every, 90_000):
+                tried += 1
+                if own:
+                    await bot.store.write(partial(_account, name=pusher, account=account))
+                number = await _push(bot, "webhook", Identity("github", str(account)), pusher)
+                if when == "approved":
+                    await _say(bot, f"approve #{number}", pusher)
+                await _say(bot, f"unlink github:{account}", pusher)
+                new = f"puppet{account}" if name == "puppet" else name
+                given = await _say(bot, f"allow github:{account}:{new} viewer on shop", pusher)
+                waits = await bot.store.read(lambda tables: [tables.grant_changes.get(n, 0.0) for n in range(1, 50)])
+                change = next((found for found in reversed(waits) if found is not None), None)
+                if given and change is not None:
+                    await _say(bot, f"confirm {change.name}", "gus" if pusher == "dia" else "dia")
+                await _say(bot, f"approve #{number}", pusher)
+                alone += not (await bot.deployment(number)).awaits_approval
+                for other in ("ben", "cem"):
+                    await bot.approve(number, other)
+                others += not (await bot.deployment(number)).awaits_approval
+        figure(f"grants = {grants}: {alone} of {tried} approved by who pushed and linked, {others} by others")
+        assert (alone, others) == (0, tried)
+
+
+def _account(tables: Tables, *, name: str, account: int) -> None:
+    person = tables.people.named(name)
+    assert person
+    tables.people.link(person.id, Identity("github", str(account)))
+
+
 async def _lay(bot: AutodeployBot) -> None:
     """Have something run, so that what is new can be told."""
     await bot.push("main", by="eve")
@@ -161,7 +207,7 @@ def _addresses(tables: Tables, bot: AutodeployBot) -> None:
         tables.people.link(bot.people[name].id, Identity("git", f"{name}@example.com"))
 
 
-async def _push(bot: AutodeployBot, way: str, pusher: str, author: str) -> int:
+async def _push(bot: AutodeployBot, way: str, pusher: str | Identity, author: str) -> int:
     """A push; the number of what it asks for."""
     before = bot.refs.branches["main"]
     branch = "feature" if way == "elsewhere" else "main"
@@ -172,8 +218,8 @@ async def _push(bot: AutodeployBot, way: str, pusher: str, author: str) -> int:
         bot.refs.between[base, commit] = written
     other = next(name for name in PUSHERS if name != pusher)
     said = {
-        "webhook": Author(pusher, GITHUB[pusher]),
-        "unlinked": Author(pusher, Identity("github", "31337")),
+        "webhook": Author("somebody", pusher if isinstance(pusher, Identity) else GITHUB[pusher]),
+        "unlinked": Author("somebody", Identity("github", "31337")),
         "elsewhere": Author(other, GITHUB[other]),
     }
     if way in said:

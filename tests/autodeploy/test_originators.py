@@ -113,6 +113,46 @@ async def test_once_the_account_is_linked_it_is_known(bot: AutodeployBot) -> Non
     assert (await bot.approve(one.number, "ben")).title == f"#{one.number} is approved."
 
 
+async def test_who_linked_the_account_afterwards_may_not_approve(bot: AutodeployBot) -> None:
+    """Dia could have pushed from it herself, whomever she gives it to. An approval of hers before counts no more."""
+    commit = bot.commit("main")
+    await bot.hear(Push(sender="github", branch="main", after=commit, by=Author("Ghost", Identity("github", "99"))))
+    await bot.look()
+    one = await asked(bot)
+    assert (await bot.approve(one.number, "dia")).title == f"#{one.number} has 1 of 2 approvals now."
+    await bot.say("allow github:99:puppet viewer on shop", "dia")
+    await bot.until(one.number, lambda deployment: deployment.awaits_approval)
+    assert (await bot.approve(one.number, "dia")).title == (
+        "You linked the account that triggered it afterwards: someone else must approve it."
+    )
+    assert (await bot.approve(one.number, "ben")).title == f"#{one.number} is approved."
+
+
+async def test_who_links_it_while_it_waits_for_a_build_may_not_approve_either(tmp_path: Path) -> None:
+    """There is no deployment yet, but what triggers it is known."""
+    production = {"auto": {"branch": "main", "after": "ci"}, "approvals": 1}
+    async with open_autodeploy_bot(tmp_path, None, production) as bot:
+        commit = bot.commit("main")
+        await bot.hear(Push(sender="github", branch="main", after=commit, by=Author("Ghost", Identity("github", "99"))))
+        await bot.look()
+        bot.clock.advance(60.0)
+        await bot.say("allow github:99:puppet viewer on shop", "dia")
+        await bot.built(commit)
+        one = await asked(bot)
+        assert (await bot.approve(one.number, "dia")).title.startswith("You linked the account")
+        assert (await bot.approve(one.number, "ben")).title == f"#{one.number} is approved."
+
+
+async def test_who_linked_the_account_before_may_approve(bot: AutodeployBot) -> None:
+    await bot.say("allow github:99:eve", "dia")
+    bot.clock.advance(60.0)
+    commit = bot.commit("main")
+    await bot.hear(Push(sender="github", branch="main", after=commit, by=Author("Eve", Identity("github", "99"))))
+    await bot.look()
+    one = await asked(bot)
+    assert (await bot.approve(one.number, "dia")).title == f"#{one.number} is approved."
+
+
 async def test_who_pushed_the_commit_elsewhere_did_not_bring_it_here(bot: AutodeployBot) -> None:
     """Ana pushed it to a branch of hers; ben moved main to it, of which no webhook tells."""
     commit = bot.commit("feature", on=bot.refs.branches["main"])

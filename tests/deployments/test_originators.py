@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.autodeploy.watched_sources import IMAGES
-from deploybot.deployments.originators import authors_of, originators_of, unknown_cause
+from deploybot.deployments.originators import authors_of, late_givers_of, originators_of, unknown_cause
 from deploybot.domain import (
     ArtifactSource,
     Author,
@@ -51,7 +51,7 @@ def plan(*pins: Pin, before: Release | None = None, **more: object) -> Plan:
 
 
 def deployment(
-    tables: Tables, of: Plan, *, source: str = IMAGES, why: str = "", environment: str = "production"
+    tables: Tables, of: Plan, *, source: str = IMAGES, why: str = "", environment: str = "production", made: float = 0.0
 ) -> Deployment:
     """One that came of a wish."""
     trigger = tables.triggers.add(
@@ -63,7 +63,7 @@ def deployment(
             release="r",
             ref="",
             why=why,
-            made=0.0,
+            made=made,
         )
     )
     return Deployment(
@@ -231,6 +231,51 @@ async def test_a_release_needs_its_publisher_and_its_tagger() -> None:
             assert unknown_cause(tables, one) == "Zed triggered it from an unknown account"
             tagged = deployment(tables, plan(), source="tags/v1", why="tag v1 by ana", environment="staging")
             assert (unknown_cause(tables, tagged), originators_of(tables, tagged)) == ("", (ana.id,))
+
+        await store.write(look)
+
+
+async def test_who_gave_an_account_after_it_was_triggered() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            dia, gus, eve = (tables.people.add(name) for name in ("dia", "gus", "eve"))
+            tables.people.link(eve.id, ANA, by="dia", givers=(dia.id,), now=1.0)
+            one = deployment(tables, plan(), source="heads/main", made=2.0)
+            tables.triggers.put_author("shop", ref_key("heads/main", "1" * 40), Author("Eve", ANA), 2.0)
+            assert late_givers_of(tables, one) == (), "she had it before"
+            assert late_givers_of(tables, replace(one, trigger=0)) == ()
+            tables.people.detach(ANA)
+            tables.people.link(eve.id, ANA, by="gus and dia", givers=(gus.id, dia.id), now=2.0)
+            assert late_givers_of(tables, one) == (gus.id, dia.id)
+            assert originators_of(tables, one) == (eve.id,)
+            tables.triggers.put_author("shop", ref_key("heads/main", "1" * 40), Author("Cem"), 2.0)
+            tables.triggers.put_author("shop", ref_key("heads/main", "1" * 40), Author("Zed", CEM), 2.0)
+            assert late_givers_of(tables, one) == (gus.id, dia.id), "of the others there is no account"
+            tables.people.detach(ANA)
+            assert late_givers_of(tables, one) == (), "nobody's account is unknown"
+            tables.people.link(eve.id, ANA, by="the command line", now=3.0)
+            assert late_givers_of(tables, one) == ()
+
+        await store.write(look)
+
+
+async def test_an_account_that_was_given_after_the_deployment_is_late_whatever_the_clock_shows() -> None:
+    async with memory_store() as store:
+
+        def look(tables: Tables) -> None:
+            dia, eve = tables.people.add("dia"), tables.people.add("eve")
+            of = plan()
+            one = deployment(tables, of, source="heads/main", made=100.0)
+            tables.triggers.put_author("shop", ref_key("heads/main", "1" * 40), Author("Eve", ANA), 2.0)
+            tables.people.link(eve.id, ANA, by="dia", givers=(dia.id,), now=50.0)
+            assert late_givers_of(tables, one) == ()
+            tables.people.detach(ANA)
+            made = tables.deployments.add(of, requester=dia, reason="", channel=None, now=100.0)
+            assert made.number == one.number
+            tables.people.link(eve.id, ANA, by="dia", givers=(dia.id,), now=50.0)
+            assert late_givers_of(tables, one) == (dia.id,)
+            assert late_givers_of(tables, replace(one, number=2)) == (), "that one came later"
 
         await store.write(look)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Account, Grant, GrantChange, Identity, Role
+from deploybot.domain import Account, Grant, GrantChange, Identity, Person, Role
 from deploybot.errors import UserError
 from deploybot.ports import Tables
+from deploybot.store.allowlist_rows import PeopleRows
 from deploybot.store.database import Database
 from deploybot.store.database_connection import Way, open_database
 from deploybot.store.schema import STEPS
@@ -119,6 +120,58 @@ async def test_persons_who_become_one_keep_since_when(store: Database) -> None:
         assert (found.person, found.by) == (ann, "bob")
 
     await store.write(look)
+
+
+async def test_who_gave_an_account_is_known_by_number(store: Database) -> None:
+    """Also once one of them has become somebody else, or has another name."""
+
+    def look(tables: Tables) -> None:
+        ann, bob, cem, twin = (tables.people.add(name).id for name in ("ann", "bob", "cem", "twin"))
+        tables.people.link(ann, SLACK, by="twin and bob", givers=(twin, bob))
+        tables.people.add("eve", TELEGRAM, by="bob", givers=(bob,))
+        assert [one.givers for one in tables.people.accounts()] == [(twin, bob), (bob,)]
+        tables.people.rename(bob, "rob")
+        tables.people.merge(twin, Person(cem, "cem"))
+        assert [one.givers for one in tables.people.accounts()] == [(cem, bob), (bob,)]
+        tables.people.merge(bob, Person(cem, "cem"))
+        assert [one.givers for one in tables.people.accounts()] == [(cem,), (cem,)]
+        tables.people.detach(SLACK)
+        tables.people.link(ann, SLACK)
+        found = tables.people.account(SLACK)
+        assert found
+        assert found.givers == ()
+
+    await store.write(look)
+
+
+def test_a_database_of_before_migration_22_knows_who_gave_accounts_by_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "deploybot.db"
+    before = STEPS[: [step.__name__ for step in STEPS].index("m022_givers")]
+    by = {"U1": "", "U2": "a_b", "U3": "axb and ann", "U4": "gone", "U5": "ann and gone", "U6": "root", "U7": "annann"}
+    with closing(open_database(path, Way(durable=False), steps=before)) as old:
+        for name in ("axb", "a_b", "ann", "nn"):
+            old.execute("INSERT INTO persons (name) VALUES (?)", (name,))
+        row = (
+            "INSERT INTO identities (platform, team, user, person, since, given_by, after) "
+            "VALUES ('slack', 'T1', ?, 1, 2.0, ?, 3)"
+        )
+        old.executemany(row, by.items())
+        old.commit()
+    with closing(open_database(path, Way(durable=False))) as new:
+        found = {one.identity.user: one for one in PeopleRows(new).accounts()}
+        assert {user: one.givers for user, one in found.items()} == {
+            "U1": (),
+            "U2": (2,),
+            "U3": (1, 3),
+            "U4": (),
+            "U5": (3,),
+            "U6": (),
+            "U7": (),
+        }
+        assert {(one.person, one.since, one.after, one.by) for one in found.values()} == {
+            (1, 2.0, 3, names) for names in by.values()
+        }
+    assert path.with_name("deploybot.db.before-m022_givers").is_file()
 
 
 async def test_an_admin_for_a_time_is_not_the_last_one(store: Database) -> None:

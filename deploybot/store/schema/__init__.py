@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from sqlite_utils import Database
 
+from deploybot.store.schema.account_schema import m022_givers
 from deploybot.store.schema.audit_schema import m016_audit_sinks
 from deploybot.store.schema.channel_schema import m021_channels
 from deploybot.store.schema.chat_schema import m003_buttons, m004_requests, m005_codes
@@ -48,5 +49,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m019_attempts,
     m020_triggers,
     m021_channels,
+    m022_givers,
 )
 """All migrations, in order."""

@@ -191,6 +191,8 @@ def end(state: State, outcome: str, kind: Kind = Kind.DEPLOY) -> Ended:
         (Ended(Card(title="No.")), BEFORE, GOOD, False),
         (Ended(Card(title="No.")), BEFORE, reality("app-v1", "old", started="2", restarts=1), True),
         (Ended(Card(title="No.")), BEFORE, reality("app-v1", "old", started="2"), False),
+        (Ended(Card(title="No.")), replace(BEFORE, answer=""), BEFORE, True),
+        (Ended(Card(title="No.")), BEFORE, replace(BEFORE, answer=""), False),
     ],
 )
 def test_an_untrue_end_is_found(ledger: Ledger, ended: Ended, before: Reality, after: Reality, true: bool) -> None:

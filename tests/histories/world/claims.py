@@ -141,7 +141,9 @@ def end_findings(
     `wanted` is what a success has to answer, if known; `disturbed` says that the Engine died meanwhile.
     """
     deployment = ended.deployment
-    touched = before.made != after.made if disturbed else not after.is_as(before) or before.answer != after.answer
+    # An application that had not begun to answer may do so meanwhile: its containers are the same.
+    turned = before.serves and before.answer != after.answer
+    touched = before.made != after.made if disturbed else turned or not after.is_as(before)
     if deployment is None:
         if touched:
             yield f"it was refused ({ended.card.title!r}), but something was touched: {_describe(after)}"

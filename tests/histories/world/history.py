@@ -31,6 +31,7 @@ _NATURES = {
 }
 _HAS_TO_SUCCEED = frozenset({Act.DEPLOY, Act.DEPLOY_AGAIN, Act.DEPLOY_OLD})
 _ADVICE = "docker builder prune --all --force"
+_RESTART = "sudo systemctl restart docker"
 _LAST_LOOK = 1.0
 """Seconds before its end within which a deployment has looked at the Engine for the last time."""
 _KEPT = "kept by the harness\n"
@@ -159,7 +160,12 @@ class AppHistory:
         self._death = time.time()
         await asyncio.sleep(self._dice.uniform(0.0, 3.0))
         await asyncio.to_thread(engine.start)
-        return await end
+        ended = await end
+        if ended.deployment and _RESTART in ended.deployment.outcome:
+            # An Engine that was killed may keep a port reserved for a container that is gone, until it is restarted.
+            await asyncio.to_thread(engine.restart)
+            return await self._order(command)
+        return ended
 
     async def _judge_end(self, act: Act, ended: Ended, before: Reality, after: Reality) -> None:
         ledger, deployment = self._ledger, ended.deployment

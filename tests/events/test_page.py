@@ -28,5 +28,5 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert all(forge in text for forge in FORGES)
     assert f"{LONG_PAST / 60:.0f} minutes" in text
     assert f"{KEPT / 86400:.0f} days" in text
-    assert f"{FOLDED_FROM} things" in text
+    assert f"{FOLDED_FROM} or more notifications" in text
     assert f"{LOOK_BACK} times" in text

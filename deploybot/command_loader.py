@@ -33,7 +33,7 @@ _NO_NEEDS = "missing 1 required keyword-only argument: 'needs'"
 _SAY_NEEDS = 'a command has no needs: write needs="view", or deploy, approve, admin'
 
 
-class _Wrong(Exception):
+class _BadCommandFile(Exception):
     """The problem of a file, and the fix."""
 
 
@@ -46,7 +46,7 @@ def load(plugins: Path | None = None) -> dict[str, Command]:
             for command in _commands(read()):
                 _check(command, found)
                 found[command.name] = replace(command, source=label)
-        except _Wrong as wrong:
+        except _BadCommandFile as wrong:
             problems.append(f"{label}: {wrong}")
     if problems:
         raise ConfigError(tuple(problems))
@@ -73,18 +73,18 @@ def _folder(path: Path) -> ModuleType:
     try:
         trusted_files.verify(path)
     except trusted_files.UnsafeFileError as problem:
-        raise _Wrong(f"{problem}, or other users can run code as the bot") from None
+        raise _BadCommandFile(f"{problem}, or other users can run code as the bot") from None
     except OSError as problem:
-        raise _Wrong(f"{problem.strerror}: create the folder, or remove `plugins` from [bot]") from None
+        raise _BadCommandFile(f"{problem.strerror}: create the folder, or remove `plugins` from [bot]") from None
     return ModuleType(PLUGINS)
 
 
 def _source(path: Path) -> bytes:
-    """Return a plug-in's source. Raise _Wrong if others may write to it."""
+    """Return a plug-in's source. Raise _BadCommandFile if others may write to it."""
     try:
         return trusted_files.read(path)
     except trusted_files.UnsafeFileError as problem:
-        raise _Wrong(f"{problem}, or other users can run code as the bot") from None
+        raise _BadCommandFile(f"{problem}, or other users can run code as the bot") from None
 
 
 def _import(path: Path) -> ModuleType:
@@ -97,13 +97,13 @@ def _import(path: Path) -> ModuleType:
         tree = ast.parse(source, str(path))
         _check_imports(tree)
         exec(compile(tree, str(path), "exec"), vars(module))  # noqa: S102 - running their code is the purpose of plug-ins
-    except _Wrong:
+    except _BadCommandFile:
         raise
     except (Exception, SystemExit) as problem:
         del sys.modules[module.__name__]
-        raise _Wrong(_why(path, problem)) from problem
+        raise _BadCommandFile(_why(path, problem)) from problem
     if not _commands(module):
-        raise _Wrong("has no command: mark an async function with @command, or start the file's name with _")
+        raise _BadCommandFile("has no command: mark an async function with @command, or start the file's name with _")
     return module
 
 
@@ -130,7 +130,7 @@ def _check_imports(tree: ast.Module) -> None:
         else:
             continue
         if inside := next((name for name in names if f"{name}.".startswith(("deploybot.", "commands."))), None):
-            raise _Wrong(
+            raise _BadCommandFile(
                 f"imports {inside} (line {node.lineno}): a command may only import what `deploybot` itself exports"
             )
 
@@ -143,19 +143,21 @@ def _commands(module: ModuleType) -> tuple[Command, ...]:
 
 
 def _check(command: Command, found: dict[str, Command]) -> None:
-    """Check that a command is usable. Raise _Wrong with the fix."""
+    """Check that a command is usable. Raise _BadCommandFile with the fix."""
     if command.name in found:
-        raise _Wrong(
+        raise _BadCommandFile(
             f"the command `{command.name}` already exists in {found[command.name].source}: choose another name"
         )
     if command.needs is Action.ANYONE and command.name not in OPEN_COMMANDS:
         few = ", ".join(sorted(OPEN_COMMANDS))
-        raise _Wrong(f'`{command.name}` is open to anyone, which is allowed only for {few}: write needs="view"')
+        raise _BadCommandFile(
+            f'`{command.name}` is open to anyone, which is allowed only for {few}: write needs="view"'
+        )
     if not command.help:
-        raise _Wrong(f"`{command.name}` has no docstring: write one; `help` shows its first line")
+        raise _BadCommandFile(f"`{command.name}` has no docstring: write one; `help` shows its first line")
     if stray := next((text for text in command.examples if text.split()[:1] != [command.name]), None):
-        raise _Wrong(f"the example `{stray}` does not start with `{command.name}`")
+        raise _BadCommandFile(f"the example `{stray}` does not start with `{command.name}`")
     try:
         read_command(command)
     except ValueError as problem:
-        raise _Wrong(f"`{command.name}`: {problem}") from None
+        raise _BadCommandFile(f"`{command.name}`: {problem}") from None

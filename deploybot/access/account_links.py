@@ -41,7 +41,7 @@ class Linking:
     ) -> None:
         """Take the ports. `codes` holds one-time code secrets, which move with a merged person; links are announced.
 
-        `phones` is held while people are merged, so that nobody enrols for one-time codes meanwhile.
+        `phones` is held while people are merged, so that enrolling for one-time codes has to wait.
         """
         self._store = store
         self._clock = clock
@@ -161,7 +161,7 @@ class Linking:
         )
 
     def _merging(self, tables: Tables, incoming: Incoming) -> tuple[Person, Person] | None:
-        """Return who would be merged into whom by a `yes` of the sender; None if it merges nobody."""
+        """Return who would be merged into whom if the sender types `yes`; None if it would merge no one."""
         person = tables.people.of(incoming.identity)
         link = tables.links.get(person.id, self._clock.now()) if person else None
         if person is None or link is None or link.other is None or not link.agreed:

@@ -43,7 +43,7 @@ async def export(
     The file ends after `most` bytes before compression. Raises UserError if less than `leave` bytes would stay free.
     """
     try:
-        writer = await asyncio.to_thread(_Writer, path, most, leave)
+        writer = await asyncio.to_thread(_ExportWriter, path, most, leave)
         try:
             await _fill(writer, blocks)
             return await asyncio.to_thread(writer.close)
@@ -54,7 +54,7 @@ async def export(
         raise UserError(f"The log could not be written: {problem.strerror}.", hint=_ROOM) from problem
 
 
-async def _fill(writer: _Writer, blocks: AsyncIterator[bytes]) -> None:
+async def _fill(writer: _ExportWriter, blocks: AsyncIterator[bytes]) -> None:
     """Collect lines while the lines collected before are compressed."""
     flushing = asyncio.get_running_loop().create_future()
     flushing.set_result(None)
@@ -73,7 +73,7 @@ async def _fill(writer: _Writer, blocks: AsyncIterator[bytes]) -> None:
 _ROOM = "Free space on the bot's disk, or ask for fewer lines."
 
 
-class _Writer:
+class _ExportWriter:
     """Collects lines, then compresses and writes them in blocks of at least 512 KiB."""
 
     def __init__(self, path: Path, most: int, leave: int) -> None:

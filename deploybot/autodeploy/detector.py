@@ -37,7 +37,7 @@ _SKIPPED = "The commit message contains "
 
 
 @dataclass(frozen=True, slots=True)
-class _Decision:
+class _WeighedChange:
     """What one check found for an environment, and the trigger that it leads to, if any."""
 
     fresh: News
@@ -181,7 +181,7 @@ class TriggerDetector:
             trigger = await self._weigh(app, environment, newest, there, state)
         elif fresh.left:
             trigger = await self._left(app, environment, fresh.left[0], state)
-        decision = _Decision(fresh, there, trigger)
+        decision = _WeighedChange(fresh, there, trigger)
         ended = await self._store.write(lambda tables: self._settle(tables, app, environment, decision))
         self._outdated.wake(ended)
 
@@ -339,7 +339,7 @@ class TriggerDetector:
             return replace(trigger, state=TriggerState.LEFT, problem=problem)
         return trigger
 
-    def _settle(self, tables: Tables, app: App, environment: Environment, decision: _Decision) -> list[int]:
+    def _settle(self, tables: Tables, app: App, environment: Environment, decision: _WeighedChange) -> list[int]:
         """Store the values considered, the new trigger and the one that it replaces, and post their cards.
 
         End what waits for older values. Return the numbers of the deployments that ended.

@@ -45,7 +45,7 @@ class ReplyRoom(Chat, Protocol):
 
 
 @dataclasses.dataclass(slots=True)
-class _Message:
+class _OwnMessage:
     """A card with a key: its newest state, the state that is `shown`, and the task that updates the message.
 
     `changed` is set when there is a new state to show, `urgent` when it need not wait for more changes.
@@ -67,7 +67,7 @@ class Conversation:
         """Answer this message in this chat."""
         self._room = room
         self._incoming = incoming
-        self._messages: dict[str, _Message] = {}
+        self._messages: dict[str, _OwnMessage] = {}
         self._over = False
 
     async def answer(self, parts: Parts) -> None:
@@ -102,7 +102,7 @@ class Conversation:
         """Store a newer state of a message. A followed log shows its last lines."""
         message = self._messages.get(card.key)
         if message is None:
-            message = self._messages[card.key] = _Message(card, deque(maxlen=LINES))
+            message = self._messages[card.key] = _OwnMessage(card, deque(maxlen=LINES))
             message.task = asyncio.create_task(self._keep(message))
         if card.stream:
             message.lines.extend(card.code)
@@ -114,7 +114,7 @@ class Conversation:
         else:
             message.urgent.clear()
 
-    async def _keep(self, message: _Message) -> None:
+    async def _keep(self, message: _OwnMessage) -> None:
         """Update a message until the conversation is over and the last state has arrived."""
         while True:
             await message.changed.wait()
@@ -130,7 +130,7 @@ class Conversation:
                 async with asyncio.timeout(self._room.edit_interval):
                     await message.urgent.wait()
 
-    async def _show(self, message: _Message) -> None:
+    async def _show(self, message: _OwnMessage) -> None:
         """Send or edit a message with its newest state. If it can no longer be edited, post it again."""
         channel, card = self._incoming.channel, message.card
         message.changed.clear()

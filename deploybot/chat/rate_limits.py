@@ -59,7 +59,7 @@ def _wait(bucket: TokenBucket, now: float, urgency: Urgency) -> float:
 
 
 @dataclass(slots=True, eq=False)
-class _Call:
+class _PacedCall:
     """A waiting call: `go` is done when it may go out."""
 
     urgency: Urgency
@@ -67,16 +67,16 @@ class _Call:
     go: asyncio.Future[None]
 
 
-def _order(call: _Call) -> tuple[int, int]:
+def _order(call: _PacedCall) -> tuple[int, int]:
     return call.urgency, call.number
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
+class _ChannelLine:
     """The calls that wait for one channel, in sending order. `since` numbers when the first got to the front."""
 
     buckets: tuple[TokenBucket, ...]
-    waiting: list[_Call] = field(default_factory=list)
+    waiting: list[_PacedCall] = field(default_factory=list)
     since: int = 0
 
 
@@ -90,8 +90,8 @@ class Pace:
         """Take the overall rates, and how many idle channels to remember."""
         self._overall = tuple(map(_bucket, overall))
         self._remember = remember
-        self._lines: OrderedDict[tuple[str, tuple[Rate, ...]], _Line] = OrderedDict()
-        self._busy: dict[_Line, None] = {}
+        self._lines: OrderedDict[tuple[str, tuple[Rate, ...]], _ChannelLine] = OrderedDict()
+        self._busy: dict[_ChannelLine, None] = {}
         self._numbers = itertools.count(1)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -101,7 +101,7 @@ class Pace:
         Calls with other rates (edits, beside new messages) wait in a separate line.
         """
         line = self._line(channel, rates)
-        call = _Call(urgency, next(self._numbers), asyncio.get_running_loop().create_future())
+        call = _PacedCall(urgency, next(self._numbers), asyncio.get_running_loop().create_future())
         bisect.insort(line.waiting, call, key=_order)
         self._busy[line] = None
         if line.waiting[0] is call:
@@ -150,13 +150,13 @@ class Pace:
             # Rounding can leave a pause that is too short for the clock to advance.
             self._timer = loop.call_later(max(pause, _TICK), self._grant)
 
-    def _let_go(self, line: _Line, call: _Call, now: float) -> None:
+    def _let_go(self, line: _ChannelLine, call: _PacedCall, now: float) -> None:
         for bucket in (*line.buckets, *self._overall):
             bucket.take(now)
         self._leave(line, call)
         call.go.set_result(None)
 
-    def _leave(self, line: _Line, call: _Call) -> None:
+    def _leave(self, line: _ChannelLine, call: _PacedCall) -> None:
         """Remove a call from its line. The next one queues behind the first ones of other lines."""
         first = line.waiting[0] is call
         line.waiting.remove(call)
@@ -165,10 +165,10 @@ class Pace:
         elif first:
             line.since = next(self._numbers)
 
-    def _line(self, channel: str, rates: tuple[Rate, ...]) -> _Line:
+    def _line(self, channel: str, rates: tuple[Rate, ...]) -> _ChannelLine:
         """Return the channel's line. Forget old lines that are empty and whose calls have drained."""
         key = (channel, rates)
-        line = self._lines.setdefault(key, _Line(tuple(map(_bucket, rates))))
+        line = self._lines.setdefault(key, _ChannelLine(tuple(map(_bucket, rates))))
         self._lines.move_to_end(key)
         now = asyncio.get_running_loop().time()
         while len(self._lines) > self._remember:

@@ -109,11 +109,11 @@ async def _trial(settings: Settings, store: Store) -> AsyncIterator[str]:
 
 async def _send(settings: Settings, base: str, store: Store, files: Sequence[Payload]) -> list[Sent]:
     async with aiohttp.ClientSession() as session:
-        caller = _Caller(settings, base, store, session)
+        caller = _TrialCaller(settings, base, store, session)
         return [await caller.send(one) for one in files]
 
 
-class _Caller:
+class _TrialCaller:
     """Sends payloads as their senders would, one after the other."""
 
     def __init__(self, settings: Settings, base: str, store: Store, session: aiohttp.ClientSession) -> None:

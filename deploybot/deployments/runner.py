@@ -58,7 +58,7 @@ _PartWork = Callable[[Deployment, ServerPlan, CancellationWatch], Awaitable[None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _End:
+class _Ending:
     """How a deployment ends, before it is stored."""
 
     state: State
@@ -103,7 +103,7 @@ class DeploymentRunner:
         await self._clean_up(ended)
         return ended
 
-    async def _to_its_end(self, deployment: Deployment, stop: CancellationWatch) -> _End:
+    async def _to_its_end(self, deployment: Deployment, stop: CancellationWatch) -> _Ending:
         if deployment.state is State.RESTORING:
             return await self._go_on_restoring(deployment)
         try:
@@ -114,7 +114,7 @@ class DeploymentRunner:
             return await self._bad_end(deployment, problem)
         return await self._good_end(deployment)
 
-    async def _lost(self, deployment: Deployment, lost: str) -> _End:
+    async def _lost(self, deployment: Deployment, lost: str) -> _Ending:
         """End a deployment that a restarted bot cannot continue, because bot.toml lost its target or a server."""
         why = f"bot.toml no longer has {lost}, so this deployment could not be continued."
         now = self._clock.now()
@@ -127,12 +127,12 @@ class DeploymentRunner:
             return rows
 
         if not await self._store.write(end):
-            return _End(State.FAILED, f"{why}\nNothing was done.")
+            return _Ending(State.FAILED, f"{why}\nNothing was done.")
         if lost == f"{deployment.plan.app}/{deployment.plan.environment}":
-            return _End(State.UNKNOWN, f"{why}\nNothing was run again. What runs there is unknown.")
+            return _Ending(State.UNKNOWN, f"{why}\nNothing was run again. What runs there is unknown.")
         return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), ())
 
-    async def _go_on_restoring(self, deployment: Deployment) -> _End:
+    async def _go_on_restoring(self, deployment: Deployment) -> _Ending:
         """Resume a restore. Why the deployment failed was stored when it began; only the restore is left to do."""
         cancelled = deployment.outcome == sentence(Cancelled(deployment.cancel_by))
         rows = await self._steps_of(deployment)
@@ -184,22 +184,22 @@ class DeploymentRunner:
         for position in positions:
             await self._stages.run(deployment, Phase.FORWARD, part, (position, part.stages[position]), stop)
 
-    async def _good_end(self, deployment: Deployment) -> _End:
+    async def _good_end(self, deployment: Deployment) -> _Ending:
         plan = deployment.plan
         if plan.kind is Kind.TASK:
             *_, last = await self._steps_of(deployment)
-            return _End(State.SUCCEEDED, f"{plan.task} succeeded.", self._journal.tail(last, TAIL_SHOWN))
+            return _Ending(State.SUCCEEDED, f"{plan.task} succeeded.", self._journal.tail(last, TAIL_SHOWN))
         checked = any(part.gate or part.verify for part in plan.servers)
         outcome = "Everything is healthy." if checked else "All steps succeeded."
         rows = tuple(self._row(deployment, part.server, plan.release) for part in plan.servers)
-        return _End(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows)
+        return _Ending(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows)
 
     def _row(self, deployment: Deployment, server: str, release: Release, *, healthy: bool = True) -> Running:
         plan = deployment.plan
         now = self._clock.now()
         return Running(plan.app, plan.environment, server, release, deployment.number, now, healthy)
 
-    async def _bad_end(self, deployment: Deployment, problem: DeploybotError) -> _End:
+    async def _bad_end(self, deployment: Deployment, problem: DeploybotError) -> _Ending:
         """Report what went wrong, restore what was switched if that is certain to be right, and observe what runs."""
         tail = tuple(getattr(problem, "tail", ()))[-TAIL_SHOWN:]
         touched = _switched(deployment, await self._steps_of(deployment))
@@ -210,7 +210,7 @@ class DeploymentRunner:
         if not touched:
             seen = await self._present.look(deployment)
             now = [] if all_well(seen) else [sentence_of(seen)]
-            return _End(state, f"{why}\n{' '.join([_untouched(deployment.plan), *advice, *now])}", tail)
+            return _Ending(state, f"{why}\n{' '.join([_untouched(deployment.plan), *advice, *now])}", tail)
         if isinstance(problem, StepUnknown):
             return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
@@ -222,14 +222,14 @@ class DeploymentRunner:
             return await self._left(deployment, state, (why, words, *advice), tail)
         return await self._put_back(deployment, touched, why, tail, cancelled=cancelled)
 
-    async def _left(self, deployment: Deployment, state: State, words: Sequence[str], tail: tuple[str, ...]) -> _End:
+    async def _left(self, deployment: Deployment, state: State, words: Sequence[str], tail: tuple[str, ...]) -> _Ending:
         """Leave everything as it is, and record what was seen to run: a failed release counts as what runs."""
         seen = await self._present.look(deployment)
         release = deployment.plan.release
         deploys = deployment.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
         servers = runs_release(seen, release.id) if deploys else ()
         rows = tuple(self._row(deployment, server, release, healthy=False) for server in servers)
-        return _End(state, "\n".join((*words[:1], " ".join((*words[1:], sentence_of(seen))))), tail, rows)
+        return _Ending(state, "\n".join((*words[:1], " ".join((*words[1:], sentence_of(seen))))), tail, rows)
 
     async def _put_back(
         self,
@@ -239,7 +239,7 @@ class DeploymentRunner:
         tail: tuple[str, ...],
         *,
         cancelled: bool,
-    ) -> _End:
+    ) -> _Ending:
         """Restore every touched server, the last switched one first."""
         deployment = await self._begin_restore(deployment, why, tail)
         restored = {part.server: await self._restorer.restore(deployment, part) for part in reversed(touched)}
@@ -250,7 +250,7 @@ class DeploymentRunner:
         servers = [part.server for part in touched]
         first = () if all_back else (self._present.headline(deployment, seen, servers),)
         outcome = "\n".join(line for line in (*first, why, *results, sentence_of(seen)) if line)
-        return _End(ended if all_back else State.FAILED, outcome, tail, released)
+        return _Ending(ended if all_back else State.FAILED, outcome, tail, released)
 
     def _after_restore(
         self,
@@ -282,7 +282,7 @@ class DeploymentRunner:
 
         return await self._store.write(move)
 
-    async def _record(self, deployment: Deployment, end: _End) -> Deployment:
+    async def _record(self, deployment: Deployment, end: _Ending) -> Deployment:
         """Store the end, what runs where, the final card and the audit row, in one transaction."""
         now = self._clock.now()
 

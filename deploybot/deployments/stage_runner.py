@@ -39,7 +39,7 @@ NO_CODE = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Check:
+class _StageCheck:
     """A stage that the bot itself does, with its row, and what must run there."""
 
     deployment: Deployment
@@ -93,7 +93,7 @@ class StageRunner:
             return
         row = await self._begin(deployment, phase, part, numbered, stop)
         if row.state is StepState.STARTED:
-            check = _Check(deployment=deployment, part=part, stage=stage, row=row, manifest=manifest)
+            check = _StageCheck(deployment=deployment, part=part, stage=stage, row=row, manifest=manifest)
             await self._to_its_end(check, stop)
         elif row.state is StepState.CANCELLED:
             raise stop.why or Cancelled(row.detail)
@@ -158,7 +158,7 @@ class StageRunner:
             raise stop.why
         return row
 
-    async def _to_its_end(self, check: _Check, stop: CancellationWatch) -> None:
+    async def _to_its_end(self, check: _StageCheck, stop: CancellationWatch) -> None:
         """Make a check that has begun, and record its end."""
         row = self._journal.mend(check.row)
         try:
@@ -179,7 +179,7 @@ class StageRunner:
             row = self._journal.append(row, "\n".join(problem.tail).encode(), last=True)
             await self._end(row, StepState.FAILED, problem.why)
 
-    async def _check(self, check: _Check, stop: CancellationWatch) -> Observed | None:
+    async def _check(self, check: _StageCheck, stop: CancellationWatch) -> Observed | None:
         """Return what runs once it is as it should be; None if a gate let it pass without looking at that."""
         app, environment = self._executor.target(check.deployment)
         row = check.row

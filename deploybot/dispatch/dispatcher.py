@@ -57,7 +57,7 @@ that the bot writes if it exists but the sender may not see it.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
+class _ReceivedCall:
     """A call that a person made, and its subject."""
 
     call: Call
@@ -210,7 +210,7 @@ class Dispatcher:
     async def _obey(self, call: Call, incoming: Incoming, reply: Reply, sees: Sees) -> Card | None:
         """Authorise and run a call. A changing call runs only once, and its request and result are audited."""
         subject = await subject_of(call, self._services, sees)
-        request = _Request(call=call, subject=subject, incoming=incoming, reply=reply, sees=sees)
+        request = _ReceivedCall(call=call, subject=subject, incoming=incoming, reply=reply, sees=sees)
         person = await self._authorised(request)
         if not request.changes:
             return await self._outcome(request)
@@ -224,7 +224,7 @@ class Dispatcher:
         await self._audit.result(incoming, person, subject.target, f"{call.kept}: {outcome}")
         return card
 
-    async def _authorised(self, request: _Request, release: Release | None = None) -> Person | None:
+    async def _authorised(self, request: _ReceivedCall, release: Release | None = None) -> Person | None:
         """Ask the policy with current grants and locks. Raise Denied or Locked, and audit it."""
         call, subject = request.call, request.subject
         answer = await self._access.ask(
@@ -244,14 +244,14 @@ class Dispatcher:
             raise Locked(lock_text(answer.lock, self._clock.now()))
         raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "no one on the allowlist")
 
-    def _refuse_stale(self, request: _Request) -> None:
+    def _refuse_stale(self, request: _ReceivedCall) -> None:
         """Raise UserError for a message that is too old, for example sent while the bot was down."""
         age = self._clock.now() - request.incoming.at
         if age > self._stale_after:
             late = f"This `{request.call.command.name}` reached me {show_duration(age)} after it was sent"
             raise UserError(f"{late}, so I did not run it.", hint="Send it again if you still want it.")
 
-    async def _outcome(self, request: _Request) -> Card | None:
+    async def _outcome(self, request: _ReceivedCall) -> Card | None:
         """Run a call within its command's deadline and return the answer."""
         command, subject = request.call.command, request.subject
         deadline = asyncio.timeout(command.within)
@@ -266,7 +266,7 @@ class Dispatcher:
                 )
             return error_card(error, self._redactor, now_runs=await self._now_runs(error, subject))
 
-    async def _execute(self, request: _Request) -> Card | None:
+    async def _execute(self, request: _ReceivedCall) -> Card | None:
         """Look up the remaining arguments, ask the policy again, and run the command.
 
         Raises PickError or AskError if something is missing.
@@ -292,14 +292,14 @@ class Dispatcher:
         )
         return await request.call.command.run(context, **arguments)
 
-    async def _question(self, request: _Request) -> UserError:
+    async def _question(self, request: _ReceivedCall) -> UserError:
         """Return the question for the first part that is missing."""
         call, form = request.call, self._forms[request.call.command.name]
         if call.asks_number:
             return number_question(call, form, await self._offered(request))
         return await release_question(call, form, self._services) if call.asks_release else reason_question(call)
 
-    async def _offered(self, request: _Request) -> list[Deployment]:
+    async def _offered(self, request: _ReceivedCall) -> list[Deployment]:
         """Return the unfinished deployments on which the sender may use the command.
 
         For approvers these are the requests that wait for them.
@@ -313,7 +313,7 @@ class Dispatcher:
                 found.append(one)
         return found
 
-    async def _may(self, request: _Request, deployment: Deployment) -> bool:
+    async def _may(self, request: _ReceivedCall, deployment: Deployment) -> bool:
         """Return whether the sender may use the command on a deployment."""
         answer = await self._access.ask(
             request.incoming.identity,

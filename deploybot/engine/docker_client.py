@@ -61,7 +61,7 @@ def attempt(work: Callable[[], T], what: str = "Docker") -> T:
         raise Unreadable(unforeseen(what, problem)) from problem
 
 
-class _Api(APIClient):
+class _BoundedApi(APIClient):
     """docker-py's client, with answers parsed by our own functions."""
 
     _last = threading.local()
@@ -167,8 +167,8 @@ class Client:
             return docker_json.UsageSample(object_of(self._client.stats(which, stream=False, one_shot=True)))
 
 
-def _client(address: EngineAddress, timeout: float, version: str) -> _Api:
-    client = _Api(base_url=address.url, version=version, timeout=timeout, tls=bool(address.tls))  # type: ignore[arg-type]  # seconds may have a fraction
+def _client(address: EngineAddress, timeout: float, version: str) -> _BoundedApi:
+    client = _BoundedApi(base_url=address.url, version=version, timeout=timeout, tls=bool(address.tls))  # type: ignore[arg-type]  # seconds may have a fraction
     # Connect only to this Engine, whatever address an answer names.
     client.adapters.clear()
     client.mount(client.base_url, BoundedAdapter(address, within=timeout, size=_CONNECTIONS))

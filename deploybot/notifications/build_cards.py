@@ -42,7 +42,7 @@ _ORDER: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Commit:
+class _BuiltCommit:
     """A commit on a branch or tag, its known builds, and the builds that count there.
 
     `counts` is False if no known build counts. `builds` are then all that were reported.
@@ -102,7 +102,7 @@ def build_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     )
 
 
-def _commit(context: CardContext, parts: Sequence[EventPart]) -> _Commit:
+def _commit(context: CardContext, parts: Sequence[EventPart]) -> _BuiltCommit:
     """Return all that is known of the commit. A fork's branch, or a build without a commit, is shown on its own."""
     latest = _latest(parts)
     ref, sha = latest.branch or latest.tag, full_sha(latest.commit)
@@ -112,7 +112,7 @@ def _commit(context: CardContext, parts: Sequence[EventPart]) -> _Commit:
     builds = [one for _, one in _builds(every)]
     found = () if alone else counted(builds, ref)
     here = [replace(one, branch="", tag="", fork=False) for _, one in _builds(parts)]
-    return _Commit(latest, ref, known, found or counted(here, ""), counts=alone or bool(found))
+    return _BuiltCommit(latest, ref, known, found or counted(here, ""), counts=alone or bool(found))
 
 
 def _builds(parts: Iterable[EventPart]) -> list[tuple[EventPart, Build]]:
@@ -126,7 +126,7 @@ def _latest(parts: Sequence[EventPart]) -> Build:
     return (here or builds)[-1]
 
 
-def _mood(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
+def _mood(commit: _BuiltCommit, shown: Sequence[Build]) -> tuple[Mood, str]:
     """Return the combined state of the builds and the word for it."""
     mood, word = _stand(commit, shown)
     if commit.counts:
@@ -134,7 +134,7 @@ def _mood(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
     return Mood.PLAIN if mood.settled else mood, f"{word}, may be from a fork: does not count"
 
 
-def _stand(commit: _Commit, shown: Sequence[Build]) -> tuple[Mood, str]:
+def _stand(commit: _BuiltCommit, shown: Sequence[Build]) -> tuple[Mood, str]:
     failed = [one for one in shown if one.state is BuildState.FAILED]
     going = [one for one in commit.builds if not one.state.ended]
     if failed:

@@ -33,7 +33,7 @@ class _ImageRef(NamedTuple):
     tag: str | TagPattern
 
 
-class _Found(NamedTuple):
+class _FoundImage(NamedTuple):
     """The tag and digest of an image; the digest is empty if none was found."""
 
     tag: str
@@ -77,14 +77,14 @@ class Registries:
                     found[service] = ignored(rule, await _tags(connection, repository, _ImageRef(one.image, one.tag)))
         return found
 
-    async def _each(self, app: App, ask: Callable[[_ImageRef], Coroutine[None, None, _Found]]) -> tuple[Pin, ...]:
+    async def _each(self, app: App, ask: Callable[[_ImageRef], Coroutine[None, None, _FoundImage]]) -> tuple[Pin, ...]:
         """Return the found images of all services. Services with the same image share one request."""
         refs = {service: _ImageRef(one.image, one.tag) for service, one in sorted(app.images.items())}
         wanted = tuple(dict.fromkeys(refs.values()))
         found = dict(zip(wanted, await self._all(*map(ask, wanted)), strict=True))
         return tuple(Pin(service, ref.image, *found[ref]) for service, ref in refs.items() if found[ref].digest)
 
-    async def _all(self, *asked: Coroutine[None, None, _Found]) -> list[_Found]:
+    async def _all(self, *asked: Coroutine[None, None, _FoundImage]) -> list[_FoundImage]:
         """Return all results. The first failure cancels the others."""
         tasks = [asyncio.create_task(one) for one in asked]
         try:
@@ -97,25 +97,25 @@ class Registries:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _newest(self, ref: _ImageRef) -> _Found:
+    async def _newest(self, ref: _ImageRef) -> _FoundImage:
         """Return the current image of a tag or a range. Raises NoImage if there is none."""
         registry, repository = self._registry(ref.image)
         async with registry.opened() as connection:
             return await self._newest_of(connection, repository, ref)
 
-    async def _of_name(self, ref: _ImageRef, name: str) -> _Found:
+    async def _of_name(self, ref: _ImageRef, name: str) -> _FoundImage:
         """Return the image with a tag or digest; the digest is empty if there is none."""
         registry, repository = self._registry(ref.image)
         async with registry.opened() as connection:
             digest = await connection.digest(repository, name)
             if not digest or not name.startswith(_DIGEST):
-                return _Found(name, digest)
+                return _FoundImage(name, digest)
             with contextlib.suppress(NoImage):
                 newest = await self._newest_of(connection, repository, ref)
-                return newest if newest.digest == digest else _Found("", digest)
-        return _Found("", digest)
+                return newest if newest.digest == digest else _FoundImage("", digest)
+        return _FoundImage("", digest)
 
-    async def _newest_of(self, connection: RegistryConnection, repository: str, ref: _ImageRef) -> _Found:
+    async def _newest_of(self, connection: RegistryConnection, repository: str, ref: _ImageRef) -> _FoundImage:
         rule = TagRule.of(ref.tag)
         if rule is None:
             tag = str(ref.tag)
@@ -125,7 +125,7 @@ class Registries:
             tag = await self._ages.newest(connection, repository, rule.fitting(tags)) if by_time else rule.newest(tags)
         digest = await connection.digest(repository, tag) if tag else ""
         if digest:
-            return _Found(tag, digest)
+            return _FoundImage(tag, digest)
         tags = await _tags(connection, repository, ref)
         raise _no_version(ref, rule, tags) if rule else _no_tag(ref, tags)
 

@@ -64,12 +64,12 @@ class Login:
         return f"Basic {base64.b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
 
 
-class _Token(NamedTuple):
+class _RegistryToken(NamedTuple):
     header: str
     until: float
 
 
-class _Page(NamedTuple):
+class _RegistryPage(NamedTuple):
     """Some tags, and the address of the next page; empty on the last page."""
 
     tags: list[str]
@@ -97,7 +97,7 @@ class OciRegistry:
         self.login = login
         self.clock = clock
         self.page = page
-        self.tokens: dict[str, _Token] = {}
+        self.tokens: dict[str, _RegistryToken] = {}
         self.kept: BoundedDict[URL, _Kept] = BoundedDict(_KEPT)
 
     @asynccontextmanager
@@ -174,15 +174,15 @@ class RegistryConnection:
             url = self._next(url, page.following)
         raise self._registry.peer.unreachable(f"its list of tags of {repository} has no end")
 
-    def _page(self, url: URL, answer: RegistryAnswer) -> _Page:
+    def _page(self, url: URL, answer: RegistryAnswer) -> _RegistryPage:
         """Return a page of tags, from the cache if it has not changed."""
         if answer.status == _NOT_MODIFIED and url in self._registry.kept:
-            return _Page(**json.loads(self._registry.kept[url].answer))
+            return _RegistryPage(**json.loads(self._registry.kept[url].answer))
         tags = _object(answer).get("tags") or []
         if answer.status != _OK or not isinstance(tags, list):
             raise self._registry.peer.strange(answer)
         # Skip invalid tags: requests for them would be refused, and a number in one may have any length.
-        page = _Page([tag for tag in tags if isinstance(tag, str) and _TAG.fullmatch(tag)], _following(answer))
+        page = _RegistryPage([tag for tag in tags if isinstance(tag, str) and _TAG.fullmatch(tag)], _following(answer))
         self._registry.keep(url, answer.headers, json.dumps(page._asdict()))
         return page
 
@@ -233,11 +233,11 @@ class RegistryConnection:
                 return token.header
             if scheme.lower() == "basic" and login.user:
                 header = login.header
-                registry.tokens[repository] = _Token(header, math.inf)
+                registry.tokens[repository] = _RegistryToken(header, math.inf)
                 return header
         raise self._refused(repository)
 
-    async def _token(self, challenge: Mapping[str, str], repository: str) -> _Token:
+    async def _token(self, challenge: Mapping[str, str], repository: str) -> _RegistryToken:
         registry, login = self._registry, self._registry.login
         realm = _address(challenge.get("realm", ""))
         if not registry.peer.allows(realm):
@@ -256,7 +256,7 @@ class RegistryConnection:
         if not isinstance(value, str):
             raise registry.peer.strange(answer)
         life = min(life, _LONGEST_LIFE) if isinstance(life, int) else _TOKEN_LIFE
-        return _Token(f"Bearer {value}", registry.clock.now() + life - _TOKEN_SPARE)
+        return _RegistryToken(f"Bearer {value}", registry.clock.now() + life - _TOKEN_SPARE)
 
     def _refused(self, repository: str) -> NoImage:
         """Return the error for an image that is not accessible, with the settings to fix."""

@@ -42,7 +42,7 @@ class Started:
 
 
 @dataclass(slots=True)
-class _Job:
+class _FakeJob:
     status: JobStatus
     log: bytearray = field(default_factory=bytearray)
 
@@ -78,7 +78,7 @@ class FakeHost:
         self.closed: set[tuple[str, int]] = set()
         self.streams: dict[str, Sequence[bytes]] = {}
         self._outcomes: dict[str, list[Outcome]] = {}
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, _FakeJob] = {}
         self._lose = 0
         self._changed = asyncio.Event()
 
@@ -155,7 +155,7 @@ class FakeHost:
     async def cancel(self, job: str, *, grace: float = 10.0) -> JobStatus:
         """Stop a running job. A job that was never started can never start afterwards."""
         await self._reach(grace)
-        kept = self._jobs.setdefault(job, _Job(JobStatus(JobState.CANCELLED)))
+        kept = self._jobs.setdefault(job, _FakeJob(JobStatus(JobState.CANCELLED)))
         if kept.status.state is JobState.RUNNING:
             kept.status = JobStatus(JobState.CANCELLED)
             self._notify()
@@ -195,7 +195,7 @@ class FakeHost:
         self.started.append(started)
         outcomes = self._outcomes.get(started.script) or [Outcome()]
         outcome = outcomes.pop(0) if len(outcomes) > 1 else outcomes[0]
-        kept = self._jobs[started.job] = _Job(JobStatus(JobState.RUNNING), bytearray(outcome.log))
+        kept = self._jobs[started.job] = _FakeJob(JobStatus(JobState.RUNNING), bytearray(outcome.log))
         if outcome.effect:
             outcome.effect(self, started.env)
         if not outcome.hold:

@@ -216,7 +216,7 @@ async def test_who_published_a_release_may_not_approve_it(tmp_path: Path) -> Non
 
 
 async def test_a_tag_needs_no_publisher(tmp_path: Path) -> None:
-    """The push of the tag caused it, whoever publishes a release of it later."""
+    """The push of the tag caused it. Who publishes a release of it later does not matter."""
     async with open_autodeploy_bot(tmp_path, None, PRODUCTION | {"auto": {"tag": "v*"}}) as bot:
         commit = bot.commit("main")
         bot.refs.tags["v1"] = commit

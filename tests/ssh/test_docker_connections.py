@@ -51,6 +51,12 @@ class Tunnel:
         self._path = self._folder / f"{next(self._numbers)}.sock"
         await connection.forward_local_path(str(self._path), remote)
 
+    def engine(self) -> DockerEngine:
+        """An Engine that is reached through this tunnel."""
+        docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), self)
+        assert docker is not None
+        return docker
+
     async def forward(self, name: str, remote: str) -> Path:
         assert (name, remote.endswith(".sock")) == ("web1", True)
         return self._path
@@ -64,8 +70,7 @@ class Tunnel:
 async def test_through_ssh_and_again_when_the_connection_was_lost(engine: Engine, tmp_path: Path) -> None:
     container = start(engine, "sh", "-c", "echo one; sleep 1000")
     tunnel = Tunnel(tmp_path)
-    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), tunnel)
-    assert docker is not None
+    docker = tunnel.engine()
     for _ in range(2):
         async with connected(engine) as connection:
             await tunnel.use(connection)
@@ -83,8 +88,7 @@ async def test_through_ssh_and_again_when_the_connection_was_lost(engine: Engine
 async def test_through_ssh_a_log_that_is_read_slowly_waits_at_the_engine(engine: Engine, tmp_path: Path) -> None:
     container = start(engine, "sh", "-c", "yes 'a line of a container that cannot stop'")
     tunnel = Tunnel(tmp_path)
-    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), tunnel)
-    assert docker is not None
+    docker = tunnel.engine()
     async with connected(engine) as connection:
         await tunnel.use(connection)
         await docker.version()
@@ -101,8 +105,7 @@ async def test_through_ssh_a_log_that_is_read_slowly_waits_at_the_engine(engine:
 async def test_through_ssh_a_stream_can_be_cancelled_at_any_moment(engine: Engine, tmp_path: Path) -> None:
     container = start(engine, "sh", "-c", "while :; do echo line; sleep 0.01; done")
     tunnel = Tunnel(tmp_path)
-    docker = engine_of(Server(name="web1", ssh="deploy@web1", docker="/var/run/docker.sock"), tunnel)
-    assert docker is not None
+    docker = tunnel.engine()
     async with connected(engine) as connection:
         await tunnel.use(connection)
         await docker.version()

@@ -325,3 +325,10 @@ def push(engine: Engine, registry: Registry, text: str, tag: str = "latest") -> 
     digest = engine.docker("image", "inspect", "--format", "{{index .RepoDigests 0}}", name).strip()
     engine.docker("image", "rm", name)
     return digest
+
+
+@pytest.fixture(params=[PLUGIN, ONE, FIVE], ids=["2", "1", "5"])
+def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
+    """Each version of Compose that is supported."""
+    assert isinstance(request.param, ComposeInstall)
+    return request.param

@@ -14,27 +14,19 @@ from tests.lab import Engine, Repo
 from tests.strategies.compose.conftest import write
 from tests.strategies.compose_shop import (
     DOCKERFILE,
-    FIVE,
-    ONE,
-    PLUGIN,
     YAML,
     ComposeInstall,
     MakeShop,
+    flavour,
     image_of,
     make_shop,
     page,
 )
 
-__all__ = ["make_shop"]
+__all__ = ["flavour", "make_shop"]
 
 FILES = {"compose.yaml": YAML, "Dockerfile": DOCKERFILE, "www/healthz": "ok"}
 BROKEN = YAML.replace("/healthz", "/nothing")
-
-
-@pytest.fixture(params=[PLUGIN, ONE, FIVE], ids=["2", "1", "5"])
-def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
-    assert isinstance(request.param, ComposeInstall)
-    return request.param
 
 
 @pytest.fixture

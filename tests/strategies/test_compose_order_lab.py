@@ -11,18 +11,16 @@ from deploybot.domain import EffectKind
 from tests.lab import Engine, Repo
 from tests.strategies.compose_shop import (
     DOCKERFILE,
-    FIVE,
-    ONE,
-    PLUGIN,
     YAML,
     ComposeInstall,
     MakeShop,
     container,
+    flavour,
     make_shop,
     page,
 )
 
-__all__ = ["make_shop"]
+__all__ = ["flavour", "make_shop"]
 
 JOB = """
   migrate:
@@ -31,12 +29,6 @@ JOB = """
 """
 WAITS = "    depends_on: {migrate: {condition: service_completed_successfully}}\n"
 MIGRATED = YAML.replace("    build: .\n", f"    build: .\n{WAITS}").replace("\nvolumes:", f"{JOB}\nvolumes:")
-
-
-@pytest.fixture(params=[PLUGIN, ONE, FIVE], ids=["2", "1", "5"])
-def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
-    assert isinstance(request.param, ComposeInstall)
-    return request.param
 
 
 @pytest.fixture

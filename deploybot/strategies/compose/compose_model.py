@@ -130,7 +130,7 @@ def parse_config(
     active = None if is_json else frozenset(profiles)
     # docker-compose 1.29 prints configs but does not mount them.
     kinds = ("secrets", "configs") if is_json else ("secrets",)
-    source = _Source(top=top, project=name, folders=tuple(folders), kinds=kinds)
+    source = _ResolvedProject(top=top, project=name, folders=tuple(folders), kinds=kinds)
     services = [
         _service(key, mapping(one, f"services.{key}"), source)
         for key, one in sorted(mapping(top.get("services"), "services").items())
@@ -145,7 +145,7 @@ def parse_config(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
+class _ResolvedProject:
     """The source that services are read from. `kinds` are the kinds of files that Compose mounts."""
 
     top: Mapping[str, Plain]
@@ -154,7 +154,7 @@ class _Source:
     kinds: tuple[str, ...]
 
 
-def _service(name: str, given: dict[str, Plain], source: _Source) -> ComposeService:
+def _service(name: str, given: dict[str, Plain], source: _ResolvedProject) -> ComposeService:
     where = f"services.{name}"
     if not name or any(one.isspace() or not one.isprintable() for one in name):
         refuse("a service has no name that can be printed")

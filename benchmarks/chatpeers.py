@@ -29,6 +29,7 @@ PEERS = {
 _INSTALLED_WITHIN = 600.0
 _ANSWERS_WITHIN = 30.0
 _REST = 1.0
+"""Seconds that a peer has to settle after its start: its first answers and its memory are not compared."""
 _KIBIBYTE = 1024
 _ENVIRONMENTS = Path("build/peers")
 

@@ -343,6 +343,7 @@ def test_no_text_blocks_the_loop(unit: bytes) -> None:
         ("a&lt;b", "%61&lt;b"),
         ("a&lt;%41b", "\\u0061&lt;%41b"),
         ("a\\101b", "a\\\\10&#49;b"),
+        ("ab%2bc\\def", "ab%25252bc%25255cdef"),
     ],
 )
 def test_what_looks_like_an_escape_may_be_part_of_a_value(value: str, text: str) -> None:

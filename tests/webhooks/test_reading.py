@@ -140,3 +140,14 @@ def test_texts_are_cut_and_can_be_stored() -> None:
 
 def test_kinds_and_ids_are_plain() -> None:
     assert plain("Push Hook\r\n{}\u202e" + "x" * 100) == "Push Hook" + "x" * 55
+
+
+@pytest.mark.parametrize("sign", ["\u00a0", "\u2028", "\u2029", "\u0085", "\u3000"])
+@pytest.mark.parametrize("name", ["main{}", "{}main", "ma{}in", "main{}x"])
+def test_a_branch_that_only_looks_like_another_one_is_not_that_one(name: str, sign: str) -> None:
+    """git allows these signs in names. No branch has a blank, so what they become is no branch's name."""
+    assert " " in Tree({"ref": name.format(sign)}).text("ref")
+
+
+def test_a_text_of_nothing_but_white_space_is_empty() -> None:
+    assert (Tree({"name": "\u00a0\u2028 \t"}).text("name"), Tree({"name": " main \n"}).text("name")) == ("", "main")

@@ -253,6 +253,7 @@ class TriggerDetector:
         return Trigger(
             app=environment.app,
             environment=environment.name,
+            rule=found.rule,
             source=found.where,
             commit=commit,
             release=release,

@@ -9,7 +9,7 @@ from typing import Protocol
 from deploybot.autodeploy.trigger_cards import plain
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import IMAGES, Found, There
-from deploybot.domain import Deployment, Release, State, Trigger, TriggerState
+from deploybot.domain import AutoRule, Deployment, Release, State, Trigger, TriggerState
 from deploybot.events.watched_refs import fits
 from deploybot.ports import Store, Tables
 from deploybot.settings import App
@@ -116,12 +116,7 @@ def _replaces(found: Found, trigger: Trigger) -> bool:
     """Return whether a value takes the place of the one that caused a trigger: same branch, images, or rule of tags."""
     if found.where == trigger.source:
         return True
-    return found.where.startswith("tags/") and _rule(found.words) == _rule(trigger.why)
-
-
-def _rule(words: str) -> str:
-    """Return the rule that found something, `tag` or `release`, by the words for people: `tag v1.4 by ana`."""
-    return words.partition(" ")[0]
+    return found.where.startswith("tags/") and found.rule is trigger.rule
 
 
 def _deletion(app: App, trigger: Trigger, there: There) -> str:
@@ -132,6 +127,6 @@ def _deletion(app: App, trigger: Trigger, there: There) -> str:
         return f"{source_text(trigger.source)} was deleted"
     environment = app.environments.get(trigger.environment)
     auto = environment.auto if environment is not None else None
-    if auto is None or _rule(trigger.why) != "release" or name in there.published:
+    if auto is None or trigger.rule is not AutoRule.RELEASE or name in there.published:
         return ""
     return "" if auto.tag and fits(auto.tag, name) else f"The release {plain(name)} was deleted"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from deploybot.domain import Heads, Pin
+from deploybot.domain import AutoRule, Heads, Pin
 from deploybot.domain.versions import tag_version
 from deploybot.events.watched_refs import fits
 from deploybot.settings import Auto
@@ -33,11 +33,12 @@ class There:
 class Found:
     """A value that a rule sees now.
 
-    The value `seen` is stored under `source`. `before` is the value from last time, empty if there was none. `where` is
-    the ref: `heads/develop`, `tags/v1.4`, `images`. `commit` is empty for images. `words` are for people. `gone` is the
-    newer tag that was seen last and does not exist any more.
+    `rule` of `auto` found it. The value `seen` is stored under `source`. `before` is the value from last time, empty if
+    there was none. `where` is the ref: `heads/develop`, `tags/v1.4`, `images`. `commit` is empty for images. `words`
+    are for people. `gone` is the newer tag that was seen last and does not exist any more.
     """
 
+    rule: AutoRule
     source: str
     seen: str
     before: str
@@ -86,10 +87,10 @@ def _rules(
         yield f"branch {auto.branch}", tuple(_branches(auto.branch, there.heads, seen))
     if auto.tag:
         tags = {name: commit for name, commit in there.heads.tags.items() if fits(auto.tag, name)}
-        yield f"tag {auto.tag}", tuple(_newest("tag", auto.tag, tags, seen, dates))
+        yield f"tag {auto.tag}", tuple(_newest(AutoRule.TAG, auto.tag, tags, seen, dates))
     if auto.release:
         tags = {name: there.heads.tags[name] for name in there.published if name in there.heads.tags}
-        yield "release", tuple(_newest("release", "-", tags, seen, dates))
+        yield "release", tuple(_newest(AutoRule.RELEASE, "-", tags, seen, dates))
     if auto.image and there.images:
         yield "image", tuple(_images(there.images, seen))
 
@@ -98,11 +99,11 @@ def _branches(glob: str, heads: Heads, seen: Mapping[str, str]) -> Iterator[Foun
     for name, commit in sorted(heads.branches.items()):
         if fits(glob, name):
             where = f"heads/{name}"
-            yield Found(where, commit, seen.get(where, ""), where, commit, f"push to {name}")
+            yield Found(AutoRule.BRANCH, where, commit, seen.get(where, ""), where, commit, f"push to {name}")
 
 
 def _newest(
-    rule: str, glob: str, tags: Mapping[str, str], seen: Mapping[str, str], dates: Mapping[str, float]
+    rule: AutoRule, glob: str, tags: Mapping[str, str], seen: Mapping[str, str], dates: Mapping[str, float]
 ) -> Iterator[Found]:
     """Yield the newest tag if it is newer than the one seen last, or if that was deleted. A moved tag counts as new."""
     name = newest_tag(tags, dates, early="-" in glob)
@@ -115,7 +116,7 @@ def _newest(
     if older and old in tags:
         return
     now, where = f"{name} {tags[name]}", f"tags/{name}"
-    yield Found(source, now, before, where, tags[name], f"{rule} {name}", gone=old if older else "")
+    yield Found(rule, source, now, before, where, tags[name], f"{rule} {name}", gone=old if older else "")
 
 
 def _is_later(name: str, old: str, tags: Mapping[str, str], dates: Mapping[str, float]) -> bool:
@@ -152,7 +153,7 @@ def _images(pins: tuple[Pin, ...], seen: Mapping[str, str]) -> Iterator[Found]:
     before = seen.get(IMAGES, "")
     fresh = [pin for pin in pins if f"{pin.service}={pin.digest}" not in before.split()]
     names = " and ".join(f"{pin.image.rpartition('/')[2]}:{pin.tag}" for pin in fresh or pins)
-    yield Found(IMAGES, images_text(pins), before, IMAGES, "", f"image {names}")
+    yield Found(AutoRule.IMAGE, IMAGES, images_text(pins), before, IMAGES, "", f"image {names}")
 
 
 def images_text(pins: Iterable[Pin]) -> str:

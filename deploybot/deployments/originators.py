@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from deploybot.domain import (
     Author,
+    AutoRule,
     Changes,
     CommitAuthor,
     Deployment,
@@ -24,7 +25,6 @@ from deploybot.domain import (
 from deploybot.ports import People, Tables
 
 NAMES_SHOWN = 3
-_IMAGES = "images"
 _NOREPLY = (
     (re.compile(r"([0-9]{1,20})\+[^@]*@users\.noreply\.github\.com"), "github"),
     (re.compile(r"([0-9]{1,20})-[^@]*@users\.noreply\.gitlab\.com"), "gitlab"),
@@ -105,9 +105,9 @@ def _behind(tables: Tables, trigger: Trigger, plan: Plan) -> tuple[Author, ...]:
 
 def _keys(trigger: Trigger, plan: Plan) -> Iterator[str]:
     """Yield the keys of the records that show who caused it; each must exist."""
-    if trigger.source != _IMAGES:
+    if trigger.rule is not AutoRule.IMAGE:
         yield ref_key(trigger.source, plan.release.code or "")  # no webhook reports a push without a commit
-        if trigger.released:
+        if trigger.rule is AutoRule.RELEASE:
             yield release_key(trigger.source)
         return
     before = {pin.digest for part in plan.servers if part.replaces for pin in part.replaces.images}

@@ -96,6 +96,7 @@ from deploybot.domain.time_windows import Window
 from deploybot.domain.trigger import (
     AUTO,
     BOT_NAME,
+    AutoRule,
     Heads,
     NamedRef,
     Trigger,
@@ -122,6 +123,7 @@ __all__ = [
     "ArtifactSource",
     "AuditRow",
     "Author",
+    "AutoRule",
     "Binding",
     "Build",
     "BuildState",

@@ -48,6 +48,15 @@ class NamedRef:
     is_tag: bool
 
 
+class AutoRule(enum.StrEnum):
+    """A rule of `auto`, by its key in bot.toml: what a trigger came of."""
+
+    BRANCH = "branch"
+    TAG = "tag"
+    RELEASE = "release"
+    IMAGE = "image"
+
+
 class TriggerState(enum.StrEnum):
     """The state of a trigger. OPEN and ASKED are pending: ASKED is shown on a card with a button. The others are final.
 
@@ -71,7 +80,7 @@ class TriggerState(enum.StrEnum):
 class Trigger:
     """A release that `auto` deploys, or would have deployed, in an environment.
 
-    `source` is where it was found (`heads/develop`, `tags/v1.4`, `images`). `commit` is the commit to deploy, empty for
+    `rule` found it, at `source` (`heads/develop`, `tags/v1.4`, `images`). `commit` is the commit to deploy, empty for
     the newest of the branch. `release` identifies the release: the commit, or digests of images. `ref` is what a person
     types after the app, `why` the cause for people. `problem` is why it waits or was left. `shown` is the state on its
     card, empty if it has none. It is retried at `next_at`. `deployment` is the number of the deployment, or 0.
@@ -79,6 +88,7 @@ class Trigger:
 
     app: str
     environment: str
+    rule: AutoRule
     source: str
     commit: str
     release: str
@@ -92,11 +102,6 @@ class Trigger:
     tries: int = 0
     next_at: float = 0.0
     deployment: int = 0
-
-    @property
-    def released(self) -> bool:
-        """Whether a published release caused it, not the push of its tag. `why` begins with the word of `auto`."""
-        return self.why.startswith("release ")
 
     @property
     def command(self) -> str:

@@ -6,20 +6,20 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 
-from deploybot.domain import Author, Build, BuildState, Trigger, TriggerState
+from deploybot.domain import Author, AutoRule, Build, BuildState, Trigger, TriggerState
 from deploybot.errors import StoreError, UserError
 from deploybot.store.codec import decode, encode
 from deploybot.store.stored_text import clean
 
 _KEPT = 90 * 86400.0
 _SELECT = """
-    SELECT number, app, environment, source, commit_id, release, ref, why, made, state, problem, shown, tries, next_at,
-           deployment
+    SELECT number, app, environment, rule, source, commit_id, release, ref, why, made, state, problem, shown, tries,
+           next_at, deployment
     FROM triggers """
 _INSERT = """
-    INSERT INTO triggers (app, environment, source, commit_id, release, ref, why, made, state, problem, shown, tries,
-                        next_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    INSERT INTO triggers (app, environment, rule, source, commit_id, release, ref, why, made, state, problem, shown,
+                        tries, next_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _PUT = "UPDATE triggers SET state = ?, problem = ?, shown = ?, tries = ?, next_at = ? WHERE number = ?"
 _BUILD = """
     INSERT OR REPLACE INTO builds (app, commit_id, key, name, state, attempt, at, kept, event)
@@ -28,12 +28,13 @@ _BUILDS = "SELECT commit_id, key, name, state, attempt, at, event FROM builds "
 
 
 def _trigger(row: sqlite3.Row) -> Trigger:
-    number, app, environment, source, commit, release, ref, why, made, state, *rest = row
+    number, app, environment, rule, source, commit, release, ref, why, made, state, *rest = row
     problem, shown, tries, next_at, deployment = rest
     return Trigger(
         number=number,
         app=app,
         environment=environment,
+        rule=AutoRule(rule),
         source=source,
         commit=commit,
         release=release,
@@ -89,9 +90,10 @@ class TriggerRows:
     def add(self, trigger: Trigger) -> Trigger:
         """Store a new trigger and return it with its number."""
         kept = replace(trigger, source=clean(trigger.source), why=clean(trigger.why), problem=clean(trigger.problem))
-        what = (kept.app, kept.environment, kept.source, kept.commit, kept.release, kept.ref, kept.why, kept.made)
+        found = (kept.app, kept.environment, kept.rule.value, kept.source)
+        what = (kept.commit, kept.release, kept.ref, kept.why, kept.made)
         state = (kept.state.value, kept.problem, kept.shown, kept.tries, kept.next_at)
-        return replace(kept, number=self._run(_INSERT, what + state).lastrowid or 0)
+        return replace(kept, number=self._run(_INSERT, found + what + state).lastrowid or 0)
 
     def get(self, number: int) -> Trigger | None:
         """Return one trigger, or None."""

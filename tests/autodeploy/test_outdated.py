@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Plan, State, Trigger, TriggerState
+from deploybot.domain import AutoRule, Plan, State, Trigger, TriggerState
 from deploybot.domain.trigger import BOT_NAME
 from deploybot.ports import Tables
 from deploybot.settings import App
@@ -256,6 +256,7 @@ async def test_an_image_moved_back_ends_the_request_that_waits(tmp_path: Path) -
         trigger = Trigger(
             app="shop",
             environment="staging",
+            rule=AutoRule.IMAGE,
             source="images",
             commit="",
             release=f"web={newer.digest} worker={WORKER.digest}",

@@ -11,6 +11,7 @@ from deploybot.deployments.originators import authors_of, late_givers_of, origin
 from deploybot.domain import (
     ArtifactSource,
     Author,
+    AutoRule,
     Changes,
     CommitAuthor,
     Deployment,
@@ -51,18 +52,25 @@ def plan(*pins: Pin, before: Release | None = None, **more: object) -> Plan:
 
 
 def deployment(
-    tables: Tables, of: Plan, *, source: str = IMAGES, why: str = "", environment: str = "production", made: float = 0.0
+    tables: Tables,
+    of: Plan,
+    *,
+    rule: AutoRule = AutoRule.IMAGE,
+    source: str = IMAGES,
+    environment: str = "production",
+    made: float = 0.0,
 ) -> Deployment:
-    """One that came of a wish."""
+    """Return a waiting deployment with its trigger."""
     trigger = tables.triggers.add(
         Trigger(
             app="shop",
             environment=environment,
+            rule=rule,
             source=source,
             commit=of.release.id,
             release="r",
             ref="",
-            why=why,
+            why="",
             made=made,
         )
     )
@@ -96,7 +104,9 @@ async def test_of_a_push_without_a_commit_the_cause_is_unknown() -> None:
 
         def look(tables: Tables) -> None:
             tables.people.add("ana", ANA)
-            one = deployment(tables, plan(release=Release(ArtifactSource("a" * 64))), source="heads/main")
+            one = deployment(
+                tables, plan(release=Release(ArtifactSource("a" * 64))), rule=AutoRule.BRANCH, source="heads/main"
+            )
             tables.triggers.put_author("shop", ref_key("heads/main", "1" * 40), Author("Ana", ANA), 1.0)
             assert unknown_cause(tables, one) == "no webhook reported who triggered it"
             assert originators_of(tables, one) == ()
@@ -177,7 +187,7 @@ async def test_a_push_counts_only_for_its_commit_on_its_branch() -> None:
 
         def look(tables: Tables) -> None:
             ana = tables.people.add("ana", ANA)
-            one = deployment(tables, plan(), source="heads/main")
+            one = deployment(tables, plan(), rule=AutoRule.BRANCH, source="heads/main")
             commit = one.plan.release.id.partition("-")[0]
             for elsewhere in (ref_key("heads/other", commit), ref_key("heads/main", "2" * 40)):
                 tables.triggers.put_author("shop", elsewhere, Author("Ana", ANA), 1.0)
@@ -196,7 +206,7 @@ async def test_everybody_who_is_behind_it_is_found_once_and_none_of_them_may_be_
 
         def look(tables: Tables) -> None:
             ana, ben = tables.people.add("ana", ANA), tables.people.add("ben", CI)
-            one = deployment(tables, plan(pin("web", NEW)), source="tags/v1")
+            one = deployment(tables, plan(pin("web", NEW)), rule=AutoRule.TAG, source="tags/v1")
             commit = one.plan.release.id.partition("-")[0]
             tables.triggers.put_author("shop", ref_key("tags/v1", commit), Author("Ana", ANA), 1.0)
             tables.triggers.put_author("shop", commit, Author("Ana", ANA), 1.0)
@@ -219,7 +229,7 @@ async def test_a_release_needs_its_publisher_and_its_tagger() -> None:
 
         def look(tables: Tables) -> None:
             ana, ben = tables.people.add("ana", ANA), tables.people.add("ben", CI)
-            one = deployment(tables, plan(), source="tags/v1", why="release v1 by ana")
+            one = deployment(tables, plan(), rule=AutoRule.RELEASE, source="tags/v1")
             tag, release = ref_key("tags/v1", "1" * 40), release_key("tags/v1")
             tables.triggers.put_author("shop", release, Author("Ben", CI), 1.0)
             assert (unknown_cause(tables, one), originators_of(tables, one)) == (NOBODY_REPORTED, (ben.id,))
@@ -229,7 +239,7 @@ async def test_a_release_needs_its_publisher_and_its_tagger() -> None:
             assert unknown_cause(tables, one) == NOBODY_REPORTED, "somebody else published it, too"
             tables.triggers.put_author("shop", release, Author("Zed"), 3.0)
             assert unknown_cause(tables, one) == "Zed triggered it from an unknown account"
-            tagged = deployment(tables, plan(), source="tags/v1", why="tag v1 by ana", environment="staging")
+            tagged = deployment(tables, plan(), rule=AutoRule.TAG, source="tags/v1", environment="staging")
             assert (unknown_cause(tables, tagged), originators_of(tables, tagged)) == ("", (ana.id,))
 
         await store.write(look)
@@ -241,7 +251,7 @@ async def test_who_gave_an_account_after_it_was_triggered() -> None:
         def look(tables: Tables) -> None:
             dia, gus, eve = (tables.people.add(name) for name in ("dia", "gus", "eve"))
             tables.people.link(eve.id, ANA, by="dia", givers=(dia.id,), now=1.0)
-            one = deployment(tables, plan(), source="heads/main", made=2.0)
+            one = deployment(tables, plan(), rule=AutoRule.BRANCH, source="heads/main", made=2.0)
             tables.triggers.put_author("shop", ref_key("heads/main", "1" * 40), Author("Eve", ANA), 2.0)
             assert late_givers_of(tables, one) == (), "she had it before"
             assert late_givers_of(tables, replace(one, trigger=0)) == ()
@@ -266,7 +276,7 @@ async def test_an_account_that_was_given_after_the_deployment_is_late_whatever_t
         def look(tables: Tables) -> None:
             dia, eve = tables.people.add("dia"), tables.people.add("eve")
             of = plan()
-            one = deployment(tables, of, source="heads/main", made=100.0)
+            one = deployment(tables, of, rule=AutoRule.BRANCH, source="heads/main", made=100.0)
             tables.triggers.put_author("shop", ref_key("heads/main", "1" * 40), Author("Eve", ANA), 2.0)
             tables.people.link(eve.id, ANA, by="dia", givers=(dia.id,), now=50.0)
             assert late_givers_of(tables, one) == ()
@@ -285,7 +295,7 @@ async def test_a_name_without_an_account_is_nobody_known() -> None:
 
         def look(tables: Tables) -> None:
             tables.people.add("ana", ANA)
-            one = deployment(tables, plan(), source="heads/main")
+            one = deployment(tables, plan(), rule=AutoRule.BRANCH, source="heads/main")
             tables.triggers.put_author(
                 "shop", ref_key("heads/main", one.plan.release.id.partition("-")[0]), Author("ana"), 1.0
             )

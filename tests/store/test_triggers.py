@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import AUTO, Author, Build, BuildState, Identity, Role, Trigger, TriggerState
+from deploybot.domain import AUTO, Author, AutoRule, Build, BuildState, Identity, Role, Trigger, TriggerState
 from deploybot.errors import StoreError, UserError
 from deploybot.ports import Tables
 from deploybot.store.codec import encode
@@ -28,6 +28,7 @@ def trigger(commit: str = "1", environment: str = "staging", **more: object) -> 
     made = Trigger(
         app="shop",
         environment=environment,
+        rule=AutoRule.BRANCH,
         source="heads/develop",
         commit=sha,
         release=sha,
@@ -45,6 +46,29 @@ async def test_a_trigger_comes_back_as_it_was_put(store: Database) -> None:
     await store.write(lambda tables: tables.triggers.put(changed))
     assert await store.read(lambda tables: tables.triggers.get(1)) == changed
     assert await store.read(lambda tables: tables.triggers.get(2)) is None
+
+
+def test_a_database_of_before_migration_23_knows_the_rule_of_each_trigger(tmp_path: Path) -> None:
+    path = tmp_path / "deploybot.db"
+    before = STEPS[: [step.__name__ for step in STEPS].index("m023_rules")]
+    known = (
+        ("heads/develop", "push to develop by ana", AutoRule.BRANCH),
+        ("tags/v1", "tag v1 by release", AutoRule.TAG),
+        ("tags/v2", "release v2 by ana", AutoRule.RELEASE),
+        ("images", "image shop:latest", AutoRule.IMAGE),
+    )
+    with closing(open_database(path, Way(durable=False), steps=before)) as old:
+        for number, (source, why, _) in enumerate(known):
+            row = (
+                "INSERT INTO triggers (app, environment, source, commit_id, release, ref, why, made, state, problem, "
+                "shown, tries, next_at) VALUES ('shop', ?, ?, '', 'r', '', ?, 1.0, 'open', '', '', 0, 0)"
+            )
+            old.execute(row, (f"e{number}", source, why))
+        old.commit()
+    with closing(open_database(path, Way(durable=False))) as new:
+        rows = TriggerRows(new)
+        found = [rows.get(number) for number in range(1, len(known) + 1)]
+        assert [one and one.rule for one in found] == [rule for _, _, rule in known]
 
 
 async def test_one_stands_in_an_environment(store: Database) -> None:

@@ -27,6 +27,7 @@ from deploybot.store.schema.initial_schema import m001_first, m002_not_before
 from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass, m017_stages, m019_attempts
 from deploybot.store.schema.notice_schema import m014_silence
 from deploybot.store.schema.source_schema import m018_sources
+from deploybot.store.schema.trigger_schema import m023_rules
 
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,
@@ -50,5 +51,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m020_triggers,
     m021_channels,
     m022_givers,
+    m023_rules,
 )
 """All migrations, in order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from deploybot.autodeploy.newest_tag import is_later, newest_tag
 from deploybot.domain import AutoRule, Heads, Pin
 from deploybot.domain.versions import tag_version
 from deploybot.events.watched_refs import fits
@@ -112,30 +113,11 @@ def _newest(
     source = f"newest {rule} {glob}"
     before = seen.get(source, "")
     old = before.rpartition(" ")[0]
-    older = bool(old) and old != name and not _is_later(name, old, tags, dates)
+    older = bool(old) and old != name and not is_later(name, old, tags, dates)
     if older and old in tags:
         return
     now, where = f"{name} {tags[name]}", f"tags/{name}"
     yield Found(rule, source, now, before, where, tags[name], f"{rule} {name}", gone=old if older else "")
-
-
-def _is_later(name: str, old: str, tags: Mapping[str, str], dates: Mapping[str, float]) -> bool:
-    new_version, old_version = tag_version(name), tag_version(old)
-    if new_version and old_version:
-        return new_version > old_version
-    return old not in tags or dates.get(tags[name], 0.0) > dates.get(tags[old], 0.0)
-
-
-def newest_tag(tags: Mapping[str, str], dates: Mapping[str, float], *, early: bool) -> str:
-    """Return the newest tag: by version if any of them is one, or else by the dates of their commits.
-
-    Pre-releases (`v2.0.0-rc.1`) count only if `early` is set. Return an empty text if there is none.
-    """
-    versions = {name: version for name in tags if (version := tag_version(name)) is not None}
-    if versions:
-        fit = {name: version for name, version in versions.items() if early or version.is_release}
-        return max(sorted(fit), key=fit.__getitem__, default="")
-    return max(sorted(tags), key=lambda name: dates.get(tags[name], 0.0), default="")
 
 
 def undated(auto: Auto, there: There) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from deploybot.autodeploy.event_hints import autos
-from deploybot.autodeploy.watched_sources import newest_tag
+from deploybot.autodeploy.newest_tag import newest_tag
 from deploybot.check.check_results import CheckState, Row
 from deploybot.deployments.card_details import effects_lines
 from deploybot.deployments.planner import DryPlan

@@ -16,17 +16,9 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import headline
 from deploybot.deployments.log_lines import log_begun, log_ended
-from deploybot.deployments.queue_turns import (
-    begins,
-    is_early,
-    is_in_the_way,
-    is_too_late,
-    last_before,
-    late_words,
-    show_moment,
-    target_of,
-)
+from deploybot.deployments.queue_turns import begins, is_in_the_way, last_before, target_of
 from deploybot.deployments.runner import DeploymentRunner
+from deploybot.deployments.scheduled_starts import is_early, is_too_late, late_words, show_moment
 from deploybot.deployments.start_checks import Beginning
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Deployment, State, Unfinished

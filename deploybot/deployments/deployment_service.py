@@ -20,8 +20,8 @@ from deploybot.deployments.deployment_queue import Queue
 from deploybot.deployments.planner import Planner
 from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
 from deploybot.deployments.queue_card import OpenDeployment, queue_card
-from deploybot.deployments.queue_turns import next_time, show_moment
 from deploybot.deployments.ref_resolution import Releases
+from deploybot.deployments.scheduled_starts import next_time, show_moment
 from deploybot.deployments.step_logs import Journal
 from deploybot.domain import Deployment, Kind, Person, Phase, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError

@@ -7,9 +7,11 @@ from dataclasses import replace
 from deploybot.backoff import Backoff
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.health_gate import HealthGate
-from deploybot.domain import Container, Gate, Manifest, Observed, ServiceImage, WatchBaseline
+from deploybot.deployments.release_shortfalls import shortfalls
+from deploybot.deployments.stability import changes_between
+from deploybot.domain import Gate, Manifest, Observed, WatchBaseline
 from deploybot.errors import EngineError, Unhealthy, Unreachable
-from deploybot.observed_state import has_ended, has_stopped, is_hopeless, not_up, observe
+from deploybot.observed_state import has_ended, observe
 from deploybot.ports import Clock, Servers
 from deploybot.settings import App, Environment, project_name
 
@@ -135,60 +137,3 @@ def as_verified(manifest: Manifest, observed: Observed) -> Manifest:
         manifest,
         services=tuple(replace(one, ended=has_ended(services.get(one.service, ()))) for one in manifest.services),
     )
-
-
-def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[str]]:
-    """Return what keeps a release from running as recorded: what cannot recover, and what may still come up."""
-    hopeless: list[str] = []
-    waiting: list[str] = []
-    services = observed.services
-    for expected in manifest.services:
-        there = services.get(expected.service, ())
-        if len(there) < expected.replicas:
-            waiting.append(_missing(expected, len(there)))
-        for container in there:
-            if container.image_id and container.image_id != expected.image:
-                hopeless.append(
-                    f"{expected.service} runs image {_short(container.image_id)} instead of {_short(expected.image)}"
-                )
-            elif has_stopped(container, expected):
-                waiting.append(f"{expected.service} has stopped")
-            elif words := not_up(container, now=observed.at):
-                (hopeless if is_hopeless(container, now=observed.at) else waiting).append(f"{expected.service} {words}")
-    return hopeless, waiting
-
-
-def changes_between(first: WatchBaseline, now: Observed, manifest: Manifest) -> list[str]:
-    """Return which containers did not stay up since the watch began."""
-    before = {one.id: one for one in first.containers}
-    found: list[str] = [*shortfalls(now, manifest)[0]]
-    services = now.services
-    for expected in manifest.services:
-        there = services.get(expected.service, ())
-        if len(there) < expected.replicas:
-            found.append(_missing(expected, len(there)))
-        for container in there:
-            old = before.get(container.id)
-            if old is None:
-                found.append(f"{expected.service} was replaced by another container meanwhile")
-            elif container.restarts > old.restarts or (container.started != old.started and old.started):
-                found.append(f"{expected.service} restarted{_exit(container)}")
-            elif has_stopped(container, expected):
-                found.append(f"{expected.service} has stopped")
-            elif words := not_up(container, now=now.at):
-                found.append(f"{expected.service} {words}")
-    return list(dict.fromkeys(found))
-
-
-def _missing(expected: ServiceImage, count: int) -> str:
-    if expected.replicas == 1:
-        return f"{expected.service} has no container"
-    return f"{expected.service} has {count} of {expected.replicas} containers"
-
-
-def _exit(container: Container) -> str:
-    return f" (exit code {container.exit_code})" if container.exit_code else ""
-
-
-def _short(image: str) -> str:
-    return image.removeprefix("sha256:")[:12]

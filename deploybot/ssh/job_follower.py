@@ -57,7 +57,7 @@ class JobFollower:
         try:
             async with connection.session(command, data) as exchange:
                 output = await self._until_started(exchange)
-                async with connection.following() as granted, asyncio.timeout(None if granted else AT_ONCE):
+                async with connection.limits.following() as granted, asyncio.timeout(None if granted else AT_ONCE):
                     output += await exchange.rest(LONGEST_ANSWER)
                 self.answer = parse(output)
                 if self.answer is None and not has_started(output):

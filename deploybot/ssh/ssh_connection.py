@@ -15,15 +15,11 @@ import asyncssh
 from deploybot.backoff import Backoff
 from deploybot.errors import BadAnswer, Unreachable
 from deploybot.metrics import METRICS
-from deploybot.ports import LONG_SESSIONS
 from deploybot.ssh import remote_shell, ssh_errors
 from deploybot.ssh.remote_command import Broken, Exchange, Flooded, opened
 from deploybot.ssh.runner_answers import RunnerAnswer, parse
+from deploybot.ssh.session_limits import SessionLimits
 
-SESSIONS = 8
-"""Maximum sessions at once per connection. sshd allows 10 (MaxSessions), and counts each until its process is gone."""
-FOLLOWERS = 2
-"""How many of these sessions may stay open after starting a job, to wait for its end."""
 LONGEST_ANSWER = 4_194_304
 LONGEST_WORD = 262_144
 """Maximum bytes of an answer without a log, and of login shell output before an answer."""
@@ -45,9 +41,7 @@ class SshConnection:
         self.client = client
         self._refusal = "the runner is not installed there yet"
         self._sockets = sockets
-        self._sessions = asyncio.Semaphore(SESSIONS)
-        self._following = asyncio.Semaphore(FOLLOWERS)
-        self._long = asyncio.Semaphore(LONG_SESSIONS)
+        self.limits = SessionLimits()
         self._forwards: dict[str, Path] = {}
         self._forwarding = asyncio.Lock()
         self._preparing = asyncio.Lock()
@@ -67,7 +61,7 @@ class SshConnection:
     @property
     def crowded(self) -> bool:
         """Return whether all sessions for long commands are in use."""
-        return self._long.locked()
+        return self.limits.long.locked()
 
     async def begun(self) -> None:
         """Run a first command if there was none. Until then sshd keeps Nagle's algorithm on, so forwarding is slow."""
@@ -104,7 +98,7 @@ class SshConnection:
         # This counts as the first command, so no caller needs to run one.
         self._begun = True
         try:
-            async with self._sessions, self._exchange(command) as exchange:
+            async with self.limits.every, self._exchange(command) as exchange:
                 await exchange.write(data)
                 if not more:
                     exchange.write_eof()
@@ -122,17 +116,8 @@ class SshConnection:
     @asynccontextmanager
     async def long_session(self, command: str, data: bytes = b"") -> AsyncIterator[Exchange]:
         """Run a long command, as in `session`. Some sessions always stay free for short commands."""
-        async with self._long, self.session(command, data, more=True) as exchange:
+        async with self.limits.long, self.session(command, data, more=True) as exchange:
             yield exchange
-
-    @asynccontextmanager
-    async def following(self) -> AsyncIterator[bool]:
-        """Yield whether the caller's session may stay open during the block to wait for a job's end."""
-        if self._following.locked():
-            yield False
-        else:
-            async with self._following:
-                yield True
 
     async def ask(self, verb: str, *words: str | int, data: bytes = b"") -> RunnerAnswer:
         """Run a short runner command. Raises Unreachable if no complete answer arrives."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploybot.autodeploy.watched_sources import News, There, newest_tag, news, undated
+from deploybot.autodeploy.newest_tag import newest_tag
+from deploybot.autodeploy.watched_sources import News, There, news, undated
 from deploybot.domain import Build, BuildState, Heads, Pin
 from deploybot.domain.versions import tag_version
 from deploybot.events.build_verdicts import Light, judge

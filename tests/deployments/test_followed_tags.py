@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from deploybot.autodeploy.watched_sources import newest_tag
+from deploybot.autodeploy.newest_tag import newest_tag
 from deploybot.deployments.followed_tags import FollowedTags
 from deploybot.domain import IgnoredTags
 from deploybot.domain.ignored_tags import ignored_refs, unpublished

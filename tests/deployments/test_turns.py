@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from deploybot.deployments.queue_turns import next_time, show_moment
+from deploybot.deployments.scheduled_starts import next_time, show_moment
 from deploybot.domain import State
 from deploybot.testing import Outcome
 from tests.deployments.conftest import NO_RIGHT

@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from deploybot.deployments.health_gate import HealthGate
-from deploybot.deployments.release_verification import Verifier, as_verified, changes_between, shortfalls
+from deploybot.deployments.release_shortfalls import shortfalls
+from deploybot.deployments.release_verification import Verifier, as_verified
+from deploybot.deployments.stability import changes_between
 from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage, WatchBaseline
 from deploybot.errors import Cancelled, Unhealthy
 from deploybot.settings import App, Environment

@@ -13,7 +13,7 @@ import pytest
 
 from deploybot.domain import JobState
 from deploybot.errors import Unreachable
-from deploybot.ssh.ssh_connection import SESSIONS
+from deploybot.ssh.session_limits import SESSIONS
 from deploybot.ssh.ssh_pool import HANDSHAKES, Pool
 from tests.conftest import MakeSshd
 from tests.lab import Access, Proxy, Sshd

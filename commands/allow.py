@@ -42,10 +42,9 @@ async def allow(
 ) -> Card:
     """Give a person a role: viewer, deployer, approver or admin.
 
-    Each role includes the ones before it. Without `on`, the role applies everywhere. A new role replaces the person's
-    earlier role for the same target. With `for`, the role expires after that time. If the person already has a role
-    there without an end, they keep it. A role does not count for requests made before it. The app's channel and the
-    other admins are notified.
+    Each role includes the ones before it. Without `on`, the role applies everywhere. Without `for`, the new role
+    replaces all of the person's roles for the same target. With `for`, it expires after that time, and a permanent role
+    stays. A role does not count for requests made before it. The app's channel and the other admins are notified.
 
     Write a new person as `platform:id:name`; `whoami` shows it to them. Without a role, `platform:id:name` adds an
     account to a person, such as the forge account that their pushes and builds come from. Their roles stay the same.

@@ -9,8 +9,8 @@ from deploybot import Card, Context, Deployment, Follow, command
 async def cancel(ctx: Context, what: Deployment | Follow) -> Card:
     """Stop a deployment that is not finished, or a followed log.
 
-    Give the number of a deployment; its card then shows what runs. Or give the name of a log from its card. Everybody
-    who may read a log may stop it.
+    Give the number of a deployment; its card then shows what runs. Or give the name of a log from its card. Viewers
+    can stop a log, too.
     """
     if isinstance(what, Deployment):
         return await ctx.deployments.cancel(ctx, what.number)

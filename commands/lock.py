@@ -19,7 +19,7 @@ async def lock(
     env: Environment,
     duration: Duration = Duration(0),  # noqa: B008 - a number under another name
 ) -> Card:
-    """Stop everybody but you from deploying to an environment.
+    """Stop everybody else from deploying, rolling back, restarting or running tasks in an environment.
 
     People who try to deploy see your reason. Without `for`, the lock stays until somebody unlocks it.
     """

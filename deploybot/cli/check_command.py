@@ -137,7 +137,7 @@ def _of_app(app: App) -> Iterator[str]:
     yield f"{app.strategy} from {app.repo}"
     if app.branch:
         yield f"branch {app.branch}"
-    yield f"keeps the last {app.keep} good releases"
+    yield f"keeps the last {app.keep} successful releases"
     if app.images:
         yield f"images {' '.join(f'{service} {of.image}, {of.tag}' for service, of in app.images.items())}"
     if app.forge:

@@ -67,7 +67,7 @@ def chat(
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def demo(arguments: tuple[str, ...]) -> None:
-    """Try the bot with a server, a repository and two people that it sets up for you."""
+    """Try the bot with a server, a repository and users that it sets up for you."""
     from deploybot.demo import main as play
 
     sys.exit(play(arguments))

@@ -1,4 +1,4 @@
-"""`deploybot demo`: try the bot with its own server, repository and two people."""
+"""`deploybot demo`: try the bot with its own server, repository and users."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--keep", is_flag=True, help="Keep the folder at the end.")
 @click.option("--play", "scripted", is_flag=True, help="Play the session, even at a terminal.")
 def _demo(folder: Path | None, *, keep: bool, scripted: bool) -> int:
-    """Try the bot with a server, a repository and two people that it sets up for you.
+    """Try the bot with a server, a repository and users that it sets up for you.
 
     Everything is real, is in one folder, and is deleted at the end. At a terminal, you get the prompt and some
     commands to try. Elsewhere, a session is played, and each outcome is checked with the app itself. The exit code
@@ -137,6 +137,6 @@ async def _played(folder: Path, out: TextIO) -> int:
 
 async def _visited(folder: Path) -> int:
     """Run the session of a person at a terminal. Return the exit code."""
-    click.echo("Setting up a server, a repository and two people …")
+    click.echo("Setting up a server, a repository and two users …")
     async with town(folder) as made:
         return await visit(made)

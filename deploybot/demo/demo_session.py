@@ -1,4 +1,4 @@
-"""The demo's session: two people use a bot, it is killed, and its answers are compared with the shop's own."""
+"""The demo's session: three people use a bot, it is killed, and its answers are compared with the shop's own."""
 
 from __future__ import annotations
 

@@ -130,8 +130,8 @@ class App(SettingsPart):
     """`[apps.NAME]`: an app to deploy.
 
     `build` (strategy `files`) and `restart` (`files` and `script`) are shell text, `output` is the folder that the
-    build creates. `script` is the path of the repository's own deploy script. `keep` is how many good releases stay
-    deployable. Containers must stay up `stable` seconds after they became healthy. A restore is tried for
+    build creates. `script` is the path of the repository's own deploy script. `keep` is how many successful releases
+    stay on each server. Containers must stay up `stable` seconds after they became healthy. A restore is tried for
     `restore_within` seconds. `need_disk` and `need_memory` must be free on the server before anything starts. What
     `auto` waits for is checked every `poll` seconds, in case a webhook was missed.
     """

@@ -72,7 +72,7 @@ def test_what_was_understood_is_said_without_a_secret(tmp_path: Path) -> None:
         f"  data in {tmp_path}/data\n"
         "  server web1: deploy@203.0.113.10, by password or agent, no host key pinned, Docker: found automatically\n"
         "  server web2: deploy@10.0.0.7, by agent, through web1, no host key pinned, Docker at /run/docker.sock\n"
-        "  app shop: compose from git@example.com:acme/shop.git, branch main, keeps the last 5 good releases, "
+        "  app shop: compose from git@example.com:acme/shop.git, branch main, keeps the last 5 successful releases, "
         "tasks migrate\n"
         "    production: /srv/shop on web2, the default, health by Docker, a failed release stays, "
         "secrets DATABASE_URL\n"

@@ -38,7 +38,7 @@ CODES: Mapping[str, Mapping[int, str]] = {
     "deploybot ping": {0: "a bot with this bot.toml answers", FAILED: "no bot answers", WRONG: "bot.toml is wrong"},
     "deploybot audit verify": {
         0: "the audit log is complete",
-        FAILED: "a row was changed, removed or cut off",
+        FAILED: "a row was changed, removed or cut off, or the files of `--against` contradict the database",
         WRONG: "the command line or bot.toml is wrong",
     },
     "deploybot hooks test": {

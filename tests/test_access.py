@@ -207,10 +207,10 @@ def test_why_shows_each_rule_in_its_colour() -> None:
     assert (no.title, no.tone, no.hint) == (
         "No, you may not use `deploy` on shop/production.",
         Tone.WARN,
-        "Who may: no one on the allowlist.",
+        "Allowed: no one on the allowlist.",
     )
     assert ("role", Tone.BAD) in {(line.name, line.tone) for line in no.lines}
-    assert reasons_card(replace(question, app=None)).hint == "Who may: ana, ben."
+    assert reasons_card(replace(question, app=None)).hint == "Allowed: ana, ben."
 
 
 async def test_admins_learn_which_app_was_unlocked() -> None:
@@ -285,7 +285,7 @@ async def test_a_command_of_ones_own_locks_and_unlocks_only_for_who_may() -> Non
         await locks.take(by("dia"), *place, 0.0)
         with pytest.raises(Denied, match="`unlock` needs the role deployer on shop/staging"):
             await locks.release(by("cem"), *place)
-        with pytest.raises(Denied, match="Only dia, who holds the lock, or an admin can release it") as caught:
+        with pytest.raises(Denied, match="Only dia, who holds the lock, or an admin can remove it") as caught:
             await locks.release(by("ben"), *place)
         assert caught.value.who_may == "ana, dia"
         held = await locks.get(*place)

@@ -265,7 +265,9 @@ def test_who_gave_the_account_afterwards_may_not_approve() -> None:
     grants = (Grant(ME.id, Role.APPROVER),)
     request = PendingRequest(requester=9, originators=(8,), givers=(7, ME.id))
     decision = ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), request=request)
-    assert decision.reasons == ("You linked the account that triggered it afterwards: someone else must approve it.",)
+    assert decision.reasons == (
+        "You linked the account only after it triggered this deployment, so someone else must approve it.",
+    )
     assert ask(Action.APPROVE, "reject", grants=grants, wanted=WantedAction(count=1), request=request).allowed
     request = PendingRequest(requester=9, originators=(8,), givers=(7,))
     assert ask(Action.APPROVE, "approve", grants=grants, wanted=WantedAction(count=1), request=request).allowed
@@ -320,7 +322,7 @@ def test_unlocking() -> None:
     assert ask(Action.DEPLOY, "unlock", lock=LOCK, person=OTHER).allowed
     assert ask(Action.DEPLOY, "unlock").allowed
     decision = ask(Action.DEPLOY, "unlock", lock=LOCK)
-    assert decision.reasons == ("Only other, who holds the lock, or an admin can release it.",)
+    assert decision.reasons == ("Only other, who holds the lock, or an admin can remove it.",)
 
 
 def test_a_lock_does_not_keep_from_looking() -> None:
@@ -340,12 +342,12 @@ def test_roles_are_ordered() -> None:
 def test_lock_text() -> None:
     assert lock_text(LOCK, 1_800_000_720.0) == (
         "shop/production is locked by other since 2027-01-15 08:00 UTC (12 min): “measuring”. "
-        "other or an admin can release it: `unlock shop production`."
+        "other or an admin can remove it: `unlock shop production`."
     )
     bounded = Lock("shop", "staging", OTHER.id, OTHER.name, "", 1_800_000_000.0, 1_800_007_200.0)
     assert lock_text(bounded, 1_800_000_060.0) == (
         "shop/staging is locked by other since 2027-01-15 08:00 UTC (1 min), until 2027-01-15 10:00 UTC. "
-        "other or an admin can release it: `unlock shop staging`."
+        "other or an admin can remove it: `unlock shop staging`."
     )
 
 

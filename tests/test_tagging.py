@@ -61,7 +61,11 @@ def test_a_range_stays_a_range() -> None:
         ("^1.4", "2.0.0", "it is not in `^1.4`"),
         ("^1.4", "2026.02.0", "a number in it begins with 0, which versions do not allow"),
         ("^1.4", "1.4.3.1", "it has 4 numbers, and a version has 3"),
-        ("^1.4", "1.4.3-ls13", "`-ls13` makes it a pre-release, and `^1.4` names none of that version"),
+        (
+            "^1.4",
+            "1.4.3-ls13",
+            "`-ls13` makes it a pre-release, and `^1.4` does not include pre-releases of that version",
+        ),
         ("^1.4", "build-1559", "it is not a version such as 1.4.2"),
         (TagPattern(r"build-(\d+)"), "1.4.2", r"it does not match `build-(\d+)`"),
         (TagPattern(r"(\w+)"), "main", r"`(\w+)` finds no number in it to sort by"),

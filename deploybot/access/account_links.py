@@ -95,7 +95,7 @@ class Linking:
             link = tables.links.take(code, identity, now)
             if link is None:
                 tables.links.fail(identity, now)
-                return "This code is wrong, already used or expired."
+                return "This code is wrong, used or expired."
             holder = _by_id(tables, link.person)
             other = tables.people.of(identity)
             if refused := _detached(tables, identity) or _roleless(tables, other, now):
@@ -178,7 +178,7 @@ class Linking:
         if theirs is None or own is None or theirs == own:  # the same after a merge that was interrupted
             return await self._codes.copy(other.id, person.id)
         raise UserError(
-            f"{other.name} and {person.name} both have a phone for one-time codes, and one person has one phone.",
+            f"{other.name} and {person.name} both have a phone for one-time codes, but one person can have only one.",
             hint="Ask the administrator of the bot's machine to remove the one that is no longer used: `deploybot "
             f"forget-code {other.name}` or `deploybot forget-code {person.name}`. Then type `link yes` again.",
         )
@@ -197,7 +197,7 @@ class Linking:
             _insist_on_role(tables, person, now)
             if other not in {None, person} and not link.agreed:
                 raise UserError(
-                    f"{identity_text(link.other)} is already a person and has not confirmed yet.",
+                    f"{identity_text(link.other)} already belongs to somebody, who has not confirmed yet.",
                     hint="Type `link yes` there first.",
                 )
             if other is None:

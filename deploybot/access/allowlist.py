@@ -269,9 +269,9 @@ class Access:
         person = await self._store.write(claim)
         if person is None:
             raise UserError(
-                "This code is wrong, already used or expired, or you tried too often.",
-                hint="After five wrong codes I accept none from you for 15 minutes. "
-                "The bot prints a new code when it starts while there is no administrator.",
+                "This code is wrong, used or expired, or you are blocked after too many tries.",
+                hint="Five wrong codes block you for 15 minutes. "
+                "If there is no administrator yet, restart the bot to get a new code.",
             )
         return Card(
             title=f"Welcome, {person.name}: you are the administrator of everything now.",

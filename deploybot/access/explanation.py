@@ -23,7 +23,7 @@ def reasons_card(question: PolicyQuestion) -> Card:
     return Card(
         title=f"{may} use `{question.command}` on {question.target}.",
         lines=tuple(Line(name, one.reason, _TONES[one.voice]) for name, one in explain(question).items()),
-        hint=f"Who may: {names}.",
+        hint=f"Allowed: {names}.",
         tone=Tone.GOOD if decision.allowed else Tone.WARN,
         private=True,
     )

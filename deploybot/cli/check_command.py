@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def check(options: Options, *, offline: bool, as_json: bool) -> None:
-    """Show what the bot understood of bot.toml, then test every server, repository, image and chat in it at once.
+    """Show how the bot reads bot.toml, then test every server, repository, image and chat in it at once.
 
     On each server it tests SSH, the host key, the user and shell tools. It also tests the apps' directories, disk,
     memory, Docker, Compose, and whether a job continues when the connection breaks. It changes nothing there. Each

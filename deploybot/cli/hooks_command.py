@@ -102,7 +102,9 @@ async def _ping(settings: Settings, address: HookAddress) -> str:
         answer = await call(session, base_of(settings), address, signed, body)
     if answer.error or not answer.delivery:
         why = answer.error or answer.result
-        raise Failure(f"{address.path}: {answer.status}: {why}", hint="Was the bot restarted since bot.toml changed?")
+        raise Failure(
+            f"{address.path}: {answer.status}: {why}", hint="Has the bot been restarted since bot.toml changed?"
+        )
     async with database(settings) as store:
         made = await made_of(store, answer.delivery)
     return f"{address.path}: {answer.status}, stored as delivery {answer.delivery}: {made}"

@@ -18,9 +18,9 @@ from deploybot.cli.command_base import Options
 def run(options: Options, *, temporary: bool) -> None:
     """Run the bot until SIGTERM or Ctrl-C.
 
-    Running deployments then continue on their servers, and the next start resumes them. If no bot runs,
-    `deploybot chat` starts a temporary one. Its log is temporary.log in the data folder. A bot that is started without
-    --temporary replaces it.
+    Running deployments then continue on their servers, and the bot resumes them when it starts again. If no bot is
+    running, `deploybot chat` starts a temporary one. Its log is temporary.log in the data folder. A bot that is started
+    without --temporary replaces it.
 
     \b
     Example:
@@ -43,9 +43,9 @@ def chat(
 ) -> None:
     """Talk to the bot from this terminal, with completion and cards that redraw themselves.
 
-    If no bot runs with this bot.toml, this starts a temporary one. It stops after you have left and everything that
-    was started has ended. With -c, or without a terminal, the exit code shows the result. 0 is success. 1 means that
-    the command failed or was refused, or that its deployment failed. 2 is wrong usage or no bot. 3 is an unknown
+    If no bot is running with this bot.toml, this starts a temporary one. It stops after you have left and everything
+    that was started has ended. With -c, or without a terminal, the exit code shows the result. 0 is success. 1 means
+    that the command failed or was refused, or that its deployment failed. 2 is wrong usage or no bot. 3 is an unknown
     result.
 
     \b

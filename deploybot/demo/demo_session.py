@@ -139,7 +139,7 @@ async def _no_right(stage: DemoTranscript) -> None:
     stage.title("Ben, who may view")
     await stage.ask(BEN, "whoami", "You are ben", "viewer")
     await stage.ask(BEN, "status shop production", "v2", "healthy")
-    await stage.ask(BEN, "deploy shop@v1 to production", "needs the role deployer", "Who may: ana", code=1)
+    await stage.ask(BEN, "deploy shop@v1 to production", "needs the role deployer", "Allowed: ana", code=1)
     await stage.serves("production", "v2")
 
 

@@ -162,8 +162,8 @@ def _release(old: Binding, new: Binding) -> Iterator[str]:
     images = [*image_changes(was, now)] if new.release and not unknown else []
     if was.code != now.code or (was.id != now.id and not images):
         name = f"`{old.ref}`" if old.ref else "the newest of the branch"
-        yield f"release: {name} was {_exact(was, now)} and is {_exact(now, was) or 'gone'}"
-    yield from (f"image: {service} was {before} and is {after}" for service, before, after in images)
+        yield f"release: {name} was {_exact(was, now)}, now {_exact(now, was) or 'gone'}"
+    yield from (f"image: {service} was {before}, now {after}" for service, before, after in images)
 
 
 def _exact(release: Release, other: Release) -> str:
@@ -176,7 +176,7 @@ def _origin(old: Binding, new: Binding) -> Iterator[str]:
     now = dict(new.origin)
     for name, was in old.origin:
         if now.get(name, was) != was:
-            yield f"{name}: was {was} and is {now[name]}"
+            yield f"{name}: was {was}, now {now[name]}"
 
 
 def _shortened(replaces: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -188,7 +188,7 @@ def _pairs(what: str, old: Sequence[tuple[str, str]], new: Sequence[tuple[str, s
     for key in sorted(before.keys() | after.keys()):
         was, now = before.get(key), after.get(key)
         if was != now:
-            yield f"{what}: {key} was {_cut(was)} and is {_cut(now)}"
+            yield f"{what}: {key} was {_cut(was)}, now {_cut(now)}"
 
 
 def _cut(text: str | None) -> str:

@@ -83,7 +83,7 @@ def _user_error(error: UserError) -> Card:
 
 
 def _denied(error: Denied) -> Card:
-    who = f"Who may: {error.who_may}." if error.who_may else ""
+    who = f"Allowed: {error.who_may}." if error.who_may else ""
     return Card(title=" ".join(map(_sentence, error.reasons)), hint=who, tone=Tone.BAD, private=True, ok=False)
 
 

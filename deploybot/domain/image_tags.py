@@ -133,7 +133,7 @@ def _why_not_in(wanted: Range, text: str, tag: str) -> str:
             return ""
         if not version.is_release and version.numbers not in wanted.early:
             pre = tag.partition("+")[0].partition("-")[2]
-            return f"`-{pre}` makes it a pre-release, and `{text}` names none of that version"
+            return f"`-{pre}` makes it a pre-release, and `{text}` does not include pre-releases of that version"
         return f"it is not in `{text}`"
     numbers = tag.removeprefix("v").partition("-")[0].split(".")
     if not all(part.isdecimal() and part.isascii() for part in numbers):

@@ -60,11 +60,11 @@ def reaches(role: Role | None, least: Role) -> bool:
 
 
 def lock_text(lock: Lock, now: float) -> str:
-    """Say who holds the lock, since when, until when, why, and how to release it."""
+    """Say who holds the lock, since when, until when, why, and how to remove it."""
     since = f"since {show_time(lock.since)} ({show_duration(now - lock.since)})"
     until = f", until {show_time(lock.until)}" if lock.until else ""
     why = f": “{lock.reason}”" if lock.reason else ""
     return (
         f"{lock.app}/{lock.environment} is locked by {lock.holder} {since}{until}{why}. "
-        f"{lock.holder} or an admin can release it: `unlock {lock.app} {lock.environment}`."
+        f"{lock.holder} or an admin can remove it: `unlock {lock.app} {lock.environment}`."
     )

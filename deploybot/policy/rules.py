@@ -96,13 +96,13 @@ def _lock(question: PolicyQuestion) -> RuleFinding | None:
 
 
 def _unlock(question: PolicyQuestion) -> RuleFinding | None:
-    """Allow only the holder and admins to release a lock."""
+    """Allow only the holder and admins to remove a lock."""
     lock = question.lock
     if lock is None or question.command != "unlock" or question.person is None or lock.person == question.person.id:
         return None
     if _role_in(question, question.person) is Role.ADMIN:
         return None
-    return _refuses(f"Only {lock.holder}, who holds the lock, or an admin can release it.")
+    return _refuses(f"Only {lock.holder}, who holds the lock, or an admin can remove it.")
 
 
 def _approvals(question: PolicyQuestion) -> RuleFinding | None:
@@ -158,7 +158,9 @@ def _another(question: PolicyQuestion) -> RuleFinding | None:
     if person.id in request.originators:
         return _refuses("You triggered it, which counts as your own request: someone else must approve it.")
     if person.id in request.givers:
-        return _refuses("You linked the account that triggered it afterwards: someone else must approve it.")
+        return _refuses(
+            "You linked the account only after it triggered this deployment, so someone else must approve it."
+        )
     if person.id in request.approved:
         return _refuses("You already approved it.")
     return _passes("Someone else requested it.")

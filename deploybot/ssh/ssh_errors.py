@@ -70,13 +70,13 @@ def no_answer(output: bytes, errors: str) -> str:
 def _network(server: Server, problem: Exception) -> tuple[str, str] | None:
     address = f"{server.host} port {server.port}"
     if isinstance(problem, asyncssh.ChannelOpenError):
-        hint = f"Try it from {server.jump}; its sshd must also allow AllowTcpForwarding."
+        hint = f"Try it from {server.jump}. Its sshd also needs `AllowTcpForwarding yes`."
         return f"{server.jump} cannot reach {address}: {plain(problem.reason) or 'refused'}", hint
     for kind, why, hint in _NETWORK:
         if isinstance(problem, kind):
             return why.format(address=address, host=server.host, seconds=f"{server.connect_timeout:g} s"), hint
     if isinstance(problem, OSError) and problem.errno in _NO_WAY:
-        return f"there is no route to {server.host}", "Is the network up, or a VPN down?"
+        return f"there is no route to {server.host}", "Check the network of the bot's machine. Is a VPN down?"
     return None
 
 

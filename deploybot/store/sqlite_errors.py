@@ -12,10 +12,11 @@ from deploybot.errors import StoreError
 
 _ROOM = 256 << 10
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_LOCKED = "another program has locked the database {path}, such as a `sqlite3` shell or a backup: end that program"
 _SENTENCES = {
     sqlite3.SQLITE_FULL: "the disk with the database {path} is full: free some space there",
-    sqlite3.SQLITE_BUSY: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
-    sqlite3.SQLITE_LOCKED: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
     sqlite3.SQLITE_READONLY: "the database {path} cannot be written: check that it belongs to the bot's user "
     "and that its disk is not mounted read-only",
     sqlite3.SQLITE_CANTOPEN: "the database {path} cannot be opened: check that its folder exists and belongs to "
@@ -23,7 +24,7 @@ _SENTENCES = {
     sqlite3.SQLITE_IOERR: "the disk with the database {path} has read or write errors ({code}): check its free "
     "space and the system's log",
     sqlite3.SQLITE_NOMEM: "no memory is left for the database {path}: check what else runs on this machine",
-    sqlite3.SQLITE_PROTOCOL: "another program holds the database {path}: end it (a `sqlite3` shell, a backup)",
+    sqlite3.SQLITE_PROTOCOL: _LOCKED,
 }
 
 

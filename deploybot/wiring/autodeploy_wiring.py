@@ -71,7 +71,7 @@ def autodeploy(
         if lock is None or not answer.decision.held:
             return Refusal(why)
         # Leave out how long it has been held: the card would change at every poll.
-        return Refusal(f"{why} “{lock.reason}” `unlock {trigger.app} {trigger.environment}` releases it.", lock.until)
+        return Refusal(f"{why} “{lock.reason}” `unlock {trigger.app} {trigger.environment}` removes it.", lock.until)
 
     records = TriggerRecords(world.clock, lambda app: app.channel or event_channels(settings))
     apps = [app for app in settings.apps.values() if any(one.auto for one in app.environments.values())]

@@ -16,7 +16,7 @@ from deploybot.testing import FakeClock
 from tests.deployments.conftest import PausingStop
 from tests.kit.bot import V3, BotUnderTest
 
-MOVED = ("release: `main` was 2222222222 and is 3333333333",)
+MOVED = ("release: `main` was 2222222222, now 3333333333",)
 
 
 class Bound:
@@ -54,7 +54,7 @@ async def test_a_ref_that_moved_or_is_gone_is_reported(bound: Bound) -> None:
         await bound.insist()
     assert caught.value.changed == MOVED
     del bound.bot.refs.known["main"]
-    assert await bound.changes() == ("release: `main` was 2222222222 and is gone",)
+    assert await bound.changes() == ("release: `main` was 2222222222, now gone",)
 
 
 async def test_what_a_ref_means_may_depend_on_the_environment(bound: Bound) -> None:
@@ -64,8 +64,8 @@ async def test_what_a_ref_means_may_depend_on_the_environment(bound: Bound) -> N
     host.server_facts = replace(host.server_facts, current=V3.id)
     bound.request = replace(bound.request, binding=bound.bonds.bind(bound.deployment.plan, ":current"))
     assert await bound.changes() == (
-        "release: `:current` was 2222222222 and is 3333333333",
-        "what it replaces: web1 was nothing and is 3333333333",
+        "release: `:current` was 2222222222, now 3333333333",
+        "what it replaces: web1 was nothing, now 3333333333",
     )
 
 
@@ -77,7 +77,7 @@ async def test_a_release_that_nobody_typed_does_not_move(bound: Bound) -> None:
 
 async def test_another_bot_toml_is_reported_by_its_keys(bound: Bound) -> None:
     bound.bot.app.__dict__["restart"] = "./other"
-    assert await bound.changes() == ('config: apps.shop.restart was "./restart" and is "./other"',)
+    assert await bound.changes() == ('config: apps.shop.restart was "./restart", now "./other"',)
 
 
 async def test_a_place_that_bot_toml_does_not_have_any_more_is_reported(bound: Bound) -> None:
@@ -102,7 +102,7 @@ async def test_an_image_that_moved_is_why_it_could_not_be_done_any_more(bot: Bot
     bot.images.known["acme/shop"] = {"1.4": f"sha256:{'2' * 64}"}
     host = bot.hosts["web1"]
     host.server_facts = replace(host.server_facts, disk_free=1)
-    assert await bound.changes() == ("image: web was 1.4 sha256:1111111111 and is 1.4 sha256:2222222222",)
+    assert await bound.changes() == ("image: web was 1.4 sha256:1111111111, now 1.4 sha256:2222222222",)
 
 
 async def test_an_image_by_a_pattern_is_bound_as_one_by_a_range(bot: BotUnderTest) -> None:
@@ -112,7 +112,7 @@ async def test_an_image_by_a_pattern_is_bound_as_one_by_a_range(bot: BotUnderTes
     bound = Bound(bot, await bot.deployment(number), await bot.request_of(number))
     assert await bound.changes() == ()
     bot.images.known["acme/shop"]["build-10"] = f"sha256:{'2' * 64}"
-    assert await bound.changes() == ("image: web was build-9 sha256:1111111111 and is build-10 sha256:2222222222",)
+    assert await bound.changes() == ("image: web was build-9 sha256:1111111111, now build-10 sha256:2222222222",)
 
 
 async def test_a_plan_is_held_to_what_was_asked_for_and_no_ref_is_looked_up(bound: Bound) -> None:
@@ -123,7 +123,7 @@ async def test_a_plan_is_held_to_what_was_asked_for_and_no_ref_is_looked_up(boun
     with pytest.raises(Voided) as caught:
         bound.bonds.kept(other, bound.request)
     assert caught.value.changed[0] == MOVED[0]
-    assert caught.value.changed[-1] == "what it replaces: web2 was nothing and is not there"
+    assert caught.value.changed[-1] == "what it replaces: web2 was nothing, now not there"
 
 
 async def test_what_does_not_answer_is_asked_again_every_two_seconds_for_a_minute(bound: Bound) -> None:

@@ -118,7 +118,7 @@ async def test_what_cannot_be_done_any_more_is_reported_as_what_changed(bot: Bot
     assert (await bot.deployment(number)).awaits_approval
     bot.refs.known["main"] = V3.id
     card = await bot.say(f"approve #{number}", "ben")
-    assert card.text == "release: `main` was 2222222222 and is 3333333333"
+    assert card.text == "release: `main` was 2222222222, now 3333333333"
 
 
 async def test_what_does_not_answer_is_asked_again_for_a_minute(bot: BotUnderTest) -> None:
@@ -154,7 +154,7 @@ async def test_what_moves_in_the_last_moment_is_seen(bot: BotUnderTest) -> None:
     bot.deployments.queue._beginning._fingerprints = BlindCheck(bot.settings, bonds(bot)._planner, bot.clock)
     await bot.say(f"approve #{number}", "ben")
     ended = await bot.end_of(number)
-    assert ended.outcome == "Void: what it replaces: web1 was nothing and is 3333333333. Nothing was deployed."
+    assert ended.outcome == "Void: what it replaces: web1 was nothing, now 3333333333. Nothing was deployed."
 
 
 async def test_cancelled_while_it_is_looked_at(bot: BotUnderTest) -> None:
@@ -278,7 +278,7 @@ async def test_what_waits_for_approvals_is_woken_by_every_decision(
     elif end == "reject":
         assert (await bot.deployments.reject(bot.ctx("no", who="ben"), number)).aside
     elif end == "void":
-        await engine(bot).void(number, ["config: x was y and is z"])
+        await engine(bot).void(number, ["config: x was y, now z"])
     else:
         await bot.store.write(lambda tables: tables.deployments.move(number, State.CANCELLED, now=2.0, outcome=end))
         engine(bot).wake((number,))
@@ -288,16 +288,16 @@ async def test_what_waits_for_approvals_is_woken_by_every_decision(
 
 async def test_what_is_void_says_what_changed_and_offers_to_ask_again(bot: BotUnderTest) -> None:
     number = await bot.ask("deploy shop@v2 to production because it is time")
-    card = await engine(bot).void(number, ["config: x was y and is z", "steps: other ones"])
+    card = await engine(bot).void(number, ["config: x was y, now z", "steps: other ones"])
     assert card == Card(
         title=f"#{number} is void, and was not deployed.",
-        text="config: x was y and is z\nsteps: other ones",
+        text="config: x was y, now z\nsteps: other ones",
         tone=Tone.WARN,
         ok=False,
         aside=True,
         buttons=(Button("Ask again", "deploy shop@v2 to production/web1,web2 because it is time"),),
     )
-    again = await engine(bot).void(number, ["config: x was y and is z"])
+    again = await engine(bot).void(number, ["config: x was y, now z"])
     assert again == Card(title=f"#{number} has already ended.", tone=Tone.WARN, ok=False, aside=True)
     ended = await bot.deployment(number)
     (row,) = [row for row in await bot.audit() if row.action == "deploy void"]
@@ -306,7 +306,7 @@ async def test_what_is_void_says_what_changed_and_offers_to_ask_again(bot: BotUn
 
 async def test_a_long_reason_can_be_asked_with_again(bot: BotUnderTest) -> None:
     number = await bot.ask(f"deploy shop@v2 to production because {'long ' * 791}")
-    card = await engine(bot).void(number, ["config: x was y and is z"])
+    card = await engine(bot).void(number, ["config: x was y, now z"])
     again = await bot.ask(card.buttons[0].command)
     assert (await bot.deployment(again)).reason.startswith("long long")
 
@@ -343,7 +343,7 @@ async def test_only_requests_are_void(bot: BotUnderTest) -> None:
     running = await bot.ask("deploy shop@v1 to staging")
     await bot.started(running, "fetch")
     for number in (running, 99):
-        card = await engine(bot).void(number, ["config: x was y and is z"])
+        card = await engine(bot).void(number, ["config: x was y, now z"])
         assert (card.title, card.buttons) == (f"#{number} has already ended.", ())
     assert (await bot.deployment(running)).state is State.RUNNING
 

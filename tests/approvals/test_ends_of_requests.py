@@ -116,6 +116,4 @@ async def test_what_waits_for_approvals_is_in_nobodys_way(bot: BotUnderTest) -> 
     await bot.say(f"approve #{second}", "ben")
     assert (await bot.end_of(second)).state is State.SUCCEEDED
     card = await bot.say(f"approve #{first}", "ben")
-    assert card.text == "\n".join(
-        f"what it replaces: {name} was nothing and is 2222222222" for name in ("web1", "web2")
-    )
+    assert card.text == "\n".join(f"what it replaces: {name} was nothing, now 2222222222" for name in ("web1", "web2"))

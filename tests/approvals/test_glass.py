@@ -120,7 +120,7 @@ async def test_only_admins_of_the_target_may(bot: BotUnderTest, who: str) -> Non
     card = await bot.say(BREAK + DOWN, who)
     assert not card.ok
     assert "Only an admin of shop/production can use break glass." in card.title
-    assert card.hint == "Who may: dia."
+    assert card.hint == "Allowed: dia."
     assert not await said(bot)
 
 

@@ -163,7 +163,7 @@ async def test_a_tag_that_moved_makes_an_approval_void(bot: BotUnderTest) -> Non
     push(bot, "latest", NEW)
     card = await bot.say(f"approve #{number}", "ben")
     assert card.title == f"#{number} is void, and was not deployed."
-    assert card.text == "image: web was latest sha256:1111111111 and is latest sha256:2222222222"
+    assert card.text == "image: web was latest sha256:1111111111, now latest sha256:2222222222"
     assert [one.command for one in card.buttons] == ["deploy shop@main to production/web1,web2 because new cart"]
     assert bot.current() == {""}
     again = await bot.ask(card.buttons[0].command)

@@ -18,7 +18,7 @@ async def test_a_puppet_that_is_allowed_after_the_request_cannot_approve_it(bot:
     number = await bot.ask("deploy shop@v2 to production", "dia")
     await bot.say("allow console:4242:puppet approver on shop", "dia")
     card = await bot.say(f"approve #{number}", "4242")
-    assert (card.title, card.hint) == (LATE, "Who may: ben, cem.")
+    assert (card.title, card.hint) == (LATE, "Allowed: ben, cem.")
     assert (await bot.deployment(number)).awaits_approval
     again = await bot.ask("deploy shop@v1 to production", "eve")
     assert (await bot.say(f"approve #{again}", "4242")).ok, "for what is asked for later it counts"

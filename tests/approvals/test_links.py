@@ -136,7 +136,7 @@ async def test_two_people_with_phones_are_not_merged(tmp_path: Path) -> None:
         number = await bot.ask("deploy shop@v2 to production", "ana")
         card = await link(bot, "eve", "ben")
         assert not card.ok
-        assert card.title == "ben and eve both have a phone for one-time codes, and one person has one phone."
+        assert card.title == "ben and eve both have a phone for one-time codes, but one person can have only one."
         assert card.hint == (
             "Ask the administrator of the bot's machine to remove the one that is no longer used: `deploybot "
             "forget-code ben` or `deploybot forget-code eve`. Then type `link yes` again."
@@ -257,7 +257,7 @@ async def test_a_code_is_used_once_and_not_for_long(bot: BotUnderTest) -> None:
     code = await code_of(bot)
     await bot.say(f"link {code}", NEW, platform="telegram")
     card = await bot.say(f"link {code}", "778", platform="telegram")
-    assert (card.title, card.hint) == ("This code is wrong, already used or expired.", ASK_FIRST)
+    assert (card.title, card.hint) == ("This code is wrong, used or expired.", ASK_FIRST)
     late = await code_of(bot)
     bot.clock.advance(601)
     assert not (await bot.say(f"link {late}", "779", platform="telegram")).ok
@@ -328,7 +328,7 @@ async def test_who_types_the_code_of_another_gives_nothing_away(bot: BotUnderTes
     assert [one.command for one in card.buttons] == ["link yes", "link no"]
     assert not await questions(bot)
     early = await bot.say("link yes", "eve", platform="slack")
-    assert early.title == "telegram:1003 is already a person and has not confirmed yet."
+    assert early.title == "telegram:1003 already belongs to somebody, who has not confirmed yet."
     assert (await bot.say("link no", "dia", platform="telegram")).title == "Nothing was linked."
     assert not (await bot.say("link yes", "eve", platform="slack")).ok
     everybody = await bot.store.read(lambda tables: {one.name for one in tables.people.everybody()})
@@ -360,7 +360,7 @@ async def test_who_became_somebody_meanwhile_is_asked(bot: BotUnderTest) -> None
     await bot.say(f"allow telegram:{NEW}:new admin", "dia")
     card = await bot.say("link yes", "eve", platform="slack")
     assert (card.title, card.hint) == (
-        "telegram:777 is already a person and has not confirmed yet.",
+        "telegram:777 already belongs to somebody, who has not confirmed yet.",
         "Type `link yes` there first.",
     )
     assert (await bot.say("link yes", NEW, platform="telegram")).ok

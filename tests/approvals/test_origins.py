@@ -154,7 +154,7 @@ async def test_approvals_are_bound_to_what_let_it_in(tmp_path: Path, repo: Repo,
             assert not (await bot.say(f"approve #{number}", "ben")).ok
             ended = await bot.deployment(number)
             assert ended.verdict is RequestVerdict.VOID
-            assert "ref: was tag v2 on main and is nothing that refs allow" in ended.outcome
+            assert "ref: was tag v2 on main, now nothing that refs allow" in ended.outcome
         assert bot.current() == {""}
 
 
@@ -241,7 +241,7 @@ async def test_only_what_a_listed_person_signed_is_deployed(tmp_path: Path, repo
         assert binding.origin == (("ref", "branch main"), ("signature", "ana on tag v1"))
         sign(repo, eve, "v1", first)
         assert not (await bot.say(f"approve #{number}", "ben")).ok
-        assert "signature: was ana on tag v1 and is none that counts" in (await bot.deployment(number)).outcome
+        assert "signature: was ana on tag v1, now none that counts" in (await bot.deployment(number)).outcome
         sign(repo, ana, "v1", first)
         number = await bot.ask("deploy shop@main to production")
         assert (await bot.say(f"approve #{number}", "ben")).ok

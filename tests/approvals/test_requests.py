@@ -82,7 +82,7 @@ async def test_nobody_approves_their_own_wish_from_any_account(bot: BotUnderTest
     for platform in ("console", "slack", "telegram"):
         card = await bot.say(f"approve #{number}", "dia", platform=platform)
         assert card.title == "You can't approve your own request: someone else must approve it."
-        assert card.hint == "Who may: ben, cem."
+        assert card.hint == "Allowed: ben, cem."
     assert (await bot.deployment(number)).awaits_approval
 
 
@@ -118,7 +118,7 @@ async def test_only_those_who_are_named_can(tmp_path: Path) -> None:
         for who in ("ben", "dia"):
             card = await bot.say(f"approve #{number}", who)
             assert card.title == "shop/production needs 1 approval by @cem or @eve: yours does not count."
-            assert card.hint == "Who may: cem."
+            assert card.hint == "Allowed: cem."
         # A name in bot.toml is no role: that is the database's to say.
         card = await bot.say(f"approve #{number}", "eve")
         assert "needs the role approver" in card.title
@@ -184,7 +184,7 @@ async def test_a_task_wants_approvals_and_a_restart_does_not(bot: BotUnderTest) 
     )
     bot.settings.apps["shop"].tasks["migrate"] = "./migrate --all"
     card = await bot.say(f"approve #{number}", "ben")
-    assert card.text == 'config: apps.shop.tasks.migrate was "./migrate" and is "./migrate --all"'
+    assert card.text == 'config: apps.shop.tasks.migrate was "./migrate", now "./migrate --all"'
     assert card.buttons[0].command == "run shop migrate production because of the new table"
     number = await bot.ask("run shop migrate production")
     await bot.say(f"approve #{number}", "ben")

@@ -14,10 +14,10 @@ async def test_a_branch_that_moved_makes_it_void(bot: BotUnderTest) -> None:
     bot.refs.known["main"] = V3.id
     card = await bot.say(f"approve #{number}", "ben")
     assert (card.title, card.ok) == (f"#{number} is void, and was not deployed.", False)
-    assert card.text == "release: `main` was 2222222222 and is 3333333333"
+    assert card.text == "release: `main` was 2222222222, now 3333333333"
     assert [one.command for one in card.buttons] == ["deploy shop@main to production/web1,web2 because new cart"]
     ended = await bot.end_of(number)
-    assert ended.outcome == ("Void: release: `main` was 2222222222 and is 3333333333. Nothing was deployed.")
+    assert ended.outcome == ("Void: release: `main` was 2222222222, now 3333333333. Nothing was deployed.")
     shown = await bot.card(number)
     assert shown.title.endswith("· void")
     assert shown.buttons == card.buttons
@@ -35,14 +35,14 @@ async def test_a_branch_that_moved_makes_it_void(bot: BotUnderTest) -> None:
 async def test_a_ref_that_is_gone_makes_it_void(bot: BotUnderTest) -> None:
     number = await bot.ask("deploy shop@main to production")
     del bot.refs.known["main"]
-    assert (await bot.say(f"approve #{number}", "ben")).text == "release: `main` was 2222222222 and is gone"
+    assert (await bot.say(f"approve #{number}", "ben")).text == "release: `main` was 2222222222, now gone"
 
 
 async def test_the_newest_of_the_branch_may_move_too(bot: BotUnderTest) -> None:
     number = await bot.ask("deploy shop to production")
     bot.refs.known = {"main": V3.id}
     card = await bot.say(f"approve #{number}", "ben")
-    assert card.text == "release: the newest of the branch was 1111111111 and is 3333333333"
+    assert card.text == "release: the newest of the branch was 1111111111, now 3333333333"
     assert card.buttons[0].command == "deploy shop to production/web1,web2"
 
 
@@ -60,7 +60,7 @@ async def test_what_runs_there_is_part_of_it(bot: BotUnderTest) -> None:
     host = bot.hosts["web1"]
     host.server_facts = dataclasses.replace(host.server_facts, current=V3.id)
     card = await bot.say(f"approve #{number}", "ben")
-    assert card.text == "what it replaces: web1 was 1111111111 and is 3333333333"
+    assert card.text == "what it replaces: web1 was 1111111111, now 3333333333"
     assert bot.current() == {V1.id, V3.id}
 
 
@@ -80,7 +80,7 @@ async def test_bot_toml_is_part_of_it(bot: BotUnderTest) -> None:
     settings.apps["shop"].__dict__["restart"] = "./restart --hard"
     await bot.restart(settings)
     card = await bot.say(f"approve #{number}", "ben")
-    assert card.text == 'config: apps.shop.restart was "./restart" and is "./restart --hard"'
+    assert card.text == 'config: apps.shop.restart was "./restart", now "./restart --hard"'
 
 
 async def test_a_place_that_bot_toml_has_no_more(bot: BotUnderTest) -> None:
@@ -97,7 +97,7 @@ async def test_a_server_that_went_from_bot_toml_is_reported_as_that(bot: BotUnde
     settings = shop_settings(bot.settings.bot.data, approvals=1, servers=["web1"])
     await bot.restart(settings)
     card = await bot.say(f"approve #{number}", "ben")
-    assert 'config: apps.shop.environments.production.servers was ["web1", "web2"] and is ["web1"]' in card.text
+    assert 'config: apps.shop.environments.production.servers was ["web1", "web2"], now ["web1"]' in card.text
 
 
 async def test_what_cannot_be_known_now_is_not_approved(bot: BotUnderTest) -> None:

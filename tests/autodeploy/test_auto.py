@@ -217,7 +217,7 @@ async def test_a_lock_is_reported_once_and_its_release_lets_it_go_on(bot: Autode
     assert await bot.deployed() == []
     old, new = await bot.cards()
     assert (old.title[-27:], old.text) == ("was replaced by a newer one", "Newer: push to develop by ana.")
-    assert new.text == "shop/staging is locked by eve. “I look at it” `unlock shop staging` releases it."
+    assert new.text == "shop/staging is locked by eve. “I look at it” `unlock shop staging` removes it."
     assert [button.label for button in new.buttons] == ["Deploy to staging"]
     assert [row.action for row in await bot.audit()].count("denied") == 0
     await bot.say("unlock shop staging", "eve")

@@ -123,7 +123,7 @@ async def test_who_linked_the_account_afterwards_may_not_approve(bot: Autodeploy
     await bot.say("allow github:99:puppet viewer on shop", "dia")
     await bot.until(one.number, lambda deployment: deployment.awaits_approval)
     assert (await bot.approve(one.number, "dia")).title == (
-        "You linked the account that triggered it afterwards: someone else must approve it."
+        "You linked the account only after it triggered this deployment, so someone else must approve it."
     )
     assert (await bot.approve(one.number, "ben")).title == f"#{one.number} is approved."
 

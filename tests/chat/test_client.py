@@ -242,7 +242,7 @@ async def test_a_bot_of_its_own_lives_as_long_as_the_command(data: Path) -> None
     ended = await chat(data, "-c", "deploy ok", *STUB, str(data))
     assert ended.code == 0
     assert "— done" in ended.out
-    assert ended.err == "No bot runs; a temporary one is started for this console.\n"
+    assert ended.err == "No bot is running. Starting a temporary one for this console.\n"
     assert not (data / SOCKET).exists()
 
 
@@ -260,7 +260,7 @@ async def test_no_bot_is_started_in_another_users_folder(data: Path) -> None:
     os.chown(data, 65534, 65534)
     ended = await chat(data, "-c", "status", *STUB, str(data))
     assert ended.code == 2
-    assert ended.err.startswith(f"No bot runs, and its data folder {data} belongs to the user nobody.\n")
+    assert ended.err.startswith(f"No bot is running, and its data folder {data} belongs to the user nobody.\n")
     assert list(data.iterdir()) == []  # noqa: ASYNC240  nothing else runs
 
 

@@ -102,7 +102,7 @@ async def test_an_admin_of_one_app_may_not_give_more(bot: CommandBot) -> None:
     assert (await bot.say("allow @eve deployer on shop/staging", "dia")).ok
     card = await bot.say("allow @dia admin", "dia")
     assert card.title.startswith("`allow` needs the role admin on")
-    assert card.hint == "Who may: ana."
+    assert card.hint == "Allowed: ana."
     for app, place in (("blog", "blog"), ("wiki", "wiki/test"), ("nothing", "nothing")):
         card = await bot.say(f"allow @eve viewer on {place}", "dia")
         assert (card.title, card.hint) == (f"There is no app `{app}`.", "Apps: shop.")
@@ -116,7 +116,7 @@ async def test_a_further_identity_is_a_matter_for_admins_of_all(bot: CommandBot)
         "@ana already exists. Only an admin of everything can give a person another account. "
         "`allow` needs the role admin on every app; you have no role there."
     )
-    assert card.hint == "Who may: ana."
+    assert card.hint == "Allowed: ana."
     assert await bot.store.read(lambda tables: tables.people.of(Identity("console", "5"))) is None
     assert (await bot.say("allow telegram:5:ana admin")).ok
     person = await bot.store.read(lambda tables: tables.people.of(Identity("telegram", "5")))

@@ -30,4 +30,4 @@ async def test_who_may_not(bot: CommandBot) -> None:
     bot.deployments.put(42, "shop", "production", V1)
     card = await bot.say("approve #42", "ben")
     assert card.title == "`approve` needs the role approver on shop/production; you are deployer there."
-    assert card.hint == "Who may: ana, dia."
+    assert card.hint == "Allowed: ana, dia."

@@ -10,7 +10,7 @@ from deploybot.domain import Grant, Identity, Role
 from deploybot.errors import UserError
 from tests.kit.command_bot import STRANGER, CommandBot
 
-WRONG = "This code is wrong, already used or expired, or you tried too often."
+WRONG = "This code is wrong, used or expired, or you are blocked after too many tries."
 
 
 async def issue(bot: CommandBot, code: str = "7KQ2-M9XD") -> None:
@@ -56,8 +56,8 @@ async def test_wrong_codes_are_counted(bot: CommandBot) -> None:
         card = await bot.say("claim nonsense", STRANGER)
         assert card.title == WRONG
         assert card.hint == (
-            "After five wrong codes I accept none from you for 15 minutes. "
-            "The bot prints a new code when it starts while there is no administrator."
+            "Five wrong codes block you for 15 minutes. "
+            "If there is no administrator yet, restart the bot to get a new code."
         )
     assert (await bot.say("claim 7KQ2-M9XD", STRANGER)).title == WRONG
     bot.clock.advance(60)
@@ -133,7 +133,7 @@ async def test_a_right_code_is_no_wrong_one(bot: CommandBot) -> None:
         await bot.say("claim nonsense", "eve")
     assert (await bot.say("claim 7KQ2-M9XD", "eve")).ok
     card = await bot.say("link 7KQ2-M9XD", "eve", private=True)
-    assert card.title == "This code is wrong, already used or expired."
+    assert card.title == "This code is wrong, used or expired."
 
 
 async def test_nobody_is_named_like_the_bot(bot: CommandBot) -> None:

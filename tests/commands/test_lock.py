@@ -21,7 +21,7 @@ async def test_somebody_elses(bot: CommandBot) -> None:
     card = await bot.say("lock shop production because I want it")
     assert card.title == (
         "shop/production is locked by ben since 2027-01-15 08:00 UTC (0.0 s): “we measure”. "
-        "ben or an admin can release it: `unlock shop production`."
+        "ben or an admin can remove it: `unlock shop production`."
     )
     assert not card.ok
 

@@ -21,4 +21,4 @@ async def test_one_environment(bot: CommandBot) -> None:
 async def test_nothing_to_see(bot: CommandBot) -> None:
     card = await bot.say("status", "eve")
     assert card.title == "`status` needs the role viewer on at least one app; you have no role there."
-    assert card.hint == "Who may: ana, ben, cem, dia."
+    assert card.hint == "Allowed: ana, ben, cem, dia."

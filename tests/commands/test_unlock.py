@@ -28,8 +28,8 @@ async def test_one_that_would_have_ended_later(bot: CommandBot) -> None:
 async def test_nobody_else_may(bot: CommandBot) -> None:
     await bot.say("lock shop production because we measure")
     card = await bot.say("unlock shop production", "ben")
-    assert card.title == "Only ana, who holds the lock, or an admin can release it."
-    assert card.hint == "Who may: ana, dia."
+    assert card.title == "Only ana, who holds the lock, or an admin can remove it."
+    assert card.hint == "Allowed: ana, dia."
     assert not (await bot.say("deploy shop to production", "ben")).ok
 
 

@@ -17,7 +17,7 @@ async def test_a_yes_with_its_reasons(bot: CommandBot) -> None:
         ("approvals", "shop/production needs no approvals."),
         ("after", "No other environment is required first."),
     ]
-    assert card.hint == "Who may: ana, ben, dia."
+    assert card.hint == "Allowed: ana, ben, dia."
 
 
 async def test_a_no_with_its_reasons(bot: CommandBot) -> None:
@@ -25,14 +25,14 @@ async def test_a_no_with_its_reasons(bot: CommandBot) -> None:
     card = await bot.say("why /deploy shop@v1.3 production", "dia")
     assert card.title == "No, you may not use `deploy` on shop/production."
     assert ("lock", "shop/production is locked by ana.") in {(line.name, line.text) for line in card.lines}
-    assert card.hint == "Who may: ana."
+    assert card.hint == "Allowed: ana."
 
 
 async def test_nobody_may(bot: CommandBot) -> None:
     await bot.say("lock shop staging because x", "dia")
     await bot.say("deny @dia on shop")
     card = await bot.say("why deploy shop staging")
-    assert card.hint == "Who may: no one on the allowlist."
+    assert card.hint == "Allowed: no one on the allowlist."
 
 
 async def test_only_where_one_may_look(bot: CommandBot) -> None:

@@ -58,13 +58,13 @@ def test_what_only_brings_files_there_is_no_part_of_it() -> None:
 
 
 def test_every_part_is_reported() -> None:
-    assert changed(PLAN, V3) == ("release: `main` was 2222222222 and is 3333333333",)
+    assert changed(PLAN, V3) == ("release: `main` was 2222222222, now 3333333333",)
     assert changed(replace(PLAN, servers=(replace(PART, replaces=None),))) == (
-        "what it replaces: web1 was 1111111111 and is nothing",
+        "what it replaces: web1 was 1111111111, now nothing",
     )
     more = changed(replace(PLAN, servers=(PART, replace(PART, server="web2"))))
-    assert 'config: servers.web2.ssh was not there and is "deploy@web2"' in more
-    assert more[-1] == "what it replaces: web2 was not there and is 1111111111"
+    assert 'config: servers.web2.ssh was not there, now "deploy@web2"' in more
+    assert more[-1] == "what it replaces: web2 was not there, now 1111111111"
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_what_let_a_commit_in_is_part_of_it() -> None:
         return differences(old, binding_of(replace(PLAN, origin=origin), SETTINGS, ref="main"))
 
     assert since(ON_MAIN) == ()
-    assert since(replace(ON_MAIN, ref="tag v1 on main")) == ("ref: was branch main and is tag v1 on main",)
+    assert since(replace(ON_MAIN, ref="tag v1 on main")) == ("ref: was branch main, now tag v1 on main",)
     assert since(replace(ON_MAIN, signature="", unsigned="the commit has no signature")) == (
-        "signature: was ana on tag v1 and is none that counts",
+        "signature: was ana on tag v1, now none that counts",
     )
     assert since(None) == (), "a limit that bot.toml dropped voids nothing"
     assert changed(replace(PLAN, origin=ON_MAIN)) == (), "a limit that bot.toml added is for the policy to judge"
@@ -160,7 +160,7 @@ def test_long_values_are_cut() -> None:
     old, new = (binding_of(PLAN, SETTINGS, ref=None) for _ in range(2))
     new = replace(new, config=(("apps.shop.restart", '"' + "x" * 100 + '"'),))
     old = replace(old, config=())
-    assert differences(old, new) == (f'config: apps.shop.restart was not there and is "{"x" * 58}…',)
+    assert differences(old, new) == (f'config: apps.shop.restart was not there, now "{"x" * 58}…',)
 
 
 def test_a_release_is_a_release_without_a_name() -> None:
@@ -216,11 +216,11 @@ def test_steps_are_reported_in_their_order_with_the_gate_and_the_way_back() -> N
 def test_a_ref_that_nobody_typed_or_that_is_gone_is_reported() -> None:
     old = binding_of(PLAN, SETTINGS, ref="")
     assert differences(old, replace(old, release=V3.bare())) == (
-        "release: the newest of the branch was 2222222222 and is 3333333333",
+        "release: the newest of the branch was 2222222222, now 3333333333",
     )
     release = V2.with_images([Pin("web", "acme/shop", "1.4", "sha256:a")])
     pinned = replace(binding_of(PLAN, SETTINGS, ref="main"), release=release)
-    assert differences(pinned, replace(pinned, release=None)) == ("release: `main` was 2222222222 and is gone",)
+    assert differences(pinned, replace(pinned, release=None)) == ("release: `main` was 2222222222, now gone",)
 
 
 WEB = Pin("web", "acme/shop", "1.4", f"sha256:{'1' * 64}")
@@ -232,20 +232,20 @@ FILE = Release(ArtifactSource("a" * 64), "v3")
     ("old", "new", "told"),
     [
         (FILE, replace(FILE, ref="latest"), ()),
-        (FILE, Release(ArtifactSource("b" * 64)), ("release: `x` was artifact-aaaaaaaaaa and is artifact-bbbbbbbbbb",)),
-        (FILE, V2, ("release: `x` was artifact-aaaaaaaaaa and is 2222222222",)),
-        (FILE, None, ("release: `x` was artifact-aaaaaaaaaa and is gone",)),
+        (FILE, Release(ArtifactSource("b" * 64)), ("release: `x` was artifact-aaaaaaaaaa, now artifact-bbbbbbbbbb",)),
+        (FILE, V2, ("release: `x` was artifact-aaaaaaaaaa, now 2222222222",)),
+        (FILE, None, ("release: `x` was artifact-aaaaaaaaaa, now gone",)),
         (
             Release(ImagesSource((WEB,))),
             Release(ImagesSource((NEW_WEB,))),
-            ("image: web was 1.4 sha256:1111111111 and is 1.5 sha256:2222222222",),
+            ("image: web was 1.4 sha256:1111111111, now 1.5 sha256:2222222222",),
         ),
         (
             V2.with_images([WEB]),
             V3.with_images([NEW_WEB]),
             (
-                "release: `x` was 2222222222 and is 3333333333",
-                "image: web was 1.4 sha256:1111111111 and is 1.5 sha256:2222222222",
+                "release: `x` was 2222222222, now 3333333333",
+                "image: web was 1.4 sha256:1111111111, now 1.5 sha256:2222222222",
             ),
         ),
         # Of images that are unknown, only the id can differ.
@@ -253,7 +253,7 @@ FILE = Release(ArtifactSource("a" * 64), "v3")
         (
             Release.by_id(f"{V2.id}-{'a' * 12}"),
             Release.by_id(f"{V2.id}-{'b' * 12}"),
-            ("release: `x` was 2222222222-aaaaaa and is 2222222222-bbbbbb",),
+            ("release: `x` was 2222222222-aaaaaa, now 2222222222-bbbbbb",),
         ),
     ],
 )
@@ -281,9 +281,9 @@ def test_only_two_commits_have_a_page_that_compares_them() -> None:
 def test_differences_are_reported_in_order_and_uncut_up_to_sixty_characters() -> None:
     old = replace(binding_of(PLAN, SETTINGS, ref=None), config=(("b", "x" * 60), ("c", "1"), ("a", "y" * 61)))
     assert differences(old, replace(old, config=())) == (
-        f"config: a was {'y' * 59}… and is not there",
-        f"config: b was {'x' * 60} and is not there",
-        "config: c was 1 and is not there",
+        f"config: a was {'y' * 59}…, now not there",
+        f"config: b was {'x' * 60}, now not there",
+        "config: c was 1, now not there",
     )
 
 

@@ -50,7 +50,7 @@ def asking(bot: BotUnderTest, images: FakeImages | None, within: float = 10.0) -
         (
             "^1.4",
             "1.4.2 1.5.0-rc.1 1.4.0-rc.1",
-            {"1.5.0-rc.1": "`-rc.1` makes it a pre-release, and `^1.4` names none of that version"},
+            {"1.5.0-rc.1": "`-rc.1` makes it a pre-release, and `^1.4` does not include pre-releases of that version"},
         ),
         ("^1.4", "2.0.0 0.9.0", {"2.0.0": "it is not in `^1.4`", "0.9.0": "it is not in `^1.4`"}),
         (

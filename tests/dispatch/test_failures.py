@@ -188,7 +188,7 @@ def test_the_table_of_errors(caplog: pytest.LogCaptureFixture) -> None:
         ]
     assert [(card.title, card.hint, card.private) for card in cards] == [
         ("That is wrong.", "do this", True),
-        ("No. never.", "Who may: ana.", True),
+        ("No. never.", "Allowed: ana.", True),
         ("No.", "", True),
         ("shop/production is locked.", "", True),
     ]

@@ -66,7 +66,7 @@ async def test_who_may(text: str, allowed: str) -> None:
 async def test_denied_says_which_rule_and_who_may(bot: CommandBot) -> None:
     card = await bot.say("deploy shop", "cem")
     assert card.title == "`deploy` needs the role deployer on shop/staging; you are viewer there."
-    assert card.hint == "Who may: ana, ben, dia."
+    assert card.hint == "Allowed: ana, ben, dia."
     assert card.tone is Tone.BAD
     assert not card.ok
     assert rows(await bot.audit()) == [("cem", "denied", "shop/staging", "deploy shop")]
@@ -77,7 +77,7 @@ async def test_nobody_may(bot: CommandBot) -> None:
     async with open_command_bot(made("party", _party, needs="anyone")) as other:
         card = await other.say("party")
     assert card.title == "Only claim, help, link, whoami are for everyone."
-    assert card.hint == "Who may: no one on the allowlist."
+    assert card.hint == "Allowed: no one on the allowlist."
 
 
 async def _party(ctx: Context) -> Card | None: ...
@@ -89,7 +89,7 @@ async def test_locked_says_who_and_how_to_release(bot: CommandBot) -> None:
     card = await bot.say("deploy shop to production", "ben")
     assert card.title == (
         "shop/production is locked by ana since 2027-01-15 08:00 UTC (12 min): “we measure”. "
-        "ana or an admin can release it: `unlock shop production`."
+        "ana or an admin can remove it: `unlock shop production`."
     )
     assert (card.tone, card.ok) == (Tone.WARN, False)
     assert bot.deployments.requests == []

@@ -47,7 +47,7 @@ async def test_a_release_without_health_is_taken_back(running: RunningBot, files
 async def test_no_right(running: RunningBot, files_shop: FilesShop) -> None:
     answer = await running.read("deploy shop@v1", "ben")
     assert "deployer" in answer
-    assert "Who may: ana" in answer
+    assert "Allowed: ana" in answer
     stranger = await running.read("deploy shop@v1", "77")
     assert "I do not know you yet" in stranger
     assert served(files_shop.servers[0].address).startswith("nothing")

@@ -98,5 +98,5 @@ async def test_an_approval_is_for_the_image_that_was_shown(
     number = int(card.key.partition(":")[2])
     new = await asyncio.to_thread(push, engine, trusted, "1.4.9", "two")
     told = await running.read(f"approve #{number}", "ben")
-    assert f"image: web was 1.4.9 {old[:17]} and is 1.4.9 {new[:17]}" in told
+    assert f"image: web was 1.4.9 {old[:17]}, now 1.4.9 {new[:17]}" in told
     assert f"#{number} is void" in told

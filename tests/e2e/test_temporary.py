@@ -136,7 +136,7 @@ async def test_after_ctrl_c_the_deployment_goes_on_to_its_end(gated: GatedShop) 
         ]
         # The second client finds the same bot, and its own end changes nothing.
         code, said = await type_in(gated.path, "chat", "-c", "history shop")
-        assert (code, "No bot runs" in said) == (0, False), said
+        assert (code, "No bot is running" in said) == (0, False), said
         assert "running" in said
         gated.gate.open()
     assert served(gated.shop.servers[0].address) == "v6"

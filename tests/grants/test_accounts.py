@@ -24,7 +24,7 @@ async def test_a_wrong_code_to_link_is_refused_in_a_sentence(one: CommandBot) ->
     with pytest.raises(UserError) as caught:
         await one.access.link(ctx, "0000-0000")
     assert (caught.value.sentence, caught.value.hint) == (
-        "This code is wrong, already used or expired.",
+        "This code is wrong, used or expired.",
         "Get one first: type `link` in the chat where I know you.",
     )
 
@@ -51,7 +51,7 @@ async def test_who_gives_accounts_is_an_admin_of_everything_now(one: CommandBot)
     await one.store.write(lambda tables: tables.people.grant(4, Role.ADMIN, "*", "staging"))
     card = await one.say("allow telegram:77:ana viewer on shop/staging", "dia")
     assert card.title.startswith("@ana already exists. Only an admin of everything can give a person another account.")
-    assert card.hint == "Who may: ana, fay."
+    assert card.hint == "Allowed: ana, fay."
     await one.say("allow @ben admin for 1h")
     assert (await one.say("allow telegram:77:eve", "ben")).ok
     one.clock.advance(HOUR)

@@ -50,7 +50,7 @@ async def test_a_command_of_ones_own_gives_nobody_the_rights_of_an_admin(word: s
         before = len(await told(bot)), await bot.store.read(lambda tables: tables.people.grants())
         card = await bot.say(f"boost {word}", "ben")
         assert card.title == f"`{name}` needs the role admin on every app; you have no role there."
-        assert card.hint == f"Who may: {who_may}."
+        assert card.hint == f"Allowed: {who_may}."
         assert (len(await told(bot)), await bot.store.read(lambda tables: tables.people.grants())) == before
         assert (await bot.say("whoami", "400", platform="telegram")).title == "You are dia."
         assert (await bot.say("confirm grant-1", FAY)).ok, "it still waits"

@@ -53,7 +53,7 @@ async def test_who_may_not_give_it_may_not_confirm_it(two: CommandBot) -> None:
     await two.say("allow @ben deployer on shop")
     card = await two.say("confirm grant-2", "ben")
     assert card.title == "`confirm` needs the role admin on every environment of shop; you are deployer there."
-    assert card.hint == "Who may: ana, dia, fay."
+    assert card.hint == "Allowed: ana, dia, fay."
     assert not (await two.say("confirm grant-1", STRANGER)).ok
 
 

@@ -158,7 +158,7 @@ async def test_a_sink_that_is_down_for_hours_is_reported_once_and_gets_everythin
             calls = len(receiver.calls)
             await eventually(lambda calls=calls: len(receiver.calls) > calls)  # type: ignore[misc]
         assert await notices(store) == [title]
-        assert title == f"The audit has not reached its {sink.name} for 10 min."
+        assert title == f"The audit export to {sink.name} has failed for 10 min."
         await fill(store, 5)
         down = False
         await reached(store, sink, 10)

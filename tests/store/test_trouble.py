@@ -161,7 +161,7 @@ async def test_a_program_that_holds_the_database_is_reported_and_waited_out(path
     async with Database(path, way=Way(durable=False, busy_within=0.05)) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
-            with pytest.raises(StoreError, match=r"another program holds the database .*: end it"):
+            with pytest.raises(StoreError, match=r"another program has locked the database .*: end that program"):
                 await store.write(ann)
             assert store.problem
             other.execute("ROLLBACK")

@@ -57,7 +57,7 @@ class Gateway:
             if not self._wanted.command:
                 raise
         _check_owner(self._wanted.path.parent)
-        self._show_progress("No bot runs; a temporary one is started for this console.")
+        self._show_progress("No bot is running. Starting a temporary one for this console.")
         end = time.monotonic() + _START_WITHIN
         for last in (False, True):
             link = await self._start(last=last) or await self._other(end)
@@ -127,7 +127,7 @@ def _check_owner(folder: Path) -> None:
         if owner != os.geteuid():
             name = unix_sockets.user(owner)
             hint = f"Start it as that user: sudo -u {name} deploybot run"
-            raise UserError(f"No bot runs, and its data folder {folder} belongs to the user {name}.", hint=hint)
+            raise UserError(f"No bot is running, and its data folder {folder} belongs to the user {name}.", hint=hint)
 
 
 def _holder_lives(folder: Path) -> bool:

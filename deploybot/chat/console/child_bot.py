@@ -60,7 +60,7 @@ class OwnBot:
         if await self._line(_READY_WITHIN) != b"ready\n":
             await self.stop()
             words = self.last_words or "It printed nothing."
-            raise UserError(f"No bot runs, and one could not be started:\n{words}", hint="Try: deploybot run")
+            raise UserError(f"No bot is running, and one could not be started:\n{words}", hint="Try: deploybot run")
 
     async def stop(self) -> None:
         """Stop the bot as SIGTERM would. Jobs on servers continue, and the next bot resumes them."""

@@ -175,7 +175,7 @@ class AuditExporter(Courier[AuditBatch]):
         name, waiting = item.sink.name, item.head - item.rows[0].number + 1
         return Notice(
             key=f"{_FAILS}{name}",
-            title=f"The audit has not reached its {name} for {show_duration(REPORT_AFTER)}.",
+            title=f"The audit export to {name} has failed for {show_duration(REPORT_AFTER)}.",
             text=f"{self._mask(error)}\n{waiting:,} rows wait, and none is lost. Deployments continue.",
             fix=self._sights[self._kind(item)].fix or "Test it with `deploybot check`.",
         )

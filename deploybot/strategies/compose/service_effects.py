@@ -27,7 +27,7 @@ _MOVING = frozenset({EffectKind.RECREATED, EffectKind.NEW, EffectKind.STARTED})
 
 IMAGE, SETTINGS, CONTENT = "image", "settings", "mounted content"
 UNLESS_BUILT = "unless the build makes another image"
-UNLESS_PULLED = "unless its tag now means another image"
+UNLESS_PULLED = "unless its tag now points to another image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

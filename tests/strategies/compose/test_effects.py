@@ -155,7 +155,7 @@ def test_where_the_image_is_not_known_yet_it_says_so() -> None:
     later = wanted(service(), service("db"), images={}, built={"web"})
     found = effects_of(seen(ran(service()), ran(service("db"))), later)
     assert [(one.kind, one.why) for one in found] == [
-        (EffectKind.KEPT, "unless its tag now means another image"),
+        (EffectKind.KEPT, "unless its tag now points to another image"),
         (EffectKind.KEPT, "unless the build makes another image"),
     ]
 

@@ -13,7 +13,7 @@ from deploybot import App, Card, Context, Environment, Release, UserError, comma
     examples=("why deploy shop production", "why deploy shop@v1.4 production", "why approve shop production"),
 )
 async def why(ctx: Context, what: str, app: App, env: Environment, ref: Release | None = None) -> Card:
-    """Show whether you may use a command on a target, what each rule says, and who may use it.
+    """Show whether you may use a command on a target, the verdict of each rule, and who is allowed to use it.
 
     With a ref, it also shows whether that release may be deployed there. For `deploy`, it lists the newest tags that do
     not count for the app's images and for `auto`, and the reason for each.

@@ -139,8 +139,8 @@ class Linking:
     async def _confirm(self, incoming: Incoming) -> Card:
         """Link the account that typed the code, confirmed by the side that requested it, in a transaction.
 
-        If the account belongs to another person, both become one. The phone of that person goes along before their
-        roles do: whatever fails in between, their roles never come without their phone.
+        If the account belongs to another person, both become one. The phone of that person is merged before their
+        roles: whatever fails in between, their roles never come without their phone.
         """
         async with self._phones:
             merging = await self._store.read(lambda tables: self._merging(tables, incoming))

@@ -138,10 +138,8 @@ class Inspector:
         strategy.check(site, release)
         turn = self._turns.setdefault((site.server, site.directory), asyncio.Lock())
         async with turn:
-            serves = release.id in {site.running, site.facts.current, site.facts.switching}
-            site = await self._fetch(
-                site, release, again=again and not serves and not await self._is_open(site, release)
-            )
+            again = again and not site.uses(release) and not await self._is_open(site, release)
+            site = await self._fetch(site, release, again=again)
             return await self.ask(site, release)
 
     async def ask(self, site: Site, release: Release) -> Site:

@@ -73,6 +73,11 @@ class Restorer:
             problem = await self._attempt(deployment, part, attempt)
             attempt += 1
             tries = "" if attempt == 1 else f" at attempt {attempt}"
+            if problem is None and part.is_link_restored:
+                words = (
+                    f"{part.server}: {name} was restored{tries}: `current` leads to it again. Its health is unknown."
+                )
+                return Restored(words, good=True)
             if problem is None:
                 return Restored(f"{part.server}: {name} was restored{tries} and is healthy.", good=True)
             if isinstance(problem, Unhealthy) and await self._is_as_before(deployment, part):

@@ -331,12 +331,10 @@ class DeploymentRunner:
 
     async def _clean_up(self, deployment: Deployment) -> None:
         """Prune old releases after a success, and job files after any end; a failure here is only logged."""
-        stop = CancellationWatch()
         for part in deployment.plan.servers if deployment.state is State.SUCCEEDED else ():
             try:
                 async with asyncio.timeout(CLEANUP_WITHIN):
-                    for numbered in enumerate(part.cleanup):
-                        await self._executor.run(deployment, Phase.CLEANUP, part, numbered, stop)
+                    await self._executor.clean_up(deployment, part)
             except (DeploybotError, TimeoutError) as problem:
                 log.warning("the clean-up after #%s on %s failed: %s", deployment.number, part.server, problem)
         rows = await self._store.read(lambda tables: _left_behind(tables, deployment))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import threading
@@ -435,13 +436,17 @@ def test_prune_for_real(make_server: MakeServer, repo: Repo) -> None:
         server.deploy("main")
         commits.append(repo.sha("main"))
     releases = server.directory / "releases"
-    for name in ("0" * 40, "by-hand", f"{commits[0]}.tmp-77"):
+    # Of processes that have ended and that run.
+    ended, lives = f"{commits[0]}.tmp-{1 << 30}", f"{commits[0]}.tmp-{os.getpid()}"
+    for name in ("0" * 40, "by-hand", ended, f"{commits[0]}.tmp-old", lives):
         (releases / name).mkdir()
+    (releases / f"{ended}.index").touch()
+    (releases / f"{lives}.index").touch()
     (server.directory / ".deploybot/switching").write_text(commits[1] + "\n")
     steps = FILES.prune(server.site(), (commits[3],))
     server.run(steps)
     left = {path.name for path in releases.iterdir()}
-    assert left == {commits[1], commits[3], commits[5], "0" * 40, "by-hand"}
+    assert left == {commits[1], commits[3], commits[5], "0" * 40, "by-hand", lives, f"{lives}.index"}
     if server.git:
         assert set(server.facts().have) == {commits[1], commits[3], commits[5]}
     # What is left can be gone back to.

@@ -256,7 +256,9 @@ def _gated(part: ServerPlan) -> ServerPlan:
     if gate is None or gate.kind != "command":
         return part
     step = _health_step(part.steps[-1], gate)
-    restore = (*part.restore, _health_step(part.restore[-1], gate)) if part.restore else ()
+    restore = part.restore
+    if restore and not part.is_link_restored:
+        restore = (*restore, _health_step(restore[-1], gate))
     return dataclasses.replace(part, steps=(*part.steps, step), restore=restore, gate=None)
 
 

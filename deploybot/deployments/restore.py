@@ -51,8 +51,13 @@ class Restorer:
         self._clock = clock
         self._pause = pause
 
-    async def restore(self, deployment: Deployment, part: ServerPlan) -> Restored:
-        """Restore what ran on a server. Retries with pauses until it is healthy or `restore_within` is over."""
+    async def restore(
+        self, deployment: Deployment, part: ServerPlan, *, failed_once: Callable[[], None] = lambda: None
+    ) -> Restored:
+        """Restore what ran on a server. Retries with pauses until it is healthy or `restore_within` is over.
+
+        It calls `failed_once` after the first failed attempt, and at once if that was before a restart of the bot.
+        """
         if part.replaces is None and part.before is None:
             return Restored(f"{part.server}: nothing ran before, so there is nothing to restore.", good=False)
         name = str(part.replaces) if part.replaces else "what ran before"
@@ -62,10 +67,17 @@ class Restorer:
         began, attempt = await self._progress(deployment, part)
         end = began + self._executor.target(deployment)[0].restore_within
         pauses = iter(_PAUSES)
+        if attempt:
+            failed_once()
         while True:
             problem = await self._attempt(deployment, part, attempt)
             attempt += 1
             tries = "" if attempt == 1 else f" at attempt {attempt}"
+            if problem is None and part.is_link_restored:
+                words = (
+                    f"{part.server}: {name} was restored{tries}: `current` leads to it again. Its health is unknown."
+                )
+                return Restored(words, good=True)
             if problem is None:
                 return Restored(f"{part.server}: {name} was restored{tries} and is healthy.", good=True)
             if isinstance(problem, Unhealthy) and await self._is_as_before(deployment, part):
@@ -74,6 +86,7 @@ class Restorer:
             pause = next(pauses)
             if _is_final(problem, part) or self._clock.now() + pause > end:
                 return Restored(_failed(part.server, name, problem, attempt), good=False)
+            failed_once()
             await self._pause(pause)
 
     async def _is_as_before(self, deployment: Deployment, part: ServerPlan) -> bool:

@@ -19,6 +19,7 @@ from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.step_execution import Executor, recorded
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import was_never_started
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
 from deploybot.domain import (
     Deployment,
@@ -82,8 +83,10 @@ class DeploymentRunner:
         journal: Journal,
         clock: Clock,
         queue_card: CardPublisher,
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         """Take the ports and the parts that do the single steps."""
+        self._timeouts = timeouts
         self._journal = journal
         self._store = store
         self._servers = servers
@@ -242,7 +245,7 @@ class DeploymentRunner:
     ) -> _Ending:
         """Restore every touched server, the last switched one first."""
         deployment = await self._begin_restore(deployment, why, tail)
-        restored = {part.server: await self._restorer.restore(deployment, part) for part in reversed(touched)}
+        restored = await self._restore_in_turn(deployment, touched[::-1])
         results, all_back = [one.words for one in restored.values()], all(one.good for one in restored.values())
         seen = await self._present.look(deployment)
         released = self._after_restore(deployment, touched, restored, seen)
@@ -251,6 +254,29 @@ class DeploymentRunner:
         first = () if all_back else (self._present.headline(deployment, seen, servers),)
         outcome = "\n".join(line for line in (*first, why, *results, sentence_of(seen)) if line)
         return _Ending(ended if all_back else State.FAILED, outcome, tail, released)
+
+    async def _restore_in_turn(self, deployment: Deployment, parts: Sequence[ServerPlan]) -> dict[str, Restored]:
+        """Restore one server after the other, so that the rest serves meanwhile.
+
+        A server that is not back soon holds up no other: its attempts go on beside them.
+        """
+        turns = [asyncio.Event() for _ in parts]
+
+        async def restore(at: int, part: ServerPlan) -> Restored:
+            if at:
+                await turns[at - 1].wait()
+            over = turns[at].set
+            late = asyncio.get_running_loop().call_later(self._timeouts.restore_turn, over)
+            try:
+                return await self._restorer.restore(deployment, part, failed_once=over)
+            finally:
+                late.cancel()
+                over()
+
+        results = await asyncio.gather(*(restore(*numbered) for numbered in enumerate(parts)), return_exceptions=True)
+        for problem in _worst_first(results, None):
+            raise problem
+        return {part.server: one for part, one in zip(parts, results, strict=True) if isinstance(one, Restored)}
 
     def _after_restore(
         self,
@@ -305,12 +331,10 @@ class DeploymentRunner:
 
     async def _clean_up(self, deployment: Deployment) -> None:
         """Prune old releases after a success, and job files after any end; a failure here is only logged."""
-        stop = CancellationWatch()
         for part in deployment.plan.servers if deployment.state is State.SUCCEEDED else ():
             try:
                 async with asyncio.timeout(CLEANUP_WITHIN):
-                    for numbered in enumerate(part.cleanup):
-                        await self._executor.run(deployment, Phase.CLEANUP, part, numbered, stop)
+                    await self._executor.clean_up(deployment, part)
             except (DeploybotError, TimeoutError) as problem:
                 log.warning("the clean-up after #%s on %s failed: %s", deployment.number, part.server, problem)
         rows = await self._store.read(lambda tables: _left_behind(tables, deployment))

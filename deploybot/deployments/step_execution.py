@@ -85,6 +85,13 @@ class Executor:
         app = self._settings.apps[deployment.plan.app]
         return app, app.environments[deployment.plan.environment]
 
+    async def clean_up(self, deployment: Deployment, part: ServerPlan) -> None:
+        """Run the clean-up of a server. No plan is made there meanwhile: it might need what is deleted."""
+        app, environment = self.target(deployment)
+        async with self._inspector.turn(part.server, environment.directory or app.directory):
+            for numbered in enumerate(part.cleanup):
+                await self.run(deployment, Phase.CLEANUP, part, numbered, CancellationWatch())
+
     def has_server(self, name: str) -> bool:
         """Return whether bot.toml has a server."""
         return name in self._settings.servers
@@ -114,9 +121,11 @@ class Executor:
         strategy = self._strategies[app.strategy]
         site = await self._inspector.site(app, environment, part.server, remove_orphans=plan.remove_orphans)
         if step.bind == PRUNE:
-            return strategy.bind(step, site, plan.release)
+            keep = {"DEPLOYBOT_KEEP": await self._keep(plan, step)}
+            step = dataclasses.replace(step, env=tuple(sorted({**dict(step.env), **keep}.items())))
+            return {**keep, **strategy.bind(step, site, plan.release)}
         if step.bind == RESTORE:
-            release = part.replaces or NO_RELEASE
+            release = NO_RELEASE if part.is_link_restored else part.replaces or NO_RELEASE
             site = dataclasses.replace(site, manifests={**site.manifests, release.id: part.before or Manifest()})
             return strategy.bind(step, await self._inspector.ask(going_back(site, release), release), release)
         if plan.kind is Kind.ROLLBACK:
@@ -129,6 +138,12 @@ class Executor:
         if plan.release.id not in site.manifests:
             raise UserError(f"The images that {plan.release} ran on {part.server} are not recorded: deploy it again.")
         return strategy.bind(step, site, plan.release)
+
+    async def _keep(self, plan: Plan, step: Step) -> str:
+        """Return the releases that a clean-up keeps: those of its plan, and those requested since."""
+        open_ = await self._store.read(lambda tables: tables.deployments.open())
+        since = (one.plan.release.id for one in open_ if one.plan.app == plan.app)
+        return "\n".join(dict.fromkeys((*dict(step.env)["DEPLOYBOT_KEEP"].split("\n"), *since)))
 
     async def _record(self, deployment: Deployment, site: Site, release: Release) -> Site:
         """Store the images of a release that was just prepared, before anything is switched to it."""

@@ -55,7 +55,7 @@ class Inspector:
         """Observe a target on a server, along with the bot's records of it. Raises Unreachable or EngineError."""
         strategy = self._strategies[app.strategy]
         seen = observe(self._servers, app, environment, server, timeout=OBSERVE_WITHIN)
-        observed, ((records, good), once) = await asyncio.gather(
+        observed, ((records, good, bare), once) = await asyncio.gather(
             seen,
             self._store.read(
                 lambda tables: (
@@ -66,6 +66,8 @@ class Inspector:
         )
         engine = self._servers.engine(server) if strategy.containers else None
         running, ran = runs(observed, records) if strategy.containers else (observed.facts.current, None)
+        if not observed.services and observed.facts.current in bare:
+            running = observed.facts.current
         manifests = dict(reversed(records))
         return Site(
             app=app,
@@ -136,13 +138,14 @@ class Inspector:
         if strategy.ask(site, release) is None:
             return site
         strategy.check(site, release)
-        turn = self._turns.setdefault((site.server, site.directory), asyncio.Lock())
-        async with turn:
-            serves = release.id in {site.running, site.facts.current, site.facts.switching}
-            site = await self._fetch(
-                site, release, again=again and not serves and not await self._is_open(site, release)
-            )
+        async with self.turn(site.server, site.directory):
+            again = again and not site.uses(release) and not await self._is_open(site, release)
+            site = await self._fetch(site, release, again=again)
             return await self.ask(site, release)
+
+    def turn(self, server: str, directory: str) -> asyncio.Lock:
+        """Return the lock under which files come to an app's directory or are deleted there."""
+        return self._turns.setdefault((server, directory), asyncio.Lock())
 
     async def ask(self, site: Site, release: Release) -> Site:
         """Run the scripts that the strategy asks for; their output is in `Site.answers`."""
@@ -239,11 +242,13 @@ def step_values(app: App, environment: Environment, step: Step) -> dict[str, str
 
 def _recorded(
     tables: Tables, app: App, environment: Environment, server: str
-) -> tuple[tuple[tuple[str, Manifest], ...], frozenset[str]]:
-    """Return the database's records of a target on a server, and which releases were healthy.
+) -> tuple[tuple[tuple[str, Manifest], ...], frozenset[str], frozenset[str]]:
+    """Return the database's records of a target on a server, which releases were healthy, and which without containers.
 
-    The records are releases' ids with images, verified ones first, then newest first.
+    The records are releases' ids with images, verified ones first, then newest first. Releases without containers are
+    of another strategy, which bot.toml had before.
     """
     rows = sorted(tables.manifests.of_target(app.name, environment.name, server), key=lambda one: not one.verified)
     records = tuple((one.release, one.manifest) for one in rows)
-    return records, tables.deployments.healthy(app.name, environment.name, server)
+    good = tables.deployments.healthy(app.name, environment.name, server)
+    return records, good, good - {one.release for one in rows if one.verified}

@@ -121,14 +121,24 @@ class ServerPlan:
     @property
     def restore_stages(self) -> tuple[Stage, ...]:
         """The stages that restore what ran before; empty if that cannot be restored."""
+        if self.is_link_restored:
+            return self._run(self.restore)
         return self._checked(self.restore) if self.restore else ()
 
+    @property
+    def is_link_restored(self) -> bool:
+        """Whether a restore only moves the link. What runs now has no containers then, and no check is for it."""
+        return self.verify and bool(self.restore) and self.before is None
+
+    @staticmethod
+    def _run(steps: tuple[Step, ...]) -> tuple[Stage, ...]:
+        return tuple(Stage(StageKind.RUN, step.name, step=step) for step in steps)
+
     def _checked(self, steps: tuple[Step, ...]) -> tuple[Stage, ...]:
-        run = [Stage(StageKind.RUN, step.name, step=step) for step in steps]
         verify = [Stage(StageKind.VERIFY, "verify")] if self.verify else []
         gate = [Stage(StageKind.GATE, "health", gate=self.gate)] if self.gate else []
         watch = [Stage(StageKind.WATCH, "watch")] if self.verify else []
-        return (*run, *verify, *gate, *watch)
+        return (*self._run(steps), *verify, *gate, *watch)
 
 
 class Kind(enum.StrEnum):

@@ -74,6 +74,10 @@ class Site:
         """Return whether the release is there and was healthy before. One that never succeeded is prepared again."""
         return self.holds(release) and release.id in self.good
 
+    def uses(self, release: Release) -> bool:
+        """Return whether the release's files may be in use now, even if it never succeeded: they are not replaced."""
+        return release.id in {self.running, self.facts.current, self.facts.switching}
+
 
 class Strategy(Protocol):
     """How a release gets onto a server. No I/O: it takes a site and a release and returns steps."""

@@ -6,6 +6,8 @@ restarts what uses it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deploybot.domain import Release, ServerPlan, Step
 from deploybot.ports import Site
 from deploybot.strategies.common_steps import Move, moves, plan
@@ -23,18 +25,26 @@ class FilesStrategy(Folders):
         command = site.app.restart or ""
         steps = (*_prepare(there), there.switch(command=command))
         restore = (home.switch("restore", command=command),) if home else ()
-        return plan(site, steps, replaces=previous, restore=restore)
+        return replace(plan(site, steps, replaces=previous, restore=restore), warnings=_warnings(there))
 
 
 def _prepare(move: Move) -> tuple[Step, ...]:
     app = move.site.app
     if move.site.trusts(move.release):
         return ()
-    fetch = move.fetch(built_later=bool(app.build))
+    fetch = move.fetch(built_later=bool(app.build), again=not move.site.uses(move.release))
     if not app.build:
         return (fetch,)
     values = {"DEPLOYBOT_COMMAND": app.build, "DEPLOYBOT_OUTPUT": app.output or ""}
     return fetch, move.step("build", "build", values)
+
+
+def _warnings(move: Move) -> tuple[str, ...]:
+    """Return that a release in use is not built again, if it never succeeded: a changed `build` has no effect on it."""
+    site, release = move.site, move.release
+    if not site.app.build or site.trusts(release) or not (site.uses(release) and site.holds(release)):
+        return ()
+    return (f"{release} is in use, so it is not built again: if its build is wrong, deploy a new commit",)
 
 
 STRATEGY = FilesStrategy()

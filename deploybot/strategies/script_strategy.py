@@ -20,7 +20,7 @@ class ScriptStrategy(Folders):
         self.check(site, release)
         there, home = moves(site, release, previous)
         script = site.app.script or ""
-        fetch = () if site.trusts(release) else (there.fetch(built_later=False),)
+        fetch = () if site.trusts(release) else (there.fetch(built_later=False, again=not site.uses(release)),)
         restore = (home.switch("restore", script=script),) if home else ()
         return plan(site, (*fetch, there.switch(script=script)), replaces=previous, restore=restore)
 

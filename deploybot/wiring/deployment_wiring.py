@@ -175,6 +175,7 @@ def _runner(  # noqa: PLR0917  one for each part that others have, too
         journal=journal,
         clock=world.clock,
         queue_card=publisher,
+        timeouts=timeouts,
     )
 
 

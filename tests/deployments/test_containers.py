@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
@@ -270,6 +271,93 @@ async def test_what_a_person_started_is_restored_where_the_first_deployment_fail
     assert ended.state is State.RESTORED, ended.outcome
     assert "what ran before was restored and is healthy" in ended.outcome
     assert "Now running: web1 containers that deploybot did not create." in ended.outcome
+
+
+@pytest.fixture
+async def changed(tmp_path: Path, server: ComposedServer) -> AsyncIterator[BotUnderTest]:
+    """A shop that was deployed with `files`, and has `strategy = "compose"` by now, with a check of its containers."""
+    hosts = FakeServers([server.host], {"web1": server.engine})
+    health = {"health": {"command": "docker compose exec web true"}}
+    shop = {"strategy": "compose", "stable": "0s", "restore_within": "1s", **health}
+    async with open_as(BotUnderTest, tmp_path, bot_settings(tmp_path / "data", apps={"shop": {}}), hosts=hosts) as made:
+        await good(made, V1)
+        await made.restart(bot_settings(tmp_path / "data", apps={"shop": shop}))
+        yield made
+
+
+async def test_what_ran_without_containers_is_restored_where_the_first_with_containers_fails(
+    changed: BotUnderTest, server: ComposedServer
+) -> None:
+    def remove(host: FakeHost, env: Mapping[str, str]) -> None:
+        del host
+        (failed,) = server.engine.all[PROJECT]
+        assert (env["DEPLOYBOT_REMOVE"], env["DEPLOYBOT_CHANGED"], env["DEPLOYBOT_RELEASE"]) == (failed.id, "", "")
+        server.engine.all[PROJECT] = []
+
+    for _ in range(2):
+        server.host.script("compose_up", Outcome(effect=server.up), Outcome(effect=remove))
+        server.host.script("health_command", Outcome(code=1), Outcome())
+        ended = await changed.deploy(V2)
+        assert ended.plan.warnings == (
+            "web1: `current` leads to v1 (1111111111), which runs without containers: it ends with the switch",
+        )
+        assert ended.state is State.RESTORED, ended.outcome
+        assert ended.outcome.splitlines() == [
+            "Not healthy on web1: the health command failed.",
+            "web1: v1 (1111111111) was restored: `current` leads to it again. Its health is unknown.",
+            "Now running: web1 1111111111.",
+        ]
+        rows = await changed.store.read(lambda tables: tables.deployments.steps(ended.number))  # noqa: B023 - read at once
+        assert [row.name for row in rows if row.phase.value == "restore"] == ["remove", "restored"]
+    server.host.script("compose_up", Outcome(effect=server.up))
+    await good(changed, V2, V3)
+    ended = await changed.deploy(V1)
+    assert (ended.state, ended.plan.warnings, ended.plan.servers[0].replaces) == (State.SUCCEEDED, (), V3)
+
+
+async def test_without_containers_there_is_nothing_to_restart(changed: BotUnderTest) -> None:
+    card = await changed.say("restart shop production because it is slow")
+    assert "shop has no containers on web1" in f"{card.title} {card.text}"
+
+
+async def test_a_release_whose_containers_were_removed_by_hand_does_not_run(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
+    await good(composed, V1)
+    server.engine.all[PROJECT] = []
+    ended = await composed.deploy(V2)
+    assert ended.plan.servers[0].replaces is None
+    assert ended.plan.warnings == ("web1 runs nothing, but #1 deployed v1 (1111111111)",)
+
+
+async def test_a_clean_up_keeps_what_was_requested_since_and_plans_wait_for_its_end(
+    composed: BotUnderTest, server: ComposedServer
+) -> None:
+    await good(composed, V1)
+    server.host.script("compose_up", Outcome(hold=True, effect=server.up), Outcome(effect=server.up))
+    server.host.script("prune", Outcome(hold=True), Outcome())
+    second = await composed.ask("deploy shop@v2 to production because it is time")
+    up = await composed.started(second, "compose_up")
+    third = await composed.ask("deploy shop@v3 to production because it is time")
+    server.host.finish(up)
+    prune = await composed.started(second, "prune")
+    keep = next(one.env["DEPLOYBOT_KEEP"] for one in server.host.started if one.job == prune)
+    assert keep.split("\n") == [V2.id, V1.id, V3.id]
+
+    planned = len(plans_of(server))
+    asked = asyncio.create_task(composed.ask("deploy shop@v1 to production because it is time"))
+    await asyncio.wait([asked], timeout=0.1)
+    assert len(plans_of(server)) == planned
+    server.host.finish(prune)
+    async with asyncio.timeout(20):
+        await composed.end_of(await asked)
+    assert len(plans_of(server)) > planned
+    assert (await composed.end_of(third)).state is State.SUCCEEDED
+
+
+def plans_of(server: ComposedServer) -> list[str]:
+    """The jobs that brought files for a plan."""
+    return [one.job for one in server.host.started if one.job.startswith("plan-")]
 
 
 async def test_a_build_that_makes_no_image_is_no_release(composed: BotUnderTest, server: ComposedServer) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from deploybot.domain import JobState, State, StepState
 from deploybot.testing import FakeHost, Outcome
-from tests.kit.bot import V1, V2, V3, BotUnderTest, switched
+from tests.kit.bot import V1, V2, V3, BotUnderTest, open_as, switched
+from tests.kit.settings import bot_settings
 
 
 async def test_servers_are_put_back_in_the_opposite_order(bot: BotUnderTest) -> None:
@@ -27,6 +29,30 @@ async def test_servers_are_put_back_in_the_opposite_order(bot: BotUnderTest) -> 
     assert order == [("web1", "2"), ("web2", "2"), ("web2", "1"), ("web1", "1")]
     told = [line.partition(":")[0] for line in ended.outcome.splitlines() if "was restored" in line]
     assert told == ["web2", "web1"]
+
+
+@pytest.mark.parametrize("turn", [0.05, 60.0])
+async def test_a_server_that_is_not_back_soon_holds_up_no_other(tmp_path: Path, turn: float) -> None:
+    settings = bot_settings(tmp_path / "data", servers=("web1", "web2"), apps={"shop": {"restore_within": "5m"}})
+    async with open_as(BotUnderTest, tmp_path, settings) as bot:
+        bot.wait(restore_turn=turn)
+        await bot.deploy(V1)
+        web1, web2 = bot.hosts["web1"], bot.hosts["web2"]
+        good = Outcome(effect=switched)
+        web1.script("switch", good)
+        # One that does not end, and one that fails, and is retried after a pause of seconds.
+        stuck = [Outcome(hold=True)] if turn < 1 else [Outcome(code=1), good]
+        web2.script("switch", Outcome(effect=switched, code=1), *stuck)
+        begun = len(web1.started)
+        number = await bot.ask()
+        await bot.until(number, lambda _: len(web1.started) > begun + 2 and web1.server_facts.current == V1.id)
+        assert (await bot.deployment(number)).state is State.RESTORING
+        assert web2.server_facts.current == V2.id
+        if turn < 1:
+            web2.finish(await bot.started(number, "switch", "web2", phase="r"))
+        ended = await bot.end_of(number)
+    told = [line.partition(":")[0] for line in ended.outcome.splitlines() if "was restored" in line]
+    assert (ended.state, told) == (State.RESTORED, ["web2", "web1"])
 
 
 @pytest.mark.parametrize("state", [JobState.ORPHAN, JobState.LOST])

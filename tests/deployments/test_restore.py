@@ -410,6 +410,23 @@ async def test_a_restart_of_the_bot_goes_on_with_the_attempt_that_was_under_way(
     assert (await bench.host.poll("job-101", 0)).status.state is JobState.DONE
 
 
+async def test_what_waits_for_its_turn_hears_of_a_failed_attempt_at_once_after_a_restart(bench: RestoreBench) -> None:
+    heard: list[int] = []
+    deployment = await begun(bench, (0, "find images", StepState.DONE, 0), (101, "restore (2)", StepState.FAILED, 1))
+    restored = await bench.restorer().restore(
+        deployment, PART, failed_once=lambda: heard.append(len(bench.host.started))
+    )
+    assert (restored.good, heard[0]) == (True, 0)
+
+
+async def test_a_failed_attempt_is_heard_of_before_the_pause(bench: RestoreBench) -> None:
+    heard: list[int] = []
+    bench.host.script("compose_up", Outcome(code=1), Outcome())
+    deployment = await bench.failed()
+    await bench.restorer().restore(deployment, PART, failed_once=lambda: heard.append(len(bench.pauses)))
+    assert (heard, bench.pauses) == ([0], [2.0])
+
+
 async def test_a_restart_of_the_bot_gives_no_more_time(bench: RestoreBench) -> None:
     deployment = await begun(bench, (0, "find images", StepState.DONE, 0), (1, "restore", StepState.FAILED, 1))
     bench.clock.advance(299)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +111,31 @@ def test_what_is_there_is_not_fetched_or_built_again() -> None:
     assert fetch.uploads == (
         ServerUpload(kind=UploadKind.ARCHIVE, target=f"/srv/shop/incoming/{NEW.id}.tar.gz", commit=NEW.id),
     )
+
+
+@pytest.mark.parametrize("used", ["running", "current", "switching"])
+def test_a_release_in_use_is_never_replaced_even_if_it_never_succeeded(used: str) -> None:
+    app = make_app("files", build="make")
+    names = {used: OLD.id}
+    facts = replace(FACTS, releases=(OLD.id,), current=names.get("current", ""), switching=names.get("switching", ""))
+    site = replace(site_of(app, facts), running=names.get("running", ""))
+    plan = FILES.deploy(site, OLD, None)
+    assert env_of(plan.steps[0])["DEPLOYBOT_AGAIN"] == "no"
+    assert plan.warnings == (
+        "v1 (aaaaaaaaaa) is in use, so it is not built again: if its build is wrong, deploy a new commit",
+    )
+    other = FILES.deploy(site, NEW, None)
+    assert (env_of(other.steps[0])["DEPLOYBOT_AGAIN"], other.warnings) == ("yes", ())
+
+
+def test_only_a_build_that_is_left_out_is_warned_of() -> None:
+    built, plain = make_app("files", build="make"), make_app("files")
+    for site in (
+        site_of(built, RUNS_OLD, OLD),
+        site_of(plain, RUNS_OLD),
+        site_of(built, replace(FACTS, current=OLD.id)),
+    ):
+        assert FILES.deploy(site, OLD, None).warnings == ()
 
 
 def test_what_is_not_on_the_server_cannot_be_put_back() -> None:
@@ -280,6 +308,31 @@ def test_failed_build_switches_nothing_and_is_started_anew(make_server: MakeServ
     assert server.facts().current == repo.sha("v1")
 
 
+def test_a_release_that_serves_but_never_succeeded_serves_on_while_it_is_deployed_again(
+    make_server: MakeServer, repo: Repo
+) -> None:
+    server = make_server(make_app("files", repo=repo.url, build="mkdir dist && cp index.html dist/", output="dist"))
+    server.run(server.plan("v1").steps)
+    served = server.directory / "current/dist/index.html"
+    there = served.stat().st_ino
+    planned_before = server.plan("v1")
+    server.app = server.app.model_copy(update={"build": "false"})
+    for step in server.plan("v1").steps:
+        server.run([step])
+        assert served.stat().st_ino == there
+    # An older plan may want it from scratch, and an interrupted attempt may have left no marks.
+    shutil.rmtree(server.directory / ".deploybot/releases" / repo.sha("v1"))
+    fetch = planned_before.steps[0]
+    again = replace(fetch, env=tuple(sorted((env_of(fetch) | {"DEPLOYBOT_AGAIN": "yes"}).items())))
+    assert "is here already" in server.run([again])
+    assert served.stat().st_ino == there
+    # The folder is gone: then there is nothing to lose.
+    shutil.rmtree(server.directory / "releases" / repo.sha("v1"))
+    server.app = server.app.model_copy(update={"build": "mkdir dist && cp index.html dist/"})
+    server.run(server.plan("v1").steps)
+    assert served.read_text() == "one"
+
+
 def test_failed_restart_reports_where_it_stands(make_server: MakeServer, repo: Repo) -> None:
     server = make_server(make_app("files", repo=repo.url))
     server.deploy("v1")
@@ -383,13 +436,17 @@ def test_prune_for_real(make_server: MakeServer, repo: Repo) -> None:
         server.deploy("main")
         commits.append(repo.sha("main"))
     releases = server.directory / "releases"
-    for name in ("0" * 40, "by-hand", f"{commits[0]}.tmp-77"):
+    # Of processes that have ended and that run.
+    ended, lives = f"{commits[0]}.tmp-{1 << 30}", f"{commits[0]}.tmp-{os.getpid()}"
+    for name in ("0" * 40, "by-hand", ended, f"{commits[0]}.tmp-old", lives):
         (releases / name).mkdir()
+    (releases / f"{ended}.index").touch()
+    (releases / f"{lives}.index").touch()
     (server.directory / ".deploybot/switching").write_text(commits[1] + "\n")
     steps = FILES.prune(server.site(), (commits[3],))
     server.run(steps)
     left = {path.name for path in releases.iterdir()}
-    assert left == {commits[1], commits[3], commits[5], "0" * 40, "by-hand"}
+    assert left == {commits[1], commits[3], commits[5], "0" * 40, "by-hand", lives, f"{lives}.index"}
     if server.git:
         assert set(server.facts().have) == {commits[1], commits[3], commits[5]}
     # What is left can be gone back to.

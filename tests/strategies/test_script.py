@@ -87,5 +87,14 @@ def test_real_cycle(make_server: MakeServer, repo: Repo) -> None:
     assert f"before from {repo.sha('v3')}\n" in server.run(plan.restore)
     assert (serving.read_text(), server.facts().current, server.facts().switching) == ("two", repo.sha("v2"), "")
 
+    # What a script that failed half-way started may run from the files of its release.
+    with pytest.raises(StepEnded, match="switch ended with 7"):
+        server.run(server.plan("v3").steps)
+    used = server.directory / "releases" / repo.sha("v3") / "version"
+    there = used.stat().st_ino
+    with pytest.raises(StepEnded, match="switch ended with 7"):
+        server.run(server.plan("v3").steps)
+    assert used.stat().st_ino == there
+
     with pytest.raises(StepEnded, match=r"There is no ops/deploy.sh in this release"):
         server.run(server.plan("v4").steps)

@@ -88,6 +88,11 @@ class ComposeStrategy:
         recorded = None if made else site.manifests[release.id]
         effects = effects_in(site, study, recorded, release)
         warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))
+        if previous is not None and _is_bare(site, previous):
+            warnings = (
+                *warnings,
+                f"`current` leads to {previous}, which runs without containers: it ends with the switch",
+            )
         before = _before(site, previous)
         if previous is None and before is not None:
             insist_on_return(site, study, before)
@@ -148,6 +153,11 @@ class ComposeStrategy:
         check_compose(site)
         site = site.as_recorded(site.ran)
         move = standing(site, release)
+        if not observed_of(site).services:
+            raise UserError(
+                f"{site.app.name} has no containers on {site.server}.",
+                hint=f"Deploy it first: deploy {site.app.name} to {site.environment.name}",
+            )
         values = {
             **_compose(site),
             **nothing(),
@@ -187,6 +197,13 @@ def _before(site: Site, previous: Release | None) -> Manifest | None:
     return with_health(recorded, observed) if recorded and (snapshot or previous.id in site.good) else None
 
 
+def _is_bare(site: Site, previous: Release) -> bool:
+    """Return whether what runs is only what `current` leads to, without containers: of the strategy before."""
+    return (
+        not observed_of(site).services and previous.id == site.facts.current and site.holds(previous) and not site.ran
+    )
+
+
 def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
     """Return whether the release runs its recorded images, not new ones.
 
@@ -217,6 +234,10 @@ def _has_images(site: Site, manifest: Manifest) -> bool:
 
 def _restore(site: Site, release: Release, previous: Release | None, before: Manifest | None) -> tuple[Step, ...]:
     """Return the steps that restore exactly what runs now."""
+    if previous is not None and _is_bare(site, previous):
+        failed = Move(site=site, release=NO_RELEASE, previous=release.id, back=True)
+        home = replace(failed, release=previous)
+        return _up(failed, "remove", bind="restore", folder=site.directory), home.switch("restored")
     if before is None:
         return ()
     # Its Compose files are bound right before the step.

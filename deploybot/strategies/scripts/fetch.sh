@@ -4,7 +4,7 @@
 #   DEPLOYBOT_FROM      bundle, archive, or have: repo.git holds the commit already
 #   DEPLOYBOT_UPLOAD    the uploaded bundle or archive
 #   DEPLOYBOT_BUILT     no: a build step follows and completes the release
-#   DEPLOYBOT_AGAIN     yes: put the files there again, also where they are there already
+#   DEPLOYBOT_AGAIN     yes: put the files there again, also where they are there already, unless they are in use
 #   DEPLOYBOT_SHARED_FROM, DEPLOYBOT_SHARED_PATHS   a folder and paths in it, one a line, to link besides shared/
 #
 # Marks of a release are files in .deploybot/releases/<release>: a release's own folder holds nothing of ours.
@@ -119,14 +119,25 @@ tell_gaps() {
     fi
 }
 
+# Whether the release's folder is in use: then it is complete, and replacing it would take down what serves.
+is_used() {
+    link=$(readlink current || :)
+    [ "${link##*/}" = "$DEPLOYBOT_RELEASE" ] ||
+        [ "$(cat .deploybot/switching 2>/dev/null || :)" = "$DEPLOYBOT_RELEASE" ]
+}
+
 cd -- "$DEPLOYBOT_DIRECTORY"
 release=releases/$DEPLOYBOT_RELEASE
 marks=.deploybot/$release
-if [ "${DEPLOYBOT_AGAIN:-no}" != yes ] && [ -d "$release" ] && [ -f "$marks/fetched" ]; then
+if [ -d "$release" ] && { is_used || { [ "${DEPLOYBOT_AGAIN:-no}" != yes ] && [ -f "$marks/fetched" ]; }; }; then
     new=$release
     # What was put into shared/ since counts, too.
     link_shared ""
     link_listed
+    # An attempt that was interrupted may have deleted the marks.
+    mkdir -p -- "$marks"
+    : >"$marks/fetched"
+    [ "$DEPLOYBOT_BUILT" = no ] || : >"$marks/complete"
     say "$DEPLOYBOT_RELEASE is here already"
     exit 0
 fi

@@ -27,6 +27,12 @@ is_commit_needed() {
     return 1
 }
 
+# Whether a script checks a release out there now: the name ends with its process. Plans are made at any time.
+is_checked_out() {
+    process=${1##*.tmp-}
+    kill -0 "${process%.index}" 2>/dev/null
+}
+
 remove() {
     # Without its name it is no release any more, however far the deletion comes.
     gone=${1%.tmp-*}.tmp-gone
@@ -42,7 +48,7 @@ prune_releases() {
         name=${path##*/}
         case $name in
         '*') ;;
-        *.tmp-*) remove "$path" ;;
+        *.tmp-*) is_checked_out "$name" || remove "$path" ;;
         *)
             if [ -d ".deploybot/releases/$name" ] && ! is_needed "$name"; then
                 remove "$path"

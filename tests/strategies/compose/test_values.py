@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import NO_RELEASE, Effect, EffectKind, Pin, Release
+from deploybot.domain import NO_RELEASE, Container, Effect, EffectKind, Mount, Pin, Release
 from deploybot.ports import Site
 from deploybot.strategies.compose import step_values
 from deploybot.strategies.compose.release_study import study_of
@@ -226,6 +226,45 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
     assert given["DEPLOYBOT_REMOVE_LAST"] == ""
     assert given["DEPLOYBOT_COMPOSE_FILES"] == "compose.yaml"
     assert json.loads(given["DEPLOYBOT_OVERRIDE"])["services"]["web"]["labels"]["deploybot.release"] == OLD.id
+
+
+ANONYMOUS = (Mount(kind="volume", source="0a" * 32, target="/data"),)
+NUMBERED = OURS | {"com.docker.compose.container-number": "1"}
+HALF = container("db", "2", labels=NUMBERED, id="half", state="created", started=0.0, mounts=ANONYMOUS)
+CUT_OFF = replace(HALF, state="exited", started=5.0, cut_off=True)
+SECOND = (("deploybot.settings", "s-1"), ("com.docker.compose.container-number", "2"))
+WHOLE = container("db", "2", labels=NUMBERED, created=200.0, mounts=ANONYMOUS)
+
+
+@pytest.mark.parametrize(
+    ("there", "removed", "held"),
+    [
+        ((HALF,), [], True),
+        ((CUT_OFF,), [], True),
+        ((HALF, replace(WHOLE, labels=SECOND)), [], True),
+        ((HALF, WHOLE), ["half"], False),
+        ((CUT_OFF, WHOLE), ["half"], False),
+        ((replace(HALF, id="newer", created=150.0), HALF), ["newer"], True),
+        ((HALF, replace(WHOLE, oneoff=True)), [], True),
+        ((replace(HALF, mounts=(Mount(kind="volume", source="shop_data", target="/data"),)),), ["half"], False),
+        ((replace(HALF, mounts=(Mount(kind="bind", source="f" * 64, target="/data"),)),), ["half"], False),
+        ((replace(HALF, mounts=()),), ["half"], False),
+    ],
+)
+def test_a_half_made_container_stays_if_it_alone_refers_to_data(
+    there: tuple[Container, ...], removed: list[str], *, held: bool
+) -> None:
+    record = manifest(replace(ran("db", "2"), replicas=len(there)))
+    site = site_of(*there, manifests={OLD.id: record, NEW.id: record})
+    given = step_values.restore_values(site, studied(site, OLD), OLD)
+    assert lists(given, "REMOVE", "CHANGED") == [removed, ["db"]]
+    # The next release recreates it, too: a half-made container may lack a network.
+    given = step_values.up_values(site, studied(site), NEW, [Effect("db", EffectKind.STARTED)], None)
+    assert lists(given, "REMOVE", "CHANGED", "START") == [removed, *([["db"], []] if held else [[], ["db"]])]
+    given = step_values.up_values(site, studied(site), NEW, [Effect("db", EffectKind.REMOVED)], None)
+    assert lists(given, "CHANGED", "START") == [[], []]
+    gone = {*given["DEPLOYBOT_REMOVE"].split(), *given["DEPLOYBOT_REMOVE_LAST"].split()}
+    assert gone == {one.id for one in there if not one.oneoff}
 
 
 def test_what_a_person_ran_is_restored_from_its_own_files() -> None:

@@ -24,7 +24,7 @@ from deploybot.strategies.compose.half_made import holders, useless
 from deploybot.strategies.compose.mounted_paths import PathFacts, sources_of
 from deploybot.strategies.compose.service_claims import blocks
 from deploybot.strategies.compose.service_images import full_name, images_below, repositories_of, tag_of, work_of
-from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL
+from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL, settings_of
 from deploybot.strategies.server_requirements import compose_version
 
 
@@ -118,7 +118,7 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
     """
     manifest = site.manifests[release.id]
     observed = observed_of(site)
-    changed = [one.service for one in manifest.services if not _is_as_before(observed, one)]
+    changed = [one.service for one in manifest.services if not _is_as_before(observed, one, study)]
     known = {one.service for one in manifest.services}
     ours = [one for service, ones in observed.services.items() if service not in known for one in ones if is_ours(one)]
     lists = {
@@ -128,6 +128,10 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
     }
     if study is not None:
         order = _order(study.config, changed, site.app.compose.order)
+        # The number of containers may depend on a variable that changed since.
+        numbers = {one.name: one.replicas for one in study.config.services}
+        scaled = (one for one in manifest.services if numbers.get(one.service) not in {None, one.replicas})
+        lists["DEPLOYBOT_SCALE"] = "\n".join(f"{one.service}={one.replicas}" for one in scaled)
         return {**nothing(), **_override(site, study, manifest, release), **order, **lists}
     never = {"pull_policy": "never"} if major(site) > 1 else {}
     images = {service: {"image": tag, **never} for service, tag in tags_of(site, manifest).items()}
@@ -264,11 +268,14 @@ def _with_holders(kinds: Mapping[str, EffectKind], observed: Observed) -> Mappin
     return {name: EffectKind.RECREATED if name in held and kind in stay else kind for name, kind in kinds.items()}
 
 
-def _is_as_before(observed: Observed, expected: ServiceImage) -> bool:
+def _is_as_before(observed: Observed, expected: ServiceImage, study: ReleaseStudy | None) -> bool:
+    """Return whether a service runs as before, or as a restore would start it: its settings may have changed since."""
     there = observed.services.get(expected.service, ())
+    service = study.config.of(expected.service) if study else None
+    labels = {expected.settings, settings_of(service, study.facts) if study and service else expected.settings}
     return len(there) == expected.replicas and all(
         one.image_id == expected.image
-        and one.label(SETTINGS_LABEL) == expected.settings
+        and one.label(SETTINGS_LABEL) in labels
         and (one.state == "running" or (expected.ended and one.state == "exited" and not one.exit_code))
         and one.health != "unhealthy"
         and not one.cut_off

@@ -12,6 +12,7 @@ from deploybot.ports import Site
 from deploybot.strategies.compose import step_values
 from deploybot.strategies.compose.release_study import study_of
 from deploybot.strategies.compose.service_images import full_name
+from deploybot.strategies.compose.settings_label import settings_of
 from deploybot.strategies.compose.step_values import ReleaseStudy
 from tests.strategies.conftest import make_app
 from tests.strategies.sites import (
@@ -200,6 +201,25 @@ def test_what_is_as_before_is_not_restored(there: tuple[object, ...], is_changed
     given = step_values.restore_values(site, studied(site, OLD), OLD)
     assert lists(given, "CHANGED", "START") == [["web"] if is_changed else [], []]
     assert given["DEPLOYBOT_TAGS"] == f"{image_id('1')} {BELOW}/web:111111111111"
+
+
+def test_what_runs_as_a_restore_would_start_it_is_not_restored() -> None:
+    """Its settings depend on variables that changed since it was recorded."""
+    site = site_of(manifests={OLD.id: manifest(ran("web", "1"), ran("db", "2"))})
+    study = studied(site, OLD)
+    web = study.config.of("web")
+    assert web is not None
+    labels = {"deploybot.settings": settings_of(web, study.facts)}
+    there = (container("web", "1", labels=labels), container("db", "2", labels={"deploybot.settings": "other"}))
+    site = replace(site, observed=observed(*there))
+    assert step_values.restore_values(site, study, OLD)["DEPLOYBOT_CHANGED"] == "db"
+
+
+def test_a_restore_brings_as_many_containers_as_there_were() -> None:
+    """The number depends on a variable that changed since; if it did not, Compose finds it in the files."""
+    three = replace(ran("web", "1"), replicas=3)
+    site = site_of(container("web", "9"), manifests={OLD.id: manifest(three, ran("db", "2"))})
+    assert step_values.restore_values(site, studied(site, OLD), OLD)["DEPLOYBOT_SCALE"] == "web=3"
 
 
 @pytest.mark.parametrize(("exit_code", "changed"), [(0, []), (1, ["web"])])

@@ -11,7 +11,7 @@ from deploybot.deployments.release_shortfalls import shortfalls
 from deploybot.deployments.stability import changes_between
 from deploybot.domain import Gate, Manifest, Observed, WatchBaseline
 from deploybot.errors import EngineError, Unhealthy, Unreachable
-from deploybot.observed_state import has_ended, observe
+from deploybot.observed_state import SETTINGS_LABEL, has_ended, observe
 from deploybot.ports import Clock, Servers
 from deploybot.settings import App, Environment, project_name
 
@@ -136,4 +136,14 @@ def as_verified(manifest: Manifest, observed: Observed) -> Manifest:
     return replace(
         manifest,
         services=tuple(replace(one, ended=has_ended(services.get(one.service, ()))) for one in manifest.services),
+    )
+
+
+def as_restored(manifest: Manifest, observed: Observed) -> Manifest:
+    """Add to a record with which settings its services were restored: their files may yield others by now."""
+    services = observed.services
+    labels = {name: ones[0].label(SETTINGS_LABEL) for name, ones in services.items()}
+    return replace(
+        manifest,
+        services=tuple(replace(one, settings=labels.get(one.service, one.settings)) for one in manifest.services),
     )

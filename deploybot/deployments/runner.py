@@ -352,8 +352,14 @@ def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: fl
     if not row.healthy:
         return
     part = next(one for one in deployment.plan.servers if one.server == row.server)
-    kept = recorded(tables, deployment.plan, part)
-    manifest = part.before if deployment.state is not State.SUCCEEDED else kept.manifest if kept else None
+    if deployment.state is State.SUCCEEDED:
+        kept = recorded(tables, deployment.plan, part)
+        manifest = kept.manifest if kept else None
+    elif _was_verified(tables, deployment, row.server):
+        kept = tables.manifests.get(row.app, row.environment, row.server, row.release.id, attempt=True)
+        manifest = kept.manifest if kept else part.before
+    else:
+        manifest = part.before
     if manifest is not None:
         tables.manifests.put(
             ManifestRow(
@@ -370,6 +376,13 @@ def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: fl
         if len(known) > MOST_RECORDS:
             keep = {one.release for one in known[:MOST_RECORDS]}
             tables.manifests.prune(row.app, row.environment, row.server, keep)
+
+
+def _was_verified(tables: Tables, deployment: Deployment, server: str) -> bool:
+    """Return whether what ran before was restored on a server, and what was seen there was recorded."""
+    rows = tables.deployments.steps(deployment.number)
+    mine = (row for row in rows if row.phase is Phase.RESTORE and row.server == server)
+    return any(row.kind is StageKind.VERIFY and row.state is StepState.DONE for row in mine)
 
 
 def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:

@@ -166,8 +166,8 @@ class StageRunner:
         except DeploybotError as problem:
             await self._note_failure(row, problem, stop)
             raise
-        if seen is not None and row.phase is Phase.FORWARD:
-            await self._executor.note_verified(check.deployment, check.part, seen)
+        if seen is not None:
+            await self._executor.note_verified(check.deployment, row.phase, check.part, seen)
         await self._end(row, StepState.DONE)
 
     async def _note_failure(self, row: StepRow, problem: DeploybotError, stop: CancellationWatch) -> None:

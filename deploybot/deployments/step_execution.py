@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from deploybot.deployments.cancellation import CancellationWatch
-from deploybot.deployments.release_verification import as_verified
+from deploybot.deployments.release_verification import as_restored, as_verified
 from deploybot.deployments.step_runner import StepRunner, Work
 from deploybot.deployments.target_inspection import Inspector, going_back, step_values
 from deploybot.domain import (
@@ -105,15 +105,20 @@ class Executor:
         found = await self._store.read(lambda tables: recorded(tables, deployment.plan, part))
         return found.manifest if found else Manifest()
 
-    async def note_verified(self, deployment: Deployment, part: ServerPlan, seen: Observed) -> None:
-        """Add what was seen to run during verification to the record of the release."""
+    async def note_verified(self, deployment: Deployment, phase: Phase, part: ServerPlan, seen: Observed) -> None:
+        """Add what was seen to run during verification to the record of the release, or of the restored one."""
 
         def note(tables: Tables) -> None:
             found = recorded(tables, deployment.plan, part)
             if found is not None:
                 tables.manifests.put(dataclasses.replace(found, manifest=as_verified(found.manifest, seen)))
 
-        await self._store.write(note)
+        def note_restored(tables: Tables) -> None:
+            if part.replaces is not None and part.before is not None:
+                restored = as_restored(part.before, seen)
+                tables.manifests.put(self._attempt(deployment, part, part.replaces, restored))
+
+        await self._store.write(note if phase is Phase.FORWARD else note_restored)
 
     async def _bound(self, deployment: Deployment, part: ServerPlan, step: Step) -> Mapping[str, str]:
         app, environment = self.target(deployment)
@@ -133,11 +138,13 @@ class Executor:
         site = await self._inspector.ask(site, plan.release)
         if step.bind != UP:
             return strategy.bind(step, site, plan.release)
-        if part.made:
-            site = await self._record(deployment, site, plan.release)
-        if plan.release.id not in site.manifests:
+        if not part.made and plan.release.id not in site.manifests:
             raise UserError(f"The images that {plan.release} ran on {part.server} are not recorded: deploy it again.")
-        return strategy.bind(step, site, plan.release)
+        manifest = await self._manifest(site, plan.release, made=part.made)
+        row = self._attempt(deployment, part, plan.release, manifest)
+        await self._store.write(lambda tables: tables.manifests.put(row))
+        manifests = {**site.manifests, plan.release.id: manifest}
+        return strategy.bind(step, dataclasses.replace(site, manifests=manifests), plan.release)
 
     async def _keep(self, plan: Plan, step: Step) -> str:
         """Return the releases that a clean-up keeps: those of its plan, and those requested since."""
@@ -145,23 +152,27 @@ class Executor:
         since = (one.plan.release.id for one in open_ if one.plan.app == plan.app)
         return "\n".join(dict.fromkeys((*dict(step.env)["DEPLOYBOT_KEEP"].split("\n"), *since)))
 
-    async def _record(self, deployment: Deployment, site: Site, release: Release) -> Site:
-        """Store the images of a release that was just prepared, before anything is switched to it."""
+    async def _manifest(self, site: Site, release: Release, *, made: bool) -> Manifest:
+        """Return what a release is about to run: the images just `made` or recorded ones, with today's settings."""
         strategy = self._strategies[site.app.strategy]
-        images = await self._inspector.images(site, strategy.image_names(site, release))
-        manifest = strategy.manifest(site, release, images)
+        if made:
+            images = await self._inspector.images(site, strategy.image_names(site, release))
+            return strategy.manifest(site, release, images)
+        known = site.manifests[release.id]
+        images = {one.service: (one.image, one.digest) for one in known.services}
+        return with_settings(known, strategy.manifest(site, release, images))
+
+    def _attempt(self, deployment: Deployment, part: ServerPlan, release: Release, manifest: Manifest) -> ManifestRow:
         plan = deployment.plan
-        row = ManifestRow(
+        return ManifestRow(
             app=plan.app,
             environment=plan.environment,
-            server=site.server,
+            server=part.server,
             release=release.id,
             manifest=manifest,
             at=self._clock.now(),
             verified=False,
         )
-        await self._store.write(lambda tables: tables.manifests.put(row))
-        return dataclasses.replace(site, manifests={**site.manifests, release.id: manifest})
 
 
 def lost_from(settings: Settings, plan: Plan) -> str:
@@ -172,14 +183,26 @@ def lost_from(settings: Settings, plan: Plan) -> str:
     return ", ".join(part.server for part in plan.servers if part.server not in settings.servers)
 
 
+def with_settings(known: Manifest, now: Manifest) -> Manifest:
+    """Return a record with the settings and numbers of containers that its files yield `now`.
+
+    They may depend on files and variables of the server that changed since.
+    """
+    services = []
+    for one in known.services:
+        found = now.of(one.service) or one
+        services.append(dataclasses.replace(one, settings=found.settings, replicas=found.replicas, ends=found.ends))
+    return dataclasses.replace(now, services=tuple(services))
+
+
 def recorded(tables: Tables, plan: Plan, part: ServerPlan) -> ManifestRow | None:
     """Return what the release of a plan must run on a server, as it is stored; None if it is not.
 
-    New images are an attempt until they are verified. A restart must bring back what runs on each server: that may be
-    another release on each, or what a failed attempt left there.
+    It is an attempt until it is verified. A restart must bring back what runs on each server: that may be another
+    release on each, or what a failed attempt left there.
     """
     release = part.replaces if plan.kind is Kind.RESTART and part.replaces else plan.release
     rows = tables.running.get(plan.app, plan.environment)
     left = any(row.server == part.server and row.release.id == release.id and not row.healthy for row in rows)
-    attempt = part.made or (plan.kind is Kind.RESTART and left)
+    attempt = plan.kind is not Kind.RESTART or left
     return tables.manifests.get(plan.app, plan.environment, part.server, release.id, attempt=attempt)

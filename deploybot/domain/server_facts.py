@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
 
 DISK_SHORT = 0.1
 """The share of free disk below which a server has a warning."""
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,11 @@ class Mount:
     kind: str
     source: str
     target: str
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether it is a volume without a name of its own: only the containers that mount it refer to its data."""
+        return self.kind == "volume" and bool(_ANONYMOUS.fullmatch(self.source))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ class ComposedServer:
         if not env["DEPLOYBOT_CHANGED"] and not env["DEPLOYBOT_START"]:
             return
         image = env["DEPLOYBOT_TAGS"].split()[0]
+        number = int(env["DEPLOYBOT_SCALE"].partition("=")[2] or str(self.host.services["web"].get("scale", 1)))
         made = Container(
             id=f"c{next(self.ids)}",
             name=f"{PROJECT}-web-1",
@@ -76,7 +77,7 @@ class ComposedServer:
             started=1.0,
             labels=(("deploybot.settings", settings_in(env["DEPLOYBOT_OVERRIDE"])),),
         )
-        self.engine.all[PROJECT] = [made]
+        self.engine.all[PROJECT] = [replace(made, id=f"{made.id}-{one}") for one in range(number)]
 
     def up_broken(self, host: FakeHost, env: Mapping[str, str]) -> None:
         """Come up, and be unhealthy."""

@@ -71,6 +71,7 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
             *_files(known),
             *_mounts(known),
             *_lost(known),
+            *_orphaned(known),
             *_names(known),
             *_ports(known),
             *_outside(known),
@@ -171,6 +172,19 @@ def _lost(known: Preflight) -> Iterator[ComposeProblem]:
                         f"Move {name} to {known.shared}/{name}. It is linked into every release. "
                         f"Or name an existing folder with `shared` in bot.toml, or use a named volume.",
                     )
+
+
+def _orphaned(known: Preflight) -> Iterator[ComposeProblem]:
+    """Yield anonymous volumes of removed services: a restore cannot find them."""
+    for service, containers in known.observed.services.items():
+        volumes = {mount.source: None for one in containers for mount in one.mounts if mount.is_anonymous}
+        if volumes and known.kind_of(service) is EffectKind.REMOVED:
+            yield ComposeProblem(
+                f"{service} is removed and keeps data in an anonymous volume. A restored {service} would have a new, "
+                "empty one.",
+                f"The data stays on the server until unused volumes are deleted: {', '.join(volumes)}",
+                warning=True,
+            )
 
 
 def _whose(container: Container) -> str:

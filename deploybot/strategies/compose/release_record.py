@@ -24,7 +24,7 @@ def manifest_of(
     files: tuple[str, ...],
     compose: ComposeSettings,
 ) -> Manifest:
-    """Record what a prepared release runs. `images` has the id and digest of each service's image."""
+    """Record what a prepared release runs. `images` has the id and digest of the image of each service to record."""
     return Manifest(
         services=tuple(
             ServiceImage(
@@ -37,7 +37,7 @@ def manifest_of(
                 ends=may_end(one, config),
             )
             for one in config.services
-            if not one.provided
+            if not one.provided and one.name in images
         ),
         files=files,
         env_file=compose.env_file or "",

@@ -20,13 +20,12 @@ from deploybot.settings import project_name
 from deploybot.strategies.compose.compose_answers import ConfigAnswers, Elsewhere
 from deploybot.strategies.compose.compose_model import ComposeConfig
 from deploybot.strategies.compose.compose_override import override_of, write_override
+from deploybot.strategies.compose.half_made import holders, useless
 from deploybot.strategies.compose.mounted_paths import PathFacts, sources_of
 from deploybot.strategies.compose.service_claims import blocks
 from deploybot.strategies.compose.service_images import full_name, images_below, repositories_of, tag_of, work_of
-from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL
+from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL, settings_of
 from deploybot.strategies.server_requirements import compose_version
-
-_NOT_STARTED = frozenset({"created", "dead"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +92,8 @@ def up_values(
     The images of what ran `before` also get tags, so that nothing removes them while a restore may need them.
     """
     manifest = site.manifests[release.id]
-    kinds = {one.service: one.kind for one in effects}
     observed = observed_of(site)
+    kinds = _with_holders({one.service: one.kind for one in effects}, observed)
     tags = dict.fromkeys((*_tag_lines(site, manifest), *(_tag_lines(site, before) if before else ())))
     changed, first, start = _batches(study.config, kinds, site.app.compose.order)
     removed = [one for service in _of_kind(kinds, EffectKind.REMOVED) for one in observed.services.get(service, ())]
@@ -107,7 +106,7 @@ def up_values(
         "DEPLOYBOT_CHANGED": "\n".join(changed),
         "DEPLOYBOT_START": "\n".join(start),
         "DEPLOYBOT_START_FIRST": "\n".join(first),
-        "DEPLOYBOT_REMOVE": "\n".join(dict.fromkeys((*_half_made(observed), *blocking))),
+        "DEPLOYBOT_REMOVE": "\n".join(dict.fromkeys((*useless(observed), *blocking))),
         "DEPLOYBOT_REMOVE_LAST": "\n".join(one.id for one in removed if one.id not in blocking),
     }
 
@@ -119,16 +118,20 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
     """
     manifest = site.manifests[release.id]
     observed = observed_of(site)
-    changed = [one.service for one in manifest.services if not _is_as_before(observed, one)]
+    changed = [one.service for one in manifest.services if not _is_as_before(observed, one, study)]
     known = {one.service for one in manifest.services}
     ours = [one for service, ones in observed.services.items() if service not in known for one in ones if is_ours(one)]
     lists = {
         "DEPLOYBOT_CHANGED": "\n".join(changed),
-        "DEPLOYBOT_REMOVE": "\n".join(dict.fromkeys((*_half_made(observed), *(one.id for one in ours)))),
+        "DEPLOYBOT_REMOVE": "\n".join(dict.fromkeys((*useless(observed), *(one.id for one in ours)))),
         "DEPLOYBOT_TAGS": "\n".join(_tag_lines(site, manifest)),
     }
     if study is not None:
         order = _order(study.config, changed, site.app.compose.order)
+        # The number of containers may depend on a variable that changed since.
+        numbers = {one.name: one.replicas for one in study.config.services}
+        scaled = (one for one in manifest.services if numbers.get(one.service) not in {None, one.replicas})
+        lists["DEPLOYBOT_SCALE"] = "\n".join(f"{one.service}={one.replicas}" for one in scaled)
         return {**nothing(), **_override(site, study, manifest, release), **order, **lists}
     never = {"pull_policy": "never"} if major(site) > 1 else {}
     images = {service: {"image": tag, **never} for service, tag in tags_of(site, manifest).items()}
@@ -258,18 +261,21 @@ def _blocks(container: Container, moving: Iterable[str], site: Site, study: Rele
     return any(blocks(container, one, project, major(site), observed.facts.listening) for one in wanted)
 
 
-def _half_made(observed: Observed) -> Iterator[str]:
-    """Yield containers that a failed `up` left: never started, so they block names; or stopped, without a network."""
-    never = (one for one in observed.containers if one.state in _NOT_STARTED and not one.started)
-    cut_off = (one for one in observed.containers if one.cut_off and one.state != "running")
-    return (one.id for one in dict.fromkeys((*never, *cut_off)))
+def _with_holders(kinds: Mapping[str, EffectKind], observed: Observed) -> Mapping[str, EffectKind]:
+    """Recreate services whose half-made containers stay for their data; such a container may lack a network."""
+    held = {one.service for one in holders(observed)}
+    stay = {EffectKind.KEPT, EffectKind.STARTED}
+    return {name: EffectKind.RECREATED if name in held and kind in stay else kind for name, kind in kinds.items()}
 
 
-def _is_as_before(observed: Observed, expected: ServiceImage) -> bool:
+def _is_as_before(observed: Observed, expected: ServiceImage, study: ReleaseStudy | None) -> bool:
+    """Return whether a service runs as before, or as a restore would start it: its settings may have changed since."""
     there = observed.services.get(expected.service, ())
+    service = study.config.of(expected.service) if study else None
+    labels = {expected.settings, settings_of(service, study.facts) if study and service else expected.settings}
     return len(there) == expected.replicas and all(
         one.image_id == expected.image
-        and one.label(SETTINGS_LABEL) == expected.settings
+        and one.label(SETTINGS_LABEL) in labels
         and (one.state == "running" or (expected.ended and one.state == "exited" and not one.exit_code))
         and one.health != "unhealthy"
         and not one.cut_off

@@ -154,6 +154,20 @@ def test_files_that_the_release_would_lose() -> None:
     assert "/srv/shared/ssl" in found.advice
 
 
+def test_a_removed_service_with_an_anonymous_volume_is_a_warning() -> None:
+    named = Mount(kind="volume", source="shop_data", target="/named")
+    anonymous = Mount(kind="volume", source="0a" * 32, target="/data")
+    for mounts, kind, expected in (
+        ((anonymous, anonymous), EffectKind.REMOVED, 1),
+        ((named,), EffectKind.REMOVED, 0),
+        ((anonymous,), EffectKind.LEFT, 0),
+    ):
+        found = problems_of(known(ours=(container("db", mounts=mounts),), effects=(Effect("db", kind),)))
+        assert [one.warning for one in found] == [True] * expected
+        assert all(one.sentence.startswith("db is removed and keeps data in an anonymous volume.") for one in found)
+        assert all(one.advice.endswith(f"are deleted: {'0a' * 32}") for one in found)
+
+
 def test_what_is_kept_loses_nothing() -> None:
     assert problems_of(replace(losing(), effects=(Effect("web", EffectKind.KEPT),))) == ()
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import NO_RELEASE, Effect, EffectKind, Pin, Release
+from deploybot.domain import NO_RELEASE, Container, Effect, EffectKind, Mount, Pin, Release
 from deploybot.ports import Site
 from deploybot.strategies.compose import step_values
 from deploybot.strategies.compose.release_study import study_of
 from deploybot.strategies.compose.service_images import full_name
+from deploybot.strategies.compose.settings_label import settings_of
 from deploybot.strategies.compose.step_values import ReleaseStudy
 from tests.strategies.conftest import make_app
 from tests.strategies.sites import (
@@ -202,6 +203,25 @@ def test_what_is_as_before_is_not_restored(there: tuple[object, ...], is_changed
     assert given["DEPLOYBOT_TAGS"] == f"{image_id('1')} {BELOW}/web:111111111111"
 
 
+def test_what_runs_as_a_restore_would_start_it_is_not_restored() -> None:
+    """Its settings depend on variables that changed since it was recorded."""
+    site = site_of(manifests={OLD.id: manifest(ran("web", "1"), ran("db", "2"))})
+    study = studied(site, OLD)
+    web = study.config.of("web")
+    assert web is not None
+    labels = {"deploybot.settings": settings_of(web, study.facts)}
+    there = (container("web", "1", labels=labels), container("db", "2", labels={"deploybot.settings": "other"}))
+    site = replace(site, observed=observed(*there))
+    assert step_values.restore_values(site, study, OLD)["DEPLOYBOT_CHANGED"] == "db"
+
+
+def test_a_restore_brings_as_many_containers_as_there_were() -> None:
+    """The number depends on a variable that changed since; if it did not, Compose finds it in the files."""
+    three = replace(ran("web", "1"), replicas=3)
+    site = site_of(container("web", "9"), manifests={OLD.id: manifest(three, ran("db", "2"))})
+    assert step_values.restore_values(site, studied(site, OLD), OLD)["DEPLOYBOT_SCALE"] == "web=3"
+
+
 @pytest.mark.parametrize(("exit_code", "changed"), [(0, []), (1, ["web"])])
 def test_a_job_that_had_ended_is_not_restored(exit_code: int, changed: list[str]) -> None:
     there = replace(AS_BEFORE, state="exited", exit_code=exit_code)
@@ -226,6 +246,45 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
     assert given["DEPLOYBOT_REMOVE_LAST"] == ""
     assert given["DEPLOYBOT_COMPOSE_FILES"] == "compose.yaml"
     assert json.loads(given["DEPLOYBOT_OVERRIDE"])["services"]["web"]["labels"]["deploybot.release"] == OLD.id
+
+
+ANONYMOUS = (Mount(kind="volume", source="0a" * 32, target="/data"),)
+NUMBERED = OURS | {"com.docker.compose.container-number": "1"}
+HALF = container("db", "2", labels=NUMBERED, id="half", state="created", started=0.0, mounts=ANONYMOUS)
+CUT_OFF = replace(HALF, state="exited", started=5.0, cut_off=True)
+SECOND = (("deploybot.settings", "s-1"), ("com.docker.compose.container-number", "2"))
+WHOLE = container("db", "2", labels=NUMBERED, created=200.0, mounts=ANONYMOUS)
+
+
+@pytest.mark.parametrize(
+    ("there", "removed", "held"),
+    [
+        ((HALF,), [], True),
+        ((CUT_OFF,), [], True),
+        ((HALF, replace(WHOLE, labels=SECOND)), [], True),
+        ((HALF, WHOLE), ["half"], False),
+        ((CUT_OFF, WHOLE), ["half"], False),
+        ((replace(HALF, id="newer", created=150.0), HALF), ["newer"], True),
+        ((HALF, replace(WHOLE, oneoff=True)), [], True),
+        ((replace(HALF, mounts=(Mount(kind="volume", source="shop_data", target="/data"),)),), ["half"], False),
+        ((replace(HALF, mounts=(Mount(kind="bind", source="f" * 64, target="/data"),)),), ["half"], False),
+        ((replace(HALF, mounts=()),), ["half"], False),
+    ],
+)
+def test_a_half_made_container_stays_if_it_alone_refers_to_data(
+    there: tuple[Container, ...], removed: list[str], *, held: bool
+) -> None:
+    record = manifest(replace(ran("db", "2"), replicas=len(there)))
+    site = site_of(*there, manifests={OLD.id: record, NEW.id: record})
+    given = step_values.restore_values(site, studied(site, OLD), OLD)
+    assert lists(given, "REMOVE", "CHANGED") == [removed, ["db"]]
+    # The next release recreates it, too: a half-made container may lack a network.
+    given = step_values.up_values(site, studied(site), NEW, [Effect("db", EffectKind.STARTED)], None)
+    assert lists(given, "REMOVE", "CHANGED", "START") == [removed, *([["db"], []] if held else [[], ["db"]])]
+    given = step_values.up_values(site, studied(site), NEW, [Effect("db", EffectKind.REMOVED)], None)
+    assert lists(given, "CHANGED", "START") == [[], []]
+    gone = {*given["DEPLOYBOT_REMOVE"].split(), *given["DEPLOYBOT_REMOVE_LAST"].split()}
+    assert gone == {one.id for one in there if not one.oneoff}
 
 
 def test_what_a_person_ran_is_restored_from_its_own_files() -> None:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import NO_RELEASE, Effect, EffectKind, Gate, Manifest, Mount, Pin, Release, Step, UploadKind
+from deploybot.domain import (
+    NO_RELEASE,
+    Container,
+    Effect,
+    EffectKind,
+    Gate,
+    Manifest,
+    Mount,
+    Pin,
+    Release,
+    Step,
+    UploadKind,
+)
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.strategies import STRATEGIES
+from deploybot.strategies.compose.config_hash import compose_hashes
 from deploybot.strategies.compose.service_images import images_below
 from tests.strategies.conftest import env_of, make_app
 from tests.strategies.sites import (
@@ -381,6 +396,60 @@ def test_a_variable_that_is_blank_now_as_well_is_a_warning() -> None:
     before = config.replace(b"RUNNING_ERRORS=", f"RUNNING_ERRORS={said}".encode())
     (warning,) = COMPOSE.deploy(answered(running(), NEW, before), NEW, OLD).warnings
     assert warning.startswith("The Compose files use TOKEN, which is not set and would be blank. Set it in")
+
+
+HASH, VERSION = "com.docker.compose.config-hash", "com.docker.compose.version"
+FOLDER, FILES = "com.docker.compose.project.working_dir", "com.docker.compose.project.config_files"
+BLANK = 'time="x" level=warning msg="The \\"TOKEN\\" variable is not set. Defaulting to a blank string."'
+THERE = {"web": {"image": "shop:1"}, "db": {"image": "postgres:16", "restart": "always"}}
+FITS = min(compose_hashes(json.dumps({"services": THERE}), {})["db"])
+
+
+def started(*containers: Container, errors: str = "", files: Sequence[str] = ("compose.yaml",)) -> Site:
+    """Containers that a person started in HOME, where Compose reads the services of `THERE` with any of the files."""
+    said = configured(NEW, errors=errors, running={str(number): THERE for number in range(len(files))})
+    for number, one in enumerate(files):
+        group = f"RUNNING={HOME}\0RUNNING_FILES={one}\0"
+        said = said.replace(f"RUNNING={number}\0".encode(), group.encode())
+    said = said.replace(b"RUNNING_ERRORS=", f"RUNNING_ERRORS={errors}".encode())
+    return answered(site_of(*containers), NEW, said)
+
+
+def by_hand(label: str = FITS, version: str = "2.26.1", file: str = "compose.yaml") -> Container:
+    labels = {FOLDER: HOME, FILES: file, HASH: label, VERSION: version}
+    return container("db", "2", image="postgres:16", labels=labels)
+
+
+def test_a_variable_that_a_shell_may_have_had_is_not_blank_now() -> None:
+    sentence = "The Compose files use TOKEN, which is not set and would be blank."
+    with pytest.raises(UserError) as caught:
+        COMPOSE.deploy(started(by_hand("other"), errors=BLANK), NEW, None)
+    assert caught.value.sentence == sentence
+    # By Compose's own rule it runs with a blank one, or that cannot be known.
+    for one in (by_hand(), by_hand("other", "1.29.2"), by_hand(""), by_hand("other", "")):
+        (warning,) = COMPOSE.deploy(started(one, errors=BLANK), NEW, None).warnings
+        assert warning.startswith(sentence)
+
+
+def test_what_would_be_restored_with_other_settings_is_a_warning() -> None:
+    (warning,) = COMPOSE.deploy(started(by_hand("other")), NEW, None).warnings
+    assert warning == (
+        f"`docker compose up` in {HOME} would recreate db, too: the variables, the files or Compose changed since the "
+        "start. If the release fails, what Compose reads there now is restored. Put variables of a shell into "
+        f"{HOME}/.env and {DIRECTORY}/shared/.env first."
+    )
+    for one in (by_hand(), by_hand("other", "1.29.2"), by_hand("other", file="another.yaml")):
+        assert COMPOSE.deploy(started(one), NEW, None).warnings == ()
+
+
+def test_what_was_started_from_other_files_than_the_newest_is_not_replaced() -> None:
+    newest = replace(by_hand(), id="id-web", name="shop-web-1", service="web", created=200.0)
+    both = ("compose.yaml", "compose.yaml,x.yaml")
+    with pytest.raises(UserError, match="db could not be restored if the release fails") as caught:
+        COMPOSE.deploy(started(newest, by_hand("other", file=both[1]), files=both), NEW, None)
+    assert "docker rm -f shop-production-db-1" in caught.value.hint
+    for one in (by_hand(file=both[1]), by_hand("other", "1.29.2", both[1]), by_hand("other")):
+        assert COMPOSE.deploy(started(newest, one, files=both), NEW, None).before
 
 
 def test_restart_and_prune() -> None:

@@ -19,6 +19,8 @@ OVERRIDES = (
 )
 _MOST_BYTES = 4 * LONGEST
 _WORKING_DIR = "com.docker.compose.project.working_dir"
+_CONFIG_HASH = "com.docker.compose.config-hash"
+_VERSION = "com.docker.compose.version"
 _CONFIG_FILES = "com.docker.compose.project.config_files"
 
 
@@ -26,8 +28,9 @@ _CONFIG_FILES = "com.docker.compose.project.config_files"
 class ConfigAnswer:
     """The result of `docker compose config` in one folder. `text` contains environment values; never show it.
 
-    `hashes` is the output of `config --hash`, for Compose versions without JSON output. `gone` are the files that the
-    containers were started from and that are not there: the answer is then about the release's files.
+    `hashes` is the output of `config --hash`, for Compose versions without JSON output. `files` is the label of the
+    containers that the answer is about. `gone` are those of these files that are not there: the answer is then about
+    the release's files.
     """
 
     folder: str
@@ -35,6 +38,7 @@ class ConfigAnswer:
     text: str = field(default="", repr=False)
     errors: str = field(default="", repr=False)
     hashes: str = ""
+    files: str = ""
     gone: tuple[str, ...] = ()
 
 
@@ -57,12 +61,29 @@ class ConfigAnswers:
 class Elsewhere:
     """The project as Compose reads it in the folder that containers were started from.
 
+    `files` is their label with its files; empty if some are gone.
     `hashes` are the possible values of the label `com.docker.compose.config-hash`, for each service.
     """
 
     folder: str
     config: ComposeConfig
     hashes: Mapping[str, frozenset[str]]
+    files: str = ""
+
+    def is_of(self, container: Container) -> bool:
+        """Return whether a container was started from this folder and these files."""
+        return (container.label(_WORKING_DIR), container.label(_CONFIG_FILES)) == (self.folder, self.files)
+
+    def recreates(self, container: Container, major: int) -> bool:
+        """Return whether Compose would recreate a container here, by its own rule; False if that cannot be known.
+
+        The hashes of Compose 1 and those of later versions cannot be compared. `major` is that of the server's Compose.
+        """
+        label, hashes = container.label(_CONFIG_HASH), self.hashes.get(container.service, frozenset())
+        version = container.label(_VERSION).removeprefix("v")
+        if not label or not hashes or not version or version.startswith("1.") != (major == 1):
+            return False
+        return label not in hashes
 
 
 def running_folders(containers: Sequence[Container], ours: str) -> tuple[str, ...]:
@@ -117,6 +138,7 @@ def _answer(folder: str, given: Mapping[str, str]) -> ConfigAnswer:
         text=given.get("CONFIG", ""),
         errors=given.get("ERRORS", ""),
         hashes=given.get("HASHES", ""),
+        files=given.get("FILES", ""),
         gone=tuple(given.get("GONE", "").splitlines()),
     )
 
@@ -182,7 +204,7 @@ def read_elsewhere(
         hashes = compose_hashes(answer.text, ids) or _printed(answer.hashes)
     except ComposeUnreadable:
         return None
-    return Elsewhere(folder=answer.folder, config=config, hashes=hashes)
+    return Elsewhere(folder=answer.folder, config=config, hashes=hashes, files="" if answer.gone else answer.files)
 
 
 def _printed(hashes: str) -> dict[str, frozenset[str]]:

@@ -95,7 +95,7 @@ class ComposeStrategy:
             )
         before = _before(site, previous)
         if previous is None and before is not None:
-            insist_on_return(site, study, before)
+            insist_on_return(site, study, before, effects)
         there = Move(site=site, release=release, previous=previous.id if previous else "")
         images = (
             there.step("build", "compose_build", _compose(site), bind="build")

@@ -106,11 +106,15 @@ class PathFacts:
             return fact.real
         if not fact.digest:
             return path
-        return f"{self.content(fact.digest)}/{_base(path)}" if fact.kind is PathKind.FILE else self.content(fact.digest)
+        return f"{self.directory}/.deploybot/mounts/{self.copied(path)}"
 
-    def content(self, digest: str) -> str:
-        """Return where a copy of the content is: the folder itself, or the folder that contains the file."""
-        return f"{self.directory}/.deploybot/mounts/{digest}"
+    def copied(self, path: str) -> str:
+        """Return the name of a copy of the content: its hash, for a file with the name by which it is mounted.
+
+        The same content may be mounted by several names, so a file's name is not part of its hash.
+        """
+        fact = self.paths[path]
+        return f"{fact.digest}/{_base(path)}" if fact.kind is PathKind.FILE else fact.digest
 
     def identity(self, path: str) -> str:
         """Return what identifies a mounted path: its content if the release has it, otherwise its real path."""

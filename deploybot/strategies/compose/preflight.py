@@ -11,6 +11,7 @@ from deploybot.strategies.compose.compose_answers import ConfigAnswers
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServicePort
 from deploybot.strategies.compose.compose_stderr import blank_variables, own_words, raw_paths
 from deploybot.strategies.compose.mounted_paths import PathFacts, PathKind, bound_at, sources_of
+from deploybot.strategies.compose.release_record import WORKING_FOLDER
 from deploybot.strategies.compose.second_copies import DeployedHere, second_copies
 from deploybot.strategies.compose.service_claims import holds, names_of, overlap
 from deploybot.units import show_size
@@ -29,7 +30,8 @@ class Preflight:
 
     `version` is Compose's major and minor version. `names` are the names that the app may have elsewhere: its own and
     its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there. `here` is what
-    the bot deploys on the server.
+    the bot deploys on the server. `outdated` are containers that are replaced, and that Compose would recreate in the
+    folder that they come from, too.
     """
 
     config: ComposeConfig
@@ -41,6 +43,7 @@ class Preflight:
     names: Collection[str] = ()
     need_disk: int = 0
     here: DeployedHere = field(default_factory=DeployedHere)
+    outdated: Collection[Container] = ()
 
     def kind_of(self, service: str) -> EffectKind | None:
         """Return the effect on a service of this project; None if it is unknown."""
@@ -76,6 +79,7 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
             *_ports(known),
             *_outside(known),
             *_blank(known),
+            *_outdated(known),
             *_provided(known),
             *_room(known),
         )
@@ -294,8 +298,13 @@ def _outside(known: Preflight) -> Iterator[ComposeProblem]:
 
 
 def _blank(known: Preflight) -> Iterator[ComposeProblem]:
-    """Yield variables without a value. If they are blank in what runs now, too, it is only a warning."""
-    before = {name for one in known.answers.running for name in blank_variables(one.errors)}
+    """Yield variables without a value. If they are blank in what runs now, too, it is only a warning.
+
+    What runs may have been started with variables of a shell, which nobody can read in its folder.
+    """
+    others = {one.label(WORKING_FOLDER) for one in known.outdated}
+    running = [one for one in known.answers.running if one.folder not in others]
+    before = {name for one in running for name in blank_variables(one.errors)}
     names = blank_variables(known.answers.release.errors)
     for is_old in (False, True):
         some = [name for name in names if (name in before) == is_old]
@@ -307,6 +316,21 @@ def _blank(known: Preflight) -> Iterator[ComposeProblem]:
                 f"bot.toml. If blank is right, write ${{{some[0]}:-}} in the Compose file.",
                 warning=is_old,
             )
+
+
+def _outdated(known: Preflight) -> Iterator[ComposeProblem]:
+    """Yield what would be restored with other settings than it has."""
+    folders: dict[str, list[str]] = {}
+    for one in known.outdated:
+        folders.setdefault(one.label(WORKING_FOLDER), []).append(one.service)
+    for folder, services in folders.items():
+        yield ComposeProblem(
+            f"`docker compose up` in {folder} would recreate {', '.join(dict.fromkeys(services))}, too: "
+            "the variables, the files or Compose changed since the start.",
+            "If the release fails, what Compose reads there now is restored. "
+            f"Put variables of a shell into {folder}/.env and {known.shared}/.env first.",
+            warning=True,
+        )
 
 
 def _provided(known: Preflight) -> Iterator[ComposeProblem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from deploybot.domain import Effect, Manifest, Release
+from deploybot.domain import Container, Effect, EffectKind, Manifest, Release
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.settings import project_name
@@ -20,11 +20,11 @@ from deploybot.strategies.compose.compose_model import ComposeConfig, parse_conf
 from deploybot.strategies.compose.compose_stderr import own_words
 from deploybot.strategies.compose.mounted_paths import parse_paths
 from deploybot.strategies.compose.preflight import Preflight, problems_of, unresolved
-from deploybot.strategies.compose.release_record import WORKING_FOLDER
+from deploybot.strategies.compose.release_record import WORKING_FOLDER, files_of
 from deploybot.strategies.compose.second_copies import DeployedHere
 from deploybot.strategies.compose.service_effects import WantedService, effects_of
 from deploybot.strategies.compose.service_images import work_of
-from deploybot.strategies.compose.step_values import ReleaseStudy, below, observed_of
+from deploybot.strategies.compose.step_values import ReleaseStudy, below, is_ours, observed_of
 from deploybot.strategies.server_requirements import compose_version
 
 CONFIG = "compose_config"
@@ -106,6 +106,7 @@ def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, make
         names=(site.app.name, _repository_name(site)),
         need_disk=site.app.need_disk if makes else 0,
         here=DeployedHere(site.projects, site.once),
+        outdated=_outdated(site, study, effects),
     )
     problems = problems_of(known)
     if stopping := [one for one in problems if not one.warning]:
@@ -113,10 +114,47 @@ def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, make
     return tuple(f"{one.sentence} {one.advice}" for one in problems)
 
 
-def insist_on_return(site: Site, study: ReleaseStudy, before: Manifest) -> None:
+def _outdated(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...]) -> tuple[Container, ...]:
+    """Return the containers that are replaced, and that Compose would recreate in the folder they come from, too."""
+    major = compose_version(site)[0]
+    return tuple(
+        one
+        for one in _replaced(site, effects)
+        if any(there.is_of(one) and there.recreates(one, major) for there in study.elsewhere)
+    )
+
+
+def _replaced(site: Site, effects: tuple[Effect, ...]) -> tuple[Container, ...]:
+    """Return the containers without the bot's labels that a release replaces."""
+    names = {one.service for one in effects if one.kind in {EffectKind.RECREATED, EffectKind.REMOVED}}
+    services = observed_of(site).services
+    return tuple(one for name in sorted(names) for one in services.get(name, ()) if not is_ours(one))
+
+
+def insist_on_return(site: Site, study: ReleaseStudy, before: Manifest, effects: tuple[Effect, ...]) -> None:
     """Raise UserError if what runs, which the bot did not deploy, could not be restored from its own Compose files."""
     if not before.folder or before.folder.startswith(f"{site.directory}/releases/"):
         return
+    _insist_on_readable(site, study, before)
+    _insist_on_same_files(site, study, before, effects)
+
+
+def _insist_on_same_files(site: Site, study: ReleaseStudy, before: Manifest, effects: tuple[Effect, ...]) -> None:
+    """Raise UserError for what was started from other files than those that everything is restored from."""
+    ours, major = (before.folder, ",".join(before.files)), compose_version(site)[0]
+    back = [there for there in study.elsewhere if (there.folder, there.files) == ours]
+    for one in _replaced(site, effects):
+        if not any(there.recreates(one, major) and not there.is_of(one) for there in back):
+            continue
+        raise UserError(
+            f"{one.service} was started from {', '.join(files_of(one))}, but the newest container on {site.server} "
+            f"from {', '.join(before.files)}. {one.service} could not be restored if the release fails.",
+            hint=f"Run docker compose up -d in {before.folder} once, with the same files for all services, "
+            f"or remove the container first: docker rm -f {one.name}",
+        )
+
+
+def _insist_on_readable(site: Site, study: ReleaseStudy, before: Manifest) -> None:
     answers = [one for one in study.answers.running if one.folder == before.folder]
     gone = [file for one in answers for file in one.gone if file in before.files]
     if not gone and any(not one.code for one in answers):

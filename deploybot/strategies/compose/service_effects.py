@@ -9,7 +9,7 @@ from deploybot.domain import Container, Effect, EffectKind, Manifest, Observed
 from deploybot.observed_state import has_ended
 from deploybot.strategies.compose.compose_answers import Elsewhere
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService
-from deploybot.strategies.compose.mounted_paths import PathFacts, bound_at, sources_of
+from deploybot.strategies.compose.mounted_paths import PathFacts, PathKind, bound_at, sources_of
 from deploybot.strategies.compose.service_images import full_name
 from deploybot.strategies.compose.settings_label import (
     IMAGE_LABEL,
@@ -90,7 +90,8 @@ def _changes(service: ComposeService, container: Container, wanted: WantedServic
         ours = settings_of(service, wanted.facts)
         if not same_settings(container.label(SETTINGS_LABEL), ours):
             yield SETTINGS
-        if not same_content(container.label(SETTINGS_LABEL), ours):
+        hollow = (_is_hollow(source, target, container, wanted.facts) for source, target in sources_of(service))
+        if not same_content(container.label(SETTINGS_LABEL), ours) or any(hollow):
             yield CONTENT
     else:
         if not _settings_hold(service, container, wanted):
@@ -141,6 +142,14 @@ def _mount_holds(source: str, target: str, container: Container, facts: PathFact
         return seen is not None and fact is not None and seen.digest == fact.digest
     real = fact.real if fact else source
     return now in {source, real} or (seen is not None and seen.real == real)
+
+
+def _is_hollow(source: str, target: str, container: Container, facts: PathFacts) -> bool:
+    """Return whether a container mounts a folder in place of a file: Docker makes one where the file is missing."""
+    seen, fact = facts.of(bound_at(container, target)), facts.of(source)
+    if seen is None or fact is None or fact.kind is not PathKind.FILE:
+        return False
+    return seen.kind in {PathKind.FOLDER, PathKind.HOLLOW}
 
 
 def _unchanged(service: ComposeService, containers: Sequence[Container], wanted: WantedService) -> Effect:

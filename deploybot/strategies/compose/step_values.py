@@ -190,16 +190,16 @@ def _override(site: Site, study: ReleaseStudy, manifest: Manifest, release: Rele
     return {
         "DEPLOYBOT_COMPOSE_FILES": "\n".join(study.files),
         "DEPLOYBOT_OVERRIDE": text,
-        "DEPLOYBOT_MOUNTS": "\n".join(f"{digest} {path}" for digest, path in _content(study)),
+        "DEPLOYBOT_MOUNTS": "\n".join(_content(study)),
     }
 
 
-def _content(study: ReleaseStudy) -> Iterator[tuple[str, str]]:
-    """Yield the content to copy to a path with its hash: pairs of hash and path."""
+def _content(study: ReleaseStudy) -> Iterator[str]:
+    """Yield the content to copy: its hash, with the name of a file, and its path without links."""
     facts = study.facts
     paths = dict.fromkeys(path for service in study.config.services for path, _ in sources_of(service))
-    found = {fact.digest: fact.real for path in paths if facts.is_shipped(path) and (fact := facts.of(path))}
-    yield from found.items()
+    found = {facts.copied(path): fact.real for path in paths if facts.is_shipped(path) and (fact := facts.of(path))}
+    return (f"{copy} {real}" for copy, real in found.items())
 
 
 def _tag_lines(site: Site, manifest: Manifest) -> Iterator[str]:

@@ -107,7 +107,7 @@ files_gone() {
 
 # ask_there FOLDER FILES: how the same project looks in another folder, with the env file that is there.
 ask_there() (
-    printf 'RUNNING=%s\0' "$1"
+    printf 'RUNNING=%s\0RUNNING_FILES=%s\0' "$1" "$2"
     cd -- "$1" 2>/dev/null || {
         printf 'RUNNING_CONFIG=\0RUNNING_ERRORS=%s\0RUNNING_CODE=1\0' "The folder cannot be entered."
         exit 0

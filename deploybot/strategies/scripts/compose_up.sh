@@ -8,7 +8,8 @@
 #   DEPLOYBOT_FOLDER           the folder that they are in
 #   DEPLOYBOT_OVERRIDE         a Compose file with images, labels and mounts, or nothing to take the one that is there
 #   DEPLOYBOT_TAGS             one a line: image id and tag of ours
-#   DEPLOYBOT_MOUNTS           content of the release that is mounted, one a line: hash, a blank, path in the release
+#   DEPLOYBOT_MOUNTS           content of the release that is mounted, one a line: hash, or HASH/NAME for a file; a blank;
+#                              path in the release
 #   DEPLOYBOT_REMOVE           ids of containers to remove first, one a line
 #   DEPLOYBOT_REMOVE_LAST      ids of containers to remove afterwards, one a line
 #   DEPLOYBOT_CHANGED          services to create or recreate, one a line
@@ -52,23 +53,33 @@ contains() {
 }
 
 # Content that is mounted has a path named by its hash: a container that mounts the same again is not recreated.
+# A folder there is the content; a file is in it under each name that it is mounted by.
 keep_mounts() {
     mkdir -p "$ours/mounts"
-    say "$DEPLOYBOT_MOUNTS" | while IFS=' ' read -r hash path; do
-        [ -n "$hash" ] || continue
-        there=$ours/mounts/$hash
-        [ ! -d "$there" ] || continue
-        rm -rf -- "$there".tmp
-        if [ -d "$path" ]; then
-            cp -a -- "$path" "$there.tmp"
-        else
-            mkdir -- "$there.tmp"
-            cp -a -- "$path" "$there.tmp/"
-        fi
-        mv -- "$there.tmp" "$there"
-        # What is newer than this was written by a container.
-        : >"$there.made"
+    say "$DEPLOYBOT_MOUNTS" | while IFS= read -r line; do
+        [ -n "$line" ] || continue
+        # No name has a slash, so the first slash after a blank begins the path.
+        keep_mount "${line%% /*}" "/${line#* /}"
     done
+}
+
+# keep_mount HASH|HASH/NAME PATH
+keep_mount() {
+    there=$ours/mounts/$1
+    folder=$ours/mounts/${1%%/*}
+    [ ! -f "$there" ] || return 0
+    if [ "$there" = "$folder" ]; then
+        [ ! -d "$there" ] || return 0
+    elif [ -d "$there" ]; then
+        # Docker makes an empty folder where a file is missing.
+        rmdir -- "$there" || fail "$there must be a file, but is a folder that is not empty. Move it away."
+    fi
+    rm -rf -- "$folder.tmp"
+    cp -a -- "$2" "$folder.tmp"
+    # What is newer than this was written by a container.
+    [ -d "$folder" ] || : >"$folder.made"
+    [ "$there" = "$folder" ] || mkdir -p -- "$folder"
+    mv -- "$folder.tmp" "$there"
 }
 
 mark_switching() {

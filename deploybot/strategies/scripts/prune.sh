@@ -111,9 +111,12 @@ prune_mounts() {
     done
 }
 
+# Docker's filter for mounts does not find a file in the folder.
 is_mounted() {
     command -v docker >/dev/null || return 1
-    [ -n "$(docker ps -aq --filter "volume=$DEPLOYBOT_DIRECTORY/$1")" ]
+    sources=$(docker ps -a --no-trunc --format '{{.Mounts}}') || return 0
+    case $sources in *"/$1"*) return 0 ;; esac
+    return 1
 }
 
 prune_releases

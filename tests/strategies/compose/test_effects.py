@@ -252,6 +252,31 @@ def test_a_place_that_was_not_looked_at_is_compared_by_its_path(now: str, kept: 
     assert (found.kind is EffectKind.KEPT) is kept
 
 
+@pytest.mark.parametrize(
+    ("there", "wants", "kept"),
+    [
+        (PathKind.FILE, PathKind.FILE, True),
+        (PathKind.HOLLOW, PathKind.FILE, False),
+        (PathKind.FOLDER, PathKind.FILE, False),
+        (PathKind.FOLDER, PathKind.FOLDER, True),
+        (None, PathKind.FILE, True),
+    ],
+)
+def test_a_folder_that_docker_made_in_place_of_a_file_is_other_content(
+    there: PathKind | None, wants: PathKind, kept: bool
+) -> None:
+    new = replace(fact("/srv/releases/r2/a.conf", "c"), kind=wants)
+    now = f"/srv/.deploybot/mounts/{'c' * 64}/a.conf"
+    old = {now: replace(fact(now), kind=there)} if there else {}
+    web = service(mounts=(ServiceMount(kind="bind", source=new.path, target="/a.conf"),))
+    facts = PathFacts(directory="/srv", release=RELEASE, paths={new.path: new, **old})
+    labels = ((SETTINGS_LABEL, settings_of(web, facts)),)
+    container = ran(web, labels=labels, mounts=(Mount(kind="bind", source=now, target="/a.conf"),))
+    found = only(effects_of(seen(container), wanted(web, facts=facts)))
+    assert (found.kind is EffectKind.KEPT) is kept
+    assert found.why == ("" if kept else "mounted content")
+
+
 def test_files_of_secrets_are_compared_too() -> None:
     file = ServiceFile(kind="secrets", key="pw", target="/run/secrets/pw", path="/srv/releases/r2/pw")
     facts = replace(FACTS, paths={file.path: fact(file.path, "c")})

@@ -147,3 +147,26 @@ def test_what_was_changed_in_the_folder_but_not_brought_up_is_seen(
     release(host, home, "r1", {**FILES, "web.env": "Q=7\n"})
     found = effects(host, flavour, engine, "r1")
     assert (found["web"], found["plain"]) == ("recreated settings", "kept")
+
+
+def outdated(host: Host, flavour: Flavour, engine: Engine) -> set[str]:
+    """The services that Compose would recreate in the folder they come from."""
+    containers = seen(engine)
+    host.more = docker(engine)
+    answers = host.ask("r1", flavour, running=running_folders(containers, SETTINGS_LABEL))
+    there = [read_elsewhere(one, containers, profiles=(), project=PROJECT) for one in answers.running]
+    return {
+        one.service
+        for folder in there
+        for one in containers
+        if folder and folder.is_of(one) and folder.recreates(one, flavour.major)
+    }
+
+
+def test_what_was_started_with_variables_of_a_shell_is_known(
+    home: Path, host: Host, flavour: Flavour, engine: Engine
+) -> None:
+    release(host, home, "r1", FILES)
+    assert outdated(host, flavour, engine) == set()
+    composed(flavour, home, "up", "-d", more={**docker(engine), "TAG": "of a shell"})
+    assert outdated(host, flavour, engine) == {"web"}

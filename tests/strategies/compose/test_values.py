@@ -176,6 +176,25 @@ def test_content_of_the_release_that_is_mounted_is_copied_once() -> None:
     assert [one["source"] for one in volumes] == [copy, shared, copy, other]
 
 
+def test_a_mounted_file_is_copied_under_each_of_its_names() -> None:
+    folder = folder_of(NEW)
+    names = ("a.conf", "b c.conf", "link.conf", "sub/a.conf")
+    mounts = [{"type": "bind", "source": f"{folder}/{name}", "target": f"/{name}"} for name in names]
+    config = configured(NEW, {"web": {"image": "shop", "volumes": mounts}})
+    real = {name: f"{folder}/{name}" for name in names} | {"link.conf": f"{folder}/conf/prod.conf"}
+    paths = looked(NEW, *(("path", f"{folder}/{name}", "file", real[name], "c" * 64) for name in names))
+    site = site_of(manifests={NEW.id: manifest(ran("web", "1"))})
+    given = step_values.up_values(site, studied(site, config=config, paths=paths), NEW, (), None)
+    assert given["DEPLOYBOT_MOUNTS"].splitlines() == [
+        f"{'c' * 64}/a.conf {folder}/sub/a.conf",
+        f"{'c' * 64}/b c.conf {folder}/b c.conf",
+        f"{'c' * 64}/link.conf {folder}/conf/prod.conf",
+    ]
+    volumes = json.loads(given["DEPLOYBOT_OVERRIDE"])["services"]["web"]["volumes"]
+    copies = f"/srv/shop/.deploybot/mounts/{'c' * 64}"
+    assert [one["source"] for one in volumes] == [f"{copies}/{name.removeprefix('sub/')}" for name in names]
+
+
 AS_BEFORE = container("web", "1", labels=OURS)
 
 

@@ -37,17 +37,34 @@ _SKIPPED = "The commit message contains "
 
 
 @dataclass(frozen=True, slots=True)
-class _WeighedChange:
-    """What one check found for an environment, and the trigger that it leads to, if any."""
+class _WeighedChanges:
+    """What one check found for an environment, and the triggers that it leads to.
+
+    `triggers` are at most one to deploy, and those that are only reported (LEFT). `deferred` is true if new images
+    wait, because a commit waits or something is being deployed: the next checks find them again.
+    """
 
     fresh: News
     there: There
-    trigger: Trigger | None
+    state: TargetState
+    triggers: tuple[Trigger, ...]
+    deferred: bool
 
     @property
     def found(self) -> tuple[Found, ...]:
         """Return all values that changed."""
         return (*self.fresh.found, *self.fresh.left)
+
+    @property
+    def considered(self) -> tuple[Found, ...]:
+        """Return the values that need no further check."""
+        return tuple(one for one in self.found if not (self.deferred and one.where == IMAGES))
+
+    @property
+    def passed(self) -> tuple[Found, ...]:
+        """Return the values that need no deployment of their own, and no report."""
+        reported = {one.source for one in self.triggers}
+        return tuple(one for one in self.considered if one.where not in reported)
 
     def is_wanted(self, release: Release) -> bool:
         """Return whether a release is one of the values that were found now."""
@@ -175,13 +192,8 @@ class TriggerDetector:
             if auto.image and there.images and IMAGE_TAGS not in state.seen:  # since a version that did not store them
                 await self._store.write(lambda tables: _consider_tags(tables, environment, there))
             return
-        trigger = None
-        if fresh.found:
-            newest = await self._newest(app, fresh.found)
-            trigger = await self._weigh(app, environment, newest, there, state)
-        elif fresh.left:
-            trigger = await self._left(app, environment, fresh.left[0], state)
-        decision = _WeighedChange(fresh, there, trigger)
+        triggers, deferred = await self._weigh_all(app, environment, fresh, there, state)
+        decision = _WeighedChanges(fresh, there, state, triggers, deferred)
         ended = await self._store.write(lambda tables: self._settle(tables, app, environment, decision))
         self._outdated.wake(ended)
 
@@ -205,24 +217,43 @@ class TriggerDetector:
                 self._dates[commit] = (await self._refs.resolve(app, commit)).committed
         return {commit: self._dates[commit] for commit in commits}
 
-    async def _newest(self, app: App, found: Sequence[Found]) -> Found:
-        """Return the newest of several changes: the commit with the latest date. It brings the newest images, too."""
+    async def _newest_first(self, app: App, found: Sequence[Found]) -> list[Found]:
+        """Return the changes that have a commit, the latest date first."""
         commits = [one for one in found if one.commit]
         if len(commits) < 2:  # noqa: PLR2004 - nothing to compare
-            return (commits or [*found])[0]
+            return commits
         dates = await self._dated(app, [one.commit for one in commits])
-        return max(commits, key=lambda one: (dates[one.commit], one.where))
+        return sorted(commits, key=lambda one: (dates[one.commit], one.where), reverse=True)
 
-    async def _weigh(
-        self, app: App, environment: Environment, found: Found, there: There, state: TargetState
-    ) -> Trigger | None:
-        """Decide about a change. Return a trigger, one that is only reported (LEFT), or None to do nothing."""
-        if not found.commit:
-            return await self._of_images(app, environment, found, there, state)
+    async def _weigh_all(
+        self, app: App, environment: Environment, fresh: News, there: There, state: TargetState
+    ) -> tuple[tuple[Trigger, ...], bool]:
+        """Weigh changes until one is to be deployed. Return the triggers, and whether new images wait.
+
+        The newest commit comes first; if it is to be deployed, or was already, it takes the place of older ones. Images
+        come last. A commit that is to be deployed brings the newest images, too, but they stay new until that happened.
+        """
+        left = [await self._left(app, environment, one, state) for one in fresh.left]
+        triggers = [one for one in left if one is not None]
+        for one in await self._newest_first(app, fresh.found):
+            if state.is_there(environment.servers, one.commit) or state.on_its_way(one.commit):
+                log.info("%s/%s: %s is already deployed or queued", app.name, environment.name, one.words)
+                break
+            trigger = await self._weigh(app, environment, one, state)
+            if trigger is not None:
+                triggers.append(trigger)
+                if not trigger.state.ended:
+                    return tuple(triggers), True
+        for one in (one for one in fresh.found if not one.commit):
+            trigger = await self._of_images(app, environment, one, there, state)
+            if trigger is not None and not trigger.state.ended and state.has_before_images:
+                return tuple(triggers), True
+            triggers += [trigger] if trigger is not None else []
+        return tuple(triggers), False
+
+    async def _weigh(self, app: App, environment: Environment, found: Found, state: TargetState) -> Trigger | None:
+        """Decide about a commit. Return a trigger, one that is only reported (LEFT), or None to do nothing."""
         commit = found.commit
-        if state.is_there(environment.servers, commit) or state.on_its_way(commit):
-            log.info("%s/%s: %s is already deployed or queued", app.name, environment.name, found.words)
-            return None
         why = await self._why(app, found)
         trigger = self._trigger(environment, found, commit=commit, release=commit, ref=commit, why=why)
         if problem := await self._behind(app, found, state) or await self._was_there(trigger):
@@ -320,7 +351,7 @@ class TriggerDetector:
         soon = begun[-1] if begun else release
         there_now = {pin.digest for pin in soon.images}
         changed = [pin for pin in pins if pin.digest not in there_now]
-        if not changed or any({*pins} <= {*one.plan.release.images} for one in state.open if not one.cancel_by):
+        if not changed or any({*pins} <= {*images} for images in state.decided_images):
             return None
         alone = len(changed) == 1 and (bool(release.images) or len(pins) == 1)
         why = await self._why(app, found, *(pin.digest for pin in changed))
@@ -340,29 +371,41 @@ class TriggerDetector:
             return replace(trigger, state=TriggerState.LEFT, problem=problem)
         return trigger
 
-    def _settle(self, tables: Tables, app: App, environment: Environment, decision: _WeighedChange) -> list[int]:
-        """Store the values considered, the new trigger and the one that it replaces, and post their cards.
+    def _settle(self, tables: Tables, app: App, environment: Environment, decision: _WeighedChanges) -> list[int]:
+        """Store the values considered, the new triggers and the one that they replace, and post their cards.
 
         End what waits for older values. Return the numbers of the deployments that ended.
         """
-        trigger = decision.trigger
         if first_look.settle(tables, (app.name, environment.name), decision.fresh.first, self._clock.now()):
             self._wake(app.name)
-        for one in decision.found:
+        for one in decision.considered:
             tables.triggers.consider(app.name, environment.name, one.source, one.seen)
-        if IMAGES in decision.fresh.first or any(one.where == IMAGES for one in decision.found):
+        if IMAGES in decision.fresh.first or any(one.where == IMAGES for one in decision.considered):
             _consider_tags(tables, environment, decision.there)
-        if trigger is None:
-            return self._outdated.passed(tables, app, environment.name, decision.found, decision.is_wanted)
-        current = tables.triggers.current(app.name, environment.name)
-        if current is not None and (not trigger.state.ended or current.source == trigger.source):
-            self._records.put(
-                tables, app, replace(current, state=TriggerState.OVERTAKEN, problem=f"Newer: {trigger.why}")
+        ended = []
+        if all(one.state.ended for one in decision.triggers):
+            ended += self._outdated.passed(tables, app, environment.name, decision.passed, decision.is_wanted)
+        reported = set[str]()
+        for trigger in decision.triggers:
+            self._replace(tables, app, trigger, decision.state)
+            with_card = trigger.state is not TriggerState.OPEN and (
+                not trigger.commit or trigger.commit not in reported
             )
-        self._records.put(tables, app, tables.triggers.add(trigger), with_card=trigger.state is not TriggerState.OPEN)
-        if not trigger.state.ended or trigger.problem.startswith(_SKIPPED):
-            return []
-        return self._outdated.moved_back(tables, app, trigger, decision.is_wanted)
+            reported.add(trigger.commit)
+            self._records.put(tables, app, tables.triggers.add(trigger), with_card=with_card)
+            if trigger.state.ended and not trigger.problem.startswith(_SKIPPED):
+                ended += self._outdated.moved_back(tables, app, trigger, decision.is_wanted)
+        return ended
+
+    def _replace(self, tables: Tables, app: App, trigger: Trigger, state: TargetState) -> None:
+        """End the open trigger that a new one replaces. Images that a commit replaces count as new again after it."""
+        current = tables.triggers.current(app.name, trigger.environment)
+        if current is None or (trigger.state.ended and current.source != trigger.source):
+            return
+        self._records.put(tables, app, replace(current, state=TriggerState.OVERTAKEN, problem=f"Newer: {trigger.why}"))
+        if current.source == IMAGES and trigger.source != IMAGES:
+            runs = images_text(state.runs[0].release.images) if state.runs else ""
+            tables.triggers.consider(app.name, trigger.environment, IMAGES, runs)
 
 
 def _looking(hint: Hint | None) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from deploybot.autodeploy.commit_order import CommitOrder, newer_than
+from deploybot.autodeploy.target_state import is_of_commit
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import IMAGES, images_text
 from deploybot.backoff import Backoff
@@ -129,6 +130,8 @@ class TriggerRequests:
                 return _Hold(verdict.why, with_card=late, until=late_at if verdict.unreported and not late else inf)
         if number := await self._store.read(lambda tables: _on_its_way(tables, trigger)):
             return _Hold(f"#{number} is about to deploy it", with_card=False)
+        if number := await self._store.read(lambda tables: _before_images(tables, trigger)):
+            return _Hold(f"#{number} comes first: images are deployed with the commit that runs", with_card=False)
         refusal = await self._refusal(trigger)
         return _Hold(refusal.why, with_card=True, until=refusal.until or inf) if refusal.why else None
 
@@ -202,6 +205,12 @@ def _on_its_way(tables: Tables, trigger: Trigger) -> int:
         if _is_wanted(trigger, one.plan.release):
             return 0 if one.cancel_by else one.number
     return 0
+
+
+def _before_images(tables: Tables, trigger: Trigger) -> int:
+    """Return the number of the deployment for which an image waits: one that runs, or that of a commit; 0 if none."""
+    before = (one for one in _open(tables, trigger) if one.state is not State.WAITING or is_of_commit(tables, one))
+    return next((one.number for one in before if trigger.source == IMAGES), 0)
 
 
 def _open(tables: Tables, trigger: Trigger) -> Iterator[Deployment]:

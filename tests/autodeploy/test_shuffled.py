@@ -2,6 +2,8 @@
 
 The other side goes its own way meanwhile: commits follow each other, branches are rewritten and moved back, tags are
 made in any order. What is deployed is only ever later than what was, and the last thing wanted is always deployed.
+Images are pushed among commits that wait for their builds; a commit is deployed with the newest images, and a single
+image with the commit that runs.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,13 +22,28 @@ from deploybot.autodeploy.pending_deployments import Refusal, TriggerRequests
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.card import Card
 from deploybot.command import Incoming
-from deploybot.domain import Event, Kind, Plan, Push, Release, Running, State, Tagged, Trigger
+from deploybot.domain import (
+    NO_RELEASE,
+    Build,
+    BuildState,
+    Event,
+    Kind,
+    Pin,
+    Plan,
+    Push,
+    Release,
+    Running,
+    State,
+    Tagged,
+    Trigger,
+)
 from deploybot.domain.versions import Version, tag_version
 from deploybot.ports import Tables
 from deploybot.settings import App
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, FakeRefs, memory_store
-from tests.autodeploy.conftest import auto_settings
+from tests.autodeploy.conftest import PinnedImages, auto_settings
+from tests.autodeploy.test_images import IMAGES
 from tests.store.examples import seeded, times
 
 
@@ -37,6 +55,8 @@ class Shuffle:
     refs: FakeRefs
     store: Database
     deployed: list[str] = field(default_factory=list)
+    images: PinnedImages | None = None
+    release: Release = NO_RELEASE
     automatic: TriggerDetector = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +69,7 @@ class Shuffle:
             store=self.store,
             clock=clock,
             refs=self.refs,
-            images=None,
+            images=self.images,
             requests=requests,
             records=records,
             wake=lambda _: None,
@@ -60,24 +80,31 @@ class Shuffle:
 
     async def handle(self, incoming: Incoming, _: Callable[[Card], Awaitable[None]]) -> Card | None:
         """Deploy at once: in the dispatcher's place, with the rows that it and the engine write."""
-        commit = incoming.text.partition("@")[2].partition(" ")[0]
-        plan = Plan(
-            kind=Kind.DEPLOY, app=self.app.name, environment="staging", release=Release.of_commit(commit), servers=()
-        )
+        await self.deploy(incoming.text.partition("@")[2].partition(" ")[0], incoming.trigger)
+        return Card(title="done")
+
+    async def deploy(self, ref: str, trigger: int = 0) -> None:
+        pins = self.images.now if self.images else ()
+        if ref.startswith("sha256:"):
+            (named,) = (pin for pin in pins if pin.digest == ref)
+            kept = {pin.service: pin for pin in self.release.images} | {named.service: named}
+            release = self.release.with_images(tuple(kept.values()))
+        else:
+            release = Release.of_commit(ref, images=pins)
+        plan = Plan(kind=Kind.DEPLOY, app=self.app.name, environment="staging", release=release, servers=())
 
         def deploy(tables: Tables) -> None:
             person = tables.people.named("ana") or tables.people.add("ana")
-            made = tables.deployments.add(
-                plan, requester=person, reason="", channel=None, now=1.0, trigger=incoming.trigger
-            )
-            tables.triggers.mark_deployed(incoming.trigger, made.number)
+            made = tables.deployments.add(plan, requester=person, reason="", channel=None, now=1.0, trigger=trigger)
+            if trigger:
+                tables.triggers.mark_deployed(trigger, made.number)
             tables.deployments.move(made.number, State.SUCCEEDED, now=1.0)
             row = Running(self.app.name, "staging", "web1", plan.release, made.number, 1.0, healthy=True)
             tables.running.put(row)
 
         await self.store.write(deploy)
-        self.deployed.append(commit)
-        return Card(title="done")
+        self.release = release
+        self.deployed.append(release.code or "")
 
     async def hear(self, event: Event) -> None:
         if await self.automatic.handle_event(self.app, event, "d"):
@@ -85,7 +112,8 @@ class Shuffle:
 
 
 def one_app(folder: Path, number: int, auto: dict[str, object]) -> App:
-    app = auto_settings(folder, {"auto": auto}).apps["shop"]
+    more: dict[str, Any] = {"strategy": "compose", "images": IMAGES} if "image" in auto else {}
+    app = auto_settings(folder, {"auto": auto}, **more).apps["shop"]
     places = {name: one.model_copy(update={"app": f"shop{number}"}) for name, one in app.environments.items()}
     return app.model_copy(update={"name": f"shop{number}", "environments": places})
 
@@ -144,13 +172,61 @@ async def tags(shuffle: Shuffle, dice: random.Random) -> tuple[bool, bool]:
     return backwards, refs.tags[max(names, key=version)] not in shuffle.deployed
 
 
+async def images(shuffle: Shuffle, dice: random.Random) -> tuple[bool, bool]:
+    """Images among commits that wait for their builds; the same two answers, of both."""
+    refs, pinned, waits, digests = shuffle.refs, PinnedImages(), list[str](), itertools.count(1)
+    shuffle.images = shuffle.automatic._images = pinned
+
+    def publish(*services: str) -> None:
+        fresh = {
+            name: Pin(name, f"docker.io/acme/{name}", "latest", f"sha256:{next(digests):064x}") for name in services
+        }
+        pinned.now = tuple(({pin.service: pin for pin in pinned.now} | fresh).values())
+
+    async def build(commit: str, state: BuildState) -> None:
+        await shuffle.hear(Build(sender="github", key=commit, name="test", state=state, commit=commit))
+
+    publish("web", "worker")
+    refs.branches["develop"] = refs.known["develop"] = f"{0:040x}"
+    await shuffle.deploy(refs.branches["develop"])
+    await shuffle.automatic.look(shuffle.app)
+    for number in range(1, dice.randint(3, 7)):
+        for step in dice.sample(("push", "image", "look", "build", "look"), dice.randint(1, 5)):
+            if step == "push":
+                commit = f"{number:040x}"
+                refs.parents[commit], refs.branches["develop"] = refs.branches["develop"], commit
+                waits.append(commit)
+            elif step == "image":
+                publish(*dice.choice((("web",), ("worker",), ("web", "worker"))))
+            elif step == "build" and waits:
+                state = dice.choice((BuildState.PASSED, BuildState.FAILED, BuildState.RUNNING))
+                await build(dice.choice(waits), state)
+            else:
+                await shuffle.automatic.look(shuffle.app)
+    head = refs.branches["develop"]
+    await shuffle.automatic.look(shuffle.app)
+    await build(head, BuildState.PASSED)
+    for _ in range(3):
+        await shuffle.automatic.look(shuffle.app)
+    order = shuffle.deployed
+    older = any(later in refs._way(one)[1:] for one, later in itertools.pairwise(order))
+    return older, (shuffle.release.code, {*shuffle.release.images}) != (head, {*pinned.now})
+
+
 def version(tag: str) -> Version:
     found = tag_version(tag)
     assert found is not None
     return found
 
 
-@pytest.mark.parametrize(("auto", "play"), [({"branch": "develop"}, branches), ({"tag": "v*"}, tags)])
+@pytest.mark.parametrize(
+    ("auto", "play"),
+    [
+        ({"branch": "develop"}, branches),
+        ({"tag": "v*"}, tags),
+        ({"image": True, "branch": "develop", "after": "ci"}, images),
+    ],
+)
 async def test_shuffled(
     tmp_path: Path,
     auto: dict[str, object],

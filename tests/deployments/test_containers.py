@@ -13,6 +13,7 @@ import pytest
 from deploybot.deployments.target_inspection import LONGEST_ANSWER
 from deploybot.domain import Container, Image, ManifestRow, Release, Role, ServerFacts, State
 from deploybot.errors import Unreachable, UserError
+from deploybot.settings import HealthSettings
 from deploybot.testing import FakeEngine, FakeHost, FakeServers, Outcome
 from tests.kit.bot import V1, V2, V3, BotUnderTest, fetched, open_as, switched
 from tests.kit.settings import bot_settings
@@ -241,9 +242,13 @@ async def test_images_that_ran_and_are_gone_stop_a_rollback_before_it_begins(
     assert "compose_build" in jobs(server, 3)
 
 
+@pytest.mark.parametrize("health", ["", "docker compose exec web true"])
 async def test_what_a_person_started_is_restored_where_the_first_deployment_fails(
-    composed: BotUnderTest, server: ComposedServer
+    composed: BotUnderTest, server: ComposedServer, health: str
 ) -> None:
+    if health:
+        checked = composed.settings.apps["shop"].model_copy(update={"health": HealthSettings(command=health)})
+        composed.settings.apps["shop"] = checked
     labels = {"com.docker.compose.project.working_dir": "/home/me/shop"}
     labels["com.docker.compose.project.config_files"] = "/home/me/shop/compose.yaml"
     theirs = Container(
@@ -271,6 +276,9 @@ async def test_what_a_person_started_is_restored_where_the_first_deployment_fail
     ended = await composed.deploy(V1)
     assert ended.state is State.RESTORED, ended.outcome
     assert "what ran before was restored and is healthy" in ended.outcome
+    asked = [one.env for one in server.host.started if one.script == "health_command"]
+    where = [(one["DEPLOYBOT_RELEASE"], one.get("DEPLOYBOT_FOLDER")) for one in asked]
+    assert where == ([(V1.id, None), ("", "/home/me/shop")] if health else [])
     assert "Now running: web1 containers that deploybot did not create." in ended.outcome
 
 
@@ -310,6 +318,8 @@ async def test_what_ran_without_containers_is_restored_where_the_first_with_cont
         ]
         rows = await changed.store.read(lambda tables: tables.deployments.steps(ended.number))  # noqa: B023 - read at once
         assert [row.name for row in rows if row.phase.value == "restore"] == ["remove", "restored"]
+    asked = {one.env["DEPLOYBOT_RELEASE"] for one in server.host.started if one.script == "compose_config"}
+    assert asked == {V2.id}, "a release without containers has no Compose files"
     server.host.script("compose_up", Outcome(effect=server.up))
     await good(changed, V2, V3)
     ended = await changed.deploy(V1)

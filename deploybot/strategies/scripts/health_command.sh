@@ -2,13 +2,20 @@
 # Runs the health command of bot.toml until it succeeds or its time is over.
 #   DEPLOYBOT_HEALTH   the command, shell text
 #   DEPLOYBOT_WITHIN   seconds
+#   DEPLOYBOT_RELEASE  nothing where what ran before the bot came is restored, from DEPLOYBOT_FOLDER
 set -eu
 cd -- "$DEPLOYBOT_DIRECTORY"
-if link=$(readlink current); then
+if [ -z "$DEPLOYBOT_RELEASE" ]; then
+    # There may be no link yet, or it leads to the release that failed.
+    cd -- "$DEPLOYBOT_FOLDER"
+    [ -e "${COMPOSE_ENV_FILES:-.}" ] || unset COMPOSE_ENV_FILES
+elif link=$(readlink current); then
     # Compose would take the way through the link for another project directory.
     cd -- "releases/${link##*/}"
 fi
-marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/${PWD##*/}
+name=before
+[ -z "$DEPLOYBOT_RELEASE" ] || name=${PWD##*/}
+marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/$name
 if [ -f "$marks/files" ]; then
     COMPOSE_FILE=$(cat "$marks/files")
     COMPOSE_PATH_SEPARATOR='

@@ -128,7 +128,7 @@ class ServerPlan:
     @property
     def is_link_restored(self) -> bool:
         """Whether a restore only moves the link. What runs now has no containers then, and no check is for it."""
-        return self.verify and bool(self.restore) and self.before is None
+        return self.verify and bool(self.restore) and self.before is None and self.replaces is not None
 
     @staticmethod
     def _run(steps: tuple[Step, ...]) -> tuple[Stage, ...]:

@@ -160,7 +160,8 @@ class Container:
     `image` is the image's name, `image_id` the Engine's id of the image that it really runs. `created` and `started`
     are seconds since the epoch, 0.0 if unknown. They are times of the Engine's clock, which may be wrong. `asked` is
     what that clock showed when the Engine was asked. With `host_network`, its programs listen on the server's own
-    ports. A container that is `cut_off` has no network any more; only a new one has it again.
+    ports. `network_of` is the id (or the name) of the container whose network it uses, empty if it has its own. A
+    container that is `cut_off` has no network any more; only a new one has it again.
     """
 
     id: str
@@ -181,7 +182,12 @@ class Container:
     mounts: tuple[Mount, ...] = ()
     host_network: bool = False
     cut_off: bool = False
+    network_of: str = ""
     asked: float = field(default=0.0, compare=False)
+
+    def is_called(self, name: str) -> bool:
+        """Return whether the Engine would take `name` for this container: its name, its id, or how that begins."""
+        return bool(name) and (self.name == name or self.id.startswith(name))
 
     def up_for(self, now: float) -> float:
         """Return for how many seconds it has been up; `now` is the bot's time, for an Engine whose time is unknown."""

@@ -76,6 +76,7 @@ def container(found: Json) -> Container:
         mounts=_mounts(found),
         host_network=_is_on_host_network(found),
         cut_off=_is_cut_off(found),
+        network_of=_network_mode(found).partition("container:")[2],
     )
 
 

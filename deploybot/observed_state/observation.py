@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from deploybot.domain import Container, EngineFacts, Image, Observed
@@ -99,12 +99,22 @@ async def _engine_view(servers: Servers, app: App, environment: Environment, ser
     )
     return _EngineView(
         project=project,
-        containers=containers,
+        containers=_with_lost_networks(containers, everything),
         others=tuple(one for one in everything if one.project != project),
         images=images,
         networks=networks,
         volumes=volumes,
         engine=info,
+    )
+
+
+def _with_lost_networks(containers: Sequence[Container], others: Sequence[Container]) -> tuple[Container, ...]:
+    """Mark containers that use the network of a container that is gone: they are cut off, too."""
+    return tuple(
+        replace(one, cut_off=True)
+        if one.network_of and not any(other.is_called(one.network_of) for other in (*containers, *others))
+        else one
+        for one in containers
     )
 
 

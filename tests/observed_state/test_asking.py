@@ -49,6 +49,19 @@ async def test_all_that_a_plan_needs(tmp_path: Path, host: FakeHost, engine: Fak
     assert abs(seen.at - time.time()) < 60
 
 
+@pytest.mark.parametrize(("name", "is_lost"), [("", False), ("lone", False), ("blog-", False), ("gone", True)])
+async def test_a_container_in_the_network_of_one_that_is_gone_is_cut_off(
+    tmp_path: Path, host: FakeHost, engine: FakeEngine, name: str, *, is_lost: bool
+) -> None:
+    """The Engine names that one by its id; it may be of another project."""
+    (mine,) = engine.all["shop-production"]
+    blog = replace(container("blog-web-1"), id="blog-0123")
+    engine.all = engine.all | {"shop-production": (replace(mine, network_of=name),), "blog": (blog,)}
+    app, environment = shop(tmp_path)
+    seen = await observe(FakeServers([host], {"web1": engine}), app, environment, "web1")
+    assert [one.cut_off for one in seen.containers] == [is_lost]
+
+
 async def test_no_engine_is_asked_for_an_app_without_containers(tmp_path: Path, host: FakeHost) -> None:
     app, environment = shop(tmp_path, strategy="files")
     down = FakeEngine("web1")

@@ -92,7 +92,10 @@ async def test_a_container_without_the_network_that_it_was_created_with(docker: 
         start(
             engine, "sleep", "1000", options=("--name", f"{mode}-port", "--network", mode, "-p", f"{8081 + number}:80")
         )
-    assert [one.name for one in await docker.containers("shop") if one.cut_off] == []
+    there = {one.name: one for one in await docker.containers("shop")}
+    assert [one.name for one in there.values() if one.cut_off] == []
+    assert [one.name for one in there.values() if there["bridge"].is_called(one.network_of)] == ["beside"]
+    assert [one.name for one in there.values() if one.network_of] == ["beside"]
     engine.docker("network", "disconnect", "front", "web-1")
     found = {one.name: one for one in await docker.containers("shop")}["web-1"]
     assert (found.state, found.cut_off) == ("running", True)

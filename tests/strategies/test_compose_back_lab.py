@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.strategies.compose_shop import (
     YAML,
     ComposeInstall,
     MakeShop,
+    container,
     flavour,
     image_of,
     make_shop,
@@ -96,3 +98,21 @@ async def test_a_release_is_restored_with_its_own_env_file_and_profiles(
     await shop.good("v1", rollback=True)
     assert (page(engine), image_of(engine, "web")) == ("v1", image)
     assert (await shop.restart()).state is State.SUCCEEDED
+
+
+NETWORKED = YAML.replace("    volumes:", '    network_mode: "service:web"\n    volumes:', 1)
+
+
+async def test_a_service_in_the_network_of_a_restored_one_is_recreated_with_it(
+    make_shop: MakeShop, engine: Engine, repo: Repo, flavour: ComposeInstall
+) -> None:
+    """Its image and settings are as before, but it uses the network of the failed release's container."""
+    repo.commit({**FILES, "compose.yaml": NETWORKED, "www/index.html": "v1"})
+    repo.tag("v1")
+    repo.commit({"compose.yaml": NETWORKED.replace("/healthz", "/nothing")})
+    shop = await make_shop(repo, flavour)
+    await shop.good("v1")
+    ended = await shop.deploy("main")
+    assert ended.state is State.RESTORED, (ended.outcome, ended.tail)
+    host: Any = container(engine, "db")["HostConfig"]
+    assert (page(engine), host["NetworkMode"]) == ("v1", f"container:{container(engine, 'web')['Id']}")

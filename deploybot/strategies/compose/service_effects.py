@@ -189,13 +189,14 @@ def _spread(found: dict[str, Effect], config: ComposeConfig) -> None:
             effect = found.get(service.name)
             if effect is None or effect.kind not in {EffectKind.KEPT, EffectKind.STARTED}:
                 continue
-            cause = next((name for name in _bound_to(service) if _moves(found.get(name), service, name)), "")
+            cause = next((name for name in bound_to(service) if _moves(found.get(name), service, name)), "")
             if cause:
                 found[service.name] = Effect(service.name, EffectKind.RECREATED, f"with {cause}")
                 changed = True
 
 
-def _bound_to(service: ComposeService) -> Iterator[str]:
+def bound_to(service: ComposeService) -> Iterator[str]:
+    """Yield the services with which a service is recreated."""
     yield from service.shares
     yield from (one.service for one in service.depends_on if one.restart)
 

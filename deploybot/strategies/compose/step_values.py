@@ -23,6 +23,7 @@ from deploybot.strategies.compose.compose_override import override_of, write_ove
 from deploybot.strategies.compose.half_made import holders, useless
 from deploybot.strategies.compose.mounted_paths import PathFacts, sources_of
 from deploybot.strategies.compose.service_claims import blocks
+from deploybot.strategies.compose.service_effects import bound_to
 from deploybot.strategies.compose.service_images import full_name, images_below, repositories_of, tag_of, work_of
 from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL, settings_of
 from deploybot.strategies.server_requirements import compose_version
@@ -118,7 +119,9 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
     """
     manifest = site.manifests[release.id]
     observed = observed_of(site)
-    changed = [one.service for one in manifest.services if not _is_as_before(observed, one, study)]
+    moving = {one.service for one in manifest.services if not _is_as_before(observed, one, study)}
+    _spread(moving, observed, study)
+    changed = [one.service for one in manifest.services if one.service in moving]
     known = {one.service for one in manifest.services}
     ours = [one for service, ones in observed.services.items() if service not in known for one in ones if is_ours(one)]
     lists = {
@@ -266,6 +269,21 @@ def _with_holders(kinds: Mapping[str, EffectKind], observed: Observed) -> Mappin
     held = {one.service for one in holders(observed)}
     stay = {EffectKind.KEPT, EffectKind.STARTED}
     return {name: EffectKind.RECREATED if name in held and kind in stay else kind for name, kind in kinds.items()}
+
+
+def _spread(moving: set[str], observed: Observed, study: ReleaseStudy | None) -> None:
+    """Add the services whose containers use the network of one that is replaced, or that are recreated with it.
+
+    The Engine knows the networks of containers that the bot did not start, too.
+    """
+    services = study.config.services if study else ()
+    there = [one for one in observed.containers if not one.oneoff]
+    count = -1
+    while len(moving) != count:
+        count = len(moving)
+        gone = [one for one in there if one.service in moving]
+        moving |= {one.service for one in there if any(each.is_called(one.network_of) for each in gone)}
+        moving |= {one.name for one in services if not moving.isdisjoint(bound_to(one))}
 
 
 def _is_as_before(observed: Observed, expected: ServiceImage, study: ReleaseStudy | None) -> bool:

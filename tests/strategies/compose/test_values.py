@@ -241,6 +241,27 @@ def test_a_restore_brings_as_many_containers_as_there_were() -> None:
     assert step_values.restore_values(site, studied(site, OLD), OLD)["DEPLOYBOT_SCALE"] == "web=3"
 
 
+BEHIND = {"image": "app", "network_mode": "service:vpn"}
+AFTER = {"image": "log", "depends_on": {"app": {"condition": "service_started", "restart": True}}}
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_restore_recreates_what_uses_the_network_of_what_it_recreates(*, is_ours: bool) -> None:
+    names = ("app", "beside", "log", "vpn")
+    record = manifest(*(ran(name, "1") for name in names))
+    behind = container("app", "1", labels=OURS, network_of="id-vpn")
+    others = (container("beside", "1", labels=OURS), container("log", "1", labels=OURS))
+    site = site_of(behind, *others, container("vpn", "9", labels=OURS), manifests={OLD.id: record, "": record})
+    config = configured(OLD, {"app": BEHIND, "beside": {"image": "b"}, "log": AFTER, "vpn": {"image": "vpn"}})
+    study = studied(site, OLD, config=config) if is_ours else None
+    release = OLD if is_ours else NO_RELEASE
+    changed = ["app", "log", "vpn"] if is_ours else ["app", "vpn"]
+    assert lists(step_values.restore_values(site, study, release), "CHANGED") == [changed]
+    # The Engine need not say it where the files do.
+    site = replace(site, observed=observed(replace(behind, network_of=""), *others, container("vpn", "9")))
+    assert lists(step_values.restore_values(site, study, release), "CHANGED") == [changed if is_ours else ["vpn"]]
+
+
 @pytest.mark.parametrize(("exit_code", "changed"), [(0, []), (1, ["web"])])
 def test_a_job_that_had_ended_is_not_restored(exit_code: int, changed: list[str]) -> None:
     there = replace(AS_BEFORE, state="exited", exit_code=exit_code)

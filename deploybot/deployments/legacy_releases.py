@@ -12,7 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deploybot.deployments.target_inspection import LOOK_BACK, Inspector
-from deploybot.domain import NO_RELEASE, Container, Deployment, Kind, Manifest, ManifestRow, Release, ServiceImage, Step
+from deploybot.domain import (
+    NO_RELEASE,
+    Container,
+    Deployment,
+    Kind,
+    Manifest,
+    ManifestRow,
+    Release,
+    ServiceImage,
+    Step,
+    registry_digest,
+)
 from deploybot.errors import StepFailed, Unreachable, UserError
 from deploybot.ports import Engine, RefSource, Servers, Site, Store, Strategy, Tables
 from deploybot.strategies.common_steps import Move
@@ -219,7 +230,7 @@ def _is_named_by(image: str, pin: OldPin) -> bool:
 
 
 def _image(pin: OldPin, image: str, digests: Sequence[str], replicas: int) -> ServiceImage:
-    digest = pin.label if "@" in pin.label else next(iter(digests), "")
+    digest = pin.label if "@" in pin.label else registry_digest(digests)
     return ServiceImage(service=pin.service, image=image, name=pin.tag, digest=digest, replicas=replicas)
 
 

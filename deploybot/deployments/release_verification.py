@@ -14,6 +14,7 @@ from deploybot.errors import EngineError, Unhealthy, Unreachable
 from deploybot.observed_state import SETTINGS_LABEL, has_ended, observe
 from deploybot.ports import Clock, Servers
 from deploybot.settings import App, Environment, project_name
+from deploybot.units import show_duration
 
 _PAUSES = Backoff(0.2, 2.0, factor=1.6)
 OBSERVE_WITHIN = 10.0
@@ -40,9 +41,11 @@ class Verifier:
     ) -> Observed:
         """Return what runs once every service runs exactly its image and is healthy.
 
-        Raises Unhealthy for what cannot recover, or `compose.wait` seconds after `since`; or the reason in `stop`.
+        Raises Unhealthy for what cannot recover, or if the time for a start is over `since` then; or the reason in
+        `stop`.
         """
-        end = since + app.compose.wait
+        limit = _limit(app, environment)
+        end = since + limit
         pauses = iter(_PAUSES)
         while True:
             observed, hopeless, waiting = await self._shortfalls(app, environment, server, manifest)
@@ -52,7 +55,7 @@ class Verifier:
                 raise stop.why
             pause = next(pauses)
             if hopeless or self._clock.now() + pause > end:
-                await self._fail(app, environment, server, manifest, hopeless or waiting)
+                await self._fail(app, environment, server, manifest, hopeless or _late(waiting, limit))
             await stop.pause(pause)
 
     def watches(self, app: App, manifest: Manifest) -> bool:
@@ -128,6 +131,19 @@ class Verifier:
         gate = Gate(kind="docker", target=project_name(app, environment))
         services = {one.service for one in manifest.services}
         raise Unhealthy(server, ", ".join(why), await self._gate.last_words(server, gate, services))
+
+
+def _limit(app: App, environment: Environment) -> float:
+    """Return how long containers may take to start: as long as the health check may take, too, if that is longer."""
+    health = environment.health or app.health
+    return max(app.compose.wait, health.within) if health else app.compose.wait
+
+
+def _late(waiting: list[str], limit: float) -> list[str]:
+    """Add to what is not up in time which setting gives it more, if it only needs more."""
+    if not all(words.endswith(" is starting") for words in waiting):
+        return waiting
+    return [*waiting[:-1], f"{waiting[-1]} (after {show_duration(limit)}: raise compose.wait if it needs more)"]
 
 
 def as_verified(manifest: Manifest, observed: Observed) -> Manifest:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from deploybot.deployments.file_uploads import send_uploads
-from deploybot.domain import JobState, Manifest, Release, State, Step
+from deploybot.domain import JobState, Manifest, Release, State, Step, registry_digest
 from deploybot.errors import StepUnknown, Unreachable, UserError
 from deploybot.observed_state import observe, runs
 from deploybot.ports import RefSource, Servers, Site, Store, Strategy, Tables
@@ -166,8 +166,7 @@ class Inspector:
             image = await engine.image(name) if engine else None
             if image is None:
                 raise UserError(f"{service} has no image {name} on {site.server}.", hint="Deploy again to build it.")
-            digest = next((one for one in image.digests), "")
-            found[service] = (image.id, digest)
+            found[service] = (image.id, registry_digest(image.digests))
         return found
 
     async def _is_open(self, site: Site, release: Release) -> bool:

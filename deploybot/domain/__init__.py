@@ -38,7 +38,7 @@ from deploybot.domain.events import (
     Tagged,
 )
 from deploybot.domain.ignored_tags import IgnoredTags
-from deploybot.domain.image_names import DOCKER_HUB, canonical_image
+from deploybot.domain.image_names import DOCKER_HUB, canonical_image, registry_digest
 from deploybot.domain.observed_target import (
     ContainerMark,
     EngineFacts,
@@ -214,6 +214,7 @@ __all__ = [
     "image_changes",
     "image_key",
     "ref_key",
+    "registry_digest",
     "release_key",
     "short_digest",
     "short_id",

@@ -222,6 +222,26 @@ async def test_waiting_ends_with_the_time_that_compose_has() -> None:
     assert max(server.stop.pauses) == 2.0
 
 
+@pytest.mark.parametrize("gate", [{"docker": True}, {"http": "http://127.0.0.1:8080/"}, {"command": "./healthy"}])
+async def test_what_only_starts_has_as_long_as_the_health_check(gate: dict[str, object]) -> None:
+    server = VerifiedServer(replace(WEB, health="starting"), health={**gate, "within": "5m"})
+    with pytest.raises(Unhealthy) as caught:
+        await server.settle()
+    assert caught.value.why == "web is starting (after 5 min: raise compose.wait if it needs more)"
+    assert 298 < sum(server.stop.pauses) <= 300
+    short = VerifiedServer(replace(WEB, health="starting"), health={**gate, "within": "5s"}, compose={"wait": "10s"})
+    with pytest.raises(Unhealthy):
+        await short.settle()
+    assert 8 < sum(short.stop.pauses) <= 10
+
+
+async def test_more_time_is_no_advice_for_what_does_not_only_start() -> None:
+    server = VerifiedServer(replace(WEB, health="starting"))
+    with pytest.raises(Unhealthy) as caught:
+        await server.settle(PAIR)
+    assert caught.value.why == "web has 1 of 2 containers, web is starting"
+
+
 async def test_a_pause_may_end_with_the_time_but_not_after_it() -> None:
     server = VerifiedServer(replace(WEB, health="starting"), then=[[WEB]], compose={"wait": 0.2})
     await server.settle()

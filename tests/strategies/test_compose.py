@@ -535,6 +535,33 @@ def test_a_pinned_image_is_recorded_by_the_digest_that_was_approved() -> None:
     assert made.files == ("compose.yaml",)
 
 
+def test_a_name_that_only_the_server_knows_is_no_digest_of_a_registry() -> None:
+    """Docker's containerd image store has a digest for each local name, also of images that were built."""
+    ours = [f"{BELOW}/{service}@sha256:{number * 64}" for service, number in (("web", "5"), ("db", "6"))]
+    postgres = f"postgres@sha256:{'6' * 64}"
+    web = image("5", digests=[ours[0], f"acme/web@sha256:{'5' * 64}"])
+    db = image("6", digests=[f"copy@sha256:{'6' * 64}", ours[1], postgres])
+    site = answered(running(images=(web, db)), NEW, configured(NEW))
+    found = {"web": (image_id("5"), ours[0]), "db": (image_id("6"), ours[1])}
+    assert [(one.service, one.digest) for one in COMPOSE.manifest(site, NEW, found).services] == [
+        ("db", postgres),
+        ("web", ""),
+    ]
+    unknown = COMPOSE.manifest(replace(site, images=()), NEW, found)
+    assert [one.digest for one in unknown.services] == ["", ""]
+
+
+def test_a_recorded_name_that_only_the_server_knew_is_gone_with_its_image() -> None:
+    kept = manifest(ran("web", "3", digest=f"{BELOW}/web@sha256:{'3' * 64}"), ran("db", "2"))
+    site = answered(replace(recorded(), images=HERE, manifests={OLD.id: RECORD, NEW.id: kept}), NEW)
+    assert COMPOSE.deploy(site, NEW, OLD).made
+    with pytest.raises(UserError, match="its image of web is not on web1 any more"):
+        COMPOSE.deploy(site, NEW, OLD, back=True)
+    here = replace(site, images=(*HERE, image("3")))
+    (images,) = (one for one in COMPOSE.deploy(here, NEW, OLD, back=True).steps if one.name == "images")
+    assert env_of(images)["DEPLOYBOT_IMAGES"].splitlines()[0] == f"web {image_id('3')} - {BELOW}/web:333333333333"
+
+
 def test_the_scripts_are_asked_one_after_the_other() -> None:
     site = running()
     config = COMPOSE.ask(site, NEW)

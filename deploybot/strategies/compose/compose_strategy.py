@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deploybot.domain import NO_RELEASE, CommitSource, CommitWithImages, Manifest, Release, ServerPlan, Step
+from deploybot.domain import (
+    NO_RELEASE,
+    CommitSource,
+    CommitWithImages,
+    Manifest,
+    Release,
+    ServerPlan,
+    Step,
+    registry_digest,
+)
 from deploybot.errors import UserError
 from deploybot.observed_state import has_ended
 from deploybot.ports import Site
@@ -30,6 +39,7 @@ from deploybot.strategies.compose.release_study import (
     insist_on_return,
     study_of,
 )
+from deploybot.strategies.compose.service_images import repository_name, work_of
 from deploybot.strategies.compose.settings_label import SETTINGS_LABEL
 from deploybot.strategies.compose.step_values import (
     below,
@@ -122,10 +132,21 @@ class ComposeStrategy:
         return next_tags(site, study_of(site, release).config)
 
     def manifest(self, site: Site, release: Release, images: Mapping[str, tuple[str, str]]) -> Manifest:
-        """Record what a prepared release runs. A pinned image is recorded by the digest that was approved."""
+        """Record what a prepared release runs. A pinned image is recorded by the digest that was approved.
+
+        What was built is in no registry, even if Docker has a digest of it.
+        """
         study = study_of(site, release)
+        work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
         pins = {pin.service: pin.reference for pin in release.images}
-        found = {service: (image, pins.get(service, digest)) for service, (image, digest) in images.items()}
+        known = {one.id: one.digests for one in site.images}
+
+        def digest_of(service: str, image: str, digest: str) -> str:
+            if service in pins or service in work.build:
+                return pins.get(service, "")
+            return registry_digest((*known.get(image, ()), digest), repository_name(work.names[service]))
+
+        found = {service: (image, digest_of(service, image, digest)) for service, (image, digest) in images.items()}
         return manifest_of(study.config, study.facts, found, study.files, site.app.compose)
 
     def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
@@ -216,7 +237,7 @@ def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
         # Deploying the same release again uses the images that the tags mean now.
         return False
     here = {name for one in site.images for name in (one.id, *one.digests)}
-    gone = [one for one in manifest.services if one.image not in here and not one.digest]
+    gone = [one for one in manifest.services if one.image not in here and not registry_digest([one.digest])]
     if gone and back:
         names = ", ".join(one.service for one in gone)
         raise UserError(

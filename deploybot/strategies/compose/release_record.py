@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from deploybot.domain import Container, Manifest, Observed, ServiceImage
+from deploybot.domain import Container, Manifest, Observed, ServiceImage, registry_digest
 from deploybot.observed_state import has_ended, is_unwell
 from deploybot.settings import ComposeSettings
 from deploybot.strategies.compose.compose_model import ComposeConfig
 from deploybot.strategies.compose.mounted_paths import PathFacts
 from deploybot.strategies.compose.service_effects import may_end
+from deploybot.strategies.compose.service_images import repository_name
 from deploybot.strategies.compose.settings_label import SETTINGS_LABEL, settings_of
 
 WORKING_FOLDER = "com.docker.compose.project.working_dir"
@@ -50,7 +51,7 @@ def snapshot_of(observed: Observed) -> Manifest | None:
     services = observed.services
     if not any(one.state == "running" for ones in services.values() for one in ones):
         return None
-    digests = {image.id: next(iter(image.digests), "") for image in observed.images}
+    digests = {image.id: image.digests for image in observed.images}
     newest = max((one for ones in services.values() for one in ones), key=lambda one: one.created)
     return Manifest(
         services=tuple(
@@ -58,7 +59,7 @@ def snapshot_of(observed: Observed) -> Manifest | None:
                 service=service,
                 image=ones[0].image_id,
                 name=ones[0].image,
-                digest=digests.get(ones[0].image_id, ""),
+                digest=_digest(digests.get(ones[0].image_id, ()), ones[0]),
                 settings=ones[0].label(SETTINGS_LABEL),
                 replicas=len(ones),
                 ended=has_ended(ones),
@@ -69,6 +70,13 @@ def snapshot_of(observed: Observed) -> Manifest | None:
         files=files_of(newest),
         folder=newest.label(WORKING_FOLDER),
     )
+
+
+def _digest(digests: Iterable[str], container: Container) -> str:
+    """Return the digest of a container's image in a registry; empty if Compose named it, as it does when it builds."""
+    repository = repository_name(container.image)
+    built = {f"{container.project}{sign}{container.service}" for sign in "-_"}
+    return "" if repository in map(repository_name, built) else registry_digest(digests, repository)
 
 
 def with_health(manifest: Manifest, observed: Observed) -> Manifest:

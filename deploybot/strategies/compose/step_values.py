@@ -14,6 +14,7 @@ from deploybot.domain import (
     Observed,
     Release,
     ServiceImage,
+    registry_digest,
 )
 from deploybot.ports import Site
 from deploybot.settings import project_name
@@ -162,7 +163,10 @@ def names_of(images: Collection[Image]) -> frozenset[str]:
 def image_lines(site: Site, manifest: Manifest) -> str:
     """Return the required recorded images: service, id, digest or `-`, and deploybot's tag, one image per line."""
     tags = tags_of(site, manifest)
-    return "\n".join(f"{one.service} {one.image} {one.digest or '-'} {tags[one.service]}" for one in manifest.services)
+    return "\n".join(
+        f"{one.service} {one.image} {registry_digest([one.digest]) or '-'} {tags[one.service]}"
+        for one in manifest.services
+    )
 
 
 def kept_tags(site: Site, keep: Collection[str]) -> Iterator[str]:

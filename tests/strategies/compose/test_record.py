@@ -68,6 +68,22 @@ def test_what_runs_is_recorded_whoever_started_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("ghcr.io/me/web:1", "ghcr.io/me/web@sha256:d"),
+        ("shop-production-web", ""),
+        ("shop-production_web:latest", ""),
+        ("deploybot/shop-production/web:1", "copy@sha256:d"),
+    ],
+)
+def test_a_digest_of_what_runs_is_one_of_a_registry(name: str, digest: str) -> None:
+    digests = ["deploybot/shop-production/web@sha256:d", "copy@sha256:d", "ghcr.io/me/web@sha256:d"]
+    made = snapshot_of(observed(container("web", "1", image=name), images=[image("1", digests=digests)]))
+    assert made
+    assert made.services[0].digest == digest
+
+
+@pytest.mark.parametrize(
     ("state", "ended", "unwell"),
     [
         ({"state": "exited", "exit_code": 0}, True, False),

@@ -8,8 +8,8 @@
 #   DEPLOYBOT_FOLDER           the folder that they are in
 #   DEPLOYBOT_OVERRIDE         a Compose file with images, labels and mounts, or nothing to take the one that is there
 #   DEPLOYBOT_TAGS             one a line: image id and tag of ours
-#   DEPLOYBOT_MOUNTS           content of the release that is mounted, one a line: hash, or HASH/NAME for a file; a blank;
-#                              path in the release
+#   DEPLOYBOT_MOUNTS           content of the release that is mounted, one a line: hash, or HASH/NAME for a file; a
+#                              blank; path in the release
 #   DEPLOYBOT_REMOVE           ids of containers to remove first, one a line
 #   DEPLOYBOT_REMOVE_LAST      ids of containers to remove afterwards, one a line
 #   DEPLOYBOT_CHANGED          services to create or recreate, one a line

@@ -75,6 +75,7 @@ OTHER_SOURCES = {
     "autodeploy/outdated_triggers.py": {"by", "current", "trigger"},
     "autodeploy/pending_deployments.py": {"trigger"},
     "autodeploy/watched_sources.py": {"one"},
+    "autodeploy/weighed_changes.py": {"one"},
     "cli/hooks_command.py": {"address.secret"},  # a secret
     "cli/server_discovery.py": {"mount"},  # a folder of a server
     "command_loader.py": {"found[command.name]"},  # a file of a command

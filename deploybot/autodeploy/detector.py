@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from deploybot.autodeploy import first_look
 from deploybot.autodeploy.commit_order import CommitOrder, commits_there
@@ -24,7 +24,8 @@ from deploybot.autodeploy.target_state import TargetState, target_state
 from deploybot.autodeploy.trigger_cards import by, plain
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import IMAGES, Found, News, There, images_text, news, undated
-from deploybot.domain import NO_RELEASE, Event, Release, Trigger, TriggerState
+from deploybot.autodeploy.weighed_changes import WeighedChanges
+from deploybot.domain import NO_RELEASE, Event, Trigger, TriggerState
 from deploybot.errors import DeploybotError
 from deploybot.events.build_verdicts import dated, joined
 from deploybot.ports import Clock, Images, RefSource, Store, Tables
@@ -34,43 +35,6 @@ log = logging.getLogger(__name__)
 
 SKIP = ("[skip deploy]", "[deploy skip]")
 _SKIPPED = "The commit message contains "
-
-
-@dataclass(frozen=True, slots=True)
-class _WeighedChanges:
-    """What one check found for an environment, and the triggers that it leads to.
-
-    `triggers` are at most one to deploy, and those that are only reported (LEFT). `deferred` is true if new images
-    wait, because a commit waits or something is being deployed: the next checks find them again.
-    """
-
-    fresh: News
-    there: There
-    state: TargetState
-    triggers: tuple[Trigger, ...]
-    deferred: bool
-
-    @property
-    def found(self) -> tuple[Found, ...]:
-        """Return all values that changed."""
-        return (*self.fresh.found, *self.fresh.left)
-
-    @property
-    def considered(self) -> tuple[Found, ...]:
-        """Return the values that need no further check."""
-        return tuple(one for one in self.found if not (self.deferred and one.where == IMAGES))
-
-    @property
-    def passed(self) -> tuple[Found, ...]:
-        """Return the values that need no deployment of their own, and no report."""
-        reported = {one.source for one in self.triggers}
-        return tuple(one for one in self.considered if one.where not in reported)
-
-    def is_wanted(self, release: Release) -> bool:
-        """Return whether a release is one of the values that were found now."""
-        if any(one.commit and release.is_from(one.commit) for one in self.found):
-            return True
-        return any(one.where == IMAGES for one in self.found) and {*self.there.images} <= {*release.images}
 
 
 class TriggerDetector:
@@ -193,7 +157,7 @@ class TriggerDetector:
                 await self._store.write(lambda tables: _consider_tags(tables, environment, there))
             return
         triggers, deferred = await self._weigh_all(app, environment, fresh, there, state)
-        decision = _WeighedChanges(fresh, there, state, triggers, deferred)
+        decision = WeighedChanges(fresh, there, state, triggers, deferred)
         ended = await self._store.write(lambda tables: self._settle(tables, app, environment, decision))
         self._outdated.wake(ended)
 
@@ -371,7 +335,7 @@ class TriggerDetector:
             return replace(trigger, state=TriggerState.LEFT, problem=problem)
         return trigger
 
-    def _settle(self, tables: Tables, app: App, environment: Environment, decision: _WeighedChanges) -> list[int]:
+    def _settle(self, tables: Tables, app: App, environment: Environment, decision: WeighedChanges) -> list[int]:
         """Store the values considered, the new triggers and the one that they replace, and post their cards.
 
         End what waits for older values. Return the numbers of the deployments that ended.

@@ -12,10 +12,11 @@ from typing import TypeVar
 
 from deploybot.deployments.legacy_releases import Legacy
 from deploybot.deployments.ref_resolution import Releases
+from deploybot.deployments.retention import releases_to_keep
 from deploybot.deployments.target_inspection import Inspector, going_back
 from deploybot.domain import Changes, Gate, Kind, Origin, Plan, Release, Running, ServerPlan, Step, short_id
 from deploybot.errors import NoImage, UserError
-from deploybot.ports import Site, Store, Strategy, Tables
+from deploybot.ports import Site, Store, Strategy
 from deploybot.settings import App, Environment
 from deploybot.strategies.accepted_sources import insist_on_source
 from deploybot.untrusted_input import of_one
@@ -103,7 +104,7 @@ class Planner:
         site = await self._inspector.study(site, release, again=fresh and not site.trusts(release))
         previous = await self._inspector.release_at(site)
         part = strategy.deploy(site, release, previous, back=rollback)
-        keep = await self._keep(site, release, previous)
+        keep = await self._store.read(lambda tables: releases_to_keep(tables, site, release, previous))
         cleanup = strategy.prune(site, keep)
         return dataclasses.replace(_gated(part), server=site.server, cleanup=cleanup)
 
@@ -201,18 +202,6 @@ class Planner:
     async def _running(self, app: App, environment: Environment) -> dict[str, Running]:
         rows = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))
         return {row.server: row for row in rows}
-
-    async def _keep(self, site: Site, release: Release, previous: Release | None) -> tuple[str, ...]:
-        """Return the ids of releases to keep: the new and the replaced one, the last good ones, and requested ones."""
-        app, environment = site.app, site.environment
-
-        def look(tables: Tables) -> list[Release]:
-            good = tables.deployments.good(app.name, environment.name, app.keep)
-            open_ = (one for one in tables.deployments.open() if one.plan.app == app.name)
-            return [one.plan.release for one in (*good, *open_)]
-
-        stay = [release, *([previous] if previous else []), *await self._store.read(look)]
-        return tuple(dict.fromkeys(one.id for one in stay))
 
     async def _changes(self, app: App, old: Release | None, new: Release) -> Changes:
         return await self.releases.changes(app, old, new) if old else Changes(known=False)

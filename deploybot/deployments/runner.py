@@ -14,25 +14,23 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import what
+from deploybot.deployments.kept_manifests import keep_manifest
 from deploybot.deployments.restore import Restored, Restorer, is_restorable
 from deploybot.deployments.stage_runner import StageRunner
-from deploybot.deployments.step_execution import Executor, recorded
+from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
-from deploybot.deployments.step_runner import was_never_started
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
+from deploybot.deployments.touched_servers import first_felt, touched_servers, untouched_words
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
 from deploybot.domain import (
     Deployment,
     Kind,
-    ManifestRow,
     Phase,
-    Plan,
     Release,
     Running,
     ServerPlan,
     StageKind,
     State,
-    Step,
     StepRow,
     StepState,
 )
@@ -52,8 +50,6 @@ log = logging.getLogger(__name__)
 
 TAIL_SHOWN = 20
 CLEANUP_WITHIN = 300.0
-MOST_RECORDS = 200
-"""Records of releases to keep for a server: as many as a rollback looks back."""
 FORGET_BACK = 5
 _PartWork = Callable[[Deployment, ServerPlan, CancellationWatch], Awaitable[None]]
 
@@ -139,7 +135,7 @@ class DeploymentRunner:
         """Resume a restore. Why the deployment failed was stored when it began; only the restore is left to do."""
         cancelled = deployment.outcome == sentence(Cancelled(deployment.cancel_by))
         rows = await self._steps_of(deployment)
-        touched = _switched(deployment, rows)
+        touched = touched_servers(deployment, rows)
         return await self._put_back(deployment, touched, deployment.outcome, deployment.tail, cancelled=cancelled)
 
     async def _steps_of(self, deployment: Deployment) -> tuple[StepRow, ...]:
@@ -175,11 +171,11 @@ class DeploymentRunner:
 
     async def _prepare(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
         """Run the stages of a server that do not affect what serves."""
-        await self._run(deployment, part, range(_first_felt(deployment.plan, part)), stop)
+        await self._run(deployment, part, range(first_felt(deployment.plan, part)), stop)
 
     async def _switch(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
         """Run the stages of a server from the first switching one on, its checks included."""
-        await self._run(deployment, part, range(_first_felt(deployment.plan, part), len(part.stages)), stop)
+        await self._run(deployment, part, range(first_felt(deployment.plan, part), len(part.stages)), stop)
 
     async def _run(
         self, deployment: Deployment, part: ServerPlan, positions: Iterable[int], stop: CancellationWatch
@@ -205,7 +201,7 @@ class DeploymentRunner:
     async def _bad_end(self, deployment: Deployment, problem: DeploybotError) -> _Ending:
         """Report what went wrong, restore what was switched if that is certain to be right, and observe what runs."""
         tail = tuple(getattr(problem, "tail", ()))[-TAIL_SHOWN:]
-        touched = _switched(deployment, await self._steps_of(deployment))
+        touched = touched_servers(deployment, await self._steps_of(deployment))
         why = sentence(problem)
         cancelled = isinstance(problem, Cancelled)
         state = State.CANCELLED if cancelled else State.FAILED
@@ -213,7 +209,7 @@ class DeploymentRunner:
         if not touched:
             seen = await self._present.look(deployment)
             now = [] if all_well(seen) else [sentence_of(seen)]
-            return _Ending(state, f"{why}\n{' '.join([_untouched(deployment.plan), *advice, *now])}", tail)
+            return _Ending(state, f"{why}\n{' '.join([untouched_words(deployment.plan), *advice, *now])}", tail)
         if isinstance(problem, StepUnknown):
             return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
@@ -315,7 +311,7 @@ class DeploymentRunner:
         def record(tables: Tables) -> Deployment:
             ended = tables.deployments.move(deployment.number, end.state, now=now, outcome=end.outcome, tail=end.tail)
             for row in end.released:
-                _keep_manifest(tables, ended, row, now)
+                keep_manifest(tables, ended, row, now)
                 tables.running.put(row)
             tables.audit.append(
                 actor="deploybot",
@@ -347,44 +343,6 @@ class DeploymentRunner:
                 log.info("job files of #%s stay on %s: %s", deployment.number, server, problem)
 
 
-def _keep_manifest(tables: Tables, deployment: Deployment, row: Running, now: float) -> None:
-    """Store what a server was seen to run, so that the bot's own record is enough to go back to it."""
-    if not row.healthy:
-        return
-    part = next(one for one in deployment.plan.servers if one.server == row.server)
-    if deployment.state is State.SUCCEEDED:
-        kept = recorded(tables, deployment.plan, part)
-        manifest = kept.manifest if kept else None
-    elif _was_verified(tables, deployment, row.server):
-        kept = tables.manifests.get(row.app, row.environment, row.server, row.release.id, attempt=True)
-        manifest = kept.manifest if kept else part.before
-    else:
-        manifest = part.before
-    if manifest is not None:
-        tables.manifests.put(
-            ManifestRow(
-                app=row.app,
-                environment=row.environment,
-                server=row.server,
-                release=row.release.id,
-                manifest=manifest,
-                at=now,
-                verified=True,
-            )
-        )
-        known = tables.manifests.of_target(row.app, row.environment, row.server)
-        if len(known) > MOST_RECORDS:
-            keep = {one.release for one in known[:MOST_RECORDS]}
-            tables.manifests.prune(row.app, row.environment, row.server, keep)
-
-
-def _was_verified(tables: Tables, deployment: Deployment, server: str) -> bool:
-    """Return whether what ran before was restored on a server, and what was seen there was recorded."""
-    rows = tables.deployments.steps(deployment.number)
-    mine = (row for row in rows if row.phase is Phase.RESTORE and row.server == server)
-    return any(row.kind is StageKind.VERIFY and row.state is StepState.DONE for row in mine)
-
-
 def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:
     """Return the steps of a deployment and of some before it: a killed bot left their job files."""
     plan = deployment.plan
@@ -403,34 +361,3 @@ def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseE
         *([why] if why and problems else []),
         *sorted(problems, key=lambda one: isinstance(one, Cancelled)),
     ]
-
-
-def _is_felt(plan: Plan, step: Step) -> bool:
-    """Return whether a step may change what serves; restarts and tasks do, although they switch nothing."""
-    return step.switches or plan.kind in {Kind.RESTART, Kind.TASK}
-
-
-def _first_felt(plan: Plan, part: ServerPlan) -> int:
-    """Return the position of the first stage that may change what serves, or of the first check if none does."""
-    return next((at for at, step in enumerate(part.steps) if _is_felt(plan, step)), len(part.steps))
-
-
-def _switched(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
-    """Return the servers where a step began that may have changed what serves.
-
-    A server on which nothing was started needs no restore: it may not even answer, and others wait for it.
-    """
-    forward = (row for row in rows if row.phase is Phase.FORWARD)
-    begun = {(row.server, row.position) for row in forward if not was_never_started(row)}
-    return tuple(
-        part
-        for part in deployment.plan.servers
-        if any(_is_felt(deployment.plan, step) and (part.server, at) in begun for at, step in enumerate(part.steps))
-    )
-
-
-def _untouched(plan: Plan) -> str:
-    """Return the sentence for a deployment that ended before it changed what serves."""
-    if plan.kind in {Kind.RESTART, Kind.TASK} or any(part.replaces or part.before for part in plan.servers):
-        return "The running release was not touched."
-    return "Nothing ran before, and nothing was started."

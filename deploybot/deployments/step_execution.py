@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.release_verification import as_restored, as_verified
+from deploybot.deployments.retention import with_requested
 from deploybot.deployments.step_runner import StepRunner, Work
 from deploybot.deployments.target_inspection import Inspector, going_back, step_values
 from deploybot.domain import (
@@ -126,7 +127,9 @@ class Executor:
         strategy = self._strategies[app.strategy]
         site = await self._inspector.site(app, environment, part.server, remove_orphans=plan.remove_orphans)
         if step.bind == PRUNE:
-            keep = {"DEPLOYBOT_KEEP": await self._keep(plan, step)}
+            planned = dict(step.env)["DEPLOYBOT_KEEP"].split("\n")
+            stay = await self._store.read(lambda tables: with_requested(tables, plan.app, planned))
+            keep = {"DEPLOYBOT_KEEP": "\n".join(stay)}
             step = dataclasses.replace(step, env=tuple(sorted({**dict(step.env), **keep}.items())))
             return {**keep, **strategy.bind(step, site, plan.release)}
         if step.bind == RESTORE:
@@ -145,12 +148,6 @@ class Executor:
         await self._store.write(lambda tables: tables.manifests.put(row))
         manifests = {**site.manifests, plan.release.id: manifest}
         return strategy.bind(step, dataclasses.replace(site, manifests=manifests), plan.release)
-
-    async def _keep(self, plan: Plan, step: Step) -> str:
-        """Return the releases that a clean-up keeps: those of its plan, and those requested since."""
-        open_ = await self._store.read(lambda tables: tables.deployments.open())
-        since = (one.plan.release.id for one in open_ if one.plan.app == plan.app)
-        return "\n".join(dict.fromkeys((*dict(step.env)["DEPLOYBOT_KEEP"].split("\n"), *since)))
 
     async def _manifest(self, site: Site, release: Release, *, made: bool) -> Manifest:
         """Return what a release is about to run: the images just `made` or recorded ones, with today's settings."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.deployments.runner import MOST_RECORDS
+from deploybot.deployments.kept_manifests import MOST_RECORDS
 from deploybot.domain import Deployment, ManifestRow, State
 from deploybot.ports import Tables
 from deploybot.status.status_board import StatusBoard

@@ -114,5 +114,6 @@ async def test_a_service_in_the_network_of_a_restored_one_is_recreated_with_it(
     await shop.good("v1")
     ended = await shop.deploy("main")
     assert ended.state is State.RESTORED, (ended.outcome, ended.tail)
+    assert "attempt" not in ended.outcome
     host: Any = container(engine, "db")["HostConfig"]
     assert (page(engine), host["NetworkMode"]) == ("v1", f"container:{container(engine, 'web')['Id']}")

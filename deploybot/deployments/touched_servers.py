@@ -1,0 +1,39 @@
+"""On which servers a deployment may have changed what serves: only these are restored. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deploybot.deployments.step_runner import was_never_started
+from deploybot.domain import Deployment, Kind, Phase, Plan, ServerPlan, Step, StepRow
+
+
+def _is_felt(plan: Plan, step: Step) -> bool:
+    """Return whether a step may change what serves; restarts and tasks do, although they switch nothing."""
+    return step.switches or plan.kind in {Kind.RESTART, Kind.TASK}
+
+
+def first_felt(plan: Plan, part: ServerPlan) -> int:
+    """Return the position of the first stage that may change what serves, or of the first check if none does."""
+    return next((at for at, step in enumerate(part.steps) if _is_felt(plan, step)), len(part.steps))
+
+
+def touched_servers(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
+    """Return the servers where a step began that may have changed what serves.
+
+    A server on which nothing was started needs no restore: it may not even answer, and others wait for it.
+    """
+    forward = (row for row in rows if row.phase is Phase.FORWARD)
+    begun = {(row.server, row.position) for row in forward if not was_never_started(row)}
+    return tuple(
+        part
+        for part in deployment.plan.servers
+        if any(_is_felt(deployment.plan, step) and (part.server, at) in begun for at, step in enumerate(part.steps))
+    )
+
+
+def untouched_words(plan: Plan) -> str:
+    """Return the sentence for a deployment that ended before it changed what serves."""
+    if plan.kind in {Kind.RESTART, Kind.TASK} or any(part.replaces or part.before for part in plan.servers):
+        return "The running release was not touched."
+    return "Nothing ran before, and nothing was started."

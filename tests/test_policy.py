@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -205,6 +206,53 @@ def test_matrix_of_approvals(figure: Callable[[str], None]) -> None:
             wrong += decide(question).allowed is not approval_oracle(question)
     figure(f"{wrong} of {cells} cells of approvals wrong, seed={SEED}")
     assert cells >= 10_000
+    assert wrong == 0
+
+
+ENDS = (5.0, 10.0, inf)
+
+
+def may_give(person: Person, question: PolicyQuestion, moment: float) -> bool:
+    """Whether somebody is an admin of the target at every hour of what they give, looked up hour by hour."""
+    assert question.gives_until is not None
+    hours = [moment, *(one - 0.5 for one in (5.0, 10.0, 1e6) if moment < one <= min(question.gives_until, 1e6))]
+    return all(
+        any(
+            (grant.until == 0.0 or hour < grant.until) and grant.app in ("*", question.app)
+            for grant in question.grants
+            if grant.person == person.id and grant.role.value == "admin"
+        )
+        for hour in hours
+    )
+
+
+def test_matrix_of_what_admins_give(figure: Callable[[str], None]) -> None:
+    chosen = random.Random(SEED)
+    single = [
+        Grant(ME.id, role, app, until=until)
+        for role, app, until in itertools.product((Role.APPROVER, Role.ADMIN), ("*", "shop", "blog"), (0.0, 5.0, 10.0))
+    ]
+    shapes = [tuple(chosen.sample(single, count)) for count in (0, 1, 2, 3) for _ in range(40)]
+    cells = wrong = 0
+    for grants, ends, moment, app, command in itertools.product(
+        shapes, ENDS, (1.0, 4.9, 5.0, 9.9), ("*", "shop", "blog"), ("allow", "confirm")
+    ):
+        question = PolicyQuestion(
+            person=ME,
+            action=Action.ADMIN,
+            command=command,
+            app=app,
+            environment="*",
+            grants=grants,
+            now=moment,
+            gives_until=ends,
+        )
+        if ends <= moment:
+            continue
+        cells += 1
+        wrong += decide(question).allowed is not may_give(ME, question, moment)
+    figure(f"{wrong} of {cells} cells of what admins give wrong, seed={SEED}")
+    assert cells >= 5_000
     assert wrong == 0
 
 

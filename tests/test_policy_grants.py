@@ -180,3 +180,20 @@ def test_nobody_confirms_their_own_grant() -> None:
 def test_an_admin_for_some_time_breaks_the_glass_in_that_time(now: float, *, may: bool) -> None:
     glass = replace(BEGIN, person=BEN, glass=True, begins=False, request=None, now=now)
     assert decide(with_grant(Grant(BEN.id, Role.ADMIN, until=5.0), glass)).allowed is may
+
+
+def test_what_an_admin_gives_does_not_outlast_their_own_role() -> None:
+    give = replace(APPROVE, action=Action.ADMIN, command="allow", request=None, wanted=None, gives_until=2000.0)
+    admin = with_grant(Grant(BEN.id, Role.ADMIN, "shop", until=2000.0), give)
+    assert explain(admin)["limited time"].reason == "It does not outlast the role of the admin who gives it."
+    later = decide(replace(admin, gives_until=2000.1))
+    assert (later.allowed, later.who_may) == (False, ("dia",))
+    (reason,) = later.reasons
+    assert reason == (
+        "ben is admin on shop/production only until 1970-01-01 00:33 UTC, "
+        "and can give only roles that end by then, such as `for 30m`."
+    )
+    assert "limited time" not in explain(replace(give, person=CEM)), "the rule `role` reports who is no admin"
+    assert "limited time" not in explain(replace(admin, gives_until=None))
+    assert "limited time" not in explain(replace(admin, person=None))
+    assert "limited time" not in explain(replace(admin, action=Action.APPROVE))

@@ -95,6 +95,8 @@ class PolicyQuestion:
     `now` decides which grants have expired; without it, every grant with an end has.
     `account` is the number of the last deployment before the person got the account that they use.
     `proposer` is the id of the person who requested the grant to confirm, 0 if there is none.
+    `gives_until` is when the role ends that the person gives or confirms: `inf` for never, and for an account on its
+    own. It is None if nothing is given.
     """
 
     person: Person | None
@@ -116,6 +118,7 @@ class PolicyQuestion:
     now: float = inf
     account: int = 0
     proposer: int = 0
+    gives_until: float | None = None
 
     @property
     def target(self) -> str:

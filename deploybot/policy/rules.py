@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from deploybot.domain import Action, Kind, Person, Role
 from deploybot.policy.question_types import Decision, PolicyQuestion, RuleFinding, Voice, WantedAction
-from deploybot.policy.roles import LEAST, reaches, role_of, suffices
+from deploybot.policy.roles import LEAST, admin_until, reaches, role_of, suffices
+from deploybot.units import show_time
 
 OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
 """All commands for people who are not on the allowlist. Plug-ins can't add to it."""
@@ -192,6 +193,22 @@ def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
     return _passes("Another admin requested it.")
 
 
+def _outlasted(question: PolicyQuestion) -> RuleFinding | None:
+    """Refuse admins for a limited time who give something that lasts longer than their own role."""
+    person = question.person
+    if question.action is not Action.ADMIN or question.gives_until is None or person is None:
+        return None
+    until = admin_until(person, question.grants, question.app, question.environment, question.now)
+    if not until:
+        return None  # the rule `role` reports it
+    if question.gives_until <= until:
+        return _passes("It does not outlast the role of the admin who gives it.")
+    return _refuses(
+        f"{person.name} is admin on {question.target} only until {show_time(until)}, "
+        "and can give only roles that end by then, such as `for 30m`."
+    )
+
+
 def _has(person: Person, least: Role, question: PolicyQuestion) -> bool:
     return reaches(_role_in(question, person), least)
 
@@ -276,6 +293,7 @@ RULES: Mapping[str, Rule] = {
     "another person": _another,
     "in time": _in_time,
     "second admin": _second_admin,
+    "limited time": _outlasted,
     "after": _after,
     "refs": _refs,
     "signed": _signed,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deploybot.deployments.auto_targets import auto_text, grants_of, is_used
-from deploybot.deployments.originators import authors_of, late_givers_of, originators_of, unknown_cause
+from deploybot.deployments.originators import authors_of, late_givers_of, originators_of, triggered_at, unknown_cause
 from deploybot.domain import (
     AUTO,
     EVERY,
@@ -104,6 +104,7 @@ class PolicyQuestions:
             itself=bot is not None and person == bot,
             now=self._clock.now(),
             account=account.after if account else 0,
+            account_since=account.since if account else 0.0,
         )
 
     def grants(self, tables: Tables) -> tuple[Grant, ...]:
@@ -235,6 +236,7 @@ def _pending(tables: Tables, request: Request | None, target: Environment | None
         unknown=unknown,
         authors=authors,
         number=deployment.number,
+        since=triggered_at(tables, deployment),
     )
 
 

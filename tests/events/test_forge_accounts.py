@@ -10,8 +10,9 @@ from deploybot.check import CheckState, check
 from deploybot.domain import Author, Event, Identity, ImagePushed, Push
 from deploybot.events.forge_accounts import ForgeAccounts
 from deploybot.settings import Settings
-from deploybot.testing import FakeRefs, FakeServers
+from deploybot.testing import FakeRefs
 from tests.kit.settings import bot_settings
+from tests.test_check import Links
 
 THREE = Identity("gitlab", "3")
 BEN = Author("ben", THREE)
@@ -93,7 +94,7 @@ def test_other_accounts_stay_as_they_are(identity: Identity | None) -> None:
 
 async def test_check_names_the_form_of_accounts(tmp_path: Path) -> None:
     async def rows(*repos: str) -> list[tuple[CheckState, str]]:
-        found = await check(settings(*repos), FakeServers([]), FakeRefs(tmp_path, main="1" * 40))
+        found = await check(settings(*repos), Links([]), FakeRefs(tmp_path, main="1" * 40))
         return [(row.state, row.text) for row in found if row.what == "gitlab accounts"]
 
     assert await rows(f"git@{OTHER}:acme/shop.git") == []

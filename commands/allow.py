@@ -44,7 +44,8 @@ async def allow(
 
     Each role includes the ones before it. Without `on`, the role applies everywhere. Without `for`, the new role
     replaces all of the person's roles for the same target. With `for`, it expires after that time, and a permanent role
-    stays. A role does not count for requests made before it. The app's channel and the other admins are notified.
+    stays. A role does not count for requests made before it. An admin for a limited time can give only roles that end
+    before their own. The app's channel and the other admins are notified.
 
     Write a new person as `platform:id:name`; `whoami` shows it to them. Without a role, `platform:id:name` adds an
     account to a person, such as the forge account that their pushes and builds come from. Their roles stay the same.

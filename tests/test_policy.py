@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -205,6 +206,90 @@ def test_matrix_of_approvals(figure: Callable[[str], None]) -> None:
             wrong += decide(question).allowed is not approval_oracle(question)
     figure(f"{wrong} of {cells} cells of approvals wrong, seed={SEED}")
     assert cells >= 10_000
+    assert wrong == 0
+
+
+def came_in_time(after: int, since: float, request: PendingRequest) -> bool:
+    """Whether a role or an account of this moment is older than a request, and than what triggered it."""
+    number_is_later = request.number > after
+    return number_is_later and (not request.since or since < request.since)
+
+
+def test_matrix_of_late_roles_and_accounts(figure: Callable[[str], None]) -> None:
+    moments = [(after, since) for after in (0, 6, 7, 8) for since in (0.0, 4.9, 5.0, 5.1)]
+    mine = [(), *(((role, *moment),) for role in (Role.DEPLOYER, Role.APPROVER) for moment in moments)]
+    chosen = random.Random(SEED)
+    mine += [tuple((Role.APPROVER, *one) for one in chosen.sample(moments, 2)) for _ in range(20)]
+    cells = wrong = 0
+    for grants, account, triggered in itertools.product(mine, moments, (0.0, 5.0)):
+        request = PendingRequest(requester=OTHER.id, number=7, since=triggered)
+        question = PolicyQuestion(
+            person=ME,
+            action=Action.APPROVE,
+            command="approve",
+            app="shop",
+            environment="production",
+            grants=tuple(Grant(ME.id, role, after=after, since=since) for role, after, since in grants),
+            people=TEAM,
+            wanted=WantedAction(count=1),
+            request=request,
+            account=account[0],
+            account_since=account[1],
+        )
+        has = any(role is Role.APPROVER and came_in_time(after, since, request) for role, after, since in grants)
+        begins = replace(question, person=OTHER, request=replace(request, approved=(ME.id,)), begins=True)
+        cells += 2
+        wrong += decide(question).allowed is not (has and came_in_time(*account, request))
+        wrong += (counting(begins) == (ME.id,)) is not has
+    figure(f"{wrong} of {cells} cells of late roles and accounts wrong, seed={SEED}")
+    assert cells >= 3_000
+    assert wrong == 0
+
+
+ENDS = (5.0, 10.0, inf)
+
+
+def may_give(person: Person, question: PolicyQuestion, moment: float) -> bool:
+    """Whether somebody is an admin of the target at every hour of what they give, looked up hour by hour."""
+    assert question.gives_until is not None
+    hours = [moment, *(one - 0.5 for one in (5.0, 10.0, 1e6) if moment < one <= min(question.gives_until, 1e6))]
+    return all(
+        any(
+            (grant.until == 0.0 or hour < grant.until) and grant.app in ("*", question.app)
+            for grant in question.grants
+            if grant.person == person.id and grant.role.value == "admin"
+        )
+        for hour in hours
+    )
+
+
+def test_matrix_of_what_admins_give(figure: Callable[[str], None]) -> None:
+    chosen = random.Random(SEED)
+    single = [
+        Grant(ME.id, role, app, until=until)
+        for role, app, until in itertools.product((Role.APPROVER, Role.ADMIN), ("*", "shop", "blog"), (0.0, 5.0, 10.0))
+    ]
+    shapes = [tuple(chosen.sample(single, count)) for count in (0, 1, 2, 3) for _ in range(40)]
+    cells = wrong = 0
+    for grants, ends, moment, app, command in itertools.product(
+        shapes, ENDS, (1.0, 4.9, 5.0, 9.9), ("*", "shop", "blog"), ("allow", "confirm")
+    ):
+        question = PolicyQuestion(
+            person=ME,
+            action=Action.ADMIN,
+            command=command,
+            app=app,
+            environment="*",
+            grants=grants,
+            now=moment,
+            gives_until=ends,
+        )
+        if ends <= moment:
+            continue
+        cells += 1
+        wrong += decide(question).allowed is not may_give(ME, question, moment)
+    figure(f"{wrong} of {cells} cells of what admins give wrong, seed={SEED}")
+    assert cells >= 5_000
     assert wrong == 0
 
 

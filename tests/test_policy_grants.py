@@ -133,6 +133,19 @@ def test_the_first_request_of_all_is_older_than_what_came_after_it() -> None:
     assert who_may(replace(question, account=1)) == ("ben", "cem", "dia")
 
 
+def test_what_came_between_the_trigger_and_its_request_is_late() -> None:
+    triggered = PendingRequest(requester=9, number=7, since=100.0)
+    question = replace(APPROVE, request=triggered)
+    early = with_grant(Grant(BEN.id, Role.APPROVER, after=6, since=99.9), question)
+    assert explain(early)["in time"].reason == "You had the role before #7 was triggered."
+    late = with_grant(Grant(BEN.id, Role.APPROVER, after=6, since=100.0), question)
+    assert decide(late).reasons == ("You got your role after #7 was triggered, so it does not count for #7.",)
+    account = replace(early, account=6, account_since=100.0)
+    assert decide(account).reasons == ("You got this account after #7 was triggered: approve it from an older one.",)
+    assert who_may(account) == ("ben", "cem", "dia"), "others have accounts of their own"
+    assert not triggered.is_before(6, 99.9)
+
+
 def test_where_the_cause_is_not_known_one_approval_more_is_needed() -> None:
     one = approved_by(BEN, unknown="no webhook reported who triggered it")
     assert (needed(one), missing(one)) == (2, 1)
@@ -180,3 +193,20 @@ def test_nobody_confirms_their_own_grant() -> None:
 def test_an_admin_for_some_time_breaks_the_glass_in_that_time(now: float, *, may: bool) -> None:
     glass = replace(BEGIN, person=BEN, glass=True, begins=False, request=None, now=now)
     assert decide(with_grant(Grant(BEN.id, Role.ADMIN, until=5.0), glass)).allowed is may
+
+
+def test_what_an_admin_gives_does_not_outlast_their_own_role() -> None:
+    give = replace(APPROVE, action=Action.ADMIN, command="allow", request=None, wanted=None, gives_until=2000.0)
+    admin = with_grant(Grant(BEN.id, Role.ADMIN, "shop", until=2000.0), give)
+    assert explain(admin)["limited time"].reason == "It does not outlast the role of the admin who gives it."
+    later = decide(replace(admin, gives_until=2000.1))
+    assert (later.allowed, later.who_may) == (False, ("dia",))
+    (reason,) = later.reasons
+    assert reason == (
+        "ben is admin on shop/production only until 1970-01-01 00:33 UTC, "
+        "and can give only roles that end by then, such as `for 30m`."
+    )
+    assert "limited time" not in explain(replace(give, person=CEM)), "the rule `role` reports who is no admin"
+    assert "limited time" not in explain(replace(admin, gives_until=None))
+    assert "limited time" not in explain(replace(admin, person=None))
+    assert "limited time" not in explain(replace(admin, action=Action.APPROVE))

@@ -5,7 +5,8 @@ The form is `PLATFORM:ID[:NAME]`:
 - Slack ids are `TEAM/USER`, Telegram ids whole numbers.
 - Console ids are user ids, with `/NAME` where people share that user (`console:1000/ben`).
 - Forge ids are whole numbers, on Bitbucket UUIDs. Forge accounts send no commands.
-  They show whose pushes and builds an event is about.
+  They show whose pushes and builds an event is about. `gitlab:git.example.com/3` is an account of one's own forge, if
+  bot.toml has several of that kind.
 - `git:ana@example.com` is the email address in a person's commits.
 """
 
@@ -16,13 +17,14 @@ from dataclasses import dataclass
 
 from deploybot.domain import Identity
 from deploybot.errors import UserError
-from deploybot.part_tables import CHAT_TABLE
+from deploybot.part_tables import CHAT_TABLE, SENDER_TABLE
 
 CHATS = tuple(CHAT_TABLE)
 FORGES = ("github", "gitlab", "gitea", "forgejo", "gitee", "bitbucket", "git")
 PLATFORMS = (*CHATS, *FORGES)
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _UUID = re.compile(r"\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?")
 _EMAIL = re.compile(r"[^\s:@<>/]{1,64}@[^\s:@<>/]{1,190}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
@@ -77,11 +79,12 @@ def _identity(platform: str, user: str) -> Identity:
         if not _EMAIL.fullmatch(user):
             raise UserError(f"`{user[:40]}` is not a commit's email address such as ana@example.com.", hint=_HINT)
         return Identity(platform, user.lower())
-    if not _NUMBER.fullmatch(user):
+    host, _, number = user.lower().rpartition("/")
+    if not _NUMBER.fullmatch(number) or not (_HOST.fullmatch(host) or number == user):
         raise UserError(
             f"`{user[:40]}` is not a number. On {platform}, people are identified by number, not by name.", hint=_HINT
         )
-    return Identity(platform, user)
+    return Identity(platform, number, "" if host == SENDER_TABLE[platform].host else host)
 
 
 def _name(text: str) -> str:

@@ -46,7 +46,7 @@ class Granting:
         given = Given(who=wanted, role=role, app=target[0], environment=target[1], until=until)
 
         def allow(tables: Tables) -> Person | GrantChange:
-            _insist(tables, actor, "allow", target)
+            _insist(tables, actor, "allow", target, gives_until=given.lasts_until)
             if role is None and not (wanted.identity and wanted.name):
                 raise no_role(tables.people, wanted, who)
             if self._two:
@@ -74,7 +74,16 @@ class Granting:
                 expires=actor.now + WAITS,
             )
         )
-        others = who_may(_question(tables, actor, "confirm", _target_of(change), proposer=change.proposer))
+        others = who_may(
+            _question(
+                tables,
+                actor,
+                "confirm",
+                _target_of(change),
+                proposer=change.proposer,
+                gives_until=given.lasts_until,
+            )
+        )
         if not others:
             raise UserError(
                 f"You are the only admin on {target_name(change.app, change.environment)}, and this change needs two.",
@@ -109,20 +118,25 @@ class Granting:
             kept = tables.grant_changes.get(change.number, actor.now)
             if kept is None:
                 raise UserError(f"{change.name} is no longer waiting.", hint="`who` lists who has which role.")
-            _insist(tables, actor, "confirm", _target_of(kept), proposer=0 if refuse else kept.proposer)
-            tables.grant_changes.remove(kept.number)
-            return self._refuse(tables, kept, actor) if refuse else self._confirm(tables, kept, actor)
+            if refuse:
+                _insist(tables, actor, "confirm", _target_of(kept))
+                tables.grant_changes.remove(kept.number)
+                return self._refuse(tables, kept, actor)
+            return self._confirm(tables, kept, actor)
 
         return Card(title=await self._store.write(confirm), tone=Tone.GOOD)
 
     def _confirm(self, tables: Tables, change: GrantChange, actor: Actor) -> str:
-        """Apply the requested change if the admin who requested it still may."""
+        """Apply the requested change if both admins may at this moment."""
+        who, target = read_who(change.who), _target_of(change)
+        given = changed(change, who, actor.now)
+        lasts = given.lasts_until
+        _insist(tables, actor, "confirm", target, proposer=change.proposer, gives_until=lasts)
+        tables.grant_changes.remove(change.number)
         person = next((one for one in tables.people.everybody() if one.id == change.proposer), None)
         proposer = Actor(change.proposer_name, person, actor.now)
-        _insist(tables, proposer, "allow", _target_of(change))
-        who = read_who(change.who)
+        _insist(tables, proposer, "allow", target, gives_until=lasts)
         check(tables, who, proposer)
-        given = changed(change, who, actor.now)
         person = give(tables, given, actor, asked_by=proposer)
         text = given.announcement(f"{change.proposer_name} and {actor.name}", person)
         self._announce(tables, text, given, actor)
@@ -203,14 +217,30 @@ def _target_of(change: GrantChange) -> tuple[str, str]:
     return change.app, change.environment
 
 
-def _insist(tables: Tables, actor: Actor, command: str, target: tuple[str, str], *, proposer: int = 0) -> None:
+def _insist(
+    tables: Tables,
+    actor: Actor,
+    command: str,
+    target: tuple[str, str],
+    *,
+    proposer: int = 0,
+    gives_until: float | None = None,
+) -> None:
     """Ask the policy within this transaction. Raise Denied with its reasons."""
-    decision = decide(_question(tables, actor, command, target, proposer=proposer))
+    decision = decide(_question(tables, actor, command, target, proposer=proposer, gives_until=gives_until))
     if not decision.allowed:
         raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "no one on the allowlist")
 
 
-def _question(tables: Tables, actor: Actor, command: str, target: tuple[str, str], *, proposer: int) -> PolicyQuestion:
+def _question(
+    tables: Tables,
+    actor: Actor,
+    command: str,
+    target: tuple[str, str],
+    *,
+    proposer: int,
+    gives_until: float | None,
+) -> PolicyQuestion:
     return PolicyQuestion(
         person=actor.person,
         action=Action.ADMIN,
@@ -221,6 +251,7 @@ def _question(tables: Tables, actor: Actor, command: str, target: tuple[str, str
         people=tables.people.everybody(),
         now=actor.now,
         proposer=proposer,
+        gives_until=gives_until,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from deploybot.access.account_syntax import CHATS, Who, identity_text
 from deploybot.command import Taken
@@ -39,6 +40,11 @@ class Given:
     app: str = EVERY
     environment: str = EVERY
     until: float = 0.0
+
+    @property
+    def lasts_until(self) -> float:
+        """Return when what is given ends, as `PolicyQuestion.gives_until`. An account on its own never ends."""
+        return self.until or inf
 
     @property
     def text(self) -> str:
@@ -156,6 +162,7 @@ def _insist_on_admin(people: People, actor: Actor, why: str) -> None:
         grants=people.grants(),
         people=people.everybody(),
         now=actor.now,
+        gives_until=inf,
     )
     decision = decide(question)
     if not decision.allowed:

@@ -12,6 +12,10 @@ from deploybot.deployments.policy_lookup import required
 from deploybot.domain import Person
 from deploybot.errors import UserError
 from deploybot.ports import Clock, CodeSecrets, Store
+from deploybot.units import show_duration
+
+OFFER_LIFE = 600.0
+"""An offered secret can be read in the chat for as long as the message is there, so it must not work for as long."""
 
 
 class Enrolment:
@@ -47,22 +51,23 @@ class Enrolment:
 
     async def _offer(self, person: Person) -> Card:
         secret = new_secret()
-        await self._codes.offer(person.id, secret)
+        await self._codes.offer(person.id, secret, at=self._clock.now())
         await self._audit(person, "totp offered")
         return Card(
             title="Add this to the authenticator app on your phone:",
             lines=(Line("secret", secret), Line("or as a link", enrolment(secret, person.name))),
             text="Then type the first code that it shows: `totp CODE`. Delete this message afterwards.",
+            hint=f"The secret expires in {show_duration(OFFER_LIFE)}, unless you type a code of it.",
             tone=Tone.WARN,
             private=True,
         )
 
     async def _take(self, person: Person, code: str, secret: str | None) -> Card:
         """Put the offered secret into effect with its first code, or offer a new one for a code of the current one."""
-        offered = await self._codes.offered(person.id)
+        now = self._clock.now()
+        offered = await self._codes.offered(person.id, since=now - OFFER_LIFE)
         if offered is None and secret is None:
             raise UserError("You have not set up one-time codes yet.", hint="Type `totp` first.")
-        now = self._clock.now()
         new_step = step_of(offered, code, now) if offered else 0
         old_step = step_of(secret, code, now) if secret else 0
         await self._check.take(self._store, person, new_step or old_step, about=person.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,7 +18,8 @@ from deploybot.check.check_results import CheckState, Row
 from deploybot.check.files import try_files
 from deploybot.check.server_checks import ServerLinks, try_server
 from deploybot.deployments.planner import DryPlan
-from deploybot.part_tables import has_containers
+from deploybot.events.forge_accounts import ForgeAccounts
+from deploybot.part_tables import SENDER_TABLE, has_containers
 from deploybot.ports import ChatFinding, Images, RefSource
 from deploybot.settings import Settings
 from deploybot.units import show_duration
@@ -64,7 +65,7 @@ async def check(
     found = await asyncio.gather(*tries)
     # The checks above cut connections to servers, so plans come afterwards.
     found += await asyncio.gather(*_plans(settings, plans, within))
-    rows = [_data(settings.bot.data), *(row for rows in found for row in rows)]
+    rows = [_data(settings.bot.data), *_accounts(settings), *(row for rows in found for row in rows)]
     return tuple(dataclasses.replace(row, text=mask(row.text), fix=mask(row.fix)) for row in rows)
 
 
@@ -105,6 +106,17 @@ def _data(folder: Path) -> Row:
         )
     fix = f"Create it for the bot's user: `install -d -m 700 -o USER {folder}`."
     return Row("bot", "data folder", CheckState.FAILED, f"this user cannot write to {folder}", fix)
+
+
+def _accounts(settings: Settings) -> Iterator[Row]:
+    """Yield a row for each kind of forge of which bot.toml has several, with what a bare account means there."""
+    for kind, hosts in ForgeAccounts(settings).several.items():
+        public = SENDER_TABLE[kind].host
+        own = [host for host in hosts if host != public]
+        bare = f"only on {public}" if public in hosts else "on none of them"
+        text = f"{', '.join(hosts)}: an account without a host, such as {kind}:3, counts {bare}"
+        form = " or ".join(f"`{kind}:{host}/ID:NAME`" for host in own)
+        yield Row("bot", f"{kind} accounts", CheckState.OK, f"{text}. Link the others as {form}")
 
 
 async def _files(settings: Settings) -> AsyncIterator[Row]:

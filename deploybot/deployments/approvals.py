@@ -178,7 +178,7 @@ class Approvals:
             refused = self._codes.use(tables, person, step, now=now, about=f"#{number}")
             if refused:
                 return ApprovalCount(refused=refused)
-        tables.requests.approve(number, Approval(person.id, person.name, now))
+        tables.requests.approve(number, Approval(person.id, person.name, now, account=account))
         tables.requests.note(number, "")
         given = self._count(tables, deployment, now)
         detail = f"{given.there} of {given.wanted}, bound to {request.binding.digest[:12]}"

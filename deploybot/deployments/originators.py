@@ -56,6 +56,12 @@ def late_givers_of(tables: Tables, deployment: Deployment) -> tuple[int, ...]:
     return tuple(dict.fromkeys(number for one in late for number in one.givers))
 
 
+def triggered_at(tables: Tables, deployment: Deployment) -> float:
+    """Return when an automatic deployment was triggered; 0.0 if a person requested it."""
+    trigger = _trigger(tables, deployment)
+    return trigger.made if trigger else 0.0
+
+
 def unknown_cause(tables: Tables, deployment: Deployment) -> str:
     """Return what is unknown about who caused an automatic deployment; empty if everything is known.
 

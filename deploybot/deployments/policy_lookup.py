@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from deploybot.deployments.auto_targets import auto_text, grants_of, is_used
-from deploybot.deployments.originators import authors_of, late_givers_of, originators_of, unknown_cause
+from deploybot.deployments.originators import authors_of, late_givers_of, originators_of, triggered_at, unknown_cause
 from deploybot.domain import (
     AUTO,
     EVERY,
     Action,
+    Approval,
     Deployment,
     Grant,
     Identity,
@@ -104,6 +105,7 @@ class PolicyQuestions:
             itself=bot is not None and person == bot,
             now=self._clock.now(),
             account=account.after if account else 0,
+            account_since=account.since if account else 0.0,
         )
 
     def grants(self, tables: Tables) -> tuple[Grant, ...]:
@@ -221,7 +223,7 @@ def _pending(tables: Tables, request: Request | None, target: Environment | None
     deployment = tables.deployments.get(request.deployment) if request else None
     if request is None or deployment is None or deployment.state.ended:
         return None  # it has ended: the answer says so, not who may decide
-    given = tuple(one.person for one in request.approvals if one.counts)
+    given = tuple(one.person for one in request.approvals if one.counts and _is_theirs(tables, one, deployment.number))
     unknown = unknown_cause(tables, deployment)
     authors: tuple[int, ...] = ()
     if target is not None and target.approvals_exclude == "authors":
@@ -235,7 +237,19 @@ def _pending(tables: Tables, request: Request | None, target: Environment | None
         unknown=unknown,
         authors=authors,
         number=deployment.number,
+        since=triggered_at(tables, deployment),
     )
+
+
+def _is_theirs(tables: Tables, approval: Approval, number: int) -> bool:
+    """Return whether the account of an approval was its person's all the time since request `number`.
+
+    An account that was unlinked may have been stolen. That it was linked again later changes nothing.
+    """
+    if approval.account is None:
+        return True
+    account = tables.people.account(approval.account)
+    return account is not None and not account.detached and account.person == approval.person and account.after < number
 
 
 def _by_id(people: Iterable[Person], wanted: int) -> Person | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from deploybot.domain.person import Identity
 from deploybot.domain.release import Release
 
 
@@ -29,12 +30,16 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One person's approval of a request. `counts` becomes False when the person has lost the right to approve."""
+    """One person's approval of a request. `counts` becomes False when the person has lost the right to approve.
+
+    `account` is the one that they approved from, None for approvals from before the bot stored it.
+    """
 
     person: int
     name: str
     at: float
     counts: bool = True
+    account: Identity | None = None
 
 
 class RequestVerdict(enum.StrEnum):

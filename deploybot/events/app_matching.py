@@ -38,7 +38,7 @@ class Routes:
             name: frozenset(canonical_image(one.image) for one in app.images.values())
             for name, app in self._apps.items()
         }
-        self._hosts = frozenset(_of(app).partition("/")[0] for app in self._apps.values())
+        self._hosts = frozenset(host_of_app(app) for app in self._apps.values())
 
     def apps(self, event: Event) -> tuple[str, ...]:
         """Return the names of all apps that an event is about."""
@@ -52,9 +52,9 @@ class Routes:
 
     def _host(self, event: Event) -> str:
         """Return the host of an event's repository, or an empty text. A CI's page may be elsewhere than its code."""
+        found = host_of_event(event)
         if event.host:
-            return _plain_host(_host_of(f"//{event.host}"))
-        found = _plain_host(_host_of(event.url))
+            return found
         return found if event.sender in FORGES or found in self._hosts else ""
 
     def own(self, app: str) -> str:
@@ -85,6 +85,16 @@ class Routes:
         return {name, *(f"{name}-{environment}" for environment in self._apps[name].environments)}
 
 
+def host_of_app(app: App) -> str:
+    """Return the host of an app's repository, or an empty text for a path on this machine."""
+    return _of(app).partition("/")[0]
+
+
+def host_of_event(event: Event) -> str:
+    """Return the host that an event names for its repository, or else the host of its page; it may be empty."""
+    return _plain_host(_host_of(f"//{event.host}" if event.host else event.url))
+
+
 def is_of(app: App, event: Event) -> bool:
     """Return whether an event names the app's repository, on any host, or names none.
 
@@ -100,7 +110,7 @@ def is_of(app: App, event: Event) -> bool:
 
 def _lies_with(app: App, host: str) -> bool:
     """Return whether an app's repository is on a host. True where either host is unknown."""
-    own = _of(app).partition("/")[0]
+    own = host_of_app(app)
     return not own or not host or host == own
 
 

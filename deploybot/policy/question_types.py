@@ -35,6 +35,7 @@ class PendingRequest:
     `unknown` says what is not known about its cause. If it is not empty, one more approval is needed.
     `authors` wrote the change, if bot.toml requires an approver who did not.
     `number` is the deployment's number, used to see what came after it; 0 if that does not matter.
+    `since` is when an automatic request was triggered, which may be long before it has a number; 0.0 for people's.
     """
 
     requester: int
@@ -44,10 +45,11 @@ class PendingRequest:
     unknown: str = ""
     authors: tuple[int, ...] = ()
     number: int = 0
+    since: float = 0.0
 
-    def is_before(self, after: int) -> bool:
-        """Return whether the request is older than a grant or account that was made after deployment `after`."""
-        return 0 < self.number <= after
+    def is_before(self, after: int, since: float = 0.0) -> bool:
+        """Return whether the request is older than a grant or account of time `since`, after deployment `after`."""
+        return 0 < self.number <= after or 0.0 < self.since <= since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +95,11 @@ class PolicyQuestion:
     `auto` describes what is deployed to the target automatically.
     `itself` is True if the bot asks; its grants are those of `auto` in bot.toml.
     `now` decides which grants have expired; without it, every grant with an end has.
-    `account` is the number of the last deployment before the person got the account that they use.
+    `account` is the number of the last deployment before the person got the account that they use, `account_since`
+    when they got it.
     `proposer` is the id of the person who requested the grant to confirm, 0 if there is none.
+    `gives_until` is when the role ends that the person gives or confirms: `inf` for never, and for an account on its
+    own. It is None if nothing is given.
     """
 
     person: Person | None
@@ -115,7 +120,9 @@ class PolicyQuestion:
     itself: bool = False
     now: float = inf
     account: int = 0
+    account_since: float = 0.0
     proposer: int = 0
+    gives_until: float | None = None
 
     @property
     def target(self) -> str:

@@ -42,6 +42,14 @@ def role_of(
     return max(roles, key=_RANK.__getitem__, default=None)
 
 
+def admin_until(
+    person: Person, grants: Iterable[Grant], app: str | None, environment: str | None, now: float = inf
+) -> float:
+    """Return until when a person is admin of a target: `inf` for no end, 0.0 if they are not."""
+    mine = (one for one in grants if one.person == person.id and one.role is Role.ADMIN and holds(one, now))
+    return max((one.until or inf for one in mine if covers(one, app, environment)), default=0.0)
+
+
 def admins_of(
     people: Iterable[Person], grants: Collection[Grant], app: str | None, environment: str | None, now: float
 ) -> tuple[Person, ...]:

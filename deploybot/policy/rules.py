@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from deploybot.domain import Action, Kind, Person, Role
 from deploybot.policy.question_types import Decision, PolicyQuestion, RuleFinding, Voice, WantedAction
-from deploybot.policy.roles import LEAST, reaches, role_of, suffices
+from deploybot.policy.roles import LEAST, admin_until, reaches, role_of, suffices
+from deploybot.units import show_time
 
 OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
 """All commands for people who are not on the allowlist. Plug-ins can't add to it."""
@@ -172,15 +173,16 @@ def _in_time(question: PolicyQuestion) -> RuleFinding | None:
     if question.command != "approve" or person is None or request is None or not request.number:
         return None
     least = question.wanted.role if question.wanted else Role.APPROVER
-    older = replace(question, grants=tuple(one for one in question.grants if not request.is_before(one.after)))
+    older = tuple(one for one in question.grants if not request.is_before(one.after, one.since))
     if not _has(person, least, question):
         return None  # the rules `role` and `approver` report it
-    late = f"after #{request.number} was requested"
-    if not _has(person, least, older):
+    made = f"#{request.number} was {'triggered' if request.since else 'requested'}"
+    late = f"after {made}"
+    if not _has(person, least, replace(question, grants=older)):
         return _refuses(f"You got your role {late}, so it does not count for #{request.number}.")
-    if request.is_before(question.account):
+    if request.is_before(question.account, question.account_since):
         return _refuses(f"You got this account {late}: approve it from an older one.")
-    return _passes(f"You had the role before #{request.number} was requested.")
+    return _passes(f"You had the role before {made}.")
 
 
 def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
@@ -190,6 +192,22 @@ def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
     if question.person.id == question.proposer:
         return _refuses("You can't confirm your own request: a second admin must confirm it.")
     return _passes("Another admin requested it.")
+
+
+def _outlasted(question: PolicyQuestion) -> RuleFinding | None:
+    """Refuse admins for a limited time who give something that lasts longer than their own role."""
+    person = question.person
+    if question.action is not Action.ADMIN or question.gives_until is None or person is None:
+        return None
+    until = admin_until(person, question.grants, question.app, question.environment, question.now)
+    if not until:
+        return None  # the rule `role` reports it
+    if question.gives_until <= until:
+        return _passes("It does not outlast the role of the admin who gives it.")
+    return _refuses(
+        f"{person.name} is admin on {question.target} only until {show_time(until)}, "
+        "and can give only roles that end by then, such as `for 30m`."
+    )
 
 
 def _has(person: Person, least: Role, question: PolicyQuestion) -> bool:
@@ -276,6 +294,7 @@ RULES: Mapping[str, Rule] = {
     "another person": _another,
     "in time": _in_time,
     "second admin": _second_admin,
+    "limited time": _outlasted,
     "after": _after,
     "refs": _refs,
     "signed": _signed,
@@ -291,10 +310,9 @@ def counting(question: PolicyQuestion) -> tuple[int, ...]:
     if request is None:
         return ()
     people = {person.id: person for person in question.people}
-    # Their account was checked when they approved; `question.account` is that of the sender.
-    alone = replace(
-        question, action=Action.APPROVE, command="approve", request=replace(request, approved=()), account=0
-    )
+    # Their account was checked when they approved; that of the question is the sender's.
+    asked = replace(question, action=Action.APPROVE, command="approve", request=replace(request, approved=()))
+    alone = _without_account(asked)
     given = (people.get(number) for number in dict.fromkeys(request.approved))
     return tuple(one.id for one in given if one is not None and _decide(replace(alone, person=one)).allowed)
 
@@ -345,9 +363,14 @@ def _decide(question: PolicyQuestion) -> Decision:
     )
 
 
+def _without_account(question: PolicyQuestion) -> PolicyQuestion:
+    """Return the question for people who use accounts that are old enough."""
+    return replace(question, account=0, account_since=0.0)
+
+
 def who_may(question: PolicyQuestion) -> tuple[str, ...]:
     """Return the names of all `people` who may."""
-    alone = replace(question, account=0)
+    alone = _without_account(question)
     able = (person.name for person in question.people if _decide(replace(alone, person=person)).allowed)
     return tuple(sorted(able))
 

@@ -208,11 +208,11 @@ class CodeSecrets(Protocol):
     async def get(self, person: int) -> str | None:
         """Return a person's secret (base32); None if the person has not enrolled."""
 
-    async def offered(self, person: int) -> str | None:
-        """Return the secret that a person was shown but has not confirmed."""
+    async def offered(self, person: int, *, since: float = 0.0) -> str | None:
+        """Return the secret that a person was shown at `since` or later (Unix time) but has not confirmed."""
 
-    async def offer(self, person: int, secret: str) -> None:
-        """Store a secret until it is confirmed."""
+    async def offer(self, person: int, secret: str, *, at: float = 0.0) -> None:
+        """Store a secret that a person is shown at this time, until it is confirmed."""
 
     async def confirm(self, person: int) -> None:
         """Activate the offered secret."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from deploybot.domain import Approval, Binding, Request, RequestVerdict
+from deploybot.domain import Approval, Binding, Identity, Request, RequestVerdict
 from deploybot.store.codec import decode, encode
 from deploybot.store.stored_text import clean
 
@@ -64,11 +64,13 @@ class RequestRows:
         return self._run(sql, (wanted, encode(tuple(approvers)), code, number)).rowcount == 1
 
     def approve(self, number: int, approval: Approval) -> bool:
-        """Store a person's approval. Return False if theirs already counts."""
+        """Store a person's approval. Return False if theirs already counts, from the same account."""
         sql = """
-            INSERT INTO approvals (deployment, person, name, at, counts) VALUES (?, ?, ?, ?, ?)
-            ON CONFLICT (deployment, person) DO UPDATE SET at = excluded.at, counts = 1 WHERE NOT counts"""
-        row = (number, approval.person, approval.name, approval.at, approval.counts)
+            INSERT INTO approvals (deployment, person, name, at, counts, account) VALUES (?, ?, ?, ?, ?, ?)
+            ON CONFLICT (deployment, person) DO UPDATE SET at = excluded.at, counts = 1, account = excluded.account
+            WHERE NOT counts OR account <> excluded.account"""
+        account = encode(approval.account) if approval.account else ""
+        row = (number, approval.person, approval.name, approval.at, approval.counts, account)
         return self._run(sql, row).rowcount == 1
 
     def count_only(self, number: int, persons: Sequence[int]) -> bool:
@@ -100,5 +102,8 @@ class RequestRows:
         self._run("UPDATE requests SET note = ? WHERE deployment = ?", (clean(text), number))
 
     def _approvals(self, number: int) -> tuple[Approval, ...]:
-        sql = "SELECT person, name, at, counts FROM approvals WHERE deployment = ? ORDER BY at, person"
-        return tuple(Approval(person, name, at, bool(counts)) for person, name, at, counts in self._run(sql, (number,)))
+        sql = "SELECT person, name, at, counts, account FROM approvals WHERE deployment = ? ORDER BY at, person"
+        return tuple(
+            Approval(person, name, at, bool(counts), decode(Identity, account) if account else None)
+            for person, name, at, counts, account in self._run(sql, (number,))
+        )

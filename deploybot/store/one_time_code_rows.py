@@ -49,7 +49,10 @@ class CodeRows:
 
 
 class CodeFiles:
-    """Implement `ports.CodeSecrets` in a folder: `7` is an active secret, `7.new` one that is not confirmed yet."""
+    """Implement `ports.CodeSecrets` in a folder: `7` is an active secret, `7.new` one that is not confirmed yet.
+
+    When a secret was offered is the time of its file.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Use `folder`. It is created for the owner only when first needed."""
@@ -59,13 +62,13 @@ class CodeFiles:
         """Return a person's secret (base32), or None if they have not enrolled."""
         return await asyncio.to_thread(_read, self._folder / str(person))
 
-    async def offered(self, person: int) -> str | None:
-        """Return the secret that a person was shown but has not confirmed."""
-        return await asyncio.to_thread(_read, self._folder / f"{person}.new")
+    async def offered(self, person: int, *, since: float = 0.0) -> str | None:
+        """Return the secret that a person was shown at `since` or later (Unix time) but has not confirmed."""
+        return await asyncio.to_thread(_read, self._folder / f"{person}.new", since)
 
-    async def offer(self, person: int, secret: str) -> None:
-        """Store a secret until it is confirmed."""
-        await asyncio.to_thread(_write, self._folder / f"{person}.new", secret)
+    async def offer(self, person: int, secret: str, *, at: float = 0.0) -> None:
+        """Store a secret that a person is shown at this time, until it is confirmed."""
+        await asyncio.to_thread(_write, self._folder / f"{person}.new", secret, at)
 
     async def confirm(self, person: int) -> None:
         """Activate the offered secret."""
@@ -93,8 +96,10 @@ class CodeFiles:
         return known
 
 
-def _read(path: Path) -> str | None:
+def _read(path: Path, since: float = 0.0) -> str | None:
     try:
+        if path.stat().st_mtime < since:
+            return None
         return trusted_files.read(path, private=True).decode("ascii").strip()
     except FileNotFoundError:
         return None
@@ -104,13 +109,14 @@ def _read(path: Path) -> str | None:
         raise StoreError(f"{path} cannot be read: {error}; it should belong to the bot's user") from error
 
 
-def _write(path: Path, secret: str) -> None:
+def _write(path: Path, secret: str, at: float) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(f"{secret}\n")
             file.flush()
+            os.utime(descriptor, (at, at))
             os.fsync(descriptor)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error

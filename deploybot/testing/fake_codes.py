@@ -4,24 +4,25 @@ from __future__ import annotations
 
 
 class FakeCodeSecrets:
-    """`ports.CodeSecrets`. `kept` has the active secrets, `new` the offered ones, both by person."""
+    """`ports.CodeSecrets`. `kept` has the active secrets, `new` the offered ones, `shown` since when; all by person."""
 
     def __init__(self) -> None:
         """Start without any secrets."""
         self.kept: dict[int, str] = {}
         self.new: dict[int, str] = {}
+        self.shown: dict[int, float] = {}
 
     async def get(self, person: int) -> str | None:
         """Return a person's secret (base32), or None if the person has not enrolled."""
         return self.kept.get(person)
 
-    async def offered(self, person: int) -> str | None:
-        """Return the secret that a person was shown and has not confirmed."""
-        return self.new.get(person)
+    async def offered(self, person: int, *, since: float = 0.0) -> str | None:
+        """Return the secret that a person was shown at `since` or later and has not confirmed."""
+        return self.new.get(person) if self.shown.get(person, 0.0) >= since else None
 
-    async def offer(self, person: int, secret: str) -> None:
-        """Store a secret until it is confirmed."""
-        self.new[person] = secret
+    async def offer(self, person: int, secret: str, *, at: float = 0.0) -> None:
+        """Store a secret that a person is shown at this time, until it is confirmed."""
+        self.new[person], self.shown[person] = secret, at
 
     async def confirm(self, person: int) -> None:
         """Make the offered secret the active one."""

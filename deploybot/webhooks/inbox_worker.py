@@ -19,6 +19,7 @@ from deploybot.backoff import Backoff
 from deploybot.bot_log import about_delivery
 from deploybot.domain import Event, Ping
 from deploybot.events.app_matching import Routes
+from deploybot.events.forge_accounts import ForgeAccounts
 from deploybot.metrics import METRICS
 from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
 from deploybot.settings import Settings
@@ -69,6 +70,7 @@ class Inbox:
         """Take bot.toml, the ports and the listeners. `board` reports events that don't fit bot.toml."""
         self._apps = settings.apps
         self._routes = Routes(settings)
+        self._accounts = ForgeAccounts(settings)
         self._store = store
         self._clock = clock
         self._dispatcher = EventDispatcher(store, listeners, retry=retry)
@@ -198,7 +200,7 @@ class Inbox:
             return End(Fate.DONE, "ignored", NO_INTEREST)
         if events and not mine:
             return End(Fate.DONE, "elsewhere", f"{ABOUT}{_subject(events[0])}, which is not {app}'s")
-        return mine
+        return [self._accounts.told_apart(app, event) for event in mine]
 
     async def _events(self, delivery: Delivery) -> tuple[Event, ...]:
         """Read the events of a delivery. Large bodies are read one at a time, because each takes much memory."""

@@ -187,6 +187,29 @@ async def test_nobody_pushes_links_and_approves_alone(
         assert (alone, others) == (0, tried)
 
 
+@pytest.mark.parametrize("way", ["puppet", "ben's name"])
+async def test_nobody_grants_and_approves_alone_what_waits_for_its_builds(tmp_path: Path, way: str) -> None:
+    """An admin pushes and, while the builds run and no request is made yet, gives a role or an account of their own."""
+    production = PRODUCTION | {"auto": {"branch": "main", "after": "ci"}}
+    async with open_autodeploy_bot(tmp_path, None, production) as bot:
+        commit = await bot.push("main", by="dia")
+        assert not await bot.deployments_of("production")
+        name = "puppet" if way == "puppet" else "ben"
+        assert (await bot.say(f"allow telegram:4242:{name} approver on shop", "dia")).ok
+        bot.clock.advance(1.0)
+        await bot.built(commit)
+        (one,) = await bot.deployments_of("production")
+        card = await bot.say(f"approve #{one.number}", "4242", platform="telegram")
+        assert card.title.endswith(
+            "after #1 was triggered, so it does not count for #1."
+            if way == "puppet"
+            else "after #1 was triggered: approve it from an older one."
+        )
+        assert (await bot.deployment(one.number)).awaits_approval
+        await bot.approve(one.number, "ben")
+        assert not (await bot.deployment(one.number)).awaits_approval
+
+
 def _account(tables: Tables, *, name: str, account: int) -> None:
     person = tables.people.named(name)
     assert person

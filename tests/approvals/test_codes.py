@@ -136,6 +136,27 @@ async def test_another_phone_takes_a_code_of_the_old_one(bot: BotUnderTest) -> N
     assert bot.codes.kept[bot.people["ben"].id] == new
 
 
+@pytest.mark.parametrize(("seconds", "valid"), [(590, True), (601, False)])
+async def test_an_offered_secret_expires(bot: BotUnderTest, seconds: int, *, valid: bool) -> None:
+    """Somebody with ben's chat account, but not his phone, finds the secret in an old message."""
+    old = await enrol(bot, "ben")
+    card = await bot.say(f"totp {code(bot, old)}", "ben", platform="telegram")
+    assert card.hint == "The secret expires in 10 min, unless you type a code of it."
+    new = card.lines[0].text
+    bot.clock.advance(seconds)
+    card = await bot.say(f"totp {code(bot, new)}", "ben", platform="telegram")
+    assert card.title == ("One-time codes are set up: your phone generates them from now on." if valid else WRONG)
+    assert bot.codes.kept[bot.people["ben"].id] == (new if valid else old)
+
+
+async def test_who_took_too_long_to_enrol_gets_another_secret(bot: BotUnderTest) -> None:
+    secret = (await bot.say("totp", "ben", platform="telegram")).lines[0].text
+    bot.clock.advance(601)
+    late = await bot.say(f"totp {code(bot, secret)}", "ben", platform="telegram")
+    assert (late.title, late.hint) == ("You have not set up one-time codes yet.", "Type `totp` first.")
+    await enrol(bot, "ben")
+
+
 async def test_neither_secret_nor_code_is_kept_where_it_can_be_read(tmp_path: Path) -> None:
     async with open_approval_bot(tmp_path, approval_code="totp") as bot:
         secret = await enrol(bot, "ben")
@@ -156,6 +177,8 @@ async def test_files_of_secrets(tmp_path: Path) -> None:
     assert (await files.get(7), await files.offered(7), await files.forget(7)) == (None, None, False)
     await files.offer(7, "SECRET")
     assert (await files.get(7), await files.offered(7)) == (None, "SECRET")
+    await files.offer(7, "SECRET", at=1000.0)
+    assert [await files.offered(7, since=since) for since in (999.0, 1000.0, 1000.1)] == ["SECRET", "SECRET", None]
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "codes", tmp_path / "codes" / "7.new")} == {
         0o700,
         0o600,

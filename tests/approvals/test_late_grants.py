@@ -104,3 +104,45 @@ async def test_two_persons_who_become_one_keep_since_when_they_have_their_roles(
     card = await bot.say(f"approve #{number}", "4242", platform="telegram")
     assert card.title.startswith("You got this account after")
     assert (await bot.say(f"approve #{number}", "ben")).title == f"#{number} is approved."
+
+
+# An approval from an account that is unlinked
+
+
+async def test_an_approval_from_an_account_that_was_unlinked_does_not_count(tmp_path: Path) -> None:
+    """Somebody has ben's phone and approves. Ben approves again from the account that he still has."""
+    async with open_approval_bot(tmp_path, approvals=2) as bot:
+        await bot.say("allow telegram:4242:ben", "dia")
+        number = await bot.ask("deploy shop@v2 to production", "eve")
+        stolen = await bot.say(f"approve #{number}", "4242", platform="telegram")
+        assert stolen.title == f"#{number} has 1 of 2 approvals now."
+        assert (await bot.say("unlink telegram:4242", "dia")).ok
+        assert (await bot.say(f"approve #{number}", "cem")).title == f"#{number} has 1 of 2 approvals now."
+        await bot.until(number, lambda one: one.awaits_approval)
+        assert (await bot.card(number)).title.endswith("waiting for 1 approval")
+        assert (await bot.say(f"approve #{number}", "ben")).title == f"#{number} is approved."
+        assert (await bot.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_an_account_that_is_linked_again_does_not_bring_its_approval_back(bot: BotUnderTest) -> None:
+    await bot.say("allow telegram:4242:ben", "dia")
+    async with bot.busy():
+        number = await bot.ask("deploy shop@v2 to production", "eve")
+        assert (await bot.say(f"approve #{number}", "4242", platform="telegram")).title == f"#{number} is approved."
+        assert (await bot.say("unlink telegram:4242", "dia")).ok
+        assert (await bot.say("allow telegram:4242:ben", "dia")).ok
+    await bot.until(number, lambda one: one.awaits_approval)
+    assert (await bot.say(f"approve #{number}", "ben")).title == f"#{number} is approved."
+    assert (await bot.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_an_approval_of_somebody_who_becomes_one_with_another_stays(tmp_path: Path) -> None:
+    async with open_approval_bot(tmp_path, approvals=2) as bot:
+        await bot.say("allow telegram:4242:twin approver on shop", "dia")
+        number = await bot.ask("deploy shop@v2 to production", "eve")
+        assert (await bot.say(f"approve #{number}", "4242", platform="telegram")).ok
+        code = (await bot.say("link", "ben")).title.rpartition(" ")[2]
+        await bot.say(f"link {code}", "4242", platform="telegram")
+        await bot.say("link yes", "4242", platform="telegram")
+        assert (await bot.say("link yes", "ben")).ok
+        assert (await bot.say(f"approve #{number}", "cem")).title == f"#{number} is approved."

@@ -7,7 +7,10 @@ import math
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
+
 from deploybot.access.grant_expiry import GrantEnds
+from deploybot.domain import Role
 from deploybot.ports import Tables
 from tests.grants.conftest import ANA, CONSOLE, DIA_SLACK, DIA_TELEGRAM, HOUR, SHOP, role, told
 from tests.kit.command_bot import CommandBot
@@ -107,7 +110,7 @@ async def test_between_two_looks_the_worker_waits(one: CommandBot) -> None:
 
 async def test_a_role_without_an_end_stays_beside_one_with_an_end(one: CommandBot) -> None:
     await one.say("allow @ben admin on shop for 1h")
-    assert (await one.say("allow @eve viewer on shop", "ben")).ok
+    assert (await one.say("allow @eve viewer on shop for 30m", "ben")).ok
     one.clock.advance(HOUR)
     assert not (await one.say("allow @eve deployer on shop", "ben")).ok
     assert (await one.say("deploy shop to production", "ben")).ok
@@ -131,3 +134,68 @@ async def test_a_role_given_for_good_replaces_what_was_for_a_time(one: CommandBo
     await one.say("allow @ben admin on shop for 1h")
     await one.say("allow @ben viewer on shop")
     assert not (await one.say("allow @eve viewer on shop", "ben")).ok
+
+
+# What an admin for a time gives
+
+
+ONLY_FOR_AN_HOUR = (
+    "ben is admin on every environment of shop only until 2027-01-15 09:00 UTC, "
+    "and can give only roles that end by then, such as `for 30m`."
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "allow @ben admin on shop",
+        "allow @ben admin on shop for 61m",
+        "allow @eve viewer on shop",
+        "allow slack:T1/UGUS:gus deployer on shop",
+    ],
+)
+async def test_what_an_admin_for_an_hour_gives_does_not_outlast_the_hour(one: CommandBot, text: str) -> None:
+    await one.say("allow @ben admin on shop for 1h")
+    card = await one.say(text, "ben")
+    assert (card.title, card.hint) == (ONLY_FOR_AN_HOUR, "Allowed: ana, dia, fay.")
+    assert await one.store.read(lambda tables: tables.people.named("gus")) is None
+    assert (await one.say("allow @eve approver on shop for 1h", "ben")).ok
+    one.clock.advance(HOUR)
+    assert not await role(one, "eve")
+    assert not (await one.say("allow @eve viewer on shop", "ben")).ok
+
+
+@pytest.mark.parametrize(
+    "text", ["allow telegram:77:ana viewer for 30m", "allow telegram:77:ana", "allow github:1:gus"]
+)
+async def test_an_admin_for_an_hour_gives_no_account_that_stays(one: CommandBot, text: str) -> None:
+    """An account has all roles of its person, and no end."""
+    before = len(await one.store.read(lambda tables: tables.people.accounts()))
+    await one.say("allow @ben admin for 1h")
+    card = await one.say(text, "ben")
+    assert "ben is admin on every app only until 2027-01-15 09:00 UTC" in f"{card.title} {card.text}"
+    assert len(await one.store.read(lambda tables: tables.people.accounts())) == before
+    assert (await one.say("allow telegram:77:gus viewer for 30m", "ben")).ok, "a new person has only that role"
+
+
+async def test_an_admin_without_an_end_gives_more_beside_a_role_for_a_time(one: CommandBot) -> None:
+    await one.say("allow @dia admin for 1h")
+    assert (await one.say("allow @eve deployer on shop", "dia")).ok
+    assert not (await one.say("allow @eve deployer on blog", "dia")).ok
+
+
+@pytest.mark.parametrize("asks_first", [True, False])
+async def test_a_change_that_outlasts_one_of_two_admins_is_not_made(two: CommandBot, *, asks_first: bool) -> None:
+    until = two.clock.now() + HOUR
+    await two.store.write(lambda tables: tables.people.grant(2, Role.ADMIN, "shop", until=until))
+    first, second = ("ben", "ana") if asks_first else ("ana", "ben")
+    await two.say("allow @eve viewer on shop", first)
+    card = await two.say("confirm grant-1", second)
+    assert card.title == ("No grant-1 is waiting." if asks_first else ONLY_FOR_AN_HOUR)
+    number = 1 if asks_first else 2
+    assert (await two.say("allow @eve viewer on shop for 50m", first)).ok
+    two.clock.advance(15 * 60)
+    assert (await two.say(f"confirm grant-{number}", second)).title == ONLY_FOR_AN_HOUR, "its time starts now"
+    assert not await role(two, "eve")
+    assert (await two.say("allow @eve viewer on shop for 45m", first)).ok
+    assert (await two.say(f"confirm grant-{number + 1}", second)).ok

@@ -125,7 +125,7 @@ async def test_a_request_of_somebody_who_is_gone_is_nobodys(two: CommandBot) -> 
 async def test_a_request_of_an_admin_for_a_time_ends_with_their_role(two: CommandBot) -> None:
     until = two.clock.now() + HOUR
     await two.store.write(lambda tables: tables.people.grant(2, Role.ADMIN, "shop", until=until))
-    change, ctx = await _asked(two, "ben", "allow @eve viewer on shop")
+    change, ctx = await _asked(two, "ben", "allow @eve viewer on shop for 30m")
     two.clock.advance(HOUR)
     with pytest.raises(Denied, match="`allow` needs the role admin on every environment of shop"):
         await two.access.confirm(ctx, change)

@@ -25,6 +25,7 @@ from deploybot.domain import (
 )
 from deploybot.errors import StoreError
 from deploybot.ports import Tables
+from deploybot.store.approval_rows import RequestRows
 from deploybot.store.database import Database
 from deploybot.store.database_connection import Way, open_database
 from deploybot.store.schema import STEPS
@@ -84,6 +85,28 @@ async def test_one_approval_a_person(asked: Database) -> None:
     ]
     assert given == [True, True, False]
     assert (await asked.read(lambda tables: tables.requests.get(1))) == replace(REQUEST, approvals=(ann_says, bob_says))
+
+
+async def test_an_approval_knows_its_account(asked: Database) -> None:
+    lost, kept = Identity("telegram", "4242"), Identity("slack", "U1", "T1")
+    for account, stored in ((lost, True), (lost, False), (kept, True)):
+        approval = Approval(1, "ann", NOW, account=account)
+        assert await asked.write(lambda tables, one=approval: tables.requests.approve(1, one)) is stored  # type: ignore[misc]
+        found = await asked.read(lambda tables: tables.requests.get(1))
+        assert found is not None
+        assert found.approvals == (approval,)
+
+
+def test_a_database_of_before_migration_24_knows_no_account_of_an_approval(tmp_path: Path) -> None:
+    path = tmp_path / "deploybot.db"
+    before = STEPS[: [step.__name__ for step in STEPS].index("m024_approval_accounts")]
+    with closing(open_database(path, Way(durable=False), steps=before)) as old:
+        old.execute("PRAGMA foreign_keys = OFF")
+        old.execute("INSERT INTO approvals (deployment, person, name, at, counts) VALUES (1, 1, 'ann', 5.0, 1)")
+        old.execute("INSERT INTO approvals (deployment, person, name, at, counts) VALUES (1, 2, 'bob', 6.0, 0)")
+        old.commit()
+    with closing(open_database(path, Way(durable=False))) as new:
+        assert RequestRows(new)._approvals(1) == (Approval(1, "ann", 5.0), Approval(2, "bob", 6.0, counts=False))
 
 
 async def test_only_some_count_any_more(asked: Database) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.domain import Event, Push
+from deploybot.domain import Event, Identity, Push
 from deploybot.errors import StoreDown, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.settings import App
 from deploybot.webhooks.burst_detector import BurstDetector
-from tests.webhooks.service import Listener, pushed, serving, signed
+from tests.kit.settings import bot_settings
+from tests.webhooks.service import SECRET, Listener, pushed, serving, signed
 
 COMMITS = [f"{number:040x}" for number in range(1, 41)]
 
@@ -226,3 +227,19 @@ async def test_cycles_are_looked_for_rarely_in_a_rush_and_as_usual_after_it() ->
     assert gc.get_threshold()[0] > usual[0]
     await rush.over()
     assert gc.get_threshold() == usual
+
+
+async def test_an_account_of_ones_own_forge_is_not_that_of_the_public_one(tmp_path: Path) -> None:
+    """The same number on two hosts is two people."""
+    hooks = {"github": {"secret": {"env": "SECRET"}}}
+    apps = {
+        name: {"repo": f"git@{host}:acme/{name}.git", "strategy": "script", "script": "deploy.sh", "hooks": hooks}
+        for name, host in (("shop", "github.com"), ("blog", "github.example.com"))
+    }
+    listener = Listener()
+    async with serving(tmp_path, listener, made=bot_settings(apps=apps, values={"SECRET": SECRET}, http={})) as bot:
+        for app in apps:
+            await bot.push(app, "5" * 40)
+        await bot.inbox.drained()
+    accounts = {app: event.by.identity for app, _, event in listener.heard}
+    assert accounts == {"shop": Identity("github", "7"), "blog": Identity("github", "7", "github.example.com")}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from sqlite_utils import Database
 
 from deploybot.store.schema.account_schema import m022_givers
+from deploybot.store.schema.approval_schema import m024_approval_accounts
 from deploybot.store.schema.audit_schema import m016_audit_sinks
 from deploybot.store.schema.channel_schema import m021_channels
 from deploybot.store.schema.chat_schema import m003_buttons, m004_requests, m005_codes
@@ -52,5 +53,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m021_channels,
     m022_givers,
     m023_rules,
+    m024_approval_accounts,
 )
 """All migrations, in order."""

@@ -80,8 +80,15 @@ class Bot:
             deployments=self.deployments,
             releases=self.deployments.releases,
             status=StatusBoard(world.servers, world.store, world.clock),
-            logs=AppLogs(settings, world.servers, world.clock, world.redactor, DeploymentLogs(self.deployments)),
-            locks=PersonLocks(settings, world.store, world.clock, self._unlocked),
+            logs=AppLogs(
+                settings,
+                world.servers,
+                world.clock,
+                world.redactor,
+                DeploymentLogs(self.deployments),
+                may_read=self._access.may_read,
+            ),
+            locks=PersonLocks(settings, world.store, world.clock, self._access.announcer, self._unlocked),
             people=self._access,
             commands=load(settings.bot.plugins),
         )

@@ -13,7 +13,7 @@ from deploybot.access.explanation import reasons_card
 from deploybot.access.grants import Actor, Given, give
 from deploybot.access.roster import roster_card
 from deploybot.card import Card, Tone
-from deploybot.command import Context
+from deploybot.command import Context, Follow
 from deploybot.domain import Account, Action, Grant, Identity, Person, Role
 from deploybot.errors import Denied, UserError
 from deploybot.policy import PolicyQuestion
@@ -222,7 +222,7 @@ def test_why_shows_each_rule_in_its_colour() -> None:
 async def test_admins_learn_which_app_was_unlocked() -> None:
     async with open_command_bot() as bot:
         received: list[str] = []
-        locks = PersonLocks(bot.services.settings, bot.store, bot.clock, received.append)
+        locks = PersonLocks(bot.services.settings, bot.store, bot.clock, bot.access.announcer, received.append)
         app = bot.services.settings.apps["shop"]
         ana = await bot.store.read(lambda tables: tables.people.named("ana"))
         context = Context(incoming=bot.incoming("x"), person=ana, services=bot.services, reply=bot.reply)
@@ -230,6 +230,19 @@ async def test_admins_learn_which_app_was_unlocked() -> None:
         assert received == []
         assert await locks.release(context, app, app.environments["staging"]) == held
         assert received == ["shop"]
+
+
+async def test_who_follows_a_log_may_read_it_until_their_role_ends() -> None:
+    async with open_command_bot() as bot:
+        incoming, follow = bot.incoming("logs shop follow", "cem"), Follow("log-1", "shop", "staging")
+        assert await bot.access.may_read(incoming, follow)
+        await bot.say("deny @cem", "ana")
+        assert not await bot.access.may_read(incoming, follow)
+        (denied,) = [row for row in await bot.audit() if row.action == "denied"]
+        assert (denied.subject, denied.detail) == (
+            "shop/staging",
+            "may no longer read the log that it follows as log-1",
+        )
 
 
 async def test_the_owner_of_the_bot_gives_accounts_without_being_a_person() -> None:

@@ -15,7 +15,7 @@ from deploybot.access.grants import end_text
 from deploybot.access.one_time_code_enrollment import Enrolment
 from deploybot.access.roster import roster_card
 from deploybot.card import Card, Line, Tone
-from deploybot.command import Command, Context, Taken
+from deploybot.command import Command, Context, Follow, Incoming, Taken
 from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import (
     BOT_NAME,
@@ -138,6 +138,18 @@ class Access:
 
         question = await self._store.read(look)
         return PersonAnswer(question.person, decide(question), question.lock)
+
+    async def may_read(self, incoming: Incoming, follow: Follow) -> bool:
+        """Return whether the sender of a message may still read the log that it follows; record in the audit if not."""
+        known, target = await self.known(incoming.identity), target_name(follow.app, follow.environment)
+        if known.may(Action.VIEW, "logs", follow.app, follow.environment):
+            return True
+        actor = known.person.name if known.person else identity_text(incoming.identity)
+        detail, now = f"may no longer read the log that it follows as {follow.name}", self._clock.now()
+        await self._store.write(
+            lambda tables: tables.audit.append(actor=actor, action="denied", subject=target, detail=detail, now=now)
+        )
+        return False
 
     async def why(
         self, ctx: Context, command: Command, app: App, environment: Environment, release: Release | None = None

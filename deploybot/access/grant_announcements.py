@@ -58,6 +58,13 @@ class GrantAnnouncer:
             if channel not in public:
                 tables.outbox.put(channel, asked, now)
 
+    def notify(self, tables: Tables, text: str, *, app: str, person: int, besides: Channel, now: float) -> None:
+        """Announce to an app's channel and to one person, but not in the channel `besides`, which has it already."""
+        card = Card(title=text, tone=Tone.WARN)
+        for channel in dict.fromkeys((*self._channels(app), *self._private(tables, frozenset({person})))):
+            if channel != besides:
+                tables.outbox.put(channel, card, now)
+
     def _channels(self, app: str) -> tuple[Channel, ...]:
         found = self._settings.apps.get(app) if app != EVERY else None
         return (found.channel if found else ()) or self._homes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from deploybot.access.grant_announcements import GrantAnnouncer
 from deploybot.command import Context
 from deploybot.deployments.policy_lookup import PolicyQuestions, required
 from deploybot.domain import Action, Lock, Person
@@ -21,12 +22,21 @@ class PersonLocks:
     """`command.LockService` over the store. Each change asks the policy, and also writes an audit row."""
 
     def __init__(
-        self, settings: Settings, store: Store, clock: Clock, released: Callable[[str], None] = _ignore
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        announcer: GrantAnnouncer,
+        released: Callable[[str], None] = _ignore,
     ) -> None:
-        """Take bot.toml and the ports. `released(app)` is called when a lock of the app is released."""
+        """Take bot.toml and the ports. `announcer` reports a lock that somebody else removed.
+
+        `released(app)` is called when a lock of the app is released.
+        """
         self._questions = PolicyQuestions(settings, clock)
         self._store = store
         self._clock = clock
+        self._announcer = announcer
         self._released = released
 
     async def take(self, ctx: Context, app: App, environment: Environment, seconds: float) -> Lock:
@@ -59,7 +69,10 @@ class PersonLocks:
         return lock
 
     async def release(self, ctx: Context, app: App, environment: Environment) -> Lock | None:
-        """Unlock and return the lock that was held, if any. Raise Denied for who may not."""
+        """Unlock and return the lock that was held, if any. Raise Denied for who may not.
+
+        If it was another person's, the app's channels and that person learn of it, wherever the command was typed.
+        """
         person, now = required(ctx.person), self._clock.now()
 
         def release(tables: Tables) -> Lock | None:
@@ -69,6 +82,12 @@ class PersonLocks:
             if lock is not None:
                 target, whose = f"{app.name}/{environment.name}", f"the lock of {lock.holder}"
                 tables.audit.append(actor=person.name, action="unlock", subject=target, detail=whose, now=now)
+                if lock.person != person.id:
+                    reason = f": “{lock.reason}”" if lock.reason else ""
+                    text = f"{person.name} removed {lock.holder}'s lock of {target}{reason}"
+                    self._announcer.notify(
+                        tables, text, app=app.name, person=lock.person, besides=ctx.incoming.channel, now=now
+                    )
             return lock
 
         lock = await self._store.write(release)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from operator import itemgetter
@@ -25,7 +24,7 @@ from deploybot.applogs.reader_shares import Shares, person_of
 from deploybot.applogs.time_zones import Zones
 from deploybot.applogs.whole_log import WholeLog
 from deploybot.card import Button, Card, File, Line, Tone
-from deploybot.command import Context, Follow, LogQuery
+from deploybot.command import Context, Follow, Incoming, LogQuery
 from deploybot.domain import Deployment
 from deploybot.errors import DeploybotError
 from deploybot.masking import Redactor
@@ -43,10 +42,15 @@ FILE_WITHIN = 600.0
 """Seconds for all logs of a file."""
 FOLLOW_WITHIN = 3600.0
 """Seconds after which following ends automatically."""
+ASK_EVERY = 5.0
+"""Seconds between two questions whether the reader of a followed log may still read it."""
 LINE_SHOWN = 2000
 """The most bytes of a line in a chat."""
 LINE_KEPT = 65_536
 """The most bytes of a line in a file."""
+
+MayRead = Callable[[Incoming, Follow], Awaitable[bool]]
+"""Returns whether the sender of a message may still read a followed log. Raises StoreError."""
 
 _when = itemgetter(0)
 
@@ -89,9 +93,17 @@ class AppLogs:
         clock: Clock,
         redactor: Redactor,
         deployments: DeploymentLogs,
+        *,
+        may_read: MayRead,
+        ask_every: float = ASK_EVERY,
     ) -> None:
-        """Take the ports and the logs of deployments; files go to `exports` in the bot's data folder."""
+        """Take the ports and the logs of deployments; files go to `exports` in the bot's data folder.
+
+        `may_read` is asked every `ask_every` seconds about each followed log.
+        """
         self._deployments = deployments
+        self._may_read = may_read
+        self._ask_every = ask_every
         self._folder = settings.bot.data / "exports"
         self._zone = settings.bot.timezone
         self._zones = Zones(servers, clock)
@@ -126,21 +138,45 @@ class AppLogs:
         if query.follow:
             name = f"log-{next(self._numbers)}"
             follow = Follow(name, plan.app, plan.environment)
-            with self._shares.lasting(person, (), name), self._opened(follow) as stop:
-                return await self._deployments.follow(ctx, deployment, query, name, stop)
+            with self._shares.lasting(person, (), name):
+                return await self._while_allowed(
+                    ctx, follow, lambda still, stop: self._deployments.follow(still, deployment, query, name, stop)
+                )
         if query.file or query.lines > SHOWN:
             return await self._deployments.file(deployment)
         return await self._deployments.last(deployment, query)
 
-    @contextmanager
-    def _opened(self, follow: Follow) -> Iterator[asyncio.Event]:
-        """Let people stop a followed log by its name while the block runs; yield the event that is set then."""
+    async def _while_allowed(
+        self, ctx: Context, follow: Follow, run: Callable[[Context, asyncio.Event], Awaitable[Card]]
+    ) -> Card:
+        """Follow a log until `run` returns its closing card, and no longer than the reader may read it.
+
+        People can stop it by its name; the event is set then. Raises StoreError if the policy could not be asked.
+        """
         stop = asyncio.Event()
+        refused = asyncio.create_task(self._refused(ctx, follow))
+        refused.add_done_callback(lambda _: stop.set())
+
+        async def reply(card: Card) -> None:
+            if not refused.done():
+                await ctx.reply(card)
+
         self._followed[follow.name] = (follow, stop)
         try:
-            yield stop
+            closing = await run(replace(ctx, reply=reply), stop)
+            if not refused.done():
+                return closing
+            await refused
+            return replace(closing, title=f"{follow.name}: you may no longer read this log", code=(), ok=False)
         finally:
             del self._followed[follow.name]
+            refused.cancel()
+            await asyncio.gather(refused, return_exceptions=True)
+
+    async def _refused(self, ctx: Context, follow: Follow) -> None:
+        """Return once the policy no longer lets the reader read a log."""
+        while await self._may_read(ctx.incoming, follow):  # noqa: ASYNC110 - a role can end without an event
+            await asyncio.sleep(self._ask_every)
 
     def following(self, name: str) -> Follow | None:
         """Return the followed log with that name; None if there is none, or it has ended."""
@@ -219,6 +255,10 @@ class AppLogs:
 
     async def _follow(self, ctx: Context, look: _Look, name: str) -> Card:
         """Show new lines until it is stopped or its time is over; return the closing card."""
+        follow = Follow(name, look.app.name, look.environment.name)
+        return await self._while_allowed(ctx, follow, lambda still, stop: self._show_new(still, look, name, stop))
+
+    async def _show_new(self, ctx: Context, look: _Look, name: str, stop: asyncio.Event) -> Card:
         running = Card(
             title=f"{name}: following {look.name}",
             key=name.replace("-", ":"),
@@ -245,9 +285,8 @@ class AppLogs:
             clock=self._clock,
             show=show,
         )
-        with self._opened(Follow(name, look.app.name, look.environment.name)) as stop:
-            await show(())
-            stopped = await follower.run(stop, look.found)
+        await show(())
+        stopped = await follower.run(stop, look.found)
         end = "stopped" if stopped else "ended"
         return Card(title=f"{name}: {end} following {look.name}", key=running.key, stream=True)
 

@@ -100,8 +100,9 @@ def _may_be_forks(tree: Tree, run: Tree) -> bool:
 
 
 def _is_of_fork(request: Tree) -> bool:
+    """Return whether a merge request may come from another project. That of a deleted fork is null."""
     source = request.number("source_project_id")
-    return request.has("source_project_id") and source != request.number("target_project_id")
+    return not source or source != request.number("target_project_id")
 
 
 def _is_own(name: str) -> bool:
@@ -128,7 +129,8 @@ def _latest(run: Tree, builds: list[Tree]) -> float:
 
 
 def _branch(tree: Tree, ref: str) -> str:
-    return f"fork:{ref}" if _is_of_fork(tree.at("merge_request")) else ref
+    is_request = tree.has("merge_request")
+    return f"fork:{ref}" if is_request and _is_of_fork(tree.at("merge_request")) else ref
 
 
 def _page(tree: Tree, what: str, ident: str) -> str:

@@ -85,6 +85,19 @@ async def test_an_image_that_a_commit_replaced_is_new_again_if_the_commit_is_not
         assert (last.source, last.state, last.why) == ("images", TriggerState.OPEN, "image shop:latest")
 
 
+async def test_an_image_found_with_a_commit_is_new_again_if_the_commit_is_not_deployed(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        await bot.say(LOCK, "dia")
+        bot.commit("develop")
+        await see(bot, NEW, WORKER)
+        assert await states(bot) == [("heads/develop", TriggerState.OPEN)]
+        del bot.refs.branches["develop"]
+        await bot.look()
+        assert await states(bot) == [("heads/develop", TriggerState.LEFT), ("images", TriggerState.OPEN)]
+
+
 async def request(bot: AutodeployBot, made: str, *pins: Pin, state: State = State.WAITING) -> int:
     """Let the automatic deployment of a commit, whose trigger is the last one, have these images."""
     (*_, trigger) = await bot.triggers()
@@ -142,6 +155,28 @@ async def test_an_image_found_before_it_waits_for_the_deployment_of_a_commit(tmp
         (*_, trigger) = await bot.triggers()
         assert trigger.problem == f"#{number} comes first: images are deployed with the commit that runs"
         assert (await bot.deployment(number)).state is state
+
+
+async def test_a_new_image_waits_for_what_a_person_is_deploying(tmp_path: Path) -> None:
+    """Planned now, it would bring back the commit that is being replaced."""
+    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        await bot.say(LOCK, "dia")
+        (laid,) = await bot.deployments_of()
+
+        def begin(tables: Tables) -> int:
+            person = tables.people.named("eve")
+            assert person is not None
+            row = tables.deployments.add(laid.plan, requester=person, reason="", channel=None, now=3.0)
+            return tables.deployments.move(row.number, State.RUNNING, now=3.0).number
+
+        number = await bot.store.write(begin)
+        await see(bot, NEW, WORKER)
+        assert await states(bot) == []
+        await bot.store.write(lambda tables: tables.deployments.move(number, State.SUCCEEDED, now=4.0))
+        await bot.look()
+        assert await states(bot) == [("images", TriggerState.OPEN)]
 
 
 @pytest.mark.parametrize("end", [State.FAILED, State.CANCELLED])

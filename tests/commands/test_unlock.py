@@ -17,6 +17,22 @@ async def test_an_admin_may_end_anybodys(bot: CommandBot) -> None:
     assert card.title == "shop/production is unlocked. It was ben's: “we measure”."
 
 
+async def test_an_end_by_an_admin_is_shown_to_the_app_and_the_holder(bot: CommandBot) -> None:
+    """The admin may type it in a direct message."""
+    await bot.say("lock shop production because we measure", "ben")
+    await bot.say("unlock shop production", "dia")
+    items = await bot.store.read(lambda tables: tables.outbox.due(9e9, 100))
+    assert [(str(item.channel), item.card.title) for item in items] == [
+        ("console", "dia removed ben's lock of shop/production: “we measure”")
+    ]
+
+
+async def test_ones_own_end_is_not_announced(bot: CommandBot) -> None:
+    await bot.say("lock shop production because we measure", "ben")
+    await bot.say("unlock shop production", "ben")
+    assert await bot.store.read(lambda tables: tables.outbox.due(9e9, 100)) == ()
+
+
 async def test_one_that_would_have_ended_later(bot: CommandBot) -> None:
     await bot.say("lock shop production for 2h because we measure", "ben")
     assert (await bot.say("unlock shop production", "ben")).title == "shop/production is unlocked."

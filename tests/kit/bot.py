@@ -291,8 +291,15 @@ class BotUnderTest(WayIn):
             deployments=self.deployments,
             releases=self.deployments.releases,
             status=StatusBoard(self.hosts, self.store, self.clock),
-            logs=AppLogs(self.settings, self.hosts, self.clock, self.redactor, DeploymentLogs(self.deployments)),
-            locks=PersonLocks(self.settings, self.store, self.clock),
+            logs=AppLogs(
+                self.settings,
+                self.hosts,
+                self.clock,
+                self.redactor,
+                DeploymentLogs(self.deployments),
+                may_read=self.access.may_read,
+            ),
+            locks=PersonLocks(self.settings, self.store, self.clock, self.access.announcer),
             people=self.access,
             commands=load(),
         )

@@ -89,7 +89,7 @@ class CommandBot(WayIn):
             releases=self.releases,
             status=FakeStatus(),
             logs=self.logs,
-            locks=PersonLocks(self.settings, self.store, self.clock),
+            locks=PersonLocks(self.settings, self.store, self.clock, self.access.announcer),
             people=self.access,
             commands=load() | {made.name: made for made in self.more},
         )

@@ -10,7 +10,7 @@ from typing import cast
 from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card
-from deploybot.command import Context, Incoming, LogQuery, Services
+from deploybot.command import Context, Follow, Incoming, LogQuery, Services
 from deploybot.domain import Channel, Container, Deployment, Identity
 from deploybot.errors import DeploybotError
 from deploybot.masking import Redactor
@@ -130,6 +130,12 @@ class LogReader:
         return Context(incoming=incoming, person=None, services=cast("Services", None), reply=reply)
 
 
+async def always(incoming: Incoming, follow: Follow) -> bool:
+    """Let everybody read every log."""
+    del incoming, follow
+    return True
+
+
 class KeptLogs:
     """The logs of deployments, as files that a test writes."""
 
@@ -168,9 +174,17 @@ class LogBot(LogReader):
         servers = FakeServers(self.hosts.values(), self.engines)
         shop = settings.apps["shop"]
         self.deployments = KeptLogs()
+        self.refused: Exception | bool = False
         kept = DeploymentLogs(self.deployments, look_every=0.01)
-        logs = AppLogs(settings, servers, self.clock, Redactor((SECRET,)), kept)
+        logs = AppLogs(settings, servers, self.clock, Redactor((SECRET,)), kept, may_read=self.may_read, ask_every=0.01)
         super().__init__(logs, shop, shop.environments["production"])
+
+    async def may_read(self, incoming: Incoming, follow: Follow) -> bool:
+        """The policy: yes, until a test sets `refused` to True or an error."""
+        assert (incoming.identity.user, follow.app, follow.environment) == (self.user, "shop", "production")
+        if isinstance(self.refused, Exception):
+            raise self.refused
+        return not self.refused
 
     def put(self, server: str, *containers: Container, **chunks: list[bytes]) -> None:
         """Let a server have containers and what they have written."""

@@ -98,6 +98,13 @@ async def test_following_can_be_stopped(bot: LogBot) -> None:
     assert (await task).title == "log-1: stopped following the log of #7"
 
 
+async def test_following_ends_when_the_reader_may_no_longer_read_it(bot: LogBot) -> None:
+    task = asyncio.create_task(bot.of_deployment(bot.deployments.rows[7], follow=True))
+    await bot.until(lambda: "four" in bot.lines)
+    bot.refused = True
+    assert (await task).title == "log-1: you may no longer read this log"
+
+
 async def test_a_log_that_a_crash_cut_back_goes_on(bot: LogBot) -> None:
     task = asyncio.create_task(bot.of_deployment(bot.deployments.rows[7], lines=9, follow=True))
     await bot.until(lambda: "four" in bot.lines)

@@ -15,7 +15,7 @@ import pytest
 from deploybot.applogs import log_reader as module
 from deploybot.card import Card, Tone
 from deploybot.domain import LocalTime
-from deploybot.errors import DeploybotError, EngineError, StepFailed, Unreachable, UserError
+from deploybot.errors import DeploybotError, EngineError, StepFailed, StoreError, Unreachable, UserError
 from deploybot.masking import MASK
 from deploybot.testing import FakeHost
 from tests.status.log_bot import SECRET, LogBot, container, stamped
@@ -390,6 +390,28 @@ async def test_a_flood_is_counted_and_its_end_is_shown(bot: LogBot) -> None:
     assert any("lines left out" in line for line in bot.lines)
     bot.logs.stop("log-1")
     await task
+
+
+async def test_following_ends_when_the_reader_may_no_longer_read_it(bot: LogBot) -> None:
+    task = bot.follow()
+    bot.engines["web1"].write("one", stamped(1, "hello"))
+    await bot.until(lambda: "web1 | hello" in bot.lines)
+    bot.refused = True
+    bot.engines["web1"].write("one", stamped(2, "secret plans"))
+    card = await task
+    assert card.title == "log-1: you may no longer read this log"
+    assert (card.key, card.stream, card.final, card.code, card.ok) == ("log:1", True, True, (), False)
+    assert "web1 | secret plans" not in bot.lines
+    assert bot.logs.following("log-1") is None
+
+
+async def test_following_ends_if_nobody_can_tell_whether_it_is_allowed(bot: LogBot) -> None:
+    task = bot.follow()
+    await bot.until(lambda: bool(bot.cards))
+    bot.refused = StoreError("the database is gone")
+    with pytest.raises(StoreError, match="the database is gone"):
+        await task
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_who_goes_away_leaves_nothing_open(bot: LogBot) -> None:

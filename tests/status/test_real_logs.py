@@ -22,7 +22,7 @@ from deploybot.masking import MASK, Redactor
 from deploybot.testing import FakeClock
 from tests.conftest import MakeSshd
 from tests.lab import Access, Engine, Sshd, until
-from tests.status.log_bot import SECRET, KeptLogs, LogReader
+from tests.status.log_bot import SECRET, KeptLogs, LogReader, always
 from tests.status.log_formats import FORMATS
 from tests.status.real_servers import RealServers, open_real_servers
 
@@ -36,7 +36,12 @@ async def reader(
 ) -> AsyncIterator[tuple[LogReader, RealServers]]:
     async with open_real_servers(data, machines, socket=socket, **app) as made:
         logs = AppLogs(
-            made.settings, made.servers, FakeClock(time.time()), Redactor((SECRET,)), DeploymentLogs(KeptLogs())
+            made.settings,
+            made.servers,
+            FakeClock(time.time()),
+            Redactor((SECRET,)),
+            DeploymentLogs(KeptLogs()),
+            may_read=always,
         )
         yield LogReader(logs, made.app, made.environment), made
 

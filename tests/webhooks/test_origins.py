@@ -66,6 +66,10 @@ def told(name: str, changes: dict[str, Any]) -> tuple[Build, ...]:
         ("gitlab/pipeline-failed", {"object_attributes.ref": "refs/merge-requests/1/head"}, True),
         ("gitlab/pipeline-failed", {"merge_request": {"source_project_id": 7, "target_project_id": 1}}, True),
         ("gitlab/pipeline-failed", {"merge_request": {"source_project_id": 1, "target_project_id": 1}}, False),
+        ("gitlab/pipeline-failed", {"merge_request": {"source_project_id": None, "target_project_id": 1}}, True),
+        ("gitlab/pipeline-failed", {"merge_request": {"source_project_id": 0, "target_project_id": 0}}, True),
+        ("gitlab/pipeline-failed", {"merge_request": {"target_project_id": 1}}, True),
+        ("gitlab/pipeline-failed", {"merge_request": {}}, True),
         ("gitlab/job", {}, False),
         ("gitlab/job", {"ref": "refs/merge-requests/1/head"}, True),
         ("jenkins/completed", {}, False),
@@ -76,6 +80,14 @@ def told(name: str, changes: dict[str, Any]) -> tuple[Build, ...]:
 def test_what_may_be_for_a_fork(name: str, changes: dict[str, Any], fork: bool) -> None:
     (build,) = told(name, changes)
     assert build.fork is fork
+
+
+def test_a_pipeline_of_a_deleted_fork_is_on_no_branch_of_the_repository() -> None:
+    (own,) = told("gitlab/pipeline-failed", {})
+    (gone,) = told("gitlab/pipeline-failed", {"merge_request": {"source_project_id": None, "target_project_id": 1}})
+    assert own.branch
+    assert gone.branch == f"fork:{own.branch}"
+    assert not own.branch.startswith("fork:")
 
 
 def test_what_may_be_for_a_fork_takes_the_place_of_nothing() -> None:

@@ -18,7 +18,9 @@ _COMMAND = re.compile(r"/(?P<name>[A-Za-z0-9_]+)(?:@(?P<bot>[A-Za-z0-9_]+))?(?=\
 _ROOMS = frozenset({"private", "group", "supergroup"})
 _START = "start"
 _HELP = "/help"
-_CODE = re.compile(r"\b(?:code|totp)\s+[0-9]{3}\s?[0-9]{3,5}\s*\Z", re.IGNORECASE)
+_CODE = re.compile(r"\b(?:code|totp)\s+[0-9]{3}\s?[0-9]{3,5}\b", re.IGNORECASE)
+_CODE_AT_END = re.compile(rf"{_CODE.pattern}\s*\Z", re.IGNORECASE)
+_REASON = re.compile(r"\sbecause\s", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ def is_hidden(message: Message) -> bool:
 
 
 def holds_code(text: str) -> bool:
-    """Return whether a command ends with a one-time code, which other people must not see."""
-    return _CODE.search(text) is not None
+    """Return whether a command has a one-time code, before its reason or at its end: others must not see it."""
+    return _CODE.search(_REASON.split(text, maxsplit=1)[0]) is not None or _CODE_AT_END.search(text) is not None
 
 
 def channel_of(message: Message) -> Channel:

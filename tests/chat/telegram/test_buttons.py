@@ -12,6 +12,7 @@ import pytest
 
 from deploybot.card import Button, Card
 from deploybot.chat.telegram.inline_keyboard import data_of, keyboard, read_data
+from deploybot.chat.telegram.telegram_incoming import holds_code
 from deploybot.command import Command, Context, command
 from deploybot.errors import UserError
 from tests.chat.telegram.conftest import ANA, BEN, CEM, GROUP, TelegramBot, channel, open_telegram_bot, until
@@ -230,6 +231,23 @@ async def test_a_code_typed_in_a_group_is_taken_out_where_the_bot_may() -> None:
             await until(lambda: "deleteMessage" in telegram.double.calls)
             telegram.double.calls.clear()
             await until(lambda may=may: ("code 123456" in telegram.all_text()) is not may)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("/approve #7 code 123456", True),
+        ("/totp 123 456", True),
+        ("/deploy shop@v1 to production --break-glass code 123456 because the shop is down", True),
+        ("/deploy shop@v1 to production code 123 456 --break-glass\nBecause it is down", True),
+        ("/reject #7 because it is down code 123456", True),
+        ("/reject #7 because code 500123 is shown", False),
+        ("/deploy shop@v1", False),
+        ("/deploy shop@code 12345", False),
+    ],
+)
+def test_what_holds_a_code(text: str, holds: bool) -> None:
+    assert holds_code(text) is holds
 
 
 @pytest.mark.parametrize("too_late", [True, False])

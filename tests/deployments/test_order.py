@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ async def test_a_server_that_is_not_back_soon_holds_up_no_other(tmp_path: Path, 
         ended = await bot.end_of(number)
     told = [line.partition(":")[0] for line in ended.outcome.splitlines() if "was restored" in line]
     assert (ended.state, told) == (State.RESTORED, ["web2", "web1"])
+
+
+async def test_a_clean_up_keeps_folders_of_releases_that_were_requested_since(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    web1 = bot.hosts["web1"]
+    web1.server_facts = replace(web1.server_facts, releases=(V1.id, V3.id))
+    web1.script("switch", Outcome(hold=True, effect=switched), Outcome(effect=switched))
+    second = await bot.ask("deploy shop@v2 to production because it is time")
+    switch = await bot.started(second, "switch")
+    await bot.ask("deploy shop@v3 to production because it is time")
+    web1.finish(switch)
+    prune = await bot.started(second, "prune")
+    keep = next(one.env["DEPLOYBOT_KEEP"] for one in web1.started if one.job == prune)
+    assert keep.split("\n") == [V2.id, V1.id, V3.id]
 
 
 @pytest.mark.parametrize("state", [JobState.ORPHAN, JobState.LOST])

@@ -197,7 +197,7 @@ class ComposeStrategy:
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
         """Return the step that deletes folders and images of releases that are neither kept nor in use."""
-        return prune(site, keep, images=below(site), bind="prune", always=True)
+        return prune(site, keep, images=below(site), always=True)
 
 
 def _to_restart(site: Site) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from deploybot.backoff import Backoff, RequestedPauses
 from deploybot.chat.unwritable_channels import MissingChannels
-from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
+from deploybot.delivery_worker import LOOKS, Courier, DeliveryLane, LaneName, Result
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.metrics import METRICS
 from deploybot.ports import Chat, Clock, OutboxItem, Store, Tables
@@ -35,9 +35,10 @@ class OutboxWorker(Courier[OutboxItem]):
         *,
         missing: MissingChannels | None = None,
         retry: Backoff = _RETRY,
+        looks: float = LOOKS,
     ) -> None:
-        """Take the ports, and `missing`, which reports closed channels. `Courier` explains `retry`."""
-        super().__init__("the outbox", store, clock, retry=retry)
+        """Take the ports, and `missing`, which reports closed channels. `Courier` explains `retry` and `looks`."""
+        super().__init__("the outbox", store, clock, retry=retry, looks=looks)
         self._chats = chats
         self._pauses = RequestedPauses()
         self._missing = missing

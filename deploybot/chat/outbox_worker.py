@@ -18,7 +18,7 @@ from deploybot.chat.unwritable_channels import MissingChannels
 from deploybot.delivery_worker import LOOKS, Courier, DeliveryLane, LaneName, Result
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.metrics import METRICS
-from deploybot.ports import Chat, Clock, OutboxItem, Store, Tables
+from deploybot.ports import ELSEWHERE, Chat, Clock, OutboxItem, Store, Tables
 
 _RETRY = Backoff(0.5, 60.0, jitter=random.random)
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class OutboxWorker(Courier[OutboxItem]):
             tables.outbox.dead(item.id, item.revision, result.error)
         else:
             tables.outbox.retry(item.id, self._clock.now() + result.wait, result.error)
-        if self._missing is not None and result.sent:
+        if self._missing is not None and result.sent and result.remote != ELSEWHERE:
             self._missing.arrived(tables, item.channel)
         elif self._missing is not None and result.closed:
             self._missing.refused(tables, item.channel, result.error)

@@ -22,6 +22,7 @@ from deploybot.ports import Clock, Store, Tables
 
 _BATCH = 64
 _AHEAD = 3600.0
+LOOKS = 5.0
 _BELIEVED = 900.0
 _SEND_WITHIN = 30.0
 _STOP_WITHIN = 5.0
@@ -81,12 +82,16 @@ class Courier(abc.ABC, Generic[T]):
     `retry` are the pauses of a lane after failures in a row, and of an item after failures of our own.
     """
 
-    def __init__(self, name: str, store: Store, clock: Clock, *, retry: Backoff) -> None:
-        """Take the ports. Nothing is read before `run`."""
+    def __init__(self, name: str, store: Store, clock: Clock, *, retry: Backoff, looks: float = LOOKS) -> None:
+        """Take the ports. Nothing is read before `run`.
+
+        Look every `looks` seconds for rows of another program: nobody wakes the worker for what `deploybot allow` adds.
+        """
         self._name = name
         self._store = store
         self._clock = clock
         self._retry = retry
+        self._looks = looks
         self._lanes: dict[LaneName, DeliveryLane] = {}
         self._arrived: dict[int, tuple[T, Result]] = {}
         self._changed = asyncio.Event()
@@ -139,7 +144,7 @@ class Courier(abc.ABC, Generic[T]):
                 except StoreError as error:
                     self._report_store("read", error)
                     pause = _STORE_PAUSE
-                await self._sleep(pause)
+                await self._sleep(min(pause, self._looks))
         finally:
             await self._finish()
 

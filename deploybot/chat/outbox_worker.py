@@ -15,10 +15,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from deploybot.backoff import Backoff, RequestedPauses
 from deploybot.chat.unwritable_channels import MissingChannels
-from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
+from deploybot.delivery_worker import LOOKS, Courier, DeliveryLane, LaneName, Result
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError
 from deploybot.metrics import METRICS
-from deploybot.ports import Chat, Clock, OutboxItem, Store, Tables
+from deploybot.ports import ELSEWHERE, Chat, Clock, OutboxItem, Store, Tables
 
 _RETRY = Backoff(0.5, 60.0, jitter=random.random)
 log = logging.getLogger(__name__)
@@ -35,9 +35,10 @@ class OutboxWorker(Courier[OutboxItem]):
         *,
         missing: MissingChannels | None = None,
         retry: Backoff = _RETRY,
+        looks: float = LOOKS,
     ) -> None:
-        """Take the ports, and `missing`, which reports closed channels. `Courier` explains `retry`."""
-        super().__init__("the outbox", store, clock, retry=retry)
+        """Take the ports, and `missing`, which reports closed channels. `Courier` explains `retry` and `looks`."""
+        super().__init__("the outbox", store, clock, retry=retry, looks=looks)
         self._chats = chats
         self._pauses = RequestedPauses()
         self._missing = missing
@@ -95,7 +96,7 @@ class OutboxWorker(Courier[OutboxItem]):
             tables.outbox.dead(item.id, item.revision, result.error)
         else:
             tables.outbox.retry(item.id, self._clock.now() + result.wait, result.error)
-        if self._missing is not None and result.sent:
+        if self._missing is not None and result.sent and result.remote != ELSEWHERE:
             self._missing.arrived(tables, item.channel)
         elif self._missing is not None and result.closed:
             self._missing.refused(tables, item.channel, result.error)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def digest_card(cards: Sequence[tuple[str, Card]]) -> Card:
     """Return one card for many things: a line for each, by app, with a link if there is one.
 
-    Titles begin with the app.
+    Titles begin with the app. If there are too many lines for a message, all of them are attached as a file.
     """
     lines = [
         Line(
@@ -35,11 +35,14 @@ def digest_card(cards: Sequence[tuple[str, Card]]) -> Card:
             card.tone,
             next((page(one.url) for one in card.links), ""),
         )
-        for app, card in cards[:_SHOWN]
+        for app, card in cards
     ]
-    if len(cards) > _SHOWN:
-        lines.append(Line("…", f"and {len(cards) - _SHOWN} more"))
-    return Card(title=f"During quiet hours: {len(cards)} notifications, in their current state", lines=tuple(lines))
+    title = f"During quiet hours: {len(cards)} notifications, in their current state"
+    if len(lines) <= _SHOWN:
+        return Card(title=title, lines=tuple(lines))
+    listing = tuple(f"{line.name}  {line.text}  {line.url}".rstrip() for line in lines)
+    more = Line("…", f"and {len(lines) - _SHOWN} more")
+    return Card(title=title, lines=(*lines[:_SHOWN], more), listing=listing)
 
 
 class Quiet:

@@ -7,7 +7,17 @@ The core (deploy, observe, dispatch) uses only these. Adapters translate their l
 from __future__ import annotations
 
 from deploybot.ports.allowlist_tables import Claims, Codes, GrantChanges, LinkCodeTable, People
-from deploybot.ports.chat_ports import ButtonRow, Buttons, Chat, ChatFinding, LiveChat, Outbox, OutboxItem, SeenMessages
+from deploybot.ports.chat_ports import (
+    ELSEWHERE,
+    ButtonRow,
+    Buttons,
+    Chat,
+    ChatFinding,
+    LiveChat,
+    Outbox,
+    OutboxItem,
+    SeenMessages,
+)
 from deploybot.ports.deployment_tables import DeploymentTable, Locks, Manifests, Reports, Requests, RunningReleases
 from deploybot.ports.event_listeners import EventListener, GroupListener
 from deploybot.ports.event_tables import EventPart, EventTable, Notices, Notification, Storm
@@ -29,6 +39,7 @@ from deploybot.ports.strategy_port import Site, Strategy
 from deploybot.ports.trigger_tables import TriggerTable
 
 __all__ = [
+    "ELSEWHERE",
     "LONG_SESSIONS",
     "Audit",
     "AuditSinks",

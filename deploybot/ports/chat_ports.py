@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from deploybot.card import Card
 from deploybot.domain import Channel
+
+ELSEWHERE: Final = "elsewhere"
+"""The id of a message that only one person saw, because the channel refused it. It can't be edited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,10 @@ class Chat(Protocol):
         """Seconds to wait between two messages to one channel, including edits; 0.0 for none."""
 
     async def send(self, channel: Channel, card: Card) -> str:
-        """Post a message and return its id. Raises Unreachable (with `retry_after` if the platform gives it)."""
+        """Post a message and return its id, or `ELSEWHERE` if the channel refused it and one person saw it.
+
+        Raises Unreachable (with `retry_after` if the platform gives it).
+        """
 
     async def edit(self, channel: Channel, message: str, card: Card) -> None:
         """Replace a message."""

@@ -189,6 +189,6 @@ def _clear(*paths: Path) -> None:
 
 
 def _unlock(path: Path) -> None:
-    """Remove lock files. The caller must be the only writer."""
-    for lock in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock")):
+    """Remove lock files, and the new `packed-refs`, which git never overwrites. The caller must be the only writer."""
+    for lock in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock"), path / "packed-refs.new"):
         lock.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.chat.unwritable_channels import MissingChannels
 from deploybot.domain import Channel
 from deploybot.errors import ChannelClosed
+from deploybot.ports import ELSEWHERE
 from deploybot.setup_notices import NoticeBoard
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
@@ -33,6 +34,8 @@ class Rooms:
         self.said: list[tuple[str, Card]] = []
 
     async def send(self, channel: Channel, card: Card) -> str:
+        if channel.id in self.closed and card.key.startswith("deployment:"):
+            return ELSEWHERE  # the person who asked for it sees it
         if channel.id in self.closed:
             raise ChannelClosed("Slack refused chat.postMessage: not_in_channel.")
         self.said.append((channel.id, card))
@@ -40,7 +43,8 @@ class Rooms:
 
     async def edit(self, channel: Channel, message: str, card: Card) -> None:
         assert message
-        self.said.append((channel.id, card))
+        if message != ELSEWHERE:
+            self.said.append((channel.id, card))
 
 
 async def deliver(folder: Path, rooms: Rooms, *cards: tuple[Channel, Card]) -> None:
@@ -76,6 +80,16 @@ async def test_it_is_reported_once_with_its_keys_and_closed_when_a_message_arriv
     assert ("C0OPS00001", "again") in [(channel, card.title) for channel, card in rooms.said]
     assert rooms.said[-1][0] == HOME.id
     assert rooms.said[-1][1].tone is Tone.GOOD
+
+
+async def test_a_card_that_one_person_sees_in_a_closed_channel_does_not_close_the_report(tmp_path: Path) -> None:
+    rooms = Rooms("C0OPS00001")
+    await deliver(tmp_path, rooms, (OPS, Card(title="a push")))
+    for state in ("running", "succeeded"):
+        await deliver(tmp_path, rooms, (OPS, Card(title=state, key="deployment:1")))
+    await deliver(tmp_path, rooms, (OPS, Card(title="another push")))
+    ((where, notice),) = rooms.said
+    assert (where, notice.title.split(",")[0]) == (HOME.id, "I cannot write in slack:C0OPS00001")
 
 
 async def test_a_channel_that_bot_toml_does_not_name_is_not_reported(tmp_path: Path) -> None:

@@ -458,6 +458,18 @@ async def test_a_clock_that_is_set_back_keeps_no_message_waiting(store: Database
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_what_another_program_queues_is_sent_soon(store: Database) -> None:
+    chat = Platform()
+    worker = OutboxWorker(store, {"console": chat}, SystemClock(), looks=0.05)
+    task = asyncio.create_task(worker.run())
+    async with Database(store.path, durable=False) as other, asyncio.timeout(10):
+        await put(other, Card(title="mallory is admin now"))
+        await chat.arrived.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [posted.states[0].title for posted in chat.messages] == ["mallory is admin now"]
+
+
 async def test_a_card_does_not_wait_for_the_notifications_of_its_channel(store: Database) -> None:
     held, sent = asyncio.Event(), asyncio.Event()
 

@@ -86,6 +86,11 @@ async def test_many_things_are_one_message_in_the_morning() -> None:
         assert card.lines[0].text == "1 commit to develop by Ana Ruiz (@ana)"
         assert card.lines[0].url == "https://git.example.com/compare/1...2"
         assert card.lines[-1].text == "and 17 more"
+        assert len(card.listing) == 31
+        assert card.listing[29].startswith(
+            "shop  1 commit to develop by Ana Ruiz (@ana)  https://git.example.com/compare/30."
+        )
+        assert "green" in card.listing[30]
         await channel.hear(build(FAILED, attempt=2))
         assert [card.title for card in (await channel.messages())[1:]] == ["shop: develop (0000000000) — red: tests"]
 

@@ -293,6 +293,20 @@ async def test_locks_that_a_killed_bot_left_do_not_matter(source: GitSource, app
     assert (await source.resolve(app, "main")).id == newer
 
 
+async def test_a_git_that_was_killed_while_it_packed_refs_does_not_matter(
+    source: GitSource, app: App, repo: Repo
+) -> None:
+    repo.commit({"a": "1"})
+    repo.git("branch", "old")
+    await source.resolve(app, "main")
+    git(mirror_of(source), "pack-refs", "--all")
+    (mirror_of(source) / "packed-refs.new").touch()
+    repo.git("branch", "--delete", "--force", "old")
+    newer = repo.commit({"a": "2"})
+    assert (await source.resolve(app, "main")).id == newer
+    assert "refs/heads/old" not in git(mirror_of(source), "for-each-ref")
+
+
 async def test_empty_repository(source: GitSource, app: App, repo: Repo) -> None:
     with pytest.raises(UserError, match="no branch yet"):
         await source.resolve(app, "")

@@ -28,7 +28,7 @@ from deploybot.chat.slack.slack_handler import SlackHandler
 from deploybot.chat.slack.slack_incoming import SlackEvent, read
 from deploybot.chat.slack.slack_members import Directory
 from deploybot.chat.slack.slack_posting import PLATFORM, SlackPosting
-from deploybot.chat.slack.slack_reply_target import ELSEWHERE, OUTSIDE
+from deploybot.chat.slack.slack_reply_target import OUTSIDE
 from deploybot.chat.slack.slack_settings import SlackSettings
 from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.chat.unwritable_channels import Closed, no_report
@@ -36,6 +36,7 @@ from deploybot.command import Incoming
 from deploybot.domain import Channel
 from deploybot.errors import DeploybotError, StoreError
 from deploybot.http_server import WebServer
+from deploybot.ports import ELSEWHERE
 
 _READ_CHANNELS: Final = {"channels:read", "groups:read"}
 log = logging.getLogger(__name__)

@@ -18,13 +18,11 @@ from deploybot.chat.slack.slack_views import choice, is_choice, question
 from deploybot.command import Incoming
 from deploybot.domain import Channel
 from deploybot.errors import DeploybotError
+from deploybot.ports import ELSEWHERE
 
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-
-ELSEWHERE: Final = "elsewhere"
-"""The id of a message that only one person saw. It can't be edited."""
 
 OUTSIDE: Final = frozenset({"not_in_channel", "channel_not_found"})
 """Slack's errors if the bot is not in a channel."""

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from deploybot.backoff import Backoff
-from deploybot.delivery_worker import Courier, DeliveryLane, LaneName, Result
+from deploybot.delivery_worker import LOOKS, Courier, DeliveryLane, LaneName, Result
 from deploybot.domain import AuditRow, SinkSight, SinkState
 from deploybot.errors import DeploybotError, Unreachable
 from deploybot.metrics import METRICS
@@ -26,7 +26,6 @@ REPORT_AFTER = 600.0
 BATCH = 64
 _RETRY = Backoff(1.0, 60.0, jitter=random.random)
 _LONGEST_ASKED = 900.0
-_LOOKS = 5.0
 _GATHER = 0.25
 _FAILS = "audit-sink:"
 log = logging.getLogger(__name__)
@@ -70,14 +69,13 @@ class AuditExporter(Courier[AuditBatch]):
         board: NoticeBoard,
         *,
         retry: Backoff = _RETRY,
-        looks: float = _LOOKS,
+        looks: float = LOOKS,
     ) -> None:
-        """Take the ports. Look every `looks` seconds for rows that another program added."""
-        super().__init__("the audit", store, clock, retry=retry)
+        """Take the ports. `Courier` explains `looks`."""
+        super().__init__("the audit", store, clock, retry=retry, looks=looks)
         self._sinks = sinks
         self._mask = redactor.text
         self._board = board
-        self._looks = looks
         self._sights = dict.fromkeys(sinks, SinkSight())
 
     @property
@@ -92,10 +90,6 @@ class AuditExporter(Courier[AuditBatch]):
         finally:
             for sink in self._sinks.values():
                 await sink.close()
-
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep, but at most until the next look for rows that `deploybot allow` and other commands added."""
-        await super()._sleep(min(seconds, self._looks))
 
     def _due(self, tables: Tables, until: float, limit: int, shut: Collection[LaneName]) -> Sequence[AuditBatch]:
         del until, limit  # one batch per sink

@@ -20,10 +20,20 @@ from deploybot.autodeploy.image_order import IMAGE_TAGS, older_problem, tags_tex
 from deploybot.autodeploy.missing_branches import GoneBranches
 from deploybot.autodeploy.outdated_triggers import OutdatedTriggers, WaitingDeployments, source_text
 from deploybot.autodeploy.pending_deployments import TriggerRequests
-from deploybot.autodeploy.target_state import TargetState, target_state
-from deploybot.autodeploy.trigger_cards import by, plain
+from deploybot.autodeploy.target_state import TargetState, images_wait, target_state, with_images_again
+from deploybot.autodeploy.trigger_cards import by, plain, waiting_text
 from deploybot.autodeploy.trigger_records import TriggerRecords
-from deploybot.autodeploy.watched_sources import IMAGES, Found, News, There, images_text, news, undated
+from deploybot.autodeploy.watched_sources import (
+    CARRIED_IMAGES,
+    IMAGES,
+    WAITING_IMAGES,
+    Found,
+    News,
+    There,
+    images_text,
+    news,
+    undated,
+)
 from deploybot.autodeploy.weighed_changes import WeighedChanges
 from deploybot.domain import NO_RELEASE, Event, Trigger, TriggerState
 from deploybot.errors import DeploybotError
@@ -149,15 +159,19 @@ class TriggerDetector:
     async def _consider(self, app: App, environment: Environment, auto: Auto, there: There) -> None:
         """Compare the current values with those considered last, and write the result."""
         state = await self._store.read(lambda tables: target_state(tables, environment))
+        if state.carrier_ended:
+            state = await self._store.write(lambda tables: with_images_again(tables, environment))
         dates = await self._dated(app, undated(auto, there))
         fresh = news(auto, there, state.seen, dates)
         if not (fresh.found or fresh.first or fresh.left):
             await self._forget_first(app, environment, state.seen)
             if auto.image and there.images and IMAGE_TAGS not in state.seen:  # since a version that did not store them
                 await self._store.write(lambda tables: _consider_tags(tables, environment, there))
+            name = environment.name
+            if WAITING_IMAGES in state.seen and (there.images or not auto.image):  # moved back, or not watched any more
+                await self._store.write(lambda tables: self._records.name_waiting(tables, app, name, ""))
             return
-        triggers, deferred = await self._weigh_all(app, environment, fresh, there, state)
-        decision = WeighedChanges(fresh, there, state, triggers, deferred)
+        decision = await self._weigh_all(app, environment, fresh, there, state)
         ended = await self._store.write(lambda tables: self._settle(tables, app, environment, decision))
         self._outdated.wake(ended)
 
@@ -191,11 +205,11 @@ class TriggerDetector:
 
     async def _weigh_all(
         self, app: App, environment: Environment, fresh: News, there: There, state: TargetState
-    ) -> tuple[tuple[Trigger, ...], bool]:
-        """Weigh changes until one is to be deployed. Return the triggers, and whether new images wait.
+    ) -> WeighedChanges:
+        """Weigh changes until one is to be deployed.
 
         The newest commit comes first; if it is to be deployed, or was already, it takes the place of older ones. Images
-        come last. A commit that is to be deployed brings the newest images, too, but they stay new until that happened.
+        come last. What is to be deployed may bring the newest images, too, but they stay new until that happened.
         """
         left = [await self._left(app, environment, one, state) for one in fresh.left]
         triggers = [one for one in left if one is not None]
@@ -207,13 +221,18 @@ class TriggerDetector:
             if trigger is not None:
                 triggers.append(trigger)
                 if not trigger.state.ended:
-                    return tuple(triggers), True
+                    break
+        waits = any(not one.state.ended for one in triggers)
         for one in (one for one in fresh.found if not one.commit):
+            if not waits and state.carries(one.seen):
+                return WeighedChanges(fresh, there, state, tuple(triggers), deferred=False, carried=one.seen)
             trigger = await self._of_images(app, environment, one, there, state)
-            if trigger is not None and not trigger.state.ended and state.has_before_images:
-                return tuple(triggers), True
+            new = trigger if trigger is not None and not trigger.state.ended else None
+            if waits or (new is not None and state.has_before_images):
+                waiting = waiting_text(new) if new is not None else ""
+                return WeighedChanges(fresh, there, state, tuple(triggers), deferred=True, waiting=waiting)
             triggers += [trigger] if trigger is not None else []
-        return tuple(triggers), False
+        return WeighedChanges(fresh, there, state, tuple(triggers), deferred=False)
 
     async def _weigh(self, app: App, environment: Environment, found: Found, state: TargetState) -> Trigger | None:
         """Decide about a commit. Return a trigger, one that is only reported (LEFT), or None to do nothing."""
@@ -315,7 +334,7 @@ class TriggerDetector:
         soon = begun[-1] if begun else release
         there_now = {pin.digest for pin in soon.images}
         changed = [pin for pin in pins if pin.digest not in there_now]
-        if not changed or any({*pins} <= {*images} for images in state.decided_images):
+        if not changed:
             return None
         alone = len(changed) == 1 and (bool(release.images) or len(pins) == 1)
         why = await self._why(app, found, *(pin.digest for pin in changed))
@@ -333,6 +352,8 @@ class TriggerDetector:
             or await self._was_there(trigger)
         ):
             return replace(trigger, state=TriggerState.LEFT, problem=problem)
+        if tried := state.tried(pins):
+            return replace(trigger, state=TriggerState.LEFT, problem=f"It was part of #{tried.number}: {tried.word}")
         return trigger
 
     def _settle(self, tables: Tables, app: App, environment: Environment, decision: WeighedChanges) -> list[int]:
@@ -344,6 +365,8 @@ class TriggerDetector:
             self._wake(app.name)
         for one in decision.considered:
             tables.triggers.consider(app.name, environment.name, one.source, one.seen)
+        if decision.carried:
+            tables.triggers.consider(app.name, environment.name, CARRIED_IMAGES, decision.carried)
         if IMAGES in decision.fresh.first or any(one.where == IMAGES for one in decision.considered):
             _consider_tags(tables, environment, decision.there)
         ended = []
@@ -359,15 +382,24 @@ class TriggerDetector:
             self._records.put(tables, app, tables.triggers.add(trigger), with_card=with_card)
             if trigger.state.ended and not trigger.problem.startswith(_SKIPPED):
                 ended += self._outdated.moved_back(tables, app, trigger, decision.is_wanted)
+        if decision.there.images:
+            self._records.name_waiting(tables, app, environment.name, decision.waiting)
         return ended
 
     def _replace(self, tables: Tables, app: App, trigger: Trigger, state: TargetState) -> None:
-        """End the open trigger that a new one replaces. Images that a commit replaces count as new again after it."""
+        """End the open trigger that a new one replaces. Images that a commit replaces count as new again after it.
+
+        A commit also replaces the request of images, once it is requested itself.
+        """
         current = tables.triggers.current(app.name, trigger.environment)
-        if current is None or (trigger.state.ended and current.source != trigger.source):
-            return
-        self._records.put(tables, app, replace(current, state=TriggerState.OVERTAKEN, problem=f"Newer: {trigger.why}"))
-        if current.source == IMAGES and trigger.source != IMAGES:
+        replaced = current is not None and (not trigger.state.ended or current.source == trigger.source)
+        if current is not None and replaced:
+            newer = replace(current, state=TriggerState.OVERTAKEN, problem=f"Newer: {trigger.why}")
+            self._records.put(tables, app, newer)
+        of_images = (replaced and current is not None and current.source == IMAGES) or (
+            not trigger.state.ended and images_wait(tables, app.name, trigger.environment)
+        )
+        if of_images and trigger.source != IMAGES:
             runs = images_text(state.runs[0].release.images) if state.runs else ""
             tables.triggers.consider(app.name, trigger.environment, IMAGES, runs)
 

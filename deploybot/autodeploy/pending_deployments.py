@@ -14,11 +14,11 @@ from math import inf
 from deploybot.autodeploy.commit_order import CommitOrder, newer_than
 from deploybot.autodeploy.target_state import is_of_commit
 from deploybot.autodeploy.trigger_records import TriggerRecords
-from deploybot.autodeploy.watched_sources import IMAGES, images_text
+from deploybot.autodeploy.watched_sources import IMAGES, WAITING_IMAGES, images_text
 from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.command import Incoming
-from deploybot.domain import AUTO, Channel, Deployment, Release, State, Trigger, TriggerState
+from deploybot.domain import AUTO, Build, Channel, Deployment, Release, State, Trigger, TriggerState
 from deploybot.errors import DeploybotError
 from deploybot.events.build_verdicts import Light, judge
 from deploybot.ports import Clock, Store, Tables
@@ -120,14 +120,15 @@ class TriggerRequests:
         """Return the reason to wait: the commit's builds, an open deployment of the same release, or the policy."""
         auto = environment.auto
         if auto is not None and trigger.source != IMAGES:
-            builds = await self._store.read(lambda tables: tables.triggers.builds(trigger.app, trigger.commit))
+            builds, image_waits = await self._store.read(lambda tables: _commit_of(tables, trigger))
             verdict = judge(auto, builds, trigger.source.partition("/")[2], forge_named(app, self._callers))
             late_at = trigger.made + NO_BUILD_KNOWN
             if verdict.light is Light.RED:
                 return _Hold(verdict.why, with_card=True)
             if verdict.light is Light.WAITS:
-                late = verdict.unreported and self._clock.now() >= late_at
-                return _Hold(verdict.why, with_card=late, until=late_at if verdict.unreported and not late else inf)
+                tells = verdict.unreported or image_waits
+                late = tells and self._clock.now() >= late_at
+                return _Hold(verdict.why, with_card=late, until=late_at if tells and not late else inf)
         if number := await self._store.read(lambda tables: _on_its_way(tables, trigger)):
             return _Hold(f"#{number} is about to deploy it", with_card=False)
         if number := await self._store.read(lambda tables: _before_images(tables, trigger)):
@@ -185,6 +186,12 @@ def _settled(tables: Tables, environment: Environment | None, trigger: Trigger) 
     if _runs(tables, environment, trigger):
         return replace(trigger, state=TriggerState.DONE, problem="")
     return replace(trigger, state=TriggerState.ASKED, problem="") if environment.auto.ask else None
+
+
+def _commit_of(tables: Tables, trigger: Trigger) -> tuple[tuple[Build, ...], bool]:
+    """Return the builds of a trigger's commit, and whether new images wait for it."""
+    considered = tables.triggers.considered(trigger.app, trigger.environment)
+    return tables.triggers.builds(trigger.app, trigger.commit), WAITING_IMAGES in considered
 
 
 def _runs(tables: Tables, environment: Environment, trigger: Trigger) -> bool:

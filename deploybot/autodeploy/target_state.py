@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from deploybot.autodeploy.watched_sources import CARRIED_IMAGES, IMAGES, images_text
 from deploybot.domain import AutoRule, Deployment, Pin, Running, State, Trigger
 from deploybot.ports import Tables
 from deploybot.settings import Environment
@@ -43,12 +44,22 @@ class TargetState:
         waits = self.current is not None and self.current.rule is not AutoRule.IMAGE
         return waits or self.commit_is_open or bool(self.begun)
 
+    def carries(self, images: str) -> bool:
+        """Return whether an open deployment has these images, in the form of `images_text`."""
+        return any({*images.split()} <= {*images_text(one.plan.release.images).split()} for one in self.open)
+
     @property
-    def decided_images(self) -> tuple[tuple[Pin, ...], ...]:
-        """Return the images of open deployments and of the last one, if that was automatic, however it ended."""
-        open_ = tuple(one for one in self.open if not one.cancel_by)
-        last = (self.last,) if self.last is not None and self.last.trigger else ()
-        return tuple(one.plan.release.images for one in (*open_, *last))
+    def carrier_ended(self) -> bool:
+        """Return whether the deployment that had new images has ended: they are weighed again then."""
+        return CARRIED_IMAGES in self.seen and not self.carries(self.seen[CARRIED_IMAGES])
+
+    def tried(self, images: Iterable[Pin]) -> Deployment | None:
+        """Return the last deployment if it was automatic, had these images, and was not ended before it began."""
+        last = self.last
+        if last is None or not last.trigger or not last.state.ended:
+            return None
+        withdrawn = last.state is State.CANCELLED and last.took is None
+        return last if not withdrawn and {*images} <= {*last.plan.release.images} else None
 
     def on_its_way(self, commit: str) -> bool:
         """Return whether a deployment of a commit is still open and not being cancelled."""
@@ -70,6 +81,25 @@ def target_state(tables: Tables, environment: Environment) -> TargetState:
         last=last[0] if last else None,
         commit_is_open=any(is_of_commit(tables, one) for one in here),
     )
+
+
+def with_images_again(tables: Tables, environment: Environment) -> TargetState:
+    """Let images count as new again after the end of the deployment that had them, and return the state."""
+    state = target_state(tables, environment)
+    target = (environment.app, environment.name)
+    if state.carrier_ended:
+        if state.seen.get(IMAGES) == state.seen[CARRIED_IMAGES]:
+            runs = images_text(state.runs[0].release.images) if state.runs else ""
+            tables.triggers.consider(*target, IMAGES, runs)
+        tables.triggers.forget(*target, CARRIED_IMAGES)
+    return target_state(tables, environment)
+
+
+def images_wait(tables: Tables, app: str, environment: str) -> bool:
+    """Return whether new images of a target wait for an automatic deployment that has not started."""
+    is_here = (one for one in tables.deployments.open() if (one.plan.app, one.plan.environment) == (app, environment))
+    triggers = (tables.triggers.get(one.trigger) for one in is_here if one.trigger and one.state is State.WAITING)
+    return any(one is not None and one.rule is AutoRule.IMAGE for one in triggers)
 
 
 def is_of_commit(tables: Tables, deployment: Deployment) -> bool:

@@ -30,8 +30,11 @@ def trouble_key(app: str) -> str:
     return f"event:auto-watch:{app}"
 
 
-def trigger_card(trigger: Trigger) -> Card:
-    """Return the card of a trigger: why it waits or was left, and a button to deploy it by hand where useful."""
+def trigger_card(trigger: Trigger, waiting: str = "") -> Card:
+    """Return the card of a trigger: why it waits or was left, and a button to deploy it by hand where useful.
+
+    `waiting` names the images that wait for its commit.
+    """
     by_hand = trigger.state in {TriggerState.OPEN, TriggerState.ASKED, TriggerState.LEFT} and bool(
         trigger.ref or not trigger.commit
     )
@@ -45,10 +48,16 @@ def trigger_card(trigger: Trigger) -> Card:
         title=f"{trigger.app}/{trigger.environment}: {trigger.why} {_TITLES[trigger.state]}",
         text=text,
         lines=(Line("release", shown(trigger)),) if shown(trigger) else (),
+        hint=waiting,
         buttons=(Button(f"Deploy to {trigger.environment}", trigger.command),) if by_hand else (),
         tone=_TONES.get(trigger.state, Tone.PLAIN),
         final=trigger.state.ended,
     )
+
+
+def waiting_text(images: Trigger) -> str:
+    """Return the text for a commit's card about new images that wait for it."""
+    return f"New {images.why} waits for this commit. To deploy it now: `{images.command}`"
 
 
 def shown(trigger: Trigger) -> str:

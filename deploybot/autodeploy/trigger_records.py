@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from deploybot.autodeploy.trigger_cards import trigger_card
+from deploybot.autodeploy.watched_sources import IMAGES, WAITING_IMAGES
 from deploybot.card import Card
 from deploybot.domain import Channel, Trigger
 from deploybot.ports import Clock, Tables
@@ -26,10 +27,29 @@ class TriggerRecords:
         kept = replace(trigger, shown=trigger.state.value if posted else "")
         tables.triggers.put(kept)
         if posted:
-            self.post(tables, app, trigger_card(kept))
+            self.post(tables, app, trigger_card(kept, _waiting(tables, kept)))
         return kept
+
+    def name_waiting(self, tables: Tables, app: App, environment: str, text: str) -> None:
+        """Name new images on the card of the commit that they wait for. Write only what changed."""
+        if text == tables.triggers.considered(app.name, environment).get(WAITING_IMAGES, ""):
+            return
+        if text:
+            tables.triggers.consider(app.name, environment, WAITING_IMAGES, text)
+        else:
+            tables.triggers.forget(app.name, environment, WAITING_IMAGES)
+        current = tables.triggers.current(app.name, environment)
+        if current is not None:
+            self.put(tables, app, current)
 
     def post(self, tables: Tables, app: App, card: Card) -> None:
         """Post a card to the channels of an app."""
         for channel in self._channels(app):
             tables.outbox.put(channel, card, self._clock.now())
+
+
+def _waiting(tables: Tables, trigger: Trigger) -> str:
+    """Return the text about images that wait for a trigger's commit; empty if it ended or if there are none."""
+    if trigger.state.ended or trigger.source == IMAGES:
+        return ""
+    return tables.triggers.considered(trigger.app, trigger.environment).get(WAITING_IMAGES, "")

@@ -16,6 +16,10 @@ from deploybot.events.watched_refs import fits
 from deploybot.settings import Auto
 
 IMAGES = "images"
+CARRIED_IMAGES = "images carried"
+"""The source under which new images that an open deployment has are stored, until it ends."""
+WAITING_IMAGES = "images that wait"
+"""The source under which the text about images that wait for a commit is stored, for the card of its trigger."""
 
 
 @dataclass(frozen=True, slots=True)

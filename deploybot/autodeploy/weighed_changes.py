@@ -14,7 +14,8 @@ class WeighedChanges:
     """What one check found for an environment, and the triggers that it leads to.
 
     `triggers` are at most one to deploy, and those that are only reported (LEFT). `deferred` is true if new images
-    wait, because a commit waits or something is being deployed: the next checks find them again.
+    wait, because a commit waits or something is being deployed: the next checks find them again. `waiting` names them
+    on the card of the commit that waits. `carried` are those that an open deployment has: its end decides about them.
     """
 
     fresh: News
@@ -22,6 +23,8 @@ class WeighedChanges:
     state: TargetState
     triggers: tuple[Trigger, ...]
     deferred: bool
+    waiting: str = ""
+    carried: str = ""
 
     @property
     def found(self) -> tuple[Found, ...]:

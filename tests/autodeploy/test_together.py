@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.autodeploy.pending_deployments import NO_BUILD_KNOWN
 from deploybot.domain import AutoRule, BuildState, Pin, State, TriggerState
 from deploybot.ports import Tables
 from tests.autodeploy.conftest import AutodeployBot, open_autodeploy_bot
@@ -179,7 +180,7 @@ async def test_a_new_image_waits_for_what_a_person_is_deploying(tmp_path: Path) 
         assert await states(bot) == [("images", TriggerState.OPEN)]
 
 
-@pytest.mark.parametrize("end", [State.FAILED, State.CANCELLED])
+@pytest.mark.parametrize("end", [State.FAILED, State.RESTORED])
 async def test_images_of_a_deployment_that_failed_are_not_deployed_without_its_commit(
     tmp_path: Path, end: State
 ) -> None:
@@ -189,9 +190,116 @@ async def test_images_of_a_deployment_that_failed_are_not_deployed_without_its_c
         await bot.say(LOCK, "dia")
         made = await bot.push("develop")
         number = await request(bot, made, NEW, WORKER)
-        await bot.store.write(lambda tables: tables.deployments.move(number, end, now=5.0))
         await see(bot, NEW, WORKER)
         assert await states(bot) == [("heads/develop", TriggerState.DEPLOYED)]
+        ended = await bot.store.write(lambda tables: tables.deployments.move(number, end, now=5.0))
+        await bot.look()
+        await bot.look()
+        assert await states(bot) == [("heads/develop", TriggerState.DEPLOYED), ("images", TriggerState.LEFT)]
+        (card,) = [one for one in await bot.cards() if "image" in one.title]
+        assert card.text == f"It was part of #{number}: {ended.word}."
+        assert [button.command for button in card.buttons] == [f"deploy shop@{NEW.digest} to staging"]
+
+
+@pytest.mark.parametrize("deployer", ["deploybot", "eve"])
+async def test_images_of_a_request_that_ended_before_it_began_are_new_again(tmp_path: Path, deployer: str) -> None:
+    """Rejected, cancelled and expired requests never begin, so their images were never tried."""
+    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        await bot.say(LOCK, "dia")
+        made = await bot.push("develop")
+        if deployer == "deploybot":
+            number = await request(bot, made, NEW, WORKER)
+        else:
+            await bot.store.write(
+                lambda tables: tables.triggers.put(
+                    dataclasses.replace(tables.triggers.pending("shop")[0], state=TriggerState.DONE)
+                )
+            )
+            number = await ask_as(bot, deployer, made, NEW, WORKER)
+        await see(bot, NEW, WORKER)
+        await bot.look()
+        assert len(await bot.triggers()) == 1
+        await bot.store.write(lambda tables: tables.deployments.move(number, State.CANCELLED, now=5.0))
+        await bot.look()
+        assert (await states(bot))[1:] == [("images", TriggerState.OPEN)]
+
+
+async def ask_as(bot: AutodeployBot, name: str, made: str, *pins: Pin) -> int:
+    """Let a person request a commit with these images."""
+    (laid, *_) = await bot.deployments_of()
+
+    def put(tables: Tables) -> int:
+        person = tables.people.named(name)
+        assert person is not None
+        plan = dataclasses.replace(laid.plan, release=laid.plan.release.of_commit(made, images=pins))
+        return tables.deployments.add(plan, requester=person, reason="", channel=None, now=3.0).number
+
+    return await bot.store.write(put)
+
+
+async def test_images_whose_own_request_a_commit_replaces_are_not_lost_if_the_commit_is_rejected(
+    tmp_path: Path,
+) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        await bot.say(LOCK, "dia")
+        await see(bot, NEW, WORKER)
+        first = await request(bot, bot.refs.branches["main"], NEW, WORKER)
+        made = await bot.push("develop")
+        second = await request(bot, made, NEW, WORKER)
+        for number in (first, second):
+            await cancel(bot, number)
+        await bot.look()
+        assert (await states(bot))[2:] == [("images", TriggerState.LEFT)]
+        (card,) = [one for one in await bot.cards() if one.title.endswith("is not deployed automatically")]
+        assert [button.command for button in card.buttons] == [f"deploy shop@{NEW.digest} to staging"]
+
+
+async def cancel(bot: AutodeployBot, number: int) -> None:
+    await bot.store.write(lambda tables: tables.deployments.move(number, State.CANCELLED, now=5.0))
+
+
+async def hints(bot: AutodeployBot) -> list[str]:
+    return [one.hint for one in await bot.cards()]
+
+
+def waiting(image: Pin) -> str:
+    return f"New image shop:latest waits for this commit. To deploy it now: `deploy shop@{image.digest} to staging`"
+
+
+async def test_the_card_of_a_commit_that_waits_names_the_images_that_wait_for_it(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": BOTH | {"ask": True}}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        bot.commit("develop")
+        await see(bot, NEW, WORKER)
+        assert await hints(bot) == [waiting(NEW)], "found with the commit"
+        newer = pin("web", "5")
+        await see(bot, newer, WORKER)
+        assert await hints(bot) == [waiting(newer)]
+        await bot.push("develop")
+        assert [one.hint for one in await bot.cards() if not one.final] == [waiting(newer)], "the next commit's card"
+        await see(bot, WEB, WORKER)
+        assert set(await hints(bot)) == {""}, "the tag was moved back"
+
+
+async def test_an_image_that_waits_for_builds_without_an_end_is_named_after_a_while(tmp_path: Path) -> None:
+    async with open_autodeploy_bot(
+        tmp_path, {"auto": BOTH | {"after": "ci"}}, strategy="compose", images=IMAGES
+    ) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        made = await bot.push("develop")
+        await bot.built(made, BuildState.RUNNING)
+        await see(bot, NEW, WORKER)
+        assert 0 < await bot.look() <= NO_BUILD_KNOWN
+        assert await bot.cards() == []
+        bot.clock.advance(NO_BUILD_KNOWN)
+        await bot.look()
+        assert await hints(bot) == [waiting(NEW)]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from deploybot.command_loader import load
 from deploybot.deployments.deployment_card import number_of
 from deploybot.dispatch import Dispatcher
 from deploybot.domain import Role, SinkSight
+from deploybot.events.forge_accounts import ForgeAccounts
 from deploybot.masking import Redactor
 from deploybot.memory_tuning import keep_large_apart
 from deploybot.ports import EventListener, LiveChat, Tables
@@ -131,6 +132,9 @@ class Bot:
         """
         for hint in self._settings.hints:
             log.warning("bot.toml has an old form, which still works: %s", hint)
+        accounts = ForgeAccounts(self._settings)
+        if accounts.unclear:
+            log.warning("%s. An account without a host may not count. %s", accounts.warning, accounts.fix)
         await self._world.database.open()
         work: list[asyncio.Task[None]] = []
         self._work = work

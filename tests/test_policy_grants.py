@@ -204,8 +204,11 @@ def test_what_an_admin_gives_does_not_outlast_their_own_role() -> None:
     (reason,) = later.reasons
     assert reason == (
         "ben is admin on shop/production only until 1970-01-01 00:33 UTC, "
-        "and can give only roles that end by then, such as `for 30m`."
+        "and can give only roles that end by then, such as `for 15m`."
     )
+    for now, example in [(1400.0, ", such as `for 9m`."), (1880.0, ", such as `for 1m`."), (1880.1, "end by then.")]:
+        (short,) = decide(replace(admin, gives_until=2000.1, now=now)).reasons
+        assert short.endswith(example), "the example would be refused"
     assert "limited time" not in explain(replace(give, person=CEM)), "the rule `role` reports who is no admin"
     assert "limited time" not in explain(replace(admin, gives_until=None))
     assert "limited time" not in explain(replace(admin, person=None))

@@ -16,7 +16,7 @@ from deploybot.autodeploy import first_look
 from deploybot.autodeploy.commit_order import CommitOrder, commits_there
 from deploybot.autodeploy.event_hints import Hint, autos, hint_of
 from deploybot.autodeploy.first_look import SourceMoved, moves
-from deploybot.autodeploy.image_order import IMAGE_TAGS, older_problem, tags_text
+from deploybot.autodeploy.image_order import IMAGE_TAGS, older_problem
 from deploybot.autodeploy.missing_branches import GoneBranches
 from deploybot.autodeploy.outdated_triggers import OutdatedTriggers, WaitingDeployments, source_text
 from deploybot.autodeploy.pending_deployments import TriggerRequests
@@ -24,7 +24,6 @@ from deploybot.autodeploy.target_state import TargetState, images_wait, target_s
 from deploybot.autodeploy.trigger_cards import by, plain, waiting_text
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import (
-    CARRIED_IMAGES,
     IMAGES,
     WAITING_IMAGES,
     Found,
@@ -34,7 +33,7 @@ from deploybot.autodeploy.watched_sources import (
     news,
     undated,
 )
-from deploybot.autodeploy.weighed_changes import WeighedChanges
+from deploybot.autodeploy.weighed_changes import WeighedChanges, consider_tags
 from deploybot.domain import NO_RELEASE, Event, Trigger, TriggerState
 from deploybot.errors import DeploybotError
 from deploybot.events.build_verdicts import dated, joined
@@ -166,10 +165,9 @@ class TriggerDetector:
         if not (fresh.found or fresh.first or fresh.left):
             await self._forget_first(app, environment, state.seen)
             if auto.image and there.images and IMAGE_TAGS not in state.seen:  # since a version that did not store them
-                await self._store.write(lambda tables: _consider_tags(tables, environment, there))
-            name = environment.name
+                await self._store.write(lambda tables: consider_tags(tables, environment, there))
             if WAITING_IMAGES in state.seen and (there.images or not auto.image):  # moved back, or not watched any more
-                await self._store.write(lambda tables: self._records.name_waiting(tables, app, name, ""))
+                await self._store.write(lambda tables: self._records.name_waiting(tables, app, environment.name, ""))
             return
         decision = await self._weigh_all(app, environment, fresh, there, state)
         ended = await self._store.write(lambda tables: self._settle(tables, app, environment, decision))
@@ -363,12 +361,7 @@ class TriggerDetector:
         """
         if first_look.settle(tables, (app.name, environment.name), decision.fresh.first, self._clock.now()):
             self._wake(app.name)
-        for one in decision.considered:
-            tables.triggers.consider(app.name, environment.name, one.source, one.seen)
-        if decision.carried:
-            tables.triggers.consider(app.name, environment.name, CARRIED_IMAGES, decision.carried)
-        if IMAGES in decision.fresh.first or any(one.where == IMAGES for one in decision.considered):
-            _consider_tags(tables, environment, decision.there)
+        decision.store_considered(tables, environment)
         ended = []
         if all(one.state.ended for one in decision.triggers):
             ended += self._outdated.passed(tables, app, environment.name, decision.passed, decision.is_wanted)
@@ -387,19 +380,15 @@ class TriggerDetector:
         return ended
 
     def _replace(self, tables: Tables, app: App, trigger: Trigger, state: TargetState) -> None:
-        """End the open trigger that a new one replaces. Images that a commit replaces count as new again after it.
-
-        A commit also replaces the request of images, once it is requested itself.
-        """
+        """End the open trigger that a new one replaces. Images that a commit replaces count as new again after it."""
         current = tables.triggers.current(app.name, trigger.environment)
-        replaced = current is not None and (not trigger.state.ended or current.source == trigger.source)
-        if current is not None and replaced:
+        if current is not None and trigger.state.ended and current.source != trigger.source:
+            current = None
+        if current is not None:
             newer = replace(current, state=TriggerState.OVERTAKEN, problem=f"Newer: {trigger.why}")
             self._records.put(tables, app, newer)
-        of_images = (replaced and current is not None and current.source == IMAGES) or (
-            not trigger.state.ended and images_wait(tables, app.name, trigger.environment)
-        )
-        if of_images and trigger.source != IMAGES:
+        waits = not trigger.state.ended and images_wait(tables, app.name, trigger.environment)
+        if trigger.source != IMAGES and (waits or (current is not None and current.source == IMAGES)):
             runs = images_text(state.runs[0].release.images) if state.runs else ""
             tables.triggers.consider(app.name, trigger.environment, IMAGES, runs)
 
@@ -408,7 +397,3 @@ def _looking(hint: Hint | None) -> str:
     if hint is None or not hint.about:
         return ""
     return f"checking whether to deploy {' and '.join(hint.about)}"
-
-
-def _consider_tags(tables: Tables, environment: Environment, there: There) -> None:
-    tables.triggers.consider(environment.app, environment.name, IMAGE_TAGS, tags_text(there.images))

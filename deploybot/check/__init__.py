@@ -110,7 +110,10 @@ def _data(folder: Path) -> Row:
 
 def _accounts(settings: Settings) -> Iterator[Row]:
     """Yield a row for each kind of forge of which bot.toml has several, with what a bare account means there."""
-    for kind, hosts in ForgeAccounts(settings).several.items():
+    accounts = ForgeAccounts(settings)
+    if accounts.unclear:
+        yield Row("bot", "forge accounts", CheckState.OK, f"{accounts.warning}. {accounts.fix}")
+    for kind, hosts in accounts.several.items():
         public = SENDER_TABLE[kind].host
         own = [host for host in hosts if host != public]
         bare = f"only on {public}" if public in hosts else "on none of them"

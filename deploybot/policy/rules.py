@@ -206,8 +206,14 @@ def _outlasted(question: PolicyQuestion) -> RuleFinding | None:
         return _passes("It does not outlast the role of the admin who gives it.")
     return _refuses(
         f"{person.name} is admin on {question.target} only until {show_time(until)}, "
-        "and can give only roles that end by then, such as `for 30m`."
+        f"and can give only roles that end by then{_such_as(until - question.now)}."
     )
+
+
+def _such_as(left: float) -> str:
+    """Return an example that fits into the rest of a role, or an empty text if less than two minutes are left."""
+    minutes = min(int(left // 60) - 1, 30)
+    return f", such as `for {minutes}m`" if minutes > 0 else ""
 
 
 def _has(person: Person, least: Role, question: PolicyQuestion) -> bool:

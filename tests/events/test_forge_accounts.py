@@ -76,6 +76,63 @@ def test_a_host_that_does_not_say_its_kind_may_be_each_that_calls() -> None:
     assert ForgeAccounts(gitea).several == {"gitea": [OWN, OTHER]}
 
 
+def kinds_of(hooks: dict[str, tuple[str, ...]], shared: tuple[str, ...], forge: str = "") -> ForgeAccounts:
+    """Read apps by their repository, each with hooks of its own, and `forge` as the kind of the first one's host."""
+    secret = {"secret": {"env": "SECRET"}}
+    apps: dict[str, dict[str, object]] = {
+        f"a{number}": {"repo": repo, "strategy": "script", "script": "deploy.sh", "hooks": dict.fromkeys(own, secret)}
+        for number, (repo, own) in enumerate(hooks.items())
+    }
+    if forge:
+        apps["a0"]["forge"] = {"kind": forge, "token": {"env": "SECRET"}}
+    values = {"SECRET": "5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1"}
+    return ForgeAccounts(bot_settings(apps=apps, values=values, hooks=dict.fromkeys(shared, secret), http={}))
+
+
+def test_two_forges_of_different_kinds_keep_their_bare_numbers() -> None:
+    repos = (f"git@{OWN}:acme/shop.git", "git@code.example.com:acme/blog.git")
+    own = kinds_of({repos[0]: ("gitlab",), repos[1]: ("gitea",)}, ("gitlab", "gitea"))
+    assert (own.several, own.unclear) == ({}, {}), "the hooks of the apps come first"
+    other = f"git@{OWN}:acme/wiki.git"
+    third = kinds_of({other: (), repos[0]: ("gitlab",), repos[1]: ("gitea",)}, ("gitlab", "gitea"))
+    assert third.several == {}, "another app on the same host says its kind"
+    stated = kinds_of({other: (), repos[0]: (), repos[1]: ("gitea",)}, ("gitlab", "gitea"), forge="gitlab")
+    assert stated.several == {}, "so does the forge of another app"
+    named = kinds_of({"git@gitlab.example.com:a/b.git": (), "git@gitea.example.com:a/c.git": ()}, ("gitlab", "gitea"))
+    assert named.several == {}
+
+
+async def test_hosts_of_unclear_kind_are_reported_with_what_to_do(tmp_path: Path) -> None:
+    unclear = kinds_of({f"git@{OWN}:acme/shop.git": (), f"git@{OTHER}:acme/blog.git": ()}, ("gitlab", "github"))
+    assert unclear.unclear == {OWN: ["github", "gitlab"]}
+    assert unclear.warning == f"The kind of a forge is not clear: {OWN} may be github or gitlab"
+    made = settings(f"git@{OWN}:acme/shop.git", f"git@{OTHER}:acme/blog.git")
+    found = await check(made, Links([]), FakeRefs(tmp_path, main="1" * 40))
+    (text,) = [row.text for row in found if row.what == "forge accounts"]
+    assert text == (
+        f"The kind of a forge is not clear: {OWN} may be github or gitlab. "
+        "Set `kind` in [apps.APP.forge], or add [apps.APP.hooks.KIND], for an app on each of these hosts. Or link "
+        f"accounts with their host: `github:{OWN}/ID:NAME` or `gitlab:{OWN}/ID:NAME`."
+    )
+    clear = kinds_of({f"git@{OWN}:acme/shop.git": ()}, ("gitlab", "github"))
+    assert (clear.unclear, clear.warning) == ({}, ""), "with one host, numbers are clear"
+
+
+def test_an_unknown_host_never_keeps_the_bare_number() -> None:
+    """Not even of a Gitea, which has no public host."""
+    forge = {"kind": "gitea", "token": {"env": "SECRET"}}
+    hosts = (f"git@{OTHER}:acme/shop.git", f"git@{OWN}:acme/blog.git")
+    apps = {
+        f"a{number}": {"repo": repo, "strategy": "script", "script": "deploy.sh"} | ({"forge": forge} if number else {})
+        for number, repo in enumerate(("/srv/git/wiki.git", *hosts))
+    }
+    made = bot_settings(apps=apps, values={"SECRET": "5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1"}, http={})
+    gitea = Identity("gitea", "3")
+    event = Push(sender="gitea", repository="acme/wiki", url="", by=Author("ben", gitea), branch="main")
+    assert whose(made, "a1", event) == Identity("gitea", "3", OTHER)
+    assert whose(made, "a0", event) is None
+
+
 def test_an_event_of_another_forge_than_the_apps_shows_its_own_host() -> None:
     """Such as an image that GitHub has for an app whose code is at a GitLab."""
     made = settings("git@gitlab.com:acme/shop.git", f"git@{OTHER}:acme/blog.git", "git@github.com:acme/wiki.git")

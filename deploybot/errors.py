@@ -125,6 +125,15 @@ class BadAnswer(Unreachable):
         self.args = (f"{what} gave no usable answer: {why}",)
 
 
+class StillFetching(Unreachable):
+    """A fetch takes longer than the bot waits for it. It goes on in the background."""
+
+    def __init__(self, what: str, received: str) -> None:
+        """Take what is fetched, and how much has arrived."""
+        super().__init__(what, "not all of it has arrived", hint="The fetch goes on. Try again in a few minutes.")
+        self.args = (f"{what} is still being fetched: {received} so far",)
+
+
 NOT_STARTED = -1
 """In place of an exit code: the process of a step was never started."""
 

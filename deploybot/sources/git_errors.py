@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from deploybot.errors import DeploybotError, HostKeyMismatch, Unreachable
+from deploybot.errors import DeploybotError, HostKeyMismatch, StillFetching, Unreachable
 from deploybot.ports import TextRedactor
 from deploybot.settings import App
-from deploybot.sources.git_process import GitFailed, GitTimeout
+from deploybot.sources.git_process import GitFailed, GitTimeout, GitUnfinished
+from deploybot.units import show_size
 
 _MOST = 300
 
@@ -96,6 +97,8 @@ def explained(app: App, problem: GitFailed, redactor: TextRedactor) -> Deploybot
     """Explain a git failure. An unknown cause is shown in git's own words, with secrets masked."""
     what = f"The repository of {app.name} ({app.repo})"
     words = redactor.text(problem.words)
+    if isinstance(problem, GitUnfinished):
+        return StillFetching(what, show_size(problem.received))
     if isinstance(problem, GitTimeout):
         return Unreachable(
             what,

@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from deploybot.sources.git_process import GitFailed, run_git
+from deploybot.sources.git_process import GitFailed, GitUnfinished, run_git
 from deploybot.sources.git_remote import GitRemote
 from deploybot.untrusted_input import lines
 
 T = TypeVar("T")
 
 FETCH_WITHIN = 900.0
+"""How long a fetch may make no progress, in seconds. Its callers wait a little longer than this in all."""
 LOCAL_WITHIN = 60.0
 _SPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _WHOLE_TREE = "* -export-ignore -export-subst\n"
 _SHA256 = 64
+_WAIT_FACTOR = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,24 @@ def _below(raw: Mapping[str, str], prefix: str) -> dict[str, str]:
 
 
 class Mirror:
-    """One repository's mirror. Writing requires its lock, reading does not."""
+    """One repository's mirror. Writing requires its lock, reading does not.
 
-    def __init__(self, path: Path, env: Mapping[str, str], ask_within: float) -> None:
-        """Take the mirror's path, git's environment, and the timeout for one request in seconds."""
+    A fetch outlives the command that needed it, so that a large repository arrives even if no command waits that long.
+    """
+
+    def __init__(
+        self, path: Path, env: Mapping[str, str], ask_within: float, fetch_within: float = FETCH_WITHIN
+    ) -> None:
+        """Take the mirror's path, git's environment, and the timeouts in seconds.
+
+        `ask_within` is for one request, `fetch_within` for a fetch without progress.
+        """
         self.path = path
         self._env = env
         self._ask_within = ask_within
+        self._fetch_within = fetch_within
+        self._fetching: asyncio.Task[None] | None = None
+        self._began = 0.0
         self._lock = asyncio.Lock()
         self.making = asyncio.Lock()
         self._refs = Refs()
@@ -115,6 +129,7 @@ class Mirror:
                 raise
         async with self._lock:
             if self._age == age:
+                await self._earlier()
                 await asyncio.to_thread(_clear, self.path)
                 self._refs = await self._ask(remote)
                 self._age += 1
@@ -141,6 +156,7 @@ class Mirror:
         refs = await self.look(remote)
         if not refs.raw or (self._fetched == refs.raw and await self._holds(refs)):
             return refs
+        await self._earlier()
         for fresh in (False, False, True):
             if fresh:
                 await asyncio.to_thread(_clear, self.path)
@@ -163,14 +179,47 @@ class Mirror:
         return wanted == set(await self.types(sorted(wanted)))
 
     async def _fetch(self, remote: GitRemote) -> None:
+        """Start a fetch and wait for it."""
+        self._began = asyncio.get_running_loop().time()
+        self._fetching = asyncio.create_task(self._run_fetch(remote))
+        self._fetching.add_done_callback(_retrieve)
+        await self._wait(self._fetching)
+
+    async def _earlier(self) -> None:
+        """Wait for the fetch of a caller that has ended. If it fails, the next one may succeed."""
+        if self._fetching is not None and not self._fetching.done():
+            try:
+                await self._wait(self._fetching)
+            except GitUnfinished:
+                raise
+            except GitFailed:
+                return
+
+    async def _wait(self, fetching: asyncio.Task[None]) -> None:
+        """Wait for a fetch, which goes on if its caller ends. Raises GitUnfinished if it takes too long.
+
+        A fetch without any progress ends earlier, with an error of its own.
+        """
+        try:
+            async with asyncio.timeout_at(self._began + _WAIT_FACTOR * self._fetch_within):
+                await asyncio.shield(fetching)
+        except TimeoutError:
+            raise GitUnfinished(await asyncio.to_thread(_packed, self.path, "tmp_pack_*")) from None
+
+    async def _run_fetch(self, remote: GitRemote) -> None:
         argv = ("fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
         where = f"--git-dir={self.path}"
-        await run_git(where, *argv, "--", remote.url, *_SPECS, env=remote.env, timeout=FETCH_WITHIN)
+        await run_git(
+            *(where, *argv, "--", remote.url, *_SPECS),
+            env=remote.env,
+            timeout=self._fetch_within,
+            progress=lambda: _packed(self.path, "*"),
+        )
 
     async def _prepare(self, digits: int) -> None:
-        """Create the mirror if it is missing. Otherwise remove locks left by a killed git."""
+        """Create the mirror if it is missing. Otherwise remove what a killed git left."""
         if (self.path / "HEAD").exists():
-            await asyncio.to_thread(_unlock, self.path)
+            await asyncio.to_thread(_clean_up, self.path)
             return
         draft = self.path.with_suffix(".new")
         await asyncio.to_thread(_clear, draft, self.path)
@@ -188,7 +237,27 @@ def _clear(*paths: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _unlock(path: Path) -> None:
-    """Remove lock files, and the new `packed-refs`, which git never overwrites. The caller must be the only writer."""
-    for lock in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock"), path / "packed-refs.new"):
-        lock.unlink(missing_ok=True)
+def _clean_up(path: Path) -> None:
+    """Remove lock files and incomplete data that a killed git left. The caller must be the only writer.
+
+    git never overwrites `packed-refs.new`, and keeps partial packs for two weeks.
+    """
+    objects = path / "objects"
+    partial = (*objects.glob("pack/tmp_*"), *objects.glob("pack/.tmp-*"), *objects.glob("??/tmp_obj_*"))
+    for file in (*path.glob("*.lock"), *(path / "refs").rglob("*.lock"), path / "packed-refs.new", *partial):
+        file.unlink(missing_ok=True)
+
+
+def _packed(path: Path, names: str) -> int:
+    """Return the size of these files among a mirror's packs, in bytes."""
+    size = 0
+    for file in (path / "objects" / "pack").glob(names):
+        with suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Take note of how a fetch ended, if no caller waits for it."""
+    if not task.cancelled():
+        task.exception()

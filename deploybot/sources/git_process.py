@@ -6,12 +6,13 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 MOST_OUTPUT = 16 * 2**20
 _CHUNK = 2**16
 _MOST_WORDS = 2**16
+_LOOKS = 5.0
 _DAMAGED = re.compile(
     r"not a git repository|corrupt|is empty|unable to read|bad (?:tree|object|signature|config)|"
     r"missing (?:blob|tree|commit)|inflate|packfile|loose object|early EOF.{0,200}index-pack|garbage at end|"
@@ -37,12 +38,21 @@ class GitFailed(Exception):
 
 
 class GitTimeout(GitFailed):
-    """git was stopped at its timeout, `seconds` after its start."""
+    """git was stopped at its timeout, `seconds` after its start or its last progress."""
 
     def __init__(self, seconds: float) -> None:
         """Keep the timeout."""
         super().__init__(-1, f"it did not finish within {seconds:.0f} s")
         self.seconds = seconds
+
+
+class GitUnfinished(GitFailed):
+    """A fetch takes longer than its caller waits. It goes on, and has `received` bytes so far."""
+
+    def __init__(self, received: int) -> None:
+        """Keep the bytes."""
+        super().__init__(-1, "the fetch goes on")
+        self.received = received
 
 
 async def run_git(
@@ -52,13 +62,15 @@ async def run_git(
     stdin: bytes = b"",
     stdout: int | None = None,
     words: bool = False,
+    progress: Callable[[], int] | None = None,
 ) -> bytes:
     """Run git and return its output, or let it write to the file descriptor `stdout`.
 
     With `words`, the end of its stderr is appended. `env` is the whole environment, `timeout` is in seconds. On timeout
-    or cancellation, git and all its child processes are killed. Raises GitFailed, also for more than 16 MiB of output.
+    or cancellation, git and all its child processes are killed. The timeout starts again when `progress`, which runs in
+    a thread, returns another number. Raises GitFailed, also for more than 16 MiB of output.
     """
-    return await run("git", *argv, env=env, timeout=timeout, stdin=stdin, stdout=stdout, words=words)
+    return await run("git", *argv, env=env, timeout=timeout, stdin=stdin, stdout=stdout, words=words, progress=progress)
 
 
 async def run(
@@ -69,6 +81,7 @@ async def run(
     stdin: bytes = b"",
     stdout: int | None = None,
     words: bool = False,
+    progress: Callable[[], int] | None = None,
 ) -> bytes:
     """Run a program in the same way as `run_git` runs git."""
     try:
@@ -84,8 +97,13 @@ async def run(
     except FileNotFoundError:
         raise GitFailed(_NO_GIT, f"{program} is not installed where the bot runs") from None
     try:
-        async with asyncio.timeout(timeout):
-            output, errors = await _talk(process, stdin)
+        async with asyncio.timeout(timeout) as deadline:
+            watch = asyncio.create_task(_extend(deadline, timeout, progress)) if progress else None
+            try:
+                output, errors = await _talk(process, stdin)
+            finally:
+                if watch:
+                    watch.cancel()
     except TimeoutError:
         raise GitTimeout(timeout) from None
     finally:
@@ -93,6 +111,17 @@ async def run(
     if process.returncode:
         raise GitFailed(process.returncode, errors.decode("utf-8", errors="replace"))
     return output + errors if words else output
+
+
+async def _extend(deadline: asyncio.Timeout, timeout: float, progress: Callable[[], int]) -> None:
+    """Move the deadline whenever there is progress."""
+    seen = await asyncio.to_thread(progress)
+    while True:
+        await asyncio.sleep(min(_LOOKS, timeout / 4))
+        now = await asyncio.to_thread(progress)
+        if now != seen and not deadline.expired():
+            deadline.reschedule(asyncio.get_running_loop().time() + timeout)
+        seen = now
 
 
 async def _talk(process: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ from deploybot.ports import TextRedactor
 from deploybot.settings import App, Signer
 from deploybot.sources.commit_signatures import VERIFY_WITHIN, Signatures
 from deploybot.sources.git_errors import explained
-from deploybot.sources.git_mirror import Mirror
+from deploybot.sources.git_mirror import FETCH_WITHIN, Mirror
 from deploybot.sources.git_process import GitFailed, fields
 from deploybot.sources.git_remote import GitRemote, environment, remote_of
 from deploybot.sources.ref_names import REF_TIMES, check_ref, find_named, nearest, newest_first, no_such_ref
@@ -49,11 +49,12 @@ class GitSource:
         redactor: TextRedactor,
         *,
         ask_within: float = 30.0,
+        fetch_within: float = FETCH_WITHIN,
         signers: Mapping[str, Signer] | None = None,
         verify_within: float = VERIFY_WITHIN,
         most_authored: int = MOST_AUTHORED,
     ) -> None:
-        """Take the data folder, the redactor that masks git's messages, and the timeout of a remote request in seconds.
+        """Take the data folder, the redactor that masks git's messages, and the timeouts of `Mirror` in seconds.
 
         `signers` are those of bot.toml; without any, no signature is good. A signature is checked within
         `verify_within` seconds. The authors of more than `most_authored` commits are not read.
@@ -61,6 +62,7 @@ class GitSource:
         self._data = data.absolute()
         self._signatures = Signatures(self._data / "signers", signers or {}, verify_within=verify_within)
         self._ask_within = ask_within
+        self._fetch_within = fetch_within
         self._most_authored = most_authored
         self._redactor = redactor
         self._mirrors: dict[str, Mirror] = {}
@@ -224,7 +226,8 @@ class GitSource:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         remote = remote_of(app, folder)
         mirror = self._mirrors.setdefault(
-            name, Mirror(folder.with_name(f"{name}.git"), environment(folder), self._ask_within)
+            name,
+            Mirror(folder.with_name(f"{name}.git"), environment(folder), self._ask_within, self._fetch_within),
         )
         return mirror, remote
 

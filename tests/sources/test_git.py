@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import StillFetching, Unreachable, UserError
+from deploybot.masking import Redactor
 from deploybot.settings import App
 from deploybot.sources.git_mirror import parse_refs
 from deploybot.sources.git_source import GitSource
-from tests.lab import FullDisk, Repo
+from tests.lab import FullDisk, Repo, until
 from tests.lab.run import run
 from tests.sources.conftest import MakeApp, Watched, git, unpack
 
@@ -21,6 +23,11 @@ from tests.sources.conftest import MakeApp, Watched, git, unpack
 def mirror_of(source: GitSource) -> Path:
     (mirror,) = (source._data / "mirrors").glob("*.git")
     return mirror
+
+
+def has(source: GitSource, commit: str) -> bool:
+    """Whether the mirror's main branch is at this commit."""
+    return commit in git(mirror_of(source), "for-each-ref", "--format=%(objectname)", "refs/heads/main")
 
 
 async def test_branch_tags_and_commits_become_full_commits(source: GitSource, app: App, repo: Repo) -> None:
@@ -305,6 +312,98 @@ async def test_a_git_that_was_killed_while_it_packed_refs_does_not_matter(
     newer = repo.commit({"a": "2"})
     assert (await source.resolve(app, "main")).id == newer
     assert "refs/heads/old" not in git(mirror_of(source), "for-each-ref")
+
+
+async def test_what_a_killed_fetch_left_is_deleted(source: GitSource, app: App, repo: Repo) -> None:
+    repo.commit({"a": "1"})
+    await source.resolve(app, "main")
+    objects = mirror_of(source) / "objects"
+    (objects / "ab").mkdir(exist_ok=True)
+    left = [objects / "pack/tmp_pack_1", objects / "pack/.tmp-1-pack-2.pack", objects / "ab/tmp_obj_3"]
+    for file in left:
+        file.touch()
+    repo.commit({"a": "2"})
+    await source.resolve(app, "main")
+    assert not any(file.exists() for file in left)
+
+
+class SlowGit:
+    """A `git` on PATH whose fetch waits for `go`."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder.mkdir()
+        self.begun, self.go = folder / "begun", folder / "go"
+        (folder / "git").write_text(
+            f"""#!/bin/sh
+case " $* " in *" fetch "*) : >{self.begun}; while ! test -e {self.go}; do sleep 0.02; done; esac
+exec {shutil.which("git")} "$@"
+"""
+        )
+        (folder / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlowGit:
+    return SlowGit(tmp_path / "slow", monkeypatch)
+
+
+async def test_a_fetch_outlives_the_command_that_needed_it(
+    source: GitSource, app: App, repo: Repo, slow: SlowGit
+) -> None:
+    commit = repo.commit({"a": "1"})
+    command = asyncio.create_task(source.resolve(app, "main"))
+    await asyncio.to_thread(until, slow.begun.exists, within=20, what="a fetch at work")
+    command.cancel()
+    await asyncio.gather(command, return_exceptions=True)
+    slow.go.touch()
+    await asyncio.to_thread(until, lambda: has(source, commit), within=20, what="the commit in the mirror")
+    assert (await source.resolve(app, "main")).id == commit
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_the_next_command_waits_for_the_fetch_of_an_earlier_one(
+    source: GitSource, app: App, repo: Repo, slow: SlowGit, *, damaged: bool
+) -> None:
+    commit = repo.commit({"a": "1"}, "Begin")
+    command = asyncio.create_task(source.resolve(app, "main"))
+    await asyncio.to_thread(until, slow.begun.exists, within=20, what="a fetch at work")
+    command.cancel()
+    await asyncio.gather(command, return_exceptions=True)
+    partial = mirror_of(source) / "objects/pack/tmp_pack_1"
+    partial.touch()
+    if damaged:
+        (mirror_of(source) / "HEAD").unlink()
+    following = asyncio.create_task(source.message(app, commit))
+    done, _ = await asyncio.wait({following}, timeout=0.5)
+    assert not done
+    assert partial.exists()
+    slow.go.touch()
+    assert await following == "Begin"
+
+
+async def test_a_fetch_that_takes_long_says_how_far_it_is(tmp_path: Path, app: App, repo: Repo, slow: SlowGit) -> None:
+    commit = repo.commit({"a": "1"})
+    source = GitSource(tmp_path / "data", Redactor(), fetch_within=2.0)
+    asking = asyncio.create_task(source.resolve(app, "main"))
+    await asyncio.to_thread(until, slow.begun.exists, within=20, what="a fetch at work")
+    partial = mirror_of(source) / "objects/pack/tmp_pack_1"
+    while not asking.done():
+        with partial.open("ab") as file:
+            file.write(bytes(1000))
+        await asyncio.sleep(0.02)
+    with pytest.raises(StillFetching, match=r"is still being fetched: [\d.]+ kB so far"):
+        await asking
+    slow.go.touch()
+    await asyncio.to_thread(until, lambda: has(source, commit), within=20, what="the commit in the mirror")
+
+
+async def test_a_fetch_without_progress_ends(tmp_path: Path, app: App, repo: Repo, slow: SlowGit) -> None:
+    repo.commit({"a": "1"})
+    source = GitSource(tmp_path / "data", Redactor(), fetch_within=1.0)
+    with pytest.raises(Unreachable, match=re.escape("no answer within 1 s")):
+        await source.resolve(app, "main")
+    assert slow.begun.exists()
 
 
 async def test_empty_repository(source: GitSource, app: App, repo: Repo) -> None:

@@ -92,6 +92,5 @@ if __name__ == "__main__":
         "hold": hold,
         "limited": limited,
         "serve": serve,
-        "nothing": lambda *_: 0,
     }
     sys.exit(programs[sys.argv[1]](*sys.argv[2:]))

@@ -74,6 +74,7 @@ OTHER_SOURCES = {
     "autodeploy/first_look.py": {"moved"},
     "autodeploy/outdated_triggers.py": {"by", "current", "trigger"},
     "autodeploy/pending_deployments.py": {"trigger"},
+    "autodeploy/trigger_records.py": {"trigger"},
     "autodeploy/watched_sources.py": {"one"},
     "autodeploy/weighed_changes.py": {"one"},
     "cli/hooks_command.py": {"address.secret"},  # a secret

@@ -254,20 +254,26 @@ class DeploymentRunner:
     async def _restore_in_turn(self, deployment: Deployment, parts: Sequence[ServerPlan]) -> dict[str, Restored]:
         """Restore one server after the other, so that the rest serves meanwhile.
 
-        A server that is not back soon holds up no other: its attempts go on beside them.
+        The turn of a server lasts as long as its first attempt, whose stages all have a limit, or until it does not
+        answer for a while. Further attempts go on beside the other servers.
         """
         turns = [asyncio.Event() for _ in parts]
 
         async def restore(at: int, part: ServerPlan) -> Restored:
             if at:
                 await turns[at - 1].wait()
-            over = turns[at].set
-            late = asyncio.get_running_loop().call_later(self._timeouts.restore_turn, over)
+            turn = turns[at]
+            silence = asyncio.ensure_future(self._present.on_silence(deployment, part.server, turn.set, self._timeouts))
+
+            def over() -> None:
+                silence.cancel()
+                turn.set()
+
             try:
                 return await self._restorer.restore(deployment, part, failed_once=over)
             finally:
-                late.cancel()
                 over()
+                await asyncio.gather(silence, return_exceptions=True)
 
         results = await asyncio.gather(*(restore(*numbered) for numbered in enumerate(parts)), return_exceptions=True)
         for problem in _worst_first(results, None):

@@ -75,6 +75,7 @@ class Inspector:
             facts=observed.facts,
             observed=observed,
             good=good,
+            bare=bare,
             manifests=manifests,
             running=running,
             attempt=ran if ran != manifests.get(running) else None,

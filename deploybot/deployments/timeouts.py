@@ -28,8 +28,10 @@ class Timeouts:
     job_stop: float = 20.0
     """To stop a job, whatever its server does; after that its end is unknown."""
     job_retry: Backoff = JOB_RETRY
-    restore_turn: float = 60.0
-    """A server is restored alone for this time. Then the next one begins, whatever became of it."""
+    restore_silence: float = 60.0
+    """If a server that is restored does not answer for this time, the next one begins."""
+    restore_look: float = 10.0
+    """Between two looks whether it answers."""
     gate_answer: float = 5.0
     """One answer to a health check; the check as a whole has twice that time."""
     gate_logs: float = 10.0

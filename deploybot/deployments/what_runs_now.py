@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from deploybot.deployments.target_inspection import Inspector
+from deploybot.deployments.timeouts import Timeouts
 from deploybot.domain import Deployment, Manifest, Observed, short_id
 from deploybot.errors import EngineError, Unreachable
 from deploybot.observed_state import has_stopped, name_of, not_up
@@ -28,6 +29,18 @@ class Present:
         names = [part.server for part in deployment.plan.servers]
         found = await asyncio.gather(*(self._site(deployment, name) for name in names))
         return dict(zip(names, found, strict=True))
+
+    async def on_silence(
+        self, deployment: Deployment, server: str, react: Callable[[], None], timeouts: Timeouts
+    ) -> None:
+        """Call `react` once a server or its Engine has not answered for `restore_silence` seconds."""
+        now = asyncio.get_running_loop().time
+        heard = now()
+        while now() - heard < timeouts.restore_silence:
+            if isinstance(await self._site(deployment, server), Site):
+                heard = now()
+            await asyncio.sleep(timeouts.restore_look)
+        react()
 
     def headline(self, deployment: Deployment, seen: Mapping[str, Site | str], servers: Sequence[str]) -> str:
         """Return which servers serve nothing now: the first line of a deployment that could not be restored."""

@@ -14,15 +14,16 @@ from deploybot.settings import App, Environment
 class Site:
     """A target on one server: its settings in bot.toml, its observed state, and what the bot recorded.
 
-    `good` are the ids of releases that were healthy there. `manifests` has the images of each release, by release id:
-    those that were verified, if any were. `running` is the id of the release that runs there by the observed state,
-    empty if it is none of the bot's. `attempt` are its images if a failed deployment left others than in `manifests`.
-    `answers` is the output of the scripts that the strategy asked for (`Strategy.ask`), by their names. `images` are
-    all images on its Engine. `files` are the Compose files of a release to roll back to. It is empty for those of
-    bot.toml, which may have changed since. `remove_orphans` is True if a person agreed to remove containers that are in
-    no Compose file and that the bot did not create. `projects` are the Compose projects of all targets of bot.toml.
-    `once` are the ids of releases that the bot deployed on this server, to this target or to one that bot.toml no
-    longer has: containers with such a label in another project are of a target that was renamed.
+    `good` are the ids of releases that were healthy there, `bare` those of them that ran without containers.
+    `manifests` has the images of each release, by release id: those that were verified, if any were. `running` is the
+    id of the release that runs there by the observed state, empty if it is none of the bot's. `attempt` are its images
+    if a failed deployment left others than in `manifests`. `answers` is the output of the scripts that the strategy
+    asked for (`Strategy.ask`), by their names. `images` are all images on its Engine. `files` are the Compose files of
+    a release to roll back to. It is empty for those of bot.toml, which may have changed since. `remove_orphans` is True
+    if a person agreed to remove containers that are in no Compose file and that the bot did not create. `projects` are
+    the Compose projects of all targets of bot.toml. `once` are the ids of releases that the bot deployed on this
+    server, to this target or to one that bot.toml no longer has: containers with such a label in another project are of
+    a target that was renamed.
     """
 
     app: App
@@ -30,6 +31,7 @@ class Site:
     facts: ServerFacts
     observed: Observed | None = None
     good: frozenset[str] = frozenset()
+    bare: frozenset[str] = frozenset()
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     running: str = ""
     attempt: Manifest | None = None

@@ -138,16 +138,17 @@ def gate(app: App, environment: Environment) -> Gate | None:
     return Gate(kind="docker", target=project_name(app, environment), within=health.within)
 
 
-def prune(
-    site: Site, keep: Sequence[str], *, images: str = "", bind: str = "", always: bool = False
-) -> tuple[Step, ...]:
-    """Return the step that deletes releases that are neither in `keep` (ids) nor in use; empty if there are none."""
+def prune(site: Site, keep: Sequence[str], *, images: str = "", always: bool = False) -> tuple[Step, ...]:
+    """Return the step that deletes releases that are neither in `keep` (ids) nor in use; empty if there are none.
+
+    What was requested since the plan is added to `keep` right before the step starts.
+    """
     stays = {*keep, site.facts.current, site.facts.switching}
     if not always and not set(site.facts.releases) - stays:
         return ()
     move = Move(site=site, release=Release.by_id(keep[0] if keep else site.facts.current), previous="")
     values = {"DEPLOYBOT_KEEP": "\n".join(keep), "DEPLOYBOT_IMAGES": images, "DEPLOYBOT_IMAGES_KEEP": ""}
-    return (move.step("prune", "prune", values, bind=bind),)
+    return (move.step("prune", "prune", values, bind="prune"),)
 
 
 def standing(site: Site, release: Release) -> Move:

@@ -40,7 +40,7 @@ class Folders:
         return Manifest()
 
     def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
-        """Return nothing: the plan has all values."""
+        """Return nothing: the plan has all values of the strategy."""
         del step, site, release
         return {}
 

@@ -294,19 +294,25 @@ async def changed(tmp_path: Path, server: ComposedServer) -> AsyncIterator[BotUn
         yield made
 
 
+@pytest.mark.parametrize("tried", [(V2, V2), (V1, V1, V2)])
 async def test_what_ran_without_containers_is_restored_where_the_first_with_containers_fails(
-    changed: BotUnderTest, server: ComposedServer
+    changed: BotUnderTest, server: ComposedServer, tried: tuple[Release, ...]
 ) -> None:
+    """What a failed attempt recorded of a release, even of the one that runs, is neither restored nor used again."""
+
     def remove(host: FakeHost, env: Mapping[str, str]) -> None:
         del host
         (failed,) = server.engine.all[PROJECT]
         assert (env["DEPLOYBOT_REMOVE"], env["DEPLOYBOT_CHANGED"], env["DEPLOYBOT_RELEASE"]) == (failed.id, "", "")
         server.engine.all[PROJECT] = []
 
-    for _ in range(2):
+    for release in tried:
         server.host.script("compose_up", Outcome(effect=server.up), Outcome(effect=remove))
         server.host.script("health_command", Outcome(code=1), Outcome())
-        ended = await changed.deploy(V2)
+        ended = await changed.deploy(release)
+        (part,) = ended.plan.servers
+        assert (part.replaces, part.made) == (V1, True)
+        assert [one.name for one in part.steps][:3] == ["fetch", "build", "up"]
         assert ended.plan.warnings == (
             "web1: `current` leads to v1 (1111111111), which runs without containers: it ends with the switch",
         )
@@ -319,7 +325,7 @@ async def test_what_ran_without_containers_is_restored_where_the_first_with_cont
         rows = await changed.store.read(lambda tables: tables.deployments.steps(ended.number))  # noqa: B023 - read at once
         assert [row.name for row in rows if row.phase.value == "restore"] == ["remove", "restored"]
     asked = {one.env["DEPLOYBOT_RELEASE"] for one in server.host.started if one.script == "compose_config"}
-    assert asked == {V2.id}, "a release without containers has no Compose files"
+    assert asked == {one.id for one in tried}, "a release without containers has no Compose files"
     server.host.script("compose_up", Outcome(effect=server.up))
     await good(changed, V2, V3)
     ended = await changed.deploy(V1)

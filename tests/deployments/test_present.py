@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from deploybot.deployments.timeouts import Timeouts
 from deploybot.deployments.what_runs_now import Present, all_well, present, runs_release, sentence_of, serves
 from deploybot.domain import (
     Container,
@@ -146,6 +148,15 @@ async def test_an_engine_that_does_not_answer_is_named(bot: BotUnderTest) -> Non
     strategy = PlainStrategy()
     found = Present(bot.settings, LostEngine(), {"files": strategy})  # type: ignore[arg-type]
     assert (await found.look(await _deployment(bot)))["web1"] == "Docker on web1 does not answer"
+
+
+async def test_an_engine_that_stays_silent_is_noticed(bot: BotUnderTest) -> None:
+    found = Present(bot.settings, LostEngine(), {"files": PlainStrategy()})  # type: ignore[arg-type]
+    silent = asyncio.Event()
+    async with asyncio.timeout(10):
+        timeouts = Timeouts(restore_silence=0.05, restore_look=0.01)
+        await found.on_silence(await _deployment(bot), "web1", silent.set, timeouts)
+    assert silent.is_set()
 
 
 async def test_the_first_line_names_the_servers_on_which_nothing_serves(bot: BotUnderTest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -40,6 +41,18 @@ async def test_releases_are_taken_over_and_gone_back_to(files: LegacyServer, rep
     (prune,) = STRATEGIES["files"].prune(await files.site(), (old,))
     await asyncio.to_thread(server.run, [prune])
     assert sorted(path.name for path in (server.directory / "releases").iterdir()) == [old]
+
+
+async def test_what_was_uploaded_before_a_release_is_taken_over_counts_as_newer(
+    files: LegacyServer, repo: Repo
+) -> None:
+    now = made_before(files.server, repo, "v1", current=True)
+    old = files.server.directory / "releases" / now / ".deploybot-complete"
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    await files.deployed(now)
+    await files.site()
+    mark = files.server.directory / ".deploybot/releases" / now / "fetched"
+    assert mark.stat().st_mtime == 1_000_000_000
 
 
 async def test_what_is_not_known_for_sure_is_made_again(files: LegacyServer, repo: Repo) -> None:

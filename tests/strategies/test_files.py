@@ -196,7 +196,7 @@ def test_prune() -> None:
     third = "c" * 40
     facts = ServerFacts(home="/", releases=(OLD.id, NEW.id, third), current=NEW.id)
     (step,) = FILES.prune(site_of(app, facts), (third,))
-    assert (step.name, step.script) == ("prune", "prune")
+    assert (step.name, step.script, step.bind) == ("prune", "prune", "prune")
     env = env_of(step)
     assert (env["DEPLOYBOT_KEEP"], env["DEPLOYBOT_IMAGES"]) == (third, "")
     assert FILES.prune(site_of(app, facts), (third, OLD.id)) == ()

@@ -42,7 +42,7 @@ def test_restart_task_and_prune() -> None:
     (step,) = SCRIPT.task(site_of(app, facts), NEW, "hi").steps
     assert env_of(step)["DEPLOYBOT_COMMAND"] == "echo hi"
     (step,) = SCRIPT.prune(site_of(app, facts), (NEW.id,))
-    assert step.script == "prune"
+    assert (step.script, step.bind) == ("prune", "prune")
     with pytest.raises(UserError):
         SCRIPT.restart(site_of(make_app("script", script="x"), facts), NEW)
 

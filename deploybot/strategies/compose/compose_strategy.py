@@ -197,7 +197,7 @@ class ComposeStrategy:
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
         """Return the step that deletes folders and images of releases that are neither kept nor in use."""
-        return prune(site, keep, images=below(site), bind="prune", always=True)
+        return prune(site, keep, images=below(site), always=True)
 
 
 def _to_restart(site: Site) -> list[str]:
@@ -215,14 +215,18 @@ def _before(site: Site, previous: Release | None) -> Manifest | None:
     if previous is None:
         return snapshot
     recorded = site.ran if previous.id == site.running else site.manifests.get(previous.id)
-    return with_health(recorded, observed) if recorded and (snapshot or previous.id in site.good) else None
+    return with_health(recorded, observed) if recorded and (snapshot or _was_verified(site, previous)) else None
 
 
 def _is_bare(site: Site, previous: Release) -> bool:
     """Return whether what runs is only what `current` leads to, without containers: of the strategy before."""
-    return (
-        not observed_of(site).services and previous.id == site.facts.current and site.holds(previous) and not site.ran
-    )
+    is_current = previous.id == site.facts.current and site.holds(previous)
+    return is_current and previous.id in site.bare and not observed_of(site).services
+
+
+def _was_verified(site: Site, release: Release) -> bool:
+    """Return whether the containers of a release were healthy there. Without that, its record is a failed attempt."""
+    return release.id in site.good - site.bare
 
 
 def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
@@ -231,7 +235,7 @@ def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
     Raises UserError if it must go `back` to recorded images that are no longer available.
     """
     manifest = site.manifests.get(release.id)
-    if manifest is None or release.id not in site.good:
+    if manifest is None or not _was_verified(site, release):
         return False
     if not back and site.app.compose.source == "images" and release.id == site.running and not release.images:
         # Deploying the same release again uses the images that the tags mean now.

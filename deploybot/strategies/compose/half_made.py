@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deploybot.domain import Container, Observed
+from deploybot.observed_state import has_ended
 
 _NOT_STARTED = frozenset({"created", "dead"})
 _NUMBER = "com.docker.compose.container-number"
@@ -30,7 +31,14 @@ def holders(observed: Observed) -> tuple[Container, ...]:
 
 
 def _half_made(observed: Observed) -> tuple[Container, ...]:
-    """Return containers that a failed `up` left: never started, so they block names; or stopped, without a network."""
+    """Return containers that a failed `up` left: never started, so they block names; or stopped, without a network.
+
+    What ended with code 0 may be a job, which needs no network any more. A person's `docker compose run` stays, too.
+    """
     never = (one for one in observed.containers if one.state in _NOT_STARTED and not one.started)
-    cut_off = (one for one in observed.containers if one.cut_off and one.state != "running")
+    cut_off = (one for one in observed.containers if one.cut_off and not one.oneoff and not _is_up_or_done(one))
     return tuple(dict.fromkeys((*never, *cut_off)))
+
+
+def _is_up_or_done(one: Container) -> bool:
+    return one.state == "running" or has_ended([one])

@@ -100,7 +100,7 @@ def _changes(service: ComposeService, container: Container, wanted: WantedServic
             yield CONTENT
     if container.state in _STATES:
         yield _STATES[container.state]
-    if container.cut_off:
+    if container.cut_off and not _is_done(service, [container], wanted):
         yield _CUT_OFF
 
 
@@ -154,7 +154,7 @@ def _is_hollow(source: str, target: str, container: Container, facts: PathFacts)
 
 def _unchanged(service: ComposeService, containers: Sequence[Container], wanted: WantedService) -> Effect:
     running = sum(1 for one in containers if one.state == "running")
-    is_done = has_ended(containers) and _is_done(service, wanted)
+    is_done = _is_done(service, containers, wanted)
     if len(containers) != service.replicas:
         return Effect(service.name, EffectKind.STARTED, f"replicas: {len(containers)} → {service.replicas}")
     if running < service.replicas and not is_done:
@@ -164,13 +164,14 @@ def _unchanged(service: ComposeService, containers: Sequence[Container], wanted:
     return Effect(service.name, EffectKind.KEPT, UNLESS_BUILT if service.name in wanted.built else UNLESS_PULLED)
 
 
-def _is_done(service: ComposeService, wanted: WantedService) -> bool:
-    """Return whether a service that exited with 0 is a finished job, not one that a person stopped.
+def _is_done(service: ComposeService, containers: Sequence[Container], wanted: WantedService) -> bool:
+    """Return whether containers that exited with 0 are a finished job, not a service that a person stopped.
 
     It is a job if another service waits for its end, or if it had exited when the release was verified.
     """
     before = wanted.last.of(service.name) if wanted.last else None
-    return service.name in wanted.config.jobs or (before is not None and before.ended)
+    is_job = service.name in wanted.config.jobs or (before is not None and before.ended)
+    return is_job and has_ended(containers)
 
 
 def may_end(service: ComposeService, config: ComposeConfig) -> bool:

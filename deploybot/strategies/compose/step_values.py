@@ -16,6 +16,7 @@ from deploybot.domain import (
     ServiceImage,
     registry_digest,
 )
+from deploybot.observed_state import has_ended
 from deploybot.ports import Site
 from deploybot.settings import project_name
 from deploybot.strategies.compose.compose_answers import ConfigAnswers, Elsewhere
@@ -278,15 +279,17 @@ def _with_holders(kinds: Mapping[str, EffectKind], observed: Observed) -> Mappin
 def _spread(moving: set[str], observed: Observed, study: ReleaseStudy | None) -> None:
     """Add the services whose containers use the network of one that is replaced, or that are recreated with it.
 
-    The Engine knows the networks of containers that the bot did not start, too.
+    The Engine knows the networks of containers that the bot did not start, too. Jobs that have ended do not run again.
     """
-    services = study.config.services if study else ()
+    done = {service for service, ones in observed.services.items() if has_ended(ones)}
+    services = [one for one in study.config.services if one.name not in done] if study else []
     there = [one for one in observed.containers if not one.oneoff]
+    others = [one for one in there if one.service not in done]
     count = -1
     while len(moving) != count:
         count = len(moving)
         gone = [one for one in there if one.service in moving]
-        moving |= {one.service for one in there if any(each.is_called(one.network_of) for each in gone)}
+        moving |= {one.service for one in others if any(each.is_called(one.network_of) for each in gone)}
         moving |= {one.name for one in services if not moving.isdisjoint(bound_to(one))}
 
 
@@ -298,8 +301,7 @@ def _is_as_before(observed: Observed, expected: ServiceImage, study: ReleaseStud
     return len(there) == expected.replicas and all(
         one.image_id == expected.image
         and one.label(SETTINGS_LABEL) in labels
-        and (one.state == "running" or (expected.ended and one.state == "exited" and not one.exit_code))
+        and ((one.state == "running" and not one.cut_off) or (expected.ended and has_ended([one])))
         and one.health != "unhealthy"
-        and not one.cut_off
         for one in there
     )

@@ -37,7 +37,8 @@ mark() {
     if is_file "$compose"; then
         head -c "$LONGEST" "$compose" | grep -vxF deploybot.images.yaml >"$draft/files" || rm -f -- "$draft/files"
     fi
-    : >"$draft/fetched"
+    # What is newer than this was not shipped.
+    touch -r "releases/$1/.deploybot-complete" -- "$draft/fetched"
     : >"$draft/complete"
     mv -- "$draft" ".deploybot/releases/$1"
     say "took over $1"

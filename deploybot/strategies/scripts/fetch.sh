@@ -126,18 +126,20 @@ is_used() {
         [ "$(cat .deploybot/switching 2>/dev/null || :)" = "$DEPLOYBOT_RELEASE" ]
 }
 
+is_here() { [ -f "$marks/fetched" ] || [ -f "$marks/complete" ]; }
+
 cd -- "$DEPLOYBOT_DIRECTORY"
 release=releases/$DEPLOYBOT_RELEASE
 marks=.deploybot/$release
-if [ -d "$release" ] && { is_used || { [ "${DEPLOYBOT_AGAIN:-no}" != yes ] && [ -f "$marks/fetched" ]; }; }; then
+if [ -d "$release" ] && { is_used || { [ "${DEPLOYBOT_AGAIN:-no}" != yes ] && is_here; }; }; then
     new=$release
     # What was put into shared/ since counts, too.
     link_shared ""
     link_listed
-    # An attempt that was interrupted may have deleted the marks.
+    # An attempt that was interrupted may have deleted the marks. What is newer than `fetched` was not shipped: it keeps
+    # the time at which the files came, and is not made up if that is unknown.
     mkdir -p -- "$marks"
-    : >"$marks/fetched"
-    [ "$DEPLOYBOT_BUILT" = no ] || : >"$marks/complete"
+    [ "$DEPLOYBOT_BUILT" = no ] || [ -e "$marks/complete" ] || : >"$marks/complete"
     say "$DEPLOYBOT_RELEASE is here already"
     exit 0
 fi

@@ -94,6 +94,17 @@ def test_what_changed_is_recreated_and_says_why(change: dict[str, Any], why: str
     assert effect == Effect("web", EffectKind.RECREATED, why)
 
 
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_job_that_has_ended_needs_no_network(exit_code: int) -> None:
+    job = service()
+    last = Manifest(services=(ServiceImage(service="web", image="sha256:1", ended=True),), files=())
+    there = seen(ran(job, state="exited", exit_code=exit_code, cut_off=True))
+    lost = Effect("web", EffectKind.RECREATED, "lost its network")
+    assert only(effects_of(there, wanted(job, last=last))) == (lost if exit_code else Effect("web", EffectKind.KEPT))
+    # A person stopped it, unless it is a job.
+    assert only(effects_of(there, wanted(job))) == lost
+
+
 def test_one_stopped_replica_is_enough() -> None:
     two = service(replicas=2)
     there = (ran(two), ran(two, id="web-2", state="exited", exit_code=1))

@@ -163,6 +163,26 @@ def test_files_that_an_app_wrote_into_a_release_would_be_lost(any_host: Host) ->
     assert facts.lost[0].path.startswith(f"{old}/ssl/")
 
 
+@pytest.mark.parametrize("marks", ["all", "none", "none but the one of the version before"])
+def test_a_release_that_is_there_already_keeps_the_time_at_which_its_files_came(any_host: Host, marks: str) -> None:
+    old = any_host.release("r1", {"ssl/ca.pem": "x", ".deploybot-complete": ""})
+    new = any_host.release("r2", {"ssl/ca.pem": "y"})
+    (any_host.directory / "current").symlink_to("releases/r1")
+    if marks != "all":
+        shutil.rmtree(any_host.directory / ".deploybot/releases/r1")
+    if marks == "none":
+        (old / ".deploybot-complete").unlink()
+    write(old / "ssl", {"cert.pem": "secret"})
+    given = {"DEPLOYBOT_COMMIT": "r1", "DEPLOYBOT_FROM": "have", "DEPLOYBOT_UPLOAD": "", "DEPLOYBOT_BUILT": "yes"}
+    for _ in range(2):
+        assert b"is here already" in any_host.run("fetch", "r1", **given)
+        facts = any_host.look("r2", [f"{new}/ssl"], [f"{new}/ssl", f"{old}/ssl"])
+        assert lost(facts) == {("cert.pem", False)}
+    # It is complete, so it is not put there again when it is no longer in use.
+    (any_host.directory / "current").unlink()
+    assert b"is here already" in any_host.run("fetch", "r1", **given)
+
+
 def test_files_written_into_a_copy_of_the_repository(any_host: Host) -> None:
     new = any_host.release("r2", {"ssl/ca.pem": "x"})
     copy = write(any_host.directory / ".deploybot/mounts/abc", {"ca.pem": "older"})

@@ -262,9 +262,26 @@ def test_a_restore_recreates_what_uses_the_network_of_what_it_recreates(*, is_ou
     assert lists(step_values.restore_values(site, study, release), "CHANGED") == [changed if is_ours else ["vpn"]]
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+@pytest.mark.parametrize(
+    ("state", "ended", "is_again"), [("exited", True, False), ("running", True, True), ("exited", False, True)]
+)
+def test_a_restore_does_not_run_jobs_again_in_a_recreated_network(
+    state: str, *, ended: bool, is_again: bool, is_ours: bool
+) -> None:
+    record = manifest(replace(ran("app", "1"), ended=ended), replace(ran("log", "1"), ended=ended), ran("vpn", "1"))
+    jobs = [container(name, "1", labels=OURS, state=state, network_of="id-vpn") for name in ("app", "log")]
+    site = site_of(*jobs, container("vpn", "9", labels=OURS), manifests={OLD.id: record, "": record})
+    config = configured(OLD, {"app": BEHIND, "log": AFTER, "vpn": {"image": "vpn"}})
+    study = studied(site, OLD, config=config) if is_ours else None
+    given = step_values.restore_values(site, study, OLD if is_ours else NO_RELEASE)
+    assert lists(given, "CHANGED") == [["app", "log", "vpn"] if is_again else ["vpn"]]
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
 @pytest.mark.parametrize(("exit_code", "changed"), [(0, []), (1, ["web"])])
-def test_a_job_that_had_ended_is_not_restored(exit_code: int, changed: list[str]) -> None:
-    there = replace(AS_BEFORE, state="exited", exit_code=exit_code)
+def test_a_job_that_had_ended_is_not_restored(exit_code: int, changed: list[str], *, cut_off: bool) -> None:
+    there = replace(AS_BEFORE, state="exited", exit_code=exit_code, cut_off=cut_off)
     site = site_of(there, manifests={OLD.id: manifest(replace(ran("web", "1"), ended=True))})
     assert lists(step_values.restore_values(site, studied(site, OLD), OLD), "CHANGED") == [changed]
 
@@ -278,7 +295,9 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
         container("web", "1", id="half", state="created", started=0.0),
         container("web", "1", id="dead", state="dead", started=0.0),
         container("web", "1", id="was up", state="dead", started=5.0),
-        container("web", "1", id="cut off", state="exited", started=5.0, cut_off=True),
+        container("web", "1", id="cut off", state="exited", exit_code=137, started=5.0, cut_off=True),
+        container("web", "1", id="ended", state="exited", started=5.0, cut_off=True),
+        container("web", "1", id="a person's", oneoff=True, state="exited", exit_code=1, started=5.0, cut_off=True),
         manifests={OLD.id: manifest(ran("web", "1"))},
     )
     given = step_values.restore_values(site, studied(site, OLD), OLD)
@@ -291,7 +310,7 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
 ANONYMOUS = (Mount(kind="volume", source="0a" * 32, target="/data"),)
 NUMBERED = OURS | {"com.docker.compose.container-number": "1"}
 HALF = container("db", "2", labels=NUMBERED, id="half", state="created", started=0.0, mounts=ANONYMOUS)
-CUT_OFF = replace(HALF, state="exited", started=5.0, cut_off=True)
+CUT_OFF = replace(HALF, state="exited", exit_code=128, started=5.0, cut_off=True)
 SECOND = (("deploybot.settings", "s-1"), ("com.docker.compose.container-number", "2"))
 WHOLE = container("db", "2", labels=NUMBERED, created=200.0, mounts=ANONYMOUS)
 

@@ -70,7 +70,7 @@ OTHER_SOURCES = {
     "applogs/log_reader.py": {"tail"},  # a log
     "applogs/log_tail.py": {"self"},
     "autodeploy/commit_order.py": {"trigger"},
-    "autodeploy/detector.py": {"one", "current", "trigger"},  # a trigger: where it was found
+    "autodeploy/detector.py": {"current", "trigger"},  # a trigger: where it was found
     "autodeploy/first_look.py": {"moved"},
     "autodeploy/outdated_triggers.py": {"by", "current", "trigger"},
     "autodeploy/pending_deployments.py": {"trigger"},

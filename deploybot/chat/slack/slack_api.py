@@ -90,6 +90,11 @@ class SlackApi:
         self.granted: tuple[str, ...] = ()
         """The scopes of the bot token, known after the first answer."""
 
+    @property
+    def proxy(self) -> str | None:
+        """Return the proxy that the library takes from the environment for every call and socket."""
+        return self._client.proxy
+
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
@@ -168,7 +173,7 @@ class SlackApi:
         timeout = aiohttp.ClientTimeout(total=within)
         try:
             async with self._session.post(
-                url, json=json, data=data, timeout=timeout, allow_redirects=False
+                url, json=json, data=data, timeout=timeout, proxy=self.proxy, allow_redirects=False
             ) as response:
                 return response.status, await response.text(errors="replace"), _retry_after(response.headers)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:

@@ -94,7 +94,7 @@ async def _socket_mode(token: str, api: SlackApi) -> ChatFinding:
         return wrong
     try:
         answer = await api.call("apps.connections.open")
-        reason = await _greeting(str(answer["url"]))
+        reason = await _greeting(str(answer["url"]), api.proxy)
     except DeploybotError as problem:
         return ChatFinding(what, _why(problem), _fix_of(problem, _WHERE[_APP]))
     if reason == "link_disabled":
@@ -104,13 +104,13 @@ async def _socket_mode(token: str, api: SlackApi) -> ChatFinding:
     return ChatFinding(what, "on; a test connection worked")
 
 
-async def _greeting(url: str) -> str:
+async def _greeting(url: str, proxy: str | None) -> str:
     """Return why Slack rejects a socket, or "" if it sends a greeting. Raises Unreachable."""
     try:
         async with (
             asyncio.timeout(_WITHIN),
             aiohttp.ClientSession() as session,
-            session.ws_connect(url) as socket,
+            session.ws_connect(url, proxy=proxy) as socket,
         ):
             greeting = await socket.receive_json()
     except (TimeoutError, aiohttp.ClientError, OSError, TypeError, ValueError) as error:

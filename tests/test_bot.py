@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.chat.console.child_bot import LIFE_FD, READY_FD
+from tests.lab import free_port
 
 STOPS_WITHIN = 10.0
 
@@ -120,6 +121,27 @@ async def test_the_start_names_the_new_form_of_what_bot_toml_writes_in_an_old_on
     assert f"WARNING deploybot.bot: bot.toml has an old form, which still works: {hint}" in " ".join(
         line.decode().split()
     )
+
+
+async def test_the_start_names_forges_whose_kind_is_not_clear(config: Path) -> None:
+    secret = config.parent / "secret"
+    secret.write_text("5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1")
+    secret.chmod(0o600)
+    hooks = "".join(f'\n[hooks.{kind}]\nsecret = {{ file = "{secret}" }}' for kind in ("gitlab", "gitea"))
+    apps = "".join(
+        f'\n[apps.{name}]\nrepo = "git@{name}.example.com:a/b.git"\nstrategy = "script"'
+        f'\nscript = "deploy.sh"\ndirectory = "/srv/{name}"'
+        f'\n[apps.{name}.environments.production]\nservers = ["web1"]'
+        for name in ("one", "two")
+    )
+    add(config, '[servers.web1]\nssh = "deploy@127.0.0.1"\nagent = true')
+    add(config, f'[http]\nlisten = "127.0.0.1:{free_port()}"{hooks}{apps}')
+    async with bot(config) as process:
+        assert process.stderr is not None
+        async with asyncio.timeout(20):
+            while b"not clear" not in (line := await process.stderr.readline()):
+                assert line, "the log ended"
+    assert b"one.example.com may be gitea or gitlab; two.example.com may be gitea or gitlab." in line
 
 
 async def test_the_first_start_prints_a_code_for_the_first_administrator(config: Path) -> None:

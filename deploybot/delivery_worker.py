@@ -27,6 +27,7 @@ _BELIEVED = 900.0
 _SEND_WITHIN = 30.0
 _STOP_WITHIN = 5.0
 _STORE_PAUSE = 2.0
+_BROKEN_PAUSE = 60.0
 _SCAN_PAUSE = 0.25
 _BROKEN_TRIES = 8
 log = logging.getLogger(__name__)
@@ -215,6 +216,9 @@ class Courier(abc.ABC, Generic[T]):
         except StoreError as error:
             self._report_store("written", error)
             lane.free_at = max(lane.free_at, time.monotonic() + _STORE_PAUSE)
+        except Exception:
+            log.exception("%s: storing the result of a delivery failed because of a bug", self._name)
+            lane.free_at = max(lane.free_at, time.monotonic() + _BROKEN_PAUSE)
         finally:
             lane.task = None
             self._changed.set()

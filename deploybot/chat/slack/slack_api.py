@@ -29,12 +29,17 @@ Json = dict[str, Any]
 _UPLOAD_WITHIN: Final = 60.0
 _DEAD_PAUSE: Final = 300.0
 _SCOPE_PAUSE: Final = 60.0
+_THROTTLED_PAUSE: Final = 30.0
 _TOO_MANY, _OK, _BROKEN = 429, 200, 500
 _FORMS: Final = frozenset({"apps.connections.open", "users.info", "conversations.info", "files.getUploadURLExternal"})
 """Methods that accept no JSON."""
 _PASSING: Final = frozenset(
-    {"fatal_error", "internal_error", "service_unavailable", "request_timeout", "ratelimited", "team_added_to_org"}
+    {"fatal_error", "internal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
+_THROTTLED: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+"""Errors for too many messages, which come with status 200 and without Retry-After."""
+_SUSPENDED: Final = frozenset({"accesslimited", "ekm_access_denied"})
+"""Errors that last until an administrator of the workspace allows access again."""
 # `Pace` releases half of a rate at once, and the other half gradually.
 _TIER_4: Final = Rate(95, 60)
 _RATES: Final = {
@@ -119,6 +124,9 @@ class SlackApi:
             raise Unreachable("Slack", f"{method} was not answered within {self._times.answer:g} s") from None
         except (aiohttp.ClientError, SlackClientError, OSError) as error:
             raise Unreachable("Slack", f"{method}: {str(error) or type(error).__name__}") from None
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            # Slack's library checks no answer: something between the bot and Slack can answer with anything.
+            raise Unreachable("Slack", f"{method}: the answer can't be read ({type(error).__name__})") from error
         self._health.clear("app_token" if is_app else "bot_token", method)
         self.granted = _scopes(answer.headers) or self.granted
         return answer.data if isinstance(answer.data, dict) else {}
@@ -180,10 +188,11 @@ class SlackApi:
         status = getattr(response, "status_code", 0) or getattr(response, "status", 0)
         body = getattr(response, "data", None)
         why = str(body.get("error", "")) if isinstance(body, dict) else ""
-        if status == _TOO_MANY:
-            wait = _retry_after(response.headers) or 1.0
+        if status == _TOO_MANY or why in _THROTTLED:
+            pause = 1.0 if status == _TOO_MANY else _THROTTLED_PAUSE / self._times.hurry
+            wait = _retry_after(response.headers) or pause
             self._pauses.note(key, wait)
-            return Unreachable("Slack", "too many messages", retry_after=wait)
+            return Unreachable("Slack", f"too many messages ({why or status})", retry_after=wait)
         if why in DEAD_TOKENS:
             wrong, fix = DEAD_TOKENS[why]
             self._health.report(token, f"{token} {wrong}: {fix} ({why})")
@@ -192,6 +201,8 @@ class SlackApi:
             wrong = f"the app lacks the scope {body.get('needed', '')}"
             self._health.report(method, f"{wrong}: {GRANT}")
             return Unreachable("Slack", wrong, hint=GRANT, retry_after=_SCOPE_PAUSE)
+        if why in _SUSPENDED:
+            return Unreachable("Slack", f"{method} is suspended in the workspace ({why})", retry_after=_SCOPE_PAUSE)
         if why in _PASSING or status != _OK or not why:
             return Unreachable("Slack", f"{method} ended with {why or f'status {status}'}")
         return NotInChannel(method, why) if why in _CURES else SlackRefused(method, why)

@@ -52,6 +52,8 @@ class WebApi:
     """`dead` is the error that every call gets (`token_revoked`); `scopes` are those that were granted.
 
     `narrow` is the error that every message with blocks gets: Slack refuses some for reasons of its own.
+    `garbled` is the JSON that something on the way to Slack answers with. So many messages and edits as `throttled` are
+    `rate_limited`, without Retry-After: docs.slack.dev/reference/methods/chat.postMessage, Errors.
     Messages with a block of one of `refused_blocks` are `invalid_blocks`: older workspaces do not take new kinds.
     """
 
@@ -65,6 +67,8 @@ class WebApi:
     dead_app: str = ""
     home: bool = True
     narrow: str = ""
+    garbled: str = ""
+    throttled: int = 0
     refused_blocks: frozenset[str] = frozenset()
     scopes: str = ALL_SCOPES
     rates: Rates = field(default_factory=Rates)
@@ -100,6 +104,11 @@ class WebApi:
         if self.unkind.broken > 0:
             self.unkind.broken -= 1
             return web.Response(status=503, text="<html>upstream connect error</html>", content_type="text/html")
+        if self.garbled:
+            return web.Response(text=self.garbled, content_type="application/json")
+        if self.throttled > 0 and method in {"chat.postMessage", "chat.update"}:
+            self.throttled -= 1
+            return web.json_response({"ok": False, "error": "rate_limited"})
         if self.unkind.too_many > 0:
             self.unkind.too_many -= 1
             if method != "chat.postMessage":

@@ -27,6 +27,7 @@ from deploybot.errors import ChannelClosed, Unreachable, UserError
 Json = dict[str, Any]
 
 _UPLOAD_WITHIN: Final = 60.0
+_TURN_WITHIN: Final = 60.0
 _DEAD_PAUSE: Final = 300.0
 _SCOPE_PAUSE: Final = 60.0
 _THROTTLED_PAUSE: Final = 30.0
@@ -132,11 +133,14 @@ class SlackApi:
         return answer.data if isinstance(answer.data, dict) else {}
 
     async def _turn(self, method: str, key: str, urgency: Urgency) -> None:
-        """Return when a call may go out."""
+        """Return when a call may go out. Raises Unreachable if that takes too long: nothing was sent then."""
         rate = _RATES.get(method, _TIER_4)
         self._waiting[key] += 1
         try:
-            await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry), urgency=urgency)
+            async with asyncio.timeout(_TURN_WITHIN):
+                await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry), urgency=urgency)
+        except TimeoutError:
+            raise Unreachable("Slack", "too many messages wait for their turn", retry_after=1.0) from None
         finally:
             self._waiting[key] -= 1
             if not self._waiting[key]:

@@ -65,6 +65,16 @@ async def test_a_channel_gets_messages_no_faster_than_slack_takes_them(usual: Sl
     assert time.monotonic() - started < 6
 
 
+async def test_what_gets_no_turn_in_time_was_not_sent(
+    usual: SlackApi, double: SlackDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_module, "_TURN_WITHIN", 0.1)
+    ends = await asyncio.gather(*(post(usual) for _ in range(4)), return_exceptions=True)
+    late = [one for one in ends if isinstance(one, Unreachable)]
+    assert late
+    assert len(double.timeline.posts) == len(ends) - len(late)
+
+
 async def test_edits_keep_to_fifty_a_minute_over_all_channels(usual: SlackApi, double: SlackDouble) -> None:
     message = await usual.call("chat.postMessage", channel=ROOM, text="x")
     started = time.monotonic()

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -21,12 +22,13 @@ from deploybot.chat.rate_limits import Pace, Rate, Urgency
 from deploybot.chat.slack.connection_problems import DEAD_TOKENS, GRANT, SlackProblems
 from deploybot.chat.slack.oauth_scopes import SCOPES
 from deploybot.chat.slack.slack_sdk_setup import quiet_logger
-from deploybot.chat.slack.slack_timeouts import Times
+from deploybot.chat.slack.slack_timeouts import SLOWEST, Times
 from deploybot.errors import ChannelClosed, Unreachable, UserError
 
 Json = dict[str, Any]
 
 _UPLOAD_WITHIN: Final = 60.0
+_BYTES: Final = "application/octet-stream"
 _TURN_WITHIN: Final = 60.0
 _DEAD_PAUSE: Final = 300.0
 _SCOPE_PAUSE: Final = 60.0
@@ -159,22 +161,31 @@ class SlackApi:
             raise SlackRefused("an answer", text[:100] or str(status))
 
     async def upload(
-        self, name: str, data: bytes, channel: str, thread: str, sharing: Callable[[], Awaitable[None]]
+        self, name: str, content: bytes | Path, channel: str, thread: str, sharing: Callable[[], Awaitable[None]]
     ) -> None:
         """Upload a file into a thread. `sharing` is awaited before the call that makes it visible.
 
-        Raises Unreachable for temporary errors, SlackRefused for permanent ones.
+        Raises Unreachable for temporary errors, SlackRefused for permanent ones, OSError if the file can't be read.
         """
-        slot = await self.call("files.getUploadURLExternal", filename=name, length=len(data))
-        status, _, _ = await self._post(str(slot["upload_url"]), within=_UPLOAD_WITHIN, data=data)
+        size = len(content) if isinstance(content, bytes) else (await asyncio.to_thread(content.stat)).st_size
+        slot = await self.call("files.getUploadURLExternal", filename=name, length=size)
+        status, _, _ = await self._send_file(str(slot["upload_url"]), content, _UPLOAD_WITHIN + size / SLOWEST)
         if status != _OK:
             raise Unreachable("Slack", f"the upload of {name} was refused with status {status}")
         files = [{"id": slot["file_id"], "title": name}]
         await sharing()
         await self.call("files.completeUploadExternal", files=files, channel_id=channel, thread_ts=thread)
 
+    async def _send_file(self, url: str, content: bytes | Path, within: float) -> tuple[int, str, float]:
+        """POST a file, in pieces if it is one of this machine. Return what `_post` returns."""
+        if isinstance(content, bytes):
+            return await self._post(url, within=within, data=content)
+        with await asyncio.to_thread(content.open, "rb") as handle:
+            data = aiohttp.payload.BufferedReaderPayload(handle, disposition=None, content_type=_BYTES)  # type: ignore[arg-type]  # None: no local name in a header
+            return await self._post(url, within=within, data=data)
+
     async def _post(
-        self, url: str, *, within: float, json: Json | None = None, data: bytes | None = None
+        self, url: str, *, within: float, json: Json | None = None, data: bytes | aiohttp.payload.Payload | None = None
     ) -> tuple[int, str, float]:
         """POST to a URL from Slack. Return status, text and Retry-After in seconds."""
         timeout = aiohttp.ClientTimeout(total=within)

@@ -104,7 +104,7 @@ class SlackChat:
         app_token = self._settings.app_token.reveal() if self._settings.app_token else ""
         bot_token = self._settings.bot_token.reveal()
         api = SlackApi(self._settings.api_url, bot_token, app_token, self._health, self._times)
-        files = SlackFiles(api, self._spawn, self._times, self._uploads)
+        files = SlackFiles(api, self._spawn, self._posting.explain, self._times, self._uploads)
         self._posting.open(api, files)
         with contextlib.suppress(StoreError):
             await files.resume()

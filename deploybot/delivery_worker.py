@@ -27,6 +27,7 @@ _BELIEVED = 900.0
 _SEND_WITHIN = 30.0
 _STOP_WITHIN = 5.0
 _STORE_PAUSE = 2.0
+_BROKEN_PAUSE = 60.0
 _SCAN_PAUSE = 0.25
 _BROKEN_TRIES = 8
 log = logging.getLogger(__name__)
@@ -79,8 +80,11 @@ class Result:
 class Courier(abc.ABC, Generic[T]):
     """A worker that delivers one queue. `name` describes the queue in the log.
 
-    `retry` are the pauses of a lane after failures in a row, and of an item after failures of our own.
+    `retry` are the pauses of a lane after failures in a row, and of an item after failures of our own. An attempt is
+    cancelled after `send_within` seconds and may have arrived then, so a receiver's own time-outs must be shorter.
     """
+
+    send_within = _SEND_WITHIN
 
     def __init__(self, name: str, store: Store, clock: Clock, *, retry: Backoff, looks: float = LOOKS) -> None:
         """Take the ports. Nothing is read before `run`.
@@ -215,6 +219,9 @@ class Courier(abc.ABC, Generic[T]):
         except StoreError as error:
             self._report_store("written", error)
             lane.free_at = max(lane.free_at, time.monotonic() + _STORE_PAUSE)
+        except Exception:
+            log.exception("%s: storing the result of a delivery failed because of a bug", self._name)
+            lane.free_at = max(lane.free_at, time.monotonic() + _BROKEN_PAUSE)
         finally:
             lane.task = None
             self._changed.set()
@@ -229,7 +236,7 @@ class Courier(abc.ABC, Generic[T]):
         """Send once, and set when the lane may be used again."""
         begun = time.monotonic()
         try:
-            async with asyncio.timeout(_SEND_WITHIN):
+            async with asyncio.timeout(self.send_within):
                 result = Result(sent=True, remote=await self._send(item))
         except (Unreachable, StoreError, TimeoutError) as error:
             # StoreError: if the bot could not write to its own database, the message is still worth a retry.

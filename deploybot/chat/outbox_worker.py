@@ -21,11 +21,15 @@ from deploybot.metrics import METRICS
 from deploybot.ports import ELSEWHERE, Chat, Clock, OutboxItem, Store, Tables
 
 _RETRY = Backoff(0.5, 60.0, jitter=random.random)
+_SEND_WITHIN = 600.0
+"""Longer than a chat needs for a message: all its forms, each with its turn and its answer."""
 log = logging.getLogger(__name__)
 
 
 class OutboxWorker(Courier[OutboxItem]):
     """Delivers the outbox to `chats`, by platform."""
+
+    send_within = _SEND_WITHIN
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from deploybot.config.secret_strength import guessable, usable
 from deploybot.settings import BotSettings, DockerTls, FileRef, Secret, Settings
 
 _PUBLIC = frozenset({"certificate", "gpg"})
+_ANY_CHARACTERS = frozenset({"passphrase", "password"})
 
 P = ParamSpec("P")
 
@@ -23,9 +24,17 @@ def fetch(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
     for path, part in within(settings):
         match part:
             case Secret(env=str(name), file=None):
-                yield from _try(path, _fill_from_variable, part, name, environ)
+                yield from _try(
+                    path,
+                    _fill_from_variable,
+                    part,
+                    name,
+                    environ,
+                    one_line=_is_one_line(path),
+                    deployed=_is_deployed(path),
+                )
             case Secret(env=None, file=Path() as file):
-                yield from _try(path, _fill_from_file, part, file)
+                yield from _try(path, _fill_from_file, part, file, one_line=_is_one_line(path))
             case BotSettings(plugins=Path() as folder) if not folder.is_dir():
                 yield Problem((*path, "plugins"), f"folder not found: {folder}")
     for path, file, private in _keys(settings):
@@ -65,14 +74,29 @@ def _try(path: Where, look: Callable[P, object], *args: P.args, **kwargs: P.kwar
         yield Problem(path, str(error))
 
 
-def _fill_from_variable(secret: Secret, name: str, environ: Mapping[str, str]) -> None:
+def _is_deployed(path: Where) -> bool:
+    """Return whether a secret goes to servers, `apps.A.secrets.X`. The bot uses all others itself."""
+    return path[0] == "apps" and path[-2] == "secrets"
+
+
+def _is_one_line(path: Where) -> bool:
+    """Return whether the bot sends a secret in headers or URLs, or compares it with what a header holds."""
+    return not _is_deployed(path) and path[-1] not in _ANY_CHARACTERS
+
+
+def _fill_from_variable(
+    secret: Secret, name: str, environ: Mapping[str, str], *, one_line: bool, deployed: bool
+) -> None:
     if name not in environ:
         raise ValueError(f"the variable {name} is not set; set it where the bot is started")
-    secret.fill(usable(environ[name], f"the variable {name}"))
+    # What is deployed stays as it is: a changed value would restart services.
+    value = environ[name] if deployed else environ[name].rstrip("\r\n")
+    secret.fill(usable(value, f"the variable {name}", one_line=one_line))
 
 
-def _fill_from_file(secret: Secret, file: Path) -> None:
-    secret.fill(usable(_content(file, private=True).rstrip("\r\n"), f"the file {file}"))
+def _fill_from_file(secret: Secret, file: Path, *, one_line: bool) -> None:
+    value = _content(file, private=True).rstrip("\r\n")
+    secret.fill(usable(value, f"the file {file}", one_line=one_line))
 
 
 def _content(file: Path, *, private: bool) -> str:

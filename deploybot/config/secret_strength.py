@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 
 from deploybot.config.config_errors import Problem
@@ -25,12 +26,17 @@ def guessable(settings: Settings) -> Iterator[Problem]:
             yield Problem((*path, "secret"), text)
 
 
-def usable(value: str, what: str) -> str:
-    """Return the value if it can be masked in all output and passed as a variable. Raises ValueError otherwise."""
+def usable(value: str, what: str, *, one_line: bool) -> str:
+    """Return the value if it can be masked in all output and passed as a variable. Raises ValueError otherwise.
+
+    With `one_line`, no control characters are accepted: no header can contain them.
+    """
     if not value.strip():
         raise ValueError(f"{what} is empty")
     if len(value) < _SHORTEST:
         raise ValueError(f"{what} has fewer than {_SHORTEST} characters: too short to be masked in logs")
     if "\0" in value:
         raise ValueError(f"{what} contains a NUL byte")
+    if one_line and any(unicodedata.category(one) == "Cc" for one in value):
+        raise ValueError(f"{what} contains a line break or another control character: copy the value again")
     return value

@@ -72,6 +72,7 @@ class AppLane:
         self._numbers.append(number)
         if self.task is None or self.task.done():
             self.task = asyncio.create_task(self._run(), name="webhooks-lane")
+            self.task.add_done_callback(_log_failure)
 
     async def _run(self) -> None:
         """Process all that waits. A few deliveries are loaded at once, and their outcomes are stored in one commit."""
@@ -102,6 +103,12 @@ class AppLane:
             finally:
                 handling.cancel()
         await self._ended(ends)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Log an error that ended a lane. The next delivery starts it again."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("the deliveries of an app wait for the next one", exc_info=error)
 
 
 def _load(numbers: Sequence[int], tables: Tables) -> tuple[Delivery, ...]:

@@ -35,14 +35,13 @@ class DeliveryWriter:
             new = [one for one, _ in group]
             try:
                 numbers = await self._store.write(partial(_add, new))
+                for (_, kept), number in zip(group, numbers, strict=True):
+                    if not kept.done():
+                        kept.set_result(number)
             except Exception as error:  # noqa: BLE001  whatever it is, the waiting callers must get it
                 for _, kept in group:
                     if not kept.done():
                         kept.set_exception(error)
-                continue
-            for (_, kept), number in zip(group, numbers, strict=True):
-                if not kept.done():
-                    kept.set_result(number)
         self._task = None
 
     def _fitting(self) -> int:

@@ -17,7 +17,10 @@ import pytest
 from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.chat.outbox_worker import OutboxWorker
-from deploybot.delivery_worker import LaneName
+from deploybot.chat.slack import slack_api
+from deploybot.chat.slack.slack_timeouts import Times as SlackTimes
+from deploybot.chat.telegram import telegram_api
+from deploybot.delivery_worker import Courier, LaneName, Result
 from deploybot.domain import Channel
 from deploybot.errors import StoreDown, StoreError, Unreachable, UserError
 from deploybot.ports import Chat, OutboxItem, Tables
@@ -132,6 +135,51 @@ async def test_a_message_is_sent_once_and_then_edited(store: Database) -> None:
         await put(store, Card(title="alone"))
         await drained(store)
     assert [[card.title for card in posted.states] for posted in chat.messages] == [["0", "1", "2"], ["alone"]]
+
+
+def test_the_outbox_waits_longer_than_a_chat_needs_for_a_message() -> None:
+    telegram = telegram_api._TURN_WITHIN + telegram_api._WITHIN
+    slack = slack_api._TURN_WITHIN + SlackTimes().answer
+    forms, threads, dated = 3, 2, 2
+    assert OutboxWorker.send_within > max(telegram * dated * threads, slack * forms * threads)
+
+
+async def test_a_slow_chat_gets_a_message_once(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Courier, "send_within", 0.05)
+    chat = Slow()
+    async with running(store, chat):
+        await put(store, Card(title="x"))
+        await drained(store)
+    assert chat.calls == 1
+
+
+class Slow(Platform):
+    async def send(self, channel: Channel, card: Card) -> str:
+        self.calls += 1
+        await asyncio.sleep(0.2)
+        self.messages.append(Posted(channel, [card]))
+        return "0"
+
+
+class BrokenRows(OutboxWorker):
+    writes = 0
+
+    def _write(self, tables: Tables, item: OutboxItem, result: Result) -> None:
+        del tables, item, result
+        type(self).writes += 1
+        raise RuntimeError("a bug")
+
+
+async def test_a_bug_while_a_result_is_stored_is_logged_and_no_busy_loop(
+    store: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    chat = Platform()
+    async with running(store, chat, worker=BrokenRows):
+        await put(store, Card(title="x"))
+        await asyncio.wait_for(chat.arrived.wait(), 5)
+        await asyncio.sleep(0.1)
+    assert (BrokenRows.writes, chat.calls) == (1, 1)
+    assert "storing the result of a delivery failed" in caplog.text
 
 
 async def test_a_chat_that_wants_pauses_does_not_get_outdated_states(store: Database) -> None:

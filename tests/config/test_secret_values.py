@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.chat.telegram.telegram_settings import Telegram
 from deploybot.config import load, secrets_of
 from tests.config.conftest import APP, ENVIRONMENT, SERVER, Write
 
@@ -46,6 +47,26 @@ def test_a_secret_variable_must_hold_something(problems: Callable[..., list[str]
     found = problems(f"{APP}secrets = {{ S = {{ env = 'S' }} }}\n{ENVIRONMENT}{SERVER}", S=value)
     assert found == [f"apps.shop.secrets.S: the variable S {found[0].partition('variable S ')[2]}"]
     assert problem in found[0]
+
+
+@pytest.mark.parametrize(("end", "deployed"), [("", ""), ("\n", "\n"), ("\r\n", "\r\n")])
+def test_the_line_end_of_a_variable_is_no_part_of_a_token(write: Write, end: str, deployed: str) -> None:
+    text = f"[telegram]\ntoken.env = 'T'\nchannel = 'telegram:-1001'\n{APP}secrets.S.env = 'S'\n{ENVIRONMENT}{SERVER}"
+    settings = load(write(text), {"T": f"12345:abcdef{end}", "S": f"hunter22{end}"})
+    telegram = settings.chats()["telegram"]
+    assert isinstance(telegram, Telegram)
+    assert telegram.token.reveal() == "12345:abcdef"
+    assert settings.apps["shop"].secrets["S"].reveal() == f"hunter22{deployed}", "services would restart"
+
+
+@pytest.mark.parametrize("value", ["12345:abc\ndef", "12345:abc\x7f", "1234\t:abcdef", "12345:\x85abc"])
+def test_a_token_has_no_control_characters(problems: Callable[..., list[str]], tmp_path: Path, value: str) -> None:
+    (tmp_path / "token").write_text(value, newline="")
+    (tmp_path / "token").chmod(0o600)
+    why = "contains a line break or another control character: copy the value again"
+    for source, what in (("env = 'T'", "the variable T"), ("file = 'token'", f"the file {tmp_path / 'token'}")):
+        text = f"[telegram]\ntoken = {{ {source} }}\nchannel = 'telegram:-1001'\n{APP}{ENVIRONMENT}{SERVER}"
+        assert problems(text, T=value) == [f"telegram.token: {what} {why}"]
 
 
 def test_private_keys_of_servers_repositories_and_engines_are_looked_at(

@@ -12,8 +12,13 @@ import pytest
 from deploybot.domain import Event, Identity, Push
 from deploybot.errors import StoreDown, Unreachable
 from deploybot.metrics import METRICS
+from deploybot.ports import Delivery, NewDelivery
 from deploybot.settings import App
+from deploybot.testing import memory_store
+from deploybot.webhooks import delivery_writer
+from deploybot.webhooks.app_queue import AppLane, End
 from deploybot.webhooks.burst_detector import BurstDetector
+from deploybot.webhooks.delivery_writer import DeliveryWriter
 from tests.kit.settings import bot_settings
 from tests.webhooks.service import SECRET, Listener, pushed, serving, signed
 
@@ -243,3 +248,43 @@ async def test_an_account_of_ones_own_forge_is_not_that_of_the_public_one(tmp_pa
         await bot.inbox.drained()
     accounts = {app: event.by.identity for app, _, event in listener.heard}
     assert accounts == {"shop": Identity("github", "7"), "blog": Identity("github", "7", "github.example.com")}
+
+
+async def test_a_lane_that_breaks_is_in_the_log_and_starts_again(caplog: pytest.LogCaptureFixture) -> None:
+    class BrokenBursts(BurstDetector):
+        failures = 1
+
+        async def over(self) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise RuntimeError("a bug")
+
+    async def handle(delivery: Delivery) -> End:
+        raise AssertionError(delivery)
+
+    async def pass_over(found: Sequence[object]) -> None:
+        assert not found
+
+    async with memory_store() as store:
+        lane = AppLane(store, BrokenBursts(), handle=handle, handle_all=pass_over, ended=pass_over)
+        for _ in range(2):
+            lane.put(1)
+            assert lane.task is not None
+            await asyncio.wait({lane.task})
+            await asyncio.sleep(0)
+    assert caplog.text.count("RuntimeError: a bug") == 1
+    assert "the deliveries of an app wait" in caplog.text
+
+
+async def test_a_delivery_without_a_number_is_an_error_and_the_next_one_is_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new = NewDelivery(app="shop", sender="github", delivery="1", digest=b"1", again_after=1.0, body=b"{}", received=1.0)
+    async with memory_store() as store:
+        writer = DeliveryWriter(store)
+        async with asyncio.timeout(5):
+            with monkeypatch.context() as patch:
+                patch.setattr(delivery_writer, "_add", lambda new, tables: ())  # noqa: ARG005  the signature of `_add`
+                with pytest.raises(ValueError, match="shorter"):
+                    await writer.keep(new)
+            assert await writer.keep(new)

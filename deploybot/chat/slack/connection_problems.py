@@ -45,6 +45,13 @@ class SlackProblems:
             log.error("Slack: %s", why)
         self._problems[source] = why
 
+    def broke(self, source: str, error: BaseException) -> None:
+        """Store an unexpected error as a problem. Log its traceback if it is new."""
+        why = f"something broke ({type(error).__name__}); see the log"
+        if self._log_problems and self._problems.get(source) != why:
+            log.error("Slack: %s broke", source, exc_info=error)
+        self._problems[source] = why
+
     def clear(self, *sources: str) -> None:
         """Clear the problems of these sources."""
         gone = [self._problems.pop(source) for source in sources if source in self._problems]

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -21,20 +22,27 @@ from deploybot.chat.rate_limits import Pace, Rate, Urgency
 from deploybot.chat.slack.connection_problems import DEAD_TOKENS, GRANT, SlackProblems
 from deploybot.chat.slack.oauth_scopes import SCOPES
 from deploybot.chat.slack.slack_sdk_setup import quiet_logger
-from deploybot.chat.slack.slack_timeouts import Times
+from deploybot.chat.slack.slack_timeouts import SLOWEST, Times
 from deploybot.errors import ChannelClosed, Unreachable, UserError
 
 Json = dict[str, Any]
 
 _UPLOAD_WITHIN: Final = 60.0
+_BYTES: Final = "application/octet-stream"
+_TURN_WITHIN: Final = 60.0
 _DEAD_PAUSE: Final = 300.0
 _SCOPE_PAUSE: Final = 60.0
+_THROTTLED_PAUSE: Final = 30.0
 _TOO_MANY, _OK, _BROKEN = 429, 200, 500
 _FORMS: Final = frozenset({"apps.connections.open", "users.info", "conversations.info", "files.getUploadURLExternal"})
 """Methods that accept no JSON."""
 _PASSING: Final = frozenset(
-    {"fatal_error", "internal_error", "service_unavailable", "request_timeout", "ratelimited", "team_added_to_org"}
+    {"fatal_error", "internal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 )
+_THROTTLED: Final = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+"""Errors for too many messages, which come with status 200 and without Retry-After."""
+_SUSPENDED: Final = frozenset({"accesslimited", "ekm_access_denied"})
+"""Errors that last until an administrator of the workspace allows access again."""
 # `Pace` releases half of a rate at once, and the other half gradually.
 _TIER_4: Final = Rate(95, 60)
 _RATES: Final = {
@@ -124,16 +132,22 @@ class SlackApi:
             raise Unreachable("Slack", f"{method} was not answered within {self._times.answer:g} s") from None
         except (aiohttp.ClientError, SlackClientError, OSError) as error:
             raise Unreachable("Slack", f"{method}: {str(error) or type(error).__name__}") from None
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            # Slack's library checks no answer: something between the bot and Slack can answer with anything.
+            raise Unreachable("Slack", f"{method}: the answer can't be read ({type(error).__name__})") from error
         self._health.clear("app_token" if is_app else "bot_token", method)
         self.granted = _scopes(answer.headers) or self.granted
         return answer.data if isinstance(answer.data, dict) else {}
 
     async def _turn(self, method: str, key: str, urgency: Urgency) -> None:
-        """Return when a call may go out."""
+        """Return when a call may go out. Raises Unreachable if that takes too long: nothing was sent then."""
         rate = _RATES.get(method, _TIER_4)
         self._waiting[key] += 1
         try:
-            await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry), urgency=urgency)
+            async with asyncio.timeout(_TURN_WITHIN):
+                await self._pace.turn(key, Rate(rate.count, rate.seconds / self._times.hurry), urgency=urgency)
+        except TimeoutError:
+            raise Unreachable("Slack", "too many messages wait for their turn", retry_after=1.0) from None
         finally:
             self._waiting[key] -= 1
             if not self._waiting[key]:
@@ -152,22 +166,31 @@ class SlackApi:
             raise SlackRefused("an answer", text[:100] or str(status))
 
     async def upload(
-        self, name: str, data: bytes, channel: str, thread: str, sharing: Callable[[], Awaitable[None]]
+        self, name: str, content: bytes | Path, channel: str, thread: str, sharing: Callable[[], Awaitable[None]]
     ) -> None:
         """Upload a file into a thread. `sharing` is awaited before the call that makes it visible.
 
-        Raises Unreachable for temporary errors, SlackRefused for permanent ones.
+        Raises Unreachable for temporary errors, SlackRefused for permanent ones, OSError if the file can't be read.
         """
-        slot = await self.call("files.getUploadURLExternal", filename=name, length=len(data))
-        status, _, _ = await self._post(str(slot["upload_url"]), within=_UPLOAD_WITHIN, data=data)
+        size = len(content) if isinstance(content, bytes) else (await asyncio.to_thread(content.stat)).st_size
+        slot = await self.call("files.getUploadURLExternal", filename=name, length=size)
+        status, _, _ = await self._send_file(str(slot["upload_url"]), content, _UPLOAD_WITHIN + size / SLOWEST)
         if status != _OK:
             raise Unreachable("Slack", f"the upload of {name} was refused with status {status}")
         files = [{"id": slot["file_id"], "title": name}]
         await sharing()
         await self.call("files.completeUploadExternal", files=files, channel_id=channel, thread_ts=thread)
 
+    async def _send_file(self, url: str, content: bytes | Path, within: float) -> tuple[int, str, float]:
+        """POST a file, in pieces if it is one of this machine. Return what `_post` returns."""
+        if isinstance(content, bytes):
+            return await self._post(url, within=within, data=content)
+        with await asyncio.to_thread(content.open, "rb") as handle:
+            data = aiohttp.payload.BufferedReaderPayload(handle, disposition=None, content_type=_BYTES)  # type: ignore[arg-type]  # None: no local name in a header
+            return await self._post(url, within=within, data=data)
+
     async def _post(
-        self, url: str, *, within: float, json: Json | None = None, data: bytes | None = None
+        self, url: str, *, within: float, json: Json | None = None, data: bytes | aiohttp.payload.Payload | None = None
     ) -> tuple[int, str, float]:
         """POST to a URL from Slack. Return status, text and Retry-After in seconds."""
         timeout = aiohttp.ClientTimeout(total=within)
@@ -185,10 +208,11 @@ class SlackApi:
         status = getattr(response, "status_code", 0) or getattr(response, "status", 0)
         body = getattr(response, "data", None)
         why = str(body.get("error", "")) if isinstance(body, dict) else ""
-        if status == _TOO_MANY:
-            wait = _retry_after(response.headers) or 1.0
+        if status == _TOO_MANY or why in _THROTTLED:
+            pause = 1.0 if status == _TOO_MANY else _THROTTLED_PAUSE / self._times.hurry
+            wait = _retry_after(response.headers) or pause
             self._pauses.note(key, wait)
-            return Unreachable("Slack", "too many messages", retry_after=wait)
+            return Unreachable("Slack", f"too many messages ({why or status})", retry_after=wait)
         if why in DEAD_TOKENS:
             wrong, fix = DEAD_TOKENS[why]
             self._health.report(token, f"{token} {wrong}: {fix} ({why})")
@@ -197,6 +221,8 @@ class SlackApi:
             wrong = f"the app lacks the scope {body.get('needed', '')}"
             self._health.report(method, f"{wrong}: {GRANT}")
             return Unreachable("Slack", wrong, hint=GRANT, retry_after=_SCOPE_PAUSE)
+        if why in _SUSPENDED:
+            return Unreachable("Slack", f"{method} is suspended in the workspace ({why})", retry_after=_SCOPE_PAUSE)
         if why in _PASSING or status != _OK or not why:
             return Unreachable("Slack", f"{method} ended with {why or f'status {status}'}")
         return NotInChannel(method, why) if why in _CURES else SlackRefused(method, why)

@@ -104,7 +104,7 @@ class SlackChat:
         app_token = self._settings.app_token.reveal() if self._settings.app_token else ""
         bot_token = self._settings.bot_token.reveal()
         api = SlackApi(self._settings.api_url, bot_token, app_token, self._health, self._times)
-        files = SlackFiles(api, self._spawn, self._times, self._uploads)
+        files = SlackFiles(api, self._spawn, self._posting.explain, self._times, self._uploads)
         self._posting.open(api, files)
         with contextlib.suppress(StoreError):
             await files.resume()
@@ -112,6 +112,8 @@ class SlackChat:
         if self._settings.app_token:
             link = SlackConnection(self._open_url, self._listener.envelope, self._health, self._times)
             self._running.append(asyncio.create_task(self._listen(link), name="slack-link"))
+        for task in self._running:
+            task.add_done_callback(self._stopped)
 
     async def close(self) -> None:
         """Stop listening, wait a moment for running answers, and close everything."""
@@ -125,6 +127,11 @@ class SlackChat:
             await asyncio.gather(*late, return_exceptions=True)
         await self._posting.close()
 
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        """Report a background task that ended by itself."""
+        if not task.cancelled() and (error := task.exception()):
+            self._health.broke(task.get_name(), error)
+
     async def _watch(self) -> None:
         """Look up the bot's own user id, then check regularly whether its token still works."""
         pauses = iter(self._times.retry)
@@ -137,6 +144,9 @@ class SlackChat:
                 if not self._health.is_ill("bot_token"):
                     self._health.report("api", f"{problem}")
                 wait = max(next(pauses), requested_pause(problem))
+            except Exception as problem:  # noqa: BLE001  reported, and logged with its traceback
+                self._health.broke("api", problem)
+                wait = next(pauses)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._doubted.wait()

@@ -116,6 +116,10 @@ class SlackConnection:
                         self._health.report("link", f"no connection: {problem}")
                     await asyncio.sleep(max(next(pauses), requested_pause(problem)))
                     continue
+                except Exception as problem:  # noqa: BLE001  reported, and logged with its traceback
+                    self._health.broke("link", problem)
+                    await asyncio.sleep(next(pauses))
+                    continue
                 self._health.clear("link")
                 since = loop.time()
                 await self._until_it_ends()
@@ -137,7 +141,7 @@ class SlackConnection:
         if old is not None:
             task = asyncio.create_task(self._leave(old))
             self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            task.add_done_callback(self._left)
 
     async def _leave(self, socket: _Socket) -> None:
         """Close a socket. If it still works, wait until Slack closes it, or for `linger` seconds."""
@@ -149,6 +153,11 @@ class SlackConnection:
             log.debug("Slack: closing the previous socket")
         finally:
             await socket.drop()
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._leaving.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("Slack: closing the previous socket failed", exc_info=error)
 
     async def _connect(self) -> _Socket:
         """Return a socket that Slack has greeted. Raises Unreachable with the reason if that failed."""

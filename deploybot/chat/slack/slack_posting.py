@@ -12,11 +12,12 @@ from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.rate_limits import Urgency, urgency_of
 from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
+from deploybot.chat.slack.slack_escaping import line
 from deploybot.chat.slack.slack_files import SlackFiles
-from deploybot.chat.slack.slack_rendering import Rendered, bare, render
+from deploybot.chat.slack.slack_rendering import Rendered, bare, notice, render, text_block
 from deploybot.command import Incoming
 from deploybot.domain import Channel
-from deploybot.errors import StoreError, Unreachable
+from deploybot.errors import DeploybotError, StoreError, Unreachable
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,15 @@ _NO_THREAD: Final = frozenset(
     }
 )
 """Slack's errors if a thread was deleted or locked, or the channel has none any more."""
+
+
+_REST: Final = "I sent you the rest in a direct message."
+_NO_REST: Final = "The rest is missing: I can't send you a direct message."
+
+
+def with_hint(card: Card, more: str) -> str:
+    """Return a card's hint with another line."""
+    return "\n".join(filter(None, (card.hint, more)))
 
 
 class SlackPosting:
@@ -100,6 +110,36 @@ class SlackPosting:
         """Answer so that only the sender sees it. If its thread takes no replies any more, answer in the channel."""
         await self._in_thread(incoming.channel, lambda channel: self._whisper(channel, incoming.identity.user, card))
 
+    async def complete(self, user: str, card: Card) -> Card:
+        """Send what a private answer can't hold, its files and its full text, to its reader in a direct message.
+
+        Return the card with a hint at it.
+        """
+        was_cut = render(card, has_thread=False).was_cut
+        if self._files is None or not card.final or not (card.files or was_cut):
+            return card
+        made = Rendered([text_block(line(card.title))], notice(card))
+        try:
+            answer = await self._put(
+                "chat.postMessage",
+                made,
+                {"channel": user, "unfurl_links": False, "unfurl_media": False},
+                Urgency.ANSWER,
+            )
+        except DeploybotError as problem:
+            return replace(card, hint=with_hint(card, f"{_NO_REST} {problem}"))
+        await self._files.follow(Channel(PLATFORM, str(answer["channel"])), str(answer["ts"]), card, was_cut=was_cut)
+        return replace(card, hint=with_hint(card, _REST))
+
+    async def explain(self, channel: Channel, sentence: str) -> bool:
+        """Post a sentence in a thread. Return whether that worked."""
+        try:
+            await self.post(channel, Card(title=sentence))
+        except DeploybotError as problem:
+            log.warning("Slack: an explanation did not arrive: %s", problem)
+            return False
+        return True
+
     async def _whisper(self, channel: Channel, user: str, card: Card) -> None:
         where = {"channel": channel.id, "user": user, "thread_ts": channel.thread}
         await self._post_or_edit(
@@ -126,7 +166,7 @@ class SlackPosting:
         """
         urgency = urgency_of(card, edits=method == "chat.update")
         for folds in (True, False) if self._folds and card.folded else (self._folds,):
-            made = render(card, tokens, folds=folds)
+            made = render(card, tokens, folds=folds, has_thread=method != "chat.postEphemeral")
             try:
                 answer = await self._put(method, made, where, urgency)
             except SlackRefused as refused:

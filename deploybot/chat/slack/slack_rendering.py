@@ -41,7 +41,8 @@ _FOLDED: Final = "Details"
 _FOLD_COSTS, _SECTION_COSTS = 220, 100
 _SECTION, _ESCAPED, _CONTAINED = 2_800, 200, 9
 _BUTTONS_ROOM: Final = 5_000
-_CUT: Final = "Too long for one message. The full text is in the thread."
+_CUT: Final = "Too long for one message."
+_IN_THREAD: Final = f"{_CUT} The full text is in the thread."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +54,22 @@ class Rendered:
     was_cut: bool = False
 
 
-def render(card: Card, tokens: Sequence[str] = (), *, folds: bool = True) -> Rendered:
+def render(card: Card, tokens: Sequence[str] = (), *, folds: bool = True, has_thread: bool = True) -> Rendered:
     """Render a card with one token for each of its buttons. Without tokens it has no buttons.
 
     Its details come last, in a container that is closed at first. Without `folds` they are plain sections, which Slack
-    shortens behind "see more". If space is short, details are cut first.
+    shortens behind "see more". If space is short, details are cut first. A message that was cut refers to the full text
+    in its thread; without `has_thread`, there is none.
     """
+    note = _IN_THREAD if has_thread else _CUT
     buttons, left_out = _actions(card.buttons, tokens)
     for scale in _SCALES:
-        sketch = _Sketch(card, scale, was_cut=left_out or bool(card.listing))
+        sketch = _Sketch(card, scale, was_cut=left_out or bool(card.listing), note=note)
         blocks = [*sketch.blocks(), *buttons]
         if scale == _SCALES[-1] or _bytes(blocks) <= ROOM:
             details, cut_short = _details(card.folded, ROOM - _bytes(blocks) - _FOLD_COSTS, folds=folds)
             if cut_short and card.final and not sketch.was_cut:
-                sketch = _Sketch(card, scale, was_cut=True)
+                sketch = _Sketch(card, scale, was_cut=True, note=note)
                 blocks = [*sketch.blocks(), *buttons]
             return Rendered([*blocks, *details], notice(card), sketch.was_cut or cut_short)
     raise AssertionError("the last scale is taken as it is")
@@ -89,11 +92,12 @@ def _asleep(text: str) -> str:
 
 
 class _Sketch:
-    """An attempt to fit a card into a message; `scale` shrinks its long parts."""
+    """An attempt to fit a card into a message; `scale` shrinks its long parts, and `note` says that some were cut."""
 
-    def __init__(self, card: Card, scale: float, *, was_cut: bool) -> None:
+    def __init__(self, card: Card, scale: float, *, was_cut: bool, note: str) -> None:
         self._card = card
         self._scale = scale
+        self._note = note
         self.was_cut = was_cut
 
     def blocks(self) -> Iterator[Json]:
@@ -117,7 +121,7 @@ class _Sketch:
         if footer := self._line(card.footer, _FOOTER):
             end.append(_section(self._dated(footer, "italic")))
         if self.was_cut and card.final:
-            end.append(_section(_run(_CUT, "italic")))
+            end.append(_section(_run(self._note, "italic")))
         if wakes := _wakes(card.wakes):
             end.append(_section(wakes))
         yield {"type": "rich_text", "elements": [*sections, *end]}

@@ -12,7 +12,7 @@ from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.slack.response_urls import AskedUrl, ResponseUrls
 from deploybot.chat.slack.slack_api import SlackRefused
 from deploybot.chat.slack.slack_incoming import ASK, RUN
-from deploybot.chat.slack.slack_posting import SlackPosting
+from deploybot.chat.slack.slack_posting import SlackPosting, with_hint
 from deploybot.chat.slack.slack_rendering import render
 from deploybot.chat.slack.slack_views import choice, is_choice, question
 from deploybot.command import Incoming
@@ -43,6 +43,7 @@ class SlackReplyTarget:
         self._incoming = asked.incoming
         self._url = asked.url
         self._trigger = asked.trigger
+        self._completed: tuple[Card, Card] | None = None
         self.platform = posting.platform
         self.interval = posting.interval
         self.edit_interval = posting.edit_interval
@@ -53,7 +54,7 @@ class SlackReplyTarget:
         The same applies if many messages already wait for the channel, so that cards of the outbox are not delayed.
         """
         if card.final and not card.key and not channel.private and self._posting.api.is_crowded(channel.id):
-            await self.whisper(self._incoming, replace(card, hint=_with(card, _CROWDED)))
+            await self.whisper(self._incoming, replace(card, hint=with_hint(card, _CROWDED)))
             return ELSEWHERE
         try:
             return await self._posting.post(channel, card)
@@ -73,7 +74,7 @@ class SlackReplyTarget:
 
     async def show_aside(self, channel: Channel, card: Card) -> None:
         """Show a card to the sender alone, because the bot is not in that channel."""
-        await self._post(channel, card, _INVITE)
+        await self._post(channel, await self._complete(card), _INVITE)
 
     async def nod(self, card: Card) -> None:
         """Do nothing: in Slack the message itself is the confirmation."""
@@ -82,6 +83,7 @@ class SlackReplyTarget:
         """Answer so that only the sender sees it. A choice or question is shown as a modal if one can be opened."""
         if (is_choice(card) or card.asks_reason) and await self._open_modal(incoming.channel, card):
             return
+        card = await self._complete(card)
         if self._url:
             try:
                 await self._post(incoming.channel, card)
@@ -90,6 +92,12 @@ class SlackReplyTarget:
             else:
                 return
         await self._posting.whisper(incoming, card)
+
+    async def _complete(self, card: Card) -> Card:
+        """Send what does not fit into a private answer by direct message, once: `whisper` is retried."""
+        if self._completed is None or self._completed[0] != card:
+            self._completed = card, await self._posting.complete(self._incoming.identity.user, card)
+        return self._completed[1]
 
     async def _open_modal(self, channel: Channel, card: Card) -> bool:
         """Open the modal. Return False if that is not possible: a trigger works once, within three seconds."""
@@ -113,7 +121,7 @@ class SlackReplyTarget:
             raise SlackRefused("an answer", "used_url")
         tokens = await self._button_tokens.lay_out(channel, card.buttons)
         # Do not fold: if Slack refused that, one more of the URL's five answers would be used up.
-        made = render(replace(card, hint=_with(card, more)), tokens, folds=False)
+        made = render(replace(card, hint=with_hint(card, more)), tokens, folds=False, has_thread=False)
         message = {"response_type": "ephemeral", "replace_original": False, "text": made.text, "blocks": made.blocks}
         await self._posting.api.answer(
             self._url, {**message, **({"thread_ts": channel.thread} if channel.thread else {})}
@@ -125,8 +133,3 @@ def _modal(card: Card, tokens: Sequence[str], about: Mapping[str, str]) -> Json:
     if is_choice(card):
         return choice(card, tokens, {**about, "kind": RUN})
     return question(card.buttons[0].asks, {**about, "kind": ASK, "token": tokens[0], "message": ""}, card=card)
-
-
-def _with(card: Card, more: str) -> str:
-    """Return a card's hint with another line."""
-    return "\n".join(filter(None, (card.hint, more)))

@@ -8,6 +8,9 @@ from deploybot.backoff import Backoff
 
 _RETRY = Backoff(0.5, 30.0)
 
+SLOWEST = 100_000.0
+"""Bytes a second: a slower upload is cancelled."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:

@@ -90,7 +90,10 @@ def home(cards: Sequence[Card], tokens: Sequence[str] = (), notice: Card | None 
     """Return the home tab: the cards one below the other, the first with its buttons, and a button to refresh it."""
     again = {"type": "button", "text": words("Look again"), "action_id": f"{REFRESH}:0:"}
     hint = "Type /deploybot help in a channel, or message me here. Both work the same."
-    shown = [render(card, tokens if not number else (), folds=False).blocks for number, card in enumerate(cards)]
+    shown = [
+        render(card, tokens if not number else (), folds=False, has_thread=False).blocks
+        for number, card in enumerate(cards)
+    ]
     blocks = [block for one in shown for block in (*one, {"type": "divider"})]
     notices = [text_block(f"{line(notice.title)} {line(notice.hint)}".strip()), {"type": "divider"}] if notice else []
     return {"type": "home", "blocks": [*notices, *blocks, {"type": "actions", "elements": [again]}, text_block(hint)]}

@@ -42,6 +42,8 @@ T = TypeVar("T")
 WHAT = "Telegram"
 _WITHIN = 20.0
 _UPLOAD_WITHIN = 60.0
+_SLOWEST = 100_000.0
+"""Bytes a second: a slower upload is cancelled."""
 _TURN_WITHIN = 25.0
 _ANSWER_TRIES = 3
 _TOKEN_PAUSE = 60.0
@@ -186,7 +188,8 @@ class Calls:
                     reply_parameters=_reply(reply_to),
                 )
 
-        await self._paced(channel.id, work, _UPLOAD_WITHIN, urgency=Urgency.CARD)
+        size = len(content) if isinstance(content, bytes) else (await asyncio.to_thread(content.stat)).st_size
+        await self._paced(channel.id, work, _UPLOAD_WITHIN + size / _SLOWEST, urgency=Urgency.CARD)
 
     async def answer(self, query: str, text: str = "", *, alert: bool = False, url: str = "") -> None:
         """Answer the press of a button with a note for the person, or with a URL to open.

@@ -102,6 +102,13 @@ class TelegramConnection:
     def start(self) -> None:
         """Connect, and run until `close`."""
         self._run = asyncio.create_task(self._keep(), name="telegram")
+        self._run.add_done_callback(self._stopped)
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        """Report that listening ended by itself."""
+        if not task.cancelled() and (error := task.exception()):
+            log.error("receiving from Telegram has stopped", exc_info=error)
+            self.problem = "Receiving from Telegram has stopped; see the log, and restart the bot."
 
     async def close(self) -> None:
         """Stop listening. Confirm the updates passed on, so that they do not come again."""

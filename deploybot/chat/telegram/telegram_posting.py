@@ -223,6 +223,7 @@ class Post:
         self, channel: Channel, number: int, name: str, content: bytes | Path, upload: ResumedUpload | None = None
     ) -> None:
         """Send a file, with retries: its message is already posted."""
+        why = ""
         for _ in range(_TRIES):
             try:
                 if upload is not None:
@@ -231,19 +232,27 @@ class Post:
             except Unreachable as error:
                 if upload is not None:
                     await self._uploads.fail(upload)
+                why = str(error)
                 await asyncio.sleep(error.retry_after or _AGAIN)
             except DeploybotError as error:
-                log.warning("Telegram rejected %s: %s", name, error)
-                return
+                why = str(error)
+                break
             else:
                 return
-        log.warning("Telegram did not accept %s: it did not answer", name)
+        log.warning("Telegram did not accept %s: %s", name, why)
+        there = f" It is on the bot's machine: {upload.path}" if upload is not None else ""
+        explained = await self._sorry(channel, number, f"{name} was not uploaded: {why.rstrip('.')}.{there}")
+        if explained and upload is not None:
+            await self._uploads.share(upload)
 
-    async def _sorry(self, channel: Channel, number: int, sentence: str) -> None:
+    async def _sorry(self, channel: Channel, number: int, sentence: str) -> bool:
+        """Post why a file is missing. Return whether that worked."""
         try:
             await self.send(channel, Card(title=sentence), reply_to=number)
         except DeploybotError as error:
             log.warning("Telegram: an explanation did not arrive: %s", error)
+            return False
+        return True
 
 
 async def _page(card: Card) -> Page:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Literal
 
 import pytest
 
 from deploybot import Button, Card, Line
+from deploybot.chat.outbox_worker import OutboxWorker
 from deploybot.chat.slack import slack_api as api_module
 from deploybot.chat.slack.connection_problems import SlackProblems
 from deploybot.chat.slack.oauth_scopes import bot_scopes
@@ -17,7 +20,9 @@ from deploybot.chat.slack.slack_api import SlackApi, SlackRefused
 from deploybot.chat.slack.slack_timeouts import Times
 from deploybot.domain import Channel
 from deploybot.errors import ChannelClosed, Unreachable
+from deploybot.ports import Tables
 from tests.chat.slack.workspace import QUICK, ROOM, Workspace, open_workspace, until
+from tests.chat.stub import SystemClock
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
 
 CHANNEL = Channel("slack", ROOM)
@@ -60,6 +65,16 @@ async def test_a_channel_gets_messages_no_faster_than_slack_takes_them(usual: Sl
     assert time.monotonic() - started < 6
 
 
+async def test_what_gets_no_turn_in_time_was_not_sent(
+    usual: SlackApi, double: SlackDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_module, "_TURN_WITHIN", 0.1)
+    ends = await asyncio.gather(*(post(usual) for _ in range(4)), return_exceptions=True)
+    late = [one for one in ends if isinstance(one, Unreachable)]
+    assert late
+    assert len(double.timeline.posts) == len(ends) - len(late)
+
+
 async def test_edits_keep_to_fifty_a_minute_over_all_channels(usual: SlackApi, double: SlackDouble) -> None:
     message = await usual.call("chat.postMessage", channel=ROOM, text="x")
     started = time.monotonic()
@@ -97,6 +112,75 @@ async def test_failures_that_may_pass_are_reported_as_such(api: SlackApi, double
     await double.close()
     with pytest.raises(Unreachable, match=r"chat\.postMessage"):
         await post(api)
+
+
+@pytest.mark.parametrize("why", ["rate_limited", "message_limit_exceeded", "ekm_access_denied", "accesslimited"])
+async def test_a_message_that_slack_throttles_or_suspends_is_kept(api: SlackApi, double: SlackDouble, why: str) -> None:
+    double.state.channel(ROOM).refuses = why
+    with pytest.raises(Unreachable, match=why) as caught:
+        await post(api)
+    assert caught.value.retry_after > 1
+
+
+async def test_a_card_that_slack_throttles_waits_and_stays_one_message(workspace: Workspace) -> None:
+    def put(number: int) -> Callable[[Tables], None]:
+        card = Card(title=f"state {number}", key="deployment:1")
+        return lambda tables: tables.outbox.put(CHANNEL, card, clock.now())
+
+    store, clock = workspace.bot.store, SystemClock()
+    outbox = OutboxWorker(store, {"slack": workspace.slack}, clock)
+    task = asyncio.create_task(outbox.run())
+    for number in range(2):
+        workspace.double.web.throttled = 1
+        await store.write(put(number))
+        outbox.wake()
+        await workspace.reads(f"state {number}", within=10)
+        assert workspace.double.web.throttled == 0
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [one.text for one in workspace.posts] == ["state 1"]
+
+
+@pytest.mark.parametrize("garbled", ['"x"', "[]", '{"ok": true}', '{"ok": true, "user_id": "U0BOT"}'])
+async def test_an_answer_that_is_none_of_slacks_ends_nothing(garbled: str, caplog: pytest.LogCaptureFixture) -> None:
+    prepare = partial(_garble, garbled)
+    async with open_workspace(ready=False, prepare=prepare) as workspace:
+        await until(lambda: workspace.slack.problem)
+        workspace.double.web.garbled = ""
+        await workspace.double.wire.connected.wait()
+        workspace.double.web.garbled = garbled
+        workspace.double.wire.cut()
+        await until(lambda: workspace.slack.problem)
+        workspace.double.web.garbled = ""
+        await workspace.ask("/deploy shop@v1.4", "#1 deploy shop")
+        assert workspace.slack.problem == ""
+    assert "never retrieved" not in caplog.text
+
+
+async def test_a_message_is_kept_if_the_answer_is_none_of_slacks(api: SlackApi, double: SlackDouble) -> None:
+    double.web.garbled = '"x"'
+    with pytest.raises(Unreachable, match="the answer can't be read"):
+        await post(api)
+
+
+def _garble(garbled: str, double: SlackDouble) -> None:
+    double.web.garbled = garbled
+
+
+class BrokenEvent(asyncio.Event):
+    async def wait(self) -> Literal[True]:
+        raise RuntimeError("a bug")
+
+
+async def test_a_background_task_that_ends_is_the_problem_and_in_the_log(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits = workspace.slack._doubted
+    workspace.slack._doubted = BrokenEvent()
+    waits.set()
+    await until(lambda: workspace.slack.problem)
+    assert workspace.slack.problem == "something broke (RuntimeError); see the log"
+    assert "RuntimeError: a bug" in caplog.text
 
 
 async def test_silence_ends(double: SlackDouble) -> None:

@@ -111,3 +111,36 @@ async def test_in_a_busy_channel_nobody_waits_for_others_and_neither_does_the_ou
         assert len(answers) == 30
         assert {post.only_for for post in answers} == {"", "UANA"}
         assert all(("too many messages" in post.text) == bool(post.only_for) for post in answers)
+
+
+@command("private", needs="view")
+async def private(ctx: Context) -> Card:
+    """Answer with more than fits, and only to the person who asks."""
+    del ctx
+    return Card(title="all of it", private=True, code=tuple(f"line {number:05d}" for number in range(3_000)))
+
+
+PRIVATE: Command = private.__dict__["__command__"]
+
+
+@pytest.mark.parametrize("is_in", [True, False])
+async def test_what_a_private_answer_cannot_hold_comes_by_direct_message(*, is_in: bool) -> None:
+    async with open_workspace(PRIVATE) as workspace:
+        workspace.double.state.channel(ROOM).bot_in = is_in
+        await workspace.say("/private")
+        answer = await workspace.reads("Too long for one message.", "I sent you the rest in a direct message.")
+        assert (answer.channel, answer.only_for) == (ROOM, "UANA")
+        assert "thread" not in answer.text
+        whole = await workspace.double.timeline.until(lambda one: bool(one.files))
+        assert whole.channel == "DUANA"
+        assert b"line 00000\n" in whole.files[0][1]
+
+
+async def test_a_private_answer_promises_nothing_where_direct_messages_are_off() -> None:
+    async with open_workspace(PRIVATE) as workspace:
+        workspace.double.state.direct = False
+        await workspace.say("/private")
+        answer = await workspace.reads("Too long for one message.", "The rest is missing: ", "messages_tab_disabled")
+        assert "thread" not in answer.text
+        await workspace.rest()
+        assert workspace.posts == [answer]

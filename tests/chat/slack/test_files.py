@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Coroutine
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from deploybot.card import Card, File
 from deploybot.chat.resumed_uploads import Uploads
+from deploybot.chat.slack.connection_problems import SlackProblems
+from deploybot.chat.slack.slack_api import SlackApi
 from deploybot.chat.slack.slack_files import WHOLE, Sharing, SlackFiles
 from deploybot.chat.slack.slack_rendering import whole
 from deploybot.domain import Channel
@@ -17,6 +22,7 @@ from deploybot.errors import DeploybotError, Unreachable, UserError
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
 from tests.chat.slack.workspace import QUICK, ROOM, Workspace
+from tests.doubles.slack import APP_TOKEN, BOT_TOKEN
 
 CHANNEL = Channel("slack", ROOM)
 LONG = Card(title="#1 done", key="deployment:1", code=tuple(f"line {number}" for number in range(5_000)))
@@ -54,12 +60,13 @@ async def test_a_running_card_that_is_cut_has_no_file_yet(workspace: Workspace) 
     assert len(workspace.posts) == 1
 
 
-async def test_a_file_that_is_gone_or_empty_keeps_nobody_waiting(workspace: Workspace, tmp_path: Path) -> None:
+async def test_a_file_that_is_gone_is_explained_and_an_empty_one_left_out(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     files = (File(str(tmp_path / "gone"), "gone.log"), File(str(tmp_path / "empty"), "empty.log"))
     await workspace.send(Card(title="#1 done", files=files))
     await workspace.rest()
-    assert len(workspace.posts) == 1
+    assert ["was not uploaded" in post.text for post in workspace.posts] == [False, True]
+    assert "gone.log" in workspace.posts[1].text
 
 
 async def test_an_upload_is_tried_again_while_slack_does_not_answer(workspace: Workspace) -> None:
@@ -70,6 +77,13 @@ async def test_an_upload_is_tried_again_while_slack_does_not_answer(workspace: W
     assert (await workspace.double.timeline.until(lambda one: bool(one.files))).thread == post.id
 
 
+async def told(channel: Channel, sentence: str) -> bool:
+    """An explanation that arrives."""
+    assert channel.thread
+    assert "was not uploaded: " in sentence
+    return True
+
+
 class Moody:
     """An uploader that fails as told."""
 
@@ -77,10 +91,10 @@ class Moody:
         self.fails = [*fails]
         self.tries = 0
 
-    async def upload(self, name: str, data: bytes, channel: str, thread: str, sharing: Sharing) -> None:
+    async def upload(self, name: str, content: bytes | Path, channel: str, thread: str, sharing: Sharing) -> None:
         assert (name, channel, thread) == (WHOLE, ROOM, "1.1")
         await sharing()
-        assert data
+        assert content
         self.tries += 1
         if self.fails:
             raise self.fails.pop(0)
@@ -101,7 +115,7 @@ async def test_how_often_an_upload_is_tried(fails: tuple[DeploybotError, ...], t
         tasks.append(asyncio.create_task(work))
 
     uploader = Moody(*fails)
-    await SlackFiles(uploader, spawn, QUICK).follow(CHANNEL, "1.1", LONG, was_cut=True)
+    await SlackFiles(uploader, spawn, told, QUICK).follow(CHANNEL, "1.1", LONG, was_cut=True)
     await asyncio.gather(*tasks)
     assert uploader.tries == tries
 
@@ -115,10 +129,11 @@ class Slow:
         self.reached = asyncio.Event()
         self.shared: list[tuple[str, bytes, str]] = []
 
-    async def upload(self, name: str, data: bytes, channel: str, thread: str, sharing: Sharing) -> None:
+    async def upload(self, name: str, content: bytes | Path, channel: str, thread: str, sharing: Sharing) -> None:
         await self._come_to("before")
         await sharing()
         assert channel == ROOM
+        data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
         self.shared.append((name, data, thread))
         await self._come_to("after")
 
@@ -140,7 +155,7 @@ class Bots:
         """Another bot; the one before is killed."""
         for task in self.tasks:
             task.cancel()
-        return SlackFiles(uploader, self._spawn, QUICK, self._uploads)
+        return SlackFiles(uploader, self._spawn, told, QUICK, self._uploads)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         self.tasks.append(asyncio.create_task(work))
@@ -179,4 +194,72 @@ async def test_a_file_that_is_gone_is_not_looked_for_at_every_start(
         await bots.rest()
         await bots.start(Slow("", stays=False)).resume()
         await bots.rest()
-    assert caplog.text.count("gone.log cannot be uploaded") == 1
+    assert caplog.text.count("gone.log was not uploaded") == 1
+
+
+async def test_a_file_that_slack_refuses_is_explained_in_its_thread(workspace: Workspace, tmp_path: Path) -> None:
+    log = tmp_path / "1.log"
+    log.write_bytes(b"all of it")
+    workspace.double.web.full = True
+    card = Card(title="#1 done", key="deployment:1", files=(File(str(log), "deployment-1.log"),))
+    post = await workspace.send(card)
+    told = await workspace.reads("deployment-1.log was not uploaded", "storage_limit_reached", str(log))
+    assert told.thread == post.id
+    await workspace.rest()
+    assert len(workspace.posts) == 2
+
+
+async def test_a_file_larger_than_slack_accepts_is_explained(workspace: Workspace, tmp_path: Path) -> None:
+    log = tmp_path / "1.log"
+    with log.open("wb") as file:
+        file.truncate(1_000_000_001)
+    await workspace.send(Card(title="#1 done", files=(File(str(log), "deployment-1.log"),)))
+    await workspace.reads("deployment-1.log was not uploaded: ", "more than Slack accepts", str(log))
+
+
+async def test_an_upload_is_retried_after_a_restart_if_its_failure_could_not_be_explained(tmp_path: Path) -> None:
+    (tmp_path / "1.log").write_bytes(b"all of it")
+    card = Card(title="#1 done", key="deployment:1", files=(File(str(tmp_path / "1.log"), "deployment-1.log"),))
+
+    class Silent:
+        async def upload(self, name: str, content: bytes | Path, channel: str, thread: str, sharing: Sharing) -> None:
+            del name, content, channel, thread
+            await sharing()
+            raise Unreachable("Slack", "x", retry_after=999.0)
+
+    async def untold(channel: Channel, sentence: str) -> bool:
+        del channel, sentence
+        return False
+
+    async with Database(tmp_path / "deploybot.db", durable=False) as store:
+        for explain, left in ((untold, 1), (told, 0)):
+            uploads, tasks = Uploads(store, FakeClock(), "slack"), set[asyncio.Task[None]]()
+            files = SlackFiles(Silent(), lambda work: tasks.add(asyncio.create_task(work)), explain, QUICK, uploads)  # noqa: B023
+            await files.follow(CHANNEL, "1.1", card, was_cut=False)
+            await asyncio.gather(*tasks)
+            assert len(await uploads.left()) == left
+
+
+async def test_a_large_file_is_not_read_into_memory(tmp_path: Path) -> None:
+    size, got = 64_000_000, 0
+    log = tmp_path / "1.log"
+    with log.open("wb") as file:
+        file.truncate(size)
+
+    async def take(request: web.Request) -> web.Response:
+        nonlocal got
+        async for piece in request.content.iter_any():
+            got += len(piece)
+        return web.Response(headers={"Content-Length": "0"})
+
+    app = web.Application()
+    app.router.add_post("/upload", take)
+    async with TestServer(app) as server:
+        api = SlackApi(str(server.make_url("/")), BOT_TOKEN, APP_TOKEN, SlackProblems(), QUICK)
+        tracemalloc.start()
+        status, _, _ = await api._send_file(str(server.make_url("/upload")), log, 30)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        await api.close()
+    assert (status, got) == (200, size)
+    assert most < 8_000_000

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from deploybot.chat.slack import slack_connection
 from deploybot.chat.slack.slack_timeouts import Times
 from tests.chat.slack.workspace import QUICK, Workspace, open_workspace, until
 from tests.doubles.slack import SlackDouble
@@ -116,3 +117,20 @@ async def test_closing_leaves_nothing_behind() -> None:
         await until(lambda: workspace.double.wire.opened >= 2)
     assert time.monotonic() - started < 5
     assert asyncio.all_tasks() == before
+
+
+async def test_a_socket_that_cannot_be_closed_is_in_the_log(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    drop, broken = slack_connection._Socket.drop, [RuntimeError("a bug")]
+
+    async def fail_once(socket: slack_connection._Socket) -> None:
+        await drop(socket)
+        if broken:
+            raise broken.pop()
+
+    monkeypatch.setattr(slack_connection._Socket, "drop", fail_once)
+    await workspace.double.wire.warn()
+    await until(lambda: "closing the previous socket failed" in caplog.text)
+    assert "RuntimeError: a bug" in caplog.text
+    assert workspace.slack.problem == ""

@@ -13,6 +13,7 @@ import pytest
 from deploybot.card import Button, Card, File, Tone
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.chat.resumed_uploads import Uploads
+from deploybot.chat.telegram import telegram_posting
 from deploybot.chat.telegram.telegram_api import Closed, Limits
 from deploybot.chat.telegram.telegram_chat import TelegramChat
 from deploybot.chat.telegram.telegram_posting import Post
@@ -215,6 +216,31 @@ async def test_a_file_that_is_gone_or_too_big_is_reported(telegram: TelegramBot,
     await say(telegram, Card(title="shop", files=(File(str(big), "big.gz"),)))
     said = await telegram.sees("more than bots may send")
     assert str(big) in said.text.replace("\u2060", "")
+
+
+async def test_a_file_that_telegram_refuses_is_explained_below_its_card(telegram: TelegramBot, tmp_path: Path) -> None:
+    path = tmp_path / "shop.log"
+    path.write_bytes(b"all of it")
+    telegram.double.takes_documents = False
+    await say(telegram, Card(title="shop", files=(File(str(path), "shop.log"),)))
+    said = await telegram.sees("not uploaded: Telegram: Not enough rights to send documents")
+    assert str(path) in said.text.replace("\u2060", "")
+
+
+async def test_a_file_that_telegram_never_takes_is_explained_and_not_sent_after_a_restart(
+    telegram: TelegramBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telegram_posting, "_AGAIN", 0.01)
+    path = tmp_path / "shop.log"
+    path.write_bytes(b"all of it")
+    telegram.double.unkind_to = frozenset({"sendDocument"})
+    telegram.double.unkind.broken = 5
+    await say(telegram, Card(title="shop", files=(File(str(path), "shop.log"),)))
+    await telegram.sees("shop.log was not uploaded")
+    uploads = Uploads(telegram.bot.store, telegram.bot.clock, "telegram")
+    async with asyncio.timeout(5):
+        while await uploads.left():  # noqa: ASYNC110  the database has no event for this
+            await asyncio.sleep(0.01)
 
 
 async def test_a_topic_that_is_gone_is_no_reason_to_be_silent(telegram: TelegramBot) -> None:

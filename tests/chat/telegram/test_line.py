@@ -48,6 +48,20 @@ async def test_a_menu_that_has_to_wait_keeps_nobody_waiting() -> None:
         await until(lambda: len(telegram.double.menus) == 3)
 
 
+async def test_listening_that_has_ended_is_the_problem(
+    telegram: TelegramBot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Exception) -> float:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(telegram.chat._line, "_trouble", broken)
+    telegram.double.unkind_to = POLLS
+    telegram.double.unkind.broken = 1
+    await telegram.say(BEN, "/deploy shop")  # ends the poll that was open; its successor fails
+    await until(lambda: "has stopped" in telegram.chat.problem)
+    assert "RuntimeError: a bug" in caplog.text
+
+
 @pytest.mark.parametrize("how", ["broken", "dropped", "too_many", "silent"])
 async def test_a_poll_that_fails_is_begun_anew(telegram: TelegramBot, how: str) -> None:
     """A silent one is the connection that is up and dead: it has as long as a poll may take, and no longer."""

@@ -52,6 +52,9 @@ class WebApi:
     """`dead` is the error that every call gets (`token_revoked`); `scopes` are those that were granted.
 
     `narrow` is the error that every message with blocks gets: Slack refuses some for reasons of its own.
+    `garbled` is the JSON that something on the way to Slack answers with. So many messages and edits as `throttled` are
+    `rate_limited`, without Retry-After: docs.slack.dev/reference/methods/chat.postMessage, Errors.
+    A `full` workspace accepts no files.
     Messages with a block of one of `refused_blocks` are `invalid_blocks`: older workspaces do not take new kinds.
     """
 
@@ -65,6 +68,9 @@ class WebApi:
     dead_app: str = ""
     home: bool = True
     narrow: str = ""
+    garbled: str = ""
+    throttled: int = 0
+    full: bool = False
     refused_blocks: frozenset[str] = frozenset()
     scopes: str = ALL_SCOPES
     rates: Rates = field(default_factory=Rates)
@@ -100,6 +106,11 @@ class WebApi:
         if self.unkind.broken > 0:
             self.unkind.broken -= 1
             return web.Response(status=503, text="<html>upstream connect error</html>", content_type="text/html")
+        if self.garbled:
+            return web.Response(text=self.garbled, content_type="application/json")
+        if self.throttled > 0 and method in {"chat.postMessage", "chat.update"}:
+            self.throttled -= 1
+            return web.json_response({"ok": False, "error": "rate_limited"})
         if self.unkind.too_many > 0:
             self.unkind.too_many -= 1
             if method != "chat.postMessage":
@@ -146,6 +157,10 @@ class WebApi:
         return {"url": self.open_socket()}
 
     def _chat_postMessage(self, args: Json) -> Json:  # noqa: N802  Slack's name
+        if args["channel"] in self.state.users:  # a user's id: docs.slack.dev/reference/methods/chat.postMessage
+            if not self.state.direct:
+                raise Refused("messages_tab_disabled")
+            args = {**args, "channel": f"D{args['channel']}"}
         message = self._message(args, author=BOT_NAME)
         if read_blocks(message.blocks).links and not (args.get("unfurl_links") is args.get("unfurl_media") is False):
             raise Refused("(double) unfolds", breach="links, and not unfurl_links and unfurl_media: false")
@@ -257,6 +272,8 @@ class WebApi:
 
     def _files_getUploadURLExternal(self, args: Json) -> Json:  # noqa: N802  Slack's name
         length = int(args["length"])
+        if self.full:
+            raise Refused("storage_limit_reached")
         if length <= 0:
             raise Refused("invalid_arguments", breach="an empty file")
         file = f"F{secrets.token_hex(5).upper()}"

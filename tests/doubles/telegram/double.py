@@ -54,6 +54,7 @@ class TelegramDouble:
         """Take other limits than the real ones, where a test has no time for them."""
         self.timeline = Timeline()
         self.unkind = Unkind()
+        self.takes_documents = True
         self.unkind_to = COUNTED
         self.violations: list[str] = []
         self.gate = Gate(limits or Limits(), self.violations)

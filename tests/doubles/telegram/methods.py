@@ -164,6 +164,8 @@ class Methods:
         document = params.get("document")
         if not isinstance(document, FileField):
             raise Refused("Bad Request: there is no document in the request")
+        if not self._double.takes_documents:
+            raise Refused("Bad Request: not enough rights to send documents to the chat")
         content = document.file.read()
         if not content:
             raise Refused("Bad Request: file must be non-empty")

@@ -254,18 +254,21 @@ class DeploymentRunner:
     async def _restore_in_turn(self, deployment: Deployment, parts: Sequence[ServerPlan]) -> dict[str, Restored]:
         """Restore one server after the other, so that the rest serves meanwhile.
 
-        The turn of a server lasts as long as its first attempt, whose stages all have a limit, or until it does not
-        answer for a while. Further attempts go on beside the other servers.
+        The turn of a server lasts as long as its first attempt, or until it does not answer for a while, and at most
+        `restore_within`. Further attempts go on beside the other servers.
         """
         turns = [asyncio.Event() for _ in parts]
+        longest = self._executor.target(deployment)[0].restore_within
 
         async def restore(at: int, part: ServerPlan) -> Restored:
             if at:
                 await turns[at - 1].wait()
             turn = turns[at]
+            late = asyncio.get_running_loop().call_later(longest, turn.set)
             silence = asyncio.ensure_future(self._present.on_silence(deployment, part.server, turn.set, self._timeouts))
 
             def over() -> None:
+                late.cancel()
                 silence.cancel()
                 turn.set()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.deployments.timeouts import Timeouts
 from deploybot.domain import Deployment, Manifest, Observed, short_id
-from deploybot.errors import EngineError, Unreachable
+from deploybot.errors import EngineError, StoreError, Unreachable
 from deploybot.observed_state import has_stopped, name_of, not_up
 from deploybot.ports import Site, Strategy
 from deploybot.settings import Settings
@@ -37,7 +37,11 @@ class Present:
         now = asyncio.get_running_loop().time
         heard = now()
         while now() - heard < timeouts.restore_silence:
-            if isinstance(await self._site(deployment, server), Site):
+            try:
+                found = await self._site(deployment, server)
+            except StoreError:
+                found = None  # a fault of the bot's own database says nothing about the server
+            if not isinstance(found, str):
                 heard = now()
             await asyncio.sleep(timeouts.restore_look)
         react()

@@ -93,6 +93,22 @@ async def test_a_server_that_answers_keeps_its_turn_however_long_it_takes_to_sta
     assert len(web1.started) > begun
 
 
+async def test_a_restore_that_hangs_on_a_server_that_answers_ends_its_turn(tmp_path: Path) -> None:
+    settings = bot_settings(tmp_path / "data", servers=("web1", "web2"), apps={"shop": {"restore_within": 0.5}})
+    async with open_as(BotUnderTest, tmp_path, settings) as bot:
+        await bot.deploy(V1)
+        web1, web2 = bot.hosts["web1"], bot.hosts["web2"]
+        web1.script("switch", Outcome(effect=switched))
+        web2.script("switch", Outcome(effect=switched, code=1), Outcome(hold=True, effect=switched))
+        number = await bot.ask()
+        job = await bot.started(number, "switch", "web2", phase="r")
+        begun = len(web1.started)
+        await bot.until(number, lambda _: len(web1.started) > begun and web1.server_facts.current == V1.id)
+        assert (await bot.deployment(number)).state is State.RESTORING
+        web2.finish(job)
+        assert (await bot.end_of(number)).state is State.RESTORED
+
+
 def count_looks(host: FakeHost) -> Iterator[int]:
     """Count how often a server is looked at from now on; each answer is the number until then."""
     facts, looks = host.facts, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -21,7 +22,7 @@ from deploybot.domain import (
     ServiceImage,
     State,
 )
-from deploybot.errors import EngineError
+from deploybot.errors import EngineError, StoreError
 from deploybot.ports import Site, Tables
 from tests.deployments.plain import PlainStrategy, inspector_of
 from tests.kit.bot import V1, V2, BotUnderTest
@@ -157,6 +158,26 @@ async def test_an_engine_that_stays_silent_is_noticed(bot: BotUnderTest) -> None
         timeouts = Timeouts(restore_silence=0.05, restore_look=0.01)
         await found.on_silence(await _deployment(bot), "web1", silent.set, timeouts)
     assert silent.is_set()
+
+
+async def test_a_fault_of_the_database_is_no_silence_of_a_server(bot: BotUnderTest) -> None:
+    looks = asyncio.Queue[None]()
+
+    class Broken:
+        async def site(self, *_: object, **__: object) -> NoReturn:
+            looks.put_nowait(None)
+            raise StoreError("the disk is full")
+
+    found = Present(bot.settings, Broken(), {"files": PlainStrategy()})  # type: ignore[arg-type]
+    silent = asyncio.Event()
+    deployment = await _deployment(bot)
+    timeouts = Timeouts(restore_silence=0.05, restore_look=0.01)
+    looking = asyncio.create_task(found.on_silence(deployment, "web1", silent.set, timeouts))
+    async with asyncio.timeout(10):
+        for _ in range(20):
+            await looks.get()
+    looking.cancel()
+    assert not silent.is_set()
 
 
 async def test_the_first_line_names_the_servers_on_which_nothing_serves(bot: BotUnderTest) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from json import dumps
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,6 +121,7 @@ class SlackApi:
         is_app = SCOPES[method] == ("connections:write",)
         # The library moves the token from these into the header.
         other = {"token": self._app_token} if is_app else None
+        dumps(given)  # what cannot be sent is a fault of the bot, and must not look like an answer of Slack
         try:
             async with asyncio.timeout(self._times.answer):
                 if method in _FORMS:

@@ -157,6 +157,11 @@ async def test_an_answer_that_is_none_of_slacks_ends_nothing(garbled: str, caplo
     assert "never retrieved" not in caplog.text
 
 
+async def test_what_cannot_be_sent_is_no_answer_of_slack(api: SlackApi) -> None:
+    with pytest.raises(TypeError):
+        await api.call("chat.postMessage", channel="C1", blocks=[object()])
+
+
 async def test_a_message_is_kept_if_the_answer_is_none_of_slacks(api: SlackApi, double: SlackDouble) -> None:
     double.web.garbled = '"x"'
     with pytest.raises(Unreachable, match="the answer can't be read"):

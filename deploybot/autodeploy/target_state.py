@@ -104,6 +104,15 @@ def images_wait(tables: Tables, app: str, environment: str) -> bool:
     return any(one is not None and one.rule is AutoRule.IMAGE for one in triggers)
 
 
+def was_there(tables: Tables, trigger: Trigger) -> str:
+    """Return that the release of a trigger already had an automatic deployment, or an empty text if it had none."""
+    number = tables.triggers.deployment_of(trigger.app, trigger.environment, trigger.release)
+    made = tables.deployments.get(number) if number else None
+    if made is not None and made.never_began:
+        return f"Its automatic deployment #{number} did not start: {made.word}"
+    return f"It was already deployed automatically, as #{number}" if number else ""
+
+
 def is_of_commit(tables: Tables, deployment: Deployment) -> bool:
     """Return whether a branch, tag or release triggered a deployment that is not being cancelled."""
     trigger = tables.triggers.get(deployment.trigger) if deployment.trigger and not deployment.cancel_by else None

@@ -284,9 +284,11 @@ async def ask_as(bot: AutodeployBot, name: str, made: str, *pins: Pin, kind: Kin
     return await bot.store.write(put)
 
 
+@pytest.mark.parametrize("replaced", [True, False])
 async def test_images_whose_own_request_a_commit_replaces_are_not_lost_if_the_commit_is_rejected(
-    tmp_path: Path,
+    tmp_path: Path, *, replaced: bool
 ) -> None:
+    """If a person ended their own request, the card says so: it was not deployed."""
     async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
         await lay(bot, WEB, WORKER)
         await see(bot, WEB, WORKER)
@@ -295,10 +297,19 @@ async def test_images_whose_own_request_a_commit_replaces_are_not_lost_if_the_co
         first = await request(bot, bot.refs.branches["main"], NEW, WORKER)
         made = await bot.push("develop")
         second = await request(bot, made, NEW, WORKER)
+        if replaced:
+            await bot.store.write(lambda tables: tables.deployments.replaced(first, second))
         for number in (first, second):
             await cancel(bot, number)
         await bot.look()
+        if replaced:
+            assert (await states(bot))[2:] == [("images", TriggerState.OPEN)]
+            third = await request(bot, bot.refs.branches["main"], NEW, WORKER)
+            (*_, trigger) = await bot.triggers()
+            assert (trigger.state, trigger.deployment) == (TriggerState.DEPLOYED, third)
+            return
         assert (await states(bot))[2:] == [("images", TriggerState.LEFT)]
+        assert (await bot.triggers())[-1].problem == f"Its automatic deployment #{first} did not start: cancelled"
         (card,) = [one for one in await bot.cards() if one.title.endswith("is not deployed automatically")]
         assert [button.command for button in card.buttons] == [f"deploy shop@{NEW.digest} to staging"]
 

@@ -20,7 +20,7 @@ from deploybot.autodeploy.image_order import IMAGE_TAGS, older_problem
 from deploybot.autodeploy.missing_branches import GoneBranches
 from deploybot.autodeploy.outdated_triggers import OutdatedTriggers, WaitingDeployments, source_text
 from deploybot.autodeploy.pending_deployments import TriggerRequests
-from deploybot.autodeploy.target_state import TargetState, images_wait, target_state, with_images_again
+from deploybot.autodeploy.target_state import TargetState, images_wait, target_state, was_there, with_images_again
 from deploybot.autodeploy.trigger_cards import by, plain, waiting_text
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import (
@@ -300,10 +300,7 @@ class TriggerDetector:
         return await self._order.first_newer(app, commit, newer)
 
     async def _was_there(self, trigger: Trigger) -> str:
-        number = await self._store.read(
-            lambda tables: tables.triggers.deployment_of(trigger.app, trigger.environment, trigger.release)
-        )
-        return f"It was already deployed automatically, as #{number}" if number else ""
+        return await self._store.read(lambda tables: was_there(tables, trigger))
 
     async def _skipped(self, app: App, commit: str) -> str:
         """Return the mark in a commit's message that opts out of deployment, or an empty text if there is none."""

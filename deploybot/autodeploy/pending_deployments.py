@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from deploybot.autodeploy.commit_order import CommitOrder, newer_than
-from deploybot.autodeploy.target_state import is_of_commit
+from deploybot.autodeploy.target_state import is_of_commit, was_there
 from deploybot.autodeploy.trigger_records import TriggerRecords
 from deploybot.autodeploy.watched_sources import IMAGES, WAITING_IMAGES, images_text
 from deploybot.backoff import Backoff
@@ -181,8 +181,8 @@ def _settled(tables: Tables, environment: Environment | None, trigger: Trigger) 
         return trigger
     if environment is None or environment.auto is None:
         return replace(trigger, state=TriggerState.LEFT, problem="`auto` in bot.toml no longer deploys there")
-    if number := tables.triggers.deployment_of(trigger.app, trigger.environment, trigger.release):
-        return replace(trigger, state=TriggerState.LEFT, problem=f"It was already deployed automatically, as #{number}")
+    if problem := was_there(tables, trigger):
+        return replace(trigger, state=TriggerState.LEFT, problem=problem)
     if _runs(tables, environment, trigger):
         return replace(trigger, state=TriggerState.DONE, problem="")
     return replace(trigger, state=TriggerState.ASKED, problem="") if environment.auto.ask else None

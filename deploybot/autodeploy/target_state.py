@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deploybot.autodeploy.watched_sources import CARRIED_IMAGES, IMAGES, images_text
-from deploybot.domain import AutoRule, Deployment, Pin, Running, State, Trigger
+from deploybot.domain import AutoRule, Deployment, Kind, Pin, Running, State, Trigger
 from deploybot.ports import Tables
 from deploybot.settings import Environment
 
@@ -25,7 +25,7 @@ class TargetState:
     current: Trigger | None
     open: tuple[Deployment, ...]
     good: tuple[Deployment, ...]
-    last: Deployment | None = None
+    recent: tuple[Deployment, ...] = ()
     commit_is_open: bool = False
 
     def is_there(self, servers: Sequence[str], commit: str) -> bool:
@@ -54,12 +54,8 @@ class TargetState:
         return CARRIED_IMAGES in self.seen and not self.carries(self.seen[CARRIED_IMAGES])
 
     def tried(self, images: Iterable[Pin]) -> Deployment | None:
-        """Return the last deployment if it was automatic, had these images, and was not ended before it began."""
-        last = self.last
-        if last is None or not last.trigger or not last.state.ended:
-            return None
-        withdrawn = last.state is State.CANCELLED and last.took is None
-        return last if not withdrawn and {*images} <= {*last.plan.release.images} else None
+        """Return the newest deployment that had these images, began and did not succeed; None if there is none."""
+        return next((one for one in self.recent if _failed(one) and {*images} <= {*one.plan.release.images}), None)
 
     def on_its_way(self, commit: str) -> bool:
         """Return whether a deployment of a commit is still open and not being cancelled."""
@@ -71,16 +67,22 @@ def target_state(tables: Tables, environment: Environment) -> TargetState:
     app, name = environment.app, environment.name
     rows = {row.server: row for row in tables.running.get(app, name)}
     here = [one for one in tables.deployments.open() if (one.plan.app, one.plan.environment) == (app, name)]
-    last = tables.deployments.recent(app, name, 1)
     return TargetState(
         seen=tables.triggers.considered(app, name),
         runs=tuple(rows[server] for server in environment.servers if server in rows),
         current=tables.triggers.current(app, name),
         open=tuple(here),
         good=tables.deployments.good(app, name, _GOOD_LOOK),
-        last=last[0] if last else None,
+        recent=tables.deployments.recent(app, name),
         commit_is_open=any(is_of_commit(tables, one) for one in here),
     )
+
+
+def _failed(deployment: Deployment) -> bool:
+    """Return whether a deployment of a release began and ended without success. Its requester does not matter."""
+    if deployment.plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK} or deployment.never_began:
+        return False
+    return deployment.state.ended and deployment.state is not State.SUCCEEDED
 
 
 def with_images_again(tables: Tables, environment: Environment) -> TargetState:
@@ -100,6 +102,15 @@ def images_wait(tables: Tables, app: str, environment: str) -> bool:
     is_here = (one for one in tables.deployments.open() if (one.plan.app, one.plan.environment) == (app, environment))
     triggers = (tables.triggers.get(one.trigger) for one in is_here if one.trigger and one.state is State.WAITING)
     return any(one is not None and one.rule is AutoRule.IMAGE for one in triggers)
+
+
+def was_there(tables: Tables, trigger: Trigger) -> str:
+    """Return that the release of a trigger already had an automatic deployment, or an empty text if it had none."""
+    number = tables.triggers.deployment_of(trigger.app, trigger.environment, trigger.release)
+    made = tables.deployments.get(number) if number else None
+    if made is not None and made.never_began:
+        return f"Its automatic deployment #{number} did not start: {made.word}"
+    return f"It was already deployed automatically, as #{number}" if number else ""
 
 
 def is_of_commit(tables: Tables, deployment: Deployment) -> bool:

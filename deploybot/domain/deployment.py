@@ -91,6 +91,11 @@ class Deployment:
         """
         return self.finished - self.started if self.started and self.finished > self.started else None
 
+    @property
+    def never_began(self) -> bool:
+        """True if it ended before it began: rejected, expired, void, replaced or cancelled."""
+        return self.state is State.CANCELLED and self.took is None
+
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:

@@ -43,7 +43,10 @@ class TriggerTable(Protocol):
         """
 
     def deployment_of(self, app: str, environment: str, release: str) -> int:
-        """Return the automatic deployment of a release in an environment; 0 if there was none."""
+        """Return the automatic deployment of a release in an environment; 0 if there is none.
+
+        One that another deployment replaced before it began does not count.
+        """
 
     def put_author(self, app: str, what: str, author: Author, now: float) -> None:
         """Store the author of a commit, a tag (`tags/v1`) or a digest for ninety days."""

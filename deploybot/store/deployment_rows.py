@@ -247,10 +247,11 @@ class DeploymentRows:
         return self._run(sql, (since, number)).rowcount == 1
 
     def replaced(self, number: int, by: int) -> None:
-        """Record which deployment replaced a WAITING one. Raises StoreError for any other."""
+        """Record which deployment replaced a WAITING one, also for its trigger. Raises StoreError for any other."""
         sql = "UPDATE deployments SET replaced_by = ? WHERE number = ? AND state = 'waiting' AND replaced_by = 0"
         if self._run(sql, (by, number)).rowcount != 1:
             raise StoreError(f"deployment #{number} does not wait, so #{by} does not come in its place")
+        self._run("UPDATE triggers SET replaced = 1 WHERE deployment = ?", (number,))
 
     def ask_cancel(self, number: int, by: str) -> bool:
         """Record who asked to cancel it. Return False if it has ended or was already cancelled."""

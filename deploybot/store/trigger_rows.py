@@ -134,8 +134,10 @@ class TriggerRows:
         return replace(trigger, state=TriggerState.DEPLOYED, deployment=deployment, problem="")
 
     def deployment_of(self, app: str, environment: str, release: str) -> int:
-        """Return the automatic deployment of a release in an environment, or 0 if there was none."""
-        sql = "SELECT deployment FROM triggers WHERE app = ? AND environment = ? AND release = ? AND deployment <> 0"
+        """Return the automatic deployment of a release in an environment that was not replaced; 0 if there is none."""
+        sql = """
+            SELECT deployment FROM triggers
+            WHERE app = ? AND environment = ? AND release = ? AND deployment <> 0 AND replaced = 0"""
         row = self._run(sql, (app, environment, release)).fetchone()
         return int(row[0]) if row else 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.autodeploy.pending_deployments import NO_BUILD_KNOWN
-from deploybot.domain import AutoRule, BuildState, Pin, State, TriggerState
+from deploybot.domain import AutoRule, BuildState, Kind, Pin, State, TriggerState
 from deploybot.ports import Tables
 from tests.autodeploy.conftest import AutodeployBot, open_autodeploy_bot
 from tests.autodeploy.test_images import IMAGES, WEB, WORKER, lay, pin, see
@@ -201,6 +201,51 @@ async def test_images_of_a_deployment_that_failed_are_not_deployed_without_its_c
         assert [button.command for button in card.buttons] == [f"deploy shop@{NEW.digest} to staging"]
 
 
+async def test_a_persons_deployment_in_between_does_not_make_images_that_failed_new(tmp_path: Path) -> None:
+    """Such as a rollback, requested while the failed one runs: afterwards it is the last one, and it succeeded."""
+    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        await bot.say(LOCK, "dia")
+        number = await request(bot, await bot.push("develop"), NEW, WORKER)
+        await see(bot, NEW, WORKER)
+        between = await ask_as(bot, "eve", bot.refs.branches["main"], WEB, WORKER)
+        await bot.store.write(lambda tables: tables.deployments.move(number, State.RESTORED, now=5.0))
+        await bot.store.write(lambda tables: tables.deployments.move(between, State.SUCCEEDED, now=6.0))
+        await bot.look()
+        await bot.look()
+        assert (await states(bot))[1:] == [("images", TriggerState.LEFT)]
+        assert (await bot.triggers())[-1].problem.startswith(f"It was part of #{number}: failed, rolled back to ")
+
+
+@pytest.mark.parametrize("end", [State.FAILED, State.RESTORED])
+async def test_images_that_failed_in_a_persons_deployment_are_not_deployed(tmp_path: Path, end: State) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        await bot.say(LOCK, "dia")
+        number = await ask_as(bot, "eve", bot.refs.branches["main"], NEW, WORKER)
+        await see(bot, NEW, WORKER)
+        await bot.store.write(lambda tables: tables.deployments.move(number, end, now=5.0))
+        await bot.look()
+        await bot.look()
+        assert await states(bot) == [("images", TriggerState.LEFT)]
+        (card,) = [one for one in await bot.cards() if "image" in one.title]
+        assert [button.command for button in card.buttons] == [f"deploy shop@{NEW.digest} to staging"]
+
+
+@pytest.mark.parametrize("kind", [Kind.RESTART, Kind.TASK])
+async def test_a_restart_or_task_that_failed_did_not_try_the_images(tmp_path: Path, kind: Kind) -> None:
+    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        await bot.say(LOCK, "dia")
+        number = await ask_as(bot, "eve", bot.refs.branches["main"], NEW, WORKER, kind=kind)
+        await bot.store.write(lambda tables: tables.deployments.move(number, State.FAILED, now=5.0))
+        await see(bot, NEW, WORKER)
+        assert await states(bot) == [("images", TriggerState.OPEN)]
+
+
 @pytest.mark.parametrize("deployer", ["deploybot", "eve"])
 async def test_images_of_a_request_that_ended_before_it_began_are_new_again(tmp_path: Path, deployer: str) -> None:
     """Rejected, cancelled and expired requests never begin, so their images were never tried."""
@@ -226,22 +271,24 @@ async def test_images_of_a_request_that_ended_before_it_began_are_new_again(tmp_
         assert (await states(bot))[1:] == [("images", TriggerState.OPEN)]
 
 
-async def ask_as(bot: AutodeployBot, name: str, made: str, *pins: Pin) -> int:
+async def ask_as(bot: AutodeployBot, name: str, made: str, *pins: Pin, kind: Kind = Kind.DEPLOY) -> int:
     """Let a person request a commit with these images."""
     (laid, *_) = await bot.deployments_of()
 
     def put(tables: Tables) -> int:
         person = tables.people.named(name)
         assert person is not None
-        plan = dataclasses.replace(laid.plan, release=laid.plan.release.of_commit(made, images=pins))
+        plan = dataclasses.replace(laid.plan, kind=kind, release=laid.plan.release.of_commit(made, images=pins))
         return tables.deployments.add(plan, requester=person, reason="", channel=None, now=3.0).number
 
     return await bot.store.write(put)
 
 
+@pytest.mark.parametrize("replaced", [True, False])
 async def test_images_whose_own_request_a_commit_replaces_are_not_lost_if_the_commit_is_rejected(
-    tmp_path: Path,
+    tmp_path: Path, *, replaced: bool
 ) -> None:
+    """If a person ended their own request, the card says so: it was not deployed."""
     async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
         await lay(bot, WEB, WORKER)
         await see(bot, WEB, WORKER)
@@ -250,10 +297,19 @@ async def test_images_whose_own_request_a_commit_replaces_are_not_lost_if_the_co
         first = await request(bot, bot.refs.branches["main"], NEW, WORKER)
         made = await bot.push("develop")
         second = await request(bot, made, NEW, WORKER)
+        if replaced:
+            await bot.store.write(lambda tables: tables.deployments.replaced(first, second))
         for number in (first, second):
             await cancel(bot, number)
         await bot.look()
+        if replaced:
+            assert (await states(bot))[2:] == [("images", TriggerState.OPEN)]
+            third = await request(bot, bot.refs.branches["main"], NEW, WORKER)
+            (*_, trigger) = await bot.triggers()
+            assert (trigger.state, trigger.deployment) == (TriggerState.DEPLOYED, third)
+            return
         assert (await states(bot))[2:] == [("images", TriggerState.LEFT)]
+        assert (await bot.triggers())[-1].problem == f"Its automatic deployment #{first} did not start: cancelled"
         (card,) = [one for one in await bot.cards() if one.title.endswith("is not deployed automatically")]
         assert [button.command for button in card.buttons] == [f"deploy shop@{NEW.digest} to staging"]
 

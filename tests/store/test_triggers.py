@@ -137,6 +137,27 @@ async def test_what_is_known_of_a_run_is_kept_whole_and_for_ninety_days(store: D
 BUILT = Build(sender="github", key="github:acme/shop:run:7", name="CI", state=BuildState.FAILED, commit="c1")
 
 
+def test_a_database_of_before_migration_25_knows_which_deployments_were_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "deploybot.db"
+    before = STEPS[: [step.__name__ for step in STEPS].index("m025_replaced")]
+    row = "INSERT INTO deployments (app, environment, kind, state, commit_id, plan, requester, requester_name, reason, "
+    row += "created, replaced_by) VALUES ('shop', 'staging', 'deploy', ?, 'c', ?, 1, 'deploybot', '', 1.0, ?)"
+    with closing(open_database(path, Way(durable=False), steps=before)) as old:
+        old.execute("INSERT INTO persons (name) VALUES ('deploybot')")
+        for state, by in (("cancelled", 2), ("cancelled", 0)):
+            old.execute(row, (state, encode(plan()), by))
+        old.commit()
+        rows = TriggerRows(old)
+        for number, commit in ((1, "1"), (2, "2")):
+            made = rows.add(trigger(commit))
+            old.execute(
+                "UPDATE triggers SET state = 'deployed', deployment = ? WHERE number = ?", (number, made.number)
+            )
+        old.commit()
+    with closing(open_database(path, Way(durable=False))) as new:
+        assert [TriggerRows(new).deployment_of("shop", "staging", one * 40) for one in "12"] == [0, 2]
+
+
 def test_builds_from_before_migration_15_still_count(tmp_path: Path) -> None:
     """Only GitHub's checks must be reported again: several runs, and those for forks, were one."""
     path = tmp_path / "deploybot.db"

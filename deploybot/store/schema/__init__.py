@@ -28,7 +28,7 @@ from deploybot.store.schema.initial_schema import m001_first, m002_not_before
 from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass, m017_stages, m019_attempts
 from deploybot.store.schema.notice_schema import m014_silence
 from deploybot.store.schema.source_schema import m018_sources
-from deploybot.store.schema.trigger_schema import m023_rules
+from deploybot.store.schema.trigger_schema import m023_rules, m025_replaced
 
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,
@@ -54,5 +54,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m022_givers,
     m023_rules,
     m024_approval_accounts,
+    m025_replaced,
 )
 """All migrations, in order."""

@@ -25,7 +25,11 @@ class ForgeAccounts:
     def __init__(self, settings: Settings) -> None:
         """Read the hosts of all repositories once."""
         self._own = {name: host_of_app(app) for name, app in settings.apps.items()}
-        kinds = {host: _kinds(host, settings) for host in self._own.values() if host}
+        shared = {kind for kind in settings.hooks if kind in NUMBERED}
+        surely = {host: _kinds(host, settings, set()) for host in self._own.values() if host}
+        elsewhere = {kind for able in surely.values() for kind in able}
+        kinds = {host: _kinds(host, settings, shared - elsewhere if able else shared) for host, able in surely.items()}
+        self._left_out = {host: _kinds(host, settings, shared) - able for host, able in kinds.items()}
         hosts = {kind: sorted(host for host, able in kinds.items() if kind in able) for kind in NUMBERED}
         self.several: Mapping[str, list[str]] = {kind: found for kind, found in hosts.items() if len(found) > 1}
         self.unclear: Mapping[str, list[str]] = {
@@ -53,20 +57,23 @@ class ForgeAccounts:
         A bare number then means the public host, such as gitlab.com. If the host is unknown, so is the account.
         """
         identity = event.by.identity
-        if identity is None or identity.platform not in self.several:
+        if identity is None:
             return event
-        own = self._own[app]
-        host = own if own in self.several[identity.platform] else host_of_event(event)
+        own, shown, several = self._own[app], host_of_event(event), self.several.get(identity.platform, ())
+        if not several and not (shown == own and identity.platform in self._left_out.get(own, ())):
+            return event
+        host = own if own in several else shown
         if host and host == SENDER_TABLE[identity.platform].host:
             return event
         return replace(event, by=replace(event.by, identity=replace(identity, team=host) if host else None))
 
 
-def _kinds(host: str, settings: Settings) -> set[str]:
+def _kinds(host: str, settings: Settings, more: set[str]) -> set[str]:
     """Return the kinds of forge that a host may be.
 
-    In this order: what `[apps.APP.forge]` says, the public host, the hooks of apps there, the hooks of all apps. A name
-    such as gitlab.example.com decides between hooks.
+    In this order: what `[apps.APP.forge]` says, the public host, a name such as gitlab.example.com if there are hooks
+    of that kind, or else the hooks of apps there and `more`. A hook of one kind, such as for builds of a mirror, does
+    not mean that the host's own events come by it: they may come by the hooks of all apps.
     """
     apps = [app for app in settings.apps.values() if host_of_app(app) == host]
     if stated := {str(app.forge.kind) for app in apps if app.forge is not None}:
@@ -74,5 +81,5 @@ def _kinds(host: str, settings: Settings) -> set[str]:
     if public := {kind for kind in SENDER_TABLE if SENDER_TABLE[kind].host == host}:
         return public
     own = {kind for app in apps for kind in app.hooks if kind in NUMBERED}
-    able = own or {kind for kind in settings.hooks if kind in NUMBERED}
-    return {kind for kind in able if kind == host.partition(".")[0]} or able
+    named = {kind for kind in {*own, *settings.hooks} if kind in NUMBERED and kind == host.partition(".")[0]}
+    return named or own | more

@@ -102,6 +102,32 @@ def test_two_forges_of_different_kinds_keep_their_bare_numbers() -> None:
     assert named.several == {}
 
 
+def gitea_push(found: ForgeAccounts, app: str, host: str) -> Identity | None:
+    gitea = Author("ben", Identity("gitea", "3"))
+    event = Push(sender="gitea", repository="a/shop", url=f"https://{host}/a/shop", by=gitea, branch="main")
+    return found.told_apart(app, event).by.identity
+
+
+@pytest.mark.parametrize("other", [(), ("github",)])
+def test_a_hook_of_another_kind_does_not_mix_up_two_forges(other: tuple[str, ...]) -> None:
+    """Such as for builds of a mirror: the pushes still come by the hook of all apps."""
+    shop, blog = "git.acme.com", "code.acme.com"
+    found = kinds_of({f"git@{shop}:a/shop.git": ("github",), f"git@{blog}:a/blog.git": other}, ("gitea",))
+    assert found.several["gitea"] == [blog, shop]
+    assert found.unclear[shop] == ["gitea", "github"]
+    assert gitea_push(found, "a0", shop) == Identity("gitea", "3", shop)
+    assert gitea_push(found, "a1", blog) == Identity("gitea", "3", blog)
+
+
+def test_a_push_that_shows_its_host_is_never_of_the_other_forge() -> None:
+    """Even if the other host is known to be the only one of that kind."""
+    shop, blog = "git.acme.com", "code.acme.com"
+    found = kinds_of({f"git@{shop}:a/shop.git": ("github",), f"git@{blog}:a/blog.git": ("gitea",)}, ("gitea",))
+    assert (found.several, found.unclear) == ({}, {})
+    assert gitea_push(found, "a0", shop) == Identity("gitea", "3", shop)
+    assert gitea_push(found, "a1", blog) == Identity("gitea", "3")
+
+
 async def test_hosts_of_unclear_kind_are_reported_with_what_to_do(tmp_path: Path) -> None:
     unclear = kinds_of({f"git@{OWN}:acme/shop.git": (), f"git@{OTHER}:acme/blog.git": ()}, ("gitlab", "github"))
     assert unclear.unclear == {OWN: ["github", "gitlab"]}

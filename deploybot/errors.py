@@ -126,12 +126,13 @@ class BadAnswer(Unreachable):
 
 
 class StillFetching(Unreachable):
-    """A fetch takes longer than the bot waits for it. It goes on in the background."""
+    """A fetch takes longer than the bot waits for it. It goes on in the background, or in another process."""
 
     def __init__(self, what: str, received: str) -> None:
         """Take what is fetched, and how much has arrived."""
         super().__init__(what, "not all of it has arrived", hint="The fetch goes on. Try again in a few minutes.")
         self.args = (f"{what} is still being fetched: {received} so far",)
+        self.received = received
 
 
 NOT_STARTED = -1

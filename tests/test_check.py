@@ -12,9 +12,9 @@ import pytest
 
 from deploybot.check import CheckState, Row, check
 from deploybot.config import load
-from deploybot.domain import JobState, ServerFacts
-from deploybot.errors import EngineError, HostKeyMismatch, StepFailed, Unreachable
-from deploybot.settings import ImageOf, Settings
+from deploybot.domain import JobState, Plan, Release, ServerFacts
+from deploybot.errors import EngineError, HostKeyMismatch, StepFailed, StillFetching, Unreachable
+from deploybot.settings import App, Environment, ImageOf, Settings
 from deploybot.testing import FakeEngine, FakeHost, FakeImages, FakeRefs, FakeServers, Outcome
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIm+aGXaJpJuPDizobQ/nP0kxVnjDf6sVXUpFW4WK2Jc"
@@ -266,6 +266,27 @@ async def test_a_repository_that_cannot_be_read_has_a_cure(settings: Settings, r
     refs.known.clear()
     failed = _failed(await check(settings, _links(), refs))
     assert failed[0][2] == "shop has no ref ``"
+
+
+class _Fetching(FakeRefs):
+    """A repository that another process is fetching."""
+
+    async def resolve(self, app: App, ref: str) -> Release:  # noqa: ARG002  the port's signature
+        raise StillFetching(f"The repository of {app.name}", "1.2 GB")
+
+
+async def test_a_repository_that_the_bot_is_fetching_is_no_failure(settings: Settings, tmp_path: Path) -> None:
+    refs = _Fetching(tmp_path)
+
+    async def plan(app: App, environment: Environment) -> Plan:
+        await refs.resolve(app, environment.name)
+        raise AssertionError
+
+    rows = await check(settings, _links(), refs, plans=plan)
+    assert not _failed(rows)
+    skipped = [row for row in rows if row.state is CheckState.SKIPPED and "fetching" in row.text]
+    assert {row.what.partition(" ")[0] for row in skipped if row.subject == "app shop"} == {"repository", "plan"}
+    assert all("fetching it, 1.2 GB so far" in row.text for row in skipped)
 
 
 async def test_every_image_is_asked_for(settings: Settings, refs: FakeRefs) -> None:

@@ -11,7 +11,7 @@ from deploybot.deployments.card_details import effects_lines
 from deploybot.deployments.planner import DryPlan
 from deploybot.domain import Heads
 from deploybot.domain.ignored_tags import ignored_refs
-from deploybot.errors import DeploybotError, Unreachable, UserError
+from deploybot.errors import DeploybotError, StillFetching, Unreachable, UserError
 from deploybot.events.watched_refs import fits
 from deploybot.ports import Images, RefSource
 from deploybot.settings import App, Auto, Environment
@@ -25,6 +25,8 @@ async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
     what = "repository"
     try:
         release = await refs.resolve(app, "")
+    except StillFetching as error:
+        yield Row(subject, what, CheckState.SKIPPED, _fetching(app, error))
     except Unreachable as error:
         fix = error.hint or "Check the address, and that repo_key or repo_token gives access."
         yield Row(subject, what, CheckState.FAILED, f"{app.repo}: {error.why}", fix)
@@ -39,6 +41,8 @@ async def try_plan(app: App, environment: Environment, plans: DryPlan) -> AsyncI
     subject, what = f"app {app.name}", f"plan {environment.name}"
     try:
         plan = await plans(app, environment)
+    except StillFetching as error:
+        yield Row(subject, what, CheckState.SKIPPED, _fetching(app, error))
     except Unreachable as error:
         yield Row(subject, what, CheckState.FAILED, str(error), error.hint)
     except UserError as error:
@@ -47,6 +51,11 @@ async def try_plan(app: App, environment: Environment, plans: DryPlan) -> AsyncI
         effects = "; ".join(line.text for part in plan.servers for line in effects_lines(part))
         warnings = "".join(f" ({warning})" for warning in plan.warnings)
         yield Row(subject, what, CheckState.OK, f"{plan.release}: {effects or 'nothing runs yet'}{warnings}")
+
+
+def _fetching(app: App, error: StillFetching) -> str:
+    """Say that another process is fetching the repository. A check ends before its own fetch takes that long."""
+    return f"{app.repo}: the bot or another check is fetching it, {error.received} so far. Check again later"
 
 
 async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row]:

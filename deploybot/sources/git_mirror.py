@@ -7,9 +7,11 @@ overwritten or deleted there stay deployable. The mirror can be deleted at any t
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -21,11 +23,14 @@ from deploybot.untrusted_input import lines
 T = TypeVar("T")
 
 FETCH_WITHIN = 900.0
-"""How long a fetch may make no progress, in seconds. Its callers wait a little longer than this in all."""
+"""How long a fetch may make no progress, in seconds."""
+LOCK_WITHIN = 60.0
+"""How long a caller waits for another process that fetches, in seconds. `deploybot check` ends earlier."""
 LOCAL_WITHIN = 60.0
 _SPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _WHOLE_TREE = "* -export-ignore -export-subst\n"
 _SHA256 = 64
+_LOOKS = 0.1
 _WAIT_FACTOR = 1.1
 
 
@@ -67,22 +72,29 @@ def _below(raw: Mapping[str, str], prefix: str) -> dict[str, str]:
 
 
 class Mirror:
-    """One repository's mirror. Writing requires its lock, reading does not.
+    """One repository's mirror. Writing requires its lock, reading does not. Fetching requires the lock file, too.
 
     A fetch outlives the command that needed it, so that a large repository arrives even if no command waits that long.
     """
 
     def __init__(
-        self, path: Path, env: Mapping[str, str], ask_within: float, fetch_within: float = FETCH_WITHIN
+        self,
+        path: Path,
+        env: Mapping[str, str],
+        ask_within: float,
+        fetch_within: float = FETCH_WITHIN,
+        lock_within: float = LOCK_WITHIN,
     ) -> None:
         """Take the mirror's path, git's environment, and the timeouts in seconds.
 
-        `ask_within` is for one request, `fetch_within` for a fetch without progress.
+        `ask_within` is for one request, `fetch_within` for a fetch without progress, `lock_within` for another process
+        that fetches.
         """
         self.path = path
         self._env = env
         self._ask_within = ask_within
         self._fetch_within = fetch_within
+        self._lock_within = lock_within
         self._fetching: asyncio.Task[None] | None = None
         self._began = 0.0
         self._lock = asyncio.Lock()
@@ -109,7 +121,7 @@ class Mirror:
         async with self._lock:
             if self._looked < asked:
                 began = now()
-                self._refs = await self._ask(remote)
+                self._refs = await self._ask(remote, asked + self._lock_within)
                 self._looked = began
             return self._refs
 
@@ -122,6 +134,7 @@ class Mirror:
     async def mending(self, remote: GitRemote, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` on the mirror. If the mirror is missing or damaged, recreate it and run `work` again."""
         age = self._age
+        until = asyncio.get_running_loop().time() + self._lock_within
         try:
             return await work()
         except GitFailed as problem:
@@ -130,8 +143,9 @@ class Mirror:
         async with self._lock:
             if self._age == age:
                 await self._earlier()
-                await asyncio.to_thread(_clear, self.path)
-                self._refs = await self._ask(remote)
+                async with self._alone(until):
+                    await asyncio.to_thread(_clear, self.path)
+                self._refs = await self._ask(remote, until)
                 self._age += 1
         return await work()
 
@@ -151,37 +165,60 @@ class Mirror:
             async with self._lock:
                 await self.git("update-ref", ref, commit)
 
-    async def _ask(self, remote: GitRemote) -> Refs:
-        """Return the remote's refs. Fetch if it has something new or the mirror lacks something."""
+    async def _ask(self, remote: GitRemote, until: float) -> Refs:
+        """Return the remote's refs. Fetch if it has something new or the mirror lacks something.
+
+        Another process that fetches is waited for until then.
+        """
         refs = await self.look(remote)
         if not refs.raw or (self._fetched == refs.raw and await self._holds(refs)):
             return refs
         await self._earlier()
-        for fresh in (False, False, True):
-            if fresh:
-                await asyncio.to_thread(_clear, self.path)
-            await self._prepare(len(next(iter(refs.raw.values()))))
-            try:
-                await self._fetch(remote)
-                if await self._holds(refs):
-                    break
-            except GitFailed as problem:
-                if fresh or not problem.damaged:
-                    raise
-            # The remote was pushed to meanwhile, or the mirror is damaged.
-            refs = await self.look(remote)
+        async with self._alone(until) as lock:
+            for fresh in (False, False, True):
+                if fresh:
+                    await asyncio.to_thread(_clear, self.path)
+                await self._prepare(len(next(iter(refs.raw.values()))))
+                try:
+                    await self._fetch(remote, lock)
+                    if await self._holds(refs):
+                        break
+                except GitFailed as problem:
+                    if fresh or not problem.damaged:
+                        raise
+                # The remote was pushed to meanwhile, or the mirror is damaged.
+                refs = await self.look(remote)
         self._fetched = refs.raw
         return refs
+
+    @asynccontextmanager
+    async def _alone(self, until: float) -> AsyncIterator[int]:
+        """Lock the mirror against other processes, and yield the lock file. The lock ends with this process.
+
+        Raises GitUnfinished if another process still fetches at `until`.
+        """
+        # A bot can still read the file if root made it, and that is enough for a lock.
+        lock = os.open(self.path.with_suffix(".lock"), os.O_RDONLY | os.O_CREAT, 0o644)
+        try:
+            while not _locked(lock):
+                if asyncio.get_running_loop().time() > until:
+                    raise GitUnfinished(await asyncio.to_thread(_packed, self.path, "tmp_pack_*"))
+                await asyncio.sleep(_LOOKS)
+            yield lock
+        finally:
+            os.close(lock)
 
     async def _holds(self, refs: Refs) -> bool:
         """Return whether the mirror has all objects of the remote's refs."""
         wanted = set(refs.raw.values())
         return wanted == set(await self.types(sorted(wanted)))
 
-    async def _fetch(self, remote: GitRemote) -> None:
-        """Start a fetch and wait for it."""
+    async def _fetch(self, remote: GitRemote, lock: int) -> None:
+        """Start a fetch and wait for it. It keeps the mirror locked until it ends."""
+        kept = os.dup(lock)
         self._began = asyncio.get_running_loop().time()
         self._fetching = asyncio.create_task(self._run_fetch(remote))
+        self._fetching.add_done_callback(lambda _: os.close(kept))
         self._fetching.add_done_callback(_retrieve)
         await self._wait(self._fetching)
 
@@ -238,7 +275,7 @@ def _clear(*paths: Path) -> None:
 
 
 def _clean_up(path: Path) -> None:
-    """Remove lock files and incomplete data that a killed git left. The caller must be the only writer.
+    """Remove lock files and incomplete data that a killed git left. The caller must hold the lock file.
 
     git never overwrites `packed-refs.new`, and keeps partial packs for two weeks.
     """
@@ -255,6 +292,15 @@ def _packed(path: Path, names: str) -> int:
         with suppress(FileNotFoundError):
             size += file.stat().st_size
     return size
+
+
+def _locked(lock: int) -> bool:
+    """Lock the file. Return False if another process, or a fetch, holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

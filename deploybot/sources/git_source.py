@@ -19,7 +19,7 @@ from deploybot.ports import TextRedactor
 from deploybot.settings import App, Signer
 from deploybot.sources.commit_signatures import VERIFY_WITHIN, Signatures
 from deploybot.sources.git_errors import explained
-from deploybot.sources.git_mirror import FETCH_WITHIN, Mirror
+from deploybot.sources.git_mirror import FETCH_WITHIN, LOCK_WITHIN, Mirror
 from deploybot.sources.git_process import GitFailed, fields
 from deploybot.sources.git_remote import GitRemote, environment, remote_of
 from deploybot.sources.ref_names import REF_TIMES, check_ref, find_named, nearest, newest_first, no_such_ref
@@ -50,6 +50,7 @@ class GitSource:
         *,
         ask_within: float = 30.0,
         fetch_within: float = FETCH_WITHIN,
+        lock_within: float = LOCK_WITHIN,
         signers: Mapping[str, Signer] | None = None,
         verify_within: float = VERIFY_WITHIN,
         most_authored: int = MOST_AUTHORED,
@@ -63,6 +64,7 @@ class GitSource:
         self._signatures = Signatures(self._data / "signers", signers or {}, verify_within=verify_within)
         self._ask_within = ask_within
         self._fetch_within = fetch_within
+        self._lock_within = lock_within
         self._most_authored = most_authored
         self._redactor = redactor
         self._mirrors: dict[str, Mirror] = {}
@@ -227,7 +229,13 @@ class GitSource:
         remote = remote_of(app, folder)
         mirror = self._mirrors.setdefault(
             name,
-            Mirror(folder.with_name(f"{name}.git"), environment(folder), self._ask_within, self._fetch_within),
+            Mirror(
+                folder.with_name(f"{name}.git"),
+                environment(folder),
+                self._ask_within,
+                self._fetch_within,
+                self._lock_within,
+            ),
         )
         return mirror, remote
 

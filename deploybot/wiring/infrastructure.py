@@ -11,9 +11,12 @@ from deploybot.masking import Redactor
 from deploybot.ports import Clock, Engine, Images, RefSource, Servers, Store
 from deploybot.server_pool import SshServers
 from deploybot.settings import Server, Settings
+from deploybot.sources.git_mirror import LOCK_WITHIN
 from deploybot.sources.git_source import GitSource
 from deploybot.ssh.ssh_pool import Pool
 from deploybot.store.database import Database
+
+_BESIDE_WITHIN = 5.0
 
 
 class SystemClock:
@@ -47,7 +50,8 @@ class Adapters(Infrastructure):
 def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
     """Return the real adapters.
 
-    With `beside`, a bot may be running with the same settings. Its forwarded sockets are left alone.
+    With `beside`, a bot may be running with the same settings. Its forwarded sockets are left alone, and its fetches
+    are hardly waited for.
     """
     redactor = Redactor(secrets_of(settings))
     database = Database(settings.bot.data / "deploybot.db", redactor)
@@ -57,7 +61,12 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
         pool=pool,
         store=database,
         servers=pool,
-        refs=GitSource(settings.bot.data, redactor, signers=settings.signers),
+        refs=GitSource(
+            settings.bot.data,
+            redactor,
+            lock_within=_BESIDE_WITHIN if beside else LOCK_WITHIN,
+            signers=settings.signers,
+        ),
         redactor=redactor,
         clock=SystemClock(),
         images=_images(settings, SystemClock()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -178,6 +179,21 @@ def test_a_check_leaves_the_sockets_of_a_bot_that_runs(sshd: Sshd, make_repo: Ca
     theirs.touch()
     assert _check().exit_code == 0
     assert theirs.exists()
+
+
+def test_a_check_waits_only_briefly_for_a_fetch_of_the_bot(sshd: Sshd, make_repo: Callable[[str], Repo]) -> None:
+    repo = make_repo("site")
+    repo.commit({"index.html": "hello"}, "The first page")
+    _real(sshd, str(repo.path))
+    assert _check("--json").exit_code == 0
+    (mirror,) = Path("data/mirrors").glob("*.git")
+    with mirror.with_suffix(".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = _check("--json")
+    assert result.exit_code == 0, result.output
+    row = _rows(result)["app site", "repository"]
+    assert row["state"] == "skipped"
+    assert "the bot or another check is fetching it" in row["says"]
 
 
 def test_what_a_check_makes_is_for_nobody_else(sshd: Sshd, make_repo: Callable[[str], Repo]) -> None:

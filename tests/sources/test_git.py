@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -396,6 +397,52 @@ async def test_a_fetch_that_takes_long_says_how_far_it_is(tmp_path: Path, app: A
         await asking
     slow.go.touch()
     await asyncio.to_thread(until, lambda: has(source, commit), within=20, what="the commit in the mirror")
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_another_process_leaves_a_fetch_alone(
+    source: GitSource, app: App, repo: Repo, slow: SlowGit, *, damaged: bool
+) -> None:
+    commit = repo.commit({"a": "1"}, "Begin")
+    command = asyncio.create_task(source.resolve(app, "main"))
+    await asyncio.to_thread(until, slow.begun.exists, within=20, what="a fetch at work")
+    command.cancel()
+    await asyncio.gather(command, return_exceptions=True)
+    partial = mirror_of(source) / "objects/pack/tmp_pack_1"
+    partial.write_bytes(bytes(1000))
+    beside = GitSource(source._data, Redactor(), lock_within=0.3)
+    if damaged:
+        (mirror_of(source) / "HEAD").rename(mirror_of(source) / "HEAD.away")
+    with pytest.raises(StillFetching, match=re.escape("is still being fetched: 1.0 kB so far")):
+        await (beside.message(app, commit) if damaged else beside.resolve(app, "main"))
+    assert partial.exists()
+    if damaged:
+        (mirror_of(source) / "HEAD.away").rename(mirror_of(source) / "HEAD")
+    slow.go.touch()
+    await asyncio.to_thread(until, lambda: has(source, commit), within=20, what="the commit in the mirror")
+    assert (await source.resolve(app, "main")).id == commit
+    assert (await beside.resolve(app, "main")).id == commit
+
+
+async def test_the_fetch_of_another_process_is_waited_for_and_its_death_releases_the_mirror(
+    source: GitSource, app: App, repo: Repo
+) -> None:
+    repo.commit({"a": "1"})
+    await source.resolve(app, "main")
+    newer = repo.commit({"a": "2"})
+    script = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    lock = mirror_of(source).with_suffix(".lock")
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(lock), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert other.stdout is not None
+    await other.stdout.readline()
+    asking = asyncio.create_task(source.resolve(app, "main"))
+    done, _ = await asyncio.wait({asking}, timeout=0.5)
+    assert not done
+    other.kill()
+    await other.wait()
+    assert (await asking).id == newer
 
 
 async def test_a_fetch_without_progress_ends(tmp_path: Path, app: App, repo: Repo, slow: SlowGit) -> None:

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 FETCH_WITHIN = 900.0
 """How long a fetch may make no progress, in seconds."""
+WAIT_WITHIN = 480.0
+"""How long callers wait for a fetch, in seconds. `deploy` ends after ten minutes, and says how far the fetch is."""
 LOCK_WITHIN = 60.0
 """How long a caller waits for another process that fetches, in seconds. `deploybot check` ends earlier."""
 LOCAL_WITHIN = 60.0
@@ -235,10 +237,11 @@ class Mirror:
     async def _wait(self, fetching: asyncio.Task[None]) -> None:
         """Wait for a fetch, which goes on if its caller ends. Raises GitUnfinished if it takes too long.
 
-        A fetch without any progress ends earlier, with an error of its own.
+        A fetch without any progress ends with an error of its own.
         """
+        within = min(WAIT_WITHIN, _WAIT_FACTOR * self._fetch_within)
         try:
-            async with asyncio.timeout_at(self._began + _WAIT_FACTOR * self._fetch_within):
+            async with asyncio.timeout_at(self._began + within):
                 await asyncio.shield(fetching)
         except TimeoutError:
             raise GitUnfinished(await asyncio.to_thread(_packed, self.path, "tmp_pack_*")) from None

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.command_loader import load
 from deploybot.errors import StillFetching, Unreachable, UserError
 from deploybot.masking import Redactor
 from deploybot.settings import App
+from deploybot.sources import git_mirror
 from deploybot.sources.git_mirror import parse_refs
 from deploybot.sources.git_source import GitSource
 from tests.lab import FullDisk, Repo, until
@@ -381,6 +383,21 @@ async def test_the_next_command_waits_for_the_fetch_of_an_earlier_one(
     assert partial.exists()
     slow.go.touch()
     assert await following == "Begin"
+
+
+async def test_the_command_that_starts_a_long_fetch_says_how_far_it_is(
+    source: GitSource, app: App, repo: Repo, slow: SlowGit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = load()
+    within = min(commands[name].within for name in ("deploy", "rollback", "diff"))
+    assert within - git_mirror.WAIT_WITHIN >= git_mirror.LOCK_WITHIN + 30
+    monkeypatch.setattr(git_mirror, "WAIT_WITHIN", 0.5)
+    commit = repo.commit({"a": "1"})
+    async with asyncio.timeout(10):
+        with pytest.raises(StillFetching, match="is still being fetched"):
+            await source.resolve(app, "main")
+    slow.go.touch()
+    await asyncio.to_thread(until, lambda: has(source, commit), within=20, what="the commit in the mirror")
 
 
 async def test_a_fetch_that_takes_long_says_how_far_it_is(tmp_path: Path, app: App, repo: Repo, slow: SlowGit) -> None:

@@ -11,6 +11,9 @@ from deploybot.domain import EffectKind
 from tests.lab import Engine, Repo
 from tests.strategies.compose_shop import (
     DOCKERFILE,
+    FIVE,
+    ONE,
+    PLUGIN,
     YAML,
     ComposeInstall,
     MakeShop,
@@ -48,7 +51,12 @@ def state(engine: Engine, service: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("order", [(), ("db", "web")], ids=["any order", "an order"])
+@pytest.mark.parametrize(
+    ("flavour", "order"),
+    [(ONE, ("db", "web")), (PLUGIN, ()), (PLUGIN, ("db", "web")), (FIVE, ())],
+    ids=["1, an order", "2, any order", "2, an order", "5, any order"],
+    indirect=["flavour"],
+)
 async def test_an_app_starts_after_its_job_even_if_that_is_new(
     make_shop: MakeShop, engine: Engine, repo: Repo, flavour: ComposeInstall, order: tuple[str, ...]
 ) -> None:
@@ -77,7 +85,12 @@ async def test_a_stopped_service_that_a_changed_one_needs_starts_first(
     assert state(engine, "db")["StartedAt"] < state(engine, "web")["StartedAt"]
 
 
-@pytest.mark.parametrize("holds", ["a port", "a name"])
+@pytest.mark.parametrize(
+    ("flavour", "holds"),
+    [(ONE, "a port"), (PLUGIN, "a name"), (FIVE, "a port")],
+    ids=["1, a port", "2, a name", "5, a port"],
+    indirect=["flavour"],
+)
 async def test_a_service_that_is_renamed_gets_the_port_and_the_name_of_the_old_one(
     make_shop: MakeShop, engine: Engine, repo: Repo, flavour: ComposeInstall, holds: str
 ) -> None:

@@ -89,7 +89,7 @@ class Courier(abc.ABC, Generic[T]):
     def __init__(self, name: str, store: Store, clock: Clock, *, retry: Backoff, looks: float = LOOKS) -> None:
         """Take the ports. Nothing is read before `run`.
 
-        Look every `looks` seconds for rows of another program: nobody wakes the worker for what `deploybot allow` adds.
+        Look every `looks` seconds for rows of another program: `deploybot allow` cannot wake the worker.
         """
         self._name = name
         self._store = store

@@ -22,7 +22,7 @@ class Enrolment:
     """The enrolment of people for one-time codes. Replacing a secret needs a code of the old one."""
 
     def __init__(self, store: Store, clock: Clock, codes: CodeSecrets, phones: asyncio.Lock) -> None:
-        """Take the ports. `phones` is held while secrets change: nobody is merged in the meantime."""
+        """Take the ports. `phones` is held while secrets change, so that merging people has to wait."""
         self._store = store
         self._clock = clock
         self._codes = codes

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,15 +20,22 @@ BOTH = {"branch": "develop", "image": True}
 LOCK = "lock shop staging because I look at it"
 
 
+@asynccontextmanager
+async def running_both(tmp_path: Path, **more: object) -> AsyncIterator[AutodeployBot]:
+    """Open a bot that deploys commits and images automatically, and has deployed and seen both."""
+    async with open_autodeploy_bot(tmp_path, {"auto": BOTH | more}, strategy="compose", images=IMAGES) as bot:
+        await lay(bot, WEB, WORKER)
+        await see(bot, WEB, WORKER)
+        yield bot
+
+
 async def states(bot: AutodeployBot) -> list[tuple[str, TriggerState]]:
     return [(one.source, one.state) for one in await bot.triggers()]
 
 
 @pytest.mark.parametrize("more", [{"after": "ci"}, {"ask": True}])
 async def test_a_new_image_never_replaces_a_commit_that_waits(tmp_path: Path, more: dict[str, object]) -> None:
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH | more}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path, **more) as bot:
         made = await bot.push("develop")
         await see(bot, NEW, WORKER)
         await bot.look()
@@ -41,10 +50,7 @@ async def test_a_new_image_never_replaces_a_commit_that_waits(tmp_path: Path, mo
 
 
 async def test_the_commit_that_waits_brings_the_image_and_nothing_more_is_deployed(tmp_path: Path) -> None:
-    auto = {"auto": BOTH | {"after": "ci"}}
-    async with open_autodeploy_bot(tmp_path, auto, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path, after="ci") as bot:
         made = await bot.push("develop")
         await see(bot, NEW, WORKER)
         await bot.say(LOCK, "dia")
@@ -57,10 +63,7 @@ async def test_the_commit_that_waits_brings_the_image_and_nothing_more_is_deploy
 
 
 async def test_an_image_waits_while_a_commit_is_red_and_is_deployed_if_its_branch_is_deleted(tmp_path: Path) -> None:
-    auto = {"auto": BOTH | {"after": "ci"}}
-    async with open_autodeploy_bot(tmp_path, auto, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path, after="ci") as bot:
         made = await bot.push("develop")
         await see(bot, NEW, WORKER)
         await bot.built(made, BuildState.FAILED)
@@ -73,9 +76,7 @@ async def test_an_image_waits_while_a_commit_is_red_and_is_deployed_if_its_branc
 
 
 async def test_an_image_that_a_commit_replaced_is_new_again_if_the_commit_is_not_deployed(tmp_path: Path) -> None:
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         await see(bot, NEW, WORKER)
         await bot.push("develop")
@@ -87,9 +88,7 @@ async def test_an_image_that_a_commit_replaced_is_new_again_if_the_commit_is_not
 
 
 async def test_an_image_found_with_a_commit_is_new_again_if_the_commit_is_not_deployed(tmp_path: Path) -> None:
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         bot.commit("develop")
         await see(bot, NEW, WORKER)
@@ -122,9 +121,7 @@ async def request(bot: AutodeployBot, made: str, *pins: Pin, state: State = Stat
 
 @pytest.mark.parametrize("state", [State.WAITING, State.RUNNING])
 async def test_a_new_image_does_not_replace_the_deployment_of_a_commit(tmp_path: Path, state: State) -> None:
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         made = await bot.push("develop")
         number = await request(bot, made, WEB, WORKER, state=state)
@@ -142,9 +139,7 @@ async def test_a_new_image_does_not_replace_the_deployment_of_a_commit(tmp_path:
 @pytest.mark.parametrize("state", [State.WAITING, State.RUNNING])
 async def test_an_image_found_before_it_waits_for_the_deployment_of_a_commit(tmp_path: Path, state: State) -> None:
     """A version before, or a lock in between, may leave both."""
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         made = await bot.push("develop")
         image = dataclasses.replace((await bot.triggers())[0], rule=AutoRule.IMAGE, source="images", ref=NEW.digest)
@@ -160,9 +155,7 @@ async def test_an_image_found_before_it_waits_for_the_deployment_of_a_commit(tmp
 
 async def test_a_new_image_waits_for_what_a_person_is_deploying(tmp_path: Path) -> None:
     """Planned now, it would bring back the commit that is being replaced."""
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         (laid,) = await bot.deployments_of()
 
@@ -184,9 +177,7 @@ async def test_a_new_image_waits_for_what_a_person_is_deploying(tmp_path: Path) 
 async def test_images_of_a_deployment_that_failed_are_not_deployed_without_its_commit(
     tmp_path: Path, end: State
 ) -> None:
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         made = await bot.push("develop")
         number = await request(bot, made, NEW, WORKER)
@@ -203,9 +194,7 @@ async def test_images_of_a_deployment_that_failed_are_not_deployed_without_its_c
 
 async def test_a_persons_deployment_in_between_does_not_make_images_that_failed_new(tmp_path: Path) -> None:
     """Such as a rollback, requested while the failed one runs: afterwards it is the last one, and it succeeded."""
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         number = await request(bot, await bot.push("develop"), NEW, WORKER)
         await see(bot, NEW, WORKER)
@@ -220,9 +209,7 @@ async def test_a_persons_deployment_in_between_does_not_make_images_that_failed_
 
 @pytest.mark.parametrize("end", [State.FAILED, State.RESTORED])
 async def test_images_that_failed_in_a_persons_deployment_are_not_deployed(tmp_path: Path, end: State) -> None:
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         number = await ask_as(bot, "eve", bot.refs.branches["main"], NEW, WORKER)
         await see(bot, NEW, WORKER)
@@ -236,9 +223,7 @@ async def test_images_that_failed_in_a_persons_deployment_are_not_deployed(tmp_p
 
 @pytest.mark.parametrize("kind", [Kind.RESTART, Kind.TASK])
 async def test_a_restart_or_task_that_failed_did_not_try_the_images(tmp_path: Path, kind: Kind) -> None:
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         number = await ask_as(bot, "eve", bot.refs.branches["main"], NEW, WORKER, kind=kind)
         await bot.store.write(lambda tables: tables.deployments.move(number, State.FAILED, now=5.0))
@@ -249,9 +234,7 @@ async def test_a_restart_or_task_that_failed_did_not_try_the_images(tmp_path: Pa
 @pytest.mark.parametrize("deployer", ["deploybot", "eve"])
 async def test_images_of_a_request_that_ended_before_it_began_are_new_again(tmp_path: Path, deployer: str) -> None:
     """Rejected, cancelled and expired requests never begin, so their images were never tried."""
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         made = await bot.push("develop")
         if deployer == "deploybot":
@@ -289,9 +272,7 @@ async def test_images_whose_own_request_a_commit_replaces_are_not_lost_if_the_co
     tmp_path: Path, *, replaced: bool
 ) -> None:
     """If a person ended their own request, the card says so: it was not deployed."""
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         await see(bot, NEW, WORKER)
         first = await request(bot, bot.refs.branches["main"], NEW, WORKER)
@@ -327,9 +308,7 @@ def waiting(image: Pin) -> str:
 
 
 async def test_the_card_of_a_commit_that_waits_names_the_images_that_wait_for_it(tmp_path: Path) -> None:
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH | {"ask": True}}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path, ask=True) as bot:
         bot.commit("develop")
         await see(bot, NEW, WORKER)
         assert await hints(bot) == [waiting(NEW)], "found with the commit"
@@ -343,11 +322,7 @@ async def test_the_card_of_a_commit_that_waits_names_the_images_that_wait_for_it
 
 
 async def test_an_image_that_waits_for_builds_without_an_end_is_named_after_a_while(tmp_path: Path) -> None:
-    async with open_autodeploy_bot(
-        tmp_path, {"auto": BOTH | {"after": "ci"}}, strategy="compose", images=IMAGES
-    ) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path, after="ci") as bot:
         made = await bot.push("develop")
         await bot.built(made, BuildState.RUNNING)
         await see(bot, NEW, WORKER)
@@ -380,9 +355,7 @@ async def test_an_image_found_with_a_commit_that_is_not_deployed_is_deployed(
 
 
 async def test_an_image_found_with_a_commit_that_somebody_deployed_is_deployed(tmp_path: Path) -> None:
-    async with open_autodeploy_bot(tmp_path, {"auto": BOTH}, strategy="compose", images=IMAGES) as bot:
-        await lay(bot, WEB, WORKER)
-        await see(bot, WEB, WORKER)
+    async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         bot.refs.branches["main"] = bot.commit("develop")
         await lay(bot, WEB, WORKER)

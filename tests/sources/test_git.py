@@ -346,6 +346,14 @@ exec {shutil.which("git")} "$@"
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
+async def leave_a_fetch(source: GitSource, app: App, slow: SlowGit) -> None:
+    """Begin a fetch, and cancel the command that needed it."""
+    command = asyncio.create_task(source.resolve(app, "main"))
+    await asyncio.to_thread(until, slow.begun.exists, within=20, what="a fetch at work")
+    command.cancel()
+    await asyncio.gather(command, return_exceptions=True)
+
+
 @pytest.fixture
 def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlowGit:
     return SlowGit(tmp_path / "slow", monkeypatch)
@@ -355,10 +363,7 @@ async def test_a_fetch_outlives_the_command_that_needed_it(
     source: GitSource, app: App, repo: Repo, slow: SlowGit
 ) -> None:
     commit = repo.commit({"a": "1"})
-    command = asyncio.create_task(source.resolve(app, "main"))
-    await asyncio.to_thread(until, slow.begun.exists, within=20, what="a fetch at work")
-    command.cancel()
-    await asyncio.gather(command, return_exceptions=True)
+    await leave_a_fetch(source, app, slow)
     slow.go.touch()
     await asyncio.to_thread(until, lambda: has(source, commit), within=20, what="the commit in the mirror")
     assert (await source.resolve(app, "main")).id == commit
@@ -369,10 +374,7 @@ async def test_the_next_command_waits_for_the_fetch_of_an_earlier_one(
     source: GitSource, app: App, repo: Repo, slow: SlowGit, *, damaged: bool
 ) -> None:
     commit = repo.commit({"a": "1"}, "Begin")
-    command = asyncio.create_task(source.resolve(app, "main"))
-    await asyncio.to_thread(until, slow.begun.exists, within=20, what="a fetch at work")
-    command.cancel()
-    await asyncio.gather(command, return_exceptions=True)
+    await leave_a_fetch(source, app, slow)
     partial = mirror_of(source) / "objects/pack/tmp_pack_1"
     partial.touch()
     if damaged:
@@ -421,10 +423,7 @@ async def test_another_process_leaves_a_fetch_alone(
     source: GitSource, app: App, repo: Repo, slow: SlowGit, *, damaged: bool
 ) -> None:
     commit = repo.commit({"a": "1"}, "Begin")
-    command = asyncio.create_task(source.resolve(app, "main"))
-    await asyncio.to_thread(until, slow.begun.exists, within=20, what="a fetch at work")
-    command.cancel()
-    await asyncio.gather(command, return_exceptions=True)
+    await leave_a_fetch(source, app, slow)
     partial = mirror_of(source) / "objects/pack/tmp_pack_1"
     partial.write_bytes(bytes(1000))
     beside = GitSource(source._data, Redactor(), lock_within=0.3)

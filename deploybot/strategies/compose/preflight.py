@@ -300,7 +300,7 @@ def _outside(known: Preflight) -> Iterator[ComposeProblem]:
 def _blank(known: Preflight) -> Iterator[ComposeProblem]:
     """Yield variables without a value. If they are blank in what runs now, too, it is only a warning.
 
-    What runs may have been started with variables of a shell, which nobody can read in its folder.
+    What runs may have been started with variables of a shell, which are in no file.
     """
     others = {one.label(WORKING_FOLDER) for one in known.outdated}
     running = [one for one in known.answers.running if one.folder not in others]

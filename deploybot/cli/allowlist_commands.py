@@ -48,6 +48,8 @@ def allow(  # noqa: PLR0917  click gives each option a parameter
     """
     settings = options.settings(outside=False)
     where = _target(target, settings)
+    if ":" in name and identity is None:
+        identity, name = _as_in_chat(name)
     if role is None and (identity is None or target):
         raise Failure(f"Which role should {name} have?", hint=f"One of {', '.join(_ROLES)}.")
     seconds = _seconds(lasts) if lasts else 0.0
@@ -95,6 +97,15 @@ def rename(options: Options, old: str, new: str) -> None:
         for one in app.environments.values():
             if f"@{old}" in one.approvers:
                 click.echo(f'Also write "@{new}" in bot.toml: apps.{app.name}.environments.{one.name}.approvers.')
+
+
+def _as_in_chat(text: str) -> tuple[str, str]:
+    """Return the account and the name of `PLATFORM:ID:NAME`, as people write it in chat."""
+    platform, _, rest = text.partition(":")
+    user, _, name = rest.partition(":")
+    if not name:
+        raise Failure(f"Whose account is {text}?", hint=f"Write: deploybot allow NAME --identity {text}")
+    return f"{platform}:{user}", name
 
 
 def _seconds(text: str) -> float:

@@ -82,9 +82,16 @@ def test_a_further_identity_without_a_role() -> None:
     assert _grants() == (Grant(1, Role.ADMIN),)
 
 
+def test_an_account_may_be_written_as_in_chat() -> None:
+    _run("allow", "ana", "admin")
+    assert _run("allow", "slack:T012/U345:@ben", "viewer").output == "ben (slack:T012/U345) is viewer on every app.\n"
+    assert _run("allow", "gitlab:git.example.com/3:fay").output == "fay (gitlab:git.example.com/3) has no role yet.\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (("allow", "gitlab:3"), "Whose account is gitlab:3?"),
         (("allow", "ben", "viewer"), "Your console account already belongs to ana."),
         (("allow", "ben", "viewer", "--on", "shpo"), 'unknown app "shpo", did you mean "shop"?'),
         (("allow", "ben", "viewer", "--on", "shop/prod"), 'shop has no environment "prod", did you mean "production"?'),

@@ -33,6 +33,7 @@ _SPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _WHOLE_TREE = "* -export-ignore -export-subst\n"
 _SHA256 = 64
 _LOOKS = 0.1
+"""Pause between two tries for the lock: flock(2) sends no event, and a thread that waits in it cannot be cancelled."""
 _WAIT_FACTOR = 1.1
 
 

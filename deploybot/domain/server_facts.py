@@ -209,7 +209,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An image on an Engine. `tags` are `name:tag`, `digests` are `name@sha256:…`; `created` is when it was built."""
+    """An image on an Engine. `tags` are `name:tag`, `digests` are `name@sha256:…`; `created` is when it was built.
+
+    `has_container_config` is False if the Engine does not report how the image was built (`ContainerConfig`), without
+    which docker-compose 1.29 cannot recreate a container of it.
+    """
 
     id: str
     tags: tuple[str, ...] = ()
@@ -217,6 +221,7 @@ class Image:
     size: int = -1
     created: float = 0.0
     labels: tuple[tuple[str, str], ...] = ()
+    has_container_config: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,8 @@ from deploybot.untrusted_input import Unreadable, json_of, object_of, objects_of
 
 T = TypeVar("T")
 
-_NEWEST = (1, 45)
+_NEWEST = (1, 44)
+"""Later versions leave out `ContainerConfig` of every image, even if docker-compose 1.29 would get it."""
 _BEFORE_NEGOTIATION = "1.41"
 _CONNECTIONS = 8
 _BAD = 400

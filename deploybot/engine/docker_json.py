@@ -1,6 +1,6 @@
 """Parse the Docker Engine's JSON into deploybot's types. No I/O. Raises Unreadable.
 
-The format is the Docker Engine API, versions 1.41 (Docker 20.10) to 1.45. `…_of` functions read required fields. Fields
+The format is the Docker Engine API, versions 1.41 (Docker 20.10) to 1.44. `…_of` functions read required fields. Fields
 that other versions or Podman omit are optional, but must have the right type if present.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
@@ -203,7 +204,8 @@ def inspected_image(found: Json) -> Image:
     """Parse an image from `GET /images/NAME/json`."""
     created = _time(text_or_empty(found.get("Created"), "Created"))
     config = object_of(found.get("Config") or {}, "Config")
-    return image({**found, "Created": created, "Labels": config.get("Labels")})
+    known = image({**found, "Created": created, "Labels": config.get("Labels")})
+    return replace(known, has_container_config=found.get("ContainerConfig") is not None)
 
 
 def engine_facts(found: Json) -> EngineFacts:

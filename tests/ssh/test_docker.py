@@ -125,6 +125,7 @@ async def test_one_image_by_its_tag_and_its_id(docker: DockerEngine, engine: Eng
     assert found
     assert (found.tags, found.labels, found.created) == (("lab/labelled:1",), (("who", "ada"),), 1_577_836_800)
     assert await docker.image(found.id) == found
+    assert found.has_container_config
     assert await docker.image("lab/none:1") is None
     assert await docker.image(f"sha256:{'0' * 64}") is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -34,6 +35,22 @@ def test_rules(path: Path) -> None:
     run = [line.strip() for line in code if re.search(r"\bsh -c\b", line)]
     assert all(re.search(r'sh -c "\$DEPLOYBOT_(COMMAND|HEALTH)"', line) for line in run)
     assert not [line for line in text.splitlines() if len(line) > 120]
+
+
+def test_a_build_has_no_attestations(tmp_path: Path) -> None:
+    # They would give an unchanged image a new id, and its containers would be recreated each time.
+    docker, seen = tmp_path / "docker", tmp_path / "seen"
+    docker.write_text(f"#!/bin/sh\nenv >'{seen}'\n")
+    docker.chmod(0o755)
+    (tmp_path / "releases" / "r1").mkdir(parents=True)
+    values = dict.fromkeys(("NAMES", "PULL", "PINNED", "TAGS"), "") | {"DIRECTORY": str(tmp_path), "RELEASE": "r1"}
+    values |= {"COMPOSE": "docker compose", "COMPOSE_FILES": "compose.yaml", "BUILD": "web"}
+    subprocess.run(
+        ["sh", SCRIPTS / "compose_build.sh"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"} | {f"DEPLOYBOT_{name}": one for name, one in values.items()},
+        check=True,
+    )
+    assert "BUILDX_NO_DEFAULT_ATTESTATIONS=1" in seen.read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", ["files", "script"])

@@ -29,7 +29,8 @@ class Preflight:
     """What is known before a release is started on a server.
 
     `version` is Compose's major and minor version. `names` are the names that the app may have elsewhere: its own and
-    its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there. `here` is what
+    its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there. `remade` are
+    services whose images are built or pulled first, and so may be recreated even if they count as kept. `here` is what
     the bot deploys on the server. `outdated` are containers that are replaced, and that Compose would recreate in the
     folder that they come from, too.
     """
@@ -42,6 +43,7 @@ class Preflight:
     version: tuple[int, int]
     names: Collection[str] = ()
     need_disk: int = 0
+    remade: Collection[str] = ()
     here: DeployedHere = field(default_factory=DeployedHere)
     outdated: Collection[Container] = ()
 
@@ -81,6 +83,7 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
             *_blank(known),
             *_outdated(known),
             *_provided(known),
+            *_too_old(known),
             *_room(known),
         )
     )
@@ -340,6 +343,24 @@ def _provided(known: Preflight) -> Iterator[ComposeProblem]:
                 f"{service.name} has a `provider` instead of an image, which deploybot does not run.",
                 "Remove it from the Compose file, or start it by hand and exclude it with a profile.",
             )
+
+
+def _too_old(known: Preflight) -> Iterator[ComposeProblem]:
+    """Yield containers that docker-compose 1.29 cannot recreate: it removes the old one, and fails (KeyError)."""
+    lacking = {one.id for one in known.observed.images if not one.has_container_config}
+    stuck = [
+        name
+        for name, containers in known.observed.services.items()
+        if (known.kind_of(name) is EffectKind.RECREATED or name in known.remade)
+        and any(one.image_id in lacking for one in containers)
+    ]
+    if stuck and known.version[0] == 1:
+        yield ComposeProblem(
+            f"This docker-compose cannot recreate {', '.join(stuck)}: it is too old for the Docker on the server, and "
+            "would stop there with KeyError: 'ContainerConfig'.",
+            "Install Compose 2 there: the package docker-compose-plugin (from Docker) or docker-compose-v2 (Ubuntu). "
+            "deploybot uses it as soon as `docker compose version` works.",
+        )
 
 
 def _room(known: Preflight) -> Iterator[ComposeProblem]:

@@ -19,7 +19,9 @@ COMPOSE_PATH_SEPARATOR='
 COMPOSE_ANSI=never
 BUILDKIT_PROGRESS=plain
 DOCKER_CLI_HINTS=false
-export COMPOSE_PATH_SEPARATOR COMPOSE_ANSI BUILDKIT_PROGRESS DOCKER_CLI_HINTS
+# They hold the time of the build: in the containerd image store, an unchanged image would get a new id each time.
+BUILDX_NO_DEFAULT_ATTESTATIONS=1
+export COMPOSE_PATH_SEPARATOR COMPOSE_ANSI BUILDKIT_PROGRESS DOCKER_CLI_HINTS BUILDX_NO_DEFAULT_ATTESTATIONS
 
 say() { printf '%s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploybot.domain import Container, Effect, EffectKind, Mount, Observed, PublishedPort, ServerFacts
+from deploybot.domain import Container, Effect, EffectKind, Image, Mount, Observed, PublishedPort, ServerFacts
 from deploybot.strategies.compose.compose_answers import ConfigAnswer, ConfigAnswers
 from deploybot.strategies.compose.compose_model import (
     ComposeConfig,
@@ -288,6 +288,31 @@ def test_room_on_the_disk_of_docker(free: int, inodes: int, need: int, words: st
     room = replace(made.observed.facts, docker_free=free, docker_inodes=inodes, docker_root="/var/lib/docker")
     found = problems_of(replace(made, observed=replace(made.observed, facts=room)))
     assert [words in one.sentence for one in found] == [True] * bool(words)
+
+
+@pytest.mark.parametrize(
+    ("version", "has_config", "kind", "remade", "stops"),
+    [
+        ((1, 29), False, EffectKind.RECREATED, (), True),
+        ((1, 29), True, EffectKind.RECREATED, (), False),
+        ((1, 29), False, EffectKind.KEPT, (), False),
+        ((1, 29), False, EffectKind.KEPT, ("web",), True),
+        ((2, 26), False, EffectKind.RECREATED, ("web",), False),
+    ],
+)
+def test_a_container_that_an_old_compose_cannot_recreate(
+    version: tuple[int, int],
+    has_config: bool,
+    kind: EffectKind,
+    remade: tuple[str, ...],
+    stops: bool,
+) -> None:
+    made = known(service(), ours=(container(image_id="sha256:1"),), version=version, remade=remade)
+    images = (Image(id="sha256:1", has_container_config=has_config), Image(id="sha256:2", has_container_config=False))
+    seen = replace(made, observed=replace(made.observed, images=images), effects=(Effect("web", kind),))
+    found = problems_of(seen)
+    assert [one.sentence.partition(":")[0] for one in found] == ["This docker-compose cannot recreate web"] * stops
+    assert all("docker-compose-plugin" in one.advice and not one.warning for one in found)
 
 
 def test_two_services_with_one_port() -> None:

@@ -7,7 +7,6 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,12 @@ from deploybot.errors import Unreachable
 from deploybot.metrics import METRICS
 from deploybot.settings import Server
 from deploybot.ssh import ssh_errors, ssh_login
+from deploybot.ssh.session_limits import LoginLimits
 from deploybot.ssh.ssh_connection import SshConnection
 from deploybot.ssh.ssh_login import fetch_host_key
 
 __all__ = ["Pool", "fetch_host_key"]
 
-HANDSHAKES = 6
-"""Maximum handshakes at once to one address: sshd randomly drops logins from the tenth on (MaxStartups)."""
 _LONGEST_SOCKETS_PATH = 80
 _GOODBYE = 2.0
 
@@ -44,7 +42,7 @@ class Pool:
         self._sockets: Path | None = None
         self._connections: dict[str, SshConnection] = {}
         self._opening: dict[str, asyncio.Task[SshConnection]] = {}
-        self._logins: dict[tuple[str, int], asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(HANDSHAKES))
+        self._logins = LoginLimits()
         self._failed: dict[str, Sight] = {}
         self._closed = False
 
@@ -147,7 +145,7 @@ class Pool:
     async def _open(self, server: Server) -> SshConnection:
         tunnel = await self._tunnel(server)
         sockets = self._folder()
-        async with self._logins[server.host, server.port]:
+        async with self._logins.of(server.host, server.port):
             return SshConnection(server.name, await ssh_login.connect(server, tunnel), sockets)
 
     async def _tunnel(self, server: Server) -> asyncssh.SSHClientConnection | None:

@@ -13,8 +13,8 @@ import pytest
 
 from deploybot.domain import JobState
 from deploybot.errors import Unreachable
-from deploybot.ssh.session_limits import SESSIONS
-from deploybot.ssh.ssh_pool import HANDSHAKES, Pool
+from deploybot.ssh.session_limits import LOGINS, SESSIONS
+from deploybot.ssh.ssh_pool import Pool
 from tests.conftest import MakeSshd
 from tests.lab import Access, Proxy, Sshd
 from tests.ssh.conftest import RUN, Reach, command, server_of, through
@@ -62,7 +62,7 @@ async def test_long_commands_leave_room_for_short_ones(sshd: Sshd, reach: Reach,
 
 
 async def test_many_servers_at_one_address_do_not_knock_all_at_once(sshd: Sshd, pools: list[Pool]) -> None:
-    names = [f"web{number}" for number in range(5 * HANDSHAKES)]
+    names = [f"web{number}" for number in range(5 * LOGINS)]
     pool = Pool({name: server_of(sshd, name) for name in names})
     pools.append(pool)
     links = await asyncio.gather(*(pool.connection(name) for name in names))

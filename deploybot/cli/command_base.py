@@ -127,10 +127,11 @@ def _no_command(ctx: click.Context, known: Iterable[str], args: list[str]) -> Wr
 
 
 def problems_text(error: ConfigError) -> str:
-    """Return all problems of bot.toml, one a line, below their count."""
+    """Return all problems of bot.toml, one a line, below their count. A file that cannot be read has its path in front."""
     count = len(error.problems)
     if count == 1:
-        return error.problems[0]
+        (problem,) = error.problems
+        return problem if problem.startswith("/") else f"bot.toml: {problem}"
     return "\n".join((f"bot.toml has {count} problems:", *(f"  {problem}" for problem in error.problems)))
 
 

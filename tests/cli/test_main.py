@@ -100,7 +100,8 @@ def test_bot_toml_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_one_problem_stands_alone_and_many_below_their_count() -> None:
-    assert problems_text(ConfigError(("a: x",))) == "a: x"
+    assert problems_text(ConfigError(("a: x",))) == "bot.toml: a: x"
+    assert problems_text(ConfigError(("/srv/bot.toml: no such file",))) == "/srv/bot.toml: no such file"
     assert problems_text(ConfigError(("a: x", "b: y"))) == "bot.toml has 2 problems:\n  a: x\n  b: y"
 
 

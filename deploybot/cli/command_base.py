@@ -127,7 +127,7 @@ def _no_command(ctx: click.Context, known: Iterable[str], args: list[str]) -> Wr
 
 
 def problems_text(error: ConfigError) -> str:
-    """Return all problems of bot.toml, one a line, below their count. A file that cannot be read has its path in front."""
+    """Return all problems of bot.toml, one a line, below their count. A path in front means that it cannot be read."""
     count = len(error.problems)
     if count == 1:
         (problem,) = error.problems

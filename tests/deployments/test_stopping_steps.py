@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.backoff import Backoff
-from deploybot.domain import JobState, ServerUpload, StepState, UploadKind
+from deploybot.domain import JobState, JobStatus, ServerUpload, StepState, UploadKind
 from deploybot.errors import Cancelled, StepFailed, StepUnknown, Unreachable
 from deploybot.testing import Outcome
 from tests.deployments.bench import NO_ANSWER, STEP, Bench, make_bench, while_down
@@ -217,5 +217,26 @@ async def test_a_job_that_outlives_its_time_is_stopped_and_its_last_words_are_ke
     bench.host.seconds = 70.0
     with pytest.raises(StepFailed) as caught:
         await bench.run()
+    assert (caught.value.server, caught.value.step) == ("web1", "build")
     assert (caught.value.code, caught.value.tail) == (124, ("compiling", "still compiling"))
     assert "cancel" in bench.host.calls
+
+
+@pytest.mark.parametrize("code", [0, 3])
+async def test_a_job_that_ends_while_it_is_stopped_for_its_time_has_its_own_end(bench: Bench, code: int) -> None:
+    bench.host.script("build", Outcome(hold=True, log=b"compiled\n"))
+    bench.host.seconds, cancel = 70.0, bench.host.cancel
+
+    async def late(job: str, *, grace: float = 0.0) -> JobStatus:
+        bench.host.finish(job, code=code)
+        return await cancel(job, grace=grace)
+
+    bench.host.cancel = late  # type: ignore[method-assign]  # a job that ends in this very moment
+    if code:
+        with pytest.raises(StepFailed) as caught:
+            await bench.run()
+        assert (caught.value.server, caught.value.step, caught.value.code) == ("web1", "build", code)
+    else:
+        await bench.run()
+    (row,) = await bench.rows()
+    assert (row.state, row.code) == (StepState.FAILED if code else StepState.DONE, code)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, time
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from deploybot.deployments.queue_turns import begins, is_in_the_way
 from deploybot.deployments.scheduled_starts import next_time, show_moment
-from deploybot.domain import State
+from deploybot.domain import Deployment, Kind, Plan, State
 from deploybot.testing import Outcome
 from tests.deployments.conftest import NO_RIGHT
 from tests.kit.bot import V1, V2, V3, BotUnderTest
@@ -39,8 +42,35 @@ def test_the_next_time_of_day(now: str, clock: time, found: str) -> None:
     assert next_time(clock, BERLIN, at(now)) == at(found)
 
 
+def test_the_day_is_that_of_the_zone() -> None:
+    # In New York it is still the 15th.
+    found = next_time(time(23), ZoneInfo("America/New_York"), at("2027-01-16 03:00:00"))
+    assert found == at("2027-01-16 04:00")
+
+
 def test_a_moment_is_reported_with_its_zone() -> None:
     assert show_moment(at("2027-07-01 16:00"), BERLIN) == "2027-07-01 18:00 CEST"
+
+
+def waiting(**more: Any) -> Deployment:  # noqa: ANN401 - the fields of a deployment
+    plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V1, servers=())
+    first = Deployment(number=1, plan=plan, state=State.WAITING, requester=1, requester_name="ana", created=5.0)
+    return replace(first, **more)
+
+
+def test_a_deployment_begins_with_its_time_its_approval_or_its_request() -> None:
+    assert begins(waiting()) == 5.0
+    assert begins(waiting(approved=7.0)) == 7.0
+    assert begins(waiting(approved=7.0, not_before=6.0)) == 6.0
+    assert begins(waiting(not_before=6.0)) == 6.0
+
+
+def test_what_waits_for_its_time_or_for_approvals_is_in_nobodys_way() -> None:
+    assert is_in_the_way(waiting(), 9.0)
+    assert not is_in_the_way(waiting(needs_approval=True), 9.0)
+    assert not is_in_the_way(waiting(not_before=9.1), 9.0)
+    # Its time has come in this very moment.
+    assert is_in_the_way(waiting(not_before=9.0), 9.0)
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,12 @@ import pytest
 
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.release_shortfalls import shortfalls
-from deploybot.deployments.release_verification import Verifier, as_verified
+from deploybot.deployments.release_verification import Verifier, as_restored, as_verified
 from deploybot.deployments.stability import changes_between
 from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage, WatchBaseline
 from deploybot.errors import Cancelled, Unhealthy
-from deploybot.settings import App, Environment
+from deploybot.observed_state import SETTINGS_LABEL
+from deploybot.settings import App, Environment, HealthSettings
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
 from tests.deployments.conftest import PausingStop
 from tests.strategies.conftest import make_app, only
@@ -235,6 +236,44 @@ async def test_what_only_starts_has_as_long_as_the_health_check(gate: dict[str, 
     assert 8 < sum(short.stop.pauses) <= 10
 
 
+async def test_only_the_last_words_of_the_release_are_shown() -> None:
+    other = replace(WEB, id="x1", name="old-1", service="old", state="exited", exit_code=7)
+    server = VerifiedServer(replace(WEB, state="exited", exit_code=1), other)
+    server.engine.chunks["x1"] = [b"2027-01-01T00:00:00Z of another time\n"]
+    with pytest.raises(Unhealthy) as caught:
+        await server.settle()
+    assert caught.value.tail == ("web | no such table",)
+
+
+@pytest.mark.parametrize(
+    ("of_app", "of_environment", "limit"),
+    [(60.0, None, 60.0), (60.0, 40.0, 40.0), (40.0, 60.0, 60.0), (None, 60.0, 60.0)],
+)
+async def test_the_health_check_of_the_environment_counts_first(
+    of_app: float | None, of_environment: float | None, limit: float
+) -> None:
+    server = VerifiedServer(replace(WEB, health="starting"), compose={"wait": "10s"})
+    app, environment, _ = server.where
+    there, here = (HealthSettings(docker=True, within=one) if one else None for one in (of_app, of_environment))
+    environments = {environment.name: environment.model_copy(update={"health": here})}
+    server.app = app.model_copy(update={"health": there, "environments": environments})
+    with pytest.raises(Unhealthy):
+        await server.settle()
+    assert limit - 2 < sum(server.stop.pauses) <= limit
+
+
+async def test_everything_that_only_starts_is_named_and_the_advice_comes_last() -> None:
+    starting = replace(WEB, health="starting")
+    services = tuple(ServiceImage(service=name, image=ONE) for name in ("api", "db", "web"))
+    there = [replace(starting, id=name, service=name) for name in ("api", "db", "web")]
+    server = VerifiedServer(*there, compose={"wait": "10s"})
+    with pytest.raises(Unhealthy) as caught:
+        await server.settle(Manifest(services=services))
+    assert caught.value.why == (
+        "api is starting, db is starting, web is starting (after 10 s: raise compose.wait if it needs more)"
+    )
+
+
 async def test_more_time_is_no_advice_for_what_does_not_only_start() -> None:
     server = VerifiedServer(replace(WEB, health="starting"))
     with pytest.raises(Unhealthy) as caught:
@@ -366,6 +405,14 @@ def test_what_had_ended_is_kept_with_the_record() -> None:
     there = seen(replace(WEB, state="exited", exit_code=0))
     assert as_verified(Manifest(services=(job,)), there) == Manifest(services=(replace(job, ended=True),))
     assert as_verified(Manifest(services=(replace(job, ended=True),)), seen(WEB)) == Manifest(services=(job,))
+
+
+def test_a_restored_record_has_the_settings_that_its_containers_have() -> None:
+    web, db = (ServiceImage(service=name, image=ONE, settings="old") for name in ("web", "db"))
+    labelled = replace(WEB, labels=((SETTINGS_LABEL, "new"),))
+    there = seen(labelled, replace(WEB, id="w2", labels=((SETTINGS_LABEL, "of a copy"),)))
+    record = Manifest(services=(web, db), folder="/srv/shop")
+    assert as_restored(record, there) == replace(record, services=(replace(web, settings="new"), db))
 
 
 async def test_what_is_seen_is_given_back() -> None:

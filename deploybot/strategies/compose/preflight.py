@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deploybot.domain import Container, Effect, EffectKind, Observed, PublishedPort
+from deploybot.domain.versions import major_minor
 from deploybot.strategies.compose.blockers import ComposeProblem
 from deploybot.strategies.compose.compose_answers import ConfigAnswers
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServicePort
@@ -19,6 +20,8 @@ from deploybot.units import show_size
 _GONE = frozenset({PathKind.MISSING, PathKind.LINK})
 _STAYS = frozenset({EffectKind.KEPT, EffectKind.LEFT, EffectKind.STARTED})
 _LAST_THAT_NEVER_CREATES = (2, 26)
+_FIRST_WITHOUT_CONFIG = (25, 0)
+_NEW_COMPOSE = "Install Compose 2 there: the package docker-compose-plugin (from Docker) or docker-compose-v2 (Ubuntu)."
 _SHOWN = 5
 _LEAST_INODES = 10_000
 """The number of files in one image of ordinary size."""
@@ -346,7 +349,13 @@ def _provided(known: Preflight) -> Iterator[ComposeProblem]:
 
 
 def _too_old(known: Preflight) -> Iterator[ComposeProblem]:
-    """Yield containers that docker-compose 1.29 cannot recreate: it removes the old one, and fails (KeyError)."""
+    """Yield containers that docker-compose 1.29 cannot recreate: it removes the old one, and fails (KeyError).
+
+    It needs the `ContainerConfig` of a container's image, which Docker leaves out of most images since 25. Those of the
+    new images are not known yet: the first deployment may succeed, and its restore or the next one fail.
+    """
+    if known.version[0] != 1:
+        return
     lacking = {one.id for one in known.observed.images if not one.has_container_config}
     stuck = [
         name
@@ -354,12 +363,19 @@ def _too_old(known: Preflight) -> Iterator[ComposeProblem]:
         if (known.kind_of(name) is EffectKind.RECREATED or name in known.remade)
         and any(one.image_id in lacking for one in containers)
     ]
-    if stuck and known.version[0] == 1:
+    docker = known.observed.engine.version if known.observed.engine else ""
+    if stuck:
         yield ComposeProblem(
             f"This docker-compose cannot recreate {', '.join(stuck)}: it is too old for the Docker on the server, and "
             "would stop there with KeyError: 'ContainerConfig'.",
-            "Install Compose 2 there: the package docker-compose-plugin (from Docker) or docker-compose-v2 (Ubuntu). "
-            "deploybot uses it as soon as `docker compose version` works.",
+            f"{_NEW_COMPOSE} deploybot uses it as soon as `docker compose version` works.",
+        )
+    elif (major_minor(docker) or (0, 0)) >= _FIRST_WITHOUT_CONFIG:
+        yield ComposeProblem(
+            f"This docker-compose is too old for Docker {docker}: it often cannot recreate a container, so the release "
+            "may not be restored.",
+            _NEW_COMPOSE,
+            warning=True,
         )
 
 

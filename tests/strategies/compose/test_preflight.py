@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from deploybot.domain import Container, Effect, EffectKind, Image, Mount, Observed, PublishedPort, ServerFacts
+from deploybot.domain import (
+    Container,
+    Effect,
+    EffectKind,
+    EngineFacts,
+    Image,
+    Mount,
+    Observed,
+    PublishedPort,
+    ServerFacts,
+)
 from deploybot.strategies.compose.compose_answers import ConfigAnswer, ConfigAnswers
 from deploybot.strategies.compose.compose_model import (
     ComposeConfig,
@@ -313,6 +323,23 @@ def test_a_container_that_an_old_compose_cannot_recreate(
     found = problems_of(seen)
     assert [one.sentence.partition(":")[0] for one in found] == ["This docker-compose cannot recreate web"] * stops
     assert all("docker-compose-plugin" in one.advice and not one.warning for one in found)
+
+
+@pytest.mark.parametrize(
+    ("version", "docker", "warns"),
+    [
+        ((1, 29), "28.5.2+dfsg4", True),
+        ((1, 29), "25.0.0", True),
+        ((1, 29), "24.0.9", False),
+        ((1, 29), "", False),
+        ((2, 26), "28.5.2", False),
+    ],
+)
+def test_an_old_compose_beside_a_new_docker_is_a_warning(version: tuple[int, int], docker: str, *, warns: bool) -> None:
+    made = known(service(), version=version)
+    seen = replace(made, observed=replace(made.observed, engine=EngineFacts(version=docker) if docker else None))
+    found = problems_of(seen)
+    assert [(one.warning, f"too old for Docker {docker}" in one.sentence) for one in found] == [(True, True)] * warns
 
 
 def test_two_services_with_one_port() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from deploybot.domain import State
 from tests.e2e.conftest import RunningBot, ended, open_running_bot, served, server_toml
-from tests.lab import Engine, Registry, Repo, web
+from tests.lab import Engine, Registry, Repo, until, web
 
 SERVE = 'trap "exit 0" TERM; httpd -f -p 8000 -h /www & wait'
 WEB = f"""
@@ -177,7 +177,8 @@ async def test_deployed_by_hand_is_said(engine: Engine, shop: Repo, tmp_path: Pa
         release = bot.home / "shop/releases" / shop.sha("v2")
         (release / "www/index.html").write_text("by hand\n")
         engine.docker("compose", "-p", bot.project, "up", "-d", "--build", cwd=release)
-        assert bot.page() == "by hand"
+        # `up` returns before the program in the container listens.
+        until(lambda: bot.page() == "by hand", within=30, what="the page that was deployed by hand")
         board = await bot.running.read("status")
         assert "all OK" not in board
         assert "web" in board

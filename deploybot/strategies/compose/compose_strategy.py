@@ -97,9 +97,7 @@ class ComposeStrategy:
         made = made or bool(missing_services(study.config, site.manifests[release.id]))
         recorded = None if made else site.manifests[release.id]
         effects = effects_in(site, study, recorded, release)
-        warnings = insist(
-            site, study, effects, release, makes=made or not _has_images(site, site.manifests[release.id])
-        )
+        warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))
         if previous is not None and _is_bare(site, previous):
             warnings = (
                 *warnings,

@@ -15,6 +15,7 @@ from deploybot.strategies.compose.mounted_paths import PathFacts, PathKind, boun
 from deploybot.strategies.compose.release_record import WORKING_FOLDER
 from deploybot.strategies.compose.second_copies import DeployedHere, second_copies
 from deploybot.strategies.compose.service_claims import holds, names_of, overlap
+from deploybot.strategies.compose.service_effects import UNLESS_BUILT, UNLESS_PULLED
 from deploybot.units import show_size
 
 _GONE = frozenset({PathKind.MISSING, PathKind.LINK})
@@ -22,6 +23,7 @@ _STAYS = frozenset({EffectKind.KEPT, EffectKind.LEFT, EffectKind.STARTED})
 _LAST_THAT_NEVER_CREATES = (2, 26)
 _FIRST_WITHOUT_CONFIG = (25, 0)
 _NEW_COMPOSE = "Install Compose 2 there: the package docker-compose-plugin (from Docker) or docker-compose-v2 (Ubuntu)."
+_UNLESS = frozenset({UNLESS_BUILT, UNLESS_PULLED})
 _SHOWN = 5
 _LEAST_INODES = 10_000
 """The number of files in one image of ordinary size."""
@@ -32,8 +34,7 @@ class Preflight:
     """What is known before a release is started on a server.
 
     `version` is Compose's major and minor version. `names` are the names that the app may have elsewhere: its own and
-    its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there. `remade` are
-    services whose images are built or pulled first, and so may be recreated even if they count as kept. `here` is what
+    its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there. `here` is what
     the bot deploys on the server. `outdated` are containers that are replaced, and that Compose would recreate in the
     folder that they come from, too.
     """
@@ -46,7 +47,6 @@ class Preflight:
     version: tuple[int, int]
     names: Collection[str] = ()
     need_disk: int = 0
-    remade: Collection[str] = ()
     here: DeployedHere = field(default_factory=DeployedHere)
     outdated: Collection[Container] = ()
 
@@ -357,11 +357,11 @@ def _too_old(known: Preflight) -> Iterator[ComposeProblem]:
     if known.version[0] != 1:
         return
     lacking = {one.id for one in known.observed.images if not one.has_container_config}
+    replaced = {one.service for one in known.effects if one.kind is EffectKind.RECREATED or one.why in _UNLESS}
     stuck = [
         name
         for name, containers in known.observed.services.items()
-        if (known.kind_of(name) is EffectKind.RECREATED or name in known.remade)
-        and any(one.image_id in lacking for one in containers)
+        if name in replaced and any(one.image_id in lacking for one in containers)
     ]
     docker = known.observed.engine.version if known.observed.engine else ""
     if stuck:

@@ -91,14 +91,11 @@ def effects_in(site: Site, study: ReleaseStudy, manifest: Manifest | None, relea
     return effects_of(observed_of(site), wanted)
 
 
-def insist(
-    site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], release: Release, *, makes: bool
-) -> tuple[str, ...]:
+def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, makes: bool) -> tuple[str, ...]:
     """Raise UserError with everything that would stop the release from starting; otherwise return the warnings.
 
     `makes` is True if images must be built or pulled first.
     """
-    work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
     known = Preflight(
         config=study.config,
         observed=observed_of(site),
@@ -108,7 +105,6 @@ def insist(
         version=compose_version(site),
         names=(site.app.name, _repository_name(site)),
         need_disk=site.app.need_disk if makes else 0,
-        remade=(*work.build, *work.pull) if makes else (),
         here=DeployedHere(site.projects, site.once),
         outdated=_outdated(site, study, effects),
     )

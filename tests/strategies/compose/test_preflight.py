@@ -29,6 +29,7 @@ from deploybot.strategies.compose.compose_model import (
 )
 from deploybot.strategies.compose.mounted_paths import LostFile, PathFact, PathFacts, PathKind
 from deploybot.strategies.compose.preflight import Preflight, problems_of, unresolved
+from deploybot.strategies.compose.service_effects import UNLESS_BUILT, UNLESS_PULLED
 
 FOLDER = "/srv/releases/r2"
 RELEASE = PathFact(path=FOLDER, kind=PathKind.FOLDER, real=FOLDER)
@@ -301,25 +302,27 @@ def test_room_on_the_disk_of_docker(free: int, inodes: int, need: int, words: st
 
 
 @pytest.mark.parametrize(
-    ("version", "has_config", "kind", "remade", "stops"),
+    ("version", "has_config", "effect", "stops"),
     [
-        ((1, 29), False, EffectKind.RECREATED, (), True),
-        ((1, 29), True, EffectKind.RECREATED, (), False),
-        ((1, 29), False, EffectKind.KEPT, (), False),
-        ((1, 29), False, EffectKind.KEPT, ("web",), True),
-        ((2, 26), False, EffectKind.RECREATED, ("web",), False),
+        ((1, 29), False, (EffectKind.RECREATED, "settings"), True),
+        ((1, 29), True, (EffectKind.RECREATED, "settings"), False),
+        ((1, 29), False, (EffectKind.KEPT, ""), False),
+        # Its image is not known yet.
+        ((1, 29), False, (EffectKind.KEPT, UNLESS_BUILT), True),
+        ((1, 29), False, (EffectKind.KEPT, UNLESS_PULLED), True),
+        ((1, 29), False, (EffectKind.STARTED, "stopped now"), False),
+        ((2, 26), False, (EffectKind.RECREATED, "image"), False),
     ],
 )
 def test_a_container_that_an_old_compose_cannot_recreate(
     version: tuple[int, int],
     has_config: bool,
-    kind: EffectKind,
-    remade: tuple[str, ...],
+    effect: tuple[EffectKind, str],
     stops: bool,
 ) -> None:
-    made = known(service(), ours=(container(image_id="sha256:1"),), version=version, remade=remade)
+    made = known(service(), ours=(container(image_id="sha256:1"),), version=version)
     images = (Image(id="sha256:1", has_container_config=has_config), Image(id="sha256:2", has_container_config=False))
-    seen = replace(made, observed=replace(made.observed, images=images), effects=(Effect("web", kind),))
+    seen = replace(made, observed=replace(made.observed, images=images), effects=(Effect("web", *effect),))
     found = problems_of(seen)
     assert [one.sentence.partition(":")[0] for one in found] == ["This docker-compose cannot recreate web"] * stops
     assert all("docker-compose-plugin" in one.advice and not one.warning for one in found)

@@ -130,7 +130,7 @@ def test_what_stands_against_a_release_is_raised_whole() -> None:
     secrets = {"secrets": {"pw": {"file": f"{folder_of(NEW)}/pw.txt"}}}
     site = answered(site_of(), NEW, configured(NEW, services, more=secrets), looked(NEW, GONE))
     with pytest.raises(UserError) as caught:
-        insist(site, study_of(site, NEW), effects(site), NEW, makes=True)
+        insist(site, study_of(site, NEW), effects(site), makes=True)
     assert caught.value.sentence == (
         "The secret pw of web needs pw.txt, which is not in the release.\n"
         "ai has a `provider` instead of an image, which deploybot does not run."
@@ -142,14 +142,14 @@ def test_room_for_images_is_needed_only_where_some_are_made() -> None:
     full = ServerFacts(home="/", docker_free=1, docker_inodes=10**9)
     site = site_of(observed=replace(observed(), facts=full))
     site = answered(site, NEW, configured(NEW, WEB))
-    assert insist(site, study_of(site, NEW), effects(site), NEW, makes=False) == ()
+    assert insist(site, study_of(site, NEW), effects(site), makes=False) == ()
     with pytest.raises(UserError, match="Docker is low on disk space"):
-        insist(site, study_of(site, NEW), effects(site), NEW, makes=True)
+        insist(site, study_of(site, NEW), effects(site), makes=True)
 
 
 def test_where_nothing_is_wrong_there_are_no_warnings() -> None:
     site = answered(site_of(), NEW, configured(NEW, WEB))
-    assert insist(site, study_of(site, NEW), effects(site), NEW, makes=True) == ()
+    assert insist(site, study_of(site, NEW), effects(site), makes=True) == ()
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ def test_a_second_copy_is_known_by_the_name_of_the_app_or_its_repository(
     site = site_of(app=make_app("compose", repo=repo), observed=replace(observed(), others=(other,)))
     site = answered(site, NEW, configured(NEW, WEB))
     if not is_copy:
-        assert insist(site, study_of(site, NEW), effects(site), NEW, makes=True) == ()
+        assert insist(site, study_of(site, NEW), effects(site), makes=True) == ()
         return
     with pytest.raises(UserError, match=f"project {project} has web") as caught:
-        insist(site, study_of(site, NEW), effects(site), NEW, makes=True)
+        insist(site, study_of(site, NEW), effects(site), makes=True)
     assert f'compose.project = "{project}"' in caught.value.hint
 
 

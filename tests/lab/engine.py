@@ -83,7 +83,7 @@ class Engine:
             return
         self.box.run("rm", "-f", "/run/docker.pid")
         self._service = self.box.serve(*self._command(), log=self._files / "log")
-        until(self._answers, within=30, what=f"dockerd of {self.box.name}")
+        until(self._answers, within=120, what=f"dockerd of {self.box.name}")
         self._hold_base()
 
     def stop(self) -> None:

@@ -51,12 +51,14 @@ def advice_of(lines: Sequence[str], server: str) -> str:
 
     Docker Engines that are killed while they start a container keep its port reserved, also once the container is gone
     (seen with 20.10): only a restart of the Engine frees it. After a full disk or a kill, BuildKit may miss parts of
-    its cache: https://github.com/moby/moby/issues/44943. To empty it may then need a second try: …/issues/40480
+    its cache: https://github.com/moby/moby/issues/44943. To empty it may then fail (…/issues/40480) or skip what is
+    damaged (seen with 20.10); without its folder, BuildKit begins with an empty cache, and images stay as they are.
     """
     if any(_NO_CACHE.search(line[:_LONGEST_READ]) for line in lines):
         return (
             f"Docker's build cache on {server} is damaged: "
-            f"empty it there (docker builder prune --all --force; if that fails, once more) and try again."
+            f"empty it there (docker builder prune --all --force) and try again. "
+            f"If that does not help, stop Docker, delete its folder buildkit (/var/lib/docker/buildkit), and start it."
         )
     if _PORT_TAKEN not in cause_of(lines):
         return ""

@@ -79,7 +79,8 @@ def test_a_damaged_build_cache_is_to_be_emptied(line: str) -> None:
     problem = StepFailed("web1", "build", 17, ("------", line))
     assert problem.advice == (
         "Docker's build cache on web1 is damaged: empty it there "
-        "(docker builder prune --all --force; if that fails, once more) and try again."
+        "(docker builder prune --all --force) and try again. "
+        "If that does not help, stop Docker, delete its folder buildkit (/var/lib/docker/buildkit), and start it."
     )
 
 

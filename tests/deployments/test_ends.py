@@ -113,7 +113,8 @@ async def test_before_the_switch_the_advice_is_given(bot: BotUnderTest) -> None:
     ended = await bot.deploy(V2)
     assert ended.outcome.partition("\n")[2] == (
         "The running release was not touched. Docker's build cache on web1 is damaged: empty it there "
-        "(docker builder prune --all --force; if that fails, once more) and try again."
+        "(docker builder prune --all --force) and try again. "
+        "If that does not help, stop Docker, delete its folder buildkit (/var/lib/docker/buildkit), and start it."
     )
 
 

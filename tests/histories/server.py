@@ -60,6 +60,13 @@ class HandServer:
         image = self.engine.docker("container", "inspect", "--format", "{{.Image}}", "keeper").strip()
         self.engine.docker("tag", image, "lab/busybox:latest")
 
+    def delete_build_cache(self) -> None:
+        """Let BuildKit begin with an empty cache, as the card of a damaged one advises."""
+        self.engine.stop()
+        assert self.engine.disk
+        shutil.rmtree(self.engine.disk.outside / "buildkit")
+        self.engine.start()
+
     @property
     def home(self) -> Path:
         """The home of the person."""

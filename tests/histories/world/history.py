@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from deploybot.domain import Kind, State
@@ -49,6 +50,10 @@ class HistoryReport:
     restorable: int = 0
 
 
+class _DamagedCacheError(Exception):
+    """Emptied as the card advises, Docker's build cache is still damaged."""
+
+
 class AppHistory:
     """Plays the history of one application; `play` once."""
 
@@ -60,13 +65,21 @@ class AppHistory:
         self._dice = dice
         self._ledger = Ledger()
         self._death = 0.0
+        self._deleted = False
         self.report = HistoryReport()
 
     async def play(self, acts: list[Act]) -> HistoryReport:
         """Take the steps."""
         for act in acts:
-            async with self._turns.turn(alone=act in ALONE):
-                await self._step(act)
+            try:
+                async with self._turns.turn(alone=act in ALONE):
+                    await self._step(act)
+            except _DamagedCacheError:
+                # As the card advises next; after a second time in one step, the step fails.
+                async with self._turns.turn(alone=True):
+                    await asyncio.to_thread(self._app.server.delete_build_cache)
+                    await self._step(act)
+            self._deleted = False
         return self.report
 
     async def _step(self, act: Act) -> None:
@@ -96,21 +109,18 @@ class AppHistory:
     async def _order(self, command: str) -> Ended:
         """Type a command; where its card advises to empty Docker's build cache, do that and type it again.
 
-        Full disks and Engines that are killed damage it, for all applications on the server.
+        Full disks and Engines that are killed damage it, for all applications on the server. Raises
+        _DamagedCacheError where emptying it did not help: the Engine has to be stopped then.
         """
         ended = await order(self._running, command)
         if ended.deployment and _ADVICE in ended.deployment.outcome:
-            await asyncio.to_thread(self._empty_cache)
+            with suppress(LabError):
+                await asyncio.to_thread(self._app.server.engine.docker, *_ADVICE.split()[1:])
             ended = await order(self._running, command)
+        if ended.deployment and _ADVICE in ended.deployment.outcome and not self._deleted:
+            self._deleted = True
+            raise _DamagedCacheError
         return ended
-
-    def _empty_cache(self) -> None:
-        """Do what the card advises; where that fails, once more (moby#40480)."""
-        docker, words = self._app.server.engine.docker, _ADVICE.split()[1:]
-        try:
-            docker(*words)
-        except LabError:
-            docker(*words)
 
     def _command(self, act: Act, before: Reality) -> str:
         """What is typed for a step that needs no new version; empty where there is nothing to type."""

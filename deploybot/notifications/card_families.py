@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from deploybot.domain import Alert, Build, Change, Deployed, Event, ImagePushed, Note, Published, Push, Synced, Tagged
+from deploybot.notifications.alert_cards import alert_story
 from deploybot.notifications.build_cards import build_story
 from deploybot.notifications.code_cards import change_story, push_story, tag_story
 from deploybot.notifications.event_cards import CardContext, CardState
 from deploybot.notifications.image_cards import image_story
-from deploybot.notifications.outside_cards import alert_story, deployed_story, note_story, synced_story
+from deploybot.notifications.outside_cards import deployed_story, note_story, synced_story
 from deploybot.ports import EventPart
 
 _FAMILIES: Final[dict[type[Event], Callable[[CardContext, Sequence[EventPart]], CardState]]] = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from deploybot.card import Card, Tone
+from deploybot.card import Card, Line, Link, Tone
 from deploybot.domain import Running
-from deploybot.notifications.event_text import Persons
+from deploybot.notifications.event_text import NAME, Persons, one_line
 from deploybot.ports import EventPart
 from deploybot.settings import App
 
@@ -69,4 +70,18 @@ class CardContext:
     builds: Callable[[str], Sequence[EventPart]]
 
 
+_SHOWN: Final = 8
 TONES = {Mood.PLAIN: Tone.PLAIN, Mood.BUSY: Tone.BUSY, Mood.GOOD: Tone.GOOD, Mood.BAD: Tone.BAD}
+
+
+def named_lines(pairs: Iterable[tuple[str, str]]) -> tuple[Line, ...]:
+    """Return named texts as lines: the first eight, and how many more there are."""
+    every = [(one_line(name, NAME), one_line(text, 200)) for name, text in pairs]
+    shown = [Line(name, text) for name, text in every if name or text]
+    more = (Line("…", f"and {len(shown) - _SHOWN} more"),) if len(shown) > _SHOWN else ()
+    return (*shown[:_SHOWN], *more)
+
+
+def page_link(url: str) -> tuple[Link, ...]:
+    """Return a link to an event's page, if it has one."""
+    return (Link("show", url),) if url else ()

@@ -49,13 +49,13 @@ from deploybot.notifications.event_subjects import (
 )
 from deploybot.notifications.event_text import full_sha
 from deploybot.notifications.failure_folding import LOOK_BACK, PUSHES
+from deploybot.notifications.late_changes import is_late_change
 from deploybot.notifications.own_reports import is_own_report
 from deploybot.notifications.quiet_hours import FOLDED_FROM, Quiet, digest_card
 from deploybot.notifications.storms import Batch, close_storms, folded, listed, put_storm, storm_for, stream_of
 from deploybot.ports import Clock, EventPart, Notification, Store, Tables, TextRedactor
 from deploybot.settings import App, Settings
 
-LONG_PAST: Final = 1800.0
 """Seconds after which a message is too far up for an edit to be noticed."""
 KEPT: Final = 30 * 86400.0
 _RECENT: Final = 7 * 86400.0
@@ -166,7 +166,7 @@ class Notifier:
     def _notify(self, tables: Tables, was: Notification, story: CardState, batch: Batch, hush: float) -> str:
         """Notify one channel: with a new message, an edit, or a message after the quiet hours."""
         posted = was.messages or was.storm
-        late = posted and _turned(was, story) and batch.now - was.posted_at > LONG_PAST
+        late = posted and is_late_change(was, story, batch.now)
         begins = batch.begins(was)
         if posted and not was.due and not late and not begins:
             return self._edit(tables, was, story, batch)
@@ -356,13 +356,6 @@ def _as_it_is(was: Notification, story: CardState) -> Notification:
     """Return the row of a thing brought up to date, without posting anything."""
     line = listed(was.app, story) if was.storm else was.line
     return replace(was, mood=_mood(was, story), line=line)
-
-
-def _turned(was: Notification, story: CardState) -> bool:
-    """Return whether a thing went from good to bad or back since its last message, or else within its series."""
-    if not story.mood.settled:
-        return False
-    return was.mood != story.mood.value if was.mood else story.turns
 
 
 def _beside(tables: Tables, app: App, slot: EventPosition, event: Event) -> Iterator[str]:

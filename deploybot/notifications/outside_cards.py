@@ -1,26 +1,21 @@
-"""Cards of events outside the bot: deployments by others, Argo CD, alerts, and notes from scripts."""
+"""Cards of events outside the bot: deployments by others, Argo CD, and notes from scripts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from deploybot.card import Card, Line, Link, Tone
-from deploybot.domain import Alert, BuildState, Deployed, Note, Synced
+from deploybot.card import Card, Tone
+from deploybot.domain import BuildState, Deployed, Note, Synced
 from deploybot.notifications.event_buttons import code_buttons, logs_button, retry_buttons
-from deploybot.notifications.event_cards import TONES, CardContext, CardState, Mood, Worth
-from deploybot.notifications.event_subjects import BUSY, SICK, rank
-from deploybot.notifications.event_text import NAME, REF, moment, nth, one_line, paragraph, short, who
+from deploybot.notifications.event_cards import TONES, CardContext, CardState, Mood, Worth, named_lines, page_link
+from deploybot.notifications.event_subjects import BUSY, SICK
+from deploybot.notifications.event_text import NAME, REF, one_line, paragraph, short, who
 from deploybot.part_tables import sender_title
 from deploybot.ports import EventPart
 from deploybot.settings import App
-from deploybot.units import show_duration
 
-_SHOWN: Final = 8
-_AGAIN: Final = 86400.0
 _ENVIRONMENT: Final = ("environment", "env", "stage")
-_IN_TITLE: Final = frozenset({"alertname", "severity"})
-_QUIET_ALERTS: Final = frozenset({"watchdog", "infoinhibitor"})
 _DEPLOYED: Final = {
     BuildState.QUEUED: (Mood.BUSY, "waiting"),
     BuildState.RUNNING: (Mood.BUSY, "running"),
@@ -53,7 +48,7 @@ def deployed_story(context: CardContext, parts: Sequence[EventPart]) -> CardStat
         title=f"{sender_title(event.sender)} deploys {release or 'something'} to {where} — {word}",
         tone=TONES[mood],
         text=paragraph(event.text),
-        links=_page(event.url),
+        links=page_link(event.url),
         buttons=buttons,
         footer=_by(who(event.by, context.persons)),
         final=event.state.ended,
@@ -83,7 +78,7 @@ def synced_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
         f"{f' ({short(event.commit)})' if event.commit else ''} — {states or 'unknown'}",
         tone=TONES[mood],
         text=paragraph(event.text) if mood is Mood.BAD else "",
-        links=_page(event.url),
+        links=page_link(event.url),
         buttons=(logs_button(context.app, environment),) if environment and mood is Mood.BAD else (),
         footer=_by(who(event.by, context.persons)),
         final=mood is not Mood.BUSY,
@@ -98,48 +93,6 @@ def synced_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     )
 
 
-def alert_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
-    """Return the card of an alert, firing or resolved, with how often it fired within a day."""
-    alerts = [one.event for one in parts if isinstance(one.event, Alert)]
-    alert = max(reversed(alerts), key=rank)
-    labels = {name.lower(): value for name, value in alert.labels}
-    found = next((labels[name] for name in _ENVIRONMENT if name in labels), "")
-    environment = found if found in context.app.environments else ""
-    name = one_line(alert.name) or "an alert"
-    severity = f" ({one_line(alert.severity, NAME)})" if alert.severity else ""
-    card = Card(
-        title=f"{name}{severity} — {'firing' if alert.firing else 'resolved'}{_lasted(alert)}",
-        tone=Tone.BAD if alert.firing else Tone.GOOD,
-        text=paragraph(alert.text),
-        lines=(*_again(context, alerts, alert), *_fields(pair for pair in alert.labels if pair[0] not in _IN_TITLE)),
-        links=_page(alert.url),
-        buttons=(logs_button(context.app, environment),) if alert.firing and environment else (),
-    )
-    usual = alert.severity.lower() != "none" and alert.name.lower() not in _QUIET_ALERTS
-    return CardState(
-        card=card,
-        mood=Mood.BAD if alert.firing else Mood.GOOD,
-        worth=Worth.USUAL if usual else Worth.ASKED,
-        kinds=frozenset({"alert"}),
-        environments=frozenset({found} - {""}),
-    )
-
-
-def _lasted(alert: Alert) -> str:
-    """Return how long an alert fired, or an empty text if that is unknown."""
-    known = not alert.firing and 0 < alert.started < alert.at
-    return f" after {show_duration(alert.at - alert.started)}" if known else ""
-
-
-def _again(context: CardContext, alerts: Sequence[Alert], alert: Alert) -> tuple[Line, ...]:
-    """Return lines such as `3rd time since …`, if it fired before within a day, and when it began."""
-    if not alert.started:
-        return ()
-    starts = [one.started for one in alerts if 0 <= alert.started - one.started < _AGAIN]
-    times = (Line("again", f"{nth(len(starts))} time since {moment(min(starts), context.zone)}"),) if starts[1:] else ()
-    return (*times, Line("since", moment(alert.started, context.zone)))
-
-
 def note_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     """Return the card of a note that a script sent."""
     note = parts[0].event
@@ -149,8 +102,8 @@ def note_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
         title=one_line(note.title, 200) or "(no title)",
         tone=tone,
         text=paragraph(note.text, lines=10, most=1_200),
-        lines=_fields(note.fields),
-        links=_page(note.url),
+        lines=named_lines(note.fields),
+        links=page_link(note.url),
         buttons=code_buttons(context, note, note.commit, branch=note.branch, built=True)
         if mood is not Mood.BAD
         else (),
@@ -167,14 +120,6 @@ def note_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
     )
 
 
-def _fields(pairs: Iterable[tuple[str, str]]) -> tuple[Line, ...]:
-    """Return named texts as lines: the first eight, and how many more there are."""
-    every = [(one_line(name, NAME), one_line(text, 200)) for name, text in pairs]
-    shown = [Line(name, text) for name, text in every if name or text]
-    more = (Line("…", f"and {len(shown) - _SHOWN} more"),) if len(shown) > _SHOWN else ()
-    return (*shown[:_SHOWN], *more)
-
-
 def _named(app: App, application: str) -> str:
     """Return the environment that an application is named after, as in `shop-production`."""
     return next((name for name in app.environments if application in {f"{app.name}-{name}", name}), "")
@@ -182,10 +127,6 @@ def _named(app: App, application: str) -> str:
 
 def _environment(name: str) -> str:
     return one_line(name, NAME) or "somewhere"
-
-
-def _page(url: str) -> tuple[Link, ...]:
-    return (Link("show", url),) if url else ()
 
 
 def _by(name: str) -> str:

@@ -163,6 +163,16 @@ class RuleFinding:
     broken: bool = False
 
 
+def refuses(reason: str) -> RuleFinding:
+    """Return a no."""
+    return RuleFinding(Voice.REFUSES, reason)
+
+
+def passes(reason: str) -> RuleFinding:
+    """Return that a rule has no objection."""
+    return RuleFinding(Voice.PASSES, reason)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """The answer: the sentences of the rules that decided and, on a no, the names of people who may.

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from math import inf
 
 from deploybot.domain import EVERY, Action, Grant, Lock, Person, Role
+from deploybot.policy.question_types import PolicyQuestion
 from deploybot.units import show_duration, show_time
 
 LEAST = {
@@ -55,6 +56,16 @@ def admins_of(
 ) -> tuple[Person, ...]:
     """Return the people who are admins of a target now."""
     return tuple(one for one in people if role_of(one, grants, app, environment, now) is Role.ADMIN)
+
+
+def role_in(question: PolicyQuestion, person: Person) -> Role | None:
+    """Return a person's role in the target of a question, at its time."""
+    return role_of(person, question.grants, question.app, question.environment, question.now)
+
+
+def has_role(question: PolicyQuestion, person: Person, least: Role) -> bool:
+    """Return whether a person's role in the target of a question is at least `least`."""
+    return reaches(role_in(question, person), least)
 
 
 def suffices(role: Role | None, action: Action) -> bool:

@@ -1,14 +1,25 @@
-"""The rules, and the answers that they give together. Pure functions."""
+"""All rules, and the answers that they give together. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from deploybot.domain import Action, Kind, Person, Role
-from deploybot.policy.question_types import Decision, PolicyQuestion, RuleFinding, Voice, WantedAction
-from deploybot.policy.roles import LEAST, admin_until, reaches, role_of, suffices
-from deploybot.units import show_time
+from deploybot.domain import Action, Kind, Role
+from deploybot.policy.approver_rules import another_person_rule, approver_rule, in_time_rule
+from deploybot.policy.grant_rules import limited_time_rule, second_admin_rule
+from deploybot.policy.lock_rules import lock_rule, unlock_rule
+from deploybot.policy.question_types import (
+    Decision,
+    PolicyQuestion,
+    RuleFinding,
+    Voice,
+    WantedAction,
+    passes,
+    refuses,
+)
+from deploybot.policy.release_rules import after_rule, refs_rule, signed_rule
+from deploybot.policy.roles import LEAST, role_in, suffices
 
 OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
 """All commands for people who are not on the allowlist. Plug-ins can't add to it."""
@@ -26,26 +37,13 @@ ONLY_AUTHORS = "Everyone who approved it also wrote part of it: someone else mus
 Rule = Callable[[PolicyQuestion], RuleFinding | None]
 
 
-def _role_in(question: PolicyQuestion, person: Person) -> Role | None:
-    """Return a person's role in the target of a question, at its time."""
-    return role_of(person, question.grants, question.app, question.environment, question.now)
-
-
-def _refuses(reason: str) -> RuleFinding:
-    return RuleFinding(Voice.REFUSES, reason)
-
-
-def _passes(reason: str) -> RuleFinding:
-    return RuleFinding(Voice.PASSES, reason)
-
-
 def _open_command(question: PolicyQuestion) -> RuleFinding | None:
     """Allow everyone to use the few commands that are for everyone."""
     if question.action is not Action.ANYONE:
         return None
     if question.command in OPEN_COMMANDS:
         return RuleFinding(Voice.ALLOWS, f"`{question.command}` is for everyone.")
-    return _refuses(f"Only {', '.join(sorted(OPEN_COMMANDS))} are for everyone.")
+    return refuses(f"Only {', '.join(sorted(OPEN_COMMANDS))} are for everyone.")
 
 
 def _known_person(question: PolicyQuestion) -> RuleFinding | None:
@@ -53,57 +51,35 @@ def _known_person(question: PolicyQuestion) -> RuleFinding | None:
     if question.action is Action.ANYONE:
         return None
     if question.person is None:
-        return _refuses("You are not on the allowlist.")
-    return _passes(f"You are {question.person.name}, who is on the allowlist.")
+        return refuses("You are not on the allowlist.")
+    return passes(f"You are {question.person.name}, who is on the allowlist.")
 
 
 def _role(question: PolicyQuestion) -> RuleFinding | None:
     """Require a role in the target that is high enough for the action."""
     if question.action is Action.ANYONE or question.person is None:
         return None
-    role = _role_in(question, question.person)
+    role = role_in(question, question.person)
     if question.itself:
         return _automatic(question, may=suffices(role, question.action))
     if suffices(role, question.action):
         return RuleFinding(Voice.ALLOWS, f"You are {role} on {question.target}.")
     has = f"you are {role} there" if role else "you have no role there"
-    return _refuses(f"`{question.command}` needs the role {LEAST[question.action]} on {question.target}; {has}.")
+    return refuses(f"`{question.command}` needs the role {LEAST[question.action]} on {question.target}; {has}.")
 
 
 def _automatic(question: PolicyQuestion, *, may: bool) -> RuleFinding:
     """Allow the bot to do what `auto` in bot.toml says, and nothing else."""
     if may:
         return RuleFinding(Voice.ALLOWS, f"`auto` in bot.toml deploys to {question.target} automatically.")
-    return _refuses(f"`auto` in bot.toml does not allow `{question.command}` on {question.target}.")
+    return refuses(f"`auto` in bot.toml does not allow `{question.command}` on {question.target}.")
 
 
 def _auto(question: PolicyQuestion) -> RuleFinding | None:
     """Add a note about what is deployed there automatically. All other rules apply to that, too."""
     if not question.auto or not question.changes_release or not question.is_one_target:
         return None
-    return _passes(f"{question.auto[:1].upper()}{question.auto[1:]} is deployed there automatically.")
-
-
-def _lock(question: PolicyQuestion) -> RuleFinding | None:
-    """Refuse deployments to a locked target, except by the lock's holder. Admins must unlock it first, too."""
-    lock = question.lock
-    if not question.changes_release:
-        return None
-    if lock is None:
-        return _passes(f"{question.target} is not locked.")
-    if question.person is not None and lock.person == question.person.id:
-        return _passes("You hold the lock there.")
-    return RuleFinding(Voice.REFUSES, f"{lock.app}/{lock.environment} is locked by {lock.holder}.", held=True)
-
-
-def _unlock(question: PolicyQuestion) -> RuleFinding | None:
-    """Allow only the holder and admins to remove a lock."""
-    lock = question.lock
-    if lock is None or question.command != "unlock" or question.person is None or lock.person == question.person.id:
-        return None
-    if _role_in(question, question.person) is Role.ADMIN:
-        return None
-    return _refuses(f"Only {lock.holder}, who holds the lock, or an admin can remove it.")
+    return passes(f"{question.auto[:1].upper()}{question.auto[1:]} is deployed there automatically.")
 
 
 def _approvals(question: PolicyQuestion) -> RuleFinding | None:
@@ -112,23 +88,23 @@ def _approvals(question: PolicyQuestion) -> RuleFinding | None:
     if not question.changes_release or not question.is_one_target:
         return None
     if wanted is None:
-        return _passes(f"{question.target} needs no approvals.")
+        return passes(f"{question.target} needs no approvals.")
     if question.command == Kind.RESTART:
-        return _passes("A restart needs no approval: the release stays the same.")
+        return passes("A restart needs no approval: the release stays the same.")
     if question.glass:
-        return _refuses(f"It needs {wanted} (not the requester).")
+        return refuses(f"It needs {wanted} (not the requester).")
     if not question.begins:
-        return _passes(f"It will wait for {wanted} (not the requester).")
+        return passes(f"It will wait for {wanted} (not the requester).")
     return _enough(question, wanted)
 
 
 def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
     """Count the approvals of a deployment that is about to start."""
     if question.request is None:
-        return _refuses(f"It was requested before {question.target} needed {wanted}: request it again.")
+        return refuses(f"It was requested before {question.target} needed {wanted}: request it again.")
     there = len(counting(question))
     if not missing(question):
-        return _passes(f"It has {there} of {wanted}.")
+        return passes(f"It has {there} of {wanted}.")
     more = f" and one more ({question.request.unknown})" if question.request.unknown else ""
     why = f"It needs {wanted} (not the requester){more}; it has {there or 'none'}."
     if there >= needed(question):
@@ -136,174 +112,33 @@ def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
     return RuleFinding(Voice.REFUSES, why, waits=True)
 
 
-def _approver(question: PolicyQuestion) -> RuleFinding | None:
-    """Accept approvals and rejections only from the people that the target names."""
-    person, wanted = question.person, question.wanted
-    if question.action is not Action.APPROVE or person is None or wanted is None:
-        return None
-    if not _has(person, Role.APPROVER, question):
-        return None  # the rule `role` reports it
-    named = not wanted.names or person.name in wanted.names
-    if named and _has(person, wanted.role, question):
-        return _passes(f"{question.target} needs {wanted}: yours counts.")
-    return _refuses(f"{question.target} needs {wanted}: yours does not count.")
-
-
-def _another(question: PolicyQuestion) -> RuleFinding | None:
-    """Refuse people who approve their own request, or approve twice."""
-    person, request = question.person, question.request
-    if question.command != "approve" or person is None or request is None:
-        return None
-    if request.requester == person.id:
-        return _refuses("You can't approve your own request: someone else must approve it.")
-    if person.id in request.originators:
-        return _refuses("You triggered it, which counts as your own request: someone else must approve it.")
-    if person.id in request.givers:
-        return _refuses(
-            "You linked the account only after it triggered this deployment, so someone else must approve it."
-        )
-    if person.id in request.approved:
-        return _refuses("You already approved it.")
-    return _passes("Someone else requested it.")
-
-
-def _in_time(question: PolicyQuestion) -> RuleFinding | None:
-    """Refuse approvals by a role or account that the person got after the request."""
-    person, request = question.person, question.request
-    if question.command != "approve" or person is None or request is None or not request.number:
-        return None
-    least = question.wanted.role if question.wanted else Role.APPROVER
-    older = tuple(one for one in question.grants if not request.is_before(one.after, one.since))
-    if not _has(person, least, question):
-        return None  # the rules `role` and `approver` report it
-    made = f"#{request.number} was {'triggered' if request.since else 'requested'}"
-    late = f"after {made}"
-    if not _has(person, least, replace(question, grants=older)):
-        return _refuses(f"You got your role {late}, so it does not count for #{request.number}.")
-    if request.is_before(question.account, question.account_since):
-        return _refuses(f"You got this account {late}: approve it from an older one.")
-    return _passes(f"You had the role before {made}.")
-
-
-def _second_admin(question: PolicyQuestion) -> RuleFinding | None:
-    """Refuse people who confirm a grant that they requested."""
-    if question.command != "confirm" or not question.proposer or question.person is None:
-        return None
-    if question.person.id == question.proposer:
-        return _refuses("You can't confirm your own request: a second admin must confirm it.")
-    return _passes("Another admin requested it.")
-
-
-def _outlasted(question: PolicyQuestion) -> RuleFinding | None:
-    """Refuse admins for a limited time who give something that lasts longer than their own role."""
-    person = question.person
-    if question.action is not Action.ADMIN or question.gives_until is None or person is None:
-        return None
-    until = admin_until(person, question.grants, question.app, question.environment, question.now)
-    if not until:
-        return None  # the rule `role` reports it
-    if question.gives_until <= until:
-        return _passes("It does not outlast the role of the admin who gives it.")
-    return _refuses(
-        f"{person.name} is admin on {question.target} only until {show_time(until)}, "
-        f"and can give only roles that end by then{_such_as(until - question.now)}."
-    )
-
-
-def _such_as(left: float) -> str:
-    """Return an example that fits into the rest of a role, or an empty text if less than two minutes are left."""
-    minutes = min(int(left // 60) - 1, 30)
-    return f", such as `for {minutes}m`" if minutes > 0 else ""
-
-
-def _has(person: Person, least: Role, question: PolicyQuestion) -> bool:
-    return reaches(_role_in(question, person), least)
-
-
-def _after(question: PolicyQuestion) -> RuleFinding | None:
-    """Require the release to be healthy in the environment before. A rollback may return to what ran well here."""
-    before = question.before
-    stays = question.command in {Kind.RESTART, Kind.TASK}
-    if not question.changes_release or not question.is_one_target or stays:
-        return None
-    if before is None:
-        return _passes("No other environment is required first.")
-    if not before.id:
-        return _passes(f"The same release must be healthy in {before.environment} first.")
-    if question.command == Kind.ROLLBACK and before.been_here:
-        return _passes(f"{before.release} has run well here before, so {before.environment} is not checked.")
-    if before.there and all(found == before.id and healthy for _, _, found, healthy in before.there):
-        return _passes(f"{before.release} is healthy in {before.environment}.")
-    runs = "; ".join(
-        f"{server}: {release or 'nothing'}{'' if healthy or not release else ', not healthy'}"
-        for server, release, _, healthy in before.there
-    )
-    return _refuses(f"{before.release} must be healthy in {before.environment} first. There now: {runs}.")
-
-
-def _refs(question: PolicyQuestion) -> RuleFinding | None:
-    """Allow only commits on refs that the target accepts. A rollback may return to what ran well here."""
-    allowed = question.allowed
-    if not _brings_commit(question) or allowed is None or not allowed.refs:
-        return None
-    only, origin = " or ".join(allowed.refs), allowed.origin
-    if origin is None:
-        return _passes(f"Only commits on {only} may be deployed here; a commit is checked when it is known.")
-    if question.command == Kind.ROLLBACK and origin.ran:
-        return _passes("The commit has run well here before, so it may come back from any ref.")
-    if origin.ref:
-        return _passes(f"The commit is on {origin.ref}; allowed: {only}.")
-    return _refuses(f"Only commits on {only} may be deployed to {question.target}; this one is on {origin.found}.")
-
-
-def _signed(question: PolicyQuestion) -> RuleFinding | None:
-    """Allow only commits with a good signature by a signer. A rollback may return to what ran well here."""
-    allowed = question.allowed
-    if not _brings_commit(question) or allowed is None or not allowed.signed:
-        return None
-    origin = allowed.origin
-    if origin is None:
-        return _passes("Only signed commits may be deployed here; a signature is verified when the commit is known.")
-    if question.command == Kind.ROLLBACK and origin.ran:
-        return _passes("The commit has run well here before, so it may come back without a signature.")
-    if origin.signature:
-        return _passes(f"The commit is signed by {origin.signature}.")
-    return _refuses(f"Only signed commits may be deployed to {question.target}: {origin.unsigned}.")
-
-
-def _brings_commit(question: PolicyQuestion) -> bool:
-    """Return whether it brings a commit to one target. A restart or a task does not."""
-    stays = question.command in {Kind.RESTART, Kind.TASK}
-    return question.changes_release and question.is_one_target and not stays
-
-
 def _glass(question: PolicyQuestion) -> RuleFinding | None:
     """Allow only admins to break the glass, and only for deploy and rollback."""
     if not question.glass or question.person is None:
         return None
-    role = _role_in(question, question.person)
+    role = role_in(question, question.person)
     if question.command not in {Kind.DEPLOY, Kind.ROLLBACK}:
-        return _refuses(f"Break glass is for deploy and rollback, not for `{question.command}`.")
+        return refuses(f"Break glass is for deploy and rollback, not for `{question.command}`.")
     if question.itself or role is not Role.ADMIN:
-        return _refuses(f"Only an admin of {question.target} can use break glass.")
-    return _passes("You use break glass: it bypasses the lock, approvals and the order of environments.")
+        return refuses(f"Only an admin of {question.target} can use break glass.")
+    return passes("You use break glass: it bypasses the lock, approvals and the order of environments.")
 
 
 RULES: Mapping[str, Rule] = {
     "open to all": _open_command,
     "allowlist": _known_person,
     "role": _role,
-    "lock": _lock,
-    "unlocking": _unlock,
+    "lock": lock_rule,
+    "unlocking": unlock_rule,
     "approvals": _approvals,
-    "approver": _approver,
-    "another person": _another,
-    "in time": _in_time,
-    "second admin": _second_admin,
-    "limited time": _outlasted,
-    "after": _after,
-    "refs": _refs,
-    "signed": _signed,
+    "approver": approver_rule,
+    "another person": another_person_rule,
+    "in time": in_time_rule,
+    "second admin": second_admin_rule,
+    "limited time": limited_time_rule,
+    "after": after_rule,
+    "refs": refs_rule,
+    "signed": signed_rule,
     "break glass": _glass,
     "automatic": _auto,
 }

@@ -7,6 +7,7 @@ import sqlite3
 
 from deploybot.domain import AUTO, BOT_NAME, Account, Grant, Identity, Person, Role
 from deploybot.errors import UserError
+from deploybot.store.last_admin import keep_last_account, keep_last_admin
 
 _MERGE = (
     "UPDATE identities SET person = :stays WHERE person = :gone",
@@ -28,7 +29,6 @@ _MERGE = (
 _RANK = {role: rank for rank, role in enumerate(Role)}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}", re.ASCII)
 _NEWEST = "(SELECT coalesce(max(number), 0) FROM deployments)"
-_ADMIN = "role = 'admin' AND app = '*' AND environment = '*' AND until = 0"
 _GRANT = "SELECT person, role, app, environment, until, since, given_by, after FROM grants"
 _ACCOUNT = "SELECT platform, user, team, person, since, given_by, after, detached, giver, second_giver FROM identities "
 
@@ -38,6 +38,7 @@ class PeopleRows:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Use `connection` in the caller's transaction."""
+        self._connection = connection
         self._run = connection.execute
 
     def of(self, identity: Identity) -> Person | None:
@@ -141,14 +142,9 @@ class PeopleRows:
         holder = self.of(identity)
         if holder is None:
             return False
-        reached = self._reached()
         sql = "UPDATE identities SET detached = 1 WHERE platform = ? AND team = ? AND user = ?"
-        self._run(sql, (identity.platform, identity.team, identity.user))
-        if reached and not self._reached():
-            raise UserError(
-                "that would remove the last account of the last administrator of everything",
-                hint="Make someone else admin first, or give another account: `allow PLATFORM:ID:NAME`.",
-            )
+        with keep_last_account(self._connection):
+            self._run(sql, (identity.platform, identity.team, identity.user))
         return True
 
     def grants(self, person: int | None = None) -> tuple[Grant, ...]:
@@ -175,17 +171,16 @@ class PeopleRows:
         """
         if self._is_itself(person):
             raise _own()
-        governed = self._admins()
         had = self._had(Grant(person, role, app, environment, until), now)
         target = (person, app, environment)
-        if not until:
-            self._run("DELETE FROM grants WHERE person = ? AND app = ? AND environment = ?", target)
         sql = f"""
             INSERT OR REPLACE INTO grants (person, app, environment, role, until, since, given_by, after)
             VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(?, {_NEWEST}))"""  # noqa: S608  a constant
         since = (had.since, had.by, had.after) if had else (now, by, None)
-        self._run(sql, (*target, role.value, until, *since))
-        self._refuse_anarchy(governed)
+        with keep_last_admin(self._connection):
+            if not until:
+                self._run("DELETE FROM grants WHERE person = ? AND app = ? AND environment = ?", target)
+            self._run(sql, (*target, role.value, until, *since))
 
     def _had(self, new: Grant, now: float) -> Grant | None:
         """Return the current grant of the same or a higher role for this target, or None.
@@ -211,13 +206,11 @@ class PeopleRows:
 
         Raises UserError if no admin of everything would be left.
         """
-        governed = self._admins()
         sql = """
             DELETE FROM grants
             WHERE person = ?1 AND (?2 IS NULL OR app = ?2) AND (?3 IS NULL OR environment = ?3)"""
-        gone = self._run(sql, (person, app, environment)).rowcount
-        self._refuse_anarchy(governed)
-        return gone
+        with keep_last_admin(self._connection):
+            return self._run(sql, (person, app, environment)).rowcount
 
     def merge(self, person: int, into: Person) -> None:
         """Merge two people: everything of one goes to the other. The higher of two roles for a target stays.
@@ -243,24 +236,6 @@ class PeopleRows:
     def _is_itself(self, person: int) -> bool:
         itself = self.of(AUTO)
         return itself is not None and itself.id == person
-
-    def _admins(self) -> bool:
-        return self._run(f"SELECT 1 FROM grants WHERE {_ADMIN} LIMIT 1").fetchone() is not None  # noqa: S608  a constant
-
-    def _reached(self) -> bool:
-        """Return whether an admin of everything has an account to send commands from."""
-        sql = f"""
-            SELECT 1 FROM grants JOIN identities USING (person)
-            WHERE {_ADMIN} AND NOT detached AND platform IN ('console', 'slack', 'telegram') LIMIT 1"""  # noqa: S608  a constant
-        return self._run(sql).fetchone() is not None
-
-    def _refuse_anarchy(self, governed: bool) -> None:  # noqa: FBT001 - the result of _admins before the change
-        """Raise UserError if no admin of everything is left. This undoes the change in the caller's savepoint."""
-        if governed and not self._admins():
-            raise UserError(
-                "that would remove the last administrator of everything",
-                hint="Make someone else admin first: `allow @name admin`.",
-            )
 
 
 def _own() -> UserError:

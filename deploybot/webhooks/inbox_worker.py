@@ -24,8 +24,9 @@ from deploybot.metrics import METRICS
 from deploybot.ports import Clock, Delivery, EventListener, Fate, Store, Tables, Waiting
 from deploybot.settings import Settings
 from deploybot.setup_notices import NoticeBoard
-from deploybot.webhooks.app_queue import RETRY, AppLane, End, EventDispatcher, until_kept
+from deploybot.webhooks.app_queue import AppLane, until_kept
 from deploybot.webhooks.burst_detector import BurstDetector
+from deploybot.webhooks.delivery_retries import RETRY, End, EventDispatcher
 from deploybot.webhooks.large_bodies import LARGE, events_of
 from deploybot.webhooks.sender_notices import (
     ABOUT,

@@ -8,7 +8,8 @@ from typing import get_args
 from deploybot.access.account_syntax import FORGES
 from deploybot.events.watched_refs import USUAL
 from deploybot.notifications.failure_folding import LOOK_BACK
-from deploybot.notifications.notifier import KEPT, LONG_PAST
+from deploybot.notifications.late_changes import LONG_PAST
+from deploybot.notifications.notifier import KEPT
 from deploybot.notifications.quiet_hours import FOLDED_FROM
 from deploybot.settings.event_values import EventKindName
 from tests.events.page import transcript

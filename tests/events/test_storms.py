@@ -8,7 +8,7 @@ import pytest
 
 from deploybot.card import Card, Tone
 from deploybot.domain import Alert, BuildState, Event
-from deploybot.notifications.notifier import LONG_PAST
+from deploybot.notifications.late_changes import LONG_PAST
 from deploybot.webhooks.sender_port import Received
 from deploybot.webhooks.senders import sender
 from tests.events.channel import HOME, NOON, EventChannel, build, push

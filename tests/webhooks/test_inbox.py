@@ -16,8 +16,9 @@ from deploybot.ports import Delivery, NewDelivery
 from deploybot.settings import App
 from deploybot.testing import memory_store
 from deploybot.webhooks import delivery_writer
-from deploybot.webhooks.app_queue import AppLane, End
+from deploybot.webhooks.app_queue import AppLane
 from deploybot.webhooks.burst_detector import BurstDetector
+from deploybot.webhooks.delivery_retries import End
 from deploybot.webhooks.delivery_writer import DeliveryWriter
 from tests.kit.settings import bot_settings
 from tests.webhooks.service import SECRET, Listener, pushed, serving, signed

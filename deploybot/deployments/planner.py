@@ -126,7 +126,7 @@ class Planner:
         if old.kind is Kind.RESTART:
             return await self.restart(app, environment)
         names = tuple(part.server for part in old.servers if part.server in environment.servers)
-        if old.servers and not names:
+        if not names:
             gone = ", ".join(part.server for part in old.servers)
             raise UserError(f"bot.toml no longer has {gone} in {app.name} {environment.name}.")
         back = old.kind is Kind.ROLLBACK

@@ -129,8 +129,8 @@ class StepRunner:
         host = self._servers.host(work.server)
         # A row that was there already may be of a bot that died right after it sent the start.
         start = _Start(sent=row.job != fresh.job)
-        status = await self._insist(work, host, row, stop, start)
-        return await self._follow(work, host, row, status, stop)
+        await self._insist(work, host, row, stop, start)
+        return await self._follow(work, host, row, stop)
 
     async def _mended(self, row: StepRow) -> StepRow:
         """Return the row after its log file was cut back to the row's size, or both were reset to zero."""
@@ -157,7 +157,7 @@ class StepRunner:
             raise stop.why or Cancelled(row.detail or "a person")
         raise StepFailed(row.server, row.name, row.code, self._journal.tail(row, TAIL))
 
-    async def _insist(self, work: Work, host: Host, row: StepRow, stop: CancellationWatch, start: _Start) -> JobStatus:
+    async def _insist(self, work: Work, host: Host, row: StepRow, stop: CancellationWatch, start: _Start) -> None:
         """Start the job, or find it as an earlier bot left it; retry while the server does not answer.
 
         A job whose start was never sent does not run for certain: it fails, or is cancelled, without a question.
@@ -172,8 +172,8 @@ class StepRunner:
                 raise await self._stopped(host, row, stop.why)
             begun = start.sent
             try:
-                if (status := await stop.before(self._start(work, host, row, start))) is not None:
-                    return status
+                if await stop.before(self._start(work, host, row, start)) is not None:
+                    return
                 # It was cancelled: stopping the job shows whether it was started.
                 continue
             except StepFailed as problem:
@@ -193,7 +193,7 @@ class StepRunner:
 
         Nothing was run then, unless an earlier start has `begun`, whose answer never came.
         """
-        if not begun and problem.code != NOT_STARTED:
+        if not begun:
             problem = StepFailed(row.server, row.name, NOT_STARTED, problem.tail or (str(problem),))
         words = "\n".join((str(problem), *problem.tail)).encode()
         await self._end(self._journal.append(row, words, last=True), StepState.FAILED, problem.code)
@@ -220,9 +220,7 @@ class StepRunner:
         start.sent = True
         return await of_one(row.server, lambda: host.start(row.job, work.step.script, env, deadline=work.step.timeout))
 
-    async def _follow(
-        self, work: Work, host: Host, row: StepRow, status: JobStatus, stop: CancellationWatch
-    ) -> StepRow:
+    async def _follow(self, work: Work, host: Host, row: StepRow, stop: CancellationWatch) -> StepRow:
         """Fetch the log and wait for the end; if the server goes away in between, wait for it.
 
         This ends soon after the step's timeout or a cancellation, whatever the server answers.
@@ -231,7 +229,7 @@ class StepRunner:
         pauses = iter(self._timeouts.job_retry)
         while stop.why is None:
             try:
-                taken = await stop.before(self._take(host, row, over + OVERDUE, stop))
+                taken = await stop.before(self._take(host, row, over + OVERDUE))
                 if taken is None:
                     break
                 row, status = taken
@@ -252,19 +250,16 @@ class StepRunner:
         assert stop.why is not None  # noqa: S101  the loop ends in no other way
         raise await self._stopped(host, row, stop.why)
 
-    async def _take(self, host: Host, row: StepRow, end: float, stop: CancellationWatch) -> tuple[StepRow, JobStatus]:
+    async def _take(self, host: Host, row: StepRow, end: float) -> tuple[StepRow, JobStatus]:
         """Fetch what was added to the log; all of it once the job has ended.
 
-        For a log that grows as fast as it is read, fetching stops at `end` by the clock, at LOG_MOST, or on a
-        cancellation.
+        For a log that grows as fast as it is read, fetching stops at `end` by the clock or at LOG_MOST.
         """
         end = min(end, self._clock.now() + LOG_WITHIN)
         while True:
             chunk = await of_one(row.server, functools.partial(host.poll, row.job, row.offset))
             size, running = chunk.status.size, chunk.status.state is JobState.RUNNING
-            more = bool(chunk.data) and row.offset + len(chunk.data) < min(size, LOG_MOST)
-            if self._clock.now() > end or (running and stop.why is not None):
-                more = False
+            more = row.offset + len(chunk.data) < min(size, LOG_MOST) and self._clock.now() <= end
             kept = await self._journal.take(row, chunk.data, last=not running and not more)
             if not more or kept.offset == row.offset:
                 return kept, chunk.status
@@ -341,11 +336,11 @@ class StepRunner:
 
     async def _insist_on_stop(self, host: Host, row: StepRow, problems: list[Exception]) -> tuple[StepRow, JobStatus]:
         """Retry until the server answers; store in `problems` the last reason why it does not."""
-        pauses, nothing = iter(self._timeouts.job_retry), CancellationWatch()
+        pauses = iter(self._timeouts.job_retry)
         while True:
             try:
                 await of_one(row.server, lambda: host.cancel(row.job, grace=self._timeouts.job_grace))
-                return await self._take(host, row, self._clock.now() + self._timeouts.job_stop, nothing)
+                return await self._take(host, row, self._clock.now() + self._timeouts.job_stop)
             except (Unreachable, StepFailed) as problem:
                 problems[:] = [problem]
                 log.info("step %s of #%s could not be stopped yet: %s", row.name, row.deployment, problem)

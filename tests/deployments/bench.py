@@ -114,6 +114,18 @@ class Hasty(CancellationWatch):
         self.pauses.append(seconds)
 
 
+class Slow(Hasty):
+    """A wish to stop whose pauses take half a minute by the clock."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    async def pause(self, seconds: float) -> None:
+        await super().pause(seconds)
+        self.clock.advance(30.0)
+
+
 @dataclass(slots=True)
 class Bench:
     """One server, one deployment, and what runs its steps."""

@@ -193,6 +193,14 @@ async def test_a_health_command_without_a_way_back_and_other_gates(bot: BotUnder
     assert (other.servers[0].gate, other.servers[0].steps) == (http, (SWITCH,))
 
 
+async def test_a_link_is_restored_without_the_health_command(bot: BotUnderTest) -> None:
+    _runs(bot, V1, "web1", "web2")
+    strategy = PlainStrategy(part={"gate": GATE, "verify": True})
+    (part, _) = (await planner_of(bot, strategy).deploy(bot.app, bot.production, V2)).servers
+    assert [step.name for step in part.steps] == ["switch", "health"]
+    assert part.restore == (BACK,)
+
+
 @pytest.mark.parametrize(
     ("runs", "row", "part", "warning"),
     [
@@ -331,6 +339,9 @@ async def test_the_same_again_is_planned_as_before(bot: BotUnderTest) -> None:
     assert strategy.deployed[-1][3] is True
     gone = replace(back, servers=(*back.servers, replace(back.servers[0], server="web9")))
     assert await planner.again(bot.app, bot.production, gone) == back
+    gone = replace(back, servers=tuple(replace(back.servers[0], server=name) for name in ("web8", "web9")))
+    with pytest.raises(UserError, match=r"bot\.toml no longer has web8, web9 in shop production"):
+        await planner.again(bot.app, bot.production, gone)
 
 
 async def test_files_are_put_there_from_scratch_for_a_new_plan_only(bot: BotUnderTest) -> None:

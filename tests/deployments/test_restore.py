@@ -340,6 +340,13 @@ async def test_what_ran_before_the_bot_came_has_no_name(bench: RestoreBench) -> 
     assert restored.words == "web1: what ran before was restored and is healthy."
 
 
+async def test_a_link_that_is_not_restored_at_once_is_tried_again(bench: RestoreBench) -> None:
+    bench.host.script("compose_up", Outcome(code=1, log=b"no room\n"), Outcome())
+    restored = await bench.restore(replace(PART, before=None))
+    words = "web1: v1 (1111111111) was restored at attempt 2: `current` leads to it again. Its health is unknown."
+    assert (restored, bench.pauses) == (Restored(words, good=True), [2.0])
+
+
 async def test_a_release_without_containers_has_no_record(bench: RestoreBench) -> None:
     restored = await bench.restore(replace(PART, before=None, verify=False))
     assert restored.words == "web1: v1 (1111111111) was restored and is healthy."

@@ -13,7 +13,7 @@ from deploybot.deployments.step_runner import was_never_started
 from deploybot.domain import JobState, Phase, ServerUpload, StepRow, StepState, UploadKind
 from deploybot.errors import Cancelled, EngineError, StepFailed, UserError
 from deploybot.testing import Outcome
-from tests.deployments.bench import NO_ANSWER, STEP, Bench, Hasty, make_bench, while_down
+from tests.deployments.bench import NO_ANSWER, STEP, Bench, Hasty, Slow, make_bench, while_down
 from tests.kit.bot import SECRET, V1, V2, BotUnderTest
 
 
@@ -71,6 +71,16 @@ async def test_a_short_log_takes_one_answer(bench: Bench) -> None:
     bench.host.script("build", Outcome(log=b"one\ntwo\n"))
     await bench.run()
     assert bench.host.calls == ["start", "poll"]
+
+
+async def test_a_slow_server_has_its_time_to_answer_with_the_whole_log(bench: Bench) -> None:
+    """It takes six answers. The fifth comes 130 seconds after the start, at the very end of the time."""
+    log = b"".join(b"line %d\n" % number for number in range(10, 40))
+    bench.host.script("build", Outcome(log=log))
+    bench.host.seconds = 26.0
+    row = await bench.run()
+    assert bench.journal.path(row).read_bytes() == log
+    assert bench.host.calls == ["start", *["poll"] * 6]
 
 
 async def test_of_a_log_over_the_limit_the_end_is_kept_and_all_is_passed_over(bot: BotUnderTest) -> None:
@@ -205,20 +215,14 @@ async def test_values_that_docker_does_not_report_yet_are_asked_for_again(bench:
 )
 async def test_a_job_whose_start_was_never_sent_was_not_started(bench: Bench, problem: Exception, said: str) -> None:
     bench.problems = [problem] * 9
-    advance = bench.clock.advance
-
-    class Slow(Hasty):
-        async def pause(self, seconds: float) -> None:
-            await Hasty.pause(self, seconds)
-            advance(30.0)
-
-    bench.stop = Slow()
+    bench.stop = Slow(bench.clock)
     with pytest.raises(StepFailed, match=re.escape(f"step `build` was not started on web1: {said}")) as caught:
         await bench.run()
     (row,) = await bench.rows()
     assert (row.state, row.code, caught.value.code) == (StepState.FAILED, -1, -1)
     assert bench.journal.tail(row, 1)[0].startswith(said)
     assert bench.host.calls == []
+    assert bench.stop.pauses == [0.5, 1.0, 2.0], "it is tried once more after a minute"
 
 
 async def test_a_cancellation_before_the_start_was_sent_asks_no_server(bench: Bench) -> None:
@@ -233,8 +237,26 @@ async def test_a_cancellation_before_the_start_was_sent_asks_no_server(bench: Be
     with pytest.raises(Cancelled):
         await bench.run()
     (row,) = await bench.rows()
-    assert (row.state, bench.host.calls) == (StepState.CANCELLED, [])
+    assert (row.state, row.detail, bench.host.calls) == (StepState.CANCELLED, "cancelled by ana", [])
     assert was_never_started(row)
+
+
+async def test_a_cancellation_while_values_are_looked_up_asks_no_server(bench: Bench) -> None:
+    asked = asyncio.Event()
+
+    async def hang() -> dict[str, str]:
+        asked.set()
+        await asyncio.Event().wait()
+        return {}
+
+    running = asyncio.ensure_future(bench.runner.run(replace(bench.work(), values=hang), bench.stop))
+    async with asyncio.timeout(10):
+        await asked.wait()
+        bench.stop.set(Cancelled("ana"))
+        with pytest.raises(Cancelled):
+            await running
+    (row,) = await bench.rows()
+    assert (was_never_started(row), bench.host.calls) == (True, [])
 
 
 @pytest.mark.parametrize(("state", "code"), [(StepState.CANCELLED, -1), (StepState.FAILED, 126), (StepState.DONE, 0)])
@@ -245,14 +267,7 @@ async def test_what_was_sent_may_have_run(bench: Bench, state: StepState, code: 
 async def test_a_row_of_an_earlier_bot_may_have_been_started(bench: Bench) -> None:
     await bench.bot.store.write(lambda tables: tables.deployments.begin(bench.work().first_row(0.0)))
     bench.problems = [EngineError("Docker restarts")] * 9
-    advance = bench.clock.advance
-
-    class Slow(Hasty):
-        async def pause(self, seconds: float) -> None:
-            await Hasty.pause(self, seconds)
-            advance(30.0)
-
-    bench.stop = Slow()
+    bench.stop = Slow(bench.clock)
     assert (await bench.unknown()).why == "web1 cannot be reached: Docker restarts; it may have started there"
 
 
@@ -265,6 +280,14 @@ async def test_values_that_cannot_be_are_a_failed_step_and_its_log(bench: Bench)
     (row,) = await bench.rows()
     assert (row.state, row.code, bench.host.started) == (StepState.FAILED, -1, [])
     assert bench.journal.tail(row, 2) == caught.value.tail
+
+
+async def test_values_that_cannot_be_are_a_failed_step_for_a_later_bot_too(bench: Bench) -> None:
+    await bench.keep(StepState.PENDING)
+    bench.problems = [UserError("The images of web are not recorded.")]
+    with pytest.raises(StepFailed, match="The images of web are not recorded"):
+        await bench.run()
+    assert ((await bench.rows())[0].state, bench.host.started) == (StepState.FAILED, [])
 
 
 async def test_a_start_without_an_answer_is_tried_for_a_minute(bench: Bench) -> None:
@@ -299,6 +322,53 @@ async def test_a_start_that_is_not_known_is_noted_with_its_reason(bench: Bench) 
     assert (row.state, row.detail) == (StepState.DONE, "")
 
 
+async def test_a_log_that_is_read_again_is_recorded_as_unread(bench: Bench) -> None:
+    """The next bot reads it from its beginning, too, if this one dies before the server answers."""
+    row = await bench.keep(StepState.STARTED)
+    await bench.bot.store.write(lambda tables: tables.deployments.progress(row.job, offset=9, size=9))
+    seen: list[StepRow] = []
+
+    class Watching(Hasty):
+        async def pause(self, seconds: float) -> None:
+            await Hasty.pause(self, seconds)
+            seen.extend(await bench.rows())
+            bench.host.down = ""
+
+    bench.stop = Watching()
+    bench.host.script("build", Outcome())
+    await bench.host.start(row.job, "build", {}, deadline=100)
+    while_down(bench, 1)
+    await bench.run()
+    assert [(one.offset, one.size) for one in seen] == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("call", "state"),
+    [
+        ("start", StepState.PENDING),
+        ("poll", StepState.PENDING),
+        ("poll", StepState.STARTED),
+        ("wait", StepState.PENDING),
+        ("cancel", StepState.STARTED),
+    ],
+)
+async def test_an_answer_that_cannot_be_read_names_its_server(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str, state: StepState
+) -> None:
+    async def slip(*given: object, **more: object) -> object:
+        raise ZeroDivisionError(given, more)
+
+    monkeypatch.setattr(bench.host, call, slip)
+    bench.wait(job_stop=0.01)
+    bench.stop = Slow(bench.clock)
+    bench.host.script("build", Outcome(hold=True))
+    await bench.keep(state)
+    if call == "cancel":
+        bench.stop.set(Cancelled("ana"))
+    said = (await bench.unknown()).why
+    assert said.startswith("web1 gave no usable answer: it cannot be read (ZeroDivisionError)")
+
+
 async def test_a_job_out_of_sight_is_given_up_a_minute_after_its_own_deadline(bench: Bench) -> None:
     bench.host.script("build", Outcome(hold=True))
     bench.host.cut_at, bench.host.seconds = "wait", 80
@@ -326,6 +396,7 @@ async def test_a_job_that_is_seen_again_has_its_whole_time_and_short_pauses_agai
     bench.host.cut_at, bench.host.seconds = "wait", 1
     row = await bench.run()
     assert (row.state, bench.stop.pauses) == (StepState.DONE, [0.5, 1.0])
+    assert await bench.rows() == (row,)
     assert lost == ["the connection broke"] * 2
 
 

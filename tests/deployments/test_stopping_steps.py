@@ -101,6 +101,21 @@ async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench) ->
     assert {*bench.host.calls} == {"cancel"}
 
 
+async def test_a_server_that_never_answers_whether_a_job_stops_is_given_up_in_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(job: str, *, grace: float = 0.0) -> None:
+        del job, grace
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench.host, "cancel", hang)
+    bench.wait(job_stop=0.01)
+    await bench.keep(StepState.STARTED)
+    bench.stop.set(Cancelled("ana"))
+    said = "no answer within 0 s, so it could not be stopped and may still run"
+    assert (await bench.unknown()).why == said
+
+
 async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench) -> None:
     bench.wait(job_retry=Backoff(0.001, 10.0), job_stop=0.5)
     await bench.keep(StepState.STARTED)
@@ -162,16 +177,19 @@ async def test_a_log_file_that_lost_bytes_is_fetched_again_from_its_beginning(be
     assert (ended.offset, ended.size, len(bench.host.started)) == (8, 8, 1)
 
 
-async def test_a_start_that_does_not_answer_is_left_when_somebody_wishes_to_stop(bench: Bench) -> None:
-    begun = asyncio.Event()
+@pytest.mark.parametrize("call", ["start", "poll"])
+async def test_what_does_not_answer_is_left_when_somebody_wishes_to_stop(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    begun, answer = asyncio.Event(), getattr(bench.host, call)
 
-    class SlowHost(type(bench.host)):  # type: ignore[misc]  # a class that is known only here
-        async def start(self, *given: object, **more: object) -> object:
-            begun.set()
-            await asyncio.Event().wait()
-            return super().start(*given, **more)
+    async def hang(*given: object, **more: object) -> object:
+        monkeypatch.setattr(bench.host, call, answer)
+        begun.set()
+        await asyncio.Event().wait()
+        return given, more
 
-    bench.host.__class__ = SlowHost
+    monkeypatch.setattr(bench.host, call, hang)
     running = asyncio.ensure_future(bench.run())
     async with asyncio.timeout(10):
         await begun.wait()
@@ -220,6 +238,23 @@ async def test_a_job_that_outlives_its_time_is_stopped_and_its_last_words_are_ke
     assert (caught.value.server, caught.value.step) == ("web1", "build")
     assert (caught.value.code, caught.value.tail) == (124, ("compiling", "still compiling"))
     assert "cancel" in bench.host.calls
+
+
+@pytest.mark.parametrize("seconds", [40.0, 65.0])
+async def test_a_job_that_ends_soon_after_its_time_is_not_stopped(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """The server has half a minute to stop it: until 130 seconds after the start, the second wait's very end."""
+    bench.host.script("build", Outcome(hold=True))
+    bench.host.seconds, wait = seconds, bench.host.wait
+
+    async def end(job: str, *, timeout: float) -> JobStatus:
+        bench.host.finish(job)
+        return await wait(job, timeout=timeout)
+
+    monkeypatch.setattr(bench.host, "wait", end)
+    assert (await bench.run()).state is StepState.DONE
+    assert bench.host.calls == ["start", "poll", "wait", "poll"]
 
 
 @pytest.mark.parametrize("code", [0, 3])

@@ -48,6 +48,12 @@ def test_the_day_is_that_of_the_zone() -> None:
     assert found == at("2027-01-16 04:00")
 
 
+def test_a_midnight_that_the_clock_went_back_over_has_passed() -> None:
+    # At 0:01 on the 7th, clocks went back to 23:01 on the 6th.
+    found = next_time(time(0), ZoneInfo("America/St_Johns"), at("2010-11-07 02:45:00"))
+    assert found == at("2010-11-08 03:30")
+
+
 def test_a_moment_is_reported_with_its_zone() -> None:
     assert show_moment(at("2027-07-01 16:00"), BERLIN) == "2027-07-01 18:00 CEST"
 

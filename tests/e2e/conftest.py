@@ -142,7 +142,7 @@ async def double(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackDouble]:
     monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
     monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
     made = SlackDouble()
-    # Slack's own 3 s are tested in tests/chat, where no deployment on a real server takes the time of the bot.
+    # Slack's own 3 s are tested in tests/chat. Here they depend on what else runs beside a real deployment.
     made.wire.ack_within = 15.0
     await made.start()
     yield made

@@ -33,16 +33,24 @@ class Present:
     async def on_silence(
         self, deployment: Deployment, server: str, react: Callable[[], None], timeouts: Timeouts
     ) -> None:
-        """Call `react` once a server or its Engine has not answered for `restore_silence` seconds."""
+        """Call `react` once a server or its Engine has failed to answer for `restore_silence` seconds.
+
+        It counts from the first of the looks that failed to the last. A bot that was held up in between did not ask.
+        """
         now = asyncio.get_running_loop().time
-        heard = now()
-        while now() - heard < timeouts.restore_silence:
+        silent_since: float | None = None
+        while True:
+            asked = now()
             try:
                 found = await self._site(deployment, server)
             except StoreError:
                 found = None  # a fault of the bot's own database says nothing about the server
             if not isinstance(found, str):
-                heard = now()
+                silent_since = None
+            elif silent_since is None:
+                silent_since = asked
+            elif now() - silent_since >= timeouts.restore_silence:
+                break
             await asyncio.sleep(timeouts.restore_look)
         react()
 

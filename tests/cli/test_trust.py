@@ -147,7 +147,7 @@ def test_at_a_terminal_a_person_is_asked(sshd: Sshd) -> None:
             stdin=theirs,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=90,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         os.close(ours)

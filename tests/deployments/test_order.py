@@ -42,10 +42,15 @@ async def test_a_server_that_does_not_answer_or_fails_holds_up_no_other(tmp_path
         good = Outcome(effect=switched)
         web1.script("switch", good)
         # One that goes away, and one that fails, and is retried after a pause of seconds.
-        stuck = [Outcome(hold=True)] if silence < 1 else [Outcome(code=1), good]
+        stuck = [Outcome(hold=True)] if silence < 1 else [Outcome(code=1), Outcome(hold=True)]
         web2.script("switch", Outcome(effect=switched, code=1), *stuck)
         begun = len(web1.started)
         number = await bot.ask()
+
+        def put_back() -> list[str]:
+            jobs = [one.job for one in web2.started if one.script == "switch"]
+            return [job for job in jobs if job.startswith(f"{number}-r")]
+
         job = ""
         if silence < 1:
             job = await bot.started(number, "switch", "web2", phase="r")
@@ -56,6 +61,9 @@ async def test_a_server_that_does_not_answer_or_fails_holds_up_no_other(tmp_path
         if silence < 1:
             web2.down = ""
             web2.finish(job)
+        else:
+            await bot.until(number, lambda _: len(put_back()) == 2)
+            web2.finish(put_back()[-1])
         ended = await bot.end_of(number)
     told = [line.partition(":")[0] for line in ended.outcome.splitlines() if "was restored" in line]
     assert (ended.state, told) == (State.RESTORED, ["web2", "web1"])

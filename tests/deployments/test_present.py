@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from typing import NoReturn
 
@@ -154,10 +155,35 @@ async def test_an_engine_that_does_not_answer_is_named(bot: BotUnderTest) -> Non
 async def test_an_engine_that_stays_silent_is_noticed(bot: BotUnderTest) -> None:
     found = Present(bot.settings, LostEngine(), {"files": PlainStrategy()})  # type: ignore[arg-type]
     silent = asyncio.Event()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         timeouts = Timeouts(restore_silence=0.05, restore_look=0.01)
         await found.on_silence(await _deployment(bot), "web1", silent.set, timeouts)
     assert silent.is_set()
+
+
+@pytest.mark.parametrize("fails", [0, 2], ids=["never", "every other time"])
+async def test_a_bot_that_is_held_up_takes_no_server_for_silent(bot: BotUnderTest, fails: int) -> None:
+    """Between two looks more time passes than a server may be silent."""
+    looks = asyncio.Queue[None]()
+
+    class Answering:
+        async def site(self, *_: object, **__: object) -> Site:
+            looks.put_nowait(None)
+            asked = next(numbers)
+            if fails and asked % fails:
+                raise EngineError("Docker on web1 does not answer")
+            return site()
+
+    numbers = itertools.count(1)
+    found = Present(bot.settings, Answering(), {"files": PlainStrategy()})  # type: ignore[arg-type]
+    silent = asyncio.Event()
+    timeouts = Timeouts(restore_silence=0.01, restore_look=0.05)
+    looking = asyncio.create_task(found.on_silence(await _deployment(bot), "web1", silent.set, timeouts))
+    async with asyncio.timeout(30):
+        for _ in range(6):
+            await looks.get()
+    looking.cancel()
+    assert not silent.is_set()
 
 
 async def test_a_fault_of_the_database_is_no_silence_of_a_server(bot: BotUnderTest) -> None:
@@ -173,7 +199,7 @@ async def test_a_fault_of_the_database_is_no_silence_of_a_server(bot: BotUnderTe
     deployment = await _deployment(bot)
     timeouts = Timeouts(restore_silence=0.05, restore_look=0.01)
     looking = asyncio.create_task(found.on_silence(deployment, "web1", silent.set, timeouts))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         for _ in range(20):
             await looks.get()
     looking.cancel()

@@ -144,7 +144,7 @@ async def test_a_bot_that_stops_leaves_jobs_alone_and_forgets_its_own_wishes(bot
 
 
 async def test_nothing_is_waited_for_that_nobody_runs(bot: BotUnderTest) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await queue(bot).idle(99)
 
 

@@ -92,7 +92,7 @@ async def test_a_job_that_does_not_stop_is_unknown(bench: Bench) -> None:
 
 
 async def test_a_job_that_cannot_be_stopped_is_given_up_in_time(bench: Bench) -> None:
-    bench.wait(job_retry=Backoff(0.001, 10.0), job_stop=0.5)
+    bench.wait(job_retry=Backoff(0.001, 10.0), job_stop=3.0)
     await bench.keep(StepState.STARTED)
     while_down(bench, 30)
     bench.stop.set(Cancelled("ana"))
@@ -117,7 +117,7 @@ async def test_a_server_that_never_answers_whether_a_job_stops_is_given_up_in_ti
 
 
 async def test_a_server_that_refuses_to_stop_a_job_says_why(bench: Bench) -> None:
-    bench.wait(job_retry=Backoff(0.001, 10.0), job_stop=0.5)
+    bench.wait(job_retry=Backoff(0.001, 10.0), job_stop=3.0)
     await bench.keep(StepState.STARTED)
     bench.host.refuses, bench.host.seconds = True, 61
     bench.stop.set(Cancelled("ana"))

@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-_WITHIN = 20.0
+_WITHIN = 60.0
 _LONGEST_ANSWER = 64 << 20
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _LOOK = 0.05

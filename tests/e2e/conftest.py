@@ -25,11 +25,12 @@ from deploybot.ports import Tables
 from deploybot.settings import Settings
 from deploybot.wiring.infrastructure import Adapters, adapters
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
-from tests.lab import Repo, Sshd
+from tests.lab import Engine, Repo, Sshd, until
 
+_FOLDER = Path(__file__).parent
 CHANNEL = Channel("console", "console")
 PEOPLE = {"ana": ("1", Role.ADMIN), "ben": ("2", Role.VIEWER)}
-ENDS_WITHIN = 60
+ENDS_WITHIN = 100
 SECRET = "a secret of more than sixteen bytes"
 ROOM = "C0OPS00"
 SLACK = """
@@ -39,6 +40,13 @@ app_token = {{ env = "SLACK_APP_TOKEN" }}
 channel = "slack:{room}"
 api_url = "{url}"
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder time for several deployments, each of which may take `ENDS_WITHIN`."""
+    for item in items:
+        if item.path.is_relative_to(_FOLDER) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(3 * ENDS_WITHIN))
 
 
 @dataclass(slots=True)
@@ -134,6 +142,8 @@ async def double(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SlackDouble]:
     monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
     monkeypatch.setenv("SLACK_APP_TOKEN", APP_TOKEN)
     made = SlackDouble()
+    # Slack's own 3 s are tested in tests/chat. Here they depend on what else runs beside a real deployment.
+    made.wire.ack_within = 15.0
     await made.start()
     yield made
     await made.close()
@@ -154,12 +164,18 @@ host_key = "{server.host_key}"
 def served(address: str, port: int = 8000) -> str:
     """What an application answers at `/`; what stood in the way where it does not."""
     try:
-        with urllib.request.urlopen(f"http://{address}:{port}/", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}:{port}/", timeout=20) as answer:
             return str(answer.read().decode().strip())
     except urllib.error.HTTPError as error:
         return f"{error.code}"
     except OSError as error:
         return f"nothing: {type(error).__name__}"
+
+
+def page(engine: Engine) -> str:
+    """What the app of an Engine answers, once it does: a container that runs may not listen yet."""
+    until(lambda: not served(engine.address).startswith("nothing"), within=30, what="an answer of the app")
+    return served(engine.address)
 
 
 FILES_APP = """
@@ -170,7 +186,7 @@ directory = "{directory}"
 build = "sh ./build"
 restart = "sh ./restart"
 need_disk = "{need_disk}"
-health = {{ http = "http://127.0.0.1:8000/healthz", within = "5s" }}
+health = {{ http = "http://127.0.0.1:8000/healthz", within = "10s" }}
 logs = {{ file = "{directory}/shop.log" }}
 [apps.shop.environments.live]
 servers = [{servers}]
@@ -197,7 +213,7 @@ def make_shop(repo: Repo) -> dict[str, str]:
         "v2": {},
         "v3": {"build": "echo compiling; echo 'main.c:3: error: expected ;' >&2; exit 2\n"},
         "v4": {"build": "mkdir -p www; cp index.html www\n"},
-        "v5": {"build": "echo begun; sleep 3; mkdir -p www; cp index.html www; cp index.html www/healthz; echo over\n"},
+        "v5": {"build": "echo begun; sleep 8; mkdir -p www; cp index.html www; cp index.html www/healthz; echo over\n"},
     }.items():
         made[name] = repo.commit({"index.html": f"{name}\n", "restart": RESTART, **common, **files}, f"Release {name}")
         repo.tag(name)

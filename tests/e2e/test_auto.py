@@ -24,7 +24,7 @@ while read -r before after ref; do
         "repository":{{"full_name":"acme/shop"}},"pusher":{{"name":"ana"}},"sender":{{"id":583231,"login":"ana"}},
         "commits":[],"compare":"https://example.com/compare"}}' "$ref" "$before" "$after")
     mac=$(printf %s "$body" | openssl dgst -sha256 -hmac '{secret}' | sed 's/.* //')
-    curl --silent --max-time 5 --noproxy '*' -H 'Content-Type: application/json' \\
+    curl --silent --max-time 60 --noproxy '*' -H 'Content-Type: application/json' \\
         -H "X-Hub-Signature-256: sha256=$mac" -H 'X-GitHub-Event: push' \\
         -H "X-GitHub-Delivery: $(cat /proc/sys/kernel/random/uuid)" \\
         --data-binary "$body" http://127.0.0.1:{port}/hooks/shop/github >>{log} 2>&1 || echo failed >>{log}

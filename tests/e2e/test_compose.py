@@ -25,7 +25,7 @@ services:
     healthcheck:
       test: ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:8000/healthz"]
       interval: 0.5s
-      timeout: 2s
+      timeout: 10s
       retries: 3
 """
 APP = """
@@ -35,8 +35,8 @@ strategy = "compose"
 directory = "{home}/shop"
 need_disk = "1MB"
 stable = "1s"
-compose = {{ wait = "15s" }}
-health = {{ docker = true, within = "20s" }}
+compose = {{ wait = "60s" }}
+health = {{ docker = true, within = "60s" }}
 secrets = {{ DATABASE_URL = {{ env = "SHOP_DATABASE_URL" }} }}
 [apps.shop.environments.live]
 servers = ["web1"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from deploybot.domain import State
 from tests.e2e.conftest import FilesShop, RunningBot, ended, open_running_bot, served
 from tests.lab import Lab, Proxy, Sshd, until
-from tests.lab.run import program
 
 
 async def test_the_main_job(running: RunningBot, files_shop: FilesShop) -> None:
@@ -62,8 +63,9 @@ async def test_unknown_app_and_ref(running: RunningBot) -> None:
 
 async def test_a_server_that_is_down(running: RunningBot, files_shop: FilesShop) -> None:
     await running.deploy("deploy shop@v1")
-    files_shop.servers[0].stop()
-    files_shop.servers[0].kill_sessions()
+    # In a thread, so that the bot sees its connection end meanwhile.
+    await asyncio.to_thread(files_shop.servers[0].kill_sessions)
+    await asyncio.to_thread(files_shop.servers[0].stop)
     answer = await running.say("deploy shop@v2")
     assert not answer.ok
     assert answer.title.startswith("web1 cannot be reached: ")
@@ -132,7 +134,7 @@ async def test_a_bot_whose_own_disk_fills_up_takes_no_new_work_and_loses_nothing
             assert "web1" in await running.read("status shop")
             server = files_shop.servers[0]
             built = (server.home / "shop/releases").glob
-            await asyncio.to_thread(until, lambda: [*built("*/www/healthz")], within=20, what="what v5 builds")
+            await asyncio.to_thread(until, lambda: [*built("*/www/healthz")], within=60, what="what v5 builds")
             disk.empty()
             done = await running.end_of(number)
             log = await running.log_of(number)
@@ -172,15 +174,30 @@ async def test_a_server_that_is_rebooted_in_mid_step_is_called_unknown_and_left_
 
 
 async def test_a_cancelled_build_is_stopped_on_the_server(running: RunningBot, files_shop: FilesShop) -> None:
+    files_shop.repo.commit({"build": "sleep 1000\n"}, "A build that does not end")
+    files_shop.repo.tag("long")
+    server = files_shop.servers[0]
+
+    def builds() -> bool:
+        return any(command(pid) == ["sleep", "1000"] for pid in server.processes())
+
     await running.deploy("deploy shop@v1")
-    card = await running.say("deploy shop@v5")
+    card = await running.say("deploy shop@long")
     number = int(card.key.partition(":")[2])
     await running.step(number, "build")
+    await asyncio.to_thread(until, builds, within=60, what="the build")
     await running.say(f"cancel #{number}")
     done = await running.end_of(number)
     assert ended(done, State.CANCELLED) == "Cancelled by ana.\nThe running release was not touched."
-    assert "sleep" not in {program(pid) for pid in files_shop.servers[0].processes()}
-    assert served(files_shop.servers[0].address) == "v1"
+    await asyncio.to_thread(until, lambda: not builds(), within=30, what="end of the build")
+    assert served(server.address) == "v1"
+
+
+def command(pid: int) -> list[str]:
+    """The words of a process; none where it is gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    return []
 
 
 async def test_one_of_two_servers_fails_and_the_other_is_taken_back(

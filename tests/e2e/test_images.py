@@ -22,8 +22,9 @@ repo = "{repo}"
 strategy = "compose"
 directory = "{home}/shop"
 need_disk = "1MB"
-compose = {{ wait = "10s" }}
-health = {{ docker = true, within = "10s" }}
+stable = "1s"
+compose = {{ wait = "60s" }}
+health = {{ docker = true, within = "60s" }}
 [apps.shop.images.web]
 image = "{registry}/acme/shop"
 tag = "^1.4"

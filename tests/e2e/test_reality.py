@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import State
-from tests.e2e.conftest import RunningBot, ended, open_running_bot, served, server_toml
+from tests.e2e.conftest import RunningBot, ended, open_running_bot, page, server_toml
 from tests.lab import Engine, Registry, Repo, until, web
 
 SERVE = 'trap "exit 0" TERM; httpd -f -p 8000 -h /www & wait'
@@ -40,7 +40,7 @@ directory = "{home}/shop"
 need_disk = "1MB"
 stable = "{stable}"
 restore_within = "60s"
-compose = {{ wait = "15s", source = "{source}"{compose} }}
+compose = {{ wait = "60s", source = "{source}"{compose} }}
 {more}
 [apps.shop.environments.live]
 servers = ["web1"]
@@ -72,7 +72,8 @@ class ComposeBot:
         return str(self.container(service)["Id"])
 
     def page(self) -> str:
-        return served(self.engine.address)
+        """Return what the app answers, once it does: a container that runs may not listen yet."""
+        return page(self.engine)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deploybot.domain import State
-from tests.e2e.conftest import RunningBot, ended, open_running_bot, served, server_toml
+from tests.e2e.conftest import RunningBot, ended, open_running_bot, page, server_toml
 from tests.lab import Engine, Repo
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
@@ -31,8 +31,8 @@ strategy = "compose"
 directory = "{home}/shop"
 need_disk = "1MB"
 stable = "1s"
-compose = {{ wait = "20s" }}
-health = {{ docker = true, within = "20s" }}
+compose = {{ wait = "60s" }}
+health = {{ docker = true, within = "60s" }}
 [apps.shop.environments.live]
 servers = ["web1"]
 env = {{ SHOP_HOST = "shop.example.com" }}
@@ -82,11 +82,11 @@ async def test_the_app_starts_after_its_migration_and_not_after_a_failed_one(
     running: RunningBot, engine: Engine
 ) -> None:
     ended(await running.deploy("deploy shop@v1"), State.SUCCEEDED)
-    assert served(engine.address) == "v1"
+    assert page(engine) == "v1"
     ended(await running.deploy("deploy shop@v2"), State.RESTORED)
-    assert served(engine.address) == "v1"
+    assert page(engine) == "v1"
     ended(await running.deploy("deploy shop@v3"), State.SUCCEEDED)
-    assert served(engine.address) == "v3"
+    assert page(engine) == "v3"
 
 
 async def test_traefik_finds_a_healthy_container_by_labels_that_are_filled_in(

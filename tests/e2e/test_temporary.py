@@ -116,9 +116,13 @@ async def end(client: asyncio.subprocess.Process) -> tuple[int | None, str]:
 
 
 async def begin(gated: GatedShop) -> tuple[asyncio.subprocess.Process, int]:
-    """A client whose deployment is in mid-build; and the temporary bot."""
+    """A client that has shown its deployment, which is in mid-build; and the temporary bot."""
     client = await gated.start("deploy shop@v6 to live")
     await gated.gate.begun()
+    assert client.stdout is not None
+    async with asyncio.timeout(WITHIN):
+        while b"#1" not in (line := await client.stdout.readline()):
+            assert line, "the client ended"
     return client, gated.bot()
 
 

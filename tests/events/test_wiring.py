@@ -46,7 +46,7 @@ async def test_a_webhook_becomes_a_message(tmp_path: Path) -> None:
     bot = Bot(made, world := adapters(made))
     ready = asyncio.Event()
     serving = asyncio.create_task(bot.serve(ready.set))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await ready.wait()
         body = (PAYLOADS / "github" / "push.json").read_bytes().replace(b"brightloaf/oven", b"acme/shop")
         body = body.replace(b"https://github.com/", b"https://example.com/")

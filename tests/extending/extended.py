@@ -79,5 +79,5 @@ def drive(folder: Path, driver: str, home: Path) -> subprocess.CompletedProcess[
 
 def _run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        argv, check=False, capture_output=True, text=True, timeout=120, env={**os.environ, **environ}, cwd="/"
+        argv, check=False, capture_output=True, text=True, timeout=90, env={**os.environ, **environ}, cwd="/"
     )

@@ -8,6 +8,8 @@ import pytest
 
 from tests.extending.extended import TABLES, drive, example, extended, lint
 
+# Two runs of ruff and a bot, each of which may take 90 s.
+pytestmark = pytest.mark.timeout(300)
 EXAMPLES = {
     "Add a sender": ("drive_sender", "SENDER_TABLE", "apps.shop.hooks.acme: should be "),
     "Add a reporter": ("drive_reporter", "REPORTER_TABLE", "pager: unknown key"),

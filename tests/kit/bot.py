@@ -57,7 +57,7 @@ HEALTH = "http://127.0.0.1:8000/healthz"
 SECRET = "correct-horse-battery"
 ANA: Team = {"ana": [(Role.DEPLOYER, "*", "*")]}
 CHATS = ("console", "slack", "telegram")
-ENDS_WITHIN = 20
+ENDS_WITHIN = 60
 
 
 def shop_settings(data: Path, **production: object) -> Settings:

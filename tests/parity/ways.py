@@ -24,7 +24,7 @@ from tests.parity.sight import Sight
 
 Lacks = Callable[[Sight], list[str]]
 
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 def holds(*phrases: str) -> Lacks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from tests.conftest import MakeSshd
 from tests.lab import Access, Sshd
 
@@ -21,9 +23,17 @@ def shimmed(make_sshd: MakeSshd, **cases: str) -> Sshd:
 
 
 def lie(server: Sshd, **cases: str) -> None:
-    """Let it lie in these cases from now on."""
+    """Let it lie in these cases from now on; `lies_of` says when it has."""
     patterns = {"sh": "*'sh -s deploybot'", **{verb: f"*.sh' '{verb}*" for verb in cases if verb != "sh"}}
-    text = "\n".join(f"{patterns[verb]}) {words} ;;" for verb, words in cases.items())
+    text = "\n".join(f"{patterns[verb]}) echo {verb} >>~/lied; {words} ;;" for verb, words in cases.items())
+    (server.home / "lied").unlink(missing_ok=True)
     shim = server.home / "shim"
     shim.write_text(_SHIM.format(cases=text))
     shim.chmod(0o755)
+
+
+def lies_of(server: Sshd) -> list[str]:
+    """The verbs to which it has lied, in order."""
+    with suppress(FileNotFoundError):
+        return (server.home / "lied").read_text().split()
+    return []

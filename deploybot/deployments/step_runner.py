@@ -207,18 +207,25 @@ class StepRunner:
 
     async def _start(self, work: Work, host: Host, row: StepRow, start: _Start) -> JobStatus:
         if row.state is StepState.STARTED:
-            return (await of_one(row.server, lambda: host.poll(row.job, row.offset, limit=0))).status
+            return await self._state(host, row)
         try:
             env = await of_one(work.server, work.values)
         except EngineError as problem:
             raise Unreachable(work.server, str(problem)) from problem
         except UserError as problem:
+            # An earlier bot may have had the values, sent the start, and died.
+            if start.sent and (found := await self._state(host, row)).state is not JobState.NEVER:
+                return found
             raise StepFailed(
                 work.server, work.step.name, NOT_STARTED, tuple(problem.sentence.splitlines())
             ) from problem
         await send_uploads(self._refs, host, work.app, work.step.uploads)
         start.sent = True
         return await of_one(row.server, lambda: host.start(row.job, work.step.script, env, deadline=work.step.timeout))
+
+    async def _state(self, host: Host, row: StepRow) -> JobStatus:
+        """Return the state of a job without its log; NEVER if it was not started."""
+        return (await of_one(row.server, lambda: host.poll(row.job, row.offset, limit=0))).status
 
     async def _follow(self, work: Work, host: Host, row: StepRow, stop: CancellationWatch) -> StepRow:
         """Fetch the log and wait for the end; if the server goes away in between, wait for it.

@@ -290,6 +290,14 @@ async def test_values_that_cannot_be_are_a_failed_step_for_a_later_bot_too(bench
     assert ((await bench.rows())[0].state, bench.host.started) == (StepState.FAILED, [])
 
 
+async def test_a_step_that_runs_is_followed_where_a_later_bot_cannot_have_its_values(bench: Bench) -> None:
+    row = await bench.keep(StepState.PENDING)
+    await bench.host.start(row.job, "build", {}, deadline=60.0)
+    bench.problems = [UserError("The images of web are not recorded.")]
+    assert (await bench.run()).state is StepState.DONE
+    assert bench.host.calls.count("start") == 1
+
+
 async def test_a_start_without_an_answer_is_tried_for_a_minute(bench: Bench) -> None:
     while_down(bench, 30)
     said = await bench.unknown()

@@ -10,11 +10,12 @@ from deploybot.card import Card
 from deploybot.command import Context
 from deploybot.command_parameters import Day
 from deploybot.deployments.policy_lookup import PolicyQuestions, required
-from deploybot.deployments.scheduled_starts import next_time, show_moment
+from deploybot.deployments.scheduled_starts import next_time
 from deploybot.domain import Action, Freeze, Person
 from deploybot.errors import UserError
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
+from deploybot.units import show_moment
 
 LONGEST = 366 * 86400.0
 """Seconds. What should stay closed for longer is a lock, or a line in bot.toml."""

@@ -22,7 +22,7 @@ from deploybot.deployments.planner import Planner
 from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
 from deploybot.deployments.queue_card import OpenDeployment, queue_card
 from deploybot.deployments.ref_resolution import Releases
-from deploybot.deployments.scheduled_starts import next_time, show_moment
+from deploybot.deployments.scheduled_starts import next_time
 from deploybot.deployments.step_logs import Journal
 from deploybot.domain import Deployment, Kind, Person, Phase, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError
@@ -30,6 +30,7 @@ from deploybot.metrics import METRICS
 from deploybot.policy import PolicyQuestion, decide
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
+from deploybot.units import show_moment
 
 _NEW_PLAN = "a new plan, because another deployment has ended since this one was planned"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploybot.deployments.active_freezes import active_freeze
 from deploybot.deployments.auto_targets import auto_text, grants_of, is_used
 from deploybot.deployments.originators import authors_of, late_givers_of, originators_of, triggered_at, unknown_cause
 from deploybot.domain import (
@@ -28,6 +27,7 @@ from deploybot.domain import (
 )
 from deploybot.errors import Denied, Locked, TargetFrozen
 from deploybot.policy import Allowed, Before, Decision, PendingRequest, PolicyQuestion, WantedAction, decide, lock_text
+from deploybot.policy.active_freezes import active_freeze
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Environment, Settings
 

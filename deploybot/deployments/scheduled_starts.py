@@ -6,6 +6,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from deploybot.domain import Deployment, State
+from deploybot.units import show_moment
 
 LATE = 600.0
 """Seconds after its scheduled time in which a deployment still starts, for example after a restart of the bot."""
@@ -16,11 +17,6 @@ def next_time(at: time, zone: ZoneInfo, now: float) -> float:
     today = datetime.fromtimestamp(now, zone).date()
     moments = (datetime.combine(today + timedelta(days=days), at, zone).timestamp() for days in (0, 1, 2))
     return next(moment for moment in moments if moment > now)
-
-
-def show_moment(at: float, zone: ZoneInfo) -> str:
-    """Return seconds since the epoch as `2026-11-21 18:00 CET`."""
-    return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M %Z")
 
 
 def earliest(deployment: Deployment) -> float:

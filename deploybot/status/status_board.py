@@ -13,10 +13,10 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from deploybot.card import Card
-from deploybot.deployments.active_freezes import active_freeze
 from deploybot.domain import Deployment, Kind, Manifest, Release, Running, State
 from deploybot.errors import Unreachable
 from deploybot.observed_state import Serving, runs
+from deploybot.policy.active_freezes import active_freeze
 from deploybot.ports import Clock, Servers, Store, Tables
 from deploybot.settings import App, Environment
 from deploybot.status.app_card import Section, detail_card

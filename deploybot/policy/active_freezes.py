@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import inf
 from zoneinfo import ZoneInfo
 
-from deploybot.deployments.scheduled_starts import show_moment
 from deploybot.domain import Freeze
 from deploybot.domain.freeze_windows import frozen_until
-from deploybot.policy import ActiveFreeze
+from deploybot.policy.question_types import ActiveFreeze
 from deploybot.settings import Environment
+from deploybot.units import show_moment
 
 
 def active_freeze(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from deploybot.card import MARKS, Button, Card, File, Line, Link, Table, Tone, narrow_rows
-from deploybot.command import Code, Command, Context, Duration, Follow, LogQuery, Task, command
+from deploybot.command import Command, Context, LogQuery, command
+from deploybot.command_parameters import Code, Day, Duration, Follow, Task
 from deploybot.domain import (
     Changes,
     Commit,
@@ -35,6 +36,7 @@ __all__ = [
     "Command",
     "Commit",
     "Context",
+    "Day",
     "Denied",
     "DeploybotError",
     "Deployment",

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
 from deploybot import __version__
-from deploybot.access import Access, PersonLocks, new_code
+from deploybot.access import Access, PersonLocks, TargetFreezes, new_code
 from deploybot.access.bot_person import make_itself
 from deploybot.access.grant_expiry import GrantEnds
 from deploybot.applogs.deployment_logs import DeploymentLogs
@@ -80,7 +80,7 @@ class Bot:
             settings=settings,
             deployments=self.deployments,
             releases=self.deployments.releases,
-            status=StatusBoard(world.servers, world.store, world.clock),
+            status=StatusBoard(world.servers, world.store, world.clock, settings.bot.timezone),
             logs=AppLogs(
                 settings,
                 world.servers,
@@ -90,6 +90,7 @@ class Bot:
                 may_read=self._access.may_read,
             ),
             locks=PersonLocks(settings, world.store, world.clock, self._access.announcer, self._unlocked),
+            freezes=TargetFreezes(settings, world.store, world.clock, self._access.announcer, self._unlocked),
             people=self._access,
             commands=load(settings.bot.plugins),
         )

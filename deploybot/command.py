@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
-from typing import NewType, Protocol
+from typing import Protocol
 
 from deploybot.card import Card
+from deploybot.command_parameters import Day, Follow
 from deploybot.domain import (
     Action,
     Changes,
     Channel,
     Deployment,
+    Freeze,
     GrantChange,
     Identity,
     IgnoredTags,
@@ -29,25 +31,6 @@ from deploybot.domain import (
 from deploybot.settings import App, Environment, Settings
 
 Handler = Callable[..., Awaitable[Card | None]]
-Duration = NewType("Duration", float)
-"""A parameter of this type accepts `90s`, `15m` or `1h30m`. Its value is in seconds."""
-Task = NewType("Task", str)
-"""A parameter of this type accepts the name of a task that bot.toml defines for the app."""
-
-
-class Code(str):
-    """A parameter of this type accepts a one-time code of six digits. The audit does not store it."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """A log that is being followed. `name` is shown on its card (`log-3`)."""
-
-    name: str
-    app: str
-    environment: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,16 +114,16 @@ class DeploymentService(Protocol):
         rollback: bool = False,
         servers: Sequence[str] = (),
         dry_run: bool = False,
-        at: time | None = None,
+        at: time | float | None = None,
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",
     ) -> Card:
         """Plan a release for an environment (or some of its servers) and run it; `dry_run` only shows the plan.
 
-        `at` is the earliest time of day to start, in the bot's time zone. `remove_orphans` removes containers of
-        the project that are in no Compose file. `break_glass` overrides approvals, `after` and locks, with the
-        sender's one-time `code` if they are enrolled.
+        `at` is the time of day to start, in the bot's time zone, or in how many seconds. `remove_orphans` removes
+        containers of the project that are in no Compose file. `break_glass` overrides approvals, `after`, freezes and
+        locks, with the sender's one-time `code` if they are enrolled.
         """
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
@@ -273,6 +256,18 @@ class LockService(Protocol):
         """Return the lock that is held now."""
 
 
+class FreezeService(Protocol):
+    """The service for freezes that people make."""
+
+    async def freeze(
+        self, ctx: Context, app: App, environment: Environment, until: Day | time | float, at: time | None = None
+    ) -> Card:
+        """Freeze an environment until a day (`at` a time, or when it begins), until a time of day, or for seconds."""
+
+    async def unfreeze(self, ctx: Context, app: App, environment: Environment) -> Freeze | None:
+        """End the freeze that a person made, and return it, if any."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """The grants and accounts that a person lost."""
@@ -340,6 +335,7 @@ class Services:
     status: StatusService
     logs: LogService
     locks: LockService
+    freezes: FreezeService
     people: PeopleService
     commands: dict[str, Command] = field(default_factory=dict)
 
@@ -387,6 +383,11 @@ class Context:
     def locks(self) -> LockService:
         """Return the service for people's locks."""
         return self.services.locks
+
+    @property
+    def freezes(self) -> FreezeService:
+        """Return the service for freezes."""
+        return self.services.freezes
 
     @property
     def people(self) -> PeopleService:

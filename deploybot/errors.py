@@ -97,6 +97,16 @@ class Locked(DeploybotError):
     """The environment is locked. The sentence says by whom, since when, why, and how to release it."""
 
 
+class TargetFrozen(DeploybotError):
+    """Nothing new is deployed to a target now. The sentence says until when and why; `until` is `inf` for no end."""
+
+    def __init__(self, sentence: str, until: float) -> None:
+        """Take the sentence, and when the freeze ends (Unix time)."""
+        super().__init__(sentence)
+        self.until = until
+        self.hint = "Rollbacks and restarts still work. In an emergency, an admin can deploy with `--break-glass`."
+
+
 class Unreachable(DeploybotError):
     """No answer in time, or a refused connection. `what` is the server, engine, repository or chat.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -69,3 +71,8 @@ def show_size(count: int) -> str:
 def show_time(at: float) -> str:
     """Return seconds since the epoch as `2026-11-21 01:28 UTC`."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
+
+
+def show_moment(at: float, zone: ZoneInfo) -> str:
+    """Return seconds since the epoch as `2026-11-21 18:00 CET`."""
+    return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M %Z")

@@ -13,7 +13,8 @@ from deploybot.access.explanation import reasons_card
 from deploybot.access.grants import Actor, Given, give
 from deploybot.access.roster import roster_card
 from deploybot.card import Card, Tone
-from deploybot.command import Context, Follow
+from deploybot.command import Context
+from deploybot.command_parameters import Follow
 from deploybot.domain import Account, Action, Grant, Identity, Person, Role
 from deploybot.errors import Denied, UserError
 from deploybot.policy import PolicyQuestion

@@ -19,7 +19,7 @@ DOCS = PAGE.parent
 ROLES = (DOCS / "roles.md").read_text()
 OWN = (DOCS / "own-commands.md").read_text()
 COMMANDS = load()
-EXCEPTIONS = {"`cancel log-3`": Action.VIEW, "remove other people's locks": Action.ADMIN}
+EXCEPTIONS = {"`cancel log-3`": Action.VIEW, "end other people's locks and freezes": Action.ADMIN}
 
 
 def test_the_page_of_commands_is_up_to_date() -> None:

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from deploybot.card import Card
-from deploybot.command import Follow
+from deploybot.command_parameters import Follow
 from deploybot.domain import Identity, Role
 from deploybot.ports import Tables
 from deploybot.settings import Settings

@@ -3,6 +3,7 @@
 from deploybot.access.account_links import new_code
 from deploybot.access.account_syntax import PLATFORMS, Who, identity_text, name_from, read_who
 from deploybot.access.allowlist import Access, Known, PersonAnswer, stranger_card
+from deploybot.access.target_freezes import TargetFreezes
 from deploybot.access.target_locks import PersonLocks
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Known",
     "PersonAnswer",
     "PersonLocks",
+    "TargetFreezes",
     "Who",
     "identity_text",
     "name_from",

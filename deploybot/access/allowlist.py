@@ -15,7 +15,8 @@ from deploybot.access.grants import end_text
 from deploybot.access.one_time_code_enrollment import Enrolment
 from deploybot.access.roster import roster_card
 from deploybot.card import Card, Line, Tone
-from deploybot.command import Command, Context, Follow, Incoming, Taken
+from deploybot.command import Command, Context, Incoming, Taken
+from deploybot.command_parameters import Follow
 from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import (
     BOT_NAME,
@@ -32,7 +33,7 @@ from deploybot.domain import (
     target_name,
 )
 from deploybot.errors import UserError
-from deploybot.policy import Decision, PolicyQuestion, decide, holds
+from deploybot.policy import ActiveFreeze, Decision, PolicyQuestion, decide, holds
 from deploybot.ports import Clock, CodeSecrets, People, Store, Tables
 from deploybot.settings import App, Environment, Settings
 
@@ -69,11 +70,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class PersonAnswer:
-    """The policy's decision, the person it is about, and the lock that was checked."""
+    """The policy's decision, the person it is about, and the lock and the freeze that were checked."""
 
     person: Person | None
     decision: Decision
     lock: Lock | None
+    frozen: ActiveFreeze | None
 
 
 class Access:
@@ -137,7 +139,7 @@ class Access:
             )
 
         question = await self._store.read(look)
-        return PersonAnswer(question.person, decide(question), question.lock)
+        return PersonAnswer(question.person, decide(question), question.lock, question.frozen)
 
     async def may_read(self, incoming: Incoming, follow: Follow) -> bool:
         """Return whether the sender of a message may still read the log that it follows; record in the audit if not."""

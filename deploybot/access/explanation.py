@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, zip_longest
 
 from deploybot.card import Card, Line, Tone
@@ -19,11 +20,12 @@ def reasons_card(question: PolicyQuestion) -> Card:
     """Return a card with yes or no, the sentence of each rule that applies, and who may."""
     decision = decide(question)
     may = "Yes, you may" if decision.allowed else "No, you may not"
-    names = ", ".join(who_may(question)) or "no one on the allowlist"
+    names = ", ".join(who_may(replace(question, frozen=None))) or "no one on the allowlist"
+    after = " after the freeze" if decision.frozen else ""
     return Card(
         title=f"{may} use `{question.command}` on {question.target}.",
         lines=tuple(Line(name, one.reason, _TONES[one.voice]) for name, one in explain(question).items()),
-        hint=f"Allowed: {names}.",
+        hint=f"Allowed{after}: {names}.",
         tone=Tone.GOOD if decision.allowed else Tone.WARN,
         private=True,
     )

@@ -15,7 +15,7 @@ from deploybot.masking import looks_like_token
 from deploybot.settings import App, Environment, FileRef, Secret, Settings, SettingsPart
 from deploybot.wording import listed, meant
 
-_RULES = frozenset({"rollout", "freeze"})
+_RULES = frozenset({"rollout"})
 LATER: dict[type[SettingsPart], frozenset[str]] = {
     App: _RULES,
     Environment: _RULES,

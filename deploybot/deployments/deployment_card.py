@@ -197,14 +197,16 @@ def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = st
     )
 
 
-def plan_card(plan: Plan, *, begins: str = "", wants: str = "", mask: Mask = str) -> Card:
+def plan_card(plan: Plan, *, begins: str = "", wants: str = "", frozen: str = "", mask: Mask = str) -> Card:
     """Return what would happen, for `--dry-run`.
 
-    `begins` is when it would begin, if not now; `wants` is which approvals it would need.
+    `begins` is when it would begin, if not now; `wants` is which approvals it would need; `frozen` is until when and
+    why nothing new may begin there.
     """
     plan = masked_plan(plan, mask)
     when = [f"starts at {begins}"] if begins else []
     when += [f"after {wants}"] if wants else []
+    when += [f"frozen {frozen}"] if frozen else []
     commits = (f"  {short(one.subject, COMMIT_LONGEST)}" for one in plan.changes.commits[:COMMITS_ON_CARD])
     return Card(
         title=f"{headline(plan)} · dry run",

@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from zoneinfo import ZoneInfo
 
 from deploybot.bot_log import about_deployment
@@ -18,11 +19,11 @@ from deploybot.deployments.card_titles import headline
 from deploybot.deployments.log_lines import log_begun, log_ended
 from deploybot.deployments.queue_turns import begins, is_in_the_way, last_before, target_of
 from deploybot.deployments.runner import DeploymentRunner
-from deploybot.deployments.scheduled_starts import is_early, is_too_late, late_words, show_moment
+from deploybot.deployments.scheduled_starts import earliest, is_early, is_too_late, late_words, waits_until
 from deploybot.deployments.start_checks import Beginning
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Deployment, State, Unfinished
-from deploybot.errors import Cancelled, DeploybotError, StoreError, Voided, sentence
+from deploybot.errors import Cancelled, DeploybotError, StoreError, TargetFrozen, Voided, sentence
 from deploybot.ports import Clock, Store, Tables
 
 log = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ class Queue:
         if self._rests:
             return "the next start of the bot"
         if is_early(deployment, now):
-            return show_moment(deployment.not_before, self._zone)
+            return waits_until(deployment, self._zone)
         last = last_before(deployment, others, now)
         if last is not None:
             return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word})"
@@ -215,7 +216,7 @@ class Queue:
                 return
             target, begun = target_of(deployment.plan), None
             turn = self._turns[target]
-            await self._until_its_time(deployment, turn, stop)
+            await self._until_its_time(number, turn, stop)
             if not await stop.outrun(turn.acquire()):
                 await self._end_cancelled(number, stop.why or Cancelled("a person"))
                 return
@@ -230,18 +231,31 @@ class Queue:
                 self._ends[target] += begun is not None
                 turn.release()
 
-    async def _until_its_time(self, deployment: Deployment, turn: asyncio.Lock, stop: CancellationWatch) -> None:
-        """Wait until a deployment may begin; if another one runs then, show that on its card."""
-        if not is_early(deployment, self._clock.now()):
-            return
-        while stop.why is None and (left := deployment.not_before - self._clock.now()) > 0:
-            await stop.pause(min(left, self._timeouts.clock_check))
+    async def _until_its_time(self, number: int, turn: asyncio.Lock, stop: CancellationWatch) -> None:
+        """Wait until a deployment may begin; if another one runs then, show that on its card.
 
-        def show_wait(tables: Tables) -> None:
-            self._queue_card(tables, deployment.number, self.waits_for(deployment, tables.deployments.open()))
+        The row is read again while it waits: a freeze may end early.
+        """
+        waited = False
+        while stop.why is None:
+            deployment, now = await self._row(number), self._clock.now()
+            if deployment is None or not is_early(deployment, now):
+                break
+            waited = True
+            await stop.pause(min(earliest(deployment) - now, self._timeouts.clock_check))
+        if waited and turn.locked() and stop.why is None:
+            await self._store.write(lambda tables: self._show_wait(tables, number))
 
-        if turn.locked() and stop.why is None:
-            await self._store.write(show_wait)
+    def _show_wait(self, tables: Tables, number: int) -> None:
+        """Show on the card of a waiting deployment what it waits for."""
+        deployment = tables.deployments.get(number)
+        if deployment is not None and deployment.state is State.WAITING:
+            self._queue_card(tables, number, self.waits_for(deployment, tables.deployments.open()))
+
+    def _wait_for_thaw(self, tables: Tables, number: int, until: float) -> None:
+        """Let a deployment whose turn came in a freeze wait for its end."""
+        tables.deployments.freeze(number, until)
+        self._show_wait(tables, number)
 
     async def _row(self, number: int) -> Deployment | None:
         return await self._store.read(lambda tables: tables.deployments.get(number))
@@ -259,9 +273,18 @@ class Queue:
             raise
         except Voided as problem:
             await self._approvals.void(number, problem.changed)
+        except TargetFrozen as problem:
+            if deployment.state is not State.WAITING or problem.until == inf:
+                await self._end_refused(number, problem)
+            else:
+                until = problem.until
+                await self._store.write(lambda tables: self._wait_for_thaw(tables, number, until))
         except DeploybotError as problem:
-            await self._end_waiting(number, State.FAILED, f"{str(problem).rstrip('.')}. Nothing was done.")
+            await self._end_refused(number, problem)
         return None
+
+    async def _end_refused(self, number: int, problem: DeploybotError) -> None:
+        await self._end_waiting(number, State.FAILED, f"{str(problem).rstrip('.')}. Nothing was done.")
 
     async def _end_cancelled(self, number: int, why: Exception) -> None:
         await self._end_waiting(number, State.CANCELLED, f"{sentence(why)} It had not started.")

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from deploybot.card import Card
 from deploybot.command import Context
@@ -21,7 +22,7 @@ from deploybot.deployments.planner import Planner
 from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
 from deploybot.deployments.queue_card import OpenDeployment, queue_card
 from deploybot.deployments.ref_resolution import Releases
-from deploybot.deployments.scheduled_starts import next_time, show_moment
+from deploybot.deployments.scheduled_starts import next_time
 from deploybot.deployments.step_logs import Journal
 from deploybot.domain import Deployment, Kind, Person, Phase, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError
@@ -29,6 +30,7 @@ from deploybot.metrics import METRICS
 from deploybot.policy import PolicyQuestion, decide
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
+from deploybot.units import show_moment
 
 _NEW_PLAN = "a new plan, because another deployment has ended since this one was planned"
 
@@ -95,7 +97,7 @@ class DeploymentEngine:
         rollback: bool = False,
         servers: Sequence[str] = (),
         dry_run: bool = False,
-        at: time | None = None,
+        at: time | float | None = None,
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",
@@ -108,11 +110,15 @@ class DeploymentEngine:
         """
         typed, release = release.typed, dataclasses.replace(release, typed=None)
         if break_glass and at:
-            raise UserError("A break-glass deployment starts now, so it cannot be scheduled.", hint="Leave `--at` out.")
+            raise UserError(
+                "A break-glass deployment starts now, so it cannot be scheduled.", hint="Leave `--at` and `--in` out."
+            )
         origin = await self._planner.releases.origin(app, environment, release, back=rollback)
         kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
+        zone = self._settings.bot.timezone
+        not_before = _start(at, zone, self._clock.now())
         first = Plan(kind=kind, app=app.name, environment=environment.name, release=release, servers=(), origin=origin)
-        await self._insist(ctx, first, glass=break_glass)
+        frozen = await self._insist(ctx, first, glass=break_glass, starts=not_before, dry_run=dry_run)
         if break_glass and not dry_run:
             await self._glass.insist(ctx, code)
         ends = self.queue.ends(app.name, environment.name)
@@ -125,21 +131,27 @@ class DeploymentEngine:
             remove_orphans=remove_orphans,
             origin=origin,
         )
-        zone = self._settings.bot.timezone
-        not_before = next_time(at, zone, self._clock.now()) if at else 0.0
         if dry_run:
             wanted = None if break_glass else wanted_of(environment)
-            begins_at = show_moment(not_before, zone) if at else ""
-            return plan_card(plan, mask=self._publisher.mask, begins=begins_at, wants=str(wanted) if wanted else "")
+            begins_at = show_moment(not_before, zone) if not_before else ""
+            wants = str(wanted) if wanted else ""
+            return plan_card(plan, mask=self._publisher.mask, begins=begins_at, wants=wants, frozen=frozen)
         return await self._add(ctx, plan, ends, not_before, typed=typed, glass=break_glass)
 
-    async def _insist(self, ctx: Context, plan: Plan, *, glass: bool) -> None:
-        """Check the policy before any server is asked. Raises Denied or Locked."""
+    async def _insist(self, ctx: Context, plan: Plan, *, glass: bool, starts: float, dry_run: bool) -> str:
+        """Check the policy before any server is asked. Raises Denied, Locked or TargetFrozen.
+
+        A freeze does not stop a dry run. Then return until when and why the target is frozen, otherwise an empty text.
+        """
         person = required(ctx.person)
         question = await self._store.read(
-            lambda tables: self._questions.may_request(tables, person.id, plan, glass=glass)
+            lambda tables: self._questions.may_request(tables, person.id, plan, glass=glass, starts=starts)
         )
-        self._questions.insist(question)
+        decision = decide(question)
+        if dry_run and decision.frozen and question.frozen is not None:
+            return question.frozen.text
+        self._questions.refuse(question, decision)
+        return ""
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Restart what runs."""
@@ -282,7 +294,9 @@ class DeploymentEngine:
         Returns the deployment, what it waits for, and its request.
         """
         plan, request = planned.plan, planned.request
-        question = self._questions.may_request(tables, planned.person.id, plan, glass=planned.glass)
+        question = self._questions.may_request(
+            tables, planned.person.id, plan, glass=planned.glass, starts=planned.not_before
+        )
         self._questions.insist(question)
         older = in_the_way(tables, plan) if planned.trigger else ()
         deployment = tables.deployments.add(
@@ -348,3 +362,10 @@ def _bound(plan: Plan, request: Request | None) -> str:
 def _images(plan: Plan) -> str:
     """Return the full image references of a plan, for the audit."""
     return "".join(f", {pin.service}: {pin.tag} {pin.reference}" for pin in plan.release.images)
+
+
+def _start(at: time | float | None, zone: ZoneInfo, now: float) -> float:
+    """Return when a scheduled deployment starts (Unix time), 0.0 for at once."""
+    if isinstance(at, time):
+        return next_time(at, zone, now)
+    return now + at if at else 0.0

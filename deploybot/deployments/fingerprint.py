@@ -42,6 +42,7 @@ _NOT_THE_ENVIRONMENTS = frozenset(
         "auto",
         "refs",
         "signed",
+        "freeze",
     }
 )
 _NOT_THE_SERVERS = frozenset({"connect_timeout"})

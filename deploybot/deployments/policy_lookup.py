@@ -25,8 +25,9 @@ from deploybot.domain import (
     Request,
     Role,
 )
-from deploybot.errors import Denied, Locked
+from deploybot.errors import Denied, Locked, TargetFrozen
 from deploybot.policy import Allowed, Before, Decision, PendingRequest, PolicyQuestion, WantedAction, decide, lock_text
+from deploybot.policy.active_freezes import active_freeze
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Environment, Settings
 
@@ -71,14 +72,16 @@ class PolicyQuestions:
         origin: Origin | None = None,
         glass: bool = False,
         speaks_by: Identity | None = None,
+        starts: float = 0.0,
     ) -> PolicyQuestion:
         """Return a question about a person, by account or id; app and environment are as in `policy.PolicyQuestion`.
 
         `release` is what would run. `number` is the deployment that the question is about, 0 if there is none. `begins`
         means that it is about to begin. `origin` is what the repository says about the release's commit, None if it was
         not asked yet. `glass` means that the person wants to break the glass. `speaks_by` is the account that a person,
-        given by id, uses.
+        given by id, uses. `starts` is when it would start, if that is later than now.
         """
+        now = self._clock.now()
         people = tables.people.everybody()
         person = tables.people.of(who) if isinstance(who, Identity) else _by_id(people, who)
         bot = tables.people.of(AUTO) if self._automatic else None
@@ -86,6 +89,7 @@ class PolicyQuestions:
         request = tables.requests.get(number) if number else None
         identity = who if isinstance(who, Identity) else speaks_by
         account = tables.people.account(identity) if identity is not None else None
+        freeze = tables.freezes.get(target.app, target.name, now) if target else None
         return PolicyQuestion(
             person=person,
             action=action,
@@ -94,7 +98,10 @@ class PolicyQuestions:
             environment=environment,
             grants=self._grants(tables, bot),
             people=tuple(one for one in people if one != bot),
-            lock=_lock_in_the_way(tables.locks.all(self._clock.now()), person, app, environment),
+            lock=_lock_in_the_way(tables.locks.all(now), person, app, environment),
+            freeze=freeze,
+            frozen=active_freeze(target, freeze, max(now, starts), self._settings.bot.timezone),
+            freeze_windows=", ".join(one.text for one in target.freeze) if target else "",
             wanted=wanted_of(target, request),
             request=_pending(tables, request, target),
             before=self._before(tables, target, release) if target and target.after else None,
@@ -103,7 +110,7 @@ class PolicyQuestions:
             glass=glass,
             auto=auto_text(target),
             itself=bot is not None and person == bot,
-            now=self._clock.now(),
+            now=now,
             account=account.after if account else 0,
             account_since=account.since if account else 0.0,
         )
@@ -119,9 +126,11 @@ class PolicyQuestions:
             return grants
         return (*(one for one in grants if one.person != bot.id), *grants_of(bot, self._settings))
 
-    def may_request(self, tables: Tables, person: int, plan: Plan, *, glass: bool = False) -> PolicyQuestion:
-        """Return the question whether a person may request a plan."""
-        return self._of_plan(tables, person, plan, glass=glass)
+    def may_request(
+        self, tables: Tables, person: int, plan: Plan, *, glass: bool = False, starts: float = 0.0
+    ) -> PolicyQuestion:
+        """Return the question whether a person may request a plan that starts now, or at a later time."""
+        return self._of_plan(tables, person, plan, glass=glass, starts=starts)
 
     def may_begin(self, tables: Tables, deployment: Deployment) -> PolicyQuestion:
         """Return the question whether a deployment may begin, as its requester."""
@@ -159,7 +168,7 @@ class PolicyQuestions:
         )
 
     def _of_plan(
-        self, tables: Tables, person: int, plan: Plan, *, number: int = 0, glass: bool = False
+        self, tables: Tables, person: int, plan: Plan, *, number: int = 0, glass: bool = False, starts: float = 0.0
     ) -> PolicyQuestion:
         return self.ask(
             tables,
@@ -173,18 +182,21 @@ class PolicyQuestions:
             begins=bool(number),
             origin=plan.origin or Origin(found="no ref that was checked", unsigned="its signature was not checked"),
             glass=glass,
+            starts=starts,
         )
 
     def insist(self, question: PolicyQuestion) -> None:
-        """Ask the policy and raise its refusal: Locked if only a lock prevents it, else Denied."""
+        """Ask the policy and raise its refusal: Locked or TargetFrozen if only that prevents it, else Denied."""
         self.refuse(question, decide(question))
 
     def refuse(self, question: PolicyQuestion, decision: Decision) -> None:
-        """Raise Locked or Denied if the decision is a no."""
+        """Raise Locked, TargetFrozen or Denied if the decision is a no."""
         if decision.allowed:
             return
         if decision.held and question.lock is not None:
             raise Locked(lock_text(question.lock, self._clock.now()))
+        if decision.frozen and question.frozen is not None:
+            raise TargetFrozen(f"{question.target} is frozen {question.frozen.text}", question.frozen.until)
         raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "no one on the allowlist")
 
     def _target(self, app: str | None, environment: str | None) -> Environment | None:

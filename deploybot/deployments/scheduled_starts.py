@@ -6,6 +6,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from deploybot.domain import Deployment, State
+from deploybot.units import show_moment
 
 LATE = 600.0
 """Seconds after its scheduled time in which a deployment still starts, for example after a restart of the bot."""
@@ -18,19 +19,25 @@ def next_time(at: time, zone: ZoneInfo, now: float) -> float:
     return next(moment for moment in moments if moment > now)
 
 
-def show_moment(at: float, zone: ZoneInfo) -> str:
-    """Return seconds since the epoch as `2026-11-21 18:00 CET`."""
-    return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M %Z")
+def earliest(deployment: Deployment) -> float:
+    """Return when a deployment may start: not before its scheduled time, nor in the freeze that stopped it."""
+    return max(deployment.not_before, deployment.frozen_until)
 
 
 def is_early(deployment: Deployment, now: float) -> bool:
-    """Return whether a deployment waits for its scheduled time."""
-    return deployment.state is State.WAITING and deployment.not_before > now
+    """Return whether a deployment waits for its scheduled time, or for the end of a freeze."""
+    return deployment.state is State.WAITING and earliest(deployment) > now
+
+
+def waits_until(deployment: Deployment, zone: ZoneInfo) -> str:
+    """Return in words what a deployment waits for that is early."""
+    moment = show_moment(earliest(deployment), zone)
+    return f"the end of the freeze, {moment}" if deployment.frozen_until >= deployment.not_before else moment
 
 
 def is_too_late(deployment: Deployment, now: float) -> bool:
     """Return whether a deployment still waits long after its scheduled time, because the bot was not running."""
-    return deployment.state is State.WAITING and 0 < deployment.not_before < now - LATE
+    return deployment.state is State.WAITING and deployment.not_before > 0 and earliest(deployment) < now - LATE
 
 
 def late_words(deployment: Deployment, now: float, zone: ZoneInfo) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-from deploybot.command import Follow, Services
+from deploybot.command import Services
+from deploybot.command_parameters import Follow
 from deploybot.domain import Action, Deployment, GrantChange, Kind, Release
 from deploybot.errors import UserError
 from deploybot.parsing import Call, ChangeNumber, FollowName, Number, Ref

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from deploybot.access import Access, Known, stranger_card
 from deploybot.bounded_memory import SeenKeys
 from deploybot.card import Card, Line
-from deploybot.command import Code, Context, Incoming, Services
+from deploybot.command import Context, Incoming, Services
+from deploybot.command_parameters import Code
 from deploybot.dispatch.argument_lookup import Sees, Subject, Unseen, arguments_of, nameable, subject_of
 from deploybot.dispatch.error_replies import error_card
 from deploybot.dispatch.missing_parts import number_question, reason_question, release_question
 from deploybot.dispatch.request_audit import RequestAudit
 from deploybot.domain import Action, Deployment, Identity, Person, Release
-from deploybot.errors import Denied, DeploybotError, Locked, StoreError, UserError
+from deploybot.errors import Denied, DeploybotError, Locked, StoreError, TargetFrozen, UserError
 from deploybot.parsing import (
     LONGEST,
     Addressed,
@@ -225,7 +226,10 @@ class Dispatcher:
         return card
 
     async def _authorised(self, request: _ReceivedCall, release: Release | None = None) -> Person | None:
-        """Ask the policy with current grants and locks. Raise Denied or Locked, and audit it."""
+        """Ask the policy with current grants and locks. Raise Denied or Locked, and audit it.
+
+        A freeze alone is left to what the command requests: only that knows when it would start.
+        """
         call, subject = request.call, request.subject
         answer = await self._access.ask(
             request.incoming.identity,
@@ -237,7 +241,7 @@ class Dispatcher:
             number=subject.number,
             glass=call.arguments.get("break_glass") is True,
         )
-        if answer.decision.allowed:
+        if answer.decision.allowed or answer.decision.frozen:
             return answer.person
         await self._audit.denied(request.incoming, answer.person, subject.target, call.kept)
         if answer.decision.held and answer.lock is not None:
@@ -329,7 +333,7 @@ class Dispatcher:
         """Return what runs where a command failed, `unknown` if it can't be determined."""
         app = self._services.settings.apps.get(subject.app or "")
         environment = app.environments.get(subject.environment or "") if app else None
-        if app is None or environment is None or isinstance(error, (UserError, Denied, Locked)):
+        if app is None or environment is None or isinstance(error, (UserError, Denied, Locked, TargetFrozen)):
             return ()
         try:
             async with asyncio.timeout(_LOOK_SECONDS):

@@ -7,6 +7,7 @@
 | AskError | the same, with a button that asks for the reason | debug |
 | Denied | which rule refused, and who may, in private likewise | info; it is audited, too |
 | Locked | who holds the lock, since when, why, how to release it, in private likewise | info |
+| TargetFrozen | until when and why nothing new is deployed there, in private likewise | info |
 | Unreachable, StepFailed, Unhealthy | what failed, its last lines, what runs there now | error |
 | any other DeploybotError | its sentence | error |
 | anything else | “Something broke on my side, id 7f3a”, never the exception's text | traceback |
@@ -26,6 +27,7 @@ from deploybot.errors import (
     Locked,
     PickError,
     StepFailed,
+    TargetFrozen,
     Unhealthy,
     Unreachable,
     UserError,
@@ -46,9 +48,10 @@ def error_card(error: Exception, redactor: TextRedactor, *, now_runs: tuple[Line
         case Denied():
             log.info("denied: %s", redactor.text(str(error)))
             return _denied(error)
-        case Locked():
-            log.info("locked: %s", redactor.text(str(error)))
-            return Card(title=_sentence(str(error)), tone=Tone.WARN, private=True, ok=False)
+        case Locked() | TargetFrozen():
+            log.info("refused: %s", redactor.text(str(error)))
+            hint = error.hint if isinstance(error, TargetFrozen) else ""
+            return Card(title=_sentence(str(error)), hint=hint, tone=Tone.WARN, private=True, ok=False)
         case Unreachable() | StepFailed() | Unhealthy():
             log.error("failed: %s", redactor.text(str(error)))
             return _failed(error, now_runs)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from deploybot.command import Code, Services
+from deploybot.command import Services
+from deploybot.command_parameters import Code
 from deploybot.domain import Action, Deployment, Kind
 from deploybot.errors import AskError, PickError, UserError
 from deploybot.parsing import MOST_PICKS, Call, Form, Ref, parse, with_number, with_release

@@ -37,6 +37,7 @@ from deploybot.domain.events import (
     Synced,
     Tagged,
 )
+from deploybot.domain.freeze_windows import FreezeWindow
 from deploybot.domain.ignored_tags import IgnoredTags
 from deploybot.domain.image_names import DOCKER_HUB, canonical_image, registry_digest
 from deploybot.domain.observed_target import (
@@ -54,6 +55,7 @@ from deploybot.domain.person import (
     AccountLink,
     Action,
     Channel,
+    Freeze,
     Grant,
     GrantChange,
     Identity,
@@ -144,6 +146,8 @@ __all__ = [
     "EngineEvent",
     "EngineFacts",
     "Event",
+    "Freeze",
+    "FreezeWindow",
     "Gate",
     "Grant",
     "GrantChange",

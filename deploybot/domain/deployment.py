@@ -37,7 +37,8 @@ _WORDS = {State.RESTORING: "rolling back", State.UNKNOWN: "end unknown"}
 class Deployment:
     """One run of a plan. `requester` is a person's id. Times are 0.0 until they are known.
 
-    `not_before` is the scheduled start, 0.0 if none was given. `cancel_by` is the person who asked to cancel, or empty.
+    `not_before` is the scheduled start, 0.0 if none was given. `frozen_until` is the end of the freeze that stopped it
+    when its turn came. `cancel_by` is the person who asked to cancel, or empty.
     `outcome` is a sentence about the end, `tail` the last masked lines of the failed output. `approved` is the time at
     which it had all approvals that it needs. `verdict` is how its request ended if it was never started. `trigger` is
     the number of its trigger if no person asked for it. `skipped` are the numbers of the deployments that it replaced,
@@ -54,6 +55,7 @@ class Deployment:
     channel: Channel | None = None
     created: float = 0.0
     not_before: float = 0.0
+    frozen_until: float = 0.0
     started: float = 0.0
     finished: float = 0.0
     cancel_by: str = ""

@@ -167,6 +167,19 @@ class AccountLink:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """A person's freeze of an environment: nothing new is deployed there before `until`, by anybody."""
+
+    app: str
+    environment: str
+    person: int
+    holder: str
+    reason: str
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
     """A person's lock on an environment. `until` is 0.0 if it has no end."""
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploybot.command import Code, Command
+from deploybot.command import Command
+from deploybot.command_parameters import Code
 from deploybot.errors import UsageError, UserError
 from deploybot.parsing.command_form import Form, read_command
 from deploybot.parsing.completion import complete

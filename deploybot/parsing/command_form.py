@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from deploybot.command import Command, Context, Follow, Task
+from deploybot.command import Command, Context
+from deploybot.command_parameters import Follow, Task
 from deploybot.domain import Deployment, GrantChange, Release
 from deploybot.parsing.grammar import Grammar, read_usage
 from deploybot.parsing.parameter_types import KINDS

@@ -11,9 +11,9 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, time
 
-from deploybot.command import Code, Duration, Follow, Task
+from deploybot.command_parameters import Code, Day, Duration, Follow, Task
 from deploybot.domain import Deployment, GrantChange, Release, Role
 from deploybot.errors import UserError
 from deploybot.settings import App, Environment, Server, Settings
@@ -25,6 +25,9 @@ _WHOLE = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"#?([0-9]{1,9})")
 _CODE = re.compile(r"[0-9]{6}")
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_NEAR_DAYS = {"today": 0, "tomorrow": 1}
 _FOLLOW = re.compile(r"log-[0-9]{1,9}")
 _CHANGE = re.compile(r"grant-([0-9]{1,9})")
 _REF = re.compile(r":?[A-Za-z0-9_][A-Za-z0-9_./+-]{0,199}")
@@ -198,6 +201,19 @@ def _time(text: str, _: Scope) -> time:
     return time(int(match[1]), int(match[2]))
 
 
+def _day(text: str, _: Scope) -> Day:
+    word = text.lower()
+    if word in _NEAR_DAYS:
+        return Day(ahead=_NEAR_DAYS[word])
+    if _DATE.fullmatch(word):
+        with contextlib.suppress(ValueError):
+            return Day(date=date.fromisoformat(word))
+    for number, name in enumerate(_WEEKDAYS):
+        if word in {name, name[:3]}:
+            return Day(weekday=number)
+    raise Unfit(f"`{shown(text)}` is not a day such as Mon, tomorrow or 2026-12-24.")
+
+
 def _code(text: str, _: Scope) -> Code:
     if not _CODE.fullmatch(text):
         raise Unfit("A one-time code is six digits.")
@@ -269,6 +285,7 @@ KINDS: Mapping[object, ParameterKind] = {
     int: ParameterKind("number", _whole),
     Duration: ParameterKind("duration", _duration, such="90s, 15m, 2h or 1h30m"),
     time: ParameterKind("time of day", _time, such="18:00"),
+    Day: ParameterKind("day", _day, such="Mon, tomorrow or 2026-12-24"),
     Code: ParameterKind("one-time code", _code),
     Release: ParameterKind("ref", _ref),
     str: ParameterKind("text", _text),

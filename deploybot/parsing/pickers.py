@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploybot.command import Task
+from deploybot.command_parameters import Task
 from deploybot.domain import Action, Deployment, Release
 from deploybot.errors import PickError
 from deploybot.parsing.command_form import Form, Parameter

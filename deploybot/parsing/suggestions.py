@@ -37,13 +37,16 @@ def leftover(reader: Reader, token: Token) -> UserError:
     used = [group.word for group in reader.form.grammar.groups if group not in reader.open]
     if word in used and not token.quoted:
         return Unfit(f"`{word}` appears twice.")
-    if near := nearest(word, (group.word for group in reader.open if group.word)):
+    unknown = _unknown_environment(reader, token)
+    groups = {group.word: group for group in reader.open if group.word}
+    near = nearest(word, groups)
+    # `in nowhere` means an environment, and `in 2h` the group `--in`.
+    if near and (unknown is None or reader.objection(groups[near].parts[1:], ahead=1) is None):
         return Better(token.text, _with(reader, token, near))
     problems = [reader.objection(group.parts) for group in reader.open if not group.word]
     for problem in problems:
         if isinstance(problem, NoSuch) and problem.near:
             return problem
-    unknown = _unknown_environment(reader, token)
     if better := next(_better(reader, token), None) if unknown is None or unknown.near else None:
         return Better(token.text, better)
     if unknown is not None:

@@ -10,6 +10,7 @@ apply everywhere at once.
 from __future__ import annotations
 
 from deploybot.policy.question_types import (
+    ActiveFreeze,
     Allowed,
     Before,
     Decision,
@@ -42,6 +43,7 @@ __all__ = [
     "OPEN_COMMANDS",
     "PASSED_BY_GLASS",
     "RULES",
+    "ActiveFreeze",
     "Allowed",
     "Before",
     "Decision",

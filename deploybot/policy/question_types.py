@@ -6,9 +6,9 @@ import enum
 from dataclasses import dataclass
 from math import inf
 
-from deploybot.domain import EVERY, Action, Grant, Lock, Origin, Person, Role, target_name
+from deploybot.domain import EVERY, Action, Freeze, Grant, Lock, Origin, Person, Role, target_name
 
-_CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "cancel"})
+_CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "freeze", "unfreeze", "cancel"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,14 @@ class Allowed:
     origin: Origin | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ActiveFreeze:
+    """A freeze that is on. `text` says until when and why; `until` is Unix time, `inf` if it has no end."""
+
+    until: float
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyQuestion:
     """The question whether a person may do something in a target.
@@ -87,6 +95,8 @@ class PolicyQuestion:
     `app` and `environment` are names, `*` for all, or None for at least one of them.
     `grants` and `people` are everybody's.
     `lock` is the lock that a person holds on the target now.
+    `freeze` is the freeze that a person made of the target, `frozen` what freezes it when a deployment would start, by
+    a person or by bot.toml, and `freeze_windows` when bot.toml does, for people.
     `wanted` are the approvals that the target requires, `request` is the request in question.
     `before` is the environment that must run the release first, None if there is none.
     `allowed` limits commits; None accepts all of them.
@@ -110,6 +120,9 @@ class PolicyQuestion:
     grants: tuple[Grant, ...] = ()
     people: tuple[Person, ...] = ()
     lock: Lock | None = None
+    freeze: Freeze | None = None
+    frozen: ActiveFreeze | None = None
+    freeze_windows: str = ""
     wanted: WantedAction | None = None
     request: PendingRequest | None = None
     before: Before | None = None
@@ -152,13 +165,14 @@ class Voice(enum.StrEnum):
 class RuleFinding:
     """The verdict and the reason of one rule.
 
-    `held` marks a refusal because of a lock, `waits` one that approvals can lift, and `broken` one that break glass
-    has overridden.
+    `held` marks a refusal because of a lock, `frozen` one because of a freeze, `waits` one that approvals can lift, and
+    `broken` one that break glass has overridden.
     """
 
     voice: Voice
     reason: str
     held: bool = False
+    frozen: bool = False
     waits: bool = False
     broken: bool = False
 
@@ -177,11 +191,13 @@ def passes(reason: str) -> RuleFinding:
 class Decision:
     """The answer: the sentences of the rules that decided and, on a no, the names of people who may.
 
-    `held` is True if only a lock is in the way, `waits` if only missing approvals are.
+    `held` is True if only a lock is in the way, `waits` if only missing approvals are, `frozen` if it is only a freeze,
+    with or without missing approvals.
     """
 
     allowed: bool
     reasons: tuple[str, ...]
     who_may: tuple[str, ...] = ()
     held: bool = False
+    frozen: bool = False
     waits: bool = False

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from deploybot.domain import Action, Kind, Role
 from deploybot.policy.approver_rules import another_person_rule, approver_rule, in_time_rule
+from deploybot.policy.freeze_rules import freeze_rule, unfreeze_rule
 from deploybot.policy.grant_rules import limited_time_rule, second_admin_rule
 from deploybot.policy.lock_rules import lock_rule, unlock_rule
 from deploybot.policy.question_types import (
@@ -121,7 +122,7 @@ def _glass(question: PolicyQuestion) -> RuleFinding | None:
         return refuses(f"Break glass is for deploy and rollback, not for `{question.command}`.")
     if question.itself or role is not Role.ADMIN:
         return refuses(f"Only an admin of {question.target} can use break glass.")
-    return passes("You use break glass: it bypasses the lock, approvals and the order of environments.")
+    return passes("You use break glass: it bypasses locks, freezes, approvals and the order of environments.")
 
 
 RULES: Mapping[str, Rule] = {
@@ -130,6 +131,8 @@ RULES: Mapping[str, Rule] = {
     "role": _role,
     "lock": lock_rule,
     "unlocking": unlock_rule,
+    "freeze": freeze_rule,
+    "unfreezing": unfreeze_rule,
     "approvals": _approvals,
     "approver": approver_rule,
     "another person": another_person_rule,
@@ -200,6 +203,7 @@ def _decide(question: PolicyQuestion) -> Decision:
         allowed=bool(allows) and not refusals,
         reasons=tuple(finding.reason for finding in refusals or allows),
         held=bool(refusals) and all(finding.held for finding in refusals),
+        frozen=any(one.frozen for one in refusals) and all(one.frozen or one.waits for one in refusals),
         waits=bool(refusals) and all(finding.waits for finding in refusals),
     )
 

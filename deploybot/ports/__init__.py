@@ -18,7 +18,15 @@ from deploybot.ports.chat_ports import (
     OutboxItem,
     SeenMessages,
 )
-from deploybot.ports.deployment_tables import DeploymentTable, Locks, Manifests, Reports, Requests, RunningReleases
+from deploybot.ports.deployment_tables import (
+    DeploymentTable,
+    Freezes,
+    Locks,
+    Manifests,
+    Reports,
+    Requests,
+    RunningReleases,
+)
 from deploybot.ports.event_listeners import EventListener, GroupListener
 from deploybot.ports.event_tables import EventPart, EventTable, Notices, Notification, Storm
 from deploybot.ports.image_registry import Images
@@ -59,6 +67,7 @@ __all__ = [
     "EventPart",
     "EventTable",
     "Fate",
+    "Freezes",
     "GrantChanges",
     "GroupListener",
     "Host",

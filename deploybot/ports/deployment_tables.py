@@ -1,4 +1,4 @@
-"""Tables of deployments: their steps, approval requests, running releases, locks and reports."""
+"""Tables of deployments: their steps, approval requests, running releases, locks, freezes and reports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from deploybot.domain import (
     Channel,
     Counted,
     Deployment,
+    Freeze,
     Lock,
     ManifestRow,
     Person,
@@ -72,6 +73,12 @@ class DeploymentTable(Protocol):
 
     def approve(self, number: int, since: float) -> bool:
         """Record since when a WAITING one has its approvals, 0.0 if some are missing; False if nothing changed."""
+
+    def freeze(self, number: int, until: float) -> None:
+        """Let a WAITING one wait until a freeze ends."""
+
+    def thaw(self, app: str, environment: str) -> None:
+        """Let no deployment of a target wait for a freeze any more."""
 
     def replaced(self, number: int, by: int) -> None:
         """Record the number that replaces a WAITING one, before it is ended for that reason."""
@@ -199,6 +206,22 @@ class Locks(Protocol):
 
     def all(self, now: float) -> tuple[Lock, ...]:
         """Return all current locks."""
+
+
+class Freezes(Protocol):
+    """Freezes of environments that people make."""
+
+    def get(self, app: str, environment: str, now: float) -> Freeze | None:
+        """Return the freeze of a target; None if there is none or it has ended."""
+
+    def put(self, freeze: Freeze) -> None:
+        """Freeze a target, in place of an earlier freeze."""
+
+    def remove(self, app: str, environment: str) -> None:
+        """End the freeze of a target."""
+
+    def all(self, now: float) -> tuple[Freeze, ...]:
+        """Return all freezes that have not ended."""
 
 
 class Reports(Protocol):

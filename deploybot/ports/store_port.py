@@ -8,7 +8,15 @@ from typing import Protocol, TypeVar
 from deploybot.domain import AuditRow, SinkState
 from deploybot.ports.allowlist_tables import Claims, Codes, GrantChanges, LinkCodeTable, People
 from deploybot.ports.chat_ports import Buttons, Outbox, SeenMessages
-from deploybot.ports.deployment_tables import DeploymentTable, Locks, Manifests, Reports, Requests, RunningReleases
+from deploybot.ports.deployment_tables import (
+    DeploymentTable,
+    Freezes,
+    Locks,
+    Manifests,
+    Reports,
+    Requests,
+    RunningReleases,
+)
 from deploybot.ports.event_tables import EventTable, Notices
 from deploybot.ports.inbox_tables import Deliveries
 from deploybot.ports.trigger_tables import TriggerTable
@@ -75,6 +83,10 @@ class Tables(Protocol):
     @property
     def locks(self) -> Locks:
         """People's locks."""
+
+    @property
+    def freezes(self) -> Freezes:
+        """Freezes that people made."""
 
     @property
     def outbox(self) -> Outbox:

@@ -17,6 +17,7 @@ from deploybot.settings.value_shapes import (
     Bytes,
     Channels,
     EnvName,
+    Freezes,
     Glob,
     JournalUnit,
     Name,
@@ -100,7 +101,8 @@ class Environment(SettingsPart):
     within `approval_within`. They must differ from each other and from the requester. With `approvals_exclude`, one of
     them must not be an author of the change. `after` names the environment of the app in which a release must be
     healthy first. If `refs` is set, only commits that it allows are deployed. With `signed`, only commits with a good
-    signature of one of `[signers]` are deployed.
+    signature of one of `[signers]` are deployed. In the hours and on the dates of `freeze`, in the bot's time zone,
+    nothing new is deployed.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name", "app"})
@@ -123,6 +125,7 @@ class Environment(SettingsPart):
     after: Name | None = None
     refs: RefRules = ()
     signed: Switch = False
+    freeze: Freezes = ()
     auto: Auto | None = None
 
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidationInfo
 
-from deploybot.domain import Channel, RefRule
+from deploybot.domain import Channel, FreezeWindow, RefRule
 from deploybot.units import duration, size
 
 _REF_TABLES = [{"branch"}, {"tag"}, {"tag", "on"}]
@@ -187,5 +187,8 @@ ConfiguredChannel = Annotated[Channel, PlainValidator(_channel)]
 Channels = Annotated[tuple[ConfiguredChannel, ...], BeforeValidator(one_or_many_of_any)]
 Approvers = Annotated[tuple[str, ...], BeforeValidator(_approvers)]
 RefRules = Annotated[tuple[Annotated[RefRule, PlainValidator(_ref_rule)], ...], BeforeValidator(one_or_many_or_table)]
+Freezes = Annotated[
+    tuple[Annotated[FreezeWindow, PlainValidator(FreezeWindow.read)], ...], BeforeValidator(one_or_many)
+]
 Day = Annotated[dt.date, PlainValidator(_day)]
 TimeZone = Annotated[ZoneInfo, PlainValidator(_time_zone)]

@@ -10,11 +10,13 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 from deploybot.card import Card
 from deploybot.domain import Deployment, Kind, Manifest, Release, Running, State
 from deploybot.errors import Unreachable
 from deploybot.observed_state import Serving, runs
+from deploybot.policy.active_freezes import active_freeze
 from deploybot.ports import Clock, Servers, Store, Tables
 from deploybot.settings import App, Environment
 from deploybot.status.app_card import Section, detail_card
@@ -30,6 +32,7 @@ HISTORY = 5
 LEFT_BACK = 20
 """How many deployments are searched for the one that left what runs."""
 
+_UTC = ZoneInfo("UTC")
 _TargetPart = tuple[App, Environment, str]
 _Show = Callable[[Card], Awaitable[None]]
 
@@ -37,11 +40,12 @@ _Show = Callable[[Card], Awaitable[None]]
 class StatusBoard:
     """Implements `command.StatusService`."""
 
-    def __init__(self, servers: Servers, store: Store, clock: Clock) -> None:
+    def __init__(self, servers: Servers, store: Store, clock: Clock, zone: ZoneInfo = _UTC) -> None:
         """Take the ports."""
         self._servers = servers
         self._store = store
         self._clock = clock
+        self._zone = zone
         self._looker = ServerLooker(servers)
 
     async def board(self, pairs: Sequence[Target], show: _Show | None = None) -> Card:
@@ -137,7 +141,7 @@ class StatusBoard:
 
     async def _records(self, parts: Sequence[_TargetPart]) -> list[Record]:
         now = self._clock.now()
-        return await self._store.read(lambda tables: _records(tables, parts, now))
+        return await self._store.read(lambda tables: _records(tables, parts, now, self._zone))
 
 
 def _parts(pairs: Sequence[Target]) -> list[_TargetPart]:
@@ -151,10 +155,11 @@ def _entries(parts: Sequence[_TargetPart], records: Sequence[Record], found: Seq
     ]
 
 
-def _records(tables: Tables, parts: Sequence[_TargetPart], now: float) -> list[Record]:
+def _records(tables: Tables, parts: Sequence[_TargetPart], now: float, zone: ZoneInfo) -> list[Record]:
     """Return what the database has about each app, environment and server."""
     running = {(one.app, one.environment, one.server): one for one in tables.running.all()}
     locks = {(one.app, one.environment): one for one in tables.locks.all(now)}
+    freezes = {(one.app, one.environment): one for one in tables.freezes.all(now)}
     unfinished = tables.deployments.open()
     people: dict[int, str] = {}
 
@@ -164,11 +169,13 @@ def _records(tables: Tables, parts: Sequence[_TargetPart], now: float) -> list[R
         if mine and mine.deployment not in people:
             found = tables.deployments.get(mine.deployment)
             people[mine.deployment] = found.requester_name if found else ""
+        frozen = active_freeze(part[1], freezes.get((app, environment)), now, zone)
         return Record(
             running=mine,
             manifest=_manifest(tables, mine) if mine else None,
             by=people[mine.deployment] if mine else "",
             lock=locks.get((app, environment)),
+            frozen=frozen.text if frozen else "",
             open=tuple(one for one in unfinished if (one.plan.app, one.plan.environment) == (app, environment)),
         )
 

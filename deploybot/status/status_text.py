@@ -27,12 +27,13 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the bot's database has about an app on a server of an environment."""
+    """What the bot's database has about an app on a server of an environment. `frozen` is until when and why."""
 
     running: Running | None = None
     manifest: Manifest | None = None
     by: str = ""
     lock: Lock | None = None
+    frozen: str = ""
     open: tuple[Deployment, ...] = ()
 
 
@@ -198,10 +199,12 @@ def disk(facts: ServerFacts) -> Word:
 
 
 def going_on(record: Record, now: float) -> list[Word]:
-    """Return the unfinished deployments, and who holds a lock."""
+    """Return the unfinished deployments, who holds a lock, and a freeze."""
     words = [Word(_open(one, now), Tone.BUSY) for one in record.open]
     if record.lock:
         words.append(Word(locked(record.lock, now)))
+    if record.frozen:
+        words.append(Word(f"frozen {record.frozen}"))
     return words
 
 

@@ -14,6 +14,7 @@ from deploybot.store.claim_rows import ClaimRows
 from deploybot.store.delivery_rows import DeliveryRows
 from deploybot.store.deployment_rows import DeploymentRows
 from deploybot.store.event_rows import EventRows
+from deploybot.store.freeze_rows import FreezeRows
 from deploybot.store.grant_change_rows import GrantChangeRows
 from deploybot.store.installed_rows import RunningRows
 from deploybot.store.link_code_rows import LinkRows
@@ -39,6 +40,7 @@ class Rows:
         self.running = RunningRows(connection)
         self.manifests = ManifestRows(connection)
         self.locks = LockRows(connection)
+        self.freezes = FreezeRows(connection)
         self.outbox = OutboxRows(connection, redactor)
         self.audit = AuditRows(connection, redactor)
         self.audit_sinks = AuditSinkRows(connection)

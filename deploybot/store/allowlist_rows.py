@@ -17,6 +17,7 @@ _MERGE = (
     "UPDATE OR IGNORE approvals SET person = :stays WHERE person = :gone",
     "DELETE FROM approvals WHERE person = :gone",
     "UPDATE locks SET person = :stays, holder = :name WHERE person = :gone",
+    "UPDATE freezes SET person = :stays, holder = :name WHERE person = :gone",
     """
     UPDATE codes SET step = max(step, (SELECT step FROM codes WHERE person = :gone))
     WHERE person = :stays AND EXISTS (SELECT 1 FROM codes WHERE person = :gone)""",
@@ -82,6 +83,7 @@ class PeopleRows:
         name = self._free(name)
         self._run("UPDATE persons SET name = ? WHERE id = ?", (name, person))
         self._run("UPDATE locks SET holder = ? WHERE person = ?", (name, person))
+        self._run("UPDATE freezes SET holder = ? WHERE person = ?", (name, person))
 
     def _free(self, name: str, *, own: bool = False) -> str:
         """Return the name in lower case. Raises UserError if it is invalid, reserved or taken."""

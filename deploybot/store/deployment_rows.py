@@ -31,8 +31,8 @@ from deploybot.store.codec import decode, encode
 from deploybot.store.stored_text import clean
 
 _SELECT = """
-    SELECT number, plan, state, requester, requester_name, reason, channel, created, not_before, started, finished,
-           cancel_by, outcome, tail, needs_approval, approved, trigger_number, skipped, replaced_by, glass,
+    SELECT number, plan, state, requester, requester_name, reason, channel, created, not_before, frozen_until, started,
+           finished, cancel_by, outcome, tail, needs_approval, approved, trigger_number, skipped, replaced_by, glass,
            coalesce((SELECT verdict FROM requests WHERE requests.deployment = number), '')
     FROM deployments
     """
@@ -59,8 +59,8 @@ def _plan(text: str) -> Plan:
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
-    number, plan, state, requester, name, reason, channel, created, at, started, finished, *rest = row
-    cancel_by, outcome, tail, needs_approval, approved, trigger, skipped, replaced_by, glass, verdict = rest
+    number, plan, state, requester, name, reason, channel, created, at, frozen_until, started, *rest = row
+    finished, cancel_by, outcome, tail, needs_approval, approved, trigger, skipped, replaced_by, glass, verdict = rest
     return Deployment(
         number=number,
         plan=_plan(plan),
@@ -71,6 +71,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         channel=decode(Channel, channel) if channel else None,
         created=created,
         not_before=at,
+        frozen_until=frozen_until,
         started=started,
         finished=finished,
         cancel_by=cancel_by,
@@ -245,6 +246,15 @@ class DeploymentRows:
             UPDATE deployments SET approved = ?1
             WHERE number = ?2 AND state = 'waiting' AND needs_approval AND (approved = 0) <> (?1 = 0)"""
         return self._run(sql, (since, number)).rowcount == 1
+
+    def freeze(self, number: int, until: float) -> None:
+        """Let a WAITING deployment wait until a freeze ends."""
+        self._run("UPDATE deployments SET frozen_until = ? WHERE number = ? AND state = 'waiting'", (until, number))
+
+    def thaw(self, app: str, environment: str) -> None:
+        """Let no deployment of a target wait for a freeze any more."""
+        sql = "UPDATE deployments SET frozen_until = 0 WHERE app = ? AND environment = ? AND frozen_until <> 0"
+        self._run(sql, (app, environment))
 
     def replaced(self, number: int, by: int) -> None:
         """Record which deployment replaced a WAITING one, also for its trigger. Raises StoreError for any other."""

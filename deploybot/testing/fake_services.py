@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import time
 
 from deploybot.card import Button, Card
-from deploybot.command import Context, Follow, LogQuery
+from deploybot.command import Context, LogQuery
+from deploybot.command_parameters import Follow
 from deploybot.domain import Changes, Deployment, IgnoredTags, Kind, Origin, Plan, Release, State
 from deploybot.errors import UserError
 from deploybot.settings import App, Environment
@@ -27,7 +28,7 @@ class FakeRequest:
     remove_orphans: bool = False
     break_glass: bool = False
     code: str = ""
-    at: time | None = None
+    at: time | float | None = None
     by: str = ""
     reason: str = ""
 
@@ -66,7 +67,7 @@ class FakeDeployments:
         rollback: bool = False,
         servers: Sequence[str] = (),
         dry_run: bool = False,
-        at: time | None = None,
+        at: time | float | None = None,
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",
@@ -144,7 +145,7 @@ class FakeDeployments:
         servers: tuple[str, ...] = (),
         *,
         dry_run: bool = False,
-        at: time | None = None,
+        at: time | float | None = None,
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",

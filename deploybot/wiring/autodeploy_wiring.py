@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from deploybot.access import Access
@@ -68,6 +69,8 @@ def autodeploy(
         if answer.decision.allowed:
             return Refusal()
         lock, why = answer.lock, " ".join(answer.decision.reasons)
+        if answer.frozen is not None and answer.decision.frozen:
+            return Refusal(why, 0.0 if answer.frozen.until == inf else answer.frozen.until)
         if lock is None or not answer.decision.held:
             return Refusal(why)
         # Leave out how long it has been held: the card would change at every poll.

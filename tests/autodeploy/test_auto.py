@@ -236,6 +236,19 @@ async def test_a_lock_with_an_end_is_looked_at_again_when_it_ends(bot: Autodeplo
     assert await bot.deployed() == [made]
 
 
+async def test_in_a_freeze_it_waits_and_the_newest_goes_when_it_ends(bot: AutodeployBot) -> None:
+    await bot.say("freeze shop staging for 2h because I look at it", "eve")
+    first = await bot.push("develop")
+    second = await bot.push("develop")
+    assert 7000 < await bot.look() <= 7200
+    assert await bot.deployed() == []
+    assert (await bot.cards())[1].text.startswith("shop/staging is frozen until 20")
+    bot.clock.advance(7200)
+    await bot.look()
+    assert await bot.deployed() == [second]
+    assert first != second
+
+
 async def test_production_waits_until_staging_is_healthy(tmp_path: Path) -> None:
     async with open_autodeploy_bot(tmp_path, STAGING, {"auto": {"branch": "main"}, "after": "staging"}) as bot:
         made = bot.commit("develop")

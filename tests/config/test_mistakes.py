@@ -19,14 +19,14 @@ def test_five_different_mistakes_are_all_reported_with_their_paths(problems: Cal
         SERVER
         + APP
         + 'kepe = 3\nkeep = "two"\nsecrets = { KEY = { env = "NOT_THERE" } }\n'
-        + '[apps.shop.environments.production]\nservers = ["wbe1"]\nfreeze = 1\n'
+        + '[apps.shop.environments.production]\nservers = ["wbe1"]\nrollout = 1\n'
     )
     assert problems(text) == [
         'apps.shop.kepe: unknown key, did you mean "keep"?',
         'apps.shop.keep: should be a whole number, got "two"',
         "apps.shop.secrets.KEY: the variable NOT_THERE is not set; set it where the bot is started",
         'apps.shop.environments.production.servers: unknown server "wbe1", did you mean "web1"?',
-        "apps.shop.environments.production.freeze: is not supported in this version of deploybot; remove it",
+        "apps.shop.environments.production.rollout: is not supported in this version of deploybot; remove it",
     ]
 
 

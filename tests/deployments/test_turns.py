@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from deploybot.deployments.queue_turns import begins, is_in_the_way
-from deploybot.deployments.scheduled_starts import next_time, show_moment
+from deploybot.deployments.scheduled_starts import next_time
 from deploybot.domain import Deployment, Kind, Plan, State
 from deploybot.testing import Outcome
+from deploybot.units import show_moment
 from tests.deployments.conftest import NO_RIGHT
 from tests.kit.bot import V1, V2, V3, BotUnderTest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploybot import App, Card, Context, Environment, Release, Tone
-from deploybot.command import Follow
+from deploybot.command_parameters import Follow
 from deploybot.domain import Action, Role
 from deploybot.testing import FakeReleases
 from tests.dispatch.conftest import made, rows

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 
-from deploybot.access import Access, PersonLocks
+from deploybot.access import Access, PersonLocks, TargetFreezes
 from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card
@@ -300,6 +300,7 @@ class BotUnderTest(WayIn):
                 may_read=self.access.may_read,
             ),
             locks=PersonLocks(self.settings, self.store, self.clock, self.access.announcer),
+            freezes=TargetFreezes(self.settings, self.store, self.clock, self.access.announcer),
             people=self.access,
             commands=load(),
         )

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from deploybot.access import PersonLocks
+from deploybot.access import PersonLocks, TargetFreezes
 from deploybot.command import Command, Services
 from deploybot.command_loader import load
 from deploybot.domain import Channel, Identity, Release, Role
@@ -90,6 +90,7 @@ class CommandBot(WayIn):
             status=FakeStatus(),
             logs=self.logs,
             locks=PersonLocks(self.settings, self.store, self.clock, self.access.announcer),
+            freezes=TargetFreezes(self.settings, self.store, self.clock, self.access.announcer),
             people=self.access,
             commands=load() | {made.name: made for made in self.more},
         )

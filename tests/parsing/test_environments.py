@@ -72,6 +72,7 @@ def test_servers_may_follow() -> None:
         ("deploy shop from prod", "did you mean `deploy shop to production`?"),
         ("status shop from prod", "did you mean `status shop production`?"),
         ("deploy shop in nowhere", "There is no environment `nowhere` of shop."),
+        ("deploy shop in 2h", "did you mean `deploy shop --in 2h`?"),
         ("history shop on nowhere", "There is no environment `nowhere` of shop."),
         ("lock shop to because x", "There is no environment `to` of shop."),
         ("deploy shop 'to' production", "I do not understand `to`"),

@@ -12,7 +12,7 @@ from tests.parsing.reading import read, refusal
 
 USAGE_DEPLOY = (
     "Usage: deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--remove-orphans] [--at <time>] "
-    "[--break-glass] [code <code>]\n"
+    "[--in <delay>] [--break-glass] [code <code>]\n"
     "For example: deploy shop@v1.4 to production"
 )
 

@@ -194,6 +194,7 @@ class ComposeShop:
             status=FakeStatus(),
             logs=FakeLogs(),
             locks=_Unused(),
+            freezes=_Unused(),
             people=_Unused(),
         )
         return Context(incoming=incoming, person=self.person, services=services, reply=_silence, reason="")

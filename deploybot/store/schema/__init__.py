@@ -23,6 +23,7 @@ from deploybot.store.schema.event_schema import (
     m015_builds,
     m020_triggers,
 )
+from deploybot.store.schema.freeze_schema import m026_freezes
 from deploybot.store.schema.grant_schema import m012_grants
 from deploybot.store.schema.initial_schema import m001_first, m002_not_before
 from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass, m017_stages, m019_attempts
@@ -55,5 +56,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m023_rules,
     m024_approval_accounts,
     m025_replaced,
+    m026_freezes,
 )
 """All migrations, in order."""

@@ -1,0 +1,202 @@
+"""Freezes: what they stop, what waits for their end, and what they let through."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deploybot.domain import Role, State
+from tests.kit.bot import V1, V2, V3, BotUnderTest, Team, open_as, open_bot, shop_settings
+
+# The clock of the tests begins on Friday, 2027-01-15 at 08:00 UTC.
+HOUR = 3600.0
+NOW = "Fri 08:00 - Fri 18:00"
+TEAM: Team = {
+    "ana": [(Role.ADMIN, "*", "*")],
+    "ben": [(Role.DEPLOYER, "*", "*")],
+    "cem": [(Role.APPROVER, "*", "*")],
+}
+
+
+@pytest.fixture
+async def bot(tmp_path: Path) -> AsyncIterator[BotUnderTest]:
+    async with open_as(BotUnderTest, tmp_path, shop_settings(tmp_path / "data"), team=TEAM) as bot:
+        bot.wait(clock_check=0.001)
+        yield bot
+
+
+async def test_what_is_requested_in_a_freeze_is_refused_until_it_ends(tmp_path: Path) -> None:
+    async with open_bot(tmp_path, freeze=[NOW]) as bot:
+        card = await bot.say("deploy shop@v1 to production")
+        assert (card.ok, card.title) == (
+            False,
+            "shop/production is frozen until 2027-01-15 18:00 UTC (Fri 08:00 - Fri 18:00 in bot.toml).",
+        )
+        assert card.hint == (
+            "Rollbacks and restarts still work. In an emergency, an admin can deploy with `--break-glass`."
+        )
+        bot.clock.advance(10 * HOUR)
+        number = await bot.ask("deploy shop@v1 to production")
+        assert (await bot.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_a_dry_run_and_a_time_after_the_freeze_are_not_refused(tmp_path: Path) -> None:
+    async with open_bot(tmp_path, freeze=NOW) as bot:
+        dry = await bot.say("deploy shop@v1 to production --dry-run")
+        assert dry.footer.endswith(
+            "frozen until 2027-01-15 18:00 UTC (Fri 08:00 - Fri 18:00 in bot.toml), nothing was done"
+        )
+        assert not (await bot.say("deploy shop@v1 to production --at 17:59")).ok
+        assert not (await bot.say("deploy shop@v1 to production --in 9h")).ok
+        at = await bot.deployment(await bot.ask("deploy shop@v1 to production --at 18:00"))
+        later = await bot.deployment(await bot.ask("deploy shop@v2 to production --in 10h"))
+        assert 0 <= later.not_before - at.not_before < 60
+
+
+async def test_a_time_in_the_next_freeze_is_refused(tmp_path: Path) -> None:
+    async with open_bot(tmp_path, freeze=["Fri 16:00 - Mon 08:00"]) as bot:
+        assert (await bot.say("deploy shop@v1 to production --at 15:59")).ok
+        card = await bot.say("deploy shop@v1 to production --at 16:00")
+        assert card.title.startswith("shop/production is frozen until 2027-01-18 08:00 UTC")
+
+
+async def test_what_ran_well_comes_back_and_restarts_in_a_freeze(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    await bot.deploy(V2)
+    await bot.say("freeze shop production for 2h because we measure", "ben")
+    for command in ("rollback shop from production", "restart shop from production"):
+        assert (await bot.end_of(await bot.ask(command))).state is State.SUCCEEDED
+    assert bot.current() == {V1.id}
+    assert not (await bot.say("run shop migrate on production")).ok
+
+
+async def test_an_admin_who_breaks_the_glass_is_let_through(bot: BotUnderTest) -> None:
+    await bot.say("freeze shop production for 2h because we measure", "ben")
+    assert not (await bot.say("deploy shop@v1 to production --break-glass because it burns", "ben")).ok
+    number = await bot.ask("deploy shop@v1 to production --break-glass because it burns", "ana")
+    ended = await bot.end_of(number)
+    assert (ended.state, ended.glass) == (State.SUCCEEDED, "freeze")
+
+
+async def test_what_waits_for_its_turn_when_a_freeze_begins_starts_when_it_ends(bot: BotUnderTest) -> None:
+    async with bot.busy():
+        number = await bot.ask("deploy shop@v1 to production", "ben")
+        await bot.say("freeze shop production for 2h because we measure", "ben")
+    await bot.until(number, lambda one: one.frozen_until > 0)
+    assert "Waits for the end of the freeze, 2027-01-15 10:00 UTC." in (await bot.card(number)).text
+    queue = await bot.say("queue")
+    assert queue.lines[0].text.endswith("· waits for the end of the freeze, 2027-01-15 10:00 UTC")
+    bot.clock.advance(2 * HOUR)
+    assert (await bot.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_what_waits_for_a_freeze_starts_when_a_person_ends_it(bot: BotUnderTest) -> None:
+    async with bot.busy():
+        number = await bot.ask("deploy shop@v1 to production", "ben")
+        await bot.say("freeze shop production for 2h because we measure", "ben")
+    await bot.until(number, lambda one: one.frozen_until > 0)
+    assert (await bot.say("unfreeze shop production", "ben")).title == "The freeze of shop/production is over."
+    assert (await bot.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_it_waits_on_after_a_restart_of_the_bot_and_can_be_cancelled(bot: BotUnderTest) -> None:
+    async with bot.busy():
+        number = await bot.ask("deploy shop@v1 to production", "ben")
+        await bot.say("freeze shop production for 2h because we measure", "ben")
+    await bot.until(number, lambda one: one.frozen_until > 0)
+    bot.clock.advance(HOUR)
+    await bot.restart()
+    assert (await bot.deployment(number)).state is State.WAITING
+    await bot.say(f"cancel #{number}", "ben")
+    ended = await bot.end_of(number)
+    assert (ended.state, ended.outcome) == (State.CANCELLED, "Cancelled by ben. It had not started.")
+
+
+async def test_what_waits_for_a_freeze_is_in_nobodys_way(bot: BotUnderTest) -> None:
+    await bot.deploy(V1)
+    await bot.deploy(V2)
+    async with bot.busy():
+        waits = await bot.ask("deploy shop@v3 to production", "ben")
+        await bot.say("freeze shop production for 2h because we measure", "ben")
+    await bot.until(waits, lambda one: one.frozen_until > 0)
+    assert (await bot.end_of(await bot.ask("rollback shop from production"))).state is State.SUCCEEDED
+    bot.clock.advance(2 * HOUR)
+    assert (await bot.end_of(waits)).state is State.SUCCEEDED
+    assert bot.current() == {V3.id}
+
+
+async def test_a_scheduled_deployment_waits_for_a_freeze_that_was_made_later(bot: BotUnderTest) -> None:
+    number = await bot.ask("deploy shop@v1 to production --in 1h", "ben")
+    await bot.say("freeze shop production for 2h because we measure", "ben")
+    bot.clock.advance(HOUR)
+    await bot.until(number, lambda one: one.frozen_until > 0)
+    bot.clock.advance(HOUR + 1)
+    assert (await bot.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_a_freeze_can_be_longer_than_what_is_left_of_the_schedule_and_the_bot_down(bot: BotUnderTest) -> None:
+    """Nobody was late: at its time the deployment was frozen."""
+    number = await bot.ask("deploy shop@v1 to production --in 1h", "ben")
+    await bot.say("freeze shop production for 9h because we measure", "ben")
+    bot.clock.advance(HOUR)
+    await bot.until(number, lambda one: one.frozen_until > 0)
+    bot.clock.advance(3 * HOUR)
+    await bot.restart()
+    assert (await bot.deployment(number)).state is State.WAITING
+    bot.clock.advance(5 * HOUR)
+    assert (await bot.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_an_approval_may_come_in_a_freeze(tmp_path: Path) -> None:
+    settings = shop_settings(tmp_path / "data", approvals=1, approval_within="1d")
+    async with open_as(BotUnderTest, tmp_path, settings, team=TEAM) as bot:
+        bot.wait(clock_check=0.001)
+        number = await bot.ask("deploy shop@v1 to production", "ben")
+        await bot.say("freeze shop production for 2h because we measure", "ben")
+        assert (await bot.say(f"approve #{number}", "cem")).ok
+        await bot.until(number, lambda one: one.frozen_until > 0)
+        bot.clock.advance(2 * HOUR)
+        assert (await bot.end_of(number)).state is State.SUCCEEDED
+
+
+async def test_windows_of_bot_toml_and_a_freeze_of_a_person_are_one(tmp_path: Path) -> None:
+    async with open_bot(tmp_path, freeze=["Fri 09:00 - Fri 18:00"]) as bot:
+        await bot.say("freeze shop production until 9:30 because we measure")
+        card = await bot.say("deploy shop@v1 to production")
+        assert card.title == (
+            "shop/production is frozen until 2027-01-15 18:00 UTC "
+            "(by ana: “we measure”; Fri 09:00 - Fri 18:00 in bot.toml)."
+        )
+
+
+async def test_a_freeze_without_an_end_refuses_what_waits(tmp_path: Path) -> None:
+    async with open_bot(tmp_path) as bot:
+        async with bot.busy():
+            number = await bot.ask("deploy shop@v1 to production")
+            settings = shop_settings(tmp_path / "data", freeze=["00:00 - 12:00", "12:00 - 00:00"])
+            await bot.restart(settings)
+        ended = await bot.end_of(number)
+        assert (ended.state, ended.outcome) == (
+            State.FAILED,
+            "shop/production is frozen without an end (00:00 - 12:00, 12:00 - 00:00 in bot.toml). Nothing was done.",
+        )
+
+
+async def test_status_and_why_say_until_when(bot: BotUnderTest) -> None:
+    await bot.say("freeze shop production until tomorrow because we measure", "ben")
+    assert "frozen until 2027-01-16 00:00 UTC (by ben: “we measure”)" in str(await bot.say("status shop"))
+    why = await bot.say("why deploy shop production")
+    assert [one.text for one in why.lines if one.name == "freeze"] == [
+        "shop/production is frozen until 2027-01-16 00:00 UTC (by ben: “we measure”)."
+    ]
+    assert why.hint == "Allowed after the freeze: ana, ben, cem."
+
+
+async def test_why_names_the_hours_of_bot_toml_also_outside_of_them(tmp_path: Path) -> None:
+    async with open_bot(tmp_path, freeze=["Fri 16:00 - Mon 08:00"]) as bot:
+        why = await bot.say("why deploy shop production")
+        assert [one.text for one in why.lines if one.name == "freeze"] == [
+            "It is not frozen. bot.toml freezes it Fri 16:00 - Mon 08:00."
+        ]

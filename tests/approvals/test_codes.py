@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pyotp
@@ -12,6 +14,7 @@ from deploybot.deployments.one_time_codes import enrolment, new_secret, step_of
 from deploybot.domain import State
 from deploybot.errors import StoreError, UserError
 from deploybot.store.one_time_code_rows import CodeFiles
+from deploybot.testing import FakeClock
 from tests.approvals.conftest import open_approval_bot
 from tests.kit.bot import BotUnderTest, shop_settings
 
@@ -21,6 +24,15 @@ WRONG = "This code is wrong or was already used."
 def code(bot: BotUnderTest, secret: str, steps: int = 0) -> str:
     """What a phone shows now, or so many half minutes later."""
     return pyotp.TOTP(secret).at(int(bot.clock.now()) + 30 * steps)
+
+
+@asynccontextmanager
+async def open_code_bot(folder: Path, **environment: object) -> AsyncIterator[BotUnderTest]:
+    """A bot whose production wants codes. Its clock stands: a request that waits would use up a code's half minute."""
+    async with open_approval_bot(folder, approval_code="totp", **environment) as bot:
+        bot.clock = FakeClock()
+        await bot.restart()
+        yield bot
 
 
 async def enrol(bot: BotUnderTest, who: str) -> str:
@@ -47,7 +59,7 @@ async def test_the_codes_of_rfc_6238() -> None:
 
 
 async def test_an_approval_takes_a_code(tmp_path: Path) -> None:
-    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+    async with open_code_bot(tmp_path) as bot:
         number = await bot.ask()
         assert (await bot.card(number)).footer.endswith(" · an approver other than ana, with a one-time code")
         button = (await bot.card(number)).buttons[0]
@@ -68,7 +80,7 @@ async def test_an_approval_takes_a_code(tmp_path: Path) -> None:
 
 
 async def test_a_code_works_once_whatever_it_is_for(tmp_path: Path) -> None:
-    async with open_approval_bot(tmp_path, approval_code="totp", approvals=2) as bot:
+    async with open_code_bot(tmp_path, approvals=2) as bot:
         secret = await enrol(bot, "ben")
         first, second = await bot.ask(), await bot.ask()
         used = code(bot, secret)
@@ -85,7 +97,7 @@ async def test_a_code_works_once_whatever_it_is_for(tmp_path: Path) -> None:
 
 
 async def test_the_fifth_wrong_one_stops_them_for_a_while(tmp_path: Path) -> None:
-    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+    async with open_code_bot(tmp_path) as bot:
         secret = await enrol(bot, "ben")
         number = await bot.ask()
         bad = str((int(code(bot, secret)) + 1) % 1_000_000).zfill(6)
@@ -158,7 +170,7 @@ async def test_who_took_too_long_to_enrol_gets_another_secret(bot: BotUnderTest)
 
 
 async def test_neither_secret_nor_code_is_kept_where_it_can_be_read(tmp_path: Path) -> None:
-    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+    async with open_code_bot(tmp_path) as bot:
         secret = await enrol(bot, "ben")
         number = await bot.ask()
         good = code(bot, secret)
@@ -229,7 +241,7 @@ async def test_files_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 async def test_each_refusal_says_what_to_do_and_is_counted_in_the_audit(tmp_path: Path) -> None:
-    async with open_approval_bot(tmp_path, approval_code="totp") as bot:
+    async with open_code_bot(tmp_path) as bot:
         number = await bot.ask()
         with pytest.raises(UserError) as caught:
             await bot.deployments.approve(bot.ctx(who="cem"), number, "123456")

@@ -12,6 +12,7 @@ from deploybot.card import Button, Card, Tone
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint import config_of
 from deploybot.deployments.fingerprint_check import FingerprintCheck
+from deploybot.deployments.timeouts import TIMEOUTS
 from deploybot.domain import (
     Action,
     Changes,
@@ -211,6 +212,7 @@ async def test_a_look_that_takes_too_long_is_reported(bot: BotUnderTest) -> None
     bot.refs.resolve = resolve  # type: ignore[method-assign]
     assert card.title.startswith("The repository or a server cannot be reached: no answer within ")
     assert "ben: the repository or a server" in str((await bot.card(number)).details)
+    bot.wait(recheck=TIMEOUTS.recheck)  # a real look takes longer than the one that hangs was given
     assert (await bot.say(f"approve #{number}", "ben")).ok
 
 

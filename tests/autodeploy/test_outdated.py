@@ -12,9 +12,10 @@ from deploybot.domain import AutoRule, Plan, State, Trigger, TriggerState
 from deploybot.domain.trigger import BOT_NAME
 from deploybot.ports import Tables
 from deploybot.settings import App
-from deploybot.testing import FakeRefs
+from deploybot.testing import FakeRefs, Outcome
 from tests.autodeploy.conftest import AutodeployBot, open_autodeploy_bot
 from tests.autodeploy.test_images import IMAGES, WEB, WORKER, lay, pin, see
+from tests.kit.bot import fetched
 
 PATHS = ["shop/*"]
 APPROVED = {"auto": {"branch": "main", "paths": PATHS}, "approvals": 1}
@@ -118,9 +119,13 @@ async def test_a_revert_while_the_bad_commit_is_being_deployed_is_deployed_after
     async with open_autodeploy_bot(tmp_path, auto, refs=reverting(tmp_path)) as bot:
         good = await bot.push("develop", paths=("shop/x.py",))
         await bot.settle()
+        bot.hosts["web1"].script("fetch", Outcome(hold=True, effect=fetched), Outcome(effect=fetched))
         bad = await bot.push("develop", paths=("shop/x.py",))
-        assert (await bot.deployments_of())[-1].state is State.RUNNING
+        begun = (await bot.deployments_of())[-1].number
+        job = await bot.started(begun, "fetch")
         back = await revert(bot, "develop", good)
+        assert (await bot.deployment(begun)).state is State.RUNNING
+        bot.hosts["web1"].finish(job)
         await bot.settle()
         assert await bot.deployed() == [good, bad, back]
         assert await bot.runs() == back
@@ -131,10 +136,13 @@ async def test_what_runs_is_not_there_while_something_else_is_being_deployed(bot
     other = bot.commit("side", on=bot.refs.branches["main"])
     hotfix = bot.commit("hotfix", on=bot.refs.branches["develop"])
     await bot.end(await bot.ask(f"deploy shop@{hotfix} to staging", "eve"))
+    bot.hosts["web1"].script("fetch", Outcome(hold=True, effect=fetched), Outcome(effect=fetched))
     begun = await bot.ask(f"deploy shop@{other} to staging", "eve")
-    assert (await bot.deployment(begun)).state is State.RUNNING
+    job = await bot.started(begun, "fetch")
     bot.refs.branches["develop"] = hotfix
     await bot.look()
+    assert (await bot.deployment(begun)).state is State.RUNNING
+    bot.hosts["web1"].finish(job)
     await bot.settle()
     assert await bot.deployed() == [hotfix, other, hotfix]
     assert await bot.runs() == hotfix

@@ -20,7 +20,7 @@ from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
 from tests.autodeploy.conftest import CHANNEL, STAGING, auto_settings
 
-QUICK = Backoff(0.001, 3600.0)
+QUICK = Backoff(0.001, 0.02)
 
 
 class Looks:
@@ -146,7 +146,9 @@ async def test_what_does_not_answer_is_reported_once_and_so_is_its_return(tmp_pa
             "the repository of shop cannot be reached: nothing listens there.",
             "Look at it.",
         )
-        # The bot is started anew, and it answers.
+        # The bot is started anew, and it answers. The one before it looks no further.
+        there.looks.hold.clear()
+        await there.looks.until(there.looks.count + 1)
         async with watching_apps(made, there.store) as later:
             await later.looks.until(1)
             await eventually(lambda: later.watch._watched["shop0"].known)

@@ -33,10 +33,14 @@ class SystemClock:
 
 @dataclass
 class Bot:
-    """Answers a few commands the way the real bot would; `pace` is the seconds that a step takes."""
+    """Answers a few commands the way the real bot would.
+
+    `pace` is the seconds that a step takes. With `steps`, each one takes until a test releases it.
+    """
 
     path: Path
     pace: float = 0.05
+    steps: asyncio.Semaphore | None = None
     received: list[Incoming] = field(default_factory=list)
     cards: dict[str, Card] = field(default_factory=dict)
     logs: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -156,7 +160,7 @@ class Bot:
     async def rollout(self, number: int, how: str) -> None:
         for count in range(len(STEPS) + 1):
             await self.tell(self.card(number, Tone.BUSY, "running", STEPS[:count]))
-            await asyncio.sleep(self.pace)
+            await (self.steps.acquire() if self.steps is not None else asyncio.sleep(self.pace))
         tone, word = {"bad": (Tone.BAD, "failed"), "lost": (Tone.UNKNOWN, "end unknown")}.get(how, (Tone.GOOD, "done"))
         await self.tell(self.card(number, tone, word, STEPS))
 

@@ -125,7 +125,7 @@ async def test_json_is_one_object_a_line(bot: Bot, data: Path) -> None:
 
 
 async def test_without_waiting_a_script_learns_what_it_started(bot: Bot, data: Path) -> None:
-    bot.pace = 2
+    bot.pace = 20
     ended = await chat(data, "--no-wait", "-c", "deploy ok")
     assert ended.code == 0
     assert ended.out.startswith("● #1 deploy v2 (0123456789) to shop staging — running\n")
@@ -161,13 +161,15 @@ async def test_ctrl_c_stops_a_followed_log(bot: Bot, data: Path) -> None:
 
 
 async def test_ctrl_c_leaves_a_deployment_alone(bot: Bot, data: Path) -> None:
-    bot.pace = 0.3
+    bot.steps = asyncio.Semaphore(0)
     process = await start(data, "-c", "deploy ok")
     await until(process, "running")
     process.send_signal(signal.SIGINT)
     ended = await end(process)
     assert ended.code == 3
     assert ended.err == "Stopped waiting. Running deployments continue: see `status` and `history`.\n"
+    for _ in range(4):
+        bot.steps.release()
     await asyncio.gather(*bot.tasks)
     assert bot.cards["deployment:1"].ok
 
@@ -254,6 +256,41 @@ async def test_an_own_bot_that_cannot_start_says_why(data: Path) -> None:
     assert ended.err.endswith("one could not be started:\nbot.toml is wrong\n  Try: deploybot run\n")
 
 
+OTHERS_WERE_FASTER = """
+import os, subprocess, sys
+from pathlib import Path
+data, tries = Path(sys.argv[1]), Path(sys.argv[2])
+data.mkdir(exist_ok=True)
+with tries.open("a") as file:
+    file.write("x")
+if len(tries.read_text()) <= int(sys.argv[3]):
+    holder = {holder}
+    (data / "deploybot.lock").write_text(f"{{holder}} temporary\\n")
+    sys.exit("another bot uses the data folder")
+os.execv(sys.executable, [sys.executable, sys.argv[4], str(data)])
+"""
+GONE = 'subprocess.check_output(["sh", "-c", "echo $$"], text=True).strip()'
+
+
+async def _behind_others(data: Path, holder: str) -> tuple[Ended, int]:
+    """Start a bot that ends three times, when somebody has written to the lock file; how it ended, and the tries."""
+    program, tries = data.with_name("late.py"), data.with_name("tries")
+    program.write_text(OTHERS_WERE_FASTER.format(holder=holder))
+    words = ("python", str(program), str(data), str(tries), "3", str(HERE / "stub.py"))
+    return await chat(data, "-c", "echo hi", "--own", *words), len(tries.read_text())
+
+
+async def test_a_bot_is_started_again_as_long_as_others_were_faster_and_are_gone(data: Path) -> None:
+    ended, tries = await _behind_others(data, GONE)
+    assert (ended.code, ended.out, tries) == (0, "hi\n", 4)
+
+
+async def test_an_own_bot_that_ends_with_the_lock_is_not_started_again(data: Path) -> None:
+    ended, tries = await _behind_others(data, "os.getpid()")
+    assert (ended.code, tries) == (2, 1)
+    assert "another bot uses the data folder" in ended.err
+
+
 @pytest.mark.needs("root")
 async def test_no_bot_is_started_in_another_users_folder(data: Path) -> None:
     data.mkdir(mode=0o700)  # noqa: ASYNC240  nothing else runs yet
@@ -269,7 +306,7 @@ async def test_an_own_bot_goes_with_a_client_that_is_killed(data: Path) -> None:
     await until(process, "line 0 of the log")
     process.kill()
     await process.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (data / SOCKET).exists():  # noqa: ASYNC110  another process takes it away
             await asyncio.sleep(0.02)
 
@@ -323,7 +360,7 @@ async def test_a_script_goes_on_with_a_bot_that_was_restarted_between_its_comman
 
 async def test_a_bot_that_dies_before_it_answers(bot: Bot, data: Path) -> None:
     process = await start(data, "-c", "wait for it")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not bot.received:  # noqa: ASYNC110  another process sends it
             await asyncio.sleep(0.01)
     await bot.console.close()

@@ -196,7 +196,7 @@ async def test_a_followed_log_stops_on_request(bot: Bot) -> None:
         following = asyncio.create_task(me.link.ask("follow", begun=lambda request: assert_equal(request, "1")))
         await me.until("shop staging, log-1")
         await me.link.stop("1")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert (await following).ok
         assert me.titles[-1].startswith("log-1 ended after")
         assert [one.text for one in bot.received] == ["follow", "cancel log-1"]
@@ -215,7 +215,7 @@ async def test_a_client_that_leaves_stops_its_log_and_nothing_else(bot: Bot) -> 
     for task in (following, waiting):
         with pytest.raises(Lost):
             await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await bot.logs["log-1"].wait()
         bot.gate.set()
         await asyncio.gather(*bot.tasks)
@@ -235,7 +235,7 @@ async def test_a_killed_client_stops_its_log(bot: Bot) -> None:
     )
     assert process.stdout is not None
     await process.stdout.readline()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         process.kill()
         await process.wait()
         await bot.logs["log-1"].wait()
@@ -246,9 +246,10 @@ async def test_a_reader_that_stops_reading_holds_its_own_log_and_nobody_else(bot
     writer.write(encode(Hello(1)) + b'{"type":"say","id":"1","text":"follow 900000"}\n')
     await writer.drain()
     async with client(bot) as me:
-        held = -1
-        async with asyncio.timeout(10):
-            while held != bot.sent or not held:
+        held, same = 0, 0
+        async with asyncio.timeout(30):
+            while same < 5:
+                same = same + 1 if held and bot.sent == held else 0
                 held = bot.sent
                 await asyncio.sleep(0.1)
         assert held < 100_000
@@ -290,7 +291,7 @@ async def test_too_many_commands_at_once(bot: Bot) -> None:
 async def test_a_client_that_breaks_the_protocol_is_reported_and_closed(bot: Bot, lines: list[bytes], why: str) -> None:
     reader, writer = await raw(bot)
     writer.write(b"".join(lines))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         answers = [json.loads(line) async for line in reader]
     assert answers[-1]["type"] == "refused"
     assert why in answers[-1]["sentence"]

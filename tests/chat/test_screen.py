@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.chat.console.console_protocol import SOCKET
-from tests.chat.stub import Bot
+from tests.chat.stub import STEPS, Bot
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -38,12 +38,12 @@ class Terminal:
         process = await asyncio.create_subprocess_exec(*self.words, *words, stdout=subprocess.PIPE)
         return (await process.communicate())[0].decode()
 
-    async def open(self, *words: str, width: int = 80, height: int = 24) -> None:
+    async def open(self, *words: str, width: int = 80, height: int = 24, pace: float = 0.4) -> None:
         env = {
             "PYTHONPATH": str(ROOT),
             "XDG_STATE_HOME": str(self.folder / "state"),
             "LANG": "C.UTF-8",
-            "PACE": "0.4",
+            "PACE": f"{pace}",
             "COLUMNS": "80",
         }
         sets = [f"{name}={value}" for name, value in env.items()]
@@ -93,6 +93,7 @@ async def test_a_deployment_is_redrawn_in_place(terminal: Terminal, bot: Bot) ->
         "Type help; Tab completes, Ctrl-D leaves.",
     ]
     assert first.splitlines() == [*greeting, "ben>"]
+    bot.steps = asyncio.Semaphore(1)
     await terminal.type("deploy ok", "Enter")
     going = await terminal.until("fetch 0.1 s, …")
     assert [line.strip() for line in going.splitlines()][-5:] == [
@@ -102,7 +103,10 @@ async def test_a_deployment_is_redrawn_in_place(terminal: Terminal, bot: Bot) ->
         "▸ Cancel: cancel #1",
         "ben>",
     ]
+    bot.steps.release()
     await terminal.until("build 0.1 s, …")
+    for _ in STEPS[1:]:
+        bot.steps.release()
     ended = await terminal.until("— done", prompt="\nben>")
     assert ended.splitlines() == [
         *greeting,
@@ -126,6 +130,7 @@ async def test_typing_goes_on_while_cards_change(terminal: Terminal, bot: Bot) -
     await terminal.until("deploybot> echo typed mean")
     await terminal.until("#3 deploy")
     await terminal.type("while", "Enter")
+    await terminal.until("\ntyped meanwhile\n")
     shown = await terminal.until("✓ #3 deploy v2 (0123456789) to shop staging — done", prompt="\ndeploybot>")
     assert shown.count("#1 deploy") == shown.count("#2 deploy") == shown.count("#3 deploy") == 1
     assert "✗ #2 deploy v2 (0123456789) to shop staging — failed" in shown
@@ -152,7 +157,9 @@ async def test_ctrl_c_stops_a_log_and_else_clears_the_line(terminal: Terminal, b
     await terminal.open()
     await terminal.until("deploybot>")
     await terminal.type("follow", "Enter")
-    await terminal.until("line 99 of the log")
+    async with asyncio.timeout(15):
+        while bot.sent < 100:  # noqa: ASYNC110  the bot counts, and has no event for it
+            await asyncio.sleep(0.01)
     await terminal.until("shop staging, log-1  Ctrl-C stops it")
     await terminal.type("C-c")
     await terminal.until("log-1 ended after", prompt="\ndeploybot>")
@@ -202,7 +209,7 @@ async def test_a_bot_that_goes_away_and_comes_back(terminal: Terminal, bot: Bot)
 
 
 async def test_a_bot_of_its_own(terminal: Terminal) -> None:
-    await terminal.open("--own", "python", str(HERE / "stub.py"), str(terminal.folder / "data"))
+    await terminal.open("--own", "python", str(HERE / "stub.py"), str(terminal.folder / "data"), pace=3.0)
     await terminal.until("deploybot>")
     await terminal.type("deploy ok", "Enter")
     await terminal.until("fetch 0.1 s")
@@ -213,9 +220,12 @@ async def test_a_bot_of_its_own(terminal: Terminal) -> None:
 
 
 async def test_one_command_at_a_terminal_is_redrawn_too(terminal: Terminal, bot: Bot) -> None:
+    bot.steps = asyncio.Semaphore(1)
     await terminal.open("-c", "deploy ok")
     going = await terminal.until("fetch 0.1 s, …")
     assert going.splitlines()[-1].strip() == "▸ Cancel: cancel #1"
+    for _ in STEPS:
+        bot.steps.release()
     shown = await terminal.until("ended with 0")
     assert shown.splitlines() == [
         "✓ #1 deploy v2 (0123456789) to shop staging — done",

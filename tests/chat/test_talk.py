@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -190,6 +191,7 @@ def test_a_log_of_a_hundred_thousand_lines_in_bounded_memory() -> None:
             await asyncio.sleep(0.01)
         return Card(title="ended", key="k", stream=True)
 
+    gc.collect()
     tracemalloc.start()
     try:
         on_a_jumping_clock(talk(room, command))

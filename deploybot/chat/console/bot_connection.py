@@ -59,19 +59,21 @@ class Gateway:
         _check_owner(self._wanted.path.parent)
         self._show_progress("No bot is running. Starting a temporary one for this console.")
         end = time.monotonic() + _START_WITHIN
-        for last in (False, True):
-            link = await self._start(last=last) or await self._other(end)
+        while time.monotonic() < end:
+            link = await self._start() or await self._other(end)
             if link is not None:
                 return link
         raise NoBot(f"No bot listens on {self._wanted.path}.", hint="Try: deploybot run")
 
-    async def _start(self, *, last: bool) -> ClientConnection | None:
-        """Start a bot and connect to it. Return None if that failed but a retry may work (not on the `last` try)."""
+    async def _start(self) -> ClientConnection | None:
+        """Start a bot and connect to it. Return None if another bot was in its way: that one may answer, or be gone."""
+        folder = self._wanted.path.parent
+        before, lived = _holder(folder), _holder_lives(folder)
         own = OwnBot(self._wanted.command)
         try:
             await own.start()
         except UserError:
-            if last and not _holder_lives(self._wanted.path.parent):
+            if not lived and _holder(folder) in {before, own.pid}:
                 raise
             return None
         self._own = own
@@ -131,9 +133,18 @@ def _check_owner(folder: Path) -> None:
 
 
 def _holder_lives(folder: Path) -> bool:
-    """Return whether the process in the data folder's lock file is alive. A bot writes its process id there."""
+    """Return whether the process in the data folder's lock file is alive."""
+    holder = _holder(folder)
     try:
-        os.kill(int((folder / _LOCK).read_text().split()[0]), 0)
-    except (OSError, ValueError, IndexError) as error:
+        os.kill(holder, 0)
+    except (OSError, OverflowError) as error:
         return isinstance(error, PermissionError)
-    return True
+    return holder > 0
+
+
+def _holder(folder: Path) -> int:
+    """Return the process id in the data folder's lock file, or 0. A bot writes its own there and leaves it."""
+    try:
+        return int((folder / _LOCK).read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0

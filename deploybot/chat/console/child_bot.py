@@ -28,10 +28,11 @@ _KEPT_BYTES = 4000
 class OwnBot:
     """A bot process in a separate session, so that no signal of the terminal reaches it.
 
-    `command` is its argument vector.
+    `command` is its argument vector. `pid` is its process id, also after its end.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
+        self.pid = 0
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._output = b""
@@ -47,6 +48,7 @@ class OwnBot:
         life_child, self._life = os.pipe()
         try:
             self._process = self._spawned(ready_child, life_child)
+            self.pid = self._process.pid
         finally:
             os.close(ready_child)
             os.close(life_child)

@@ -62,7 +62,7 @@ async def test_a_channel_gets_messages_no_faster_than_slack_takes_them(usual: Sl
     started = time.monotonic()
     await asyncio.gather(*(post(usual) for _ in range(3)), *(post(usual, f"C0{number:05d}") for number in range(20)))
     assert len(double.timeline.posts) == 23
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 15, "one after another they would take 25 s"
 
 
 async def test_what_gets_no_turn_in_time_was_not_sent(
@@ -80,7 +80,7 @@ async def test_edits_keep_to_fifty_a_minute_over_all_channels(usual: SlackApi, d
     started = time.monotonic()
     for number in range(7):
         await usual.call("chat.update", channel=ROOM, ts=message["ts"], text=f"{number}")
-    assert 2 < time.monotonic() - started < 8
+    assert 2 < time.monotonic() - started < 20
     assert double.web.rates.counts["chat.update"] == 7
 
 
@@ -92,10 +92,10 @@ def test_the_rates_are_below_those_of_slack() -> None:
 
 
 async def test_retry_after_is_obeyed(api: SlackApi, double: SlackDouble) -> None:
-    double.unkind.too_many, double.unkind.retry_after = 1, 2.0
+    double.unkind.too_many, double.unkind.retry_after = 1, 3.0
     with pytest.raises(Unreachable) as caught:
         await api.call("users.info", user="UANA")
-    assert caught.value.retry_after >= 2
+    assert caught.value.retry_after >= 3
     with pytest.raises(Unreachable) as again:
         await api.call("users.info", user="UANA")
     assert 0 < again.value.retry_after <= caught.value.retry_after
@@ -148,10 +148,12 @@ async def test_an_answer_that_is_none_of_slacks_ends_nothing(garbled: str, caplo
         await until(lambda: workspace.slack.problem)
         workspace.double.web.garbled = ""
         await workspace.double.wire.connected.wait()
+        await until(lambda: not workspace.slack.problem)
         workspace.double.web.garbled = garbled
         workspace.double.wire.cut()
         await until(lambda: workspace.slack.problem)
         workspace.double.web.garbled = ""
+        await until(lambda: workspace.double.wire.sockets)
         await workspace.ask("/deploy shop@v1.4", "#1 deploy shop")
         assert workspace.slack.problem == ""
     assert "never retrieved" not in caplog.text

@@ -100,12 +100,12 @@ async def test_a_question_about_a_button_that_is_gone_is_not_asked(workspace: Wo
 
 @pytest.mark.parametrize("command", ["/deploy-status", "@deploybot status"])
 async def test_in_a_busy_channel_nobody_waits_for_others_and_neither_does_the_outbox(command: str) -> None:
-    async with open_workspace(times=dataclasses.replace(QUICK, hurry=6.0)) as workspace:
+    async with open_workspace(times=dataclasses.replace(QUICK, hurry=2.0)) as workspace:
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(workspace.say(f"{command} because {number}") for number in range(30)))
         started = loop.time()
         await workspace.send(Card(title="#1 runs", key="deployment:1", final=False))
-        assert loop.time() - started < 5
+        assert loop.time() - started < 10, "thirty answers in the channel take 16 s"
         await workspace.rest()
         answers = [post for post in workspace.posts if "board" in post.text]
         assert len(answers) == 30

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble
+from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, SlackDouble, rates
 from tests.doubles.slack.manifest import make, read_yaml
 from tests.doubles.slack.mrkdwn import read_blocks, read_text
 from tests.doubles.slack.rules import check_message, check_view
@@ -164,7 +166,11 @@ async def test_each_token_for_its_own_calls(double: SlackDouble) -> None:
     assert (await call(double, "auth.test", "xoxb-other"))[1]["error"] == "invalid_auth"
 
 
-async def test_people_who_are_too_fast_have_to_wait_and_are_logged(double: SlackDouble) -> None:
+async def test_people_who_are_too_fast_have_to_wait_and_are_logged(
+    double: SlackDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(rates, "time", SimpleNamespace(monotonic=lambda: 1_000.0 + next(ticks) / 1_000))
     double.web.rates.on_the_way = 0.0
     answers = [await call(double, "chat.postMessage", channel=ROOM, text="x") for _ in range(5)]
     assert [status for status, _ in answers] == [200, 200, 200, 429, 429]
@@ -182,7 +188,9 @@ async def test_a_late_ack_is_logged_and_shown_to_the_person(double: SlackDouble)
         await double.say("UANA", ROOM, "/deploy shop")
         envelope = await socket.receive_json()
         await socket.send_json({"envelope_id": envelope["envelope_id"]})
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(10):
+            while len(double.violations) < 2:  # noqa: ASYNC110  the double reads it, and has no event for it
+                await asyncio.sleep(0.005)
     assert double.timeline.posts[-1].text == "/deploy failed with the error “operation_timeout”"
     assert double.violations == [
         "slash_commands was not acknowledged within 0.05 s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tracemalloc
 from collections.abc import Coroutine
 from pathlib import Path
@@ -256,6 +257,7 @@ async def test_a_large_file_is_not_read_into_memory(tmp_path: Path) -> None:
     app.router.add_post("/upload", take)
     async with TestServer(app) as server:
         api = SlackApi(str(server.make_url("/")), BOT_TOKEN, APP_TOKEN, SlackProblems(), QUICK)
+        gc.collect()
         tracemalloc.start()
         status, _, _ = await api._send_file(str(server.make_url("/upload")), log, 30)
         _, most = tracemalloc.get_traced_memory()

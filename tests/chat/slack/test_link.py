@@ -19,18 +19,19 @@ from tests.doubles.slack.wire import Wire
 USUAL = Times()
 
 
-async def test_a_socket_that_will_be_closed_is_replaced_before(workspace: Workspace) -> None:
-    wire = workspace.double.wire
-    (old,) = wire.sockets
-    await wire.warn()
-    await until(lambda: wire.opened >= 2)
-    assert old in wire.sockets, "what Slack still says on the old one is heard"
-    for number in range(2):
-        await workspace.say(f"/deploy blog@v1.{3 + number}")
-    await until(lambda: old not in wire.sockets)
-    await workspace.rest()
-    assert len(workspace.bot.deployments.requests) == 2
-    assert workspace.slack.problem == ""
+async def test_a_socket_that_will_be_closed_is_replaced_before() -> None:
+    async with open_workspace(times=dataclasses.replace(QUICK, linger=3.0)) as workspace:
+        wire = workspace.double.wire
+        (old,) = wire.sockets
+        await wire.warn()
+        await until(lambda: wire.opened >= 2)
+        assert old in wire.sockets, "what Slack still says on the old one is heard"
+        for number in range(2):
+            await workspace.say(f"/deploy blog@v1.{3 + number}")
+        await until(lambda: old not in wire.sockets)
+        await workspace.rest()
+        assert len(workspace.bot.deployments.requests) == 2
+        assert workspace.slack.problem == ""
 
 
 async def test_a_socket_that_is_cut_is_replaced(workspace: Workspace) -> None:
@@ -80,11 +81,11 @@ async def test_an_envelope_that_comes_twice_runs_once(workspace: Workspace) -> N
 
 
 async def test_acknowledged_while_the_web_api_is_silent() -> None:
-    async with open_workspace(times=dataclasses.replace(QUICK, answer=0.2)) as workspace:
+    async with open_workspace(times=dataclasses.replace(QUICK, answer=4.0)) as workspace:
         workspace.double.unkind.silent = 3
         for number in range(20):
             await workspace.say("@deploybot status shop", channel=f"C0{number:05d}")
-        assert max(workspace.double.wire.delays) < 1.0
+        assert max(workspace.double.wire.delays) < workspace.double.wire.ack_within < 4.0
         await workspace.rest()
         assert len(workspace.posts) == 20
 
@@ -115,7 +116,7 @@ async def test_closing_leaves_nothing_behind() -> None:
     async with open_workspace(times=QUICK) as workspace:
         await workspace.double.wire.warn()
         await until(lambda: workspace.double.wire.opened >= 2)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert asyncio.all_tasks() == before
 
 

@@ -61,7 +61,7 @@ async def test_a_slash_command(either: Workspace) -> None:
     await either.ask("/deploy shop@v1.4 because it is time", "#1 deploy shop")
     (asked,) = either.bot.deployments.requests
     assert (asked.by, asked.reason) == ("ana", "it is time")
-    assert max(either.double.wire.delays) < 1.0
+    assert max(either.double.wire.delays) < either.double.wire.ack_within
 
 
 async def test_a_mention_in_a_thread_is_answered_there(either: Workspace) -> None:

@@ -46,7 +46,7 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr)  # noqa: T201  it is told to whoever runs it
 
 
-async def until(condition: Callable[[], object], *, within: float = 5.0) -> None:
+async def until(condition: Callable[[], object], *, within: float = 20.0) -> None:
     """Look every few milliseconds whether something is so."""
     async with asyncio.timeout(within):
         while True:
@@ -83,7 +83,7 @@ class Workspace:
         """Write a message or a slash command."""
         return await self.double.say(user, channel, text, thread=thread)
 
-    async def reads(self, *words: str, channel: str = "", within: float = 5.0) -> Post:
+    async def reads(self, *words: str, channel: str = "", within: float = 20.0) -> Post:
         """The newest message of the bot that says all of this."""
 
         def fits(post: Post) -> bool:
@@ -102,7 +102,7 @@ class Workspace:
 
     async def rest(self) -> None:
         """Return when the bot is at work on nothing any more."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while tasks := self.slack._tasks:
                 await asyncio.wait(tasks)
 
@@ -145,7 +145,7 @@ async def open_workspace(
         made = await _open(double, bot, http=http, times=times, homes=homes, closed=closed)
         try:
             if ready and not http:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     await double.wire.connected.wait()
             yield made
         finally:

@@ -39,12 +39,12 @@ async def running(settings: Settings) -> AsyncIterator[Bot]:
     ready = asyncio.Event()
     serving = asyncio.create_task(bot.serve(ready.set))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await ready.wait()
         yield bot
     finally:
         bot.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await serving
 
 

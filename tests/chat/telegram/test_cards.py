@@ -145,11 +145,11 @@ async def test_a_huge_log_does_not_keep_the_others_waiting(telegram: TelegramBot
     """The event loop is free; made in it, the message alone would block it for a second."""
     huge = Card(title="t", code=("💥é" * 150,) * 25_000)
     sending = asyncio.create_task(say(telegram, huge))
-    loop, worst = asyncio.get_running_loop(), 0.0
+    worst = 0.0  # of this thread's processor time: what other programs take is not counted
     while not sending.done():
-        before = loop.time()
+        before = time.thread_time()
         await asyncio.sleep(0.005)
-        worst = max(worst, loop.time() - before)
+        worst = max(worst, time.thread_time() - before)
     assert worst < 0.5
     assert "💥" in (await sending).text
 
@@ -278,8 +278,8 @@ async def test_in_a_busy_group_all_are_seen_at_once_and_deployments_are_not_held
             return reacted | {message for _, message in telegram.double.replies}
 
         await until(lambda: noticed() == set(asked))
-        assert max(telegram.double.reacted_at) - begun < 1.0
-        async with asyncio.timeout(6):
+        assert max(telegram.double.reacted_at) - begun < 4.0, "seven answers take seven seconds"
+        async with asyncio.timeout(20):
             await telegram.chat.send(channel(), RUNNING)
         assert len(telegram.double.replies) < len(asked), "the outbox waited until all was answered"
 
@@ -287,10 +287,10 @@ async def test_in_a_busy_group_all_are_seen_at_once_and_deployments_are_not_held
 @pytest.mark.parametrize("chat", [GROUP, ANA])
 async def test_a_pause_that_is_asked_for_is_kept(telegram: TelegramBot, chat: str) -> None:
     await say(telegram, RESTORED, chat)
-    telegram.double.unkind.too_many = 1
+    telegram.double.unkind.too_many, telegram.double.unkind.retry_after = 1, 3.0
     with pytest.raises(Unreachable) as asked:
         await telegram.chat.send(channel(chat), RUNNING)
-    assert 1.0 <= asked.value.retry_after < 1.5
+    assert 3.0 <= asked.value.retry_after < 3.5
     calls = len(telegram.double.calls)
     with pytest.raises(Unreachable) as still:
         await telegram.chat.send(channel(chat), RUNNING)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
 
-from tests.doubles.telegram import Limits, TelegramDouble
+from tests.doubles.telegram import Limits, TelegramDouble, limits
 from tests.doubles.telegram.limits import FREE
 from tests.doubles.telegram.rooms import Json
 
@@ -24,6 +26,13 @@ async def double() -> AsyncIterator[TelegramDouble]:
     await made.start()
     yield made
     await made.close()
+
+
+@pytest.fixture
+def _ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a millisecond pass whenever the limits look at the clock."""
+    ticks = itertools.count()
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: 1_000.0 + next(ticks) / 1_000))
 
 
 async def call(double: TelegramDouble, method: str, **params: object) -> tuple[int, str]:
@@ -114,6 +123,7 @@ async def test_a_group_takes_twenty_messages_a_minute_and_one_a_second() -> None
     await double.close()
 
 
+@pytest.mark.usefixtures("_ticking")
 async def test_a_chat_takes_one_message_a_second_and_edits_count() -> None:
     double = TelegramDouble()
     double.user(ANA)
@@ -125,6 +135,7 @@ async def test_a_chat_takes_one_message_a_second_and_edits_count() -> None:
     await double.close()
 
 
+@pytest.mark.usefixtures("_ticking")
 async def test_all_chats_together_take_thirty_messages_a_second() -> None:
     double = TelegramDouble(Limits(overall=30, chat=1, group=20))
     await double.start()

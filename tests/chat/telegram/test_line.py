@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import ClientSession
 
+from deploybot.chat.telegram import telegram_chat, telegram_connection
 from deploybot.chat.telegram.telegram_connection import PATH
 from tests.chat.telegram.conftest import ANA, BEN, GROUP, HASTY, HOOK_SECRET, TelegramBot, open_telegram_bot, until
 from tests.doubles.telegram.inbox import Webhook
@@ -33,19 +34,21 @@ async def test_a_bot_that_listens_is_well(telegram: TelegramBot) -> None:
     assert telegram.double.calls.count("setMyCommands") == 3
 
 
-async def test_long_polls_are_long(telegram: TelegramBot) -> None:
-    await asyncio.sleep(0.5)
-    assert telegram.double.inbox.polls <= 3
+async def test_long_polls_are_long() -> None:
+    async with open_telegram_bot(timeouts=replace(HASTY, poll=20.0)) as telegram:
+        await asyncio.sleep(0.5)
+        assert telegram.double.inbox.polls <= 3
 
 
 async def test_a_menu_that_has_to_wait_keeps_nobody_waiting() -> None:
     async with open_telegram_bot(started=False) as telegram:
         telegram.double.unkind_to = frozenset({"setMyCommands"})
         telegram.double.unkind.too_many = 1
+        telegram.double.unkind.retry_after = 3.0
         await telegram.chat.start()
         await telegram.ask(ANA, "/status", "board")
         assert len(telegram.double.menus) < 3
-        await until(lambda: len(telegram.double.menus) == 3)
+        await until(lambda: len(telegram.double.menus) == 3, within=30)
 
 
 async def test_listening_that_has_ended_is_the_problem(
@@ -181,13 +184,19 @@ async def test_what_was_received_is_confirmed_when_the_bot_leaves() -> None:
     assert telegram.double.inbox.pending == 0
 
 
-async def test_leaving_takes_no_longer_than_five_seconds_whatever_hangs(telegram: TelegramBot) -> None:
-    telegram.double.unkind_to = frozenset({"getUpdates", "sendMessage"})
-    telegram.double.unkind.silent = 100
-    await telegram.say(ANA, "/status")
-    await asyncio.sleep(0.1)
-    async with asyncio.timeout(5.0):
-        await telegram.chat.close()
+async def test_leaving_ends_whatever_hangs() -> None:
+    async with open_telegram_bot(timeouts=replace(HASTY, poll=60.0)) as telegram:
+        telegram.double.unkind_to = frozenset({"getUpdates", "sendMessage"})
+        telegram.double.unkind.silent = 100
+        await telegram.say(ANA, "/status")
+        await until(lambda: telegram.double.unkind.silent <= 98)
+        async with asyncio.timeout(10.0):  # a poll would hang for a minute, an answer for ten seconds at least
+            await telegram.chat.close()
+
+
+def test_leaving_takes_no_longer_than_five_seconds() -> None:
+    last_poll = telegram_connection._LAST_POLL_WITHIN
+    assert last_poll + telegram_chat._STOP_WITHIN + telegram_chat._LET_GO_WITHIN * 1.5 <= 5.0
 
 
 # By webhook

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ _CANCEL = 30.0
 _FORGET = 30.0
 _WAIT = 15.0
 _MOMENT = 1.0
+_SERVER_STOPS_AFTER = 2
+"""Seconds after a stream's deadline when the server stops the script itself, because the bot may be gone."""
 _TAIL = 15
 _KEPT_OF_STREAM = 4_096
 
@@ -130,7 +133,9 @@ class SshHost:
         """
         end = asyncio.get_running_loop().time() + timeout
         frame = remote_shell.frame(remote_shell.script(script), {**env, **self._docker_host})
-        command = remote_shell.runner().command("stream", len(frame.data), max(1, round(timeout)))
+        # If the server were the first to stop it, that would look like a script that failed.
+        latest = math.ceil(timeout) + _SERVER_STOPS_AFTER
+        command = remote_shell.runner().command("stream", len(frame.data), latest)
         last = b""
         async with AsyncExitStack() as stack:
             async with self._within(timeout):

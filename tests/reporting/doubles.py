@@ -83,6 +83,7 @@ class Double(ABC):
         if not self.opens(request):
             return web.json_response({"message": "Bad credentials"}, status=401)
         answer = await handler(request)
+        self.changed.set()  # whom the call itself woke may have looked too early
         if fault == LOST:
             assert request.transport is not None
             request.transport.abort()

@@ -82,7 +82,7 @@ async def test_a_row_is_there_a_moment_after_its_commit(store: Database, path: P
         await reached(store, sink, 1)
         await asyncio.sleep(0.5)  # until the worker has seen that nothing more is there
         await fill(store, 1)
-        await reached(store, sink, 2, within=3)
+        await reached(store, sink, 2, within=30)
 
 
 async def test_what_another_program_added_is_found(store: Database, path: Path) -> None:
@@ -227,6 +227,7 @@ async def test_a_disk_that_hangs_holds_up_nobody_and_keeps_the_order(
             while (await state_of(store, hangs)).attempts < 3:  # noqa: ASYNC110  a database has no event for it
                 await asyncio.sleep(0.01)
         assert "has not answered" in worker.sights["file"].problem
+        await eventually(lambda: bool(stuck))
         assert len(stuck) == 1
         gate.set()
         await reached(store, hangs, 3)

@@ -122,7 +122,7 @@ async def test_sinks_that_fail_hang_or_break_hold_up_no_other_and_no_commit(
     sinks: dict[str, Sink] = {"call": call_to(receiver, within=20), "broken": broken, "file": file}
     async with exporting(store, sinks) as worker:
         for _ in range(3):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(15):  # the one that hangs has 20
                 await fill(store, 5)
         await reached(store, file, 15)
         await eventually(lambda: broken.tries > 1)

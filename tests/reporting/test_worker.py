@@ -113,7 +113,7 @@ async def test_failures_of_one_deployment_hold_its_own_states_and_no_others(stor
     await bot.deploy(number=1)
     await bot.deploy(number=2)
     async with bot.telling():
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while github.states.get(1001, [])[-1:] != ["success"]:
                 github.changed.clear()
                 await github.changed.wait()
@@ -131,7 +131,7 @@ async def test_one_that_hangs_holds_nobody_else(store: Database, github: GitHub,
     bot = ReportingBot(store, reporting_settings(forge=("github", github.url), outgoing=f"{receiver.url}/hook"))
     async with bot.telling(within=30):
         await bot.deploy()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(receiver.taken) < 3:
                 receiver.changed.clear()
                 await receiver.changed.wait()

@@ -184,10 +184,11 @@ async def test_unknown_repository_and_host(
         await source.resolve(make_app("https://nothing.invalid/shop.git"), "main")
     with pytest.raises(Unreachable, match="the repository was not found there"):
         await source.resolve(make_app("/nothing/here.git"), "main")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with pytest.raises(Unreachable, match="nothing listens there"):
-        await source.resolve(make_app(f"http://127.0.0.1:{port}/shop.git"), "main")
+    with socket.socket() as held:  # and does not listen
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        with pytest.raises(Unreachable, match="nothing listens there"):
+            await source.resolve(make_app(f"http://127.0.0.1:{port}/shop.git"), "main")
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ async def test_no_answer_ends_at_the_deadline_and_leaves_nothing(
     source = GitSource(tmp_path, Redactor(), ask_within=0.5)
     with pytest.raises(Unreachable, match="no answer within"):
         await source.resolve(make_app(silent), "main")
-    assert not processes_that_say(silent)
+    await asyncio.to_thread(until, lambda: not processes_that_say(silent), within=20, what="end of git")
 
 
 async def test_cancelling_leaves_nothing(source: GitSource, make_app: MakeApp, silent: str) -> None:
@@ -212,7 +213,7 @@ async def test_cancelling_leaves_nothing(source: GitSource, make_app: MakeApp, s
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not processes_that_say(silent)
+    await asyncio.to_thread(until, lambda: not processes_that_say(silent), within=20, what="end of git")
 
 
 @pytest.fixture
@@ -282,17 +283,20 @@ async def test_refused_and_readable_keys(
         await source.resolve(make_app(address(sshd, private), key=readable, host_key=sshd.host_key), "main")
 
 
-async def test_server_that_hangs_or_is_down(tmp_path: Path, make_app: MakeApp, sshd: Sshd, private: Repo) -> None:
-    source = GitSource(tmp_path / "data", Redactor(), ask_within=1.0)
+async def test_server_that_hangs_or_is_down(
+    source: GitSource, tmp_path: Path, make_app: MakeApp, sshd: Sshd, private: Repo
+) -> None:
+    hurried = GitSource(tmp_path / "hurried", Redactor(), ask_within=1.0)
     app = make_app(address(sshd, private), key=sshd.client_key, host_key=sshd.host_key)
     sshd.pause()
     with pytest.raises(Unreachable, match="no answer within"):
-        await source.resolve(app, "main")
+        await hurried.resolve(app, "main")
     sshd.resume()
     sshd.stop()
     with pytest.raises(Unreachable, match="nothing listens there"):
         await source.resolve(app, "main")
-    assert not processes_that_say(private.path.name)
+    name = private.path.name
+    await asyncio.to_thread(until, lambda: not processes_that_say(name), within=20, what="end of git and ssh")
 
 
 @pytest.mark.parametrize("url", ["ext::sh -c touch% x", "fd::17", "file+ext:///x"])

@@ -32,7 +32,7 @@ def command(text: str, **values: str) -> dict[str, str]:
 
 def server_of(sshd: Sshd, name: str = "web1", **more: object) -> Server:
     """How bot.toml would name a laboratory server, with its user's own key."""
-    given = {"ssh": sshd.ssh_target, "host_key": (sshd.host_key,), "connect_timeout": 5.0, **more}
+    given = {"ssh": sshd.ssh_target, "host_key": (sshd.host_key,), "connect_timeout": 20.0, **more}
     if not {"key", "password", "agent"} & more.keys():
         given["key"] = FileRef(file=sshd.client_key)
     return Server.model_validate({"name": name, **given})
@@ -131,6 +131,6 @@ async def until(condition: Callable[[], object], within: float = 10) -> None:
 @pytest.fixture
 async def docker(engine: Engine) -> AsyncIterator[DockerEngine]:
     """The adapter of the laboratory's Engine."""
-    adapter = DockerEngine("web1", engine.url, timeout=4)
+    adapter = DockerEngine("web1", engine.url, timeout=30)
     yield adapter
     await adapter.close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from deploybot.engine.docker_engine import DockerEngine
+from deploybot.errors import Unreachable
 from tests.lab import Engine
 
 LABELS = ("--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=web")
@@ -30,6 +33,14 @@ def shell(engine: Engine, script: str, options: tuple[str, ...] = ()) -> str:
 
 async def read(log: AsyncIterator[bytes]) -> bytes:
     return b"".join([chunk async for chunk in log])
+
+
+async def version(docker: DockerEngine) -> str:
+    """What an Engine answers that has little time for it: a busy machine may need several calls."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(Unreachable):
+                return await docker.version()
 
 
 async def watch(docker: DockerEngine) -> None:

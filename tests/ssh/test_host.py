@@ -166,15 +166,15 @@ async def test_an_upload_that_is_cut_leaves_the_old_file(sshd: Sshd, reach: Reac
     assert (sshd.home / "kept").read_bytes() == CONTENT
 
 
-async def test_output_comes_as_it_is_made(host: SshHost) -> None:
-    pieces, times = [], []
-    text = "for n in 1 2 3; do echo $n >&2; sleep 0.3; done"
+async def test_output_comes_as_it_is_made(server: Sshd, host: SshHost) -> None:
+    """Each line is only written once the one before has come."""
+    pieces = []
+    text = "for n in 1 2 3; do echo $n >&2; while ! rm $HOME/go 2>/dev/null; do sleep 0.05; done; done"
     async with aclosing(host.stream(RUN, command(text), timeout=30)) as out:
         async for piece in out:
             pieces.append(piece)
-            times.append(time.monotonic())
+            (server.home / "go").touch()
     assert pieces == [b"1\n", b"2\n", b"3\n"]
-    assert times[-1] - times[0] > 0.4
 
 
 async def test_a_great_deal_of_output_is_held_back_and_not_kept(host: SshHost) -> None:
@@ -195,12 +195,20 @@ async def test_a_stream_that_fails_says_how(host: SshHost) -> None:
     assert (caught.value.step, caught.value.code, caught.value.tail) == (RUN, 5, ("no such unit",))
 
 
+async def connected(host: SshHost) -> SshHost:
+    """The host, with its connection open and its runner installed."""
+    assert [piece async for piece in host.stream(RUN, command("true"), timeout=30)] == []
+    return host
+
+
 async def test_a_stream_ends_at_its_deadline(server: Sshd, host: SshHost) -> None:
+    await connected(host)
     began = time.monotonic()
-    out = [piece async for piece in host.stream(RUN, command("echo one; sleep 1000"), timeout=0.5)]
+    # The server counts whole seconds, and must not be the first to stop it: that would look like a failure.
+    out = [piece async for piece in host.stream(RUN, command("echo one; sleep 1000"), timeout=3.4)]
     assert out == [b"one\n"]
-    assert time.monotonic() - began < 10
-    await nothing_runs(server)
+    assert 3.4 <= time.monotonic() - began < 20
+    await nothing_runs(server, within=20)
 
 
 async def test_a_stream_that_is_left_stops_what_feeds_it(server: Sshd, host: SshHost) -> None:
@@ -213,10 +221,11 @@ async def test_a_stream_that_is_left_stops_what_feeds_it(server: Sshd, host: Ssh
 
 async def test_a_stream_is_stopped_on_the_server_when_the_bot_is_gone(sshd: Sshd, reach: Reach) -> None:
     async with Proxy(sshd.address, sshd.port) as proxy:
-        out = reach(through(proxy, sshd)).stream(RUN, command("echo one; sleep 1000"), timeout=2)
+        host = await connected(reach(through(proxy, sshd)))
+        out = host.stream(RUN, command("echo one; sleep 1000"), timeout=4)
         assert await anext(out) == b"one\n"
         proxy.stall()
-        await until(lambda: not [pid for pid in sshd.processes() if sleeps(pid)], within=8)
+        await until(lambda: not [pid for pid in sshd.processes() if sleeps(pid)], within=20)
         await out.aclose()
 
 
@@ -290,7 +299,7 @@ async def test_a_body_that_does_not_end_is_no_reason_to_doubt_the_status(lab: La
     async with answering(lab, HEAD + b"he", hold=True) as at:
         began = time.monotonic()
         assert await reach(server_of(sshd)).http_status(f"http://{at}/", timeout=10) == (200, "he")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 9
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"x" * 100_000, b""])
@@ -311,7 +320,7 @@ async def test_nothing_behind_a_health_check(lab: Lab, sshd: Sshd, reach: Reach)
         began = time.monotonic()
         with pytest.raises(Unreachable, match=r"no answer within 0\.5 s"):
             await host.http_status(f"http://{at}/", timeout=0.5)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
 
 
 async def test_a_health_check_by_https(
@@ -486,6 +495,8 @@ async def test_a_login_shell_that_talks_is_listened_past(make_sshd: MakeSshd, re
 async def test_a_login_shell_that_hangs_is_reported(make_sshd: MakeSshd, reach: Reach) -> None:
     server = make_sshd(shell="/bin/bash")  # noqa: S604  a login shell
     (server.home / ".bashrc").write_text("sleep 1000\n")
+    host = reach(server_of(server))
+    await host._pool.connection("web1")
     with pytest.raises(Unreachable, match=r"logged in, but its shell gave no answer within 1 s") as caught:
-        await reach(server_of(server)).facts(timeout=1)
+        await host.facts(timeout=1)
     assert ".bashrc" in caught.value.hint

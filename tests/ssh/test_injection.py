@@ -96,6 +96,6 @@ async def test_strings_for_streams_and_probes(sshd: Sshd, reach: Reach) -> None:
 
     values = strings(dice, 20, canary)
     assert await asyncio.gather(*map(streamed, values)) == [exactly(value) for value in values], seed
-    facts = await asyncio.gather(*(host.facts(f"/{value}") for value in values))
+    facts = await asyncio.gather(*(host.facts(f"/{value}", timeout=60) for value in values))
     assert {one.server for one in facts} == {"web1"}
     assert not [path for path in sshd.home.rglob("*") if canary in path.name], seed

@@ -74,6 +74,16 @@ def runner(server: Sshd, job: str) -> int:
     return found
 
 
+def waiters(server: Sshd, job: str) -> list[int]:
+    """The processes on the server that wait for the job's end."""
+    return [pid for pid in server.processes() if "wait" in words(pid) and job in words(pid)]
+
+
+async def has_logged(server: Sshd, job: str, log: bytes) -> None:
+    """Return once this is in the job's log: a job has only been taken, and not begun, when `start` returns."""
+    await until(lambda: log in (files(server, job) / "log").read_bytes())
+
+
 def release(server: Sshd) -> None:
     """Let a job go on that waits for a file."""
     (server.home / "go").touch()
@@ -86,9 +96,12 @@ def is_main(pid: int) -> bool:
 
 
 async def test_a_short_job_has_ended_when_start_returns(host: SshHost, job: str) -> None:
-    # On a busy machine even `echo` may take longer than a short job should: one of ten is quick.
-    names = [f"{job}-{number}" for number in range(10)]
-    told = [await host.start(name, RUN, command("echo hello"), deadline=60) for name in names]
+    # On a busy machine even `echo` may take longer than a short job should: one of many is quick.
+    names: list[str] = []
+    told: list[JobStatus] = []
+    while len(names) < 10 or (JobStatus(JobState.DONE, 0, 6) not in told and len(names) < 100):
+        names.append(f"{job}-{len(names)}")
+        told.append(await host.start(names[-1], RUN, command("echo hello"), deadline=60))
     assert JobStatus(JobState.DONE, 0, 6) in told
     for name in names:
         assert await ended(host, name) == JobStatus(JobState.DONE, 0, 6)
@@ -153,19 +166,24 @@ async def test_a_job_that_was_started_is_never_started_again(
 async def test_a_job_goes_on_without_its_connection(sshd: Sshd, reach: Reach, job: str) -> None:
     async with Proxy(sshd.address, sshd.port) as proxy:
         host = reach(through(proxy, sshd))
-        text = "for n in 1 2 3 4 5 6 7 8 9 10; do echo line $n; sleep 0.1; done"
+        text = (
+            "for n in 1 2 3 4 5 6 7 8 9 10; do echo line $n; done; while ! rm $HOME/go; do sleep 0.1; done 2>/dev/null"
+        )
         assert await host.start(job, RUN, command(text), deadline=60) == RUNNING
         waiting = asyncio.create_task(host.wait(job, timeout=30))
         await asyncio.sleep(0.2)
         proxy.cut()
+        release(sshd)
         assert (await waiting).state is JobState.DONE
         assert await whole_log(host, job) == b"".join(b"line %d\n" % n for n in range(1, 11))
 
 
 async def test_a_job_goes_on_when_its_sessions_are_killed(sshd: Sshd, reach: Reach, job: str) -> None:
     host = reach(server_of(sshd))
-    assert await host.start(job, RUN, command("sleep 0.5; echo survived"), deadline=60) == RUNNING
+    text = "while [ ! -e $HOME/go ]; do sleep 0.02; done; rm $HOME/go; echo survived"
+    assert await host.start(job, RUN, command(text), deadline=60) == RUNNING
     sshd.kill_sessions()
+    release(sshd)
     assert await ended(host, job) == JobStatus(JobState.DONE, 0, 9)
 
 
@@ -192,7 +210,8 @@ async def test_every_byte_of_a_log_comes_once_however_often_the_line_is_cut(sshd
         host = reach(through(proxy, sshd))
         await host.start(job, RUN, command(f"cat {source}"), deadline=60)
         while len(log) < size:
-            proxy.cut_after(dice.randrange(40_000, 900_000))
+            most = 900_000 if cuts > 1 else 200_000  # a poll brings 262,144 bytes: the first two cuts are certain
+            proxy.cut_after(dice.randrange(40_000, most))
             try:
                 log += (await host.poll(job, len(log))).data
             except Unreachable:
@@ -222,34 +241,34 @@ async def test_waiting_ends_with_the_job_and_not_at_the_next_look(
         release(server)
         began = time.monotonic()
         assert [(await one).state for one in waiting] == [JobState.DONE, JobState.DONE]
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
 
 
 async def test_waiting_leaves_nothing_on_the_server(server: Sshd, host: SshHost, reach: Reach, job: str) -> None:
     other = reach(server_of(server))
     await host.start(job, RUN, command("sleep 1000"), deadline=60)
-    before = len(server.processes())
     assert await other.wait(job, timeout=0.3) == RUNNING
+    await until(lambda: not waiters(server, job))
     given_up = asyncio.create_task(other.wait(job, timeout=30))
-    await asyncio.sleep(0.2)
+    await until(lambda: waiters(server, job))
     given_up.cancel()
-    await until(lambda: len(server.processes()) == before)
+    await until(lambda: not waiters(server, job))
     left = asyncio.create_task(other.wait(job, timeout=30))
-    await asyncio.sleep(0.2)
-    assert len(server.processes()) > before
+    await until(lambda: waiters(server, job))
     await other._pool.drop("web1")
     left.cancel()
-    await until(lambda: len(server.processes()) == before)
+    await until(lambda: not waiters(server, job))
     await host.cancel(job, grace=5)
 
 
 async def test_a_cancelled_job_is_reported_first_and_then_killed(server: Sshd, host: SshHost, job: str) -> None:
-    stubborn = 'trap "echo told" TERM; (trap "" TERM; sleep 1000) & sleep 1000 & while :; do wait; done'
+    stubborn = 'trap "echo told" TERM; (trap "" TERM; echo ready; sleep 1000) & sleep 1000 & while :; do wait; done'
     await host.start(job, RUN, command(stubborn), deadline=60)
     waiting = asyncio.create_task(host.wait(job, timeout=30))
+    await has_logged(server, job, b"ready\n")  # its traps are set
     began = time.monotonic()
     assert (await host.cancel(job, grace=1)).state is JobState.CANCELLED
-    assert 1 <= time.monotonic() - began < 5
+    assert 1 <= time.monotonic() - began < 20
     assert (await waiting).state is JobState.CANCELLED
     assert b"told\n" in await whole_log(host, job)
     await nothing_runs(server)
@@ -259,14 +278,15 @@ async def test_a_job_that_heeds_the_signal_ends_at_once(host: SshHost, job: str)
     await host.start(job, RUN, command("sleep 1000 & sleep 1000"), deadline=60)
     began = time.monotonic()
     assert (await host.cancel(job, grace=10)).state is JobState.CANCELLED
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 9
     assert (await host.cancel(job, grace=10)).state is JobState.CANCELLED
 
 
 async def test_cancelling_goes_on_when_the_bot_is_gone(server: Sshd, host: SshHost, reach: Reach, job: str) -> None:
-    await host.start(job, RUN, command('trap "" TERM; sleep 1000; sleep 1000'), deadline=60)
+    await host.start(job, RUN, command('trap "" TERM; echo ready; sleep 1000; sleep 1000'), deadline=60)
+    await has_logged(server, job, b"ready\n")
     other = reach(server_of(server))
-    cancelling = asyncio.create_task(other.cancel(job, grace=1))
+    cancelling = asyncio.create_task(other.cancel(job, grace=3))
     await until((files(server, job) / "cancel").exists)
     await other._pool.drop("web1")
     with pytest.raises(Unreachable):
@@ -288,32 +308,38 @@ async def test_starting_and_cancelling_at_once_comes_to_one_end(server: Sshd, ho
 
 async def test_a_deadline_ends_a_job_also_without_a_bot(server: Sshd, reach: Reach, job: str) -> None:
     first = reach(server_of(server))
-    await first.start(job, RUN, command("echo begun; sleep 1000 & sleep 1000"), deadline=1)
+    await first.start(job, RUN, command("echo begun; sleep 1000 & sleep 1000"), deadline=3)
     await first._pool.close()
     second = reach(server_of(server))
     status = await ended(second, job)
     assert (status.state, status.code, status.detail) == (JobState.DONE, 124, "stopped when its time was over")
-    assert (await whole_log(second, job)).startswith(b"begun\n\n[deploybot] stopped after its timeout of 1 s\n")
+    assert (await whole_log(second, job)).startswith(b"begun\n\n[deploybot] stopped after its timeout of 3 s\n")
 
 
 async def test_a_watchdog_dies_with_its_job(server: Sshd, host: SshHost, job: str) -> None:
     await host.start(job, RUN, command("echo done"), deadline=600)
-    await nothing_runs(server, within=3)
+    await nothing_runs(server, within=20)  # without its end it would look again after 30 s
 
 
-async def test_a_program_that_is_left_behind_does_not_hold_up_the_end(host: SshHost, job: str) -> None:
-    began = time.monotonic()
-    await host.start(job, RUN, command("sleep 6 & echo done"), deadline=60)
+def left_behind(server: Sshd) -> list[int]:
+    return [pid for pid in server.processes() if "sleep\x001000" in words(pid)]
+
+
+async def test_a_program_that_is_left_behind_does_not_hold_up_the_end(server: Sshd, host: SshHost, job: str) -> None:
+    await host.start(job, RUN, command("sleep 1000 & echo done"), deadline=60)
     assert (await ended(host, job)).state is JobState.DONE
-    assert time.monotonic() - began < 5.5
     assert await whole_log(host, job) == b"done\n"
+    await until(lambda: left_behind(server))
+    for pid in left_behind(server):
+        os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_runner_that_was_killed_leaves_an_orphan(server: Sshd, host: SshHost, reach: Reach, job: str) -> None:
     await host.start(job, RUN, command("echo begun; sleep 1000"), deadline=60)
     other = reach(server_of(server))
     waiting = asyncio.create_task(other.wait(job, timeout=30))
-    await asyncio.sleep(0.2)
+    await has_logged(server, job, b"begun\n")
+    await until(lambda: waiters(server, job))
     os.kill(runner(server, job), signal.SIGKILL)
     for found in (await waiting, await ended(host, job), (await host.poll(job, 0)).status):
         assert found.state is JobState.ORPHAN
@@ -324,13 +350,20 @@ async def test_a_runner_that_was_killed_leaves_an_orphan(server: Sshd, host: Ssh
     assert (await host.poll(job, 0)).status.state is JobState.ORPHAN
     assert (await host.cancel(job, grace=2)).state is JobState.CANCELLED
     assert await whole_log(host, job) == b"begun\n"
-    watchdogs = server.processes()
-    for pid in watchdogs:
-        os.kill(pid, signal.SIGKILL)
+    kill_watchdogs(server)
+
+
+def kill_watchdogs(server: Sshd) -> None:
+    """What a runner that was killed leaves; by itself it looks again after 30 s only."""
+    for pid in server.processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 async def test_an_orphan_that_ends_is_lost(server: Sshd, host: SshHost, job: str) -> None:
-    await host.start(job, RUN, command("while [ ! -e $HOME/go ]; do sleep 0.01; done; rm $HOME/go"), deadline=3)
+    await host.start(job, RUN, command("while [ ! -e $HOME/go ]; do sleep 0.01; done; rm $HOME/go"), deadline=60)
+    # The name of the group is written before this text is run.
+    await until(lambda: any("HOME/go" in words(pid) for pid in server.processes()))
     os.kill(runner(server, job), signal.SIGKILL)
     assert (await ended(host, job)).state is JobState.ORPHAN
     release(server)
@@ -338,18 +371,20 @@ async def test_an_orphan_that_ends_is_lost(server: Sshd, host: SshHost, job: str
     await until(lambda: not any("HOME/go" in words(pid) for pid in server.processes()))
     status = (await host.poll(job, 0)).status
     assert (status.state, status.detail) == (JobState.LOST, "its runner was killed, and nothing of it is left")
+    kill_watchdogs(server)
 
 
 async def test_the_deadline_holds_for_an_orphan_too(server: Sshd, host: SshHost, job: str) -> None:
     await host.start(job, RUN, command("sleep 1000"), deadline=2)
     os.kill(runner(server, job), signal.SIGKILL)
-    await until(lambda: not any("sleep\x001000" in words(pid) for pid in server.processes()), within=10)
+    await until(lambda: not left_behind(server), within=10)
 
 
 async def test_a_reboot_in_the_middle_is_reported_as_lost(make_sshd: MakeSshd, reach: Reach, job: str) -> None:
     server = make_sshd()
     host = reach(server_of(server))
     await host.start(job, RUN, command("echo begun; sleep 1000"), deadline=60)
+    await has_logged(server, job, b"begun\n")
     server.reboot()
     status = await ended(host, job)
     assert (status.state, status.detail) == (JobState.LOST, "the server was restarted while it ran")

@@ -49,7 +49,7 @@ async def test_a_login_shell_that_runs_another_one_is_named(make_sshd: MakeSshd,
     for call in (host.poll(job + "-2", 0), host.cancel(job + "-2", grace=1)):
         with pytest.raises(Unreachable, match=r"exec in its \.bashrc"):
             await call
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 14
 
 
 async def test_output_without_end_in_place_of_an_answer_is_bounded(make_sshd: MakeSshd, reach: Reach, job: str) -> None:
@@ -66,7 +66,7 @@ async def test_output_without_end_in_place_of_an_answer_is_bounded(make_sshd: Ma
         before, began = peak(), time.monotonic()
         with pytest.raises(BadAnswer, match=r"bytes .*`y y y"):
             await call
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 14
         assert peak() - before < ROOM
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ def podman() -> Iterator[Podman]:
         tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True) as folder,
         Podman(Path(folder)) as podman,
     ):
-        podman.run("web", "sh", "-c", "echo out; sleep 0.1; echo err >&2; exec sleep 1000", labels=LABELS)
+        podman.run("web", "sh", "-c", "echo out; sleep 1; echo err >&2; exec sleep 1000", labels=LABELS)
         yield podman
 
 
@@ -48,11 +50,18 @@ async def test_podman_answers_all_that_is_asked_of_docker(podman: Podman) -> Non
     usage = await engine.usage(container.id)
     assert usage.memory > 0
     assert usage.cpu >= 0
-    log = b"".join([chunk async for chunk in engine.logs(container.id, tail=None)])
+    log = b""
+    async with asyncio.timeout(30):
+        while log.count(b"\n") < 2:
+            log = b"".join([chunk async for chunk in engine.logs(container.id, tail=None)])
     assert [line.partition(b" ")[2] for line in log.splitlines()] == [b"out", b"err"]
-    assert [one async for one in engine.logs(container.id, tail=1, follow=True, timeout=0.5)] == log.splitlines(
-        keepends=True
-    )[1:]
-    events = [event async for event in engine.events(since=began, timeout=1) if event.kind == "container"]
-    assert {"create", "start"} <= {event.action for event in events if event.project == "shop"}
+    async with aclosing(engine.logs(container.id, tail=1, follow=True, timeout=60)) as followed:
+        assert await anext(followed) == log.splitlines(keepends=True)[-1]
+    missing = {"create", "start"}
+    async with aclosing(engine.events(since=began, timeout=60)) as heard:
+        async for event in heard:
+            missing -= {event.action} if (event.kind, event.project) == ("container", "shop") else set()
+            if not missing:
+                break
+    assert not missing
     await engine.close()

@@ -44,7 +44,7 @@ async def open_real_servers(
             "ssh": machine.ssh_target,
             "key": {"file": str(machine.client_key)},
             "host_key": machine.host_key,
-            "connect_timeout": "4s",
+            "connect_timeout": "20s",
             **({"docker": socket} if socket else {}),
         }
         for name, machine in named.items()

@@ -17,6 +17,7 @@ import pytest
 from deploybot.domain import Person
 from deploybot.errors import StoreDown, StoreError, UserError
 from deploybot.ports import Tables
+from deploybot.store import database
 from deploybot.store.audit_chain import verify
 from deploybot.store.database import Database
 from deploybot.store.database_connection import Way
@@ -185,7 +186,8 @@ async def test_who_asks_while_another_program_holds_it_does_not_wait_as_long_as_
         assert await store.read(patience) == 600
 
 
-async def test_trouble_is_not_over_because_a_work_refused(path: Path) -> None:
+async def test_trouble_is_not_over_because_a_work_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_PROBE_SECONDS", 3.0)  # until it tries itself again
     async with Database(path, way=Way(durable=False, busy_within=0.05)) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")

@@ -21,7 +21,7 @@ from deploybot.masking import Redactor
 from deploybot.settings import App
 from deploybot.sources.git_remote import KNOWN_HOSTS, remote_of
 from deploybot.sources.git_source import GitSource
-from tests.lab import Repo, Sshd, until
+from tests.lab import Repo, Sshd, free_port, until
 from tests.lab.run import run
 
 MakeApp = Callable[..., App]
@@ -184,10 +184,8 @@ async def test_unknown_repository_and_host(
         await source.resolve(make_app("https://nothing.invalid/shop.git"), "main")
     with pytest.raises(Unreachable, match="the repository was not found there"):
         await source.resolve(make_app("/nothing/here.git"), "main")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     with pytest.raises(Unreachable, match="nothing listens there"):
-        await source.resolve(make_app(f"http://127.0.0.1:{port}/shop.git"), "main")
+        await source.resolve(make_app(f"http://127.0.0.1:{free_port()}/shop.git"), "main")
 
 
 @pytest.fixture

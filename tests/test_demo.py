@@ -32,7 +32,7 @@ from deploybot.settings import Server
 
 ROOT = Path(__file__).parents[1]
 DEMO = (sys.executable, "-m", "deploybot", "demo")
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -73,7 +73,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.C
         text=True,
         check=False,
         env=environment(folder),
-        timeout=280,
+        timeout=580,
     )
     return folder, done
 

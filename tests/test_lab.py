@@ -6,22 +6,25 @@ import asyncio
 import errno
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import asynccontextmanager
 from functools import partial
 from http.client import HTTPConnection
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncssh
 import pytest
 
-from tests.lab import COMPOSE_ALONE, WEB_PORT, Access, Image, Lab, LabError, Proxy, crashing, until, web
-from tests.lab.lab import control_groups
-from tests.lab.run import started
+from tests.lab import COMPOSE_ALONE, WEB_PORT, Access, Image, Lab, LabError, Proxy, crashing, free_port, run, until, web
+from tests.lab.lab import control_groups, reap
+from tests.lab.run import own_ports, program, started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -149,6 +152,14 @@ class TestSshd:
             await output(sshd, "true")
         sshd.restart()
         assert await output(sshd, "echo back") == "back"
+
+    async def test_its_sessions_have_ended_when_it_is_stopped(self, make_sshd: MakeSshd) -> None:
+        server = make_sshd()
+        async with connect(server) as connection:
+            await connection.run("true")
+            assert [pid for pid in server.box.pids() if program(pid).startswith("sshd") and started(pid)]
+            server.stop()
+            assert not [pid for pid in server.box.pids() if program(pid).startswith("sshd") and started(pid)]
 
     async def test_paused_it_hangs_and_resumed_it_goes_on(self, sshd: Sshd) -> None:
         async with connect(sshd) as connection:
@@ -472,6 +483,37 @@ class TestCleanUp:
             process.kill()
         Lab().close()
         assert not traces(directory)
+
+    def test_a_run_that_begins_is_left_alone(self) -> None:
+        draft = Path(tempfile.mkdtemp(prefix="deploybot-lab-draft-"))
+        try:
+            # Its owner is about to be written.
+            (draft / "owner").touch()
+            reap()
+            assert draft.exists()
+        finally:
+            shutil.rmtree(draft)
+
+
+class TestFreePort:
+    def test_the_kernel_gives_it_to_nobody_and_it_is_not_named_again_soon(self) -> None:
+        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        ports = [free_port() for _ in range(100)]
+        assert max(ports) < lowest
+        assert len(set(ports)) == len(ports)
+
+    def test_each_worker_has_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = []
+        for worker in ("gw0", "gw1", "gw3"):
+            monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+            seen.append(set(islice(own_ports(), 2000)))
+        assert len(set.union(*seen)) == 3 * 2000
+
+    def test_what_listens_anywhere_is_passed_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        taken, free = free_port(), free_port()
+        monkeypatch.setattr(run, "_ports", iter([taken, free]))
+        with socket.create_server(("127.0.0.2", taken)):
+            assert free_port() == free
 
 
 class TestInstall:

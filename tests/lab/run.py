@@ -142,11 +142,11 @@ def free_port() -> int:
     raise LabError("no port is free")
 
 
-def _own_ports() -> Iterator[int]:
+def own_ports() -> Iterator[int]:
     """The ports of this worker of pytest-xdist, in an order that no two runs share."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     first = _FIRST_PORT + worker % _SLICES * _PORTS
     return itertools.cycle(random.SystemRandom().sample(range(first, first + _PORTS), _PORTS))
 
 
-_ports = _own_ports()
+_ports = own_ports()

@@ -13,6 +13,7 @@ from deploybot import __version__
 from deploybot.access import Access, PersonLocks, TargetFreezes, new_code
 from deploybot.access.bot_person import make_itself
 from deploybot.access.grant_expiry import GrantEnds
+from deploybot.access.lock_reminders import LockReminders
 from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.bot_log import formatter
@@ -174,6 +175,8 @@ class Bot:
             AuditHeadPosts(world.store, world.clock, settings.bot.timezone, home_channels(settings)).run(),
         )
         yield "grant-ends", GrantEnds(world.store, world.clock, self._access.announcer).run()
+        if every := settings.bot.lock_reminder:
+            yield "lock-reminders", LockReminders(world.store, world.clock, self._access.announcer, every).run()
         if self._reports is not None:
             yield "reports", self._reports.run()
         if self._audit is not None:

@@ -58,9 +58,19 @@ class GrantAnnouncer:
             if channel not in public:
                 tables.outbox.put(channel, asked, now)
 
-    def notify(self, tables: Tables, text: str, *, app: str, person: int, besides: Channel, now: float) -> None:
+    def notify(
+        self,
+        tables: Tables,
+        text: str,
+        *,
+        app: str,
+        person: int,
+        now: float,
+        besides: Channel | None = None,
+        hint: str = "",
+    ) -> None:
         """Announce to an app's channel and to one person, but not in the channel `besides`, which has it already."""
-        card = Card(title=text, tone=Tone.WARN)
+        card = Card(title=text, hint=hint, tone=Tone.WARN)
         for channel in dict.fromkeys((*self._channels(app), *self._private(tables, frozenset({person})))):
             if channel != besides:
                 tables.outbox.put(channel, card, now)

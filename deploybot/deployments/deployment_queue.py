@@ -16,6 +16,7 @@ from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import headline
+from deploybot.deployments.deployment_slots import DeploymentSlots
 from deploybot.deployments.log_lines import log_begun, log_ended
 from deploybot.deployments.queue_turns import begins, is_in_the_way, last_before, target_of
 from deploybot.deployments.runner import DeploymentRunner
@@ -46,9 +47,13 @@ class Queue:
         runner: DeploymentRunner,
         queue_card: CardPublisher,
         on_end: Callable[[str], object],
+        at_once: int = 0,
         timeouts: Timeouts = TIMEOUTS,
     ) -> None:
-        """Take the ports and parts; `zone` is the bot's time zone, for times on cards."""
+        """Take the ports and parts; `zone` is the bot's time zone, for times on cards.
+
+        At most `at_once` deployments run at the same time, 0 for no limit.
+        """
         self._store = store
         self._clock = clock
         self._zone = zone
@@ -61,6 +66,7 @@ class Queue:
         self._stops: dict[int, CancellationWatch] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._slots = DeploymentSlots(at_once)
         self._ends: Counter[tuple[str, str]] = Counter()
         self._resumed: set[int] = set()
         self._given_up: set[int] = set()
@@ -152,6 +158,8 @@ class Queue:
         last = last_before(deployment, others, now)
         if last is not None:
             return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word})"
+        if no_slot := self._slots.waits_for(deployment, others):
+            return no_slot
         # The clean-up may be about to delete what a plan made now would rely on.
         busy = deployment.state is State.WAITING and self._turns[target_of(deployment.plan)].locked()
         return "the previous deployment's clean-up" if busy else ""
@@ -221,7 +229,7 @@ class Queue:
                 await self._end_cancelled(number, stop.why or Cancelled("a person"))
                 return
             try:
-                begun = await self._begin(number, stop)
+                begun = await self._begin_in_slot(number, stop)
                 if begun is not None:
                     log_begun(begun, again=number in self._resumed)
                     await self._runner.run(begun, stop)
@@ -230,6 +238,7 @@ class Queue:
                 # Counted before the release: what finds the turn free must find its plan outdated.
                 self._ends[target] += begun is not None
                 turn.release()
+                await self._slots.free(number)
 
     async def _until_its_time(self, number: int, turn: asyncio.Lock, stop: CancellationWatch) -> None:
         """Wait until a deployment may begin; if another one runs then, show that on its card.
@@ -259,6 +268,18 @@ class Queue:
 
     async def _row(self, number: int) -> Deployment | None:
         return await self._store.read(lambda tables: tables.deployments.get(number))
+
+    async def _begin_in_slot(self, number: int, stop: CancellationWatch) -> Deployment | None:
+        """Wait for a slot, then let a deployment begin; return None if it ended here or waits again."""
+        deployment = await self._row(number)
+        if deployment is None or deployment.state.ended:
+            return None
+        if self._slots.waits_for(deployment, ()):
+            await self._store.write(lambda tables: self._show_wait(tables, number))
+        if not await stop.outrun(self._slots.take(deployment)):
+            await self._end_cancelled(number, stop.why or Cancelled("a person"))
+            return None
+        return await self._begin(number, stop)
 
     async def _begin(self, number: int, stop: CancellationWatch) -> Deployment | None:
         """Let a deployment begin or continue; return None if it ended here or waits for approvals again."""

@@ -181,7 +181,7 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A person's lock on an environment. `until` is 0.0 if it has no end."""
+    """A person's lock on an environment. `until` is 0.0 if it has no end, `reminded` if nobody was reminded of it."""
 
     app: str
     environment: str
@@ -190,3 +190,4 @@ class Lock:
     reason: str
     since: float
     until: float = 0.0
+    reminded: float = 0.0

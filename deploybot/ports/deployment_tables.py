@@ -201,6 +201,9 @@ class Locks(Protocol):
     def take(self, lock: Lock) -> Lock | None:
         """Take a lock. If another person has it, return theirs."""
 
+    def remind(self, lock: Lock, now: float) -> None:
+        """Record that people were reminded of a lock."""
+
     def release(self, app: str, environment: str) -> Lock | None:
         """Release a lock and return it; None if there was none."""
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from deploybot.settings.address_values import DockerAddress, ListenAddress, SshTarget, WebUrl, ssh_target
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
-from deploybot.settings.value_shapes import Bytes, ConfiguredChannel, LocalPath, Name, Seconds, TimeZone
+from deploybot.settings.value_shapes import Bytes, ConfiguredChannel, LocalPath, Name, Seconds, SecondsOrOff, TimeZone
 
 
 class BotSettings(SettingsPart):
@@ -19,7 +19,7 @@ class BotSettings(SettingsPart):
     `data` has the database, git mirrors, deployment logs and the local socket. `plugins` is the folder of your own
     commands. `keep_logs` limits the stored log of one deployment. `timezone` is the zone for times of day. With
     `grants` `two`, a second admin confirms each grant. With `admin_code`, admins type a one-time code for admin-only
-    actions.
+    actions. At most `at_once` deployments run at the same time. A lock is reported again after each `lock_reminder`.
     """
 
     data: LocalPath = Path("/var/lib/deploybot")
@@ -30,6 +30,8 @@ class BotSettings(SettingsPart):
     timezone: TimeZone = ZoneInfo("UTC")
     grants: Literal["one", "two"] = "one"
     admin_code: Literal["totp"] | None = None
+    at_once: Whole = Field(default=0, ge=0, le=1000)
+    lock_reminder: SecondsOrOff = 86400.0
 
 
 class ChatSettings(SettingsPart):

@@ -7,7 +7,7 @@ import sqlite3
 from deploybot.domain import Lock
 from deploybot.store.stored_text import clean
 
-_SELECT = "SELECT app, environment, person, holder, reason, since, until FROM locks "
+_SELECT = "SELECT app, environment, person, holder, reason, since, until, reminded FROM locks "
 
 
 class LockRows:
@@ -34,6 +34,11 @@ class LockRows:
         whose = (lock.app, lock.environment, lock.person, lock.holder)
         self._run(sql, (*whose, clean(lock.reason), lock.since, lock.until))
         return None
+
+    def remind(self, lock: Lock, now: float) -> None:
+        """Record that people were reminded of a lock."""
+        sql = "UPDATE locks SET reminded = ? WHERE app = ? AND environment = ? AND since = ?"
+        self._run(sql, (now, lock.app, lock.environment, lock.since))
 
     def release(self, app: str, environment: str) -> Lock | None:
         """Release a lock and return it, even if it expired."""

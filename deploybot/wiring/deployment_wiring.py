@@ -92,6 +92,7 @@ def deployments(
         store=world.store,
         clock=world.clock,
         zone=settings.bot.timezone,
+        at_once=settings.bot.at_once,
         approvals=approvals,
         beginning=beginning,
         runner=_runner(settings, world, inspector, journal, publisher, timeouts),

@@ -23,7 +23,7 @@ from deploybot.store.schema.event_schema import (
     m015_builds,
     m020_triggers,
 )
-from deploybot.store.schema.freeze_schema import m026_freezes
+from deploybot.store.schema.freeze_schema import m026_freezes, m027_lock_reminders
 from deploybot.store.schema.grant_schema import m012_grants
 from deploybot.store.schema.initial_schema import m001_first, m002_not_before
 from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass, m017_stages, m019_attempts
@@ -57,5 +57,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m024_approval_accounts,
     m025_replaced,
     m026_freezes,
+    m027_lock_reminders,
 )
 """All migrations, in order."""

@@ -1,4 +1,4 @@
-"""Create what freezes need: those that people make, and the deployments that wait for an end."""
+"""Create what freezes and reminders of locks need."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def m026_freezes(db: Database) -> None:
     """Store freezes that people make, and until when a waiting deployment is frozen."""
     for statement in _FREEZES:
         db.execute(statement)
+
+
+def m027_lock_reminders(db: Database) -> None:
+    """Store when people were reminded of a lock."""
+    db.execute("ALTER TABLE locks ADD COLUMN reminded REAL NOT NULL DEFAULT 0")

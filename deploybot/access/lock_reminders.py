@@ -1,0 +1,64 @@
+"""Remind people of locks that nobody has released for long: `lock_reminder` in bot.toml."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from deploybot.access.grant_announcements import GrantAnnouncer
+from deploybot.domain import Lock
+from deploybot.errors import StoreError
+from deploybot.ports import Clock, Store, Tables
+from deploybot.units import show_duration
+
+LOOK_EVERY = 60.0
+log = logging.getLogger(__name__)
+
+
+class LockReminders:
+    """A worker that reports each lock again, in the app's channels and to its holder, after every so many seconds."""
+
+    def __init__(
+        self, store: Store, clock: Clock, announcer: GrantAnnouncer, every: float, *, look_every: float = LOOK_EVERY
+    ) -> None:
+        """Take the ports; `every` is after how many seconds, and `look_every` the pause between two checks."""
+        self._store = store
+        self._clock = clock
+        self._announcer = announcer
+        self._every = every
+        self._look_every = look_every
+
+    async def run(self) -> None:
+        """Check the locks until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except StoreError as problem:
+                log.warning("nobody could be reminded of locks yet: %s", problem)
+            await asyncio.sleep(self._look_every)
+
+    async def look(self) -> None:
+        """Remind people of each lock that is due."""
+        now = self._clock.now()
+        due = await self._store.read(lambda tables: self._due(tables, now))
+        if due:
+            await self._store.write(lambda tables: self._remind_of_all(tables, now))
+
+    def _due(self, tables: Tables, now: float) -> list[Lock]:
+        return [one for one in tables.locks.all(now) if now - max(one.since, one.reminded) >= self._every]
+
+    def _remind_of_all(self, tables: Tables, now: float) -> None:
+        for lock in self._due(tables, now):
+            self._remind(tables, lock, now)
+
+    def _remind(self, tables: Tables, lock: Lock, now: float) -> None:
+        tables.locks.remind(lock, now)
+        target = f"{lock.app}/{lock.environment}"
+        self._announcer.notify(
+            tables,
+            f"{target} has been locked by {lock.holder} for {show_duration(now - lock.since)}: “{lock.reason}”",
+            app=lock.app,
+            person=lock.person,
+            now=now,
+            hint=f"`unlock {lock.app} {lock.environment}` removes the lock: {lock.holder} or an admin can do that.",
+        )

@@ -1,0 +1,63 @@
+"""Reminders of locks that nobody releases."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from deploybot.access.lock_reminders import LockReminders
+from tests.grants.conftest import ANA, SHOP, told
+from tests.kit.command_bot import CommandBot
+
+DAY = 86400.0
+TEXT = "shop/production has been locked by ana for {}: “the migration runs by hand”"
+
+
+async def test_a_lock_is_reported_each_day_until_it_is_released(one: CommandBot) -> None:
+    reminders = LockReminders(one.store, one.clock, one.access.announcer, DAY)
+    await one.say("lock shop production because the migration runs by hand")
+    before = len(await told(one))
+    one.clock.advance(DAY - 1)
+    await reminders.look()
+    assert len(await told(one)) == before
+    one.clock.advance(1)
+    for _ in range(2):
+        await reminders.look()
+    assert dict((await told(one))[before:]) == {
+        SHOP: TEXT.format("1 d"),
+        ANA: TEXT.format("1 d"),
+    }
+    one.clock.advance(DAY)
+    await reminders.look()
+    assert TEXT.format("2 d") in [text for _, text in await told(one)]
+    await one.say("unlock shop production")
+    count = len(await told(one))
+    one.clock.advance(2 * DAY)
+    await reminders.look()
+    assert len(await told(one)) == count
+
+
+async def test_a_lock_taken_again_begins_anew(one: CommandBot) -> None:
+    reminders = LockReminders(one.store, one.clock, one.access.announcer, DAY)
+    await one.say("lock shop production because the migration runs by hand")
+    one.clock.advance(DAY - 1)
+    await one.say("lock shop production because the migration runs by hand")
+    before = len(await told(one))
+    one.clock.advance(2)
+    await reminders.look()
+    assert len(await told(one)) == before
+
+
+async def test_a_full_disk_stops_no_reminder_for_ever(one: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
+    await one.say("lock shop production because the migration runs by hand")
+    one.clock.advance(DAY)
+    one.store.full = "no space left"
+    run = asyncio.create_task(LockReminders(one.store, one.clock, one.access.announcer, DAY, look_every=0.001).run())
+    async with asyncio.timeout(60):
+        while "could be reminded of locks yet" not in caplog.text:  # noqa: ASYNC110 - a line of the log, without an event
+            await asyncio.sleep(0.001)
+        one.store.full = ""
+        while TEXT.format("1 d") not in [text for _, text in await told(one)]:  # noqa: ASYNC110 - a row, without an event
+            await asyncio.sleep(0.001)
+    run.cancel()

@@ -1,4 +1,4 @@
-"""Keep everybody from deploying anything new for a time: `freeze shop production until Mon 08:00 because …`."""
+"""Stop new deployments for a time: `freeze shop production until Mon 08:00 because …`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploybot import App, Card, Context, Day, Duration, Environment, UserError,
     examples=(
         "freeze shop production until Mon 08:00 because it is the weekend",
         "freeze shop production until 18:00 because of the sale",
-        "freeze shop production for 2h because we look for an error",
+        "freeze shop production for 2h because we are investigating an error",
     ),
 )
 async def freeze(
@@ -25,12 +25,12 @@ async def freeze(
     time: dt.time | None = None,
     duration: Duration = Duration(0),  # noqa: B008 - a number under another name
 ) -> Card:
-    """Let nothing new be deployed to an environment until a time: by no person, and not automatically.
+    """Stop new deployments to an environment until a time, for everybody and for automatic deployments.
 
-    A freeze stops deployments and tasks, also yours. Rollbacks and restarts still work, and an admin can deploy with
-    `--break-glass`. What waits when the freeze begins starts when it ends, and of the automatic deployments the newest.
-    Times are in the bot's time zone. A day without a time ends the freeze when that day begins. `freeze` in bot.toml
-    freezes an environment regularly.
+    A freeze stops deployments and tasks, including yours. Rollbacks to what ran well there and restarts still work, and
+    an admin can deploy with `--break-glass`. What waits when the freeze begins starts when it ends. Of the automatic
+    deployments, only the newest starts. Times are in the bot's time zone. A day without a time ends the freeze when
+    that day begins. `freeze` in bot.toml freezes an environment regularly.
     """
     if (until is None) == (not duration) or (time is not None and not isinstance(until, Day)):
         raise UserError(

@@ -77,24 +77,7 @@ class Bot:
         self._access = Access(settings, world.store, world.clock, codes, event_channels(settings))
         self.notifier = notifier(settings, world)
         self.deployments = deployments(settings, world, codes, self.notifier, on_end=self._ended)
-        services = Services(
-            settings=settings,
-            deployments=self.deployments,
-            releases=self.deployments.releases,
-            status=StatusBoard(world.servers, world.store, world.clock, settings.bot.timezone),
-            logs=AppLogs(
-                settings,
-                world.servers,
-                world.clock,
-                world.redactor,
-                DeploymentLogs(self.deployments),
-                may_read=self._access.may_read,
-            ),
-            locks=PersonLocks(settings, world.store, world.clock, self._access.announcer, self._unlocked),
-            freezes=TargetFreezes(settings, world.store, world.clock, self._access.announcer, self._unlocked),
-            people=self._access,
-            commands=load(settings.bot.plugins),
-        )
+        services = self._services(settings, world)
         self.dispatcher = Dispatcher(
             services=services, access=self._access, store=world.store, clock=world.clock, redactor=world.redactor
         )
@@ -120,6 +103,34 @@ class Bot:
         world.database.connect_workers(self._wake)
         self._work: Sequence[asyncio.Task[None]] = ()
         self._stop = asyncio.Event()
+
+    def _services(self, settings: Settings, world: Adapters) -> Services:
+        """Return what commands may use. Raise ConfigError for a bad plug-in."""
+        return Services(
+            settings=settings,
+            deployments=self.deployments,
+            releases=self.deployments.releases,
+            status=StatusBoard(world.servers, world.store, world.clock, settings.bot.timezone),
+            logs=AppLogs(
+                settings,
+                world.servers,
+                world.clock,
+                world.redactor,
+                DeploymentLogs(self.deployments),
+                may_read=self._access.may_read,
+            ),
+            locks=PersonLocks(settings, world.store, world.clock, self._access.announcer, self._unlocked),
+            freezes=TargetFreezes(
+                settings,
+                world.store,
+                world.clock,
+                self._access.announcer,
+                changed=self._freeze_changed,
+                show_wait=self.deployments.queue.show_wait,
+            ),
+            people=self._access,
+            commands=load(settings.bot.plugins),
+        )
 
     def stop(self) -> None:
         """Make `serve` stop."""
@@ -231,6 +242,11 @@ class Bot:
         """Check which automatic deployments wait for an environment of this app."""
         if self.autodeploy is not None:
             self.autodeploy.watch.wake(app)
+
+    def _freeze_changed(self, app: str) -> None:
+        """Let what waits for a freeze look again."""
+        self.deployments.queue.look_again()
+        self._unlocked(app)
 
     def _problems(self) -> dict[str, str]:
         """Return the problem of each part by name: the database, the chats, and background work that has stopped."""

@@ -18,7 +18,6 @@ from deploybot.domain import (
     Changes,
     Channel,
     Deployment,
-    Freeze,
     GrantChange,
     Identity,
     IgnoredTags,
@@ -264,8 +263,8 @@ class FreezeService(Protocol):
     ) -> Card:
         """Freeze an environment until a day (`at` a time, or when it begins), until a time of day, or for seconds."""
 
-    async def unfreeze(self, ctx: Context, app: App, environment: Environment) -> Freeze | None:
-        """End the freeze that a person made, and return it, if any."""
+    async def unfreeze(self, ctx: Context, app: App, environment: Environment) -> Card:
+        """End the freeze that a person made, if any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,11 +100,12 @@ class Locked(DeploybotError):
 class TargetFrozen(DeploybotError):
     """Nothing new is deployed to a target now. The sentence says until when and why; `until` is `inf` for no end."""
 
-    def __init__(self, sentence: str, until: float) -> None:
-        """Take the sentence, and when the freeze ends (Unix time)."""
+    def __init__(self, sentence: str, until: float, *, urgent: bool = False) -> None:
+        """Take the sentence, and when the freeze ends (Unix time). With `urgent`, the hint names break glass."""
         super().__init__(sentence)
         self.until = until
-        self.hint = "Rollbacks and restarts still work. In an emergency, an admin can deploy with `--break-glass`."
+        glass = " In an emergency, an admin can deploy with `--break-glass`."
+        self.hint = f"Rollbacks and restarts still work.{glass if urgent else ''}"
 
 
 class Unreachable(DeploybotError):

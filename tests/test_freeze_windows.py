@@ -69,6 +69,10 @@ def test_windows_that_follow_each_other_are_one_freeze() -> None:
     assert names == "Fri 16:00 - Mon 08:00, 2026-12-20 - 2027-01-02"
 
 
+def test_dates_may_be_far_apart() -> None:
+    assert until("2027-02-01 09:00", "2027-01-01 - 2028-06-30") == "2028-07-01 00:00+02:00"
+
+
 def test_windows_without_a_gap_never_end() -> None:
     windows = map(FreezeWindow.read, ("00:00 - 12:00", "12:00 - 00:00"))
     assert frozen_until(windows, at("2026-11-27 09:00"), BERLIN) == (inf, "00:00 - 12:00, 12:00 - 00:00")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Action, Freeze, Grant, Person, Role
+from deploybot.domain import Action, Freeze, Grant, Lock, Person, Role
 from deploybot.policy import ActiveFreeze, PolicyQuestion, Voice, decide, explain
 
 ANA, BEN, DIA = Person(1, "ana"), Person(2, "ben"), Person(3, "dia")
@@ -39,8 +39,32 @@ def test_what_ran_before_is_let_through(command: str) -> None:
     question = replace(QUESTION, command=command)
     assert decide(question).allowed
     assert explain(question)["freeze"].reason == (
-        "shop/production is frozen until 2026-11-30 08:00 CET (by ben: “sale”). Rollbacks and restarts may still run."
+        "shop/production is frozen until 2026-11-30 08:00 CET (by ben: “sale”). "
+        "Restarts, and rollbacks to what ran well there, may still run."
     )
+
+
+def test_a_rollback_to_what_never_ran_there_is_refused() -> None:
+    decision = decide(replace(QUESTION, command="rollback", ran_here=False))
+    assert (decision.allowed, decision.frozen) == (False, True)
+    assert decide(replace(QUESTION, command="restart", ran_here=False)).allowed
+
+
+def test_a_later_freeze_is_named_as_one() -> None:
+    later = replace(QUESTION, frozen=replace(FROZEN, later=True))
+    assert decide(later).reasons == (
+        "shop/production will be frozen then, until 2026-11-30 08:00 CET (by ben: “sale”).",
+    )
+
+
+def test_with_a_lock_it_is_still_a_freeze_that_is_waited_for() -> None:
+    lock = Lock("shop", "production", 3, "dia", "", 1.0)
+    decision = decide(replace(QUESTION, lock=lock))
+    assert (decision.frozen, decision.held, len(decision.reasons)) == (True, False, 2)
+
+
+def test_who_may_is_who_may_after_it() -> None:
+    assert decide(QUESTION).who_may == ("ana", "ben", "dia")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import chain, zip_longest
 
 from deploybot.card import Card, Line, Tone
@@ -20,11 +19,12 @@ def reasons_card(question: PolicyQuestion) -> Card:
     """Return a card with yes or no, the sentence of each rule that applies, and who may."""
     decision = decide(question)
     may = "Yes, you may" if decision.allowed else "No, you may not"
-    names = ", ".join(who_may(replace(question, frozen=None))) or "no one on the allowlist"
-    after = " after the freeze" if decision.frozen else ""
+    names = ", ".join(who_may(question)) or "no one on the allowlist"
+    findings = explain(question)
+    after = " after the freeze" if any(one.frozen for one in findings.values()) else ""
     return Card(
         title=f"{may} use `{question.command}` on {question.target}.",
-        lines=tuple(Line(name, one.reason, _TONES[one.voice]) for name, one in explain(question).items()),
+        lines=tuple(Line(name, one.reason, _TONES[one.voice]) for name, one in findings.items()),
         hint=f"Allowed{after}: {names}.",
         tone=Tone.GOOD if decision.allowed else Tone.WARN,
         private=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import time
 
 from deploybot.access.grant_announcements import GrantAnnouncer
@@ -13,6 +13,7 @@ from deploybot.deployments.policy_lookup import PolicyQuestions, required
 from deploybot.deployments.scheduled_starts import next_time
 from deploybot.domain import Action, Freeze, Person
 from deploybot.errors import UserError
+from deploybot.policy.active_freezes import active_freeze
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 from deploybot.units import show_moment
@@ -22,7 +23,11 @@ LONGEST = 366 * 86400.0
 
 
 def _ignore(app: str) -> None:
-    """Do nothing when a freeze ends."""
+    """Do nothing when a freeze changes."""
+
+
+def _ignore_wait(tables: Tables, number: int) -> None:
+    """Do nothing about a deployment that waits."""
 
 
 class TargetFreezes:
@@ -34,18 +39,22 @@ class TargetFreezes:
         store: Store,
         clock: Clock,
         announcer: GrantAnnouncer,
-        ended: Callable[[str], None] = _ignore,
+        *,
+        changed: Callable[[str], None] = _ignore,
+        show_wait: Callable[[Tables, int], None] = _ignore_wait,
     ) -> None:
         """Take bot.toml and the ports. `announcer` reports each change in the app's channels.
 
-        `ended(app)` is called when a person ends a freeze of the app.
+        `changed(app)` is called when a freeze of the app was made or ended. `show_wait(tables, number)` queues the card
+        of a waiting deployment in the same transaction.
         """
         self._settings = settings
         self._questions = PolicyQuestions(settings, clock)
         self._store = store
         self._clock = clock
         self._announcer = announcer
-        self._ended = ended
+        self._changed = changed
+        self._show_wait = show_wait
 
     async def freeze(
         self, ctx: Context, app: App, environment: Environment, until: Day | time | float, at: time | None = None
@@ -67,45 +76,67 @@ class TargetFreezes:
                 hint=f"For example: `freeze {app.name} {environment.name} until Mon 08:00 because …`.",
             )
         made = Freeze(app.name, environment.name, person.id, person.name, ctx.reason, now, end)
-        shown = f"{app.name}/{environment.name} is frozen until {show_moment(end, zone)}"
+        frozen = active_freeze(environment, made, now, zone)
+        assert frozen is not None  # noqa: S101  it begins now
+        shown = f"{app.name}/{environment.name} is frozen {frozen.text}"
 
         def put(tables: Tables) -> None:
             self._insist(tables, person, "freeze", app, environment)
+            old = tables.freezes.get(app.name, environment.name, now)
             tables.freezes.put(made)
-            tables.deployments.thaw(app.name, environment.name)
-            self._record(tables, "freeze", made, person, f"until {show_moment(end, zone)}: {ctx.reason}")
-            text = f"{shown} by {person.name}: “{ctx.reason}”"
-            self._announcer.notify(tables, text, app=app.name, person=0, besides=ctx.incoming.channel, now=now)
+            self._show(tables, tables.deployments.thaw(now, app.name, environment.name))
+            self._show(tables, tables.deployments.freeze_all(app.name, environment.name, frozen.until))
+            instead = f", in place of the freeze of {old.holder} until {show_moment(old.until, zone)}" if old else ""
+            self._record(tables, "freeze", made, person, f"until {show_moment(end, zone)}{instead}: {ctx.reason}")
+            self._announce(tables, f"{shown}{instead}", made, ctx, old)
 
         await self._store.write(put)
+        self._changed(app.name)
         return Card(
-            title=f"{shown}: “{made.reason}”.",
+            title=f"{shown}.",
             hint=f"Rollbacks and restarts still work. `unfreeze {app.name} {environment.name}` ends the freeze.",
         )
 
-    async def unfreeze(self, ctx: Context, app: App, environment: Environment) -> Freeze | None:
-        """End and return the freeze that a person made, if any; announce it. Raise Denied for who may not.
+    async def unfreeze(self, ctx: Context, app: App, environment: Environment) -> Card:
+        """End the freeze that a person made, if any; announce it. Raise Denied for who may not.
 
         What waits for its end begins, unless bot.toml freezes the environment, too.
         """
         person, now = required(ctx.person), self._clock.now()
+        target = f"{app.name}/{environment.name}"
+        left = active_freeze(environment, None, now, self._settings.bot.timezone)
+        rest = f"{target} is still frozen {left.text}." if left else f"{target} is not frozen any more."
 
         def remove(tables: Tables) -> Freeze | None:
             self._insist(tables, person, "unfreeze", app, environment)
             freeze = tables.freezes.get(app.name, environment.name, now)
+            tables.freezes.remove(app.name, environment.name)
+            self._show(tables, tables.deployments.thaw(now, app.name, environment.name))
             if freeze is not None:
-                tables.freezes.remove(app.name, environment.name)
-                tables.deployments.thaw(app.name, environment.name)
                 self._record(tables, "unfreeze", freeze, person, f"the freeze of {freeze.holder}")
-                text = f"{person.name} ended the freeze of {app.name}/{environment.name} by {freeze.holder}"
-                self._announcer.notify(
-                    tables, text, app=app.name, person=freeze.person, besides=ctx.incoming.channel, now=now
+                self._announce(
+                    tables, f"{person.name} ended the freeze of {freeze.holder}. {rest}", freeze, ctx, freeze
                 )
             return freeze
 
         freeze = await self._store.write(remove)
-        self._ended(app.name)
-        return freeze
+        self._changed(app.name)
+        if freeze is None:
+            return Card(title=f"No person has frozen {target}.", text=rest if left else "")
+        whose = "Your freeze" if freeze.person == person.id else f"The freeze of {freeze.holder} (“{freeze.reason}”)"
+        return Card(title=f"{whose} is over. {rest}")
+
+    def _show(self, tables: Tables, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._show_wait(tables, number)
+
+    def _announce(self, tables: Tables, text: str, freeze: Freeze, ctx: Context, old: Freeze | None) -> None:
+        """Announce a change in the app's channels, and to the person whose freeze it changes."""
+        actor = required(ctx.person).id
+        person = old.person if old and old.person != actor else 0
+        self._announcer.notify(
+            tables, text, app=freeze.app, person=person, besides=ctx.incoming.channel, now=self._clock.now()
+        )
 
     def _record(self, tables: Tables, action: str, freeze: Freeze, person: Person, detail: str) -> None:
         target, now = f"{freeze.app}/{freeze.environment}", self._clock.now()

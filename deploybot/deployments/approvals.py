@@ -67,17 +67,18 @@ class Approvals:
         self._questions = PolicyQuestions(settings, clock)
         self._open_requests: WeakValueDictionary[int, _OpenRequest] = WeakValueDictionary()
 
-    def request_for(self, plan: Plan, ref: str | None, not_before: float) -> Request | None:
+    def request_for(self, plan: Plan, ref: str | None, not_before: float, thaw: float = 0.0) -> Request | None:
         """Return the request that a plan needs, to store with its deployment; None if it needs no approvals.
 
         `ref` is what was typed, None if nothing was typed. With `not_before` (Unix time) the request expires then.
+        `thaw` is the end of the freeze that it waits for: there is time for approvals after it, too.
         """
         environment = self._environment(plan)
         wanted = wanted_of(environment)
         if environment is None or wanted is None or plan.kind not in NEEDS_APPROVAL:
             return None
         now = self._clock.now()
-        expires = not_before or now + environment.approval_within
+        expires = not_before or max(now, thaw) + environment.approval_within
         return Request(
             deployment=0,
             binding=self._fingerprints.bind(plan, ref),

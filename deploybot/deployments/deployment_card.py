@@ -29,6 +29,7 @@ from deploybot.deployments.card_details import (
 )
 from deploybot.deployments.card_titles import headline, image_exchange
 from deploybot.deployments.phone_rows import ROW, rows_of_all, short
+from deploybot.deployments.scheduled_starts import earliest
 from deploybot.deployments.server_lines import Progress, merged, planned, server_lines
 from deploybot.domain import (
     Deployment,
@@ -175,7 +176,7 @@ def _rows(text: Sequence[str], lines: Sequence[Line]) -> int:
 
 def _times(deployment: Deployment) -> tuple[Moment, ...]:
     """Return the time in the text of a deployment that begins later."""
-    at = deployment.not_before
+    at = earliest(deployment)
     return (Moment(show_time(at), at),) if at else ()
 
 
@@ -228,8 +229,8 @@ def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _
         yield f"replaces {names}, which {'was' if len(numbers) == 1 else 'were'} not deployed"
     if deployment.state is State.WAITING and waits_for:
         yield f"Waits for {waits_for}."
-    if deployment.not_before and asked:
-        yield f"starts no earlier than {show_time(deployment.not_before)}"
+    if (start := earliest(deployment)) and asked:
+        yield f"starts no earlier than {show_time(start)}"
     if deployment.cancel_by and not over:
         yield f"{deployment.cancel_by} cancelled it; it is stopping."
     if not over:

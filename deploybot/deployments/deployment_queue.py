@@ -67,6 +67,7 @@ class Queue:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._slots = DeploymentSlots(at_once)
+        self._change = asyncio.Event()
         self._ends: Counter[tuple[str, str]] = Counter()
         self._resumed: set[int] = set()
         self._given_up: set[int] = set()
@@ -74,8 +75,10 @@ class Queue:
 
     async def resume(self) -> tuple[Deployment, ...]:
         """After a start, resume every deployment that has not ended, and return them."""
-        found = await self._store.read(lambda tables: tables.deployments.open())
         now = self._clock.now()
+        # bot.toml may have changed: what is still frozen is found out when its turn comes.
+        await self._store.write(lambda tables: tables.deployments.thaw(now))
+        found = await self._store.read(lambda tables: tables.deployments.open())
         await self._approvals.refresh(found)
         for deployment in sorted(found, key=lambda one: (one.state is State.WAITING, begins(one), one.number)):
             if is_too_late(deployment, now):
@@ -135,6 +138,7 @@ class Queue:
         def forget(_: asyncio.Task[None]) -> None:
             self._tasks.pop(number, None)
             self._stops.pop(number, None)
+            self.look_again()
             self._on_end(deployment.plan.app)
 
         task.add_done_callback(forget)
@@ -185,6 +189,11 @@ class Queue:
         """Let the tasks of waiting deployments read their rows again."""
         self._approvals.wake(numbers)
 
+    def look_again(self) -> None:
+        """Let deployments that wait for a time, a freeze or an older one look whether they may begin now."""
+        self._change.set()
+        self._change = asyncio.Event()
+
     async def _insist(self, number: int, stop: CancellationWatch) -> None:
         with about_deployment(number):
             await self._to_its_end(number, stop)
@@ -222,14 +231,16 @@ class Queue:
             deployment = await self._row(number)
             if deployment is None:
                 return
-            target, begun = target_of(deployment.plan), None
+            target, begun, is_later = target_of(deployment.plan), None, False
             turn = self._turns[target]
             await self._until_its_time(number, turn, stop)
             if not await stop.outrun(turn.acquire()):
                 await self._end_cancelled(number, stop.why or Cancelled("a person"))
                 return
+            change = self._change
             try:
-                begun = await self._begin_in_slot(number, stop)
+                is_later = await self._comes_later(number)
+                begun = None if is_later else await self._begin_in_slot(number, stop)
                 if begun is not None:
                     log_begun(begun, again=number in self._resumed)
                     await self._runner.run(begun, stop)
@@ -239,6 +250,23 @@ class Queue:
                 self._ends[target] += begun is not None
                 turn.release()
                 await self._slots.free(number)
+            if is_later:
+                await stop.outrun(change.wait(), within=self._timeouts.clock_check)
+
+    async def _comes_later(self, number: int) -> bool:
+        """Return whether another deployment of the target must begin first, although this one has the turn.
+
+        That one has waited for its time or for a freeze, whose end both noticed.
+        """
+
+        def look(tables: Tables) -> bool:
+            deployment = tables.deployments.get(number)
+            if deployment is None or deployment.state is not State.WAITING:
+                return False
+            others = [one for one in tables.deployments.open() if one.number not in self._given_up]
+            return last_before(deployment, others, self._clock.now()) is not None
+
+        return await self._store.read(look)
 
     async def _until_its_time(self, number: int, turn: asyncio.Lock, stop: CancellationWatch) -> None:
         """Wait until a deployment may begin; if another one runs then, show that on its card.
@@ -247,24 +275,25 @@ class Queue:
         """
         waited = False
         while stop.why is None:
-            deployment, now = await self._row(number), self._clock.now()
+            change, deployment, now = self._change, await self._row(number), self._clock.now()
             if deployment is None or not is_early(deployment, now):
                 break
             waited = True
-            await stop.pause(min(earliest(deployment) - now, self._timeouts.clock_check))
+            await stop.outrun(change.wait(), within=min(earliest(deployment) - now, self._timeouts.clock_check))
         if waited and turn.locked() and stop.why is None:
-            await self._store.write(lambda tables: self._show_wait(tables, number))
+            await self._store.write(lambda tables: self.show_wait(tables, number))
 
-    def _show_wait(self, tables: Tables, number: int) -> None:
+    def show_wait(self, tables: Tables, number: int) -> None:
         """Show on the card of a waiting deployment what it waits for."""
         deployment = tables.deployments.get(number)
         if deployment is not None and deployment.state is State.WAITING:
             self._queue_card(tables, number, self.waits_for(deployment, tables.deployments.open()))
 
-    def _wait_for_thaw(self, tables: Tables, number: int, until: float) -> None:
-        """Let a deployment whose turn came in a freeze wait for its end."""
-        tables.deployments.freeze(number, until)
-        self._show_wait(tables, number)
+    def _wait_for_thaw(self, tables: Tables, number: int) -> None:
+        """Let a deployment whose turn came in a freeze wait for its end, unless a person has ended it meanwhile."""
+        if until := self._beginning.frozen_until(tables, number):
+            tables.deployments.freeze(number, until)
+            self.show_wait(tables, number)
 
     async def _row(self, number: int) -> Deployment | None:
         return await self._store.read(lambda tables: tables.deployments.get(number))
@@ -275,7 +304,7 @@ class Queue:
         if deployment is None or deployment.state.ended:
             return None
         if self._slots.waits_for(deployment, ()):
-            await self._store.write(lambda tables: self._show_wait(tables, number))
+            await self._store.write(lambda tables: self.show_wait(tables, number))
         if not await stop.outrun(self._slots.take(deployment)):
             await self._end_cancelled(number, stop.why or Cancelled("a person"))
             return None
@@ -295,11 +324,10 @@ class Queue:
         except Voided as problem:
             await self._approvals.void(number, problem.changed)
         except TargetFrozen as problem:
-            if deployment.state is not State.WAITING or problem.until == inf:
+            if problem.until == inf:
                 await self._end_refused(number, problem)
             else:
-                until = problem.until
-                await self._store.write(lambda tables: self._wait_for_thaw(tables, number, until))
+                await self._store.write(lambda tables: self._wait_for_thaw(tables, number))
         except DeploybotError as problem:
             await self._end_refused(number, problem)
         return None

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Sequence
 from datetime import time
+from math import inf
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -27,7 +28,7 @@ from deploybot.deployments.step_logs import Journal
 from deploybot.domain import Deployment, Kind, Person, Phase, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError
 from deploybot.metrics import METRICS
-from deploybot.policy import PolicyQuestion, decide
+from deploybot.policy import ActiveFreeze, PolicyQuestion, decide
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
 from deploybot.units import show_moment
@@ -135,23 +136,27 @@ class DeploymentEngine:
             wanted = None if break_glass else wanted_of(environment)
             begins_at = show_moment(not_before, zone) if not_before else ""
             wants = str(wanted) if wanted else ""
-            return plan_card(plan, mask=self._publisher.mask, begins=begins_at, wants=wants, frozen=frozen)
-        return await self._add(ctx, plan, ends, not_before, typed=typed, glass=break_glass)
+            why = frozen.text if frozen else ""
+            return plan_card(plan, mask=self._publisher.mask, begins=begins_at, wants=wants, frozen=why)
+        thaw = frozen.until if frozen else 0.0
+        return await self._add(ctx, plan, ends, not_before, typed=typed, glass=break_glass, thaw=thaw)
 
-    async def _insist(self, ctx: Context, plan: Plan, *, glass: bool, starts: float, dry_run: bool) -> str:
+    async def _insist(
+        self, ctx: Context, plan: Plan, *, glass: bool, starts: float, dry_run: bool
+    ) -> ActiveFreeze | None:
         """Check the policy before any server is asked. Raises Denied, Locked or TargetFrozen.
 
-        A freeze does not stop a dry run. Then return until when and why the target is frozen, otherwise an empty text.
+        Return the freeze if it does not stop the request: a dry run, or an automatic deployment that waits for its end.
         """
         person = required(ctx.person)
         question = await self._store.read(
             lambda tables: self._questions.may_request(tables, person.id, plan, glass=glass, starts=starts)
         )
         decision = decide(question)
-        if dry_run and decision.frozen and question.frozen is not None:
-            return question.frozen.text
+        if decision.frozen and (dry_run or _waits_for_thaw(ctx, question)):
+            return question.frozen
         self._questions.refuse(question, decision)
-        return ""
+        return None
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Restart what runs."""
@@ -261,9 +266,10 @@ class DeploymentEngine:
         *,
         typed: str | None = None,
         glass: bool = False,
+        thaw: float = 0.0,
     ) -> Card:
-        """Store the requested deployment, then launch it."""
-        request = None if glass else self._approvals.request_for(plan, typed, not_before)
+        """Store the requested deployment, then launch it. `thaw` is when the freeze ends that it waits for."""
+        request = None if glass else self._approvals.request_for(plan, typed, not_before, thaw)
         planned = _PlannedRequest(
             ctx=ctx,
             person=required(ctx.person),
@@ -297,7 +303,10 @@ class DeploymentEngine:
         question = self._questions.may_request(
             tables, planned.person.id, plan, glass=planned.glass, starts=planned.not_before
         )
-        self._questions.insist(question)
+        decision = decide(question)
+        is_frozen = decision.frozen and _waits_for_thaw(planned.ctx, question)
+        if not is_frozen:
+            self._questions.refuse(question, decision)
         older = in_the_way(tables, plan) if planned.trigger else ()
         deployment = tables.deployments.add(
             plan,
@@ -311,6 +320,9 @@ class DeploymentEngine:
             skipped=skipped_by(older),
             glass=glass_text(question) if planned.glass else "",
         )
+        if is_frozen and question.frozen is not None:
+            tables.deployments.freeze(deployment.number, question.frozen.until)
+            deployment = dataclasses.replace(deployment, frozen_until=question.frozen.until)
         if planned.trigger:
             tables.triggers.mark_deployed(planned.trigger, deployment.number)
         for one in older:
@@ -369,3 +381,12 @@ def _start(at: time | float | None, zone: ZoneInfo, now: float) -> float:
     if isinstance(at, time):
         return next_time(at, zone, now)
     return now + at if at else 0.0
+
+
+def _waits_for_thaw(ctx: Context, question: PolicyQuestion) -> bool:
+    """Return whether a request in a freeze is stored and waits for its end: one of a trigger.
+
+    So it can be approved meanwhile, and the newest replaces the others.
+    """
+    has_end = question.frozen is not None and question.frozen.until < inf
+    return bool(ctx.incoming.trigger) and has_end and question.lock is None

@@ -17,6 +17,7 @@ from deploybot.domain import (
     Deployment,
     Grant,
     Identity,
+    Kind,
     Lock,
     Origin,
     Person,
@@ -90,6 +91,7 @@ class PolicyQuestions:
         identity = who if isinstance(who, Identity) else speaks_by
         account = tables.people.account(identity) if identity is not None else None
         freeze = tables.freezes.get(target.app, target.name, now) if target else None
+        frozen = active_freeze(target, freeze, max(now, starts), self._settings.bot.timezone, later=starts > now)
         return PolicyQuestion(
             person=person,
             action=action,
@@ -100,7 +102,8 @@ class PolicyQuestions:
             people=tuple(one for one in people if one != bot),
             lock=_lock_in_the_way(tables.locks.all(now), person, app, environment),
             freeze=freeze,
-            frozen=active_freeze(target, freeze, max(now, starts), self._settings.bot.timezone),
+            frozen=frozen,
+            ran_here=frozen is None or target is None or release is None or _ran_here(tables, target, release),
             freeze_windows=", ".join(one.text for one in target.freeze) if target else "",
             wanted=wanted_of(target, request),
             request=_pending(tables, request, target),
@@ -196,7 +199,8 @@ class PolicyQuestions:
         if decision.held and question.lock is not None:
             raise Locked(lock_text(question.lock, self._clock.now()))
         if decision.frozen and question.frozen is not None:
-            raise TargetFrozen(f"{question.target} is frozen {question.frozen.text}", question.frozen.until)
+            urgent = question.command == Kind.DEPLOY
+            raise TargetFrozen(question.frozen.sentence(question.target), question.frozen.until, urgent=urgent)
         raise Denied(decision.reasons, who_may=", ".join(decision.who_may) or "no one on the allowlist")
 
     def _target(self, app: str | None, environment: str | None) -> Environment | None:
@@ -214,14 +218,19 @@ class PolicyQuestions:
             (name, str(row.release), row.release.id, row.healthy) if row else (name, "", "", False)
             for name, row in found
         )
-        good = tables.deployments.good(target.app, target.name, LOOK_BACK)
         return Before(
             environment=after,
             release=str(release),
             id=release.id,
             there=there,
-            been_here=any(one.plan.release.id == release.id for one in good),
+            been_here=_ran_here(tables, target, release),
         )
+
+
+def _ran_here(tables: Tables, target: Environment, release: Release) -> bool:
+    """Return whether a release ran well in a target."""
+    good = tables.deployments.good(target.app, target.name, LOOK_BACK)
+    return any(one.plan.release.id == release.id for one in good)
 
 
 def _allowed(target: Environment | None, origin: Origin | None) -> Allowed | None:

@@ -36,8 +36,12 @@ def waits_until(deployment: Deployment, zone: ZoneInfo) -> str:
 
 
 def is_too_late(deployment: Deployment, now: float) -> bool:
-    """Return whether a deployment still waits long after its scheduled time, because the bot was not running."""
-    return deployment.state is State.WAITING and deployment.not_before > 0 and earliest(deployment) < now - LATE
+    """Return whether a deployment still waits long after its scheduled time, because the bot was not running.
+
+    One that a freeze stopped starts when that ends, however late.
+    """
+    was_frozen = deployment.frozen_until > 0
+    return deployment.state is State.WAITING and 0 < deployment.not_before < now - LATE and not was_frozen
 
 
 def late_words(deployment: Deployment, now: float, zone: ZoneInfo) -> str:

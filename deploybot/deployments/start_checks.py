@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from math import inf
 from typing import TypeVar
 
 from deploybot.deployments.approvals import Approvals
@@ -14,7 +15,7 @@ from deploybot.deployments.planner import Planner
 from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.deployments.step_execution import lost_from
 from deploybot.deployments.step_runner import UNREACHABLE_START
-from deploybot.domain import Deployment, Plan, Request, State
+from deploybot.domain import Deployment, Kind, Plan, Request, State
 from deploybot.errors import Unreachable, UserError
 from deploybot.policy import decide
 from deploybot.ports import Clock, Store, Tables
@@ -25,6 +26,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 PAUSE = 2.0
+_LOOK_BACK = 50
+_PUTS = frozenset({Kind.DEPLOY, Kind.ROLLBACK})
 
 
 class Beginning:
@@ -88,6 +91,7 @@ class Beginning:
         deployment = await self._with_origin(deployment, stop)
 
         def look(tables: Tables) -> Request | None:
+            _insist_on_newest(tables, deployment)
             question = self._questions.may_begin(tables, deployment)
             decision = decide(question)
             if not decision.waits or deployment.state is not State.WAITING:
@@ -97,6 +101,15 @@ class Beginning:
         request = await self._store.read(look)
         if request is not None:
             await self._fingerprints.insist(deployment, request, stop)
+
+    def frozen_until(self, tables: Tables, number: int) -> float:
+        """Return until when a freeze stops a deployment (Unix time); 0.0 if none does, or if it has no end."""
+        deployment = tables.deployments.get(number)
+        if deployment is None or deployment.state.ended:
+            return 0.0
+        question = self._questions.may_begin(tables, deployment)
+        is_frozen = question.frozen is not None and question.frozen.until < inf and decide(question).frozen
+        return question.frozen.until if question.frozen and is_frozen else 0.0
 
     def _move_on(self, tables: Tables, deployment: Deployment, plan: Plan) -> Deployment | None:
         """Let it begin, if the policy still allows it in this same transaction; return None if it lacks approvals.
@@ -178,3 +191,16 @@ class Beginning:
                     raise
                 log.info("#%s could not be planned yet: %s", deployment.number, problem)
             await stop.pause(PAUSE)
+
+
+def _insist_on_newest(tables: Tables, deployment: Deployment) -> None:
+    """Raise UserError if something newer was deployed while a deployment waited for the end of a freeze.
+
+    That was urgent: break glass, or a rollback. What waited would replace it when nobody looks.
+    """
+    if not deployment.frozen_until:
+        return
+    plan = deployment.plan
+    for one in tables.deployments.recent(plan.app, plan.environment, _LOOK_BACK):
+        if one.number > deployment.number and one.state is State.SUCCEEDED and one.plan.kind in _PUTS:
+            raise UserError(f"#{one.number} deployed {one.plan.release} while this waited for the end of the freeze")

@@ -47,6 +47,8 @@ Reply = Callable[[Card], Awaitable[None]]
 _CHANGES_NOTHING = frozenset({Action.ANYONE, Action.VIEW})
 _TAKES_CODES = frozenset({"claim", "link"})
 _GREETINGS = frozenset({"", "?"})
+_ASK_AGAIN = frozenset({"deploy", "rollback", "run", "promote"})
+"""Commands whose requests ask about a freeze themselves: a dry run, or a start after the freeze, is not refused."""
 _CONSOLE = "console"
 _SEE_LOG = "See the bot's log."
 _LOOK_SECONDS = 5.0
@@ -241,9 +243,11 @@ class Dispatcher:
             number=subject.number,
             glass=call.arguments.get("break_glass") is True,
         )
-        if answer.decision.allowed or answer.decision.frozen:
+        if answer.decision.allowed or (answer.decision.frozen and call.command.name in _ASK_AGAIN):
             return answer.person
         await self._audit.denied(request.incoming, answer.person, subject.target, call.kept)
+        if answer.decision.frozen and answer.frozen is not None:
+            raise TargetFrozen(answer.frozen.sentence(subject.target), answer.frozen.until)
         if answer.decision.held and answer.lock is not None:
             raise Locked(lock_text(answer.lock, self._clock.now()))
         raise Denied(answer.decision.reasons, who_may=", ".join(answer.decision.who_may) or "no one on the allowlist")

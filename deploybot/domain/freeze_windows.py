@@ -14,7 +14,7 @@ from deploybot.domain.time_windows import Window
 _DAY = r"(\d{4}-\d{2}-\d{2})"
 _TIME = r"(?:[ T]+([01]?\d|2[0-3]):([0-5]\d))?"
 _DATES = re.compile(rf"{_DAY}{_TIME}(?:\s+-\s+{_DAY}{_TIME})?", re.ASCII)
-_HORIZON = 366 * 86400.0
+_MOST_ROUNDS = 100
 _ONE_DAY = dt.timedelta(days=1)
 
 
@@ -68,17 +68,16 @@ class FreezeWindow:
 def frozen_until(windows: Iterable[FreezeWindow], now: float, zone: ZoneInfo) -> tuple[float, str]:
     """Return until when (Unix time) a target is frozen, and by which windows; 0.0 and an empty text if it is not.
 
-    Windows that overlap or follow each other are one freeze. It is `inf` if it does not end within a year.
+    Windows that overlap or follow each other are one freeze. It is `inf` if a hundred of them follow each other.
     """
     every, until, names = tuple(windows), now, dict[str, None]()
-    while True:
+    for _ in range(_MOST_ROUNDS):
         ends = [(end, one.text) for one in every if (end := _end_of(one, until, zone))]
         if not ends:
             return (until, ", ".join(names)) if names else (0.0, "")
         until, text = max(ends)
         names[text] = None
-        if until > now + _HORIZON:
-            return inf, ", ".join(names)
+    return inf, ", ".join(names)
 
 
 def _end_of(window: FreezeWindow, now: float, zone: ZoneInfo) -> float:

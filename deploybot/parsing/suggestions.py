@@ -80,7 +80,9 @@ def _better(reader: Reader, token: Token) -> Iterator[str]:
     start = tokens[reader.at + is_link].start
     for group in sorted(reader.open, key=lambda group: _group_order(reader, group)):
         values = group.parts[1:] if group.word else group.parts
-        if not values or (not group.word and not is_link):
+        # `from Fri` is the opposite of `until Fri`.
+        opposite = group.word == "until" and token.text.lower() in {"from", "on"}
+        if not values or opposite or (not group.word and not is_link):
             continue
         objection = reader.objection(values, ahead=is_link)
         lead = f"{group.word} " if group.word else ""

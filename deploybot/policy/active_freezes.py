@@ -13,9 +13,9 @@ from deploybot.units import show_moment
 
 
 def active_freeze(
-    environment: Environment | None, freeze: Freeze | None, at: float, zone: ZoneInfo
+    environment: Environment | None, freeze: Freeze | None, at: float, zone: ZoneInfo, *, later: bool = False
 ) -> ActiveFreeze | None:
-    """Return the freeze of a target at a time (Unix time), None if it is not frozen then.
+    """Return the freeze of a target at a time (Unix time), None if it is not frozen then. `later` is not now.
 
     A freeze of a person and one of bot.toml that overlap or follow each other are one.
     """
@@ -30,4 +30,4 @@ def active_freeze(
     if not reasons:
         return None
     when = "without an end" if until == inf else f"until {show_moment(until, zone)}"
-    return ActiveFreeze(until, f"{when} ({'; '.join(reasons)})")
+    return ActiveFreeze(until, f"{when} ({'; '.join(reasons)})", later=later)

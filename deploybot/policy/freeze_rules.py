@@ -18,9 +18,10 @@ def freeze_rule(question: PolicyQuestion) -> RuleFinding | None:
             if question.freeze_windows
             else None
         )
-    if question.command in {Kind.ROLLBACK, Kind.RESTART}:
-        return passes(f"{question.target} is frozen {frozen.text}. Rollbacks and restarts may still run.")
-    return RuleFinding(Voice.REFUSES, f"{question.target} is frozen {frozen.text}.", frozen=True)
+    said = f"{frozen.sentence(question.target)}."
+    if question.command == Kind.RESTART or (question.command == Kind.ROLLBACK and question.ran_here):
+        return passes(f"{said} Restarts, and rollbacks to what ran well there, may still run.")
+    return RuleFinding(Voice.REFUSES, said, frozen=True)
 
 
 def unfreeze_rule(question: PolicyQuestion) -> RuleFinding | None:

@@ -82,10 +82,18 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class ActiveFreeze:
-    """A freeze that is on. `text` says until when and why; `until` is Unix time, `inf` if it has no end."""
+    """A freeze that is on, or `later`, when a deployment would start.
+
+    `text` says until when and why; `until` is Unix time, `inf` if it has no end.
+    """
 
     until: float
     text: str
+    later: bool = False
+
+    def sentence(self, target: str) -> str:
+        """Return a sentence without its full stop, for people."""
+        return f"{target} {'will be frozen then,' if self.later else 'is frozen'} {self.text}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +104,8 @@ class PolicyQuestion:
     `grants` and `people` are everybody's.
     `lock` is the lock that a person holds on the target now.
     `freeze` is the freeze that a person made of the target, `frozen` what freezes it when a deployment would start, by
-    a person or by bot.toml, and `freeze_windows` when bot.toml does, for people.
+    a person or by bot.toml, and `freeze_windows` when bot.toml does, for people. `ran_here` is False for a release that
+    has not run well there; it counts only in a freeze.
     `wanted` are the approvals that the target requires, `request` is the request in question.
     `before` is the environment that must run the release first, None if there is none.
     `allowed` limits commits; None accepts all of them.
@@ -122,6 +131,7 @@ class PolicyQuestion:
     lock: Lock | None = None
     freeze: Freeze | None = None
     frozen: ActiveFreeze | None = None
+    ran_here: bool = True
     freeze_windows: str = ""
     wanted: WantedAction | None = None
     request: PendingRequest | None = None
@@ -191,8 +201,8 @@ def passes(reason: str) -> RuleFinding:
 class Decision:
     """The answer: the sentences of the rules that decided and, on a no, the names of people who may.
 
-    `held` is True if only a lock is in the way, `waits` if only missing approvals are, `frozen` if it is only a freeze,
-    with or without missing approvals.
+    `held` is True if only a lock is in the way, `waits` if only missing approvals are. `frozen` is True if a freeze is
+    in the way, and nothing else but a lock or missing approvals.
     """
 
     allowed: bool

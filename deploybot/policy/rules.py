@@ -203,7 +203,7 @@ def _decide(question: PolicyQuestion) -> Decision:
         allowed=bool(allows) and not refusals,
         reasons=tuple(finding.reason for finding in refusals or allows),
         held=bool(refusals) and all(finding.held for finding in refusals),
-        frozen=any(one.frozen for one in refusals) and all(one.frozen or one.waits for one in refusals),
+        frozen=any(one.frozen for one in refusals) and all(one.frozen or one.waits or one.held for one in refusals),
         waits=bool(refusals) and all(finding.waits for finding in refusals),
     )
 
@@ -214,8 +214,8 @@ def _without_account(question: PolicyQuestion) -> PolicyQuestion:
 
 
 def who_may(question: PolicyQuestion) -> tuple[str, ...]:
-    """Return the names of all `people` who may."""
-    alone = _without_account(question)
+    """Return the names of all `people` who may, when no freeze is on."""
+    alone = replace(_without_account(question), frozen=None)
     able = (person.name for person in question.people if _decide(replace(alone, person=person)).allowed)
     return tuple(sorted(able))
 

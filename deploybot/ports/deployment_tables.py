@@ -75,10 +75,13 @@ class DeploymentTable(Protocol):
         """Record since when a WAITING one has its approvals, 0.0 if some are missing; False if nothing changed."""
 
     def freeze(self, number: int, until: float) -> None:
-        """Let a WAITING one wait until a freeze ends."""
+        """Let a WAITING one, or a RUNNING one without steps, wait until a freeze ends."""
 
-    def thaw(self, app: str, environment: str) -> None:
-        """Let no deployment of a target wait for a freeze any more."""
+    def freeze_all(self, app: str, environment: str, until: float) -> tuple[int, ...]:
+        """Let all WAITING ones of a target that a freeze stops wait until it ends. Return their numbers."""
+
+    def thaw(self, now: float, app: str | None = None, environment: str | None = None) -> tuple[int, ...]:
+        """Let none of a target (None: of any) wait for a freeze after `now`. Return their numbers."""
 
     def replaced(self, number: int, by: int) -> None:
         """Record the number that replaces a WAITING one, before it is ended for that reason."""

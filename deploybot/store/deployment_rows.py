@@ -248,13 +248,28 @@ class DeploymentRows:
         return self._run(sql, (since, number)).rowcount == 1
 
     def freeze(self, number: int, until: float) -> None:
-        """Let a WAITING deployment wait until a freeze ends."""
-        self._run("UPDATE deployments SET frozen_until = ? WHERE number = ? AND state = 'waiting'", (until, number))
+        """Let a WAITING deployment, or a RUNNING one without steps, wait until a freeze ends."""
+        sql = """
+            UPDATE deployments SET frozen_until = ?, state = 'waiting', started = 0
+            WHERE number = ? AND (state = 'waiting' OR (
+                state = 'running' AND NOT EXISTS (SELECT 1 FROM steps WHERE steps.deployment = number)))"""
+        self._run(sql, (until, number))
 
-    def thaw(self, app: str, environment: str) -> None:
-        """Let no deployment of a target wait for a freeze any more."""
-        sql = "UPDATE deployments SET frozen_until = 0 WHERE app = ? AND environment = ? AND frozen_until <> 0"
-        self._run(sql, (app, environment))
+    def freeze_all(self, app: str, environment: str, until: float) -> tuple[int, ...]:
+        """Let all WAITING deployments of a target that a freeze stops wait until it ends. Return their numbers."""
+        sql = """
+            UPDATE deployments SET frozen_until = ?
+            WHERE app = ? AND environment = ? AND state = 'waiting' AND kind IN ('deploy', 'task') AND glass = ''
+            RETURNING number"""
+        return tuple(number for (number,) in self._run(sql, (until, app, environment)).fetchall())
+
+    def thaw(self, now: float, app: str | None = None, environment: str | None = None) -> tuple[int, ...]:
+        """Let no deployment of a target (None: of any) wait for a freeze after `now`. Return their numbers."""
+        sql = """
+            UPDATE deployments SET frozen_until = ?1
+            WHERE state = 'waiting' AND frozen_until > ?1 AND (?2 IS NULL OR (app = ?2 AND environment = ?3))
+            RETURNING number"""
+        return tuple(number for (number,) in self._run(sql, (now, app, environment)).fetchall())
 
     def replaced(self, number: int, by: int) -> None:
         """Record which deployment replaced a WAITING one, also for its trigger. Raises StoreError for any other."""

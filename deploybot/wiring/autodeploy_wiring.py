@@ -70,7 +70,9 @@ def autodeploy(
             return Refusal()
         lock, why = answer.lock, " ".join(answer.decision.reasons)
         if answer.frozen is not None and answer.decision.frozen:
-            return Refusal(why, 0.0 if answer.frozen.until == inf else answer.frozen.until)
+            if answer.frozen.until < inf and lock is None:
+                return Refusal()  # it is requested, and the deployment waits for the end of the freeze
+            return Refusal(why, lock.until if lock else 0.0)
         if lock is None or not answer.decision.held:
             return Refusal(why)
         # Leave out how long it has been held: the card would change at every poll.

@@ -240,13 +240,29 @@ async def test_in_a_freeze_it_waits_and_the_newest_goes_when_it_ends(bot: Autode
     await bot.say("freeze shop staging for 2h because I look at it", "eve")
     first = await bot.push("develop")
     second = await bot.push("develop")
-    assert 7000 < await bot.look() <= 7200
-    assert await bot.deployed() == []
-    assert (await bot.cards())[1].text.startswith("shop/staging is frozen until 20")
-    bot.clock.advance(7200)
     await bot.look()
-    assert await bot.deployed() == [second]
-    assert first != second
+    assert await bot.deployed() == [first, second]
+    old, new = await bot.deployments_of("staging")
+    assert (old.state, new.state, new.frozen_until > 0) == (State.CANCELLED, State.WAITING, True)
+    bot.clock.advance(7200)
+    bot.deployments.queue.look_again()
+    assert await bot.end(new.number) is State.SUCCEEDED
+    assert await bot.runs() == second
+
+
+async def test_a_request_that_waits_for_a_freeze_can_be_approved_until_long_after_it(tmp_path: Path) -> None:
+    keys = {"auto": {"branch": "develop"}, "approvals": 1, "approval_within": "4h"}
+    async with open_autodeploy_bot(tmp_path, keys) as bot:
+        bot.wait(clock_check=0.001)
+        await bot.say("freeze shop staging for 2d because I look at it", "eve")
+        pushed = await bot.push("develop")
+        await bot.look()
+        (one,) = await bot.deployments_of("staging")
+        bot.clock.advance(2 * 86400 + 3 * 3600)
+        assert (await bot.deployment(one.number)).awaits_approval
+        assert (await bot.approve(one.number)).ok
+        assert await bot.end(one.number) is State.SUCCEEDED
+        assert await bot.runs() == pushed
 
 
 async def test_production_waits_until_staging_is_healthy(tmp_path: Path) -> None:

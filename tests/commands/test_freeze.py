@@ -24,7 +24,7 @@ from tests.kit.command_bot import SETTINGS, CommandBot, open_command_bot
 )
 async def test_until_a_time(bot: CommandBot, until: str, end: str) -> None:
     card = await bot.say(f"freeze shop production {until} because we measure", "ben")
-    assert card.title == f"shop/production is frozen until {end}: “we measure”."
+    assert card.title == f"shop/production is frozen until {end} (by ben: “we measure”)."
     assert card.hint == "Rollbacks and restarts still work. `unfreeze shop production` ends the freeze."
 
 
@@ -62,16 +62,32 @@ async def test_only_its_maker_and_admins_change_it(bot: CommandBot) -> None:
         card = await bot.say(command, "eve")
         assert not card.ok
     card = await bot.say("freeze shop production for 1h because it is quick", "ben")
-    assert card.title == "shop/production is frozen until 2027-01-15 09:00 UTC: “it is quick”."
+    assert card.title == "shop/production is frozen until 2027-01-15 09:00 UTC (by ben: “it is quick”)."
     card = await bot.say("unfreeze shop production", "ana")
-    assert card.title == "The freeze of shop/production is over. It was ben's: “it is quick”."
-    assert (await bot.say("unfreeze shop production", "ben")).title == "Nobody froze shop/production."
+    assert card.title == "The freeze of ben (“it is quick”) is over. shop/production is not frozen any more."
+    assert (await bot.say("unfreeze shop production", "ben")).title == "No person has frozen shop/production."
+
+
+@pytest.mark.parametrize("word", ["from", "on"])
+async def test_a_beginning_is_not_taken_for_an_end(bot: CommandBot, word: str) -> None:
+    card = await bot.say(f"freeze shop production {word} Fri because we measure", "ben")
+    assert not card.ok
+    assert "until" not in card.title
+
+
+async def test_an_admin_who_changes_it_is_named_to_its_maker(bot: CommandBot) -> None:
+    await bot.say("freeze shop production until Mon 08:00 because we measure", "ben")
+    await bot.say("freeze shop production for 1h because it is quick", "ana")
+    (row,) = [row for row in await bot.audit() if row.action == "freeze" and row.actor == "ana"]
+    assert row.detail == (
+        "until 2027-01-15 09:00 UTC, in place of the freeze of ben until 2027-01-18 08:00 UTC: it is quick"
+    )
 
 
 async def test_it_ends_by_itself(bot: CommandBot) -> None:
     await bot.say("freeze shop production for 2h because we measure", "ben")
     bot.clock.advance(7200)
-    assert (await bot.say("unfreeze shop production", "ben")).title == "Nobody froze shop/production."
+    assert (await bot.say("unfreeze shop production", "ben")).title == "No person has frozen shop/production."
 
 
 async def test_the_audit_and_the_channel_have_it() -> None:
@@ -85,6 +101,6 @@ async def test_the_audit_and_the_channel_have_it() -> None:
         posts = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now(), 10))
         titles = [one.card.title for one in posts if one.channel == home]
         assert titles == [
-            "shop/production is frozen until 2027-01-15 10:00 UTC by ben: “we measure”",
-            "ana ended the freeze of shop/production by ben",
+            "shop/production is frozen until 2027-01-15 10:00 UTC (by ben: “we measure”)",
+            "ana ended the freeze of ben. shop/production is not frozen any more.",
         ]

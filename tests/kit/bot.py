@@ -300,7 +300,14 @@ class BotUnderTest(WayIn):
                 may_read=self.access.may_read,
             ),
             locks=PersonLocks(self.settings, self.store, self.clock, self.access.announcer),
-            freezes=TargetFreezes(self.settings, self.store, self.clock, self.access.announcer),
+            freezes=TargetFreezes(
+                self.settings,
+                self.store,
+                self.clock,
+                self.access.announcer,
+                changed=lambda _: self.deployments.queue.look_again(),
+                show_wait=self.deployments.queue.show_wait,
+            ),
             people=self.access,
             commands=load(),
         )

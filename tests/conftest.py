@@ -29,7 +29,14 @@ _HERMETIC_GIT = {
 }
 
 # How long an example takes says more of the machine than of the code; pytest's own time-out remains.
-settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI the examples are always the same: a commit is judged by what it changed.
+settings.register_profile(
+    "patient",
+    settings(),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
 settings.load_profile("patient")
 
 _TESTS = Path(__file__).parent

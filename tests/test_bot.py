@@ -49,7 +49,7 @@ async def bot(config: Path, **environ: str) -> AsyncIterator[asyncio.subprocess.
     os.close(ready_child)
     try:
         with os.fdopen(ready, "rb", buffering=0) as pipe:
-            assert await asyncio.wait_for(asyncio.to_thread(pipe.readline), 20) == b"ready\n"
+            assert await asyncio.wait_for(asyncio.to_thread(pipe.readline), 60) == b"ready\n"
         yield process
     finally:
         if process.returncode is None:
@@ -66,7 +66,7 @@ async def run(config: Path, *words: str) -> tuple[int, str, float]:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return process.returncode, errors.decode(), time.monotonic() - begun
 
@@ -114,7 +114,7 @@ async def test_the_start_names_the_new_form_of_what_bot_toml_writes_in_an_old_on
     add(config, f'[telegram]\ntoken = {{ file = "{token}" }}\nchat = -1001234567890\napi_url = "http://127.0.0.1:9"')
     async with bot(config) as process:
         assert process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"old form" not in (line := await process.stderr.readline()):
                 assert line, "the log ended"
     hint = 'telegram.chat: write channel = "telegram:-1001234567890" instead of chat'
@@ -138,7 +138,7 @@ async def test_the_start_names_forges_whose_kind_is_not_clear(config: Path) -> N
     add(config, f'[http]\nlisten = "127.0.0.1:{free_port()}"{hooks}{apps}')
     async with bot(config) as process:
         assert process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while b"not clear" not in (line := await process.stderr.readline()):
                 assert line, "the log ended"
     assert b"one.example.com may be gitea or gitlab; two.example.com may be gitea or gitlab." in line
@@ -147,7 +147,7 @@ async def test_the_start_names_forges_whose_kind_is_not_clear(config: Path) -> N
 async def test_the_first_start_prints_a_code_for_the_first_administrator(config: Path) -> None:
     async with bot(config) as process:
         assert process.stderr is not None
-        line = await asyncio.wait_for(process.stderr.readline(), 10)
+        line = await asyncio.wait_for(process.stderr.readline(), 60)
         code = line.decode().rpartition("claim ")[2].strip()
         wrong, _, _ = await run(config, "chat", "-c", "claim 00000000")
         right, _, _ = await run(config, "chat", "-c", f"claim {code}")

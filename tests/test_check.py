@@ -144,9 +144,9 @@ async def test_all_is_well(settings: Settings, refs: FakeRefs) -> None:
 
 async def test_a_server_that_hangs_costs_only_its_own_row(settings: Settings, refs: FakeRefs) -> None:
     started = time.monotonic()
-    rows = await check(settings, _links(web1=Hanging("web1")), refs, within=0.2)
-    assert time.monotonic() - started < 2
-    assert [row[:3] for row in _failed(rows)] == [("server web1", "answer", "no answer within 0.2 s")]
+    rows = await check(settings, _links(web1=Hanging("web1")), refs, within=2.0)
+    assert time.monotonic() - started < 20
+    assert [row[:3] for row in _failed(rows)] == [("server web1", "answer", "no answer within 2.0 s")]
     assert any(row.subject == "server web2" and row.what == "detached job" and row.state == "ok" for row in rows)
 
 

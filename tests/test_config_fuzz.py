@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import random
-import secrets
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import tomlkit
 
 from deploybot.config import load
 from deploybot.errors import ConfigError
+from tests.kit.seeds import new_seed
 
 N = int(os.environ.get("N", "200"))
 EXAMPLE = tomllib.loads((Path(__file__).parents[1] / "bot.example.toml").read_text())
@@ -80,7 +80,7 @@ def _problems(path: Path, *, outside: bool) -> tuple[str, ...]:
 
 
 def test_no_file_breaks_the_config(tmp_path: Path) -> None:
-    seed = int(os.environ.get("SEED", secrets.randbits(32)))
+    seed = new_seed()
     rng = random.Random(seed)
     refused = 0
     for number in range(N):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 from collections.abc import Callable
@@ -22,9 +21,10 @@ from tests.histories.world.claims import Evidence, diff_findings, end_findings, 
 from tests.histories.world.dice import draw_acts
 from tests.histories.world.ledger import Ledger, Memory, PastOrder
 from tests.histories.world.play import world
+from tests.kit.seeds import new_seed
 from tests.lab import Lab
 
-SEED = os.environ.get("SEED") or str(random.SystemRandom().randrange(10**6))
+SEED = str(new_seed())
 OLD, NEW = "1" * 40, "2" * 40
 V1, V2 = Release.of_commit(OLD, "v1"), Release.of_commit(NEW, "v2")
 

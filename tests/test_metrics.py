@@ -78,10 +78,10 @@ def test_any_text_is_a_label_and_comes_back(text: str, value: float) -> None:
 
 def test_counting_costs_next_to_nothing(figure: Callable[[str], None]) -> None:
     metrics = Metrics()
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for _ in range(COUNTS):
         metrics.webhooks.add("github", "heard")
-    each = (time.perf_counter() - begun) / COUNTS
+    each = (time.thread_time() - begun) / COUNTS
     size = sum(map(sys.getsizeof, (*metrics, *(one.values for one in metrics))))
     figure(f"a count takes {each * 1e6:.2f} µs; all metrics take {size} B at rest")
     assert each < 50e-6

@@ -123,7 +123,7 @@ async def test_closing_does_not_wait_for_a_client_that_says_nothing() -> None:
         await writer.drain()
         await health(url)
         begun = time.monotonic()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     writer.close()
 
 
@@ -146,7 +146,7 @@ async def connected(url: str) -> AsyncIterator[Streams]:
             await writer.wait_closed()
 
 
-async def said(url: str, text: str, *, within: float = 5.0) -> bytes:
+async def said(url: str, text: str, *, within: float = 30.0) -> bytes:
     """Say something and then nothing more; what comes until the server ends it."""
     async with connected(url) as (reader, writer), asyncio.timeout(within):
         writer.write(text.encode())
@@ -178,7 +178,7 @@ async def test_a_huge_claim_is_refused_before_it_is_read(expect: str) -> None:
 
 
 async def test_a_body_that_is_announced_is_asked_for() -> None:
-    async with serving({}) as url, connected(url) as (reader, writer), asyncio.timeout(5):
+    async with serving({}) as url, connected(url) as (reader, writer), asyncio.timeout(30):
         writer.write((CLAIM.format(4) + "Expect: 100-continue\r\n\r\n").encode())
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"body")
@@ -190,7 +190,7 @@ async def test_who_takes_too_long_is_cut_off(begun: str) -> None:
     async with serving({}, gate=ConnectionGate(max_body=1 << 20, within=0.2)) as url:
         started = time.monotonic()
         assert await said(url, begun) == b""
-        assert 0.2 <= time.monotonic() - started < 4
+        assert 0.2 <= time.monotonic() - started < 30
         assert await health(url) == (200, {"status": "ok"})
 
 
@@ -213,7 +213,7 @@ async def test_of_too_many_connections_the_oldest_that_says_nothing_goes() -> No
         for _, writer in slow:
             writer.write(HEAD.encode())
         assert await health(url) == (200, {"status": "ok"})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await slow[0][0].read() == b""
         assert not slow[-1][0].at_eof()
 
@@ -225,7 +225,7 @@ async def test_of_too_many_bytes_under_way_the_oldest_go() -> None:
             slow.append(await stack.enter_async_context(connected(url)))
             slow[-1][1].write((CLAIM.format(16 << 20) + "\r\nhalf").encode())
             await health(url)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await slow[0][0].read() == b""
         assert not slow[1][0].at_eof()
 
@@ -284,7 +284,7 @@ async def test_requests_that_are_cut_off_are_counted_and_reported_in_one_line(
                     if ends == "abort":
                         writer.transport.abort()
             assert await health(url) == (200, {"status": "ok"})
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while METRICS.http_cut_off.values[()] < before + 50:  # noqa: ASYNC110  a counter tells nobody
                     await asyncio.sleep(0.01)
     assert "Traceback" not in caplog.text
@@ -310,12 +310,12 @@ async def test_a_client_that_is_gone_before_its_answer_is_counted_and_not_traced
     try:
         async with connected(f"http://{server.address}") as (_, writer):
             writer.write(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
-            await asyncio.wait_for(begun.wait(), 5)
+            await asyncio.wait_for(begun.wait(), 30)
             writer.transport.abort()
         # Only now does the server know; a request of another client comes and goes meanwhile.
         assert (await health(f"http://{server.address}"))[0] == 200
         go_on.set()
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), 30)
         assert (await health(f"http://{server.address}"))[0] == 200
     finally:
         await server.close()

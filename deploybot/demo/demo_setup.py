@@ -67,7 +67,7 @@ servers = ["local"]
 health = {{ http = "http://127.0.0.1:{production}/healthz", within = "{within}" }}
 env = {{ SHOP_PORT = "{production}" }}
 """
-HEALTHY_WITHIN = "6s"
+HEALTHY_WITHIN = "10s"
 
 _APPROVALS = """\
 approvals = 1

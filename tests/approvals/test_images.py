@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
-import secrets
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from deploybot.settings import ImageOf
 from deploybot.testing import Outcome
 from tests.approvals.conftest import open_approval_bot
 from tests.kit.bot import GOOD_SWITCH, V1, V2, V3, BotUnderTest
+from tests.kit.seeds import new_seed
 
 N = int(os.environ.get("N", "60"))
 SHOP, SIDE = "registry.example.com/acme/shop", "acme/side"
@@ -222,7 +222,7 @@ async def test_what_would_change_is_shown(bot: BotUnderTest) -> None:
 
 async def test_what_runs_is_what_was_approved(bot: BotUnderTest, figure: Callable[[str], None]) -> None:
     """Branches and tags that move at any time between asking and approving."""
-    seed = int(os.environ.get("SEED", "0")) or secrets.randbits(32)
+    seed = new_seed()
     dice = random.Random(seed)
     bot.settings.apps["shop"].images["web"] = ImageOf(image=SHOP, tag="latest")
 

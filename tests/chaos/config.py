@@ -11,7 +11,7 @@ from tests.chaos.app import Site
 from tests.lab import Proxy, Sshd
 
 TASK = "talk"
-_GATE_SECONDS = 3
+_GATE_SECONDS = 6
 _BUILD_LINES = 4000
 _APP = """
 [apps.{app}]

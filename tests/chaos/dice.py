@@ -47,7 +47,7 @@ _CALLS = {
 _SHARES = {Kind.GOOD: 1.0, Kind.BROKEN: 0.7, Kind.SICK: 1.3, Kind.HALF: 1.4}
 """How many more or fewer calls the others make."""
 _OTHERS_SHARE = 0.5
-_SECONDS = {Kind.GOOD: 2.5, Kind.BROKEN: 1.5, Kind.SICK: 6.0, Kind.HALF: 7.0}
+_SECONDS = {Kind.GOOD: 2.5, Kind.BROKEN: 1.5, Kind.SICK: 9.0, Kind.HALF: 10.0}
 """How long they take."""
 _FAULTS = {
     Fault.CUT: 10,

@@ -16,7 +16,7 @@ from tests.chaos.findings import Findings
 from tests.chaos.scenario import Fault, Scenario, undisturbed
 from tests.lab import until
 
-_LEFT_SECONDS = 10.0
+_LEFT_SECONDS = 60.0
 _GOOD = {Kind.DEPLOY: 1, Kind.ROLLBACK: -1}
 
 

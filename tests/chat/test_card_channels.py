@@ -23,6 +23,7 @@ from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
 from tests.chat.test_outbox import Platform, drained, running
+from tests.kit.seeds import new_seed
 from tests.kit.settings import NOWHERE, bot_settings
 
 SLACK, TELEGRAM = Channel("slack", "C0123456SHOP"), Channel("telegram", "-1001234567890")
@@ -122,7 +123,7 @@ class Failing(Platform):
 
 
 async def test_every_channel_is_reported_every_end_once_however_often_a_chat_fails() -> None:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    seed = new_seed()
     dice = random.Random(seed)
     chats = [Failing(name, interval=0.002, dice=dice) for name in ("slack", "telegram")]
     asked = [dice.choice([ASKED, SLACK, TELEGRAM, None]) for _ in range(COUNT)]

@@ -20,6 +20,7 @@ from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.domain import Channel
 from deploybot.errors import StoreError, UserError
 from tests.kit.command_bot import CommandBot, open_command_bot
+from tests.kit.seeds import new_seed
 
 FORGED = int(os.environ.get("N", "10000"))
 TOKENS, AT_ONCE = int(os.environ.get("N", "100")), 50
@@ -92,7 +93,7 @@ async def test_no_token_stands_in_the_database(chat: Chat) -> None:
 
 
 async def test_forged_and_moved_presses_are_all_refused(chat: Chat) -> None:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    seed = new_seed()
     dice = random.Random(seed)
     good = [await chat.send(DEPLOY, REJECT, STATUS) for _ in range(20)]
     used = await _used(chat)

@@ -27,6 +27,7 @@ from deploybot.ports import Chat, OutboxItem, Tables
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock, memory_store
 from tests.chat.stub import SystemClock
+from tests.kit.seeds import new_seed
 
 CARDS = int(os.environ.get("N", "100"))
 STATES = 10
@@ -435,7 +436,7 @@ class Storm:
 
 
 async def test_a_thousand_messages_over_chats_that_fail_and_a_worker_that_is_killed(store: Database) -> None:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    seed = new_seed()
     storm = Storm(store, seed)
     async with asyncio.timeout(100):
         await storm.run()

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from deploybot.card import Card
 from deploybot.chat.rate_limits import Pace, Rate, Urgency, urgency_of
 from tests.chat.clock import on_a_jumping_clock
+from tests.kit.seeds import new_seed
 
 RUNS = int(os.environ.get("N", "40"))
 SECOND, MINUTE = Rate(1, 1.0), Rate(20, 60.0)
@@ -54,7 +55,7 @@ async def storm(dice: random.Random) -> list[str]:
 
 
 def test_no_window_sees_more_than_its_rate() -> None:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    seed = new_seed()
     dice = random.Random(seed)
     broken: list[str] = []
 

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from benchmarks.bot import Bot
 from deploybot.cli import main
 from deploybot.part_tables import SENDERS
-from tests.webhooks.process import free_port, made_bot
+from tests.lab import free_port
+from tests.webhooks.process import made_bot
 from tests.webhooks.service import SECRET, pushed
 
 PAYLOADS = Path(__file__).parents[1] / "webhooks" / "payloads"

@@ -30,9 +30,10 @@ from deploybot.settings.build_senders import forge_named
 from deploybot.testing import FakeRefs
 from tests.events.channel import NOON, EventChannel, open_channel, settings
 from tests.events.ci_history import COMMIT, REFS, CiHistory, all_green, draw, named_green
+from tests.kit.seeds import new_seed
 
 N = int(os.environ.get("N", "300"))
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+SEED = new_seed()
 HOOK = {"secret": {"env": "HOOK"}}
 AUTO: dict[str, Any] = {
     "repo": "git@github.com:acme/shop.git",

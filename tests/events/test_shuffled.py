@@ -26,9 +26,10 @@ from deploybot.domain import (
 )
 from deploybot.events.build_verdicts import is_newer, joined
 from tests.events.channel import DIGEST, IMAGE, NOON, build, open_channel, push, sha
+from tests.kit.seeds import new_seed
 
 N = int(os.environ.get("N", "20"))
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+SEED = new_seed()
 ENDS = [state for state in BuildState if state.ended]
 
 

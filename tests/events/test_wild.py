@@ -22,9 +22,10 @@ from tests.doubles.slack.rules import check_message
 from tests.doubles.telegram import Refused, read
 from tests.events.channel import build, open_channel, push, says, settings
 from tests.events.wild import SOUND, event, text
+from tests.kit.seeds import new_seed
 
 N = int(os.environ.get("N", "600"))
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+SEED = new_seed()
 LONGEST = 3_000
 _UNSEEN = re.compile("[\u202a-\u202e\u2066-\u2069\u200b\u200e\u200f\x00-\x09\x0b-\x1f\x7f]")
 _LINKED = {"mention", "bot_command", "hashtag", "cashtag", "url", "phone_number", "text_mention"}

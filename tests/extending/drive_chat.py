@@ -15,7 +15,7 @@ from deploybot.domain import Identity, Role
 from deploybot.ports import Tables
 from tests.extending.extended import example
 from tests.extending.extended_bot import WITHIN, bot_toml, main, open_extended_bot, problems, secret
-from tests.webhooks.process import free_port
+from tests.lab import free_port
 
 TABLE = example("Add a chat").bot_toml
 TOKEN = "a-token-of-enough-letters"

@@ -14,7 +14,7 @@ from deploybot.reporting.report_targets import tries
 from deploybot.testing import memory_store
 from tests.extending.extended import example
 from tests.extending.extended_bot import WITHIN, bot_toml, main, open_extended_bot, problems, secret
-from tests.webhooks.process import free_port
+from tests.lab import free_port
 
 TABLE = example("Add a reporter").bot_toml
 TOKEN = "a-token-of-enough-letters"

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from tests.extending.extended import example
 from tests.extending.extended_bot import bot_toml, main, open_extended_bot, secret
-from tests.webhooks.process import free_port
+from tests.lab import free_port
 
 KEY = "5f8c1c0e7b6f4b0d9a64c7d23e0f9b18a1"
 

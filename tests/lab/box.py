@@ -174,7 +174,7 @@ class Box:
             )
         until(
             lambda: children(launcher.pid) or launcher.poll() is not None,
-            within=10,
+            within=60,
             what=f"start of {argv[0]}",
         )
         if launcher.poll() is not None:

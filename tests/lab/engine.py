@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from tests.lab.box import GROUP
 from tests.lab.disk import FullDisk
 from tests.lab.images import BUSYBOX, Image
-from tests.lab.run import run, stopped, until
+from tests.lab.run import LabError, run, stopped, until
 from tests.lab.sshd import COMPOSE_PLUGIN
 
 if TYPE_CHECKING:
@@ -138,6 +139,17 @@ class Engine:
 
     def clear(self) -> None:
         """Remove what is not Docker's own: containers, networks, volumes, a swarm. Images stay."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return self._clear()
+            except LabError:
+                # What is about to go by itself cannot be removed: look again.
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
+    def _clear(self) -> None:
         if self.docker("info", "--format", "{{.Swarm.LocalNodeState}}").strip() != "inactive":
             self.docker("swarm", "leave", "--force")
         if containers := self.docker("ps", "-aq").split():

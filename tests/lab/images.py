@@ -67,7 +67,7 @@ class Image:
             config["Healthcheck"] = {
                 "Test": ["CMD-SHELL", self.healthcheck],
                 "Interval": 500 * _MILLISECOND,
-                "Timeout": 2000 * _MILLISECOND,
+                "Timeout": 10_000 * _MILLISECOND,
                 "Retries": 3,
             }
         return {

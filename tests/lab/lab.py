@@ -111,7 +111,7 @@ class Lab:
     def discard(self, box: Box) -> None:
         """Kill one server and remove its files."""
         box.stop()
-        until(partial(_remove_tree, box.directory), within=10, what=f"removal of {box.directory}")
+        until(partial(_remove_tree, box.directory), within=60, what=f"removal of {box.directory}")
 
     def close(self) -> None:
         """Kill and remove everything."""
@@ -160,8 +160,9 @@ def reap() -> None:
 
 def _abandoned(directory: Path) -> bool:
     # Read again under the lock: another run may have removed the directory, and a third claimed it.
-    pid, since = (directory / "owner").read_text().split()
-    return started(int(pid)) != since
+    owner = (directory / "owner").read_text().split()
+    # A draft whose owner is just being written says nothing yet.
+    return len(owner) == 2 and started(int(owner[0])) != owner[1]
 
 
 def _place() -> Path:
@@ -221,9 +222,15 @@ def _remove(directory: Path) -> None:
                 run("ip", "link", "del", link.name)
         run("ip", "link", "del", bridge)
         run("iptables", "-w", "-D", "FORWARD", *_crossing(bridge))
-    for top in Path("/sys/fs/cgroup").glob(f"**/{directory.name}"):
-        until(partial(_remove_group, top), within=10, what=f"end of {top}")
-    until(partial(_remove_tree, directory), within=10, what=f"removal of {directory}")
+    for top in control_groups(directory.name):
+        until(partial(_remove_group, top), within=60, what=f"end of {top}")
+    until(partial(_remove_tree, directory), within=60, what=f"removal of {directory}")
+
+
+def control_groups(name: str) -> list[Path]:
+    """Find the control groups of a run."""
+    # Those of other runs come and go meanwhile: os.walk passes over what is gone, Path.glob fails there.
+    return [Path(top, name) for top, folders, _ in os.walk("/sys/fs/cgroup") if name in folders]
 
 
 def _remove_group(top: Path) -> bool:

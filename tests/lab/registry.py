@@ -87,12 +87,12 @@ class Registry:
             *(str(self.port), *target),
             log=box.directory / "door.log",
         )
-        until(lambda: _listening(box, self.port), within=10, what=f"the registry's door in {box.name}")
+        until(lambda: _listening(box, self.port), within=60, what=f"the registry's door in {box.name}")
 
     def _serve(self) -> None:
         config = self._files / "config.json"
         self._service = self.box.serve("docker-registry", "serve", config, log=self._files / "registry.log")
-        until(lambda: _listening(self.box, self.port), within=10, what="the registry")
+        until(lambda: _listening(self.box, self.port), within=60, what="the registry")
 
     def _configure(self, notify: str | None, token: str) -> None:
         headers = {"Authorization": [f"Bearer {token}"]} if token else {}

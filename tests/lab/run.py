@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,7 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+_FIRST_PORT, _PORTS, _SLICES = 20_000, 2_000, 6
+"""Where free ports are: below those that the kernel gives away, and so many for each worker of the tests."""
 
 
 class LabError(Exception):
@@ -127,7 +132,21 @@ def _stat(pid: int) -> list[str]:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """Return a TCP port that is free on every address, and that stays free until the caller listens on it.
+
+    The kernel gives it to no other socket, no other worker of the tests gets it, and this one not soon again.
+    """
+    for port in itertools.islice(_ports, _PORTS):
+        with suppress(OSError), socket.create_server(("", port)):
+            return port
+    raise LabError("no port is free")
+
+
+def own_ports() -> Iterator[int]:
+    """The ports of this worker of pytest-xdist, in an order that no two runs share."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = _FIRST_PORT + worker % _SLICES * _PORTS
+    return itertools.cycle(random.SystemRandom().sample(range(first, first + _PORTS), _PORTS))
+
+
+_ports = own_ports()

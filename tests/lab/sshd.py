@@ -7,6 +7,7 @@ import signal
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from tests.lab.box import GROUP
 from tests.lab.run import descendants, program, run, send, state, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tests.lab.box import Box, Service
 
 PORT = 22
@@ -113,7 +116,7 @@ class Sshd:
             return
         config = self._files / "config"
         self._service = self.box.serve("/usr/sbin/sshd", "-D", "-e", "-f", config, log=self._files / "log")
-        until(self._answers, within=10, what=f"sshd of {self.box.name}")
+        until(self._answers, within=60, what=f"sshd of {self.box.name}")
 
     def stop(self) -> None:
         """End the server and its sessions. What sessions started in the background lives on."""
@@ -121,6 +124,8 @@ class Sshd:
             sessions = self._sessions()
             self._service.stop(signal.SIGKILL)
             send(sessions, signal.SIGKILL)
+            ended = partial(_ended, sessions)
+            until(ended, within=60, what=f"end of the sessions of {self.box.name}")
         self._service = None
 
     def restart(self) -> None:
@@ -217,6 +222,10 @@ def _key(path: Path) -> str:
     """Make an Ed25519 key pair; return the public line, with no comment."""
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path)
     return path.with_suffix(".pub").read_text().strip()
+
+
+def _ended(pids: Iterable[int]) -> bool:
+    return all(state(pid) in "XZ" for pid in pids)
 
 
 def _owner(pid: int) -> int:

@@ -11,11 +11,12 @@ from itertools import pairwise
 import pytest
 
 from deploybot.masking import Redactor, Stream, clean
+from tests.kit.seeds import new_seed
 from tests.masking import hiding, innocent
 from tests.masking.hiding import Hidden
 
 N = int(os.environ.get("N", "4000"))
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+SEED = new_seed()
 PARTS = 2
 _BATCH = 40
 _KNOWN = 4

@@ -16,6 +16,7 @@ import pytest
 from deploybot.card import Button, Card, Line, Link, Table
 from deploybot.masking import MASK, Redactor, Stream
 from deploybot.masking.key_shapes import looks_like_token
+from tests.kit.seeds import new_seed
 
 PASSWORD = "corr/ect+horse=b&ttery"
 TOKEN = "hunter2-Zq9"
@@ -244,7 +245,7 @@ def test_random_texts_cut_at_random_are_masked_as_a_whole(seed: int) -> None:
 
 @pytest.fixture
 def seed() -> int:
-    seed = random.SystemRandom().randrange(1 << 32)
+    seed = new_seed()
     print(f"seed {seed}")  # noqa: T201  shown by pytest when the test fails
     return seed
 

@@ -27,6 +27,7 @@ from deploybot.monitoring.monitoring_routes import Monitor
 from deploybot.ports import Tables
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
+from tests.kit.seeds import new_seed
 from tests.store.examples import ann, plan
 
 TOKEN = "metrics-token-0123456789"
@@ -138,7 +139,7 @@ async def test_metrics_need_a_token_and_the_right_one(site: Site, tmp_path: Path
 
 
 async def test_no_forged_token_opens_anything(site: Site, figure: Callable[[str], None]) -> None:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    seed = new_seed()
     sys.stdout.write(f"SEED={seed}\n")
     dice = random.Random(seed)
     opened = 0

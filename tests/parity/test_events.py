@@ -14,11 +14,12 @@ from tests.events.channel import build, open_channel, push, settings
 from tests.events.test_wild import ALL
 from tests.events.wild import event
 from tests.kit.command_bot import SETTINGS, V2
+from tests.kit.seeds import new_seed
 from tests.parity.test_several import Both, both, drained
 from tests.parity.ways import DoubleWay, Way, holds
 
 WILD = min(int(os.environ.get("N", "6")), 60)
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+SEED = new_seed()
 SHOP = SETTINGS.apps["shop"]
 
 

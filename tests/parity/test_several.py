@@ -20,6 +20,7 @@ from deploybot.ports import Chat, Tables
 from tests.chat.stub import SystemClock
 from tests.doubles.flaky import make_flaky
 from tests.kit.command_bot import CommandBot
+from tests.kit.seeds import new_seed
 from tests.parity.conftest import connected, furnished
 from tests.parity.platforms import SlackWay, TelegramWay
 from tests.parity.ways import holds
@@ -142,7 +143,7 @@ async def test_a_revoked_token_is_one_line_and_one_word_and_the_other_chat_goes_
 
 @pytest.mark.timeout(WITHIN + 60)
 async def test_no_final_state_is_lost_or_said_twice_while_one_call_in_ten_fails(tmp_path: Path) -> None:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    seed = new_seed()
     dice = random.Random(seed)
     async with both(tmp_path) as made:
         flaky = [make_flaky(way.chat_double, dice) for way in made.ways]

@@ -17,6 +17,7 @@ from deploybot.domain import AuditRow
 from deploybot.errors import Unreachable
 from deploybot.reporting.audit_sinks.audit_file import AGAIN, Disk, FileSink
 from deploybot.store.database import Database
+from tests.kit.seeds import new_seed
 from tests.lab import FullDisk
 from tests.reporting.audit_scene import (
     assert_in_order,
@@ -132,7 +133,7 @@ async def test_rows_that_a_copytruncate_may_have_lost_are_written_again(store: D
 
 async def test_rotation_at_any_moment_loses_nothing(store: Database, path: Path) -> None:
     """Somebody renames, copies and truncates, or deletes and keeps a copy, while rows come."""
-    sink, seed = FileSink(path), random.SystemRandom().randrange(2**32)
+    sink, seed = FileSink(path), new_seed()
     dice, kept = random.Random(seed), list[Path]()
 
     def rotate(number: int) -> None:

@@ -32,6 +32,7 @@ from deploybot.reporting.report_http import Caller
 from deploybot.reporting.signed_calls import SignedCalls
 from deploybot.settings import AuditExport
 from deploybot.store.database import Database
+from tests.kit.seeds import new_seed
 from tests.reporting.audit_scene import (
     HastyClock,
     assert_in_order,
@@ -102,7 +103,7 @@ async def test_each_row_is_a_signed_call_of_its_own_in_order(store: Database, re
 async def test_lost_answers_repeat_a_row_by_the_same_id_and_failures_keep_the_order(
     store: Database, receiver: Receiver
 ) -> None:
-    seed = random.SystemRandom().randrange(2**32)
+    seed = new_seed()
     dice = random.Random(seed)
     faults: list[Fault] = [503, LOST, 429, 500, 422, 400]
     receiver.fault = lambda _method, _path: dice.choice(faults) if dice.random() < 0.2 else None
@@ -278,7 +279,7 @@ def _acknowledged(program: subprocess.Popen[bytes]) -> int:
 async def test_killed_at_any_moment_no_row_is_lost_and_none_is_out_of_order(
     program: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    seed = random.SystemRandom().randrange(2**32)
+    seed = new_seed()
     dice = random.Random(seed)
     path, file, receiver = tmp_path / "data" / "deploybot.db", tmp_path / "audit.jsonl", tmp_path / "log"
     with Collecting(receiver) as service:

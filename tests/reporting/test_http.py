@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from deploybot.errors import Unreachable, UserError
 from deploybot.reporting.report_http import Api, Caller, ReportAnswer, accepted, retry_after
 from deploybot.settings.address_values import CallUrl
+from tests.lab import free_port
 from tests.reporting.doubles import HANG, Gitea, Receiver
 
 METADATA = "169.254.169.254"
@@ -163,10 +164,8 @@ async def test_one_that_hangs_costs_its_time_and_no_more(gitea: Gitea) -> None:
 
 
 async def test_nobody_there(caller: Caller) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     with pytest.raises(Unreachable, match="other cannot be reached: connection refused") as caught:
-        await post(caller, f"http://127.0.0.1:{port}/")
+        await post(caller, f"http://127.0.0.1:{free_port()}/")
     assert caught.value.hint == "Check its address in bot.toml and that this machine can reach it."
 
 

@@ -21,6 +21,7 @@ from deploybot.reporting.report_worker import GIVE_UP, ReportWorker
 from deploybot.reporting.reporter_port import ReportTools
 from deploybot.store.database import Database
 from deploybot.testing import FakeClock
+from tests.kit.seeds import new_seed
 from tests.reporting.doubles import HANG, LOST, Fault, GitHub, Receiver
 from tests.reporting.reporting_bot import WELL, ReportingBot, reporting_settings
 
@@ -208,7 +209,7 @@ class Storm:
 async def test_everything_is_sent_in_order_despite_failing_targets_and_a_killed_worker(
     store: Database, github: GitHub, receiver: Receiver, figure: Callable[[str], None]
 ) -> None:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
+    seed = new_seed()
     sys.stdout.write(f"SEED={seed}\n")
     bot = ReportingBot(store, reporting_settings(forge=("github", github.url), outgoing=f"{receiver.url}/hook"))
     storm = Storm(bot, random.Random(seed))

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import random
-import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -25,6 +24,7 @@ from deploybot.net.guarded_resolver import GuardedResolver
 from deploybot.settings import App, ImageOf, RegistryLogin
 from deploybot.sources.image_source import Registries
 from deploybot.testing import FakeClock
+from tests.kit.seeds import new_seed
 from tests.kit.settings import app_settings
 from tests.lab import Lab
 from tests.sources.shelf import BASIC, PASSWORD, USER, Shelf, Tokens, htpasswd, shelf
@@ -427,7 +427,7 @@ async def test_a_list_of_tags_has_an_end(serve: Serve) -> None:
 
 async def test_nonsense_is_reported_and_breaks_nothing(serve: Serve, figure: Callable[[str], None]) -> None:
     """Whatever a registry answers is an image that is there, or an error of ours."""
-    seed = int(os.environ.get("SEED", "0")) or secrets.randbits(32)
+    seed = new_seed()
     dice = random.Random(seed)
 
     def junk() -> str:

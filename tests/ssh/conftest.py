@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import secrets
 import time
@@ -19,6 +18,7 @@ from deploybot.engine.docker_engine import DockerEngine
 from deploybot.settings import FileRef, Server
 from deploybot.ssh.ssh_host import SshHost
 from deploybot.ssh.ssh_pool import Pool
+from tests.kit.seeds import new_seed
 from tests.lab import Engine, Proxy, Sshd
 
 RUN = "logs_command"
@@ -80,7 +80,7 @@ def job() -> str:
 
 def chance() -> tuple[random.Random, str]:
     """Randomness, and the words that tell how to have the same again: `SEED` repeats a run."""
-    seed = int(os.environ.get("SEED") or secrets.randbelow(2**32))
+    seed = new_seed()
     return random.Random(seed), f"SEED={seed}"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from deploybot.domain import Channel, Identity, Kind, Person, Phase, Plan, Release, ServerPlan, Step, StepRow, StepState
 from deploybot.ports import Tables
+from tests.kit.seeds import new_seed
 
 CONSOLE = Channel("console", "main")
 NOW = 1_800_000_000.0
@@ -50,7 +51,7 @@ def step_row(number: int = 1, position: int = 0, **changes: object) -> StepRow:
 
 def seeded() -> random.Random:
     """A generator whose seed is printed, and can be given as SEED."""
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
+    seed = new_seed()
     print(f"SEED={seed}")  # noqa: T201 - so that a failure can be repeated
     return random.Random(seed)
 

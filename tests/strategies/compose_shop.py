@@ -47,8 +47,8 @@ services:
     healthcheck:
       test: ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:8000/healthz"]
       interval: 0.5s
-      timeout: 2s
-      retries: 2
+      timeout: 10s
+      retries: 3
   db:
     image: lab/busybox
     command: ["sh", "-c", 'trap "exit 0" TERM; sleep 100000 & wait']
@@ -288,7 +288,7 @@ def trusted(engine: Engine, registry: Registry) -> Registry:
 
 
 def page(engine: Engine) -> str:
-    with urllib.request.urlopen(f"http://{engine.address}:8000/", timeout=5) as reply:
+    with urllib.request.urlopen(f"http://{engine.address}:8000/", timeout=20) as reply:
         return str(reply.read().decode())
 
 

@@ -45,7 +45,8 @@ def containers(engine: Engine, service: str) -> int:
 def home(engine: Engine, tmp_path: Path) -> Path:
     """The folder from which a person started the shop, with two databases, though the files say one."""
     folder = write(tmp_path / "home/shop", {**FILES, "www/index.html": "mine"})
-    engine.docker("compose", "-p", "shop-production", "up", "-d", "--build", "--scale", "db=2", cwd=folder)
+    up = ("up", "-d", "--wait", "--build", "--scale", "db=2")
+    engine.docker("compose", "-p", "shop-production", *up, cwd=folder)
     return folder
 
 

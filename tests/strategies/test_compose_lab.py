@@ -118,7 +118,7 @@ async def test_deploying_what_runs_changes_nothing(
 async def test_health_commands_and_tasks_mean_this_project(make_shop: MakeShop, repo: Repo) -> None:
     ask = "docker compose exec -T web cat /www/index.html && docker compose ps -q | wc -l"
     shop = await make_shop(
-        repo, health={"command": f"[ $({ask} | tr -d '\\n') = v12 ]", "within": "5s"}, tasks={"ask": ask}
+        repo, health={"command": f"[ $({ask} | tr -d '\\n') = v12 ]", "within": "15s"}, tasks={"ask": ask}
     )
     await shop.good("v1")
     ended = await shop.task("ask")
@@ -163,7 +163,7 @@ async def test_a_crashing_container_without_a_health_check(
 ) -> None:
     yaml = "services:\n  web:\n    image: lab/busybox\n    restart: {}\n    command: sh -c 'echo no way; exit 3'\n"
     repo.commit({"compose.yaml": yaml.format('"no"')})
-    shop = await make_shop(repo, flavour)
+    shop = await make_shop(repo, flavour, stable="5s")
     ended = await shop.deploy("main")
     assert ended.state is State.FAILED
     assert "web exited with code 3" in ended.outcome

@@ -17,6 +17,7 @@ from deploybot.domain import ServerFacts, Step
 from deploybot.masking import Redactor
 from deploybot.sources.git_source import GitSource
 from deploybot.strategies import STRATEGIES
+from tests.kit.seeds import new_seed
 from tests.lab import FullDisk, Repo
 from tests.strategies.conftest import SCRIPTS, LocalServer, MakeServer, StepEnded, make_app
 
@@ -26,7 +27,7 @@ KILLS = int(os.environ.get("N", "10"))
 
 @pytest.fixture
 def seed() -> int:
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(2**32))
+    seed = new_seed()
     print(f"seed={seed}")  # noqa: T201  a failed test shows it
     return seed
 

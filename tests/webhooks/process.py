@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 from benchmarks.bot import Bot
@@ -44,10 +43,3 @@ def made_bot(folder: Path, port: int, *senders: str, rate: int = 100_000) -> Bot
         for name in senders
     )
     return Bot(folder / "bot", _HOUSE.format(port=port, secret=secret, rate=rate) + "".join(hooks))
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -16,12 +16,13 @@ import pytest
 from aiohttp import ClientSession
 
 from benchmarks.bot import Bot
-from tests.webhooks.process import free_port, made_bot
+from tests.lab import free_port
+from tests.webhooks.process import made_bot
 from tests.webhooks.service import pushed, signed
 
 N = int(os.environ.get("N", "1000"))
 _MEMORY = 50 << 20
-_ANSWERED = 1.0
+_ANSWERED = 5.0
 _VALID = 40
 _ROUNDS = 8
 HEAD = b"POST /hooks/shop/github HTTP/1.1\r\nHost: bot\r\nContent-Type: application/json\r\n"
@@ -55,7 +56,7 @@ def flood(port: int, saying: Sequence[bytes], over: threading.Event) -> int:
         made = 0
         for text in saying:
             with suppress(OSError):
-                one = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10.0))
+                one = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60.0))
                 one.sendall(text)
                 made += 1
         over.wait(30.0)

@@ -8,7 +8,6 @@ import json
 import math
 import os
 import random
-import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,10 +18,11 @@ from deploybot.domain import Event, Identity, Push
 from deploybot.part_tables import SENDERS
 from deploybot.webhooks.sender_port import MalformedError, Received, Sender
 from deploybot.webhooks.senders import sender
+from tests.kit.seeds import new_seed
 from tests.webhooks.recorded import NOW, RECORDED, Recorded, kind_of
 
 N = int(os.environ.get("N", "1000"))
-SEED = int(os.environ.get("SEED", str(secrets.randbits(32))))
+SEED = new_seed()
 Figure = Callable[[str], None]
 
 JUNK: list[Any] = [

@@ -171,9 +171,9 @@ def _commits(count: int, message: str) -> list[dict[str, Any]]:
 def test_a_push_of_many_commits_is_a_small_event_and_quick(count: int, message: str, figure: Figure) -> None:
     commits = _commits(count, message)
     body = json.dumps(_body("github/push") | {"commits": commits, "after": commits[-1]["id"]}).encode()
-    start = time.monotonic()
+    start = time.thread_time()
     (push,) = _events("github", body, "push")
-    took = time.monotonic() - start
+    took = time.thread_time() - start
     assert isinstance(push, Push)
     assert (len(push.commits), push.total, push.more) == (20, count, count == 2_048)
     assert push.commits[0].sha == push.after

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 from tests.chaos.app import Site
 from tests.chaos.chaos_lab import ChaosLab
 from tests.chaos.config import bot_toml
 from tests.chaos.hooks.forge import BRANCH, SECRET, Forge
-from tests.lab import Lab
+from tests.lab import Lab, free_port
 
 _LINES = 40
 _HOOKS = """
@@ -28,7 +27,7 @@ class HookLab(ChaosLab):
     def __init__(self, lab: Lab, folder: Path) -> None:
         """Take a laboratory and a folder of its own."""
         super().__init__(lab, folder)
-        self._port = _free_port()
+        self._port = free_port()
         self.forge = Forge(self.source, self._port)
 
     async def _make_servers(self) -> None:
@@ -44,10 +43,3 @@ class HookLab(ChaosLab):
         secret.chmod(0o600)
         text = bot_toml(self.data, self.source.url, self.ways, self.sites, lines_built=_LINES)
         return text + _HOOKS.format(branch=BRANCH, secret=secret, port=self._port)
-
-
-def _free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import secrets
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -27,8 +25,9 @@ from deploybot.ports import Tables
 from tests.doubles.slack import APP_TOKEN, BOT_TOKEN, TEAM, SlackDouble
 from tests.doubles.timeline import Post
 from tests.kit.command_bot import CommandBot, open_command_bot
+from tests.kit.seeds import new_seed
 
-SEED = int(os.environ.get("SEED", secrets.randbits(32)))
+SEED = new_seed()
 ROOM = "C0OPS00"
 PEOPLE = {"UANA": "ana", "UBEN": "ben", "UCEM": "cem"}
 SIGNING_SECRET = "0123456789abcdef0123456789abcdef"

@@ -77,7 +77,8 @@ class Queue:
         """After a start, resume every deployment that has not ended, and return them."""
         now = self._clock.now()
         # bot.toml may have changed: what is still frozen is found out when its turn comes.
-        await self._store.write(lambda tables: tables.deployments.thaw(now))
+        with contextlib.suppress(StoreError):  # then they wait until the freeze ends
+            await self._store.write(lambda tables: tables.deployments.thaw(now))
         found = await self._store.read(lambda tables: tables.deployments.open())
         await self._approvals.refresh(found)
         for deployment in sorted(found, key=lambda one: (one.state is State.WAITING, begins(one), one.number)):

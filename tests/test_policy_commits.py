@@ -140,7 +140,7 @@ def test_break_glass_passes_locks_approvals_and_the_order_and_says_which() -> No
         "It needs 2 approvals by an approver (not the requester). Break glass bypasses this."
     )
     assert findings["break glass"] == RuleFinding(
-        Voice.PASSES, "You use break glass: it bypasses the lock, approvals and the order of environments."
+        Voice.PASSES, "You use break glass: it bypasses locks, freezes, approvals and the order of environments."
     )
 
 

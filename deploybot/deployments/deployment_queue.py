@@ -259,12 +259,13 @@ class Queue:
 
         That one has waited for its time or for a freeze, whose end both noticed.
         """
+        alive = frozenset(self._tasks)
 
         def look(tables: Tables) -> bool:
             deployment = tables.deployments.get(number)
             if deployment is None or deployment.state is not State.WAITING:
                 return False
-            others = [one for one in tables.deployments.open() if one.number not in self._given_up]
+            others = [one for one in tables.deployments.open() if one.number in alive]
             return last_before(deployment, others, self._clock.now()) is not None
 
         return await self._store.read(look)

@@ -57,6 +57,7 @@ class Command:
     """A command as the loader found it. `source` names its file.
 
     `within` is the deadline of its answer in seconds. Longer work continues in the background and reports by cards.
+    With `after`, it is about the environments that have `after` in bot.toml.
     """
 
     name: str
@@ -67,17 +68,19 @@ class Command:
     examples: tuple[str, ...] = ()
     source: str = ""
     within: float = 60.0
+    after: bool = False
 
 
 def command(
-    usage: str, *, needs: str, examples: Sequence[str] = (), within: float = 60.0
+    usage: str, *, needs: str, examples: Sequence[str] = (), within: float = 60.0, after: bool = False
 ) -> Callable[[Handler], Handler]:
     """Make a function a chat command.
 
     `usage` is its grammar, such as `rollback <app> [from <env>] [to <release>]`. Words are typed as they are,
     `<name>` is the parameter of that name, `[…]` is optional. `needs` is one of anyone, view, deploy, approve and
     admin. Raises ValueError for anything else, so that the bot does not start.
-    `within` is the deadline of its answer in seconds.
+    `within` is the deadline of its answer in seconds. With `after`, only environments that have `after` in bot.toml are
+    offered. If no environment is typed, the only one of them is meant.
     """
     if needs not in {*Action}:
         raise ValueError(f"`needs` should be one of {', '.join(Action)}, got {needs!r}")
@@ -93,6 +96,7 @@ def command(
             examples=tuple(examples),
             source=handler.__module__,
             within=within,
+            after=after,
         )
         handler.__dict__["__command__"] = made
         return handler
@@ -123,6 +127,25 @@ class DeploymentService(Protocol):
         `at` is the time of day to start, in the bot's time zone, or in how many seconds. `remove_orphans` removes
         containers of the project that are in no Compose file. `break_glass` overrides approvals, `after`, freezes and
         locks, with the sender's one-time `code` if they are enrolled.
+        """
+
+    async def promote(
+        self,
+        ctx: Context,
+        app: App,
+        environment: Environment,
+        *,
+        dry_run: bool = False,
+        at: time | float | None = None,
+        break_glass: bool = False,
+        code: str = "",
+    ) -> Card:
+        """Deploy the release that `promotable` returns; all else as in `request`."""
+
+    async def promotable(self, app: App, environment: Environment) -> Release:
+        """Return exactly what runs healthy in the environment before, which `after` in bot.toml names.
+
+        All its servers are asked. Raises UserError with what to do if there is no such release.
         """
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:

@@ -48,40 +48,40 @@ def test_the_table_of_roles_is_whole() -> None:
 
 
 @pytest.fixture
-def promote(tmp_path: Path) -> Command:
+def again(tmp_path: Path) -> Command:
     """Return the worked example, loaded from a folder as people would have it."""
     (code,) = re.findall(r"```python\n(.*?)```", OWN, re.DOTALL)
-    (tmp_path / "promote.py").write_text(code)
-    return load(tmp_path)["promote"]
+    (tmp_path / "again.py").write_text(code)
+    return load(tmp_path)["again"]
 
 
-async def test_the_example_works(promote: Command) -> None:
-    async with open_command_bot(promote) as bot:
-        bot.releases.runs["shop", "staging"] = V1
-        card = await bot.say("/promote shop to production because it was good", "ben")
+async def test_the_example_works(again: Command) -> None:
+    async with open_command_bot(again) as bot:
+        bot.releases.runs["shop", "production"] = V1
+        card = await bot.say("/again shop to production because it was good", "ben")
         assert card.title == "#1 deploy shop in production"
         (asked,) = bot.deployments.requests
         assert (asked.release, asked.environment, asked.reason) == (V1, "production", "it was good")
 
 
-async def test_the_example_is_as_guarded_as_any(promote: Command) -> None:
-    async with open_command_bot(promote) as bot:
-        bot.releases.runs["shop", "staging"] = V1
+async def test_the_example_is_as_guarded_as_any(again: Command) -> None:
+    async with open_command_bot(again) as bot:
+        bot.releases.runs["shop", "production"] = V1
         await bot.say("allow @cem viewer on shop")
-        card = await bot.say("promote shop to production", "cem")
-        assert card.title == "`promote` needs the role deployer on shop/production; you are viewer there."
-        card = await bot.say("promote shpo to production")
+        card = await bot.say("again shop to production", "cem")
+        assert card.title == "`again` needs the role deployer on shop/production; you are viewer there."
+        card = await bot.say("again shpo to production")
         assert card.title == "There is no app `shpo`, did you mean `shop`?"
-        card = await bot.say("promote blog to live")
-        assert (card.title, card.hint) == ("Nothing runs in blog/staging.", "Start with `deploy blog to staging`.")
+        card = await bot.say("again blog to live")
+        assert (card.title, card.hint) == ("Nothing runs in blog/live.", "Start with `deploy blog to live`.")
         assert bot.deployments.requests == []
 
 
-async def test_the_example_appears_in_the_help(promote: Command) -> None:
-    async with open_command_bot(promote) as bot:
-        card = await bot.say("help promote")
-        assert card.title == "promote <app> to <env>"
-        assert card.code == ("promote shop to production",)
+async def test_the_example_appears_in_the_help(again: Command) -> None:
+    async with open_command_bot(again) as bot:
+        card = await bot.say("help again")
+        assert card.title == "again <app> to <env>"
+        assert card.code == ("again shop to production",)
 
 
 def test_every_type_is_explained() -> None:

@@ -19,7 +19,7 @@ def reminder_key(number: int) -> str:
 def ask_again(deployment: Deployment, request: Request) -> str:
     """Return the command that makes the same request again: with the ref as typed, else with the exact release.
 
-    A reason that makes it too long to be read is cut.
+    A promotion takes what runs healthy then. A reason that makes it too long to be read is cut.
     """
     plan, ref = deployment.plan, request.binding.ref
     named = release_ref(deployment) if ref is None else ref
@@ -29,6 +29,8 @@ def ask_again(deployment: Deployment, request: Request) -> str:
             text = f"run {plan.app} {plan.task} {plan.environment}"
         case Kind.ROLLBACK:
             text = f"rollback {plan.app} from {plan.environment} to {named}"
+        case _ if plan.promoted_from:
+            text = f"promote {plan.app} to {plan.environment}"
         case _:
             text = f"deploy {plan.app}{f'@{named}' if named else ''} to {plan.environment}/{servers}"
     return f"{text} because {deployment.reason}"[:LONGEST] if deployment.reason else text

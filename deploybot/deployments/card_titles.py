@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploybot.domain import Kind, Plan, Release, image_changes
+from deploybot.domain import Kind, Plan, Release, Request, image_changes
 
 LABEL_LONGEST = 32
 OLD_SHOWN = 2
@@ -18,7 +18,15 @@ _VERBS = {
 def what(plan: Plan) -> str:
     """Return what a plan does, such as `deploy v2 (0123456789) to shop production`."""
     target = f"{plan.app} {plan.environment}"
-    return _VERBS[plan.kind].format(release=plan.release, target=target, task=plan.task)
+    words = _VERBS[plan.kind].format(release=plan.release, target=target, task=plan.task)
+    return f"{words}, promoted from {plan.promoted_from}" if plan.promoted_from else words
+
+
+def audit_text(plan: Plan, request: Request | None) -> str:
+    """Return what a plan does, with its full image references and what the audit keeps of it."""
+    images = "".join(f", {pin.service}: {pin.tag} {pin.reference}" for pin in plan.release.images)
+    bound = f"bound to {request.binding.digest[:12]}" if request else f"plan {plan.digest[:12]}"
+    return f"{what(plan)}{images}, {bound}"
 
 
 def headline(plan: Plan) -> str:
@@ -35,7 +43,7 @@ def _headline(plan: Plan) -> str:
         case Kind.ROLLBACK:
             return f"{_exchange(plan)} (rollback)"
         case _:
-            return _exchange(plan)
+            return _exchange(plan) + (f" (promoted from {plan.promoted_from})" if plan.promoted_from else "")
 
 
 def _exchange(plan: Plan) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from datetime import time
 from math import inf
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from deploybot.card import Card
 from deploybot.command import Context
@@ -16,14 +15,15 @@ from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.auto_targets import in_the_way, skipped_by
 from deploybot.deployments.break_glass import BreakGlass, glass_text, notified_text
 from deploybot.deployments.card_publisher import CardPublisher
-from deploybot.deployments.card_titles import headline, what
+from deploybot.deployments.card_titles import audit_text, headline
 from deploybot.deployments.deployment_card import deployment_card, plan_card
 from deploybot.deployments.deployment_queue import Queue
 from deploybot.deployments.planner import Planner
 from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
+from deploybot.deployments.promotion import Promotion
 from deploybot.deployments.queue_card import OpenDeployment, queue_card
 from deploybot.deployments.ref_resolution import Releases
-from deploybot.deployments.scheduled_starts import next_time
+from deploybot.deployments.scheduled_starts import start_of
 from deploybot.deployments.step_logs import Journal
 from deploybot.domain import Deployment, Kind, Person, Phase, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError
@@ -74,6 +74,7 @@ class DeploymentEngine:
         queue: Queue,
         releases: Releases,
         glass: BreakGlass,
+        promotion: Promotion,
     ) -> None:
         """Take the ports and parts."""
         self._settings = settings
@@ -84,6 +85,7 @@ class DeploymentEngine:
         self._publisher = publisher
         self._approvals = approvals
         self._glass = glass
+        self._promotion = promotion
         self._questions = PolicyQuestions(settings, clock)
         self.queue = queue
         self.releases = releases
@@ -102,12 +104,13 @@ class DeploymentEngine:
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",
+        promoted_from: str = "",
     ) -> Card:
         """Plan a release and run it when its turn comes, not before `at`; or only show the plan.
 
         If the environment needs approvals, the deployment first waits for them, unless an admin breaks the glass, with
         a `code` if they have enrolled. `remove_orphans` removes containers of the project that are in no Compose file,
-        including those that the bot did not make.
+        including those that the bot did not make. `promoted_from` is the environment whose release it is.
         """
         typed, release = release.typed, dataclasses.replace(release, typed=None)
         if break_glass and at:
@@ -117,7 +120,7 @@ class DeploymentEngine:
         origin = await self._planner.releases.origin(app, environment, release, back=rollback)
         kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
         zone = self._settings.bot.timezone
-        not_before = _start(at, zone, self._clock.now())
+        not_before = start_of(at, zone, self._clock.now())
         first = Plan(kind=kind, app=app.name, environment=environment.name, release=release, servers=(), origin=origin)
         frozen = await self._insist(ctx, first, glass=break_glass, starts=not_before, dry_run=dry_run)
         if break_glass and not dry_run:
@@ -131,6 +134,7 @@ class DeploymentEngine:
             servers=servers,
             remove_orphans=remove_orphans,
             origin=origin,
+            promoted_from=promoted_from,
         )
         if dry_run:
             wanted = None if break_glass else wanted_of(environment)
@@ -140,6 +144,35 @@ class DeploymentEngine:
             return plan_card(plan, mask=self._publisher.mask, begins=begins_at, wants=wants, frozen=why)
         thaw = frozen.until if frozen else 0.0
         return await self._add(ctx, plan, ends, not_before, typed=typed, glass=break_glass, thaw=thaw)
+
+    async def promote(
+        self,
+        ctx: Context,
+        app: App,
+        environment: Environment,
+        *,
+        dry_run: bool = False,
+        at: time | float | None = None,
+        break_glass: bool = False,
+        code: str = "",
+    ) -> Card:
+        """Deploy exactly what runs healthy in the environment before, as `request` does."""
+        release = await self.promotable(app, environment)
+        return await self.request(
+            ctx,
+            app,
+            environment,
+            release,
+            dry_run=dry_run,
+            at=at,
+            break_glass=break_glass,
+            code=code,
+            promoted_from=environment.after or "",
+        )
+
+    async def promotable(self, app: App, environment: Environment) -> Release:
+        """Return what runs healthy in the environment before, unless all servers of this one run it already."""
+        return await self._promotion.release(app, environment)
 
     async def _insist(
         self, ctx: Context, plan: Plan, *, glass: bool, starts: float, dry_run: bool
@@ -361,26 +394,9 @@ class DeploymentEngine:
             actor=planned.person.name,
             action=f"{plan.kind.value} asked",
             subject=f"#{deployment.number} {plan.app}/{plan.environment}",
-            detail=f"{what(plan)}{_images(plan)}, {_bound(plan, planned.request)}{because}",
+            detail=f"{audit_text(plan, planned.request)}{because}",
             now=planned.now,
         )
-
-
-def _bound(plan: Plan, request: Request | None) -> str:
-    """Return what the audit keeps of a plan."""
-    return f"bound to {request.binding.digest[:12]}" if request else f"plan {plan.digest[:12]}"
-
-
-def _images(plan: Plan) -> str:
-    """Return the full image references of a plan, for the audit."""
-    return "".join(f", {pin.service}: {pin.tag} {pin.reference}" for pin in plan.release.images)
-
-
-def _start(at: time | float | None, zone: ZoneInfo, now: float) -> float:
-    """Return when a scheduled deployment starts (Unix time), 0.0 for at once."""
-    if isinstance(at, time):
-        return next_time(at, zone, now)
-    return now + at if at else 0.0
 
 
 def _waits_for_thaw(ctx: Context, question: PolicyQuestion) -> bool:

@@ -51,6 +51,10 @@ class HealthGate:
                 raise Unhealthy(server, why, await self.last_words(server, gate, services))
             await stop.pause(pause)
 
+    async def problem(self, server: str, gate: Gate) -> str:
+        """Ask once. Return why it is not healthy now, or an empty text."""
+        return await _ask(self._check(server, gate, ()), server, self._timeouts.gate_answer * 2)
+
     def _check(self, server: str, gate: Gate, services: Collection[str]) -> Callable[[], Awaitable[str]]:
         host = self._servers.host(server)
         if gate.kind == "http":

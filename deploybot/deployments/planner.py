@@ -68,11 +68,13 @@ class Planner:
         remove_orphans: bool = False,
         fresh: bool = True,
         origin: Origin | None = None,
+        promoted_from: str = "",
     ) -> Plan:
         """Plan a release for the environment, or for some of its servers.
 
         If the plan is `fresh`, a release that was never healthy on a server is put there from scratch. `origin` is what
-        allows the release there, as `releases.origin` has just found it. Raises Unreachable if a server does not
+        allows the release there, as `releases.origin` has just found it, `promoted_from` the environment where it was
+        found. Raises Unreachable if a server does not
         answer, UserError if the strategy does not take such a release, or with everything that servers lack.
         """
         insist_on_source(app, self._strategies[app.strategy], release)
@@ -94,6 +96,7 @@ class Planner:
             remove_orphans=remove_orphans,
             origin=origin,
             some=len(names) < len(environment.servers),
+            promoted_from=promoted_from,
         )
         return dataclasses.replace(plan, digest=digest_of(plan))
 
@@ -139,6 +142,7 @@ class Planner:
             remove_orphans=old.remove_orphans,
             fresh=False,
             origin=await self.origin(app, environment, old),
+            promoted_from=old.promoted_from,
         )
 
     async def origin(self, app: App, environment: Environment, plan: Plan) -> Origin | None:

@@ -19,6 +19,13 @@ def next_time(at: time, zone: ZoneInfo, now: float) -> float:
     return next(moment for moment in moments if moment > now)
 
 
+def start_of(at: time | float | None, zone: ZoneInfo, now: float) -> float:
+    """Return when a deployment starts (Unix time) that is requested for a time or in some seconds; 0.0 for at once."""
+    if isinstance(at, time):
+        return next_time(at, zone, now)
+    return now + at if at else 0.0
+
+
 def earliest(deployment: Deployment) -> float:
     """Return when a deployment may start: not before its scheduled time, nor in the freeze that stopped it."""
     return max(deployment.not_before, deployment.frozen_until)

@@ -88,7 +88,7 @@ def sentence_of(seen: Mapping[str, Site | str]) -> str:
 
 def all_well(seen: Mapping[str, Site | str]) -> bool:
     """Return whether every server answered and none of its containers needs attention."""
-    return all(isinstance(site, Site) and not _failing(site) for site in seen.values())
+    return all(isinstance(site, Site) and not failing(site) for site in seen.values())
 
 
 def runs_release(seen: Mapping[str, Site | str], release: str) -> tuple[str, ...]:
@@ -114,11 +114,12 @@ def present(site: Site) -> str:
         words = f"{short_id(half)}, only partly" if half else "containers that deploybot did not create"
     else:
         words = "nothing"
-    failing = _failing(site)
-    return words + (f" ({', '.join(failing)})" if failing else "")
+    found = failing(site)
+    return words + (f" ({', '.join(found)})" if found else "")
 
 
-def _failing(site: Site) -> list[str]:
+def failing(site: Site) -> list[str]:
+    """Return which containers need attention, and why: `web is unhealthy`."""
     if site.observed is None:
         return []
     manifest = site.ran or Manifest()

@@ -155,7 +155,7 @@ class Plan:
     """Everything that would happen, frozen. `digest` (SHA-256, hex) covers all of it.
 
     `origin` is the reason why the commit may run there, if bot.toml limits that. `some` is True if the environment has
-    more servers.
+    more servers. `promoted_from` is the environment whose release it takes; empty if a release was named.
     """
 
     kind: Kind
@@ -170,6 +170,7 @@ class Plan:
     digest: str = ""
     origin: Origin | None = None
     some: bool = False
+    promoted_from: str = ""
 
     @property
     def batches(self) -> tuple[tuple[ServerPlan, ...], ...]:

@@ -11,7 +11,8 @@ from deploybot.parsing.grammar import Cell, Part
 from deploybot.parsing.message_reader import Missing, Reader
 from deploybot.parsing.message_text import split
 from deploybot.parsing.parameter_types import KINDS, NoSuch, Scope, Unfit
-from deploybot.settings import Settings
+from deploybot.parsing.pickers import environments
+from deploybot.settings import Environment, Settings
 
 _REFS = (":current", ":previous")
 
@@ -80,6 +81,8 @@ def _fits(reader: Reader, part: Part, typed: str, seen: Sequence[Deployment]) ->
         names = KINDS[kind].names(scope)
         if kind is Release:
             names = (*_REFS, *_good(seen, scope))
+        elif kind is Environment:
+            names = environments(reader.form, scope)
         elif kind is Deployment:
             names = _open(seen, asked=reader.form.command.needs is Action.APPROVE)
         begins = f"#{rest}" if kind is Deployment and rest.isdigit() else rest.lower()

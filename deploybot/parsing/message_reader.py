@@ -10,7 +10,7 @@ from deploybot.parsing.command_form import Form, Parameter
 from deploybot.parsing.grammar import Cell, Group, Part
 from deploybot.parsing.message_text import Token, Words, without_stop
 from deploybot.parsing.parameter_types import KINDS, NoSuch, Number, Ref, Scope, Unfit, default_environment, shown
-from deploybot.parsing.pickers import MOST_PICKS, changes, completed, only_name, question
+from deploybot.parsing.pickers import MOST_PICKS, changes, completed, environments, only_name, question
 from deploybot.settings import App, Environment
 
 LEADS = frozenset({"to", "from", "in", "on"})
@@ -296,7 +296,7 @@ class Reader:
         """
         if parameter.absent and self.scope.app is None:
             return None
-        names = self.scope.environments()
+        names = environments(self.form, self.scope)
         if self.picks and changes(self.form) and names:
             raise self._pick(parameter, names)
         try:
@@ -310,8 +310,10 @@ class Reader:
         app = self.scope.app
         if app is None:
             raise Unfit(f"Add an app after `{self.form.grammar.name}`.")
-        names = self.scope.environments()
-        found = default_environment(app, changes=self.form.command.needs is not Action.VIEW, visible=names)
+        names, after = environments(self.form, self.scope), self.form.command.after
+        found = default_environment(app, changes=self.form.command.needs is not Action.VIEW, visible=names, after=after)
+        if after and not names:
+            raise _has_no_after(app)
         if found is None or found.name not in names:
             choices = [
                 (name, completed(self.form, self.words, parameter.name, name)) for name in names or ["ENVIRONMENT"]
@@ -323,3 +325,11 @@ class Reader:
             )
         self.scope.environment = found
         return found
+
+
+def _has_no_after(app: App) -> UserError:
+    first = next(iter(app.environments))
+    return UserError(
+        f"No environment of {app.name} has `after` in bot.toml, so there is none to promote to.",
+        hint=f'Set it, such as `after = "{first}"`, in the environment that comes after {first}.',
+    )

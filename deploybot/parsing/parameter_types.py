@@ -294,14 +294,18 @@ KINDS: Mapping[object, ParameterKind] = {
 
 
 def default_environment(
-    app: App, *, changes: bool = False, visible: Collection[str] | None = None
+    app: App, *, changes: bool = False, visible: Collection[str] | None = None, after: bool = False
 ) -> Environment | None:
     """Return the environment that is meant if none is named: the only one, or the one marked `default`.
 
     Nothing else decides this. Commands that change something never default to an environment that needs approvals.
     Commands that only read choose among the environments in `visible`. For changes, all environments count: an expired
-    role must not give the same words another target.
+    role must not give the same words another target. A command that is about environments with `after` means the only
+    one of them, also if it needs approvals: what comes after another environment usually does.
     """
+    if after:
+        following = [one for one in app.environments.values() if one.after]
+        return following[0] if len(following) == 1 else None
     if visible is not None and not changes:
         seen = {name: one for name, one in app.environments.items() if name in visible}
         app = app.model_copy(update={"environments": seen})

@@ -61,6 +61,14 @@ def completed(form: Form, words: Words, name: str, value: str) -> str:
     return words.text[: words.end] + " ".join(["", *lead, value]) + words.text[words.end :]
 
 
+def environments(form: Form, scope: Scope) -> tuple[str, ...]:
+    """Return the app's environments to choose from: those that the sender may see and that the command is about."""
+    app = scope.app
+    return tuple(
+        name for name in scope.environments() if app and (app.environments[name].after or not form.command.after)
+    )
+
+
 def only_name(form: Form, parameter: Parameter, scope: Scope, kind: object = None) -> str:
     """Return the app or environment that needs no question: the only one. Return "" if there is a choice.
 
@@ -73,7 +81,8 @@ def only_name(form: Form, parameter: Parameter, scope: Scope, kind: object = Non
     if kind is App:
         seen, every = scope.apps(), tuple(scope.settings.apps)
     elif kind is Environment and scope.app is not None:
-        seen, every = scope.environments(), tuple(scope.app.environments)
+        every = tuple(name for name, one in scope.app.environments.items() if one.after or not form.command.after)
+        seen = environments(form, scope)
     else:
         return ""
     return seen[0] if len(seen) == 1 and (seen == every or not changes(form)) else ""

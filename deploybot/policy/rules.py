@@ -28,6 +28,9 @@ OPEN_COMMANDS = frozenset({"help", "whoami", "claim", "link"})
 NEEDS_APPROVAL = frozenset({Kind.DEPLOY, Kind.ROLLBACK, Kind.TASK})
 """The kinds that change what runs. A restart starts the same again, and must work at three in the morning."""
 
+BREAKS_GLASS = frozenset({Kind.DEPLOY, Kind.ROLLBACK, "promote"})
+"""The commands that may break the glass. A promotion is a deployment."""
+
 PASSED_BY_GLASS = frozenset({"lock", "approvals", "after", "freeze"})
 """The rules that break glass overrides. Rights, `refs` and `signed` apply in an emergency, too.
 A release that ran there before may come back without `refs` and `signed`. Any other commit could contain anything.
@@ -114,11 +117,11 @@ def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
 
 
 def _glass(question: PolicyQuestion) -> RuleFinding | None:
-    """Allow only admins to break the glass, and only for deploy and rollback."""
+    """Allow only admins to break the glass, and only for what may."""
     if not question.glass or question.person is None:
         return None
     role = role_in(question, question.person)
-    if question.command not in {Kind.DEPLOY, Kind.ROLLBACK}:
+    if question.command not in BREAKS_GLASS:
         return refuses(f"Break glass is for deploy and rollback, not for `{question.command}`.")
     if question.itself or role is not Role.ADMIN:
         return refuses(f"Only an admin of {question.target} can use break glass.")

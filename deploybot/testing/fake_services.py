@@ -31,13 +31,15 @@ class FakeRequest:
     at: time | float | None = None
     by: str = ""
     reason: str = ""
+    promoted_from: str = ""
 
 
 @dataclass(slots=True)
 class FakeDeployments:
     """`command.DeploymentService`. `requests` and `cancelled` record requests, `rows` are the deployments.
 
-    `approved` has names, numbers and codes, `rejected` names, numbers and reasons.
+    `approved` has names, numbers and codes, `rejected` names, numbers and reasons. `promotes` has the releases to
+    promote, by app and environment.
 
     `waiting` are the buttons of `unfinished`. Set `fails` to an exception that the next request raises.
     """
@@ -48,6 +50,7 @@ class FakeDeployments:
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
     rows: dict[int, Deployment] = field(default_factory=dict)
     waiting: list[Button] = field(default_factory=list)
+    promotes: dict[tuple[str, str], Release] = field(default_factory=dict)
     fails: Exception | None = None
 
     def put(self, number: int, app: str, environment: str, release: Release) -> Deployment:
@@ -87,6 +90,38 @@ class FakeDeployments:
             break_glass=break_glass,
             code=code,
         )
+
+    async def promote(
+        self,
+        ctx: Context,
+        app: App,
+        environment: Environment,
+        *,
+        dry_run: bool = False,
+        at: time | float | None = None,
+        break_glass: bool = False,
+        code: str = "",
+    ) -> Card:
+        """Record the request, with the release in `promotes`."""
+        return self._ask(
+            ctx,
+            Kind.DEPLOY,
+            app,
+            environment,
+            await self.promotable(app, environment),
+            dry_run=dry_run,
+            at=at,
+            break_glass=break_glass,
+            code=code,
+            promoted_from=environment.after or "",
+        )
+
+    async def promotable(self, app: App, environment: Environment) -> Release:
+        """Return the release in `promotes`. Raises UserError if there is none."""
+        found = self.promotes.get((app.name, environment.name))
+        if found is None:
+            raise UserError(f"There is nothing to promote to {app.name}/{environment.name}.")
+        return found
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Record the request."""
@@ -149,6 +184,7 @@ class FakeDeployments:
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",
+        promoted_from: str = "",
     ) -> Card:
         if self.fails is not None:
             raise self.fails
@@ -166,6 +202,7 @@ class FakeDeployments:
             code=code,
             by=ctx.person.name if ctx.person else "",
             reason=ctx.reason,
+            promoted_from=promoted_from,
         )
         self.requests.append(request)
         return Card(title=f"#{len(self.requests)} {kind} {app.name} in {environment.name}")

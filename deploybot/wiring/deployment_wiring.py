@@ -17,6 +17,7 @@ from deploybot.deployments.fingerprint_check import FingerprintCheck
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.legacy_releases import Legacy
 from deploybot.deployments.planner import Planner
+from deploybot.deployments.promotion import Promotion
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.restore import Restorer
@@ -111,6 +112,7 @@ def deployments(
         queue=queue,
         releases=plans.releases,
         glass=BreakGlass(settings=settings, store=world.store, clock=world.clock, codes=codes),
+        promotion=Promotion(world.store, inspector, HealthGate(world.servers, world.clock, timeouts)),
     )
 
 

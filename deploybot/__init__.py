@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploybot.card import MARKS, Button, Card, File, Line, Link, Table, Tone, narrow_rows
-from deploybot.command import Command, Context, LogQuery, command
+from deploybot.command import Command, Context, command
 from deploybot.command_parameters import Code, Day, Duration, Follow, Task
 from deploybot.domain import (
     Changes,
@@ -20,6 +20,7 @@ from deploybot.domain import (
     image_changes,
     target_name,
 )
+from deploybot.domain.log_query import LogQuery
 from deploybot.errors import Denied, DeploybotError, Locked, Unreachable, UserError
 from deploybot.settings import App, Environment, Server, Settings
 from deploybot.units import show_duration, show_size, show_time

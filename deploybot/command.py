@@ -27,6 +27,7 @@ from deploybot.domain import (
     Release,
     Role,
 )
+from deploybot.domain.log_query import LogQuery
 from deploybot.settings import App, Environment, Settings
 
 Handler = Callable[..., Awaitable[Card | None]]
@@ -143,10 +144,7 @@ class DeploymentService(Protocol):
         """Deploy the release that `promotable` returns; all else as in `request`."""
 
     async def promotable(self, app: App, environment: Environment) -> Release:
-        """Return exactly what runs healthy in the environment before, which `after` in bot.toml names.
-
-        All its servers are asked. Raises UserError with what to do if there is no such release.
-        """
+        """Ask the servers of the environment before; return what runs healthy there. Raises UserError if none does."""
 
     async def restart(self, ctx: Context, app: App, environment: Environment) -> Card:
         """Restart what runs."""
@@ -231,22 +229,6 @@ class StatusService(Protocol):
 
     async def servers(self, names: Sequence[str]) -> Card:
         """Return the state of each server: reachable, system, Docker, disk, memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogQuery:
-    """Which log lines to show. `since` is in seconds back from now, 0 for all; `lines` is per server.
-
-    `since_time` replaces `since` by a time of day in the bot's time zone, in the past 24 hours.
-    """
-
-    lines: int = 50
-    since: float = 0.0
-    grep: str = ""
-    server: str = ""
-    follow: bool = False
-    file: bool = False
-    since_time: time | None = None
 
 
 class LogService(Protocol):

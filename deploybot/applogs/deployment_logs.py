@@ -17,8 +17,9 @@ from deploybot.applogs.log_tail import search
 from deploybot.applogs.log_text import LogLines
 from deploybot.applogs.log_times import Wanted
 from deploybot.card import Button, Card, File, Tone
-from deploybot.command import Context, LogQuery
+from deploybot.command import Context
 from deploybot.domain import Deployment
+from deploybot.domain.log_query import LogQuery
 from deploybot.units import show_duration
 
 SHOWN = 1000

@@ -24,9 +24,10 @@ from deploybot.applogs.reader_shares import Shares, person_of
 from deploybot.applogs.time_zones import Zones
 from deploybot.applogs.whole_log import WholeLog
 from deploybot.card import Button, Card, File, Line, Tone
-from deploybot.command import Context, Incoming, LogQuery
+from deploybot.command import Context, Incoming
 from deploybot.command_parameters import Follow
 from deploybot.domain import Deployment
+from deploybot.domain.log_query import LogQuery
 from deploybot.errors import DeploybotError
 from deploybot.masking import Redactor
 from deploybot.ports import Clock, Servers

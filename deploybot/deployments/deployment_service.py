@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 from collections.abc import Sequence
 from datetime import time
-from math import inf
 from pathlib import Path
 
 from deploybot.card import Card
@@ -186,7 +185,7 @@ class DeploymentEngine:
             lambda tables: self._questions.may_request(tables, person.id, plan, glass=glass, starts=starts)
         )
         decision = decide(question)
-        if decision.frozen and (dry_run or _waits_for_thaw(ctx, question)):
+        if decision.frozen and (dry_run or (ctx.incoming.trigger and question.waits_for_thaw)):
             return question.frozen
         self._questions.refuse(question, decision)
         return None
@@ -337,7 +336,7 @@ class DeploymentEngine:
             tables, planned.person.id, plan, glass=planned.glass, starts=planned.not_before
         )
         decision = decide(question)
-        is_frozen = decision.frozen and _waits_for_thaw(planned.ctx, question)
+        is_frozen = decision.frozen and question.waits_for_thaw and bool(planned.trigger)
         if not is_frozen:
             self._questions.refuse(question, decision)
         older = in_the_way(tables, plan) if planned.trigger else ()
@@ -397,12 +396,3 @@ class DeploymentEngine:
             detail=f"{audit_text(plan, planned.request)}{because}",
             now=planned.now,
         )
-
-
-def _waits_for_thaw(ctx: Context, question: PolicyQuestion) -> bool:
-    """Return whether a request in a freeze is stored and waits for its end: one of a trigger.
-
-    So it can be approved meanwhile, and the newest replaces the others.
-    """
-    has_end = question.frozen is not None and question.frozen.until < inf
-    return bool(ctx.incoming.trigger) and has_end and question.lock is None

@@ -158,6 +158,11 @@ class PolicyQuestion:
         return self.app not in {None, EVERY} and self.environment not in {None, EVERY}
 
     @property
+    def waits_for_thaw(self) -> bool:
+        """Return whether it may wait for a freeze: that has an end, and no lock is in the way."""
+        return self.frozen is not None and self.frozen.until < inf and self.lock is None
+
+    @property
     def changes_release(self) -> bool:
         """Return whether it would deploy or run something."""
         return self.action is Action.DEPLOY and self.command not in _CHANGES_NO_RELEASE

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import time
 
 from deploybot.card import Button, Card
-from deploybot.command import Context, LogQuery
+from deploybot.command import Context
 from deploybot.command_parameters import Follow
 from deploybot.domain import Changes, Deployment, IgnoredTags, Kind, Origin, Plan, Release, State
+from deploybot.domain.log_query import LogQuery
 from deploybot.errors import UserError
 from deploybot.settings import App, Environment
 

@@ -27,7 +27,7 @@ def page() -> str:
 
 def commands(name: str = "deploybot", group: click.Group = main) -> Iterator[tuple[str, click.Command]]:
     """Yield every subcommand by its whole name, such as `deploybot audit tail`, each group before its commands."""
-    context = click.Context(group)
+    context = click.Context(group, **group.context_settings)
     for word in group.list_commands(context):
         found = group.get_command(context, word)
         assert found
@@ -44,7 +44,8 @@ def _subcommands(name: str, group: click.Group) -> Iterator[str]:
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=name)
+    # With its own settings: a command keeps the help option of its first context.
+    context = click.Context(command, info_name=name, **command.context_settings)
     yield f"## {name}\n"
     yield code(f"{name} {' '.join(command.collect_usage_pieces(context))}".replace("[OPTIONS]", "[options]"))
     yield from _help(command.help or "")

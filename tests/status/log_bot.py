@@ -10,9 +10,10 @@ from typing import cast
 from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
 from deploybot.card import Card
-from deploybot.command import Context, Incoming, LogQuery, Services
+from deploybot.command import Context, Incoming, Services
 from deploybot.command_parameters import Follow
 from deploybot.domain import Channel, Container, Deployment, Identity
+from deploybot.domain.log_query import LogQuery
 from deploybot.errors import DeploybotError
 from deploybot.masking import Redactor
 from deploybot.settings import App, Environment, Settings

@@ -76,10 +76,12 @@ class Queue:
     async def resume(self) -> tuple[Deployment, ...]:
         """After a start, resume every deployment that has not ended, and return them."""
         now = self._clock.now()
-        # bot.toml may have changed: what is still frozen is found out when its turn comes.
-        with contextlib.suppress(StoreError):  # then they wait until the freeze ends
-            await self._store.write(lambda tables: tables.deployments.thaw(now))
         found = await self._store.read(lambda tables: tables.deployments.open())
+        if any(one.frozen_until > now for one in found):
+            # bot.toml may have changed: what is still frozen is found out when its turn comes.
+            with contextlib.suppress(StoreError):  # then they wait until the freeze ends
+                await self._store.write(lambda tables: tables.deployments.thaw(now))
+            found = await self._store.read(lambda tables: tables.deployments.open())
         await self._approvals.refresh(found)
         for deployment in sorted(found, key=lambda one: (one.state is State.WAITING, begins(one), one.number)):
             if is_too_late(deployment, now):

@@ -186,8 +186,8 @@ class Bot:
             AuditHeadPosts(world.store, world.clock, settings.bot.timezone, home_channels(settings)).run(),
         )
         yield "grant-ends", GrantEnds(world.store, world.clock, self._access.announcer).run()
-        if every := settings.bot.lock_reminder:
-            yield "lock-reminders", LockReminders(world.store, world.clock, self._access.announcer, every).run()
+        if settings.bot.lock_reminder:
+            yield "lock-reminders", LockReminders(settings, world.store, world.clock, self._access.announcer).run()
         if self._reports is not None:
             yield "reports", self._reports.run()
         if self._audit is not None:

@@ -9,6 +9,7 @@ from deploybot.access.grant_announcements import GrantAnnouncer
 from deploybot.domain import Lock
 from deploybot.errors import StoreError
 from deploybot.ports import Clock, Store, Tables
+from deploybot.settings import Settings
 from deploybot.units import show_duration
 
 LOOK_EVERY = 60.0
@@ -19,13 +20,20 @@ class LockReminders:
     """A worker that reports each lock again, in the app's channels and to its holder, after every so many seconds."""
 
     def __init__(
-        self, store: Store, clock: Clock, announcer: GrantAnnouncer, every: float, *, look_every: float = LOOK_EVERY
+        self,
+        settings: Settings,
+        store: Store,
+        clock: Clock,
+        announcer: GrantAnnouncer,
+        *,
+        look_every: float = LOOK_EVERY,
     ) -> None:
-        """Take the ports; `every` is after how many seconds, and `look_every` the pause between two checks."""
+        """Take bot.toml and the ports; `look_every` is the pause between two checks."""
+        self._settings = settings
         self._store = store
         self._clock = clock
         self._announcer = announcer
-        self._every = every
+        self._every = settings.bot.lock_reminder
         self._look_every = look_every
 
     async def run(self) -> None:
@@ -45,7 +53,13 @@ class LockReminders:
             await self._store.write(lambda tables: self._remind_of_all(tables, now))
 
     def _due(self, tables: Tables, now: float) -> list[Lock]:
-        return [one for one in tables.locks.all(now) if now - max(one.since, one.reminded) >= self._every]
+        due = [one for one in tables.locks.all(now) if now - max(one.since, one.reminded) >= self._every]
+        return [one for one in due if self._is_known(one)]
+
+    def _is_known(self, lock: Lock) -> bool:
+        """Return whether bot.toml still has the target of a lock: nobody can unlock others."""
+        app = self._settings.apps.get(lock.app)
+        return app is not None and lock.environment in app.environments
 
     def _remind_of_all(self, tables: Tables, now: float) -> None:
         for lock in self._due(tables, now):

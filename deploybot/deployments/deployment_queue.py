@@ -141,6 +141,7 @@ class Queue:
         def forget(_: asyncio.Task[None]) -> None:
             self._tasks.pop(number, None)
             self._stops.pop(number, None)
+            self._slots.forget(number)
             self.look_again()
             self._on_end(deployment.plan.app)
 
@@ -165,7 +166,7 @@ class Queue:
         last = last_before(deployment, others, now)
         if last is not None:
             return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word})"
-        if no_slot := self._slots.waits_for(deployment, others):
+        if no_slot := self._slots.waits_for(deployment, (one for one in others if one.number not in self._given_up)):
             return no_slot
         # The clean-up may be about to delete what a plan made now would rely on.
         busy = deployment.state is State.WAITING and self._turns[target_of(deployment.plan)].locked()
@@ -242,8 +243,9 @@ class Queue:
                 return
             change = self._change
             try:
-                is_later = await self._comes_later(number)
-                begun = None if is_later else await self._begin_in_slot(number, stop)
+                # A cancellation is for what begins it to report.
+                is_later = stop.why is None and not await self._may_begin(number)
+                begun = None if is_later else await self._begin(number, stop)
                 if begun is not None:
                     log_begun(begun, again=number in self._resumed)
                     await self._runner.run(begun, stop)
@@ -252,25 +254,46 @@ class Queue:
                 # Counted before the release: what finds the turn free must find its plan outdated.
                 self._ends[target] += begun is not None
                 turn.release()
-                await self._slots.free(number)
+                if self._slots.free(number):
+                    self.look_again()
             if is_later:
                 await stop.outrun(change.wait(), within=self._timeouts.clock_check)
+
+    async def _may_begin(self, number: int) -> bool:
+        """Return whether a deployment that has the turn is the next of its target, and has a slot."""
+        return not await self._comes_later(number) and await self._has_slot(number)
 
     async def _comes_later(self, number: int) -> bool:
         """Return whether another deployment of the target must begin first, although this one has the turn.
 
         That one has waited for its time or for a freeze, whose end both noticed.
         """
-        alive = frozenset(self._tasks)
 
         def look(tables: Tables) -> bool:
             deployment = tables.deployments.get(number)
             if deployment is None or deployment.state is not State.WAITING:
                 return False
-            others = [one for one in tables.deployments.open() if one.number in alive]
-            return last_before(deployment, others, self._clock.now()) is not None
+            return last_before(deployment, self._alive(tables.deployments.open()), self._clock.now()) is not None
 
         return await self._store.read(look)
+
+    def _alive(self, deployments: Iterable[Deployment]) -> list[Deployment]:
+        """Return those that have a task: others neither run nor come first."""
+        return [one for one in deployments if one.number in self._tasks]
+
+    async def _has_slot(self, number: int) -> bool:
+        """Take a slot for a deployment that has the turn, and return True; show on its card if there is none."""
+        shown = self._slots.is_waiting(number)
+
+        def look(tables: Tables) -> tuple[Deployment | None, list[Deployment]]:
+            return tables.deployments.get(number), self._alive(tables.deployments.open())
+
+        deployment, others = await self._store.read(look)
+        if deployment is None or deployment.state.ended or self._slots.take(deployment, others):
+            return True
+        if not shown:
+            await self._store.write(lambda tables: self.show_wait(tables, number))
+        return False
 
     async def _until_its_time(self, number: int, turn: asyncio.Lock, stop: CancellationWatch) -> None:
         """Wait until a deployment may begin; if another one runs then, show that on its card.
@@ -301,18 +324,6 @@ class Queue:
 
     async def _row(self, number: int) -> Deployment | None:
         return await self._store.read(lambda tables: tables.deployments.get(number))
-
-    async def _begin_in_slot(self, number: int, stop: CancellationWatch) -> Deployment | None:
-        """Wait for a slot, then let a deployment begin; return None if it ended here or waits again."""
-        deployment = await self._row(number)
-        if deployment is None or deployment.state.ended:
-            return None
-        if self._slots.waits_for(deployment, ()):
-            await self._store.write(lambda tables: self.show_wait(tables, number))
-        if not await stop.outrun(self._slots.take(deployment)):
-            await self._end_cancelled(number, stop.why or Cancelled("a person"))
-            return None
-        return await self._begin(number, stop)
 
     async def _begin(self, number: int, stop: CancellationWatch) -> Deployment | None:
         """Let a deployment begin or continue; return None if it ended here or waits for approvals again."""

@@ -47,7 +47,7 @@ def is_too_late(deployment: Deployment, now: float) -> bool:
 
     One that a freeze stopped starts when that ends, however late.
     """
-    was_frozen = deployment.frozen_until > 0
+    was_frozen = deployment.frozen_until > deployment.not_before
     return deployment.state is State.WAITING and 0 < deployment.not_before < now - LATE and not was_frozen
 
 

@@ -328,8 +328,7 @@ class Reader:
 
 
 def _has_no_after(app: App) -> UserError:
-    first = next(iter(app.environments))
     return UserError(
-        f"No environment of {app.name} has `after` in bot.toml, so there is none to promote to.",
-        hint=f'Set it, such as `after = "{first}"`, in the environment that comes after {first}.',
+        f"There is no environment of {app.name} that you can promote to.",
+        hint='In bot.toml, `after` names the environment before: `after = "staging"`.',
     )

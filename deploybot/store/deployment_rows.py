@@ -259,7 +259,7 @@ class DeploymentRows:
         """Let all WAITING deployments of a target that a freeze stops wait until it ends. Return their numbers."""
         sql = """
             UPDATE deployments SET frozen_until = ?
-            WHERE app = ? AND environment = ? AND state = 'waiting' AND kind IN ('deploy', 'task') AND glass = ''
+            WHERE app = ? AND environment = ? AND state = 'waiting' AND kind IN ('deploy', 'run') AND glass = ''
             RETURNING number"""
         return tuple(number for (number,) in self._run(sql, (until, app, environment)).fetchall())
 

@@ -90,8 +90,8 @@ async def test_the_only_one_needs_no_question() -> None:
 
 async def test_an_app_without_after_has_none(bot: CommandBot) -> None:
     card = await bot.say("promote shop")
-    assert card.title == "No environment of shop has `after` in bot.toml, so there is none to promote to."
-    assert card.hint == 'Set it, such as `after = "staging"`, in the environment that comes after staging.'
+    assert card.title == "There is no environment of shop that you can promote to."
+    assert card.hint == 'In bot.toml, `after` names the environment before: `after = "staging"`.'
     assert bot.deployments.requests == []
 
 

@@ -42,7 +42,7 @@ async def test_another_target_waits_for_its_end_and_says_so(bot: BotUnderTest) -
     first = await _held(bot)
     second = await bot.ask("deploy shop@v1 to production")
     assert (await bot.deployment(second)).state is State.WAITING
-    waits = "another deployment to end: 1 run, and `at_once` in bot.toml is 1"
+    waits = "another deployment to end (`at_once` in bot.toml is 1)"
     assert f"Waits for {waits}." in (await bot.card(second)).text
     assert (await bot.say("queue")).lines[1].text.endswith(f"waits for {waits}")
     await _let_go(bot, first)
@@ -59,6 +59,42 @@ async def test_what_waits_for_a_slot_can_be_cancelled(bot: BotUnderTest) -> None
     assert (await bot.end_of(first)).state is State.SUCCEEDED
     third = await bot.ask("deploy shop@v1 to production")
     assert (await bot.end_of(third)).state is State.SUCCEEDED
+
+
+async def test_what_waits_for_a_slot_is_in_nobodys_way_on_its_target(bot: BotUnderTest) -> None:
+    """Break glass on the same target begins at once."""
+    first = await _held(bot)
+    second = await bot.ask("deploy shop@v1 to production")
+    await bot.until_card(second, lambda card: "at_once" in card.text)
+    third = await bot.ask("deploy shop@v2 to production --break-glass because it burns")
+    assert (await bot.deployment(third)).state in {State.RUNNING, State.WAITING}
+    await bot.say(f"cancel #{second}")
+    assert (await bot.end_of(second)).state is State.CANCELLED
+    assert (await bot.end_of(third)).state is State.SUCCEEDED
+    await _let_go(bot, first)
+    assert (await bot.end_of(first)).state is State.SUCCEEDED
+
+
+async def test_a_freeze_reaches_what_waits_for_a_slot(bot: BotUnderTest) -> None:
+    bot.wait(clock_check=0.001)
+    first = await _held(bot)
+    second = await bot.ask("deploy shop@v1 to production")
+    await bot.say("freeze shop production for 2h because we measure")
+    await _let_go(bot, first)
+    assert (await bot.end_of(first)).state is State.SUCCEEDED
+    assert (await bot.deployment(second)).frozen_until > 0
+    bot.clock.advance(7200)
+    assert (await bot.end_of(second)).state is State.SUCCEEDED
+
+
+async def test_the_oldest_gets_the_slot(bot: BotUnderTest) -> None:
+    first = await _held(bot)
+    production = await bot.ask("deploy shop@v1 to production")
+    staging = await bot.ask("deploy shop@v2 to staging")
+    await _let_go(bot, first)
+    ends = [await bot.end_of(number) for number in (production, staging)]
+    assert [one.state for one in ends] == [State.SUCCEEDED] * 2
+    assert ends[0].finished <= ends[1].started
 
 
 async def test_break_glass_does_not_wait_for_a_slot(bot: BotUnderTest) -> None:

@@ -15,7 +15,7 @@ TEXT = "shop/production has been locked by ana for {}: “the migration runs by 
 
 
 async def test_a_lock_is_reported_each_day_until_it_is_released(one: CommandBot) -> None:
-    reminders = LockReminders(one.store, one.clock, one.access.announcer, DAY)
+    reminders = LockReminders(one.settings, one.store, one.clock, one.access.announcer)
     await one.say("lock shop production because the migration runs by hand")
     before = len(await told(one))
     one.clock.advance(DAY - 1)
@@ -39,7 +39,7 @@ async def test_a_lock_is_reported_each_day_until_it_is_released(one: CommandBot)
 
 
 async def test_a_lock_taken_again_begins_anew(one: CommandBot) -> None:
-    reminders = LockReminders(one.store, one.clock, one.access.announcer, DAY)
+    reminders = LockReminders(one.settings, one.store, one.clock, one.access.announcer)
     await one.say("lock shop production because the migration runs by hand")
     one.clock.advance(DAY - 1)
     await one.say("lock shop production because the migration runs by hand")
@@ -49,11 +49,22 @@ async def test_a_lock_taken_again_begins_anew(one: CommandBot) -> None:
     assert len(await told(one)) == before
 
 
+async def test_a_lock_of_a_target_that_is_gone_is_not_reported(one: CommandBot) -> None:
+    await one.say("lock shop production because the migration runs by hand")
+    before = len(await told(one))
+    one.clock.advance(DAY)
+    gone = one.settings.model_copy(update={"apps": {}})
+    await LockReminders(gone, one.store, one.clock, one.access.announcer).look()
+    assert len(await told(one)) == before
+
+
 async def test_a_full_disk_stops_no_reminder_for_ever(one: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
     await one.say("lock shop production because the migration runs by hand")
     one.clock.advance(DAY)
     one.store.full = "no space left"
-    run = asyncio.create_task(LockReminders(one.store, one.clock, one.access.announcer, DAY, look_every=0.001).run())
+    run = asyncio.create_task(
+        LockReminders(one.settings, one.store, one.clock, one.access.announcer, look_every=0.001).run()
+    )
     async with asyncio.timeout(60):
         while "could be reminded of locks yet" not in caplog.text:  # noqa: ASYNC110 - a line of the log, without an event
             await asyncio.sleep(0.001)

@@ -62,6 +62,17 @@ async def test_some_releases_break_off(
 
 
 @pytest.mark.timeout(900)
+async def test_a_full_disk_in_the_middle_of_up_is_no_reason_not_to_restore(
+    lab: Lab, tmp_path: Path, figure: Callable[[str], None], said: Callable[[str], None]
+) -> None:
+    """On a disk without a free byte Docker cannot write a tag again, though it is right."""
+    figures = await broken(lab, tmp_path, runs=2, seed="902037", lanes=1, only=2, say=said)
+    figure(str(figures))
+    assert figures.good
+    assert figures.cases == 1
+
+
+@pytest.mark.timeout(900)
 async def test_two_hosts_are_taken_over(
     lab: Lab, tmp_path: Path, figure: Callable[[str], None], said: Callable[[str], None]
 ) -> None:

@@ -19,10 +19,11 @@ is_gone() {
 
 # find SERVICE ID DIGEST TAG
 find_image() {
-    if [ "$(have "$2")" = "$2" ]; then
-        docker tag "$2" "$4"
-    elif [ "$(have "$4")" = "$2" ]; then
+    # A tag that is right is left alone: on a full disk, Docker cannot write it again.
+    if [ "$(have "$4")" = "$2" ]; then
         say "$1: found as $4"
+    elif [ "$(have "$2")" = "$2" ]; then
+        docker tag "$2" "$4"
     elif [ "$3" != - ]; then
         say "$1: $2 is not here any more, pulling $3"
         docker pull "$3" </dev/null || return 1

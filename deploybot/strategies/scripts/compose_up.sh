@@ -90,6 +90,8 @@ mark_switching() {
 tag_images() {
     say "$DEPLOYBOT_TAGS" | while read -r image name; do
         [ -n "$image" ] || continue
+        # On a full disk Docker cannot write a tag again that is right already.
+        [ "$(docker image inspect --format '{{.Id}}' "$name" 2>/dev/null)" != "$image" ] || continue
         docker tag "$image" "$name" || fail "There is no image $image on this server any more."
     done
 }

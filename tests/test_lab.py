@@ -361,7 +361,7 @@ class TestProxy:
             proxy.swallow()
             asking = asyncio.create_task(output(sshd, "true", port=proxy.port))
             async with asyncio.timeout(30):
-                while not proxy.connections:  # noqa: ASYNC110  a counter tells nobody
+                while not proxy.connections:  # noqa: ASYNC110  a counter has no event
                     await asyncio.sleep(0.01)
             _, waiting = await asyncio.wait({asking}, timeout=0.3)
             assert waiting

@@ -180,7 +180,7 @@ def test_only_an_admin_of_the_target_breaks_its_glass(grant: Grant, *, allowed: 
 @pytest.mark.parametrize("command", ["restart", "run", "lock"])
 def test_break_glass_is_for_deploy_and_rollback(command: str) -> None:
     decision = decide(replace(DEPLOY, command=command, glass=True))
-    assert decision.reasons == (f"Break glass is for deploy and rollback, not for `{command}`.",)
+    assert decision.reasons == (f"Break glass is for deploy, promote and rollback, not for `{command}`.",)
     assert decide(replace(DEPLOY, command="rollback", glass=True)).allowed
 
 

@@ -86,8 +86,8 @@ def test_it_is_about_what_changes_one_target(other: dict[str, object]) -> None:
 
 
 def test_another_refusal_is_not_only_a_freeze() -> None:
-    nobody = replace(QUESTION, grants=())
-    assert (decide(nobody).allowed, decide(nobody).frozen) == (False, False)
+    stranger = replace(QUESTION, grants=())
+    assert (decide(stranger).allowed, decide(stranger).frozen) == (False, False)
     assert not decide(replace(QUESTION, frozen=None)).frozen
 
 

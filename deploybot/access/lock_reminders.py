@@ -1,4 +1,4 @@
-"""Remind people of locks that nobody has released for long: `lock_reminder` in bot.toml."""
+"""Remind people of locks that stay: `lock_reminder` in bot.toml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class LockReminders:
-    """A worker that reports each lock again, in the app's channels and to its holder, after every so many seconds."""
+    """A worker that reports each lock again and again, in the app's channels and to its holder."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class LockReminders:
             try:
                 await self.look()
             except StoreError as problem:
-                log.warning("nobody could be reminded of locks yet: %s", problem)
+                log.warning("reminders of locks could not be sent yet: %s", problem)
             await asyncio.sleep(self._look_every)
 
     async def look(self) -> None:
@@ -57,7 +57,7 @@ class LockReminders:
         return [one for one in due if self._is_known(one)]
 
     def _is_known(self, lock: Lock) -> bool:
-        """Return whether bot.toml still has the target of a lock: nobody can unlock others."""
+        """Return whether bot.toml still has the target of a lock. Others cannot be unlocked."""
         app = self._settings.apps.get(lock.app)
         return app is not None and lock.environment in app.environments
 

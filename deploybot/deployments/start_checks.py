@@ -196,7 +196,7 @@ class Beginning:
 def _insist_on_newest(tables: Tables, deployment: Deployment) -> None:
     """Raise UserError if something newer was deployed while a deployment waited for the end of a freeze.
 
-    That was urgent: break glass, or a rollback. What waited would replace it when nobody looks.
+    That was urgent: break glass, or a rollback. What waited would replace it unnoticed.
     """
     if not deployment.frozen_until:
         return

@@ -181,7 +181,7 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A person's lock on an environment. `until` is 0.0 if it has no end, `reminded` if nobody was reminded of it."""
+    """A person's lock on an environment. `until` is 0.0 if it has no end, `reminded` before its first reminder."""
 
     app: str
     environment: str

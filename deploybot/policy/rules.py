@@ -122,7 +122,7 @@ def _glass(question: PolicyQuestion) -> RuleFinding | None:
         return None
     role = role_in(question, question.person)
     if question.command not in BREAKS_GLASS:
-        return refuses(f"Break glass is for deploy and rollback, not for `{question.command}`.")
+        return refuses(f"Break glass is for deploy, promote and rollback, not for `{question.command}`.")
     if question.itself or role is not Role.ADMIN:
         return refuses(f"Only an admin of {question.target} can use break glass.")
     return passes("You use break glass: it bypasses locks, freezes, approvals and the order of environments.")

@@ -146,7 +146,7 @@ async def test_what_does_not_answer_is_reported_once_and_so_is_its_return(tmp_pa
             "the repository of shop cannot be reached: nothing listens there.",
             "Look at it.",
         )
-        # The bot is started anew, and it answers. The one before it looks no further.
+        # The bot is started again, and the server answers. The bot before it no longer looks.
         there.looks.hold.clear()
         await there.looks.until(there.looks.count + 1)
         async with watching_apps(made, there.store) as later:

@@ -1,4 +1,4 @@
-"""Reminders of locks that nobody releases."""
+"""Reminders of locks that stay."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_lock_is_reported_each_day_until_it_is_released(one: CommandBot)
     assert len(await told(one)) == count
 
 
-async def test_a_lock_taken_again_begins_anew(one: CommandBot) -> None:
+async def test_a_lock_that_is_taken_again_counts_from_then(one: CommandBot) -> None:
     reminders = LockReminders(one.settings, one.store, one.clock, one.access.announcer)
     await one.say("lock shop production because the migration runs by hand")
     one.clock.advance(DAY - 1)
@@ -58,7 +58,9 @@ async def test_a_lock_of_a_target_that_is_gone_is_not_reported(one: CommandBot) 
     assert len(await told(one)) == before
 
 
-async def test_a_full_disk_stops_no_reminder_for_ever(one: CommandBot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_reminder_is_sent_when_the_full_disk_has_space_again(
+    one: CommandBot, caplog: pytest.LogCaptureFixture
+) -> None:
     await one.say("lock shop production because the migration runs by hand")
     one.clock.advance(DAY)
     one.store.full = "no space left"
@@ -66,7 +68,7 @@ async def test_a_full_disk_stops_no_reminder_for_ever(one: CommandBot, caplog: p
         LockReminders(one.settings, one.store, one.clock, one.access.announcer, look_every=0.001).run()
     )
     async with asyncio.timeout(60):
-        while "could be reminded of locks yet" not in caplog.text:  # noqa: ASYNC110 - a line of the log, without an event
+        while "reminders of locks could not be sent yet" not in caplog.text:  # noqa: ASYNC110 - a line of the log, without an event
             await asyncio.sleep(0.001)
         one.store.full = ""
         while TEXT.format("1 d") not in [text for _, text in await told(one)]:  # noqa: ASYNC110 - a row, without an event

@@ -202,6 +202,6 @@ def _insist_on_newest(tables: Tables, deployment: Deployment) -> None:
         return
     plan = deployment.plan
     for one in tables.deployments.recent(plan.app, plan.environment, _LOOK_BACK):
-        meanwhile = one.number > deployment.number and one.created < deployment.frozen_until
+        meanwhile = one.number > deployment.number and one.started < deployment.frozen_until
         if meanwhile and one.state is State.SUCCEEDED and one.plan.kind in _PUTS:
             raise UserError(f"#{one.number} deployed {one.plan.release} while this waited for the end of the freeze")

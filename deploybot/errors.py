@@ -123,6 +123,10 @@ class Unreachable(DeploybotError):
         self.retry_after = retry_after
 
 
+class ServerDown(Unreachable):
+    """No connection to a server could be made, or it broke: the server or the network is down."""
+
+
 class HostKeyMismatch(Unreachable):
     """The server showed a host key that bot.toml does not pin. No command was sent."""
 
@@ -148,15 +152,17 @@ class StillFetching(Unreachable):
 
 NOT_STARTED = -1
 """In place of an exit code: the process of a step was never started."""
+NOT_REACHED = -3
+"""In place of an exit code: the process of a step was never started, because its server did not answer."""
 
 
 class StepFailed(DeploybotError):
-    """A job failed. `code` is its exit code, or `NOT_STARTED`; `tail` its last lines, already redacted."""
+    """A job failed. `code` is its exit code, `NOT_STARTED` or `NOT_REACHED`; `tail` its last lines, redacted."""
 
     def __init__(self, server: str, step: str, code: int, tail: tuple[str, ...] = ()) -> None:
         """Take the server, the step, the exit code, and the last lines, which may show the cause."""
         cause = cause_of(tail)
-        if code == NOT_STARTED:
+        if code in {NOT_STARTED, NOT_REACHED}:
             why = f"was not started on {server}{f': {cause}' if cause else ''}"
         elif cause:
             why = f"failed on {server}: {cause} (exit code {code})"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from deploybot.card import Line, Tone
+from deploybot.deployments.batch_progress import rollout_text
 from deploybot.domain import (
     Changes,
     Deployment,
@@ -65,6 +66,7 @@ def deployment_details(
     if deployment.not_before:
         yield Line("begins", f"not before {show_time(deployment.not_before)}")
     yield from _release(plan)
+    yield from _rollout(plan)
     for part in plan.servers:
         done = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
         words = ", ".join(map(step_words, done)) if done and deployment.state.ended else _planned(plan, part)
@@ -79,6 +81,7 @@ def deployment_details(
 def plan_details(plan: Plan) -> Iterator[Line]:
     """Yield all details of what would happen."""
     yield from _release(plan)
+    yield from _rollout(plan)
     for part in plan.servers:
         yield Line(part.server, _planned(plan, part))
         yield from effects_lines(part)
@@ -100,6 +103,11 @@ def _release(plan: Plan) -> Iterator[Line]:
     if release.images and plan.replaced:
         for service, was, now in image_changes(plan.replaced[0], release):
             yield Line(f"change of {service}", f"{was} → {now}")
+
+
+def _rollout(plan: Plan) -> Iterator[Line]:
+    if text := rollout_text(plan):
+        yield Line("rollout", text)
 
 
 def _planned(plan: Plan, part: ServerPlan) -> str:
@@ -187,7 +195,7 @@ def step_words(row: StepRow) -> str:
     """Return `switch 0.4 s`, `switch failed (code 3) after 2 s`, or `switch …` while it runs."""
     back = "back: " if row.phase is Phase.RESTORE else ""
     if row.kind is not StageKind.RUN and row.state is StepState.STARTED:
-        return f"{back}checking health"
+        return f"{back}{'pausing' if row.kind is StageKind.PAUSE else 'checking health'}"
     return f"{back}{row.name} {_ending(row)}"
 
 

@@ -16,6 +16,7 @@ from deploybot.deployments.approval_card import (
     state_line,
 )
 from deploybot.deployments.approval_card import word as request_word
+from deploybot.deployments.batch_progress import progress_text
 from deploybot.deployments.card_details import (
     SERVER_LONGEST,
     Mask,
@@ -30,7 +31,7 @@ from deploybot.deployments.card_details import (
 from deploybot.deployments.card_titles import headline, image_exchange
 from deploybot.deployments.phone_rows import ROW, rows_of_all, short
 from deploybot.deployments.scheduled_starts import earliest
-from deploybot.deployments.server_lines import Progress, merged, planned, server_lines
+from deploybot.deployments.server_lines import Progress, down_lines, merged, planned, server_lines
 from deploybot.domain import (
     Deployment,
     Kind,
@@ -165,6 +166,8 @@ def _sized(
     waits_for: str,
 ) -> tuple[list[str], tuple[Line, ...]]:
     text = [*_text(deployment, waits_for, asked, room)]
+    if deployment.state is State.RUNNING and (batch := progress_text(deployment.plan, steps)):
+        text.append(batch)
     if not deployment.state.ended or deployment.state is State.SUCCEEDED:
         text += _changes(deployment.plan)
     return text, tuple(_lines(deployment, steps, progress, room))
@@ -212,7 +215,7 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "", frozen: str = ""
     return Card(
         title=f"{headline(plan)} · dry run",
         text="\n".join([*(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
-        lines=tuple(merged(planned(part, SERVER_LONGEST) for part in plan.servers)),
+        lines=tuple(merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan)))),
         details=tuple(plan_details(plan)),
         footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
     )
@@ -309,7 +312,7 @@ def _lines(
     if deployment.glass:
         yield Line("break glass", f"by {deployment.requester_name}, bypasses: {deployment.glass}", Tone.BAD)
     if state is State.WAITING:
-        whole = merged(planned(part, SERVER_LONGEST) for part in plan.servers)
+        whole = merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan)))
         groups = [replace(one, text=short(one.text, room.server - len(one.name))) for one in whole]
         shown = sorted(groups, key=lambda one: one.tone is not Tone.WARN)[: room.servers]
         yield from shown

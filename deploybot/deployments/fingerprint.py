@@ -29,6 +29,7 @@ from deploybot.settings import App, Environment, Settings, SettingsPart
 from deploybot.units import show_duration
 
 _SHOWN = 60
+_UNSET = "null"
 _NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
 _NOT_THE_ENVIRONMENTS = frozenset(
     {
@@ -80,7 +81,7 @@ def _config(plan: Plan, settings: Settings, app: App, environment: Environment) 
     if plan.kind is Kind.TASK:
         yield f"{path}.tasks.{plan.task}", _text(app.tasks.get(plan.task, ""))
     yield from _keys(f"{path}.environments.{environment.name}", environment, _NOT_THE_ENVIRONMENTS)
-    for name in _reached([part.server for part in plan.servers], settings):
+    for name in _reached([*(part.server for part in plan.servers), *plan.down], settings):
         yield from _keys(f"servers.{name}", settings.servers[name], _NOT_THE_SERVERS)
 
 
@@ -148,8 +149,16 @@ def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def differences(old: Binding, new: Binding) -> tuple[str, ...]:
-    """Return what has changed between two bindings, each as a sentence with old and new value; empty if they match."""
+def differences(old: Binding, new: Binding, *, down: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return what has changed between two bindings, each as a sentence with old and new value; empty if they match.
+
+    Servers that are `down` and skipped do not count: less is done than was approved.
+    """
+    old = dataclasses.replace(
+        old,
+        replaces=tuple(one for one in old.replaces if one[0] not in down),
+        steps=tuple(one for one in old.steps if one[0] not in down),
+    )
     found = [*_release(old, new), *_origin(old, new), *_pairs("config", old.config, new.config)]
     found += _pairs("what it replaces", _shortened(old.replaces), _shortened(new.replaces))
     if not found and old.steps != new.steps:
@@ -188,7 +197,7 @@ def _pairs(what: str, old: Sequence[tuple[str, str]], new: Sequence[tuple[str, s
     before, after = dict(old), dict(new)
     for key in sorted(before.keys() | after.keys()):
         was, now = before.get(key), after.get(key)
-        if was != now:
+        if (was or _UNSET) != (now or _UNSET):  # a key that a version before did not know is not set
             yield f"{what}: {key} was {_cut(was)}, now {_cut(now)}"
 
 

@@ -35,7 +35,7 @@ class FingerprintCheck:
     def kept(self, plan: Plan, request: Request) -> None:
         """Raise Voided if a plan differs from what was requested; the ref is not resolved again."""
         old = request.binding
-        if changed := differences(old, binding_of(plan, self._settings, ref=old.ref)):
+        if changed := differences(old, binding_of(plan, self._settings, ref=old.ref), down=plan.down):
             raise Voided(changed)
 
     async def changes(self, deployment: Deployment, request: Request) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ class FingerprintCheck:
             if found := differences(old, known):
                 return found
             raise
-        return differences(old, binding_of(again, self._settings, ref=old.ref, release=meant))
+        return differences(old, binding_of(again, self._settings, ref=old.ref, release=meant), down=again.down)
 
     async def _meaning(self, app: App, plan: Plan, old: Binding) -> Release | None:
         """Return what the typed ref means now, None if it no longer exists; the release itself if no ref was typed."""

@@ -10,12 +10,14 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from deploybot.deployments.batch_layout import Layout, layout_of
+from deploybot.deployments.down_servers import down_warnings, unless_down
 from deploybot.deployments.legacy_releases import Legacy
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.retention import releases_to_keep
 from deploybot.deployments.target_inspection import Inspector, going_back
 from deploybot.domain import Changes, Gate, Kind, Origin, Plan, Release, Running, ServerPlan, Step, short_id
-from deploybot.errors import NoImage, UserError
+from deploybot.errors import NoImage, ServerDown, UserError
 from deploybot.ports import Site, Store, Strategy
 from deploybot.settings import App, Environment
 from deploybot.strategies.accepted_sources import insist_on_source
@@ -79,24 +81,28 @@ class Planner:
         """
         insist_on_source(app, self._strategies[app.strategy], release)
         names = _chosen(app, environment, servers)
-        sites = await self._sites(app, environment, names, remove_orphans=remove_orphans)
+        layout = layout_of(environment, names, gently=not rollback)
+        sites, down = await self._sites(app, environment, layout, remove_orphans=remove_orphans)
         found = await _all_of(
             of_one(name, functools.partial(self._part, site, release, rollback=rollback, fresh=fresh))
             for name, site in sites.items()
         )
         running = await self._running(app, environment)
+        parts, sizes = layout.arranged(found)
         plan = Plan(
             kind=Kind.ROLLBACK if rollback else Kind.DEPLOY,
             app=app.name,
             environment=environment.name,
             release=release,
-            servers=tuple(found),
+            servers=parts,
             changes=await self._changes(app, found[0].replaces, release),
-            warnings=tuple(_warnings(found, sites, running)),
+            warnings=(*down_warnings(down), *_warnings(found, sites, running)),
             remove_orphans=remove_orphans,
             origin=origin,
-            some=len(names) < len(environment.servers),
+            some=len(found) < len(environment.servers),
             promoted_from=promoted_from,
+            sizes=sizes,
+            down=tuple(down),
         )
         return dataclasses.replace(plan, digest=digest_of(plan))
 
@@ -169,8 +175,11 @@ class Planner:
         self, app: App, environment: Environment, names: Sequence[str], kind: Kind, task: str = ""
     ) -> Plan:
         strategy = self._strategies[app.strategy]
-        sites = await self._sites(app, environment, names, remove_orphans=False)
-        parts = []
+        layout = layout_of(environment, names, gently=False)
+        if kind is Kind.TASK:
+            layout = layout._replace(optional=frozenset())
+        sites, down = await self._sites(app, environment, layout, remove_orphans=False)
+        found = []
         for site in sites.values():
             current = await self._inspector.release_at(site)
             if current is None:
@@ -180,23 +189,43 @@ class Planner:
                 )
             is_task = kind is Kind.TASK
             part = strategy.task(site, current, task) if is_task else _gated(strategy.restart(site, current))
-            parts.append(dataclasses.replace(part, server=site.server, replaces=current))
-        release = parts[0].replaces
+            found.append(dataclasses.replace(part, server=site.server, replaces=current))
+        release = found[0].replaces
         assert release is not None  # noqa: S101  set two lines above
+        parts, sizes = layout.arranged(found)
         plan = Plan(
-            kind=kind, app=app.name, environment=environment.name, release=release, servers=tuple(parts), task=task
+            kind=kind,
+            app=app.name,
+            environment=environment.name,
+            release=release,
+            servers=parts,
+            task=task,
+            warnings=down_warnings(down),
+            sizes=sizes,
+            down=tuple(down),
         )
         return dataclasses.replace(plan, digest=digest_of(plan))
 
     async def _sites(
-        self, app: App, environment: Environment, names: Sequence[str], *, remove_orphans: bool
-    ) -> dict[str, Site]:
-        """Observe all servers at the same time; the slowest one sets the duration."""
+        self, app: App, environment: Environment, layout: Layout, *, remove_orphans: bool
+    ) -> tuple[dict[str, Site], dict[str, ServerDown]]:
+        """Observe all servers at the same time; the slowest one sets the duration.
+
+        Also returns which optional ones do not answer, and why. If none answers, the first reason is raised.
+        """
         found = await _all_of(
-            of_one(name, functools.partial(self._site, app, environment, name, remove_orphans=remove_orphans))
-            for name in names
+            unless_down(
+                of_one(name, functools.partial(self._site, app, environment, name, remove_orphans=remove_orphans)),
+                optional=name in layout.optional,
+            )
+            for name in layout.servers
         )
-        return {site.server: site for site in found}
+        named = dict(zip(layout.servers, found, strict=True))
+        sites = {name: one for name, one in named.items() if isinstance(one, Site)}
+        down = {name: one for name, one in named.items() if isinstance(one, ServerDown)}
+        if not sites:
+            raise next(iter(down.values()))
+        return sites, down
 
     async def _site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool) -> Site:
         """Observe one server, and adopt what the previous version left there."""

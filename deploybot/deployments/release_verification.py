@@ -18,6 +18,8 @@ from deploybot.units import show_duration
 
 _PAUSES = Backoff(0.2, 2.0, factor=1.6)
 OBSERVE_WITHIN = 10.0
+_LOOKS = 60
+"""About how many times a server is observed in a long watch."""
 
 
 class Verifier:
@@ -76,15 +78,17 @@ class Verifier:
         stop: CancellationWatch,
         *,
         first: WatchBaseline,
+        seconds: float,
     ) -> Observed:
-        """Return what runs if everything is still up `stable` seconds after `first`, and nothing restarted since.
+        """Return what runs if everything is still up `seconds` after `first`, and nothing restarted since.
 
         It observes once at least, even if that time is over. Raises as `settle` does.
         """
-        end = first.at + app.stable
+        end = first.at + seconds
+        longest = max(_PAUSES.longest, seconds / _LOOKS)
         while True:
             if (left := end - self._clock.now()) > 0:
-                await stop.pause(min(left, _PAUSES.longest))
+                await stop.pause(min(left, longest))
             if stop.why is not None:
                 raise stop.why
             now = await self._observed(app, environment, server, max(end, self._clock.now()) + OBSERVE_WITHIN, stop)

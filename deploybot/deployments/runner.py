@@ -14,8 +14,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import what
+from deploybot.deployments.down_servers import skipped_servers, skipped_words
 from deploybot.deployments.kept_manifests import keep_manifest
 from deploybot.deployments.restore import Restored, Restorer, is_restorable
+from deploybot.deployments.restore_turns import RestoreTurns
 from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
@@ -82,13 +84,12 @@ class DeploymentRunner:
         timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         """Take the ports and the parts that do the single steps."""
-        self._timeouts = timeouts
         self._journal = journal
         self._store = store
         self._servers = servers
         self._executor = executor
         self._stages = stages
-        self._restorer = restorer
+        self._turns = RestoreTurns(restorer, present, timeouts)
         self._present = present
         self._clock = clock
         self._queue_card = queue_card
@@ -144,12 +145,13 @@ class DeploymentRunner:
     async def _side_by_side(
         self, work: _PartWork, deployment: Deployment, parts: Sequence[ServerPlan], stop: CancellationWatch
     ) -> None:
-        """Do the work on several servers at once; the first failure stops the others."""
+        """Do the work on several servers at once, but those that are skipped; the first failure stops the others."""
+        skipped = await self._skipped(deployment)
         inner = CancellationWatch()
         if stop.why is not None:
             inner.set(stop.why)
         stopping = asyncio.ensure_future(stop.pass_on(inner))
-        parts_of_work = [self._one(work, deployment, part, inner) for part in parts]
+        parts_of_work = [self._one(work, deployment, part, inner) for part in parts if part.server not in skipped]
         try:
             results = await asyncio.gather(*parts_of_work, return_exceptions=True)
         finally:
@@ -158,11 +160,19 @@ class DeploymentRunner:
         for problem in _worst_first(results, inner.why):
             raise problem
 
-    @staticmethod
-    async def _one(work: _PartWork, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+    async def _skipped(self, deployment: Deployment) -> tuple[str, ...]:
+        """Return the servers that went down and are left as they are."""
+        if not any(part.optional for part in deployment.plan.servers):
+            return ()
+        return skipped_servers(deployment, await self._steps_of(deployment))
+
+    async def _one(self, work: _PartWork, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
         try:
             await work(deployment, part, stop)
         except DeploybotError as problem:
+            if part.server in await self._skipped(deployment):
+                log.warning("#%s goes on without %s: %s", deployment.number, part.server, problem)
+                return
             # After a restart, a stage that was stopped because another one failed only raises Cancelled. A log or row
             # that cannot be stored is no failure: the queue tries again, and must find the others as they were.
             if not isinstance(problem, Cancelled | StoreError):
@@ -188,9 +198,14 @@ class DeploymentRunner:
         if plan.kind is Kind.TASK:
             *_, last = await self._steps_of(deployment)
             return _Ending(State.SUCCEEDED, f"{plan.task} succeeded.", self._journal.tail(last, TAIL_SHOWN))
-        checked = any(part.gate or part.verify for part in plan.servers)
-        outcome = "Everything is healthy." if checked else "All steps succeeded."
-        rows = tuple(self._row(deployment, part.server, plan.release) for part in plan.servers)
+        skipped = await self._skipped(deployment)
+        parts = [part for part in plan.servers if part.server not in skipped]
+        if not parts:
+            return _Ending(State.FAILED, f"No server answered any more. {untouched_words(plan)}")
+        checked = any(part.gate or part.verify for part in parts)
+        words = "Everything is healthy." if checked else "All steps succeeded."
+        outcome = " ".join((words, *skipped_words((*plan.down, *skipped))))
+        rows = tuple(self._row(deployment, part.server, plan.release) for part in parts)
         return _Ending(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows)
 
     def _row(self, deployment: Deployment, server: str, release: Release, *, healthy: bool = True) -> Running:
@@ -241,7 +256,10 @@ class DeploymentRunner:
     ) -> _Ending:
         """Restore every touched server, the last switched one first."""
         deployment = await self._begin_restore(deployment, why, tail)
-        restored = await self._restore_in_turn(deployment, touched[::-1])
+        longest = self._executor.target(deployment)[0].restore_within
+        restored, problems = await self._turns.restore(deployment, touched, longest=longest)
+        for problem in _worst_first(problems, None):
+            raise problem
         results, all_back = [one.words for one in restored.values()], all(one.good for one in restored.values())
         seen = await self._present.look(deployment)
         released = self._after_restore(deployment, touched, restored, seen)
@@ -250,38 +268,6 @@ class DeploymentRunner:
         first = () if all_back else (self._present.headline(deployment, seen, servers),)
         outcome = "\n".join(line for line in (*first, why, *results, sentence_of(seen)) if line)
         return _Ending(ended if all_back else State.FAILED, outcome, tail, released)
-
-    async def _restore_in_turn(self, deployment: Deployment, parts: Sequence[ServerPlan]) -> dict[str, Restored]:
-        """Restore one server after the other, so that the rest serves meanwhile.
-
-        The turn of a server lasts as long as its first attempt, or until it does not answer for a while, and at most
-        `restore_within`. Further attempts go on beside the other servers.
-        """
-        turns = [asyncio.Event() for _ in parts]
-        longest = self._executor.target(deployment)[0].restore_within
-
-        async def restore(at: int, part: ServerPlan) -> Restored:
-            if at:
-                await turns[at - 1].wait()
-            turn = turns[at]
-            late = asyncio.get_running_loop().call_later(longest, turn.set)
-            silence = asyncio.ensure_future(self._present.on_silence(deployment, part.server, turn.set, self._timeouts))
-
-            def over() -> None:
-                late.cancel()
-                silence.cancel()
-                turn.set()
-
-            try:
-                return await self._restorer.restore(deployment, part, failed_once=over)
-            finally:
-                over()
-                await asyncio.gather(silence, return_exceptions=True)
-
-        results = await asyncio.gather(*(restore(*numbered) for numbered in enumerate(parts)), return_exceptions=True)
-        for problem in _worst_first(results, None):
-            raise problem
-        return {part.server: one for part, one in zip(parts, results, strict=True) if isinstance(one, Restored)}
 
     def _after_restore(
         self,
@@ -336,7 +322,9 @@ class DeploymentRunner:
 
     async def _clean_up(self, deployment: Deployment) -> None:
         """Prune old releases after a success, and job files after any end; a failure here is only logged."""
-        for part in deployment.plan.servers if deployment.state is State.SUCCEEDED else ():
+        skipped = await self._skipped(deployment)
+        good = deployment.plan.servers if deployment.state is State.SUCCEEDED else ()
+        for part in (one for one in good if one.server not in skipped):
             try:
                 async with asyncio.timeout(CLEANUP_WITHIN):
                     await self._executor.clean_up(deployment, part)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from deploybot.card import Line, Tone
+from deploybot.deployments.batch_progress import current_batch
 from deploybot.deployments.card_details import (
     effects_text,
     effects_tone,
@@ -15,6 +16,7 @@ from deploybot.deployments.card_details import (
 )
 from deploybot.deployments.phone_rows import ROW, listed, short
 from deploybot.domain import Phase, Plan, ServerPlan, StageKind, State, StepRow, StepState
+from deploybot.errors import NOT_REACHED
 from deploybot.units import show_duration
 
 OUTPUT_SERVERS = 3
@@ -60,13 +62,28 @@ def server_lines(
     """Yield the lines of all servers. `progress` is about running steps, by job; only a few show their output."""
     if len(plan.servers) > OUTPUT_SERVERS:
         progress = {job: one._replace(output="") for job, one in progress.items()}
-    yield from merged(_server_line(part, steps, state, progress) for part in plan.servers)
+    through = {part.server for batch in plan.batches[: max(current_batch(plan, steps), 0)] for part in batch}
+    lines = (_server_line(part, steps, state, progress, through=part.server in through) for part in plan.servers)
+    yield from merged((*lines, *down_lines(plan)))
 
 
-def _server_line(part: ServerPlan, steps: Sequence[StepRow], state: State, progress: Mapping[str, Progress]) -> Line:
-    """Return one server's line: its steps with their results, and the step in progress."""
+def down_lines(plan: Plan) -> Iterator[Line]:
+    """Yield the lines of servers that did not answer when the plan was made."""
+    yield from (Line(name, "down, skipped", Tone.WARN) for name in plan.down)
+
+
+def _server_line(
+    part: ServerPlan, steps: Sequence[StepRow], state: State, progress: Mapping[str, Progress], *, through: bool
+) -> Line:
+    """Return one server's line: its steps with their results, and the step in progress.
+
+    It is `through` if a later batch has begun.
+    """
     mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
-    if state is State.SUCCEEDED:
+    if part.optional and any(row.code == NOT_REACHED for row in mine) and state in {State.RUNNING, State.SUCCEEDED}:
+        return Line(part.server, "down, skipped", Tone.WARN)
+    good = mine and all(row.state is StepState.DONE for row in mine)
+    if state is State.SUCCEEDED or (state is State.RUNNING and through and good):
         return Line(part.server, "healthy" if part.gate or part.verify else "done", Tone.GOOD)
     if not mine:
         return Line(part.server, "nothing done" if state.ended else "not started")

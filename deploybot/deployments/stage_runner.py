@@ -19,6 +19,7 @@ from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import job_id
 from deploybot.domain import (
     Deployment,
+    Gate,
     Manifest,
     Observed,
     Phase,
@@ -34,6 +35,8 @@ from deploybot.errors import Cancelled, DeploybotError, StepFailed, Unhealthy
 from deploybot.ports import Clock, Store, Tables
 
 TAIL = 20
+CLOCK_CHECK = 30.0
+"""A pause looks at the clock this often: it may be changed, and machines sleep."""
 NO_CODE = -1
 """A check has no exit code."""
 
@@ -183,17 +186,42 @@ class StageRunner:
         """Return what runs once it is as it should be; None if a gate let it pass without looking at that."""
         app, environment = self._executor.target(check.deployment)
         row = check.row
+        if row.kind is StageKind.PAUSE:
+            await self._pause(check, stop)
+            return None
         if check.stage.gate is not None:
-            services = {one.service for one in check.manifest.services}
-            await self._gate.pass_through(row.server, check.stage.gate, stop, since=row.started, services=services)
+            await self._pass(check, check.stage.gate, stop, since=row.started)
             return None
         if row.kind is StageKind.VERIFY:
             return await self._verifier.settle(app, environment, row.server, check.manifest, stop, since=row.started)
-        first = row.baseline
+        return await self._watch(check, stop, app.stable)
+
+    async def _pass(self, check: _StageCheck, gate: Gate, stop: CancellationWatch, *, since: float) -> None:
+        services = {one.service for one in check.manifest.services}
+        await self._gate.pass_through(check.row.server, gate, stop, since=since, services=services)
+
+    async def _watch(self, check: _StageCheck, stop: CancellationWatch, seconds: float) -> Observed:
+        """Return what runs if it stays up for `seconds` from the stored beginning."""
+        app, environment = self._executor.target(check.deployment)
+        row, first = check.row, check.row.baseline
         if first is None:
             first = await self._verifier.baseline(app, environment, row.server, stop)
             await self._keep(row, first)
-        return await self._verifier.stay(app, environment, row.server, check.manifest, stop, first=first)
+        return await self._verifier.stay(
+            app, environment, row.server, check.manifest, stop, first=first, seconds=seconds
+        )
+
+    async def _pause(self, check: _StageCheck, stop: CancellationWatch) -> None:
+        """Let the time before the next batch pass. What was switched must stay up, and be healthy at the end."""
+        end = check.row.started + check.stage.seconds
+        if check.part.verify and check.manifest.services:
+            await self._watch(check, stop, check.stage.seconds)
+        while (left := end - self._clock.now()) > 0 and stop.why is None:
+            await stop.pause(min(left, CLOCK_CHECK))
+        if stop.why is not None:
+            raise stop.why
+        if check.stage.gate is not None:
+            await self._pass(check, check.stage.gate, stop, since=end)
 
     async def _keep(self, row: StepRow, first: WatchBaseline) -> None:
         await self._store.write(lambda tables: tables.deployments.keep_baseline(row.job, first))

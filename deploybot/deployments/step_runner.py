@@ -15,7 +15,17 @@ from deploybot.deployments.file_uploads import send_uploads
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState
-from deploybot.errors import NOT_STARTED, Cancelled, EngineError, StepFailed, StepUnknown, Unreachable, UserError
+from deploybot.errors import (
+    NOT_REACHED,
+    NOT_STARTED,
+    Cancelled,
+    EngineError,
+    ServerDown,
+    StepFailed,
+    StepUnknown,
+    Unreachable,
+    UserError,
+)
 from deploybot.ports import Clock, Host, RefSource, Servers, Store, Tables
 from deploybot.settings import App
 from deploybot.untrusted_input import of_one
@@ -68,7 +78,11 @@ class Work:
 
 def was_never_started(row: StepRow) -> bool:
     """Return whether the job of a step certainly never ran: its start was not sent to the server, or refused there."""
-    return (row.state, row.code) in {(StepState.FAILED, NOT_STARTED), (StepState.CANCELLED, NEVER_SENT)}
+    return (row.state, row.code) in {
+        (StepState.FAILED, NOT_STARTED),
+        (StepState.FAILED, NOT_REACHED),
+        (StepState.CANCELLED, NEVER_SENT),
+    }
 
 
 def job_id(deployment: int, phase: Phase, server: str, position: int) -> str:
@@ -200,10 +214,11 @@ class StepRunner:
         return problem
 
     async def _never_sent(self, row: StepRow, problem: Unreachable) -> StepFailed:
-        """Record that a job was not started because the server did not answer; return the error."""
+        """Record that a job was not started because its server, or what it needs, did not answer; return the error."""
         words = str(problem)
-        await self._end(self._journal.append(row, words.encode(), last=True), StepState.FAILED, NOT_STARTED)
-        return StepFailed(row.server, row.name, NOT_STARTED, (words,))
+        code = NOT_REACHED if isinstance(problem, ServerDown) else NOT_STARTED
+        await self._end(self._journal.append(row, words.encode(), last=True), StepState.FAILED, code)
+        return StepFailed(row.server, row.name, code, (words,))
 
     async def _start(self, work: Work, host: Host, row: StepRow, start: _Start) -> JobStatus:
         if row.state is StepState.STARTED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 from deploybot.domain.commit_origins import Origin
 from deploybot.domain.observed_target import Manifest
@@ -48,25 +49,32 @@ class Gate:
 
 
 class StageKind(enum.StrEnum):
-    """What a stage does: run a job, compare what runs with the release, ask for its health, watch that it stays up."""
+    """What a stage does.
+
+    It runs a job, compares what runs with the release, asks for its health, watches that it stays up, or lets some time
+    pass before the next batch, in which it must stay healthy.
+    """
 
     RUN = "run"
     VERIFY = "verify"
     GATE = "gate"
     WATCH = "watch"
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A part of a server's plan that is stored as a row before it begins, and resumed from that row after a crash.
 
-    A RUN stage has a `step`, a GATE stage a `gate`. `name` is for people and logs.
+    A RUN stage has a `step`, a GATE stage a `gate`. A PAUSE lasts some `seconds` and ends with its `gate`, if it has
+    one. `name` is for people and logs.
     """
 
     kind: StageKind
     name: str
     step: Step | None = None
     gate: Gate | None = None
+    seconds: float = 0.0
 
 
 class EffectKind(enum.StrEnum):
@@ -98,7 +106,8 @@ class ServerPlan:
     `effects` has the effect on each service, if the strategy runs services. With `verify`, the observed state is
     compared with the release's manifest afterwards. `before` is exactly what ran there before, even if the bot did not
     deploy it; it is restored on failure. `made` is True if the images are built now instead of taken from the release's
-    record.
+    record. `pause` is how long the bot waits after the server, in seconds, before the next batch. An `optional` server
+    is left as it is if it does not answer before anything was switched there.
     """
 
     server: str
@@ -112,11 +121,14 @@ class ServerPlan:
     verify: bool = False
     before: Manifest | None = None
     made: bool = False
+    pause: float = 0.0
+    optional: bool = False
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages that put the release there."""
-        return self._checked(self.steps)
+        pause = [Stage(StageKind.PAUSE, "pause", gate=self.gate, seconds=self.pause)] if self.pause else []
+        return (*self._checked(self.steps), *pause)
 
     @property
     def restore_stages(self) -> tuple[Stage, ...]:
@@ -155,7 +167,9 @@ class Plan:
     """Everything that would happen, frozen. `digest` (SHA-256, hex) covers all of it.
 
     `origin` is the reason why the commit may run there, if bot.toml limits that. `some` is True if the environment has
-    more servers. `promoted_from` is the environment whose release it takes; empty if a release was named.
+    more servers. `promoted_from` is the environment whose release it takes; empty if a release was named. `servers` are
+    in the order of the roll-out, and `sizes` is how many are in each batch; empty if each is a batch of its own. `down`
+    are the servers that did not answer and are left as they are.
     """
 
     kind: Kind
@@ -171,11 +185,14 @@ class Plan:
     origin: Origin | None = None
     some: bool = False
     promoted_from: str = ""
+    sizes: tuple[int, ...] = ()
+    down: tuple[str, ...] = ()
 
     @property
     def batches(self) -> tuple[tuple[ServerPlan, ...], ...]:
-        """The servers that are switched side by side, batch after batch. Today a batch is one server."""
-        return tuple((part,) for part in self.servers)
+        """The servers that are switched side by side, batch after batch."""
+        ends = tuple(accumulate(self.sizes or (1,) * len(self.servers)))
+        return tuple(self.servers[start:end] for start, end in pairwise((0, *ends)))
 
     @property
     def replaced(self) -> tuple[Release, ...]:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from deploybot.domain import Channel, Identity
 from deploybot.part_tables import CHAT_TABLE
-from deploybot.settings.app_settings import App, ComposeSettings, Environment, HealthSettings, Logs, Shared
+from deploybot.settings.app_settings import App, ComposeSettings, Environment, HealthSettings, Logs, Rollout, Shared
 from deploybot.settings.audit_settings import AuditCall, AuditExport
 from deploybot.settings.bot_settings import BotSettings, ChatSettings, DockerTls, Http, Server
 from deploybot.settings.event_settings import (
@@ -50,6 +50,7 @@ __all__ = [
     "Logs",
     "Notify",
     "RegistryLogin",
+    "Rollout",
     "Secret",
     "SenderName",
     "Server",

@@ -13,8 +13,10 @@ from deploybot.settings.setting_types import FileRef, HostKeys, Secret, Settings
 from deploybot.settings.value_shapes import (
     AbsolutePath,
     Approvers,
+    BatchSize,
     BranchName,
     Bytes,
+    Canary,
     Channels,
     EnvName,
     Freezes,
@@ -94,6 +96,20 @@ class Logs(SettingsPart):
     timezone: TimeZone | None = None
 
 
+class Rollout(SettingsPart):
+    """`rollout = { … }`: in which groups the servers of an environment are switched.
+
+    `batch` servers, or that share of them, are switched side by side. The servers of `canary` come first, in a batch of
+    their own. Between two batches the bot waits `pause` seconds and checks that what was switched stays healthy. With
+    `on_down` `skip`, a server that does not answer is left as it is; the canary never is.
+    """
+
+    batch: BatchSize = 1
+    canary: Canary = 0
+    pause: SecondsOrOff = 0.0
+    on_down: Literal["stop", "skip"] = "stop"
+
+
 class Environment(SettingsPart):
     """`[apps.APP.environments.NAME]`. Keys left out are taken from the app.
 
@@ -117,6 +133,7 @@ class Environment(SettingsPart):
     secrets: dict[EnvName, Secret] = Field(default_factory=dict)
     shared: Shared | None = None
     on_failure: Literal["restore", "leave"] = "restore"
+    rollout: Rollout | None = None
     approvals: Whole = Field(default=0, ge=0, le=20)
     approvers: Approvers = ("approver",)
     approval_within: Seconds = 14400.0

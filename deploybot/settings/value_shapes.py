@@ -146,6 +146,25 @@ def _day(value: object) -> dt.date:
     raise ValueError("should be a date without quotes, such as 2027-01-31")
 
 
+def _batch(value: object) -> int | str:
+    """Return a number of servers, or a share of them such as `25%`."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]?%|100%", value):
+        return value
+    raise ValueError('should be a number of servers, such as 4, or a share of them, such as "25%"')
+
+
+def _canary(value: object) -> int | tuple[str, ...]:
+    """Return how many servers come first, or their names."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    names = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if names and all(isinstance(one, str) and one for one in names):
+        return tuple(dict.fromkeys(map(str, names)))
+    raise ValueError('should be a number of servers, such as 1, or names of servers, such as "web1"')
+
+
 def one_or_many_of_any(value: object) -> object:
     """Return a single text or number as a list of one."""
     return [value] if isinstance(value, str | int) else value
@@ -190,5 +209,7 @@ RefRules = Annotated[tuple[Annotated[RefRule, PlainValidator(_ref_rule)], ...], 
 Freezes = Annotated[
     tuple[Annotated[FreezeWindow, PlainValidator(FreezeWindow.read)], ...], BeforeValidator(one_or_many)
 ]
+BatchSize = Annotated[int | str, PlainValidator(_batch)]
+Canary = Annotated[int | tuple[str, ...], PlainValidator(_canary)]
 Day = Annotated[dt.date, PlainValidator(_day)]
 TimeZone = Annotated[ZoneInfo, PlainValidator(_time_zone)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncssh
 
 from deploybot.backoff import Backoff
-from deploybot.errors import BadAnswer, Unreachable
+from deploybot.errors import BadAnswer, ServerDown, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.ssh import remote_shell, ssh_errors
 from deploybot.ssh.remote_command import Broken, Exchange, Flooded, opened
@@ -108,7 +108,7 @@ class SshConnection:
         except Broken as problem:
             METRICS.ssh_commands.add(self.server, "failed")
             hint = "Running jobs continue there; the next call reconnects."
-            raise Unreachable(self.server, ssh_errors.BROKE, hint=hint) from problem
+            raise ServerDown(self.server, ssh_errors.BROKE, hint=hint) from problem
         except Flooded as problem:
             METRICS.ssh_commands.add(self.server, "failed")
             raise BadAnswer(self.server, str(problem)) from problem

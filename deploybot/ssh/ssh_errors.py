@@ -9,7 +9,7 @@ import socket
 
 import asyncssh
 
-from deploybot.errors import Unreachable
+from deploybot.errors import ServerDown, Unreachable
 from deploybot.settings import Server
 from deploybot.trusted_files import UnsafeFileError
 
@@ -32,7 +32,9 @@ def connecting(server: Server, problem: Exception) -> Unreachable:
         return problem
     if isinstance(problem, UnsafeFileError):
         return Unreachable(server.name, str(problem), hint=f"It is a file of servers.{server.name} in bot.toml.")
-    why, hint = _network(server, problem) or _login(server, problem)
+    if found := _network(server, problem):
+        return ServerDown(server.name, found[0], hint=found[1])
+    why, hint = _login(server, problem)
     return Unreachable(server.name, why, hint=hint)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from deploybot.domain import JobChunk, JobStatus, ServerFacts
-from deploybot.errors import StepFailed, Unreachable
+from deploybot.errors import ServerDown, StepFailed, Unreachable
 from deploybot.ssh import http_over_ssh, name_lookup, remote_shell, ssh_errors
 from deploybot.ssh import probe_facts as facts_of
 from deploybot.ssh.detached_jobs import LOG_CAP, Jobs, valid
@@ -182,7 +182,7 @@ class SshHost:
         except TimeoutError as problem:
             if self._pool.silent(self._name):
                 raise ssh_errors.silent(self._name, seconds) from problem
-            raise Unreachable(self._name, f"no answer within {seconds:g} s", hint="Is it overloaded?") from problem
+            raise ServerDown(self._name, f"no answer within {seconds:g} s", hint="Is it overloaded?") from problem
         except Exception as problem:
             raise failure_of(self._name, problem) from problem
 

@@ -14,7 +14,7 @@ from typing import Any
 import asyncssh
 
 from deploybot.domain import Sight
-from deploybot.errors import Unreachable
+from deploybot.errors import ServerDown, Unreachable
 from deploybot.metrics import METRICS
 from deploybot.settings import Server
 from deploybot.ssh import ssh_errors, ssh_login
@@ -115,7 +115,7 @@ class Pool:
         except asyncssh.ChannelOpenError as problem:
             raise ssh_errors.opening(what, problem) from problem
         except (asyncssh.Error, OSError) as problem:
-            raise Unreachable(name, ssh_errors.BROKE) from problem
+            raise ServerDown(name, ssh_errors.BROKE) from problem
 
     async def host_key(self, name: str) -> tuple[str, str]:
         """Return a server's host key, fetched through its jump host if it has one; see `fetch_host_key`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from deploybot.domain import JobChunk, JobState, JobStatus, LocalTime, ServerFacts
-from deploybot.errors import Unreachable
+from deploybot.errors import ServerDown, Unreachable
 from deploybot.ports import Engine
 
 T = TypeVar("T")
@@ -210,12 +210,12 @@ class FakeHost:
         del timeout  # a server in memory answers at once or not at all
         await asyncio.sleep(0)
         if self.down:
-            raise Unreachable(self._name, self.down)
+            raise ServerDown(self._name, self.down)
 
     def _answer(self, value: T) -> T:
         if self._lose:
             self._lose -= 1
-            raise Unreachable(self._name, "the connection broke before the answer came")
+            raise ServerDown(self._name, "the connection broke before the answer came")
         return value
 
     def _notify(self) -> None:

@@ -124,7 +124,12 @@ class Unreachable(DeploybotError):
 
 
 class ServerDown(Unreachable):
-    """No connection to a server could be made, or it broke: the server or the network is down."""
+    """The server or the network is down: no connection could be made, so nothing was sent, or it `broke`."""
+
+    def __init__(self, what: str, why: str, *, hint: str = "", broke: bool = False) -> None:
+        """Take the server, the reason in plain words, a hint, and whether something may have been sent."""
+        super().__init__(what, why, hint=hint)
+        self.broke = broke
 
 
 class HostKeyMismatch(Unreachable):

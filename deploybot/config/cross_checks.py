@@ -230,6 +230,11 @@ def _environment(path: Path, app: App, environment: Environment, settings: Setti
             yield Problem((*path, "servers"), _no_server(name, settings))
     for name in sorted({name for name in environment.servers if environment.servers.count(name) > 1}):
         yield Problem((*path, "servers"), f'"{name}" is listed more than once')
+    canary = environment.rollout.canary if environment.rollout else ()
+    for name in canary if isinstance(canary, tuple) else ():
+        if name not in environment.servers:
+            text = f'"{name}" is not one of its servers{meant(name, environment.servers)}'
+            yield Problem((*path, "rollout", "canary"), text)
     yield from _names((*path, "env"), environment.env, environment.secrets)
     yield from _crossed(path, app, environment)
     health = environment.health or app.health

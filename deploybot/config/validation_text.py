@@ -12,15 +12,8 @@ from pydantic_core import ErrorDetails
 from deploybot.config.config_errors import Path, Problem, Table, dotted, shown
 from deploybot.config.config_tables import ANY, table_at, tables
 from deploybot.masking import looks_like_token
-from deploybot.settings import App, Environment, FileRef, Secret, Settings, SettingsPart
+from deploybot.settings import FileRef, Secret, Settings
 from deploybot.wording import listed, meant
-
-_RULES = frozenset({"rollout"})
-LATER: dict[type[SettingsPart], frozenset[str]] = {
-    App: _RULES,
-    Environment: _RULES,
-}
-"""Keys that are planned but not in this version. Ignoring them silently would promise what is not kept."""
 
 _KINDS = {
     "string_type": "should be text in quotes",
@@ -131,8 +124,6 @@ def _unknown(path: Path) -> str:
     """Return what to do about a key that the table does not have."""
     key = str(path[-1])
     here = table_at(path[:-1]) or Settings
-    if any(key in keys for part, keys in LATER.items() if issubclass(here, part)):
-        return "is not supported in this version of deploybot; remove it"
     for pattern, part in tables():
         if key in part.known_keys() and pattern[:1] == path[:1] and part not in (Secret, FileRef):
             return f"unknown key here; it belongs in [{'.'.join(pattern)}]"

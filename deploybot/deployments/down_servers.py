@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from deploybot.deployments.touched_servers import touched_servers
-from deploybot.domain import Deployment, Phase, StepRow, StepState
+from deploybot.domain import Deployment, Phase, Plan, StepRow, StepState
 from deploybot.errors import NOT_REACHED, ServerDown
 
 T = TypeVar("T")
 
 
-async def unless_down(work: Coroutine[object, object, T], *, optional: bool) -> T | ServerDown:
+class Skipped(NamedTuple):
+    """A server that is left as it is, and why."""
+
+    problem: ServerDown
+
+
+async def unless_down(work: Coroutine[object, object, T], *, optional: bool) -> T | Skipped:
     """Return the result of some work on a server; if an optional server does not answer, return why."""
     try:
         return await work
     except ServerDown as problem:
         if not optional:
             raise
-        return problem
+        return Skipped(problem)
 
 
 def down_warnings(down: Mapping[str, ServerDown]) -> tuple[str, ...]:
     """Return what a person should know about the servers that are left out."""
     return tuple(f"{name} is down and is skipped: {problem.why}" for name, problem in down.items())
+
+
+def with_down(plan: Plan, servers: Sequence[str]) -> Plan:
+    """Return a plan that also leaves out servers that were down when it was requested: only what was shown is done."""
+    warnings = (f"{name} was down when this was requested and is skipped" for name in servers)
+    return dataclasses.replace(plan, down=(*servers, *plan.down), warnings=(*warnings, *plan.warnings))
 
 
 def skipped_words(servers: Sequence[str]) -> tuple[str, ...]:

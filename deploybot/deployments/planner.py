@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from typing import TypeVar
 
 from deploybot.deployments.batch_layout import Layout, layout_of
-from deploybot.deployments.down_servers import down_warnings, unless_down
+from deploybot.deployments.down_servers import Skipped, down_warnings, unless_down, with_down
 from deploybot.deployments.legacy_releases import Legacy
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.retention import releases_to_keep
@@ -35,6 +35,11 @@ def digest_of(plan: Plan) -> str:
     """Return the SHA-256 (hex) over everything in a plan except the digest itself, as canonical JSON."""
     content = dataclasses.asdict(dataclasses.replace(plan, digest=""))
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def sealed(plan: Plan) -> Plan:
+    """Return a plan with its digest."""
+    return dataclasses.replace(plan, digest=digest_of(plan))
 
 
 class Planner:
@@ -104,7 +109,7 @@ class Planner:
             sizes=sizes,
             down=tuple(down),
         )
-        return dataclasses.replace(plan, digest=digest_of(plan))
+        return sealed(plan)
 
     async def _part(self, site: Site, release: Release, *, rollback: bool, fresh: bool) -> ServerPlan:
         """Plan one server."""
@@ -139,7 +144,7 @@ class Planner:
             gone = ", ".join(part.server for part in old.servers)
             raise UserError(f"bot.toml no longer has {gone} in {app.name} {environment.name}.")
         back = old.kind is Kind.ROLLBACK
-        return await self.deploy(
+        plan = await self.deploy(
             app,
             environment,
             old.release,
@@ -150,6 +155,7 @@ class Planner:
             origin=await self.origin(app, environment, old),
             promoted_from=old.promoted_from,
         )
+        return sealed(with_down(plan, old.down)) if old.down else plan
 
     async def origin(self, app: App, environment: Environment, plan: Plan) -> Origin | None:
         """Return what allows a plan's commit there, checked again; None if bot.toml does not limit that."""
@@ -204,7 +210,7 @@ class Planner:
             sizes=sizes,
             down=tuple(down),
         )
-        return dataclasses.replace(plan, digest=digest_of(plan))
+        return sealed(plan)
 
     async def _sites(
         self, app: App, environment: Environment, layout: Layout, *, remove_orphans: bool
@@ -222,7 +228,7 @@ class Planner:
         )
         named = dict(zip(layout.servers, found, strict=True))
         sites = {name: one for name, one in named.items() if isinstance(one, Site)}
-        down = {name: one for name, one in named.items() if isinstance(one, ServerDown)}
+        down = {name: one.problem for name, one in named.items() if isinstance(one, Skipped)}
         if not sites:
             raise next(iter(down.values()))
         return sites, down

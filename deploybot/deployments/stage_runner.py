@@ -17,6 +17,7 @@ from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import job_id
+from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import (
     Deployment,
     Gate,
@@ -35,8 +36,6 @@ from deploybot.errors import Cancelled, DeploybotError, StepFailed, Unhealthy
 from deploybot.ports import Clock, Store, Tables
 
 TAIL = 20
-CLOCK_CHECK = 30.0
-"""A pause looks at the clock this often: it may be changed, and machines sleep."""
 NO_CODE = -1
 """A check has no exit code."""
 
@@ -65,6 +64,7 @@ class StageRunner:
         journal: Journal,
         clock: Clock,
         queue_card: Callable[[Tables, int], None],
+        timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         """Take the ports and parts; `queue_card(tables, number)` queues the card in the same transaction."""
         self._store = store
@@ -74,6 +74,7 @@ class StageRunner:
         self._journal = journal
         self._clock = clock
         self._queue_card = queue_card
+        self._timeouts = timeouts
 
     async def run(
         self,
@@ -217,7 +218,7 @@ class StageRunner:
         if check.part.verify and check.manifest.services:
             await self._watch(check, stop, check.stage.seconds)
         while (left := end - self._clock.now()) > 0 and stop.why is None:
-            await stop.pause(min(left, CLOCK_CHECK))
+            await stop.pause(min(left, self._timeouts.clock_check))
         if stop.why is not None:
             raise stop.why
         if check.stage.gate is not None:

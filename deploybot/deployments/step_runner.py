@@ -235,8 +235,14 @@ class StepRunner:
                 work.server, work.step.name, NOT_STARTED, tuple(problem.sentence.splitlines())
             ) from problem
         await send_uploads(self._refs, host, work.app, work.step.uploads)
-        start.sent = True
-        return await of_one(row.server, lambda: host.start(row.job, work.step.script, env, deadline=work.step.timeout))
+        sent, start.sent = start.sent, True
+        try:
+            return await of_one(
+                row.server, lambda: host.start(row.job, work.step.script, env, deadline=work.step.timeout)
+            )
+        except ServerDown as problem:
+            start.sent = sent or problem.broke
+            raise
 
     async def _state(self, host: Host, row: StepRow) -> JobStatus:
         """Return the state of a job without its log; NEVER if it was not started."""

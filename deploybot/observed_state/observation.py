@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from deploybot.domain import Container, EngineFacts, Image, Observed
-from deploybot.errors import DeploybotError, EngineError, Unreachable
+from deploybot.errors import DeploybotError, EngineError, ServerDown, Unreachable
 from deploybot.part_tables import has_containers
 from deploybot.ports import Engine, Servers
 from deploybot.settings import App, Environment, project_name
@@ -26,8 +26,12 @@ def runs_containers(app: App) -> bool:
     return has_containers(app.strategy) or app.compose.project is not None or bool(app.logs and app.logs.docker)
 
 
-async def within(ask: Callable[[], Awaitable[T]], what: str, seconds: float) -> T | DeploybotError:
+async def within(
+    ask: Callable[[], Awaitable[T]], what: str, seconds: float, *, late: type[Unreachable] = Unreachable
+) -> T | DeploybotError:
     """Ask, and return the answer or the error why it failed or is unusable: one server's error must not affect others.
+
+    `late` is the error for no answer within `seconds`.
 
     A function is passed, not its coroutine: a look that is cancelled before it begins leaves none behind unawaited.
     """
@@ -35,7 +39,7 @@ async def within(ask: Callable[[], Awaitable[T]], what: str, seconds: float) -> 
         async with asyncio.timeout(seconds):
             return await ask()
     except TimeoutError:
-        return Unreachable(what, f"no answer within {seconds:.0f} s")
+        return late(what, f"no answer within {seconds:.0f} s")
     except Exception as problem:  # noqa: BLE001  of any class
         return failure_of(what, problem)
 
@@ -55,7 +59,7 @@ async def observe(
     """
     where = directory or environment.directory or app.directory
     facts, seen = await asyncio.gather(
-        within(lambda: servers.host(server).facts(where, timeout=timeout), server, timeout),
+        within(lambda: servers.host(server).facts(where, timeout=timeout), server, timeout, late=ServerDown),
         within(lambda: _engine_view(servers, app, environment, server), f"Docker on {server}", timeout),
     )
     if isinstance(facts, DeploybotError):

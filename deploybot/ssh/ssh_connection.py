@@ -108,7 +108,7 @@ class SshConnection:
         except Broken as problem:
             METRICS.ssh_commands.add(self.server, "failed")
             hint = "Running jobs continue there; the next call reconnects."
-            raise ServerDown(self.server, ssh_errors.BROKE, hint=hint) from problem
+            raise ServerDown(self.server, ssh_errors.BROKE, hint=hint, broke=True) from problem
         except Flooded as problem:
             METRICS.ssh_commands.add(self.server, "failed")
             raise BadAnswer(self.server, str(problem)) from problem

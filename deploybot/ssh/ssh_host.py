@@ -182,7 +182,8 @@ class SshHost:
         except TimeoutError as problem:
             if self._pool.silent(self._name):
                 raise ssh_errors.silent(self._name, seconds) from problem
-            raise ServerDown(self._name, f"no answer within {seconds:g} s", hint="Is it overloaded?") from problem
+            why = f"no answer within {seconds:g} s"
+            raise ServerDown(self._name, why, hint="Is it overloaded?", broke=True) from problem
         except Exception as problem:
             raise failure_of(self._name, problem) from problem
 

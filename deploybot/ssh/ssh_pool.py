@@ -115,7 +115,7 @@ class Pool:
         except asyncssh.ChannelOpenError as problem:
             raise ssh_errors.opening(what, problem) from problem
         except (asyncssh.Error, OSError) as problem:
-            raise ServerDown(name, ssh_errors.BROKE) from problem
+            raise ServerDown(name, ssh_errors.BROKE, broke=True) from problem
 
     async def host_key(self, name: str) -> tuple[str, str]:
         """Return a server's host key, fetched through its jump host if it has one; see `fetch_host_key`."""

@@ -50,9 +50,9 @@ class _FakeJob:
 class FakeHost:
     """`ports.Host`.
 
-    Set `down` to a reason to make every call fail. `lose(n)` performs the next n calls but loses the answers. `started`
-    lists the jobs that were really started, `asked` counts the calls of `start` for each id, `uploads` has the uploaded
-    files by path, `http` and `closed` are what the health gate finds.
+    Set `down` to a reason to make every call fail, and `broke` if what was sent may have arrived. `lose(n)` performs
+    the next n calls but loses the answers. `started` lists the jobs that were really started, `asked` counts the calls
+    of `start` for each id, `uploads` has the uploaded files by path, `http` and `closed` are what a health gate finds.
     """
 
     def __init__(self, name: str = "web1", facts: ServerFacts | None = None) -> None:
@@ -71,6 +71,7 @@ class FakeHost:
             local_time=LocalTime(zone="UTC", offset=0, short="UTC"),
         )
         self.down = ""
+        self.broke = False
         self.started: list[Started] = []
         self.asked: Counter[str] = Counter()
         self.uploads: dict[str, bytes] = {}
@@ -210,12 +211,12 @@ class FakeHost:
         del timeout  # a server in memory answers at once or not at all
         await asyncio.sleep(0)
         if self.down:
-            raise ServerDown(self._name, self.down)
+            raise ServerDown(self._name, self.down, broke=self.broke)
 
     def _answer(self, value: T) -> T:
         if self._lose:
             self._lose -= 1
-            raise ServerDown(self._name, "the connection broke before the answer came")
+            raise ServerDown(self._name, "the connection broke before the answer came", broke=True)
         return value
 
     def _notify(self) -> None:

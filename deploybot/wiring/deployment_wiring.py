@@ -166,6 +166,7 @@ def _runner(  # noqa: PLR0917  one for each part that others have, too
         journal=journal,
         clock=world.clock,
         queue_card=publisher,
+        timeouts=timeouts,
     )
     restorer = Restorer(store=world.store, executor=executor, stages=stages, verifier=verifier, clock=world.clock)
     return DeploymentRunner(

@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from deploybot.config.config_tables import tables
-from deploybot.config.validation_text import LATER
 from tests.config.conftest import APP, ENVIRONMENT, GOOD, SERVER
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIm+aGXaJpJuPDizobQ/nP0kxVnjDf6sVXUpFW4WK2Jc"
@@ -26,7 +24,7 @@ def test_five_different_mistakes_are_all_reported_with_their_paths(problems: Cal
         'apps.shop.keep: should be a whole number, got "two"',
         "apps.shop.secrets.KEY: the variable NOT_THERE is not set; set it where the bot is started",
         'apps.shop.environments.production.servers: unknown server "wbe1", did you mean "web1"?',
-        "apps.shop.environments.production.rollout: is not supported in this version of deploybot; remove it",
+        "apps.shop.environments.production.rollout: should be a table, got 1",
     ]
 
 
@@ -129,15 +127,6 @@ def test_five_different_mistakes_are_all_reported_with_their_paths(problems: Cal
 def test_each_mistake_has_its_sentence(problems: Callable[..., list[str]], text: str, problem: str) -> None:
     found = problems(text)
     assert [one for one in found if problem in one], found
-
-
-def test_keys_of_the_design_that_come_later_are_refused(problems: Callable[..., list[str]]) -> None:
-    for part, keys in LATER.items():
-        heading = next(".".join(path) for path, table in tables() if table is part)
-        for key in keys:
-            assert not {key} & part.known_keys().keys()
-            text = f"[{heading.replace('NAME', 'x')}]\n{key} = 1\n" if heading else f"{key} = 1\n"
-            assert any(f"{key}: is not supported in this version" in problem for problem in problems(text))
 
 
 @pytest.mark.parametrize(

@@ -219,4 +219,5 @@ async def make_bench(bot: BotUnderTest, limit: int = 100_000) -> Bench:
 def while_down(bench: Bench, seconds: float) -> None:
     """From now on the server does not answer, and every call takes so long to find that out."""
     bench.host.seconds = seconds
+    bench.host.broke = True
     bench.host.cut("the connection broke")

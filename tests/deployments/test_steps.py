@@ -11,7 +11,7 @@ import pytest
 
 from deploybot.deployments.step_runner import was_never_started
 from deploybot.domain import JobState, Phase, ServerUpload, StepRow, StepState, UploadKind
-from deploybot.errors import Cancelled, EngineError, StepFailed, UserError
+from deploybot.errors import NOT_REACHED, Cancelled, EngineError, StepFailed, UserError
 from deploybot.testing import Outcome
 from tests.deployments.bench import NO_ANSWER, STEP, Bench, Hasty, Slow, make_bench, while_down
 from tests.kit.bot import SECRET, V1, V2, BotUnderTest
@@ -306,6 +306,28 @@ async def test_a_start_without_an_answer_is_tried_for_a_minute(bench: Bench) -> 
     assert said.why == f"{NO_ANSWER}; it may have started there"
     # The card says why it waits, once: when the row was made, when that is not known, when it is given up.
     assert bench.told == [StepState.PENDING, StepState.PENDING, StepState.UNKNOWN]
+
+
+async def test_a_start_for_which_no_connection_could_be_made_was_never_sent(bench: Bench) -> None:
+    while_down(bench, 30)
+    bench.host.broke = False
+    with pytest.raises(StepFailed, match="was not started on web1: web1 cannot be reached: the connection broke"):
+        await bench.run()
+    (row,) = await bench.rows()
+    assert (row.state, row.code) == (StepState.FAILED, NOT_REACHED)
+    assert was_never_started(row)
+
+
+async def test_a_start_that_was_sent_before_no_connection_could_be_made_may_have_run(bench: Bench) -> None:
+    class Gone(Hasty):
+        async def pause(self, seconds: float) -> None:
+            await Hasty.pause(self, seconds)
+            bench.host.broke = False
+
+    bench.stop = Gone()
+    while_down(bench, 30)
+    said = await bench.unknown()
+    assert said.why == f"{NO_ANSWER}; it may have started there"
 
 
 async def test_pauses_between_tries_double_up_to_ten_seconds(bench: Bench) -> None:

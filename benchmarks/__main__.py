@@ -1,4 +1,4 @@
-"""`python -m benchmarks [deploy] [logs] [status] [start] [chats] [webhooks] [storms]`: print the table.
+"""`python -m benchmarks [deploy] [rollouts] [logs] [status] [start] [chats] [webhooks] [storms]`: print the table.
 
 It exits with 1 where a target is missed.
 """
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import chats, deploying, logs, starting, status, storms, webhooks
+from benchmarks import chats, deploying, logs, rollouts, starting, status, storms, webhooks
 from benchmarks.ground import Ground
 from benchmarks.table import Row, markdown, seconds
 from tests.lab import Lab
@@ -26,6 +26,7 @@ Rows = Callable[[Ground], Iterator[Row]]
 
 ROWS: Mapping[str, Rows] = {
     "deploy": deploying.rows,
+    "rollouts": rollouts.rows,
     "logs": logs.rows,
     "status": status.rows,
     "start": starting.rows,

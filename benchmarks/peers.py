@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.lab import LabError, Sshd
@@ -35,6 +35,11 @@ class Peers:
     def ssh(self, name: str, command: str, stdin: str = "") -> str:
         """Run a command; its output. Raises LabError unless it ends with 0."""
         return _run(("ssh", "-F", str(self._config), name, command), stdin.encode()).decode()
+
+    def at_once(self, names: Sequence[str], command: str) -> None:
+        """Run a command on servers side by side, with a new connection to each. Raises LabError if one fails."""
+        ssh = ("ssh", "-F", str(self._config), "{}", command)
+        _run(("xargs", f"-P{len(names)}", "-I{}", *ssh), "\n".join(names).encode())
 
     def docker(self, name: str, *args: str) -> None:
         """Run `docker -H ssh://NAME`; what it prints is read and dropped by the kernel."""

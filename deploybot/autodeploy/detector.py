@@ -23,7 +23,7 @@ from deploybot.autodeploy.pending_deployments import TriggerRequests
 from deploybot.autodeploy.target_state import TargetState, images_wait, target_state, was_there, with_images_again
 from deploybot.autodeploy.trigger_cards import by, plain, waiting_text
 from deploybot.autodeploy.trigger_records import TriggerRecords
-from deploybot.autodeploy.watched_images import WatchedImages
+from deploybot.autodeploy.watched_images import NO_ANSWER, watched_images
 from deploybot.autodeploy.watched_sources import (
     IMAGES,
     WAITING_IMAGES,
@@ -135,13 +135,13 @@ class TriggerDetector:
         there = There(
             await self._refs.heads(app), await self._store.read(lambda tables: tables.triggers.published(app.name))
         )
-        watched = WatchedImages(self._images)
+        watched = await watched_images(self._images, app, [name for name, auto in autos(app).items() if auto.image])
         if self._gone is not None:
             await self._gone.look(app, there.heads)
         await self._outdated.withdraw(app, there)
         for name, auto in autos(app).items():
             here = app.at(name)
-            pins, failed = await watched.pins(here) if auto.image else ((), None)
+            pins, failed = watched.get(name, NO_ANSWER)
             problem = problem or failed
             try:
                 await self._consider(here, app.environments[name], auto, replace(there, images=pins))

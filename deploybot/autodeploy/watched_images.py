@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable
 
 from deploybot.domain import Pin
 from deploybot.errors import DeploybotError
 from deploybot.ports import Images
-from deploybot.settings import App, ImageOf
+from deploybot.settings import App
 
-_Answer = tuple[tuple[Pin, ...], DeploybotError | None]
+Answer = tuple[tuple[Pin, ...], DeploybotError | None]
+"""What tags mean now; or no pins, and why."""
+NO_ANSWER: Answer = ((), None)
 
 
-class WatchedImages:
-    """The images of one check of an app. A registry that fails does not affect environments that do not need it."""
+async def watched_images(images: Images | None, app: App, environments: Iterable[str]) -> dict[str, Answer]:
+    """Return what the tags of an app mean now in some environments, by their names. All are asked at once.
 
-    def __init__(self, images: Images | None) -> None:
-        """Take what asks registries; None where none can be asked."""
-        self._images = images
-        self._answers: list[tuple[Mapping[str, ImageOf], _Answer]] = []
+    A registry that fails or is slow affects no environment that does not need it. `images` is None where no registry
+    can be asked.
+    """
+    there = {name: app.at(name) for name in environments}
+    distinct: list[App] = []
+    for one in there.values():
+        if all(one.images != other.images for other in distinct):
+            distinct.append(one)
+    if images is None:
+        return {}
+    answers = await asyncio.gather(*(_ask(images, one) for one in distinct))
+    return {
+        name: next(answer for other, answer in zip(distinct, answers, strict=True) if other.images == one.images)
+        for name, one in there.items()
+    }
 
-    async def pins(self, app: App) -> _Answer:
-        """Return what the tags of an app mean now, as it is in an environment; or none, and why.
 
-        A check of one environment sees the same as that of another one with the same images.
-        """
-        known = next((answer for images, answer in self._answers if images == app.images), None)
-        if known is None:
-            known = await self._ask(app)
-            self._answers.append((app.images, known))
-        return known
-
-    async def _ask(self, app: App) -> _Answer:
-        if self._images is None:
-            return (), None
-        try:
-            return await self._images.pins(app), None
-        except DeploybotError as problem:
-            return (), problem
+async def _ask(images: Images, app: App) -> Answer:
+    try:
+        return await images.pins(app), None
+    except DeploybotError as problem:
+        return (), problem

@@ -216,7 +216,6 @@ READERS = {
     "commands/apps.py": "takes each environment",
     "deploybot/applogs/log_sources.py": "gets the app from AppLogs.show",
     "deploybot/autodeploy/detector.py": "gets the app from TriggerDetector.look",
-    "deploybot/autodeploy/watched_images.py": "gets the app from TriggerDetector.look",
     "deploybot/chat/card_channels.py": "lists all channels",
     "deploybot/check/app_checks.py": "gets the app from branches_of and images_of",
     "deploybot/check/server_checks.py": "gets the app from _targets_on",
@@ -266,4 +265,6 @@ def _readers() -> Iterator[str]:
 
 
 def test_every_reader_of_such_a_key_says_why_it_is_the_environments() -> None:
-    assert {*_readers()} == READERS.keys()
+    found = {*_readers()}
+    assert not found - READERS.keys(), "read it of `app.at(environment)`, and say in READERS where that is done"
+    assert not READERS.keys() - found

@@ -10,10 +10,11 @@ import pytest
 
 from deploybot.chat.card_channels import card_channels, keys_of_channels, named_channels
 from deploybot.deployments.fingerprint import config_of, differences
-from deploybot.domain import Binding, Channel, Kind, Manifest, Pin, Plan, Role, ServerFacts, State
+from deploybot.domain import Binding, Changes, Channel, Kind, Manifest, NamedRef, Pin, Plan, Role, ServerFacts, State
 from deploybot.ports import Site
-from deploybot.settings import Settings
-from deploybot.testing import FakeImages
+from deploybot.settings import App, Settings
+from deploybot.testing import FakeImages, FakeRefs
+from deploybot.wiring.infrastructure import adapters
 from tests.deployments.test_binding import PART, changed
 from tests.kit.bot import HEALTH, V1, V2, BotUnderTest, open_as, shop_settings
 from tests.kit.settings import Table, app_settings, bot_settings
@@ -73,7 +74,7 @@ def both(data: Path = Path("/nonexistent"), **production: object) -> Settings:
 
 @pytest.fixture
 async def bot(tmp_path: Path) -> AsyncIterator[BotUnderTest]:
-    team = {"ana": [(Role.ADMIN, "*", "*")]}
+    team = {"ana": [(Role.ADMIN, "*", "*")], "ben": [(Role.DEPLOYER, "*", "*")]}
     async with open_as(BotUnderTest, tmp_path, both(tmp_path / "data"), team=team) as made:
         made.refs.known |= {"wrong": "f" * 40, "develop": V1.id, "main": V2.id}
         yield made
@@ -136,11 +137,64 @@ async def test_cards_go_to_the_channels_of_the_environment(bot: BotUnderTest) ->
 
 
 async def test_a_role_and_a_lock_are_announced_in_the_channels_of_their_environment(bot: BotUnderTest) -> None:
-    assert (await bot.say("allow slack:T1/U7:ben deployer on shop/staging")).ok
+    assert (await bot.say("allow slack:T1/U7:dia deployer on shop/staging")).ok
     assert (await bot.say("allow slack:T1/U8:cem deployer on shop")).ok
     items = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 1, 1000))
     told = {(item.card.title.split()[2], item.channel) for item in items if item.channel.platform == "slack"}
     assert {channel for _, channel in told} == {STAGING, Channel("slack", "C0WRONG6666")}
+
+
+async def test_a_lock_that_somebody_else_removes_is_announced_there_too(bot: BotUnderTest) -> None:
+    assert (await bot.say("lock shop staging because of a test", "ben")).ok
+    assert (await bot.say("unlock shop staging")).ok
+    items = await bot.store.read(lambda tables: tables.outbox.due(bot.clock.now() + 1, 1000))
+    told = [item.channel for item in items if "removed ben's lock" in item.card.title]
+    assert [one for one in told if one.platform == "slack"] == [STAGING]
+
+
+class NotedRefs(FakeRefs):
+    """A repository that notes the app by which it is asked."""
+
+    def __init__(self, folder: Path, **known: str) -> None:
+        super().__init__(folder, **known)
+        self.noted: list[App] = []
+
+    async def newest(self, app: App) -> tuple[NamedRef, ...]:
+        self.noted.append(app)
+        return await super().newest(app)
+
+    async def changes(self, app: App, old: str, new: str) -> Changes:
+        self.noted.append(app)
+        return await super().changes(app, old, new)
+
+
+async def test_the_repository_is_asked_for_what_holds_there(tmp_path: Path) -> None:
+    """For the branch that is offered first, and for the paths that make a plan warn."""
+    settings, refs = both(tmp_path / "data", warn_paths=["migrations/**"]), NotedRefs(tmp_path, main=V1.id, v2=V2.id)
+    async with open_as(BotUnderTest, tmp_path, settings, refs=refs) as bot:
+        await good(bot, "deploy shop to production")
+        await good(bot, "deploy shop@v2 to production")
+        assert [one.warn_paths for one in refs.noted] == [("migrations/**",)]
+        await bot.deployments.releases.offered(bot.app, bot.production)
+        assert refs.noted[-1].branch == "main"
+
+
+async def test_ignored_tags_are_those_of_what_is_followed_there(tmp_path: Path) -> None:
+    settings = _tagged(tmp_path / "data", images={"web": {"tag": "^1.4"}})
+    images = FakeImages(**{WEB: {"develop": DEVELOP, "2026.02.0": MAIN}})
+    async with open_as(BotUnderTest, tmp_path, settings, images=images) as bot:
+        releases, places = bot.deployments.releases, bot.app.environments
+        assert await releases.ignored_tags(bot.app, places["staging"]) == ()
+        (found,) = await releases.ignored_tags(bot.app, places["production"])
+        assert (found.what, found.tags[0][0]) == ("web", "2026.02.0")
+
+
+def test_registries_are_asked_if_only_an_environment_has_images(tmp_path: Path) -> None:
+    image = {"images": {"web": {"image": WEB}}}
+    for own_keys, needed in ((image, True), ({}, False)):
+        shop = {"strategy": "compose", "environments": {"staging": own_keys}}
+        settings = bot_settings(tmp_path / "data", apps={"shop": shop})
+        assert (adapters(settings).images is not None) is needed
 
 
 async def test_the_board_and_the_log_are_those_of_the_environment(bot: BotUnderTest) -> None:

@@ -126,7 +126,7 @@ def plan(
 
 def gate(app: App, environment: Environment) -> Gate | None:
     """Return the health gate of an environment; None if bot.toml has none."""
-    health = environment.health or app.health
+    health = app.at(environment).health
     if health is None:
         return None
     if health.http:

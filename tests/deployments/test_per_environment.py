@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from deploybot.chat.card_channels import card_channels, keys_of_channels, named_channels
 from deploybot.deployments.fingerprint import config_of, differences
+from deploybot.deployments.step_execution import Executor
+from deploybot.deployments.step_runner import StepRunner
+from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import Binding, Changes, Channel, Kind, Manifest, NamedRef, Pin, Plan, Role, ServerFacts, State
 from deploybot.ports import Site
 from deploybot.settings import App, Settings
+from deploybot.strategies import STRATEGIES
 from deploybot.testing import FakeImages, FakeRefs
 from deploybot.wiring.infrastructure import adapters
 from tests.deployments.test_binding import PART, changed
@@ -125,6 +130,29 @@ def test_a_site_has_the_keys_of_its_environment_and_those_of_a_record_before_the
     assert replace(before, running="x").app.compose.profiles == ("old",)
 
 
+async def test_checks_and_restores_take_as_long_as_their_environment_says(bot: BotUnderTest) -> None:
+    """The executor gives the runner, the verifier and the restorer the app of a deployment."""
+    inspector = Inspector(store=bot.store, servers=bot.hosts, refs=bot.refs, strategies=STRATEGIES)
+    executor = Executor(
+        settings=bot.settings,
+        store=bot.store,
+        steps=cast("StepRunner", None),
+        inspector=inspector,
+        strategies=STRATEGIES,
+        clock=bot.clock,
+    )
+    site = await inspector.site(bot.app, bot.app.environments["staging"], "web1")
+    assert (site.facts.directory, site.app.keep) == ("/srv/shop-staging", 2)
+    deployment = await bot.deployment(await good(bot, "deploy shop to staging"))
+    app, environment = executor.target(deployment)
+    assert (app.restore_within, app.stable, app.directory, environment.name) == (
+        1.0,
+        0.0,
+        "/srv/shop-staging",
+        "staging",
+    )
+
+
 async def test_cards_go_to_the_channels_of_the_environment(bot: BotUnderTest) -> None:
     for name, channel in (("staging", STAGING), ("production", PRODUCTION)):
         deployment = await bot.deployment(await good(bot, f"deploy shop to {name}"))
@@ -201,7 +229,10 @@ async def test_the_board_and_the_log_are_those_of_the_environment(bot: BotUnderT
     await good(bot, "deploy shop to staging")
     host = bot.hosts["web1"]
     host.http["http://127.0.0.1:6666/wrong"] = (500, "")
-    assert (await bot.say("status shop staging")).ok
+    host.http[HEALTH] = (204, "")
+    card = await bot.say("status shop staging")
+    assert card.ok
+    assert "answers" not in str(card)
     await bot.say("logs shop from staging")
     assert [one.env["DEPLOYBOT_FILE"] for one in host.started if one.script == "logs_file"] == ["/var/log/staging.log"]
 

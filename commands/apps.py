@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from deploybot import App, Card, Context, Environment, Line, command
 
 
@@ -12,7 +14,9 @@ async def apps(ctx: Context) -> Card:
     visible = await ctx.people.visible(ctx)
     for app, environment in visible:
         environments.setdefault(app.name, []).append(environment_text(environment))
-    known = {app.name: app for app, _ in visible}
+    known: dict[str, list[App]] = {}
+    for app, environment in visible:
+        known.setdefault(app.name, []).append(app.at(environment))
     return Card(
         title="One app" if len(known) == 1 else f"{len(known)} apps",
         lines=tuple(Line(name, ", ".join(where) + tasks(known[name])) for name, where in environments.items()),
@@ -25,6 +29,7 @@ def environment_text(environment: Environment) -> str:
     return f"{environment.name} on {' and '.join(environment.servers)}{' (default)' if environment.default else ''}"
 
 
-def tasks(app: App) -> str:
-    """The named tasks, where there are any."""
-    return f"; tasks: {', '.join(app.tasks)}" if app.tasks else ""
+def tasks(where: Iterable[App]) -> str:
+    """The named tasks, where there are any, in any of the environments."""
+    names = dict.fromkeys(task for app in where for task in app.tasks)
+    return f"; tasks: {', '.join(names)}" if names else ""

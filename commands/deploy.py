@@ -40,10 +40,10 @@ async def deploy(
 
     Then the bot checks the app's health. If it does not become healthy, the bot restores what ran before.
 
-    The ref is a branch, a tag, a commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed. The
-    default is the newest commit of the app's branch. Images from bot.toml are pinned again to the current images of
-    their tags. The ref can also be an image digest, `sha256:…`, or a tag that only an image has. It then changes only
-    that image.
+    The ref is a branch, a tag, a commit, `:current`, `:previous`, or `#41` for what deployment 41 deployed. The default
+    is the newest commit of the branch in bot.toml. Images from bot.toml are pinned again to the current images of their
+    tags. The ref can also be an image digest, `sha256:…`, or a tag that only an image has. It then changes only that
+    image.
 
     `--dry-run` shows the plan and changes nothing that runs. `--remove-orphans` removes containers of the Compose
     project that are in no Compose file. Without it, containers that deploybot did not create stay. With `--at`, the

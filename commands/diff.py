@@ -29,9 +29,9 @@ from deploybot import (
 async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
     """Show what a deployment would change: commits, authors, images, and warnings.
 
-    It compares what runs in the environment with the ref. The default is the newest commit of the app's branch, as for
-    `deploy`. If the servers run different releases, the bot compares one of these with the ref, and lists each server
-    that runs another one.
+    It compares what runs in the environment with the ref. The default is the newest commit of the branch in bot.toml,
+    as for `deploy`. If the servers run different releases, the bot compares one of these with the ref, and lists each
+    server that runs another one.
     """
     running = await ctx.releases.running(app, env)
     known = [one for one in running.values() if one is not None]

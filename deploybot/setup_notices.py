@@ -20,7 +20,7 @@ _MOST = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A setup problem. `key` identifies it; `app` is empty if it concerns none.
+    """A setup problem. `key` identifies it; `app` is `shop`, `shop/staging`, or empty if it concerns none.
 
     `title` says what happened, `text` what it means, and `fix` what to do. `besides` is a channel to avoid.
     """
@@ -37,7 +37,10 @@ class NoticeBoard:
     """A writer of notices to the outbox, in the caller's transaction."""
 
     def __init__(self, clock: Clock, channels: Callable[[str], Iterable[Channel]], last: Channel | None = None) -> None:
-        """Take what returns an app's channels (the bot's, for an empty name); `last` is used if there are none."""
+        """Take what returns the channels of `Notice.app` (the bot's, if it is empty).
+
+        `last` is used if there are none.
+        """
         self._clock = clock
         self._channels_of = channels
         self._last = last

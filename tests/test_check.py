@@ -16,6 +16,7 @@ from deploybot.domain import JobState, Plan, Release, ServerFacts
 from deploybot.errors import EngineError, HostKeyMismatch, StepFailed, StillFetching, Unreachable
 from deploybot.settings import App, Environment, ImageOf, Settings
 from deploybot.testing import FakeEngine, FakeHost, FakeImages, FakeRefs, FakeServers, Outcome
+from tests.kit.settings import bot_settings
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIm+aGXaJpJuPDizobQ/nP0kxVnjDf6sVXUpFW4WK2Jc"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -301,6 +302,29 @@ async def test_every_image_is_asked_for(settings: Settings, refs: FakeRefs) -> N
     failed = _failed(await check(settings, _links(), refs, images=images))
     assert [says for _, _, says, _ in failed] == ["the registry cannot be reached: it is being moved"] * 2
     assert all(fix for _, _, _, fix in failed)
+
+
+async def test_what_environments_follow_instead_has_rows_of_its_own(refs: FakeRefs) -> None:
+    refs.known |= {"main": "a" * 40, "develop": "b" * 40}
+    own = {"directory": "/srv/staging", "branch": "develop", "images": {"web": {"tag": "develop"}}}
+    shop = {
+        "strategy": "compose",
+        "branch": "main",
+        "images": {"web": {"image": "acme/shop", "tag": "main"}, "side": {"image": "acme/side"}},
+        "environments": {"staging": own, "preview": {"directory": "/srv/preview"}, "production": {}},
+    }
+    images = FakeImages()
+    images.known["acme/shop"] = {"main": f"sha256:{'1' * 64}", "develop": f"sha256:{'2' * 64}"}
+    images.known["acme/side"] = {"latest": f"sha256:{'3' * 64}"}
+    rows = await check(bot_settings(apps={"shop": shop}), _links(), refs, images=images)
+    found = {row.what: row.text for row in rows if row.what.startswith(("repository", "image"))}
+    assert found == {
+        "repository staging": "git@example.com:acme/shop.git: develop (bbbbbbbbbb)",
+        "repository preview production": "git@example.com:acme/shop.git: main (aaaaaaaaaa)",
+        "image web staging": "acme/shop, develop: develop sha256:2222222222",
+        "image web preview production": "acme/shop, main: main sha256:1111111111",
+        "image side": "acme/side, latest: latest sha256:3333333333",
+    }
 
 
 async def test_a_data_folder_that_cannot_be_is_reported(settings: Settings, refs: FakeRefs, tmp_path: Path) -> None:

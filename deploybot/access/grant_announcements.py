@@ -48,7 +48,7 @@ class GrantAnnouncer:
         """
         card = Card(title=text, tone=Tone.WARN)
         notified = self.admins(tables, app, environment, now) | (admins or frozenset())
-        public = dict.fromkeys(self._channels(app))
+        public = dict.fromkeys(self._channels(app, environment))
         for channel in public:
             tables.outbox.put(channel, card, now)
         asking = replace(card, buttons=buttons, hint=hint)
@@ -64,20 +64,21 @@ class GrantAnnouncer:
         text: str,
         *,
         app: str,
+        environment: str,
         person: int,
         now: float,
         besides: Channel | None = None,
         hint: str = "",
     ) -> None:
-        """Announce to an app's channel and to one person, but not in the channel `besides`, which has it already."""
+        """Announce to a target's channel and to one person, but not in the channel `besides`, which has it already."""
         card = Card(title=text, hint=hint, tone=Tone.WARN)
-        for channel in dict.fromkeys((*self._channels(app), *self._private(tables, frozenset({person})))):
+        for channel in dict.fromkeys((*self._channels(app, environment), *self._private(tables, frozenset({person})))):
             if channel != besides:
                 tables.outbox.put(channel, card, now)
 
-    def _channels(self, app: str) -> tuple[Channel, ...]:
+    def _channels(self, app: str, environment: str) -> tuple[Channel, ...]:
         found = self._settings.apps.get(app) if app != EVERY else None
-        return (found.channel if found else ()) or self._homes
+        return (found.at(environment).channel if found else ()) or self._homes
 
     def _private(self, tables: Tables, persons: frozenset[int]) -> Iterator[Channel]:
         """Yield the direct messages of people in every chat they use; the console for those with no other chat."""

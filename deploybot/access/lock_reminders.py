@@ -72,6 +72,7 @@ class LockReminders:
             tables,
             f"{target} has been locked by {lock.holder} for {show_duration(now - lock.since)}: “{lock.reason}”",
             app=lock.app,
+            environment=lock.environment,
             person=lock.person,
             now=now,
             hint=f"`unlock {lock.app} {lock.environment}` removes the lock: {lock.holder} or an admin can do that.",

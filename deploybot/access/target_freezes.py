@@ -131,11 +131,17 @@ class TargetFreezes:
             self._show_wait(tables, number)
 
     def _announce(self, tables: Tables, text: str, freeze: Freeze, ctx: Context, old: Freeze | None) -> None:
-        """Announce a change in the app's channels, and to the person whose freeze it changes."""
+        """Announce a change in the target's channels, and to the person whose freeze it changes."""
         actor = required(ctx.person).id
         person = old.person if old and old.person != actor else 0
         self._announcer.notify(
-            tables, text, app=freeze.app, person=person, besides=ctx.incoming.channel, now=self._clock.now()
+            tables,
+            text,
+            app=freeze.app,
+            environment=freeze.environment,
+            person=person,
+            besides=ctx.incoming.channel,
+            now=self._clock.now(),
         )
 
     def _record(self, tables: Tables, action: str, freeze: Freeze, person: Person, detail: str) -> None:

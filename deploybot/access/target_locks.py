@@ -86,7 +86,13 @@ class PersonLocks:
                     reason = f": “{lock.reason}”" if lock.reason else ""
                     text = f"{person.name} removed {lock.holder}'s lock of {target}{reason}"
                     self._announcer.notify(
-                        tables, text, app=app.name, person=lock.person, besides=ctx.incoming.channel, now=now
+                        tables,
+                        text,
+                        app=app.name,
+                        environment=environment.name,
+                        person=lock.person,
+                        besides=ctx.incoming.channel,
+                        now=now,
                     )
             return lock
 

@@ -118,6 +118,7 @@ class AppLogs:
 
     async def show(self, ctx: Context, app: App, environment: Environment, query: LogQuery) -> Card:
         """Return the requested lines; with `follow`, reply with new lines along the way and return the closing card."""
+        app = app.at(environment)
         of_app(app)
         if query.since_time:
             query = replace(query, since=seconds_since(query.since_time, self._zone, self._clock.now()))

@@ -23,6 +23,7 @@ from deploybot.autodeploy.pending_deployments import TriggerRequests
 from deploybot.autodeploy.target_state import TargetState, images_wait, target_state, was_there, with_images_again
 from deploybot.autodeploy.trigger_cards import by, plain, waiting_text
 from deploybot.autodeploy.trigger_records import TriggerRecords
+from deploybot.autodeploy.watched_images import NO_ANSWER, watched_images
 from deploybot.autodeploy.watched_sources import (
     IMAGES,
     WAITING_IMAGES,
@@ -130,30 +131,26 @@ class TriggerDetector:
         Return the seconds until something is due without an event. Raises Unreachable, UserError or StoreError where
         something could not be checked; everything else has been checked by then.
         """
-        there, problem = await self._there(app)
+        problem: DeploybotError | None = None
+        there = There(
+            await self._refs.heads(app), await self._store.read(lambda tables: tables.triggers.published(app.name))
+        )
+        watched = await watched_images(self._images, app, [name for name, auto in autos(app).items() if auto.image])
         if self._gone is not None:
             await self._gone.look(app, there.heads)
         await self._outdated.withdraw(app, there)
         for name, auto in autos(app).items():
+            here = app.at(name)
+            pins, failed = watched.get(name, NO_ANSWER)
+            problem = problem or failed
             try:
-                await self._consider(app, app.environments[name], auto, there)
+                await self._consider(here, app.environments[name], auto, replace(there, images=pins))
             except DeploybotError as found:
                 problem = problem or found
         due = await self._requests.go_on(app, self._order)
         if problem is not None:
             raise problem
         return due
-
-    async def _there(self, app: App) -> tuple[There, DeploybotError | None]:
-        """Read the heads, releases and images that exist now. If a registry fails, return its error with the rest."""
-        heads = await self._refs.heads(app)
-        published = await self._store.read(lambda tables: tables.triggers.published(app.name))
-        if self._images is None or not any(auto.image for auto in autos(app).values()):
-            return There(heads, published), None
-        try:
-            return There(heads, published, await self._images.pins(app)), None
-        except DeploybotError as problem:
-            return There(heads, published), problem
 
     async def _consider(self, app: App, environment: Environment, auto: Auto, there: There) -> None:
         """Compare the current values with those considered last, and write the result."""

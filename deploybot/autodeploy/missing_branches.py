@@ -68,7 +68,7 @@ def _notice(app: App, environment: str, key: str, heads: Heads, seen: dict[str, 
     what = "no branch matches" if _GLOB & {*branch} else "the repository has no branch"
     return Notice(
         key=key,
-        app=app.name,
+        app=f"{app.name}/{environment}",
         title=f"{app.name}/{environment} is not deployed automatically: {what} {branch}.",
         text=text,
         fix=f"Fix `branch` in [apps.{app.name}.environments.{environment}.auto], or push that branch.",

@@ -27,7 +27,7 @@ class TriggerRecords:
         kept = replace(trigger, shown=trigger.state.value if posted else "")
         tables.triggers.put(kept)
         if posted:
-            self.post(tables, app, trigger_card(kept, _waiting(tables, kept)))
+            self.post(tables, app.at(kept.environment), trigger_card(kept, _waiting(tables, kept)))
         return kept
 
     def name_waiting(self, tables: Tables, app: App, environment: str, text: str) -> None:
@@ -43,7 +43,7 @@ class TriggerRecords:
             self.put(tables, app, current)
 
     def post(self, tables: Tables, app: App, card: Card) -> None:
-        """Post a card to the channels of an app."""
+        """Post a card to the channels of an app, as it is in an environment or as a whole."""
         for channel in self._channels(app):
             tables.outbox.put(channel, card, self._clock.now())
 

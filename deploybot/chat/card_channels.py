@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from deploybot.chat.console.console_session import CHANNEL
 from deploybot.domain import AUTO, Channel, Deployment
-from deploybot.settings import Settings
+from deploybot.settings import App, Settings
 
 
 def card_channels(deployment: Deployment, settings: Settings) -> tuple[Channel, ...]:
     """Return the channels for a deployment's card, each once.
 
-    These are the channel where it was requested and the channels of its app. If the app has none, the default channels
-    are used.
+    These are the channel where it was requested and the channels of its environment. If that has none, the channels of
+    its app are used, or else the default channels.
     """
     app, asked = settings.apps.get(deployment.plan.app), deployment.channel
     channels = [asked] if asked is not None and asked.platform != AUTO.platform else []
-    channels += (app.channel if app else ()) or (home_channels(settings) if channels else event_channels(settings))
+    channels += (app.at(deployment.plan.environment).channel if app else ()) or (
+        home_channels(settings) if channels else event_channels(settings)
+    )
     seen: dict[tuple[str, str], Channel] = {}
     for channel in channels:
         # The request may come from a thread of a channel that gets the card anyway. Then only the thread gets it.
@@ -38,10 +40,8 @@ def event_channels(settings: Settings) -> tuple[Channel, ...]:
 
 def named_channels(settings: Settings) -> tuple[Channel, ...]:
     """Return all channels named in bot.toml, each once."""
-    apps = settings.apps.values()
-    routes = (channel for app in apps for route in app.notify.values() for channel in route.channel)
-    channels = (*home_channels(settings), *(channel for app in apps for channel in app.channel), *routes)
-    return tuple(dict.fromkeys(channels))
+    keyed = (channels for app in settings.apps.values() for channels in _keyed(app).values())
+    return tuple(dict.fromkeys((*home_channels(settings), *(channel for channels in keyed for channel in channels))))
 
 
 def keys_of_channels(settings: Settings) -> dict[tuple[str, str], str]:
@@ -50,12 +50,20 @@ def keys_of_channels(settings: Settings) -> dict[tuple[str, str], str]:
     for channel in home_channels(settings):
         named.setdefault((channel.platform, channel.id), []).append(f"{channel.platform}.channel")
     for app in settings.apps.values():
-        keys = {f"apps.{app.name}.channel": app.channel}
-        keys |= {f"apps.{app.name}.notify.{name}.channel": route.channel for name, route in app.notify.items()}
-        for key, channels in keys.items():
+        for key, channels in _keyed(app).items():
             for channel in channels:
                 named.setdefault((channel.platform, channel.id), []).append(key)
     return {where: " and ".join(dict.fromkeys(keys)) for where, keys in named.items()}
+
+
+def _keyed(app: App) -> dict[str, tuple[Channel, ...]]:
+    """Return the channels of an app, of its environments and of its routes, by their keys in bot.toml."""
+    path = f"apps.{app.name}"
+    return (
+        {f"{path}.channel": app.channel}
+        | {f"{path}.environments.{name}.channel": one.channel for name, one in app.environments.items()}
+        | {f"{path}.notify.{name}.channel": route.channel for name, route in app.notify.items()}
+    )
 
 
 def channel_ids(settings: Settings, platform: str) -> tuple[str, ...]:

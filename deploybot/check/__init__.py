@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from deploybot.autodeploy.event_hints import autos
-from deploybot.check.app_checks import try_auto, try_image, try_plan, try_repository
+from deploybot.check.app_checks import branches_of, images_of, try_auto, try_image, try_plan, try_repository
 from deploybot.check.check_results import CheckState, Row
 from deploybot.check.files import try_files
 from deploybot.check.server_checks import ServerLinks, try_server
@@ -52,12 +52,16 @@ async def check(
         _bounded(f"server {name}", try_server(server, settings, links), within)
         for name, server in settings.servers.items()
     ]
-    tries += [_bounded(f"app {name}", try_repository(app, refs), within) for name, app in settings.apps.items()]
+    tries += [
+        _bounded(f"app {name}", try_repository(there, refs, where), within)
+        for name, app in settings.apps.items()
+        for there, where in branches_of(app)
+    ]
     if images is not None:
         tries += [
-            _bounded(f"app {name}", try_image(app, service, images), within)
+            _bounded(f"app {name}", try_image(there, service, images, where), within)
             for name, app in settings.apps.items()
-            for service in app.images
+            for there, service, where in images_of(app)
         ]
     watched = [app for app in settings.apps.values() if autos(app)]
     tries += [_bounded(f"app {app.name}", try_auto(app, refs), within) for app in watched]

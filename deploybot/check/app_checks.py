@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from deploybot.autodeploy.event_hints import autos
 from deploybot.autodeploy.newest_tag import newest_tag
@@ -19,10 +19,38 @@ from deploybot.settings import App, Auto, Environment
 _TAGS = 3
 
 
-async def try_repository(app: App, refs: RefSource) -> AsyncIterator[Row]:
-    """Check whether the repository can be read, and show the current commit of its branch."""
+def branches_of(app: App) -> Iterator[tuple[App, str]]:
+    """Yield the app for each branch that is deployed without a ref, with the environments that have it.
+
+    No environments are named if all have the same branch.
+    """
+    found: dict[str | None, list[tuple[str, App]]] = {}
+    for name in app.environments:
+        there = app.at(name)
+        found.setdefault(there.branch, []).append((name, there))
+    for same in found.values():
+        yield same[0][1], " ".join(name for name, _ in same) if len(found) > 1 else ""
+
+
+def images_of(app: App) -> Iterator[tuple[App, str, str]]:
+    """Yield each image that the app follows, by service, with the environments that follow it if not all do."""
+    found: dict[tuple[str, str, str], list[tuple[str, App]]] = {}
+    for name in app.environments:
+        there = app.at(name)
+        for service, of in there.images.items():
+            found.setdefault((service, of.image, str(of.tag)), []).append((name, there))
+    for (service, _, _), same in found.items():
+        where = " ".join(name for name, _ in same) if len(same) < len(app.environments) else ""
+        yield same[0][1], service, where
+
+
+async def try_repository(app: App, refs: RefSource, where: str = "") -> AsyncIterator[Row]:
+    """Check whether the repository can be read, and show the current commit of its branch.
+
+    `where` names the environments whose branch that is, if the others have another one.
+    """
     subject = f"app {app.name}"
-    what = "repository"
+    what = f"repository {where}".rstrip()
     try:
         release = await refs.resolve(app, "")
     except StillFetching as error:
@@ -58,14 +86,18 @@ def _fetching(app: App, error: StillFetching) -> str:
     return f"{app.repo}: the bot or another check is fetching it, {error.received} so far. Check again later"
 
 
-async def try_image(app: App, service: str, images: Images) -> AsyncIterator[Row]:
-    """Check whether the registry has the image of one service, and show its current version."""
-    subject, what = f"app {app.name}", f"image {service}"
+async def try_image(app: App, service: str, images: Images, where: str = "") -> AsyncIterator[Row]:
+    """Check whether the registry has the image of one service, and show its current version.
+
+    `where` names the environments that follow it, if not all do.
+    """
+    subject, what = f"app {app.name}", f"image {service} {where}".rstrip()
     of = app.images[service]
     try:
         (pin,) = await images.pins(app.model_copy(update={"images": {service: of}}))
     except Unreachable as error:
-        fix = error.hint or f"Check apps.{app.name}.images.{service}.image."
+        path = f"apps.{app.name}.images.{service}.image" if not where else f"the image of {service} in bot.toml"
+        fix = error.hint or f"Check {path}."
         yield Row(subject, what, CheckState.FAILED, str(error), fix)
     except UserError as error:
         yield Row(subject, what, CheckState.FAILED, error.sentence, error.hint)

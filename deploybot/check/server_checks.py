@@ -91,7 +91,7 @@ def _connection_cure(server: Server, error: Unreachable) -> str:
 
 def _targets_on(name: str, settings: Settings) -> list[_CheckedTarget]:
     return [
-        _CheckedTarget(app, environment)
+        _CheckedTarget(app.at(environment), environment)
         for app in settings.apps.values()
         for environment in app.environments.values()
         if name in environment.servers

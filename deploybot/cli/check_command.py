@@ -103,7 +103,8 @@ def understood(settings: Settings) -> Iterator[str]:
     for app in settings.apps.values():
         yield f"  app {app.name}: {', '.join(_of_app(app))}"
         for environment in app.environments.values():
-            yield f"    {environment.name}: {', '.join(_of_environment(environment))}"
+            words = (*_of_environment(environment), *_only_there(app, environment))
+            yield f"    {environment.name}: {', '.join(words)}"
 
 
 def old_forms(settings: Settings) -> Iterator[str]:
@@ -171,6 +172,25 @@ def _of_environment(environment: Environment) -> Iterator[str]:
         yield "a failed release stays"
     if environment.secrets:
         yield f"secrets {' '.join(environment.secrets)}"
+
+
+def _only_there(app: App, environment: Environment) -> Iterator[str]:
+    """Yield what an environment has instead of its app's."""
+    there = app.at(environment)
+    if there.branch != app.branch:
+        yield f"branch {there.branch}"
+    if there.keep != app.keep:
+        yield f"keeps the last {there.keep} successful releases"
+    if there.images != app.images:
+        yield f"images {' '.join(f'{service} {of.image}, {of.tag}' for service, of in there.images.items())}"
+    if there.compose.files != app.compose.files:
+        yield f"Compose files {' '.join(there.compose.files) or 'found by Compose'}"
+    if there.compose.profiles != app.compose.profiles:
+        yield f"profiles {' '.join(there.compose.profiles) or 'none'}"
+    if there.channel != app.channel:
+        yield f"channel {' '.join(map(str, there.channel))}"
+    if there.tasks != app.tasks:
+        yield f"tasks {' '.join(there.tasks)}"
 
 
 def show(rows: Sequence[Row]) -> None:

@@ -17,7 +17,7 @@ def check_autos(path: Path, app: App, settings: Settings) -> Iterator[Problem]:
     autos = {name: one.auto for name, one in app.environments.items() if one.auto is not None}
     for name, auto in autos.items():
         path_of_auto = (*path, "environments", name, "auto")
-        yield from _causes(path_of_auto, auto, app)
+        yield from _causes(path_of_auto, auto, app.at(name))
         yield from _conditions(path_of_auto, auto)
         yield from _callers(path_of_auto, auto, {*app.hooks, *settings.hooks})
         yield from _named(path_of_auto, auto, forge_named(app, settings.hooks), {*app.hooks, *settings.hooks})
@@ -31,7 +31,7 @@ def _causes(path: Path, auto: Auto, app: App) -> Iterator[Problem]:
     if not (auto.branch or auto.tag or auto.release or auto.image):
         yield Problem(path, "has no trigger: give branch, tag, release or image")
     if auto.image and not app.images:
-        yield Problem((*path, "image"), f"needs images, but apps.{app.name}.images is empty")
+        yield Problem((*path, "image"), f"needs images, but apps.{path[1]}.images is empty")
 
 
 def _conditions(path: Path, auto: Auto) -> Iterator[Problem]:

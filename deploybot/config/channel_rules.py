@@ -42,6 +42,8 @@ def _named(settings: Settings) -> Iterator[tuple[Path, tuple[Channel, ...]]]:
     """Yield the channels of all apps and routes, with their paths."""
     for name, app in settings.apps.items():
         yield ("apps", name, "channel"), app.channel
+        for inner, environment in app.environments.items():
+            yield ("apps", name, "environments", inner, "channel"), environment.channel
         for route, notify in app.notify.items():
             yield ("apps", name, "notify", route, "channel"), notify.channel
 

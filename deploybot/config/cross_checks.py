@@ -11,6 +11,7 @@ from deploybot.config.auto_rules import check_autos
 from deploybot.config.channel_rules import check_channels, check_routes
 from deploybot.config.config_errors import Path, Problem, dotted
 from deploybot.config.config_tables import within
+from deploybot.config.environment_rules import check_images
 from deploybot.config.report_rules import check_others
 from deploybot.config.signing_rules import check_signing
 from deploybot.domain import canonical_image
@@ -44,6 +45,7 @@ def check(settings: Settings) -> Iterator[Problem]:
         for inner, environment in app.environments.items():
             yield from _environment((*path, "environments", inner), app, environment, settings)
             yield from _approvals((*path, "environments", inner), environment)
+            yield from check_images((*path, "environments", inner), app, environment)
         yield from _order(path, app)
         yield from check_autos(path, app, settings)
         yield from check_routes(path, app)
@@ -94,10 +96,9 @@ def _exactly_one(settings: Settings) -> Iterator[Problem]:
 
 
 def _logs(settings: Settings) -> Iterator[Problem]:
-    for name, app in settings.apps.items():
-        if app.logs and app.logs.timezone and not (app.logs.file or app.logs.command):
-            path = ("apps", name, "logs", "timezone")
-            yield Problem(path, "is for `file` and `command` only: containers and journald log in UTC")
+    for path, logs in within(settings):
+        if isinstance(logs, Logs) and logs.timezone and not (logs.file or logs.command):
+            yield Problem((*path, "timezone"), "is for `file` and `command` only: containers and journald log in UTC")
 
 
 def _server(path: Path, server: Server, settings: Settings) -> Iterator[Problem]:
@@ -150,13 +151,16 @@ def _strategy(path: Path, app: App) -> Iterator[Problem]:
     entry = STRATEGY_TABLE.get(app.strategy)
     if entry is None:
         return
+    tables = [(path, app.model_fields_set)]
+    tables += [((*path, "environments", name), one.model_fields_set) for name, one in app.environments.items()]
     for key, strategies in keys_of_strategies().items():
-        if key in app.model_fields_set and app.strategy not in strategies:
+        for where in (where for where, given in tables if key in given and app.strategy not in strategies):
             only = listed((f'"{name}"' for name in strategies), "or")
-            yield Problem((*path, key), f'is for strategy = {only} only; this one is "{app.strategy}"')
+            yield Problem((*where, key), f'is for strategy = {only} only; this one is "{app.strategy}"')
     for key, what in entry.needs.items():
-        if not app.value(key):
-            yield Problem((*path, key), f'is missing: strategy "{app.strategy}" needs {what}')
+        lack = [(*path, "environments", name) for name in app.environments if not app.at(name).value(key)]
+        for where in lack if app.value(key) or len(lack) < len(app.environments) else [path]:
+            yield Problem((*where, key), f'is missing: strategy "{app.strategy}" needs {what}')
 
 
 def _repository(path: Path, app: App) -> Iterator[Problem]:
@@ -279,7 +283,7 @@ def _shared(settings: Settings) -> Iterator[Problem]:
 
 
 def _used_resources(app: App, environment: Environment, settings: Settings) -> Iterator[tuple[str, _UsedResource]]:
-    directory = environment.directory or app.directory
+    directory = app.at(environment).directory
     for name in environment.servers:
         server = settings.servers.get(name)
         if server and server.ssh and directory:

@@ -25,7 +25,7 @@ from deploybot.domain import (
     short_id,
 )
 from deploybot.domain.image_tags import TagPattern
-from deploybot.settings import App, Environment, Settings, SettingsPart
+from deploybot.settings import PER_ENVIRONMENT, App, Environment, Settings, SettingsPart
 from deploybot.units import show_duration
 
 _SHOWN = 60
@@ -46,6 +46,8 @@ _NOT_THE_ENVIRONMENTS = frozenset(
         "freeze",
     }
 )
+_ALWAYS_THERE = frozenset({"directory", "health", "shared", "env", "secrets"})
+"""Keys of the environment that were in every fingerprint before environments had more keys of the app."""
 _NOT_THE_SERVERS = frozenset({"connect_timeout"})
 
 
@@ -77,10 +79,14 @@ def config_of(plan: Plan, settings: Settings) -> tuple[tuple[str, str], ...]:
 
 def _config(plan: Plan, settings: Settings, app: App, environment: Environment) -> Iterator[tuple[str, str]]:
     path = f"apps.{app.name}"
+    inner, there = f"{path}.environments.{environment.name}", app.at(environment)
+    own = (PER_ENVIRONMENT - _ALWAYS_THERE) & environment.model_fields_set
     yield from _keys(path, app, _NOT_THE_APPS)
+    yield from ((f"{inner}.{key}", _text(there.value(key))) for key in own - _NOT_THE_APPS)
     if plan.kind is Kind.TASK:
-        yield f"{path}.tasks.{plan.task}", _text(app.tasks.get(plan.task, ""))
-    yield from _keys(f"{path}.environments.{environment.name}", environment, _NOT_THE_ENVIRONMENTS)
+        where = inner if plan.task in environment.tasks else path
+        yield f"{where}.tasks.{plan.task}", _text(there.tasks.get(plan.task, ""))
+    yield from _keys(inner, environment, _NOT_THE_ENVIRONMENTS | (PER_ENVIRONMENT - _ALWAYS_THERE))
     for name in _reached([*(part.server for part in plan.servers), *plan.down], settings):
         yield from _keys(f"servers.{name}", settings.servers[name], _NOT_THE_SERVERS)
 

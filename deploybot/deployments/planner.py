@@ -84,6 +84,7 @@ class Planner:
         found. Raises Unreachable if a server does not
         answer, UserError if the strategy does not take such a release, or with everything that servers lack.
         """
+        app = app.at(environment)
         insist_on_source(app, self._strategies[app.strategy], release)
         names = _chosen(app, environment, servers)
         layout = layout_of(environment, names, gently=not rollback)

@@ -73,8 +73,10 @@ class Releases:
         """Resolve a typed ref to a release; `:current`, `:previous` and images need an environment.
 
         A ref of the repository gets the images that bot.toml's tags mean now. With `back` it gets the images that it
-        last ran well with. A digest (`sha256:…`), or a tag that only an image has, changes nothing but that image.
+        last ran well with. A digest (`sha256:…`), or a tag that only an image has, changes nothing but that image. The
+        branch and the images are those of the environment.
         """
+        app = app.at(environment) if environment else app
         if ref.startswith(":"):
             return await self._relative(app, _needs_environment(app, environment, ref), ref)
         if ref.startswith(_DIGEST):
@@ -193,7 +195,9 @@ class Releases:
             return tuple(_ways_back(good, ids if len(ids) == 1 else ()))
         return tuple(
             _newest(
-                await self._refs.newest(app), environment, {one.release.code for one in running if one.release.code}
+                await self._refs.newest(app.at(environment)),
+                environment,
+                {one.release.code for one in running if one.release.code},
             )
         )
 
@@ -224,7 +228,7 @@ class Releases:
 
     async def ignored_tags(self, app: App, environment: Environment) -> tuple[IgnoredTags, ...]:
         """Return the newest tags that do not count there, each with the reason."""
-        return await self._followed.ignored(app, environment)
+        return await self._followed.ignored(app.at(environment), environment)
 
     async def _has_run(self, environment: Environment, release: Release) -> bool:
         """Return whether a release has run well in an environment, or another one of the same commit."""

@@ -139,8 +139,8 @@ class Verifier:
 
 def _limit(app: App, environment: Environment) -> float:
     """Return how long containers may take to start: as long as the health check may take, too, if that is longer."""
-    health = environment.health or app.health
-    return max(app.compose.wait, health.within) if health else app.compose.wait
+    there = app.at(environment)
+    return max(there.compose.wait, there.health.within) if there.health else there.compose.wait
 
 
 def _late(waiting: list[str], limit: float) -> list[str]:

@@ -82,14 +82,14 @@ class Executor:
         return await self._steps.run(work, stop)
 
     def target(self, deployment: Deployment) -> tuple[App, Environment]:
-        """Return the app and the environment of a deployment."""
-        app = self._settings.apps[deployment.plan.app]
+        """Return the app, as it is in the environment of a deployment, and that environment."""
+        app = self._settings.apps[deployment.plan.app].at(deployment.plan.environment)
         return app, app.environments[deployment.plan.environment]
 
     async def clean_up(self, deployment: Deployment, part: ServerPlan) -> None:
         """Run the clean-up of a server. No plan is made there meanwhile: it might need what is deleted."""
-        app, environment = self.target(deployment)
-        async with self._inspector.turn(part.server, environment.directory or app.directory):
+        app, _ = self.target(deployment)
+        async with self._inspector.turn(part.server, app.directory):
             for numbered in enumerate(part.cleanup):
                 await self.run(deployment, Phase.CLEANUP, part, numbered, CancellationWatch())
 

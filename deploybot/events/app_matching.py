@@ -35,7 +35,7 @@ class Routes:
         """Read the images of all apps once."""
         self._apps = settings.apps
         self._images = {
-            name: frozenset(canonical_image(one.image) for one in app.images.values())
+            name: frozenset(canonical_image(one.image) for there in app.everywhere() for one in there.images.values())
             for name, app in self._apps.items()
         }
         self._hosts = frozenset(host_of_app(app) for app in self._apps.values())

@@ -9,7 +9,7 @@ from typing import Final
 from deploybot.domain import Event, ImagePushed, canonical_image
 from deploybot.domain.image_tags import TagRule, advice_for, is_of_another_form, is_release_like
 from deploybot.ports import Store, Tables
-from deploybot.settings import App
+from deploybot.settings import App, ImageOf
 from deploybot.setup_notices import Notice, NoticeBoard
 
 _FITS: Final = "fits "
@@ -18,9 +18,10 @@ _LONGEST: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class _Pushed:
-    """A tag that was pushed for a service, the service's tag rule, and whether the tag fits it."""
+    """A tag that was pushed for a service, what the service follows, its tag rule, and whether the tag fits that."""
 
     service: str
+    of: ImageOf
     rule: TagRule
     tag: str
     fits: bool
@@ -64,27 +65,30 @@ class UnfitTags:
 
 
 def _pushed(app: App, event: Event) -> list[_Pushed]:
-    """Return the pushed tags of an event for those services of an app that choose tags by a rule."""
+    """Return the pushed tags of an event for those services of an app that choose tags by a rule.
+
+    Environments may follow different tags. One that a service follows in an environment is no surprise in the others.
+    """
     if not isinstance(event, ImagePushed) or not event.tag or len(event.tag) > _LONGEST:
         return []
-    image, found = canonical_image(event.image), list[_Pushed]()
-    for service, of in app.images.items():
+    image, found, followed = canonical_image(event.image), dict[str, _Pushed](), set[str]()
+    for service, of in (pair for there in app.everywhere() for pair in there.images.items()):
         rule = TagRule.of(of.tag)
-        if rule is None or canonical_image(of.image) != image:
+        if canonical_image(of.image) != image:
             continue
-        if not rule.why_not(event.tag):
-            found.append(_Pushed(service, rule, event.tag, fits=True))
-        elif is_release_like(event.tag) and is_of_another_form(rule, event.tag):
-            found.append(_Pushed(service, rule, event.tag, fits=False))
-    return found
+        fits = of.tag == event.tag if rule is None else not rule.why_not(event.tag)
+        followed |= {service} if fits else set()
+        if rule is not None and (fits or (is_release_like(event.tag) and is_of_another_form(rule, event.tag))):
+            one = _Pushed(service, of, rule, event.tag, fits=fits)
+            found[one.key(app.name)] = one
+    return [one for one in found.values() if one.fits or one.service not in followed]
 
 
 def _notice(app: App, key: str, one: _Pushed) -> Notice:
-    of = app.images[one.service]
     return Notice(
         key=key,
         app=app.name,
-        title=f"{app.name}: the tag {one.tag} of {of.image} does not count for {one.service}.",
-        text=f"`tag` is {of.tag}, and {one.rule.why_not(one.tag)}. Images with such tags are not deployed.",
+        title=f"{app.name}: the tag {one.tag} of {one.of.image} does not count for {one.service}.",
+        text=f"`tag` is {one.of.tag}, and {one.rule.why_not(one.tag)}. Images with such tags are not deployed.",
         fix=advice_for(one.tag),
     )

@@ -12,13 +12,14 @@ USUAL = ("main", "master", "trunk", "develop", "release/*")
 
 
 def watched(app: App, branch: str) -> bool:
-    """Return whether a branch matters to everybody: the app's branch, or one that `auto` deploys.
+    """Return whether a branch matters to everybody: that of the app or an environment, or one that `auto` deploys.
 
-    If the app names no branch, those in USUAL matter, too.
+    If an environment has no branch in bot.toml, those in USUAL matter, too.
     """
     autos = (one.auto.branch for one in app.environments.values() if one.auto and one.auto.branch)
-    named = [*filter(None, (app.branch,)), *autos]
-    return fits_any(named if app.branch else [*named, *USUAL], branch)
+    branches = [there.branch for there in app.everywhere()]
+    named = [*filter(None, branches), *autos]
+    return fits_any(named if all(branches) else [*named, *USUAL], branch)
 
 
 def environments_of(app: App, branch: str, tag: str = "") -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Decide which channel gets a notification: by the routes of bot.toml, or the app's channels if it has none."""
+"""Decide which channel gets a notification: by the routes of bot.toml, or by the environment or app."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from deploybot.settings.event_settings import Notify
 def channels_for(app: App, story: CardState, homes: Sequence[Channel], here: datetime) -> dict[Channel, float]:
     """Return the channels for a card, each with the seconds of quiet hours left there (0.0 if it is not quiet).
 
+    A card about environments goes to their channels, any other one to those of the app.
     `homes` are the channels of the chats themselves, `here` is the bot's local time. If several routes lead to one
     channel, the one with the least quiet time counts.
     """
@@ -23,9 +24,16 @@ def channels_for(app: App, story: CardState, homes: Sequence[Channel], here: dat
         if not _wants(route, story):
             continue
         hush = quiet_for(route.quiet, here)
-        for channel in route.channel or app.channel or homes:
+        for channel in route.channel or _own(app, story, route) or homes:
             found[channel] = min(found.get(channel, hush), hush)
     return found
+
+
+def _own(app: App, story: CardState, route: Notify) -> tuple[Channel, ...]:
+    """Return the channels of the environments that a card is about, out of those that the route names."""
+    about = [name for name in app.environments if name in story.environments]
+    named = [name for name in about if name in route.environments] or about
+    return tuple(channel for name in named for channel in app.at(name).channel) if named else app.channel
 
 
 def quiet_for(windows: Iterable[Window], here: datetime) -> float:

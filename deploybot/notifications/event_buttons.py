@@ -46,12 +46,14 @@ def image_buttons(context: CardContext, event: ImagePushed) -> tuple[Button, ...
     They are left out where approval is needed, and where `auto` deploys the image.
     """
     app = context.app
-    if not is_digest(event.digest) or not any(_same(one.image, event.image) for one in app.images.values()):
+    if not is_digest(event.digest):
         return ()
     environments = [
         one
         for one in app.environments.values()
-        if not _guarded(one) and not (one.auto and one.auto.image and not one.auto.ask)
+        if any(_same(of.image, event.image) for of in app.at(one).images.values())
+        and not _guarded(one)
+        and not (one.auto and one.auto.image and not one.auto.ask)
     ]
     return tuple(_deploy(app, one, event.digest) for one in environments[:MOST])
 
@@ -98,7 +100,7 @@ def _tried(context: CardContext, environment: Environment, sha: str) -> str:
 
     By now, tags may mean other images than those that were tried.
     """
-    if not context.app.images or environment.after is None:
+    if not context.app.at(environment).images or environment.after is None:
         return sha
     return f"#{max(row.deployment for row in context.running(environment.after))}"
 
@@ -117,7 +119,10 @@ def _last(app: App) -> Environment:
 
 
 def wanted_tag(app: App, event: ImagePushed) -> bool:
-    """Return whether bot.toml pins this image by this tag, by a matching pattern, or by a range that may match."""
+    """Return whether bot.toml pins this image by this tag, by a matching pattern, or by a range that may match.
+
+    That depends on the environment: pass the app as it is there (`App.at`).
+    """
     return any(_same(one.image, event.image) and _may_mean(one.tag, event.tag) for one in app.images.values())
 
 

@@ -40,12 +40,13 @@ def image_story(context: CardContext, parts: Sequence[EventPart]) -> CardState:
         buttons=next(filter(None, (image_buttons(context, one) for one in pushes)), ()),
     )
     usual = any(_usual(app, one) for one in pushes)
-    environments = {name for name, one in app.environments.items() if one.auto and one.auto.image}
+    automatic = (name for name, one in app.environments.items() if one.auto and one.auto.image)
+    environments = {name for name in automatic if any(wanted_tag(app.at(name), one) for one in pushes)}
     return CardState(
         card=card,
         worth=Worth.USUAL if usual else Worth.ASKED,
         kinds=frozenset({"image"}),
-        environments=frozenset(environments if usual else ()),
+        environments=frozenset(environments),
     )
 
 
@@ -54,4 +55,5 @@ def _usual(app: App, event: ImagePushed) -> bool:
 
     Where bot.toml pins images, that is any tag it may mean. Otherwise it is any tag that is meant for people.
     """
-    return wanted_tag(app, event) if app.images else not _MACHINE.fullmatch(event.tag)
+    pinned = [there for there in app.everywhere() if there.images]
+    return any(wanted_tag(there, event) for there in pinned) if pinned else not _MACHINE.fullmatch(event.tag)

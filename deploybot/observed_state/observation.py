@@ -57,7 +57,8 @@ async def observe(
 
     The Engine is asked only if the app runs containers. `directory` replaces the one in bot.toml.
     """
-    where = directory or environment.directory or app.directory
+    app = app.at(environment)
+    where = directory or app.directory
     facts, seen = await asyncio.gather(
         within(lambda: servers.host(server).facts(where, timeout=timeout), server, timeout, late=ServerDown),
         within(lambda: _engine_view(servers, app, environment, server), f"Docker on {server}", timeout),

@@ -96,8 +96,9 @@ class Scope:
         return environment.servers if environment and (environment.app, environment.name) in self.visible else ()
 
     def tasks(self) -> tuple[str, ...]:
-        """Return the app's tasks, if the sender may see it."""
-        return tuple(self.app.tasks) if self.app and self.app.name in self.apps() else ()
+        """Return the tasks of the app in the environments that the sender may see, or in the one that was named."""
+        app, names = self.app, (self.environment.name,) if self.environment else self.environments()
+        return tuple(dict.fromkeys(task for name in names for task in app.at(name).tasks)) if app else ()
 
 
 class NoSuch(UserError):
@@ -167,9 +168,9 @@ def _server(text: str, scope: Scope) -> Server:
 def _task(text: str, scope: Scope) -> Task:
     if scope.app is None:
         raise Unfit(f"Write the app before the task `{shown(text)}`.")
-    if text.lower() not in scope.app.tasks:
+    if text.lower() not in scope.tasks():
         problem = NoSuch("task", text, scope.tasks(), where=f" of {scope.app.name}")
-        if not scope.app.tasks:
+        if not scope.tasks():
             problem.hint = f"It has no tasks: add some to [apps.{scope.app.name}.tasks] of bot.toml."
         raise problem
     return Task(text.lower())

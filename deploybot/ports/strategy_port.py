@@ -14,6 +14,7 @@ from deploybot.settings import App, Environment
 class Site:
     """A target on one server: its settings in bot.toml, its observed state, and what the bot recorded.
 
+    `app` has the keys that hold in the environment, whether it was given as a whole or not (`App.at`).
     `good` are the ids of releases that were healthy there, `bare` those of them that ran without containers.
     `manifests` has the images of each release, by release id: those that were verified, if any were. `running` is the
     id of the release that runs there by the observed state, empty if it is none of the bot's. `attempt` are its images
@@ -41,6 +42,10 @@ class Site:
     remove_orphans: bool = False
     projects: frozenset[str] = frozenset()
     once: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Take the app as it is in the environment."""
+        object.__setattr__(self, "app", self.app.at(self.environment))
 
     @property
     def directory(self) -> str:

@@ -14,7 +14,16 @@ from pydantic import Field
 
 from deploybot.domain import Channel, Identity
 from deploybot.part_tables import CHAT_TABLE
-from deploybot.settings.app_settings import App, ComposeSettings, Environment, HealthSettings, Logs, Rollout, Shared
+from deploybot.settings.app_settings import (
+    PER_ENVIRONMENT,
+    App,
+    ComposeSettings,
+    Environment,
+    HealthSettings,
+    Logs,
+    Rollout,
+    Shared,
+)
 from deploybot.settings.audit_settings import AuditCall, AuditExport
 from deploybot.settings.bot_settings import BotSettings, ChatSettings, DockerTls, Http, Server
 from deploybot.settings.event_settings import (
@@ -31,6 +40,7 @@ from deploybot.settings.signing_settings import Signer
 from deploybot.settings.value_shapes import Name
 
 __all__ = [
+    "PER_ENVIRONMENT",
     "App",
     "AuditCall",
     "AuditExport",
@@ -98,4 +108,4 @@ class Settings(SettingsPart):
 
 def project_name(app: App, environment: Environment) -> str:
     """Return the Compose project of an app's environment: the configured one, or `app-environment`."""
-    return app.compose.project or f"{app.name}-{environment.name}"
+    return app.at(environment).compose.project or f"{app.name}-{environment.name}"

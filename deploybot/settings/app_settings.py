@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from deploybot.settings.address_values import HealthPort, HealthUrl, Repository
 from deploybot.settings.event_settings import Auto, ForgeSettings, Hook, ImageOf, Notify
+from deploybot.settings.event_values import ImageName, ImageTag
 from deploybot.settings.part_names import SenderName, StrategyName
 from deploybot.settings.setting_types import FileRef, HostKeys, Secret, SettingsPart, Switch, Whole
 from deploybot.settings.value_shapes import (
@@ -96,6 +98,13 @@ class Logs(SettingsPart):
     timezone: TimeZone | None = None
 
 
+class EnvironmentImage(SettingsPart):
+    """`[apps.APP.environments.NAME.images.SERVICE]`: the image of a service there. Keys left out are the app's."""
+
+    image: ImageName | None = None
+    tag: ImageTag | None = None
+
+
 class Rollout(SettingsPart):
     """`rollout = { … }`: in which groups the servers of an environment are switched.
 
@@ -113,6 +122,9 @@ class Rollout(SettingsPart):
 class Environment(SettingsPart):
     """`[apps.APP.environments.NAME]`. Keys left out are taken from the app.
 
+    The names of `env`, `secrets` and `tasks`, the services of `images` and the keys of `compose` are added to the
+    app's, or replace them. `App.at` returns the result: read a key that both tables have only there.
+
     `approvals` people out of `approvers` (a role, or names such as `@ana`) must approve each change of what runs,
     within `approval_within`. They must differ from each other and from the requester. With `approvals_exclude`, one of
     them must not be an author of the change. `after` names the environment of the app in which a release must be
@@ -127,11 +139,28 @@ class Environment(SettingsPart):
     app: str = ""
     servers: tuple[Name, ...] = Field(min_length=1)
     default: Switch = False
+    branch: BranchName | None = None
     directory: AbsolutePath | None = None
+    compose: ComposeSettings | None = None
+    build: ShellText | None = None
+    output: RelativePath | None = None
+    restart: ShellText | None = None
+    script: RelativePath | None = None
     health: HealthSettings | None = None
+    stable: SecondsOrOff | None = None
+    restore_within: Seconds | None = None
+    shared: Shared | None = None
+    logs: Logs | None = None
     env: dict[EnvName, str] = Field(default_factory=dict)
     secrets: dict[EnvName, Secret] = Field(default_factory=dict)
-    shared: Shared | None = None
+    tasks: dict[Name, ShellText] = Field(default_factory=dict)
+    warn_paths: tuple[Glob, ...] = ()
+    keep: Whole | None = Field(default=None, ge=1, le=100)
+    need_disk: Bytes | None = None
+    need_memory: Bytes | None = None
+    step_timeout: Seconds | None = None
+    channel: Channels = ()
+    images: dict[ServiceName, EnvironmentImage] = Field(default_factory=dict)
     on_failure: Literal["restore", "leave"] = "restore"
     rollout: Rollout | None = None
     approvals: Whole = Field(default=0, ge=0, le=20)
@@ -191,3 +220,62 @@ class App(SettingsPart):
     forge: ForgeSettings | None = None
     poll: Seconds = 300.0
     environments: dict[Name, Environment] = Field(min_length=1)
+    _whole: App | None = PrivateAttr(default=None)
+    _environment: str = PrivateAttr(default="")
+
+    def at(self, environment: Environment | str) -> App:
+        """Return the app as it is in one of its environments: with the keys that the environment's table has.
+
+        Nothing else decides what holds for a target. Returns the app as a whole if nothing differs there, or for a name
+        that it does not have. The result may be asked for another environment, too.
+        """
+        whole = self._whole or self
+        here = whole.environments.get(environment) if isinstance(environment, str) else environment
+        if here is None:
+            return whole
+        if self._whole is not None and self._environment == here.name:
+            return self
+        # Own Compose settings always count: a site may have those of a record, which must not be replaced again.
+        own = {
+            key: value
+            for key, value in _values_there(whole, here).items()
+            if key == "compose" or value != getattr(whole, key)
+        }
+        if not own:
+            return whole
+        there = whole.model_copy(update=own)
+        there._whole, there._environment = whole, here.name  # noqa: SLF001  its own class
+        return there
+
+    def everywhere(self) -> Iterator[App]:
+        """Yield the app as it is in each of its environments."""
+        return (self.at(one) for one in self.environments.values())
+
+
+PER_ENVIRONMENT = frozenset(App.model_fields.keys() & Environment.model_fields.keys()) - {"name"}
+"""The keys that an environment may have instead of its app."""
+
+
+def _values_there(app: App, environment: Environment) -> dict[str, object]:
+    """Return the values of an app that differ in an environment."""
+    given = {key: getattr(environment, key) for key in PER_ENVIRONMENT & environment.model_fields_set}
+    found = {key: value for key, value in given.items() if value is not None}
+    for key in found.keys() & {"env", "secrets", "tasks"}:
+        found[key] = {**getattr(app, key), **found[key]}
+    if "images" in found:
+        found["images"] = {**app.images, **dict(_images_there(app, environment))}
+    if environment.compose is not None:
+        found["compose"] = app.compose.model_copy(update=_given(environment.compose))
+    return found
+
+
+def _images_there(app: App, environment: Environment) -> Iterator[tuple[str, ImageOf]]:
+    for service, one in environment.images.items():
+        # An image that neither table names was reported when bot.toml was read.
+        known = app.images.get(service) or ImageOf.model_construct(image="")
+        yield service, known.model_copy(update={key: value for key, value in _given(one).items() if value})
+
+
+def _given(part: SettingsPart) -> dict[str, object]:
+    """Return the keys that a table has, with their values."""
+    return {key: getattr(part, key) for key in part.model_fields_set}

@@ -26,8 +26,8 @@ class Hook(SettingsPart):
 class Notify(SettingsPart):
     """`[apps.APP.notify.NAME]`: which events go to which channel.
 
-    A key left out matches everything; without `channel`, the app's channel is used. During the `quiet` hours, in the
-    bot's time zone, only bad news is posted; the rest follows afterwards.
+    A key left out matches everything; without `channel`, that of the environment or app is used. During the `quiet`
+    hours, in the bot's time zone, only bad news is posted; the rest follows afterwards.
     """
 
     kinds: Annotated[tuple[EventKindName, ...], BeforeValidator(one_or_many)] = ()

@@ -64,9 +64,10 @@ class ServerLooker:
 
     async def look(self, target: Target, server: str, *, quick: bool) -> ServerLook:
         """Return what is found of an app on a server; `quick` uses the CPU and memory values at hand."""
-        app, environment = target
+        environment = target[1]
+        app = target[0].at(environment)
         host, engine = self._servers.host(server), self._servers.engine(server)
-        health, directory = environment.health or app.health, environment.directory or app.directory
+        health, directory = app.health, app.directory
         facts, containers, healthy = await asyncio.gather(
             within(lambda: host.facts(directory, timeout=LOOK_WITHIN, docker=False), server),
             self._containers(engine, project_name(app, environment), server) if runs_containers(app) else nothing(),

@@ -126,7 +126,7 @@ def plan(
 
 def gate(app: App, environment: Environment) -> Gate | None:
     """Return the health gate of an environment; None if bot.toml has none."""
-    health = environment.health or app.health
+    health = app.at(environment).health
     if health is None:
         return None
     if health.http:
@@ -164,11 +164,12 @@ def standing(site: Site, release: Release) -> Move:
     return Move(site=site, release=release, previous="")
 
 
-def task_command(app: App, task: str) -> str:
+def task_command(site: Site, task: str) -> str:
     """Return the shell text of a task. If it is unknown, raise UserError with the known tasks."""
+    app = site.app
     if task not in app.tasks:
         known = f"Its tasks: {', '.join(sorted(app.tasks))}." if app.tasks else f"Add some under apps.{app.name}.tasks."
-        raise UserError(f"{app.name} has no task `{task}`.", hint=known)
+        raise UserError(f"{app.name} has no task `{task}` in {site.environment.name}.", hint=known)
     return app.tasks[task]
 
 

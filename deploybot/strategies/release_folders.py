@@ -50,7 +50,7 @@ class Folders:
 
     def task(self, site: Site, release: Release, task: str) -> ServerPlan:
         """Return the plan that runs a task in the directory of the current release."""
-        step = standing(site, release).command(task, task_command(site.app, task))
+        step = standing(site, release).command(task, task_command(site, task))
         return ServerPlan(server=site.facts.server, steps=(step,))
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:

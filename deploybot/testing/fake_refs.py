@@ -16,7 +16,8 @@ from deploybot.settings import App
 class FakeRefs:
     """`ports.RefSource` for apps with refs named by a test.
 
-    - `known` maps refs to full commits, the same for every app. An empty ref is the first of them.
+    - `known` maps refs to full commits, the same for every app. An empty ref is the app's branch if that is one of
+      them, else the first of them.
     - `between` has the changes between two commits; changes that it does not have are unknown.
     - `branches` and `tags` are the current ones of the remote repository.
     - `parents` has each commit's parent, `messages` its message, `paths` the files it changes, `trees` the files it
@@ -46,7 +47,7 @@ class FakeRefs:
         Raises UserError, which names the nearest refs.
         """
         self._reach(app)
-        wanted = ref or next(iter(self.known), "")
+        wanted = ref or (app.branch if app.branch in self.known else next(iter(self.known), ""))
         commit = self.known.get(wanted, "")
         if wanted in self.parents:
             commit = wanted

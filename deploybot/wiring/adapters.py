@@ -90,18 +90,19 @@ def webhooks(
 
 
 def notice_board(settings: Settings, world: Infrastructure) -> NoticeBoard:
-    """Return the board that posts notices in the channels of the app."""
+    """Return the board that posts notices in the channels of the app, or of its environment."""
 
-    def channels(app: str) -> Iterable[Channel]:
+    def channels(target: str) -> Iterable[Channel]:
+        app, _, environment = target.partition("/")
         known = settings.apps.get(app)
-        return (known.channel if known else ()) or event_channels(settings)
+        return (known.at(environment).channel if known else ()) or event_channels(settings)
 
     return NoticeBoard(world.clock, channels, CHANNEL)
 
 
 def unfit_tags(settings: Settings, world: Infrastructure) -> Iterator[EventListener]:
     """Yield the listener that reports image tags which no pattern in bot.toml can match, if bot.toml has images."""
-    if any(app.images for app in settings.apps.values()):
+    if any(one.images for app in settings.apps.values() for one in app.everywhere()):
         from deploybot.events.unmatched_tags import UnfitTags  # noqa: PLC0415  see above
 
         yield UnfitTags(world.store, notice_board(settings, world))

@@ -57,7 +57,9 @@ def autodeploy(
 
     async def refusal(trigger: Trigger) -> Refusal:
         # The images of a release are known only once it is pinned. Then the command itself checks `after`.
-        release = None if settings.apps[trigger.app].images else Release.of_commit(trigger.commit)
+        release = (
+            None if settings.apps[trigger.app].at(trigger.environment).images else Release.of_commit(trigger.commit)
+        )
         answer = await access.ask(
             AUTO,
             action=Action.DEPLOY,

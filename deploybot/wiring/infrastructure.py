@@ -88,7 +88,7 @@ def _servers(settings: Settings, sockets: Path | None) -> SshServers:
 
 def _images(settings: Settings, clock: Clock) -> Images | None:
     """Return the registries if an app has images. aiohttp is imported only then."""
-    if not any(app.images for app in settings.apps.values()):
+    if not any(one.images for app in settings.apps.values() for one in app.everywhere()):
         return None
     from deploybot.sources.image_source import Registries  # noqa: PLC0415  see above
 

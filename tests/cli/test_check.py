@@ -81,6 +81,23 @@ def test_what_was_understood_is_said_without_a_secret(tmp_path: Path) -> None:
     )
 
 
+def test_what_an_environment_has_instead_is_said() -> None:
+    text = BOT.replace('tasks = { migrate = "./migrate" }\n', 'images = { web = { image = "acme/shop" } }\n')
+    own = """
+branch = "develop"
+keep = 2
+channel = "console"
+tasks = { seed = "./seed" }
+images = { web = { tag = "develop" } }
+compose = { files = ["a.yaml", "b.yaml"], profiles = ["mail"] }
+"""
+    Path("bot.toml").write_text(text + own)
+    assert _check("--offline").output.endswith(
+        "a failed release stays, secrets DATABASE_URL, branch develop, keeps the last 2 successful releases, "
+        "images web acme/shop, develop, Compose files a.yaml b.yaml, profiles mail, channel console, tasks seed\n"
+    )
+
+
 def test_a_wrong_file_is_reported_as_text_and_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PASSWORD")
     result = _check()

@@ -192,7 +192,7 @@ class ComposeStrategy:
     def task(self, site: Site, release: Release, task: str) -> ServerPlan:
         """Plan to run a task in the current release's folder. `docker compose` in it uses this project."""
         site = site.as_recorded(site.ran)
-        step = standing(site, release).command(task, task_command(site.app, task), _project(site))
+        step = standing(site, release).command(task, task_command(site, task), _project(site))
         return ServerPlan(server=site.facts.server, steps=(step,))
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:

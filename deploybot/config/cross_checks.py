@@ -14,6 +14,7 @@ from deploybot.config.config_tables import within
 from deploybot.config.environment_rules import check_images
 from deploybot.config.report_rules import check_others
 from deploybot.config.signing_rules import check_signing
+from deploybot.config.task_rules import check_switch_tasks
 from deploybot.domain import canonical_image
 from deploybot.net.address_guard import is_loopback
 from deploybot.part_tables import STRATEGY_TABLE, has_containers, keys_of_strategies
@@ -46,6 +47,7 @@ def check(settings: Settings) -> Iterator[Problem]:
             yield from _environment((*path, "environments", inner), app, environment, settings)
             yield from _approvals((*path, "environments", inner), environment)
             yield from check_images((*path, "environments", inner), app, environment)
+        yield from check_switch_tasks(path, app)
         yield from _order(path, app)
         yield from check_autos(path, app, settings)
         yield from check_routes(path, app)

@@ -32,6 +32,7 @@ from deploybot.deployments.card_titles import headline, image_exchange
 from deploybot.deployments.phone_rows import ROW, rows_of_all, short
 from deploybot.deployments.scheduled_starts import earliest
 from deploybot.deployments.server_lines import Progress, down_lines, merged, planned, server_lines
+from deploybot.deployments.switch_tasks import task_lines
 from deploybot.domain import (
     Deployment,
     Kind,
@@ -215,7 +216,10 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "", frozen: str = ""
     return Card(
         title=f"{headline(plan)} · dry run",
         text="\n".join([*(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
-        lines=tuple(merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan)))),
+        lines=(
+            *merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan))),
+            *(Line(when, text) for when, text in task_lines(plan)),
+        ),
         details=tuple(plan_details(plan)),
         footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
     )
@@ -318,6 +322,7 @@ def _lines(
         yield from shown
         if len(groups) > len(shown):
             yield Line("other servers", "see the details")
+        yield from (Line(when, short(text, room.server - len(when))) for when, text in task_lines(plan))
     elif not (state is State.CANCELLED and not steps):
         yield from server_lines(plan, steps, state, progress)
 

@@ -126,7 +126,8 @@ def _felt(plan: Plan, part: ServerPlan) -> tuple[Step, ...]:
 
     Steps that only copy files there are left out: they depend on what an earlier try has left.
     """
-    return tuple(step for step in part.steps if step.switches or plan.kind in {Kind.RESTART, Kind.TASK})
+    steps = (*part.steps, *part.after, *part.last)
+    return tuple(step for step in steps if step.switches or step.task or plan.kind in {Kind.RESTART, Kind.TASK})
 
 
 def steps_text(plan: Plan, part: ServerPlan) -> str:
@@ -145,10 +146,15 @@ def _step(step: Step) -> str:
 
 def _felt_digest(plan: Plan, part: ServerPlan) -> str:
     """Hash what affects a server (SHA-256, hex): scripts, values, secret names, gate, restore steps, removals."""
-    steps = [dataclasses.asdict(step) for step in (*_felt(plan, part), *part.restore)]
+    steps = [_content(step) for step in (*_felt(plan, part), *part.restore)]
     gate = dataclasses.asdict(part.gate) if part.gate else None
     removed = [one.service for one in part.effects if one.kind is EffectKind.REMOVED]
     return _digest([steps, gate, *([removed] if removed else [])])
+
+
+def _content(step: Step) -> dict[str, object]:
+    """Return what a step does. Its order says whether it comes before the switch; older versions had no such keys."""
+    return {key: value for key, value in dataclasses.asdict(step).items() if key not in {"task", "ahead"}}
 
 
 def _digest(content: object) -> str:

@@ -15,6 +15,7 @@ from deploybot.deployments.down_servers import Skipped, down_warnings, unless_do
 from deploybot.deployments.legacy_releases import Legacy
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.retention import releases_to_keep
+from deploybot.deployments.switch_tasks import switch_tasks
 from deploybot.deployments.target_inspection import Inspector, going_back
 from deploybot.domain import Changes, Gate, Kind, Origin, Plan, Release, Running, ServerPlan, Step, short_id
 from deploybot.errors import NoImage, ServerDown, UserError
@@ -87,12 +88,18 @@ class Planner:
         app = app.at(environment)
         insist_on_source(app, self._strategies[app.strategy], release)
         names = _chosen(app, environment, servers)
+        tasks = switch_tasks(app, rollback=rollback)
         layout = layout_of(environment, names, gently=not rollback)
+        first = layout.servers[0]
+        if tasks.need_first:
+            layout = layout._replace(optional=layout.optional - {first})
         sites, down = await self._sites(app, environment, layout, remove_orphans=remove_orphans)
         found = await _all_of(
             of_one(name, functools.partial(self._part, site, release, rollback=rollback, fresh=fresh))
             for name, site in sites.items()
         )
+        strategy = self._strategies[app.strategy]
+        found = [tasks.added(strategy, sites[part.server], release, part, first=part.server == first) for part in found]
         running = await self._running(app, environment)
         parts, sizes = layout.arranged(found)
         plan = Plan(

@@ -21,8 +21,9 @@ from deploybot.deployments.restore_turns import RestoreTurns
 from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
+from deploybot.deployments.switch_tasks import lasting_words
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
-from deploybot.deployments.touched_servers import first_felt, touched_servers, untouched_words
+from deploybot.deployments.touched_servers import first_ahead, first_felt, touched_servers, untouched_words
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
 from deploybot.domain import (
     Deployment,
@@ -108,8 +109,10 @@ class DeploymentRunner:
             return await self._go_on_restoring(deployment)
         try:
             await self._side_by_side(self._prepare, deployment, deployment.plan.servers, stop)
+            await self._side_by_side(self._run_ahead, deployment, deployment.plan.servers, stop)
             for batch in deployment.plan.batches:
                 await self._side_by_side(self._switch, deployment, batch, stop)
+            await self._side_by_side(self._run_last, deployment, deployment.plan.servers, stop)
         except (StepFailed, StepUnknown, Unhealthy, Unreachable, Cancelled) as problem:
             return await self._bad_end(deployment, problem)
         return await self._good_end(deployment)
@@ -181,11 +184,21 @@ class DeploymentRunner:
 
     async def _prepare(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
         """Run the stages of a server that do not affect what serves."""
-        await self._run(deployment, part, range(first_felt(deployment.plan, part)), stop)
+        await self._run(deployment, part, range(first_ahead(deployment.plan, part)), stop)
+
+    async def _run_ahead(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+        """Run the tasks of a server that come before any switch."""
+        positions = range(first_ahead(deployment.plan, part), first_felt(deployment.plan, part))
+        await self._run(deployment, part, positions, stop)
 
     async def _switch(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
         """Run the stages of a server from the first switching one on, its checks included."""
-        await self._run(deployment, part, range(first_felt(deployment.plan, part), len(part.stages)), stop)
+        positions = range(first_felt(deployment.plan, part), len(part.stages) - len(part.last))
+        await self._run(deployment, part, positions, stop)
+
+    async def _run_last(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+        """Run the tasks of a server that come when all servers are switched."""
+        await self._run(deployment, part, range(len(part.stages) - len(part.last), len(part.stages)), stop)
 
     async def _run(
         self, deployment: Deployment, part: ServerPlan, positions: Iterable[int], stop: CancellationWatch
@@ -216,7 +229,8 @@ class DeploymentRunner:
     async def _bad_end(self, deployment: Deployment, problem: DeploybotError) -> _Ending:
         """Report what went wrong, restore what was switched if that is certain to be right, and observe what runs."""
         tail = tuple(getattr(problem, "tail", ()))[-TAIL_SHOWN:]
-        touched = touched_servers(deployment, await self._steps_of(deployment))
+        rows = await self._steps_of(deployment)
+        touched = touched_servers(deployment, rows)
         why = sentence(problem)
         cancelled = isinstance(problem, Cancelled)
         state = State.CANCELLED if cancelled else State.FAILED
@@ -224,7 +238,8 @@ class DeploymentRunner:
         if not touched:
             seen = await self._present.look(deployment)
             now = [] if all_well(seen) else [sentence_of(seen)]
-            return _Ending(state, f"{why}\n{' '.join([untouched_words(deployment.plan), *advice, *now])}", tail)
+            text = " ".join([untouched_words(deployment.plan), *lasting_words(deployment.plan, rows), *advice, *now])
+            return _Ending(state, f"{why}\n{text}", tail)
         if isinstance(problem, StepUnknown):
             return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
@@ -266,7 +281,8 @@ class DeploymentRunner:
         ended = State.CANCELLED if cancelled else State.RESTORED
         servers = [part.server for part in touched]
         first = () if all_back else (self._present.headline(deployment, seen, servers),)
-        outcome = "\n".join(line for line in (*first, why, *results, sentence_of(seen)) if line)
+        lasting = lasting_words(deployment.plan, await self._steps_of(deployment))
+        outcome = "\n".join(line for line in (*first, why, *results, *lasting, sentence_of(seen)) if line)
         return _Ending(ended if all_back else State.FAILED, outcome, tail, released)
 
     def _after_restore(

@@ -18,6 +18,12 @@ def first_felt(plan: Plan, part: ServerPlan) -> int:
     return next((at for at, step in enumerate(part.steps) if _is_felt(plan, step)), len(part.steps))
 
 
+def first_ahead(plan: Plan, part: ServerPlan) -> int:
+    """Return the position of the first stage that is no preparation: a task before the switch, or the switch."""
+    ends = first_felt(plan, part)
+    return next((at for at, step in enumerate(part.steps[:ends]) if step.ahead), ends)
+
+
 def touched_servers(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
     """Return the servers where a step began that may have changed what serves.
 

@@ -20,7 +20,8 @@ class Step:
     environment variables. `secrets` are names whose values are added when the job starts and never stored. `timeout` is
     in seconds. `switches` is True if the new release may be serving once the step has started. `bind` names values that
     are computed from the observed state right before the job starts (`ports.Strategy.bind`); empty if `env` has them
-    all.
+    all. `task` is the task of bot.toml that it runs around the switch. A step that is `ahead` runs after all servers
+    are prepared, and before any of them is switched.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Step:
     timeout: float = 900.0
     switches: bool = False
     bind: str = ""
+    task: str = ""
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,8 @@ class ServerPlan:
     compared with the release's manifest afterwards. `before` is exactly what ran there before, even if the bot did not
     deploy it; it is restored on failure. `made` is True if the images are built now instead of taken from the release's
     record. `pause` is how long the bot waits after the server, in seconds, before the next batch. An `optional` server
-    is left as it is if it does not answer before anything was switched there.
+    is left as it is if it does not answer before anything was switched there. `after` are steps that follow the
+    checks, `last` those that follow when all servers are switched.
     """
 
     server: str
@@ -123,12 +127,14 @@ class ServerPlan:
     made: bool = False
     pause: float = 0.0
     optional: bool = False
+    after: tuple[Step, ...] = ()
+    last: tuple[Step, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages that put the release there."""
         pause = [Stage(StageKind.PAUSE, "pause", gate=self.gate, seconds=self.pause)] if self.pause else []
-        return (*self._checked(self.steps), *pause)
+        return (*self._checked(self.steps), *self._run(self.after), *pause, *self._run(self.last))
 
     @property
     def restore_stages(self) -> tuple[Stage, ...]:

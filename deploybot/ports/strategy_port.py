@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from deploybot.domain import Image, Manifest, Observed, Release, ReleaseSource, ServerFacts, ServerPlan, Step
-from deploybot.settings import App, Environment
+from deploybot.settings import App, Environment, SwitchTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +127,12 @@ class Strategy(Protocol):
 
     def task(self, site: Site, release: Release, task: str) -> ServerPlan:
         """Return the steps of a named task of bot.toml."""
+
+    def before(self, site: Site, release: Release, tasks: Sequence[SwitchTask]) -> tuple[Step, ...]:
+        """Return the steps that run tasks of bot.toml in a prepared release, before anything is switched to it."""
+
+    def after(self, site: Site, release: Release, tasks: Sequence[SwitchTask]) -> tuple[Step, ...]:
+        """Return the steps that run tasks of bot.toml in a release that serves."""
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
         """Return the steps that delete what deploybot made and no longer needs; never a release in `keep` (ids)."""

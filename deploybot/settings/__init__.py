@@ -23,6 +23,7 @@ from deploybot.settings.app_settings import (
     Logs,
     Rollout,
     Shared,
+    SwitchTask,
 )
 from deploybot.settings.audit_settings import AuditCall, AuditExport
 from deploybot.settings.bot_settings import BotSettings, ChatSettings, DockerTls, Http, Server
@@ -69,6 +70,7 @@ __all__ = [
     "Shared",
     "Signer",
     "Switch",
+    "SwitchTask",
     "Whole",
     "project_name",
 ]

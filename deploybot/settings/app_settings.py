@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from deploybot.settings.address_values import HealthPort, HealthUrl, Repository
 from deploybot.settings.event_settings import Auto, ForgeSettings, Hook, ImageOf, Notify
@@ -34,6 +34,7 @@ from deploybot.settings.value_shapes import (
     ServiceOrAll,
     ShellText,
     TimeZone,
+    one_or_many_or_table,
 )
 
 
@@ -105,6 +106,27 @@ class EnvironmentImage(SettingsPart):
     tag: ImageTag | None = None
 
 
+class SwitchTask(SettingsPart):
+    """An item of `before_switch` and `after_switch`: a task that runs around the switch to a release.
+
+    `on` `first` runs it once, on the first server of the roll-out, `each` on each server. It may take `within` seconds,
+    by default the app's `step_timeout`. A rollback runs it only with `on_rollback`.
+    """
+
+    task: Name
+    on: Literal["first", "each"] = "first"
+    within: Seconds | None = None
+    on_rollback: Switch = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: object) -> object:
+        return {"task": given} if isinstance(given, str) else given
+
+
+SwitchTasks = Annotated[tuple[SwitchTask, ...], BeforeValidator(one_or_many_or_table)]
+
+
 class Rollout(SettingsPart):
     """`rollout = { … }`: in which groups the servers of an environment are switched.
 
@@ -163,6 +185,8 @@ class Environment(SettingsPart):
     images: dict[ServiceName, EnvironmentImage] = Field(default_factory=dict)
     on_failure: Literal["restore", "leave"] = "restore"
     rollout: Rollout | None = None
+    before_switch: SwitchTasks | None = None
+    after_switch: SwitchTasks | None = None
     approvals: Whole = Field(default=0, ge=0, le=20)
     approvers: Approvers = ("approver",)
     approval_within: Seconds = 14400.0
@@ -208,6 +232,8 @@ class App(SettingsPart):
     env: dict[EnvName, str] = Field(default_factory=dict)
     secrets: dict[EnvName, Secret] = Field(default_factory=dict)
     tasks: dict[Name, ShellText] = Field(default_factory=dict)
+    before_switch: SwitchTasks | None = None
+    after_switch: SwitchTasks | None = None
     warn_paths: tuple[Glob, ...] = ()
     keep: Whole = Field(default=5, ge=1, le=100)
     need_disk: Bytes = 500_000_000

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploybot.domain import Gate, Release, ServerPlan, ServerUpload, Step, UploadKind
 from deploybot.errors import UserError
 from deploybot.ports import Site
-from deploybot.settings import App, Environment, project_name
+from deploybot.settings import App, Environment, SwitchTask, project_name
 
 OURS = "DEPLOYBOT_"
 
@@ -97,6 +97,22 @@ class Move:
         """Return the step that runs the release's script, if any, moves `current`, and runs `command`, if any."""
         ours = {**(values or {}), "DEPLOYBOT_SCRIPT": script, "DEPLOYBOT_COMMAND": command}
         return self.step(name, "switch", ours, switches=True)
+
+    def tasks(self, tasks: Sequence[SwitchTask], values: Mapping[str, str] | None = None) -> tuple[Step, ...]:
+        """Return the steps that run tasks of bot.toml in the release's own directory, whatever `current` leads to."""
+        ours = {**(values or {}), "DEPLOYBOT_INSIDE": "release"}
+        return tuple(
+            replace(
+                self.step(
+                    one.task,
+                    "command",
+                    {**ours, "DEPLOYBOT_COMMAND": task_command(self.site, one.task)},
+                    timeout=one.within or 0.0,
+                ),
+                task=one.task,
+            )
+            for one in tasks
+        )
 
     def command(self, name: str, command: str, values: Mapping[str, str] | None = None) -> Step:
         """Return the step that runs a command of bot.toml in the directory of the current release."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from deploybot.domain import CommitSource, CommitWithImages, Manifest, Release, ServerPlan, Step
 from deploybot.ports import Site
+from deploybot.settings import SwitchTask
 from deploybot.strategies.common_steps import Move, plan, prune, restart_command, standing, task_command
 from deploybot.strategies.server_requirements import check_server
 
@@ -52,6 +53,14 @@ class Folders:
         """Return the plan that runs a task in the directory of the current release."""
         step = standing(site, release).command(task, task_command(site, task))
         return ServerPlan(server=site.facts.server, steps=(step,))
+
+    def before(self, site: Site, release: Release, tasks: Sequence[SwitchTask]) -> tuple[Step, ...]:
+        """Return the steps that run tasks in the release's folder before `current` leads to it."""
+        return Move(site=site, release=release, previous=site.running).tasks(tasks)
+
+    def after(self, site: Site, release: Release, tasks: Sequence[SwitchTask]) -> tuple[Step, ...]:
+        """Return the steps that run tasks in the release's folder."""
+        return self.before(site, release, tasks)
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
         """Return the step that deletes the folders of releases that are neither kept nor in use."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.target_inspection import GRACE, Inspector
 from deploybot.domain import CommitSource, CommitWithImages, Manifest, Release, ReleaseSource, ServerPlan, Step
 from deploybot.ports import Site, Strategy
+from deploybot.settings import SwitchTask
 from tests.kit.bot import BotUnderTest
 
 SWITCH = Step(
@@ -50,6 +51,15 @@ class PlainStrategy:
         del release
         name = next((one for one in self.questions if one not in site.answers), None)
         return Step(name=name, script=name) if name else None
+
+    def before(self, site: Site, release: Release, tasks: Sequence[SwitchTask]) -> tuple[Step, ...]:
+        """A step for each task."""
+        del site, release
+        return tuple(Step(name=one.task, script="command", task=one.task) for one in tasks)
+
+    def after(self, site: Site, release: Release, tasks: Sequence[SwitchTask]) -> tuple[Step, ...]:
+        """A step for each task."""
+        return self.before(site, release, tasks)
 
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
         """One step, and one back where something ran before."""

@@ -6,7 +6,7 @@ by digest. A service whose image, settings and mounted content are unchanged is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from deploybot.domain import (
@@ -22,7 +22,7 @@ from deploybot.domain import (
 from deploybot.errors import UserError
 from deploybot.observed_state import has_ended
 from deploybot.ports import Site
-from deploybot.settings import project_name
+from deploybot.settings import SwitchTask, project_name
 from deploybot.strategies.common_steps import Move, plan, prune, standing, task_command
 from deploybot.strategies.compose.compose_answers import running_folders
 from deploybot.strategies.compose.compose_override import check_services, missing_services
@@ -194,6 +194,19 @@ class ComposeStrategy:
         site = site.as_recorded(site.ran)
         step = standing(site, release).command(task, task_command(site, task), _project(site))
         return ServerPlan(server=site.facts.server, steps=(step,))
+
+    def before(self, site: Site, release: Release, tasks: Sequence[SwitchTask]) -> tuple[Step, ...]:
+        """Return the steps that run tasks with the release's images and files. They start and remove no service."""
+        if not tasks:
+            return ()
+        move = _move(site, release)
+        values = {**_compose(site), "DEPLOYBOT_ACTION": "ready", "DEPLOYBOT_FOLDER": _folder(move)}
+        ready = move.step("ready", "compose_up", values, bind="up")
+        return (ready, *move.tasks(tasks, _project(site)))
+
+    def after(self, site: Site, release: Release, tasks: Sequence[SwitchTask]) -> tuple[Step, ...]:
+        """Return the steps that run tasks with the release's images and files."""
+        return _move(site, release).tasks(tasks, _project(site))
 
     def prune(self, site: Site, keep: tuple[str, ...]) -> tuple[Step, ...]:
         """Return the step that deletes folders and images of releases that are neither kept nor in use."""

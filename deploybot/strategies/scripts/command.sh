@@ -1,13 +1,18 @@
 #!/bin/sh
 # Runs a command of bot.toml in the directory of the current release.
-#   DEPLOYBOT_DIRECTORY
+#   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
+#   DEPLOYBOT_INSIDE    `release`: in the directory of DEPLOYBOT_RELEASE, whatever is current
 #   DEPLOYBOT_COMMAND   shell text
 # Where the release is run by Compose, plain `docker compose` means this app's project.
 set -eu
 umask 022
 
 cd -- "$DEPLOYBOT_DIRECTORY"
-link=$(readlink current) || { echo "Nothing is deployed in $DEPLOYBOT_DIRECTORY yet." >&2; exit 1; }
+if [ "${DEPLOYBOT_INSIDE:-}" = release ]; then
+    link=$DEPLOYBOT_RELEASE
+else
+    link=$(readlink current) || { echo "Nothing is deployed in $DEPLOYBOT_DIRECTORY yet." >&2; exit 1; }
+fi
 # The way that Compose was called when it started the containers: another path would be another configuration.
 cd -- "releases/${link##*/}"
 marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/${PWD##*/}

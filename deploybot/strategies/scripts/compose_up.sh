@@ -2,7 +2,7 @@
 # Brings the services of a release up with Docker Compose, 2 or 1, or restarts them. Waits for no health: the bot does.
 #   DEPLOYBOT_DIRECTORY
 #   DEPLOYBOT_RELEASE          nothing where what ran before the bot came is restored
-#   DEPLOYBOT_ACTION           up or restart
+#   DEPLOYBOT_ACTION           up or restart; ready: only make everything that Compose needs to run the release's images
 #   DEPLOYBOT_COMPOSE          `docker compose` or `docker-compose`
 #   DEPLOYBOT_COMPOSE_FILES    the Compose files, paths in DEPLOYBOT_FOLDER, one a line
 #   DEPLOYBOT_FOLDER           the folder that they are in
@@ -209,6 +209,10 @@ up)
     bring_up
     remove "$DEPLOYBOT_REMOVE_LAST"
     [ -n "$DEPLOYBOT_RELEASE" ] || rm -f -- "$ours/switching"
+    ;;
+ready)
+    tag_images
+    keep_mounts
     ;;
 restart)
     # shellcheck disable=SC2086 # names of services have no blanks

@@ -333,6 +333,10 @@ class TriggerDetector:
         commit = release.code or ""
         ref = changed[0].digest if alone else commit
         trigger = self._trigger(environment, found, commit=commit, release=images_text(pins), ref=ref, why=why)
+        if not alone and len({one.release.code for one in state.runs}) > 1:
+            return replace(
+                trigger, state=TriggerState.LEFT, problem="Its servers run different commits: deploy one to all of them"
+            )
         ran = {pin.digest for one in state.good for pin in one.plan.release.images} - there_now
         if back := [pin for pin in changed if pin.digest in ran]:
             names = " and ".join(f"{pin.service} {pin.tag}" for pin in back)

@@ -37,7 +37,10 @@ class Layout(NamedTuple):
         batches = [batch for names in self.batches if (batch := [found[name] for name in names if name in found])]
         arranged = tuple(
             dataclasses.replace(
-                part, pause=self.pause if batch is not batches[-1] else 0.0, optional=part.server in self.optional
+                part,
+                pause=self.pause if batch is not batches[-1] else 0.0,
+                recheck=part.recheck if self.pause and batch is not batches[-1] else (),
+                optional=part.server in self.optional,
             )
             for batch in batches
             for part in batch

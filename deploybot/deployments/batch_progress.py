@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploybot.deployments.phone_rows import listed
 from deploybot.deployments.touched_servers import first_felt
 from deploybot.domain import Phase, Plan, StepRow
 from deploybot.units import show_duration
 
-BATCHES_SHOWN = 5
 _FEW = 3
 
 
@@ -33,11 +31,10 @@ def progress_text(plan: Plan, steps: Sequence[StepRow]) -> str:
 
 
 def rollout_text(plan: Plan) -> str:
-    """Return the batches of a plan, such as `web1, then web2 and web3, 30 s apart`; empty if there is only one."""
+    """Return all batches of a plan: `web1; then web2, web3. 30 s between batches`. Empty if there is only one."""
     batches = plan.batches
     if len(batches) <= 1:
         return ""
-    shown = [listed([part.server for part in batch]) for batch in batches[:BATCHES_SHOWN]]
-    more = [f"{len(batches) - BATCHES_SHOWN} more batches"] if len(batches) > BATCHES_SHOWN else []
+    shown = [", ".join(part.server for part in batch) for batch in batches]
     pause = max(part.pause for part in plan.servers)
-    return ", then ".join([*shown, *more]) + (f"; {show_duration(pause)} between batches" if pause else "")
+    return "; then ".join(shown) + (f". {show_duration(pause)} between batches" if pause else "")

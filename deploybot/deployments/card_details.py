@@ -205,7 +205,7 @@ def _ending(row: StepRow) -> str:
         StepState.PENDING: f"… (may not have started: {row.detail}; retrying)" if row.detail else "…",
         StepState.STARTED: f"… (no contact: {row.detail}; retrying)" if row.detail else "…",
         StepState.DONE: took,
-        StepState.FAILED: f"failed{f' (code {row.code})' if row.kind is StageKind.RUN else ''} after {took}",
+        StepState.FAILED: f"failed{f' (code {row.code})' if row.code >= 0 else ''} after {took}",
         StepState.CANCELLED: f"stopped after {took}",
         StepState.UNKNOWN: "unknown",
     }[row.state]

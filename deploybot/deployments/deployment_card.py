@@ -217,7 +217,7 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "", frozen: str = ""
         title=f"{headline(plan)} · dry run",
         text="\n".join([*(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
         lines=(
-            *merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan))),
+            *merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan.down))),
             *(Line(when, text) for when, text in task_lines(plan)),
         ),
         details=tuple(plan_details(plan)),
@@ -245,8 +245,8 @@ def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _
 
 
 def _end(deployment: Deployment) -> Iterator[str]:
-    """Yield how it ended, the cause first. A success is shown in the title only."""
-    if deployment.outcome and deployment.state is not State.SUCCEEDED:
+    """Yield how it ended, the cause first. A success everywhere is shown in the title only."""
+    if deployment.outcome and (deployment.state is not State.SUCCEEDED or deployment.plan.down):
         yield _cut(deployment.outcome, OUTCOME_LONGEST)
 
 
@@ -316,7 +316,7 @@ def _lines(
     if deployment.glass:
         yield Line("break glass", f"by {deployment.requester_name}, bypasses: {deployment.glass}", Tone.BAD)
     if state is State.WAITING:
-        whole = merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan)))
+        whole = merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan.down)))
         groups = [replace(one, text=short(one.text, room.server - len(one.name))) for one in whole]
         shown = sorted(groups, key=lambda one: one.tone is not Tone.WARN)[: room.servers]
         yield from shown
@@ -354,7 +354,8 @@ def _try_again(deployment: Deployment) -> str:
     plan, ref = deployment.plan, release_ref(deployment)
     if plan.kind is Kind.ROLLBACK:
         return f"rollback {plan.app} from {plan.environment} to {ref}"
-    servers = f"/{','.join(part.server for part in plan.servers)}" if plan.some else ""
+    names = dict.fromkeys((*(part.server for part in plan.servers), *plan.down))
+    servers = f"/{','.join(names)}" if plan.some else ""
     return f"deploy {plan.app}@{ref} to {plan.environment}{servers}"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Coroutine, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from deploybot.deployments.touched_servers import touched_servers
-from deploybot.domain import Deployment, Phase, Plan, StepRow, StepState
+from deploybot.domain import Phase, Plan, StageKind, StepRow, StepState
 from deploybot.errors import NOT_REACHED, ServerDown
 
 T = TypeVar("T")
@@ -19,13 +19,18 @@ class Skipped(NamedTuple):
     problem: ServerDown
 
 
-async def unless_down(work: Coroutine[object, object, T], *, optional: bool) -> T | Skipped:
-    """Return the result of some work on a server; if an optional server does not answer, return why."""
+async def unless_down(work: Callable[[], Coroutine[object, object, T]], *, optional: bool) -> T | Skipped:
+    """Return the result of some work on a server. If an optional server is down, return why.
+
+    The work is tried twice then: a server that is slow once is not down.
+    """
+    if not optional:
+        return await work()
+    with contextlib.suppress(ServerDown):
+        return await work()
     try:
-        return await work
+        return await work()
     except ServerDown as problem:
-        if not optional:
-            raise
         return Skipped(problem)
 
 
@@ -34,30 +39,32 @@ def down_warnings(down: Mapping[str, ServerDown]) -> tuple[str, ...]:
     return tuple(f"{name} is down and is skipped: {problem.why}" for name, problem in down.items())
 
 
-def with_down(plan: Plan, servers: Sequence[str]) -> Plan:
-    """Return a plan that also leaves out servers that were down when it was requested: only what was shown is done."""
-    warnings = (f"{name} was down when this was requested and is skipped" for name in servers)
-    return dataclasses.replace(plan, down=(*servers, *plan.down), warnings=(*warnings, *plan.warnings))
+def still_down(servers: Sequence[str]) -> tuple[str, ...]:
+    """Return the warnings about servers that are left out because they were down when this was requested."""
+    return tuple(f"{name} was down when this was requested and is skipped" for name in servers)
 
 
-def skipped_words(servers: Sequence[str]) -> tuple[str, ...]:
+def skipped_words(servers: Iterable[str]) -> tuple[str, ...]:
     """Return the sentence about servers that were left as they are; nothing if there are none."""
-    if not servers:
+    names = [*dict.fromkeys(servers)]
+    if not names:
         return ()
-    verbs = ("was", "keeps", "it runs") if len(servers) == 1 else ("were", "keep", "they run")
-    return ("{} {} down and {} what {}.".format(", ".join(servers), *verbs),)
+    verbs = ("was", "keeps", "it runs") if len(names) == 1 else ("were", "keep", "they run")
+    return ("{} {} down and {} what {}.".format(", ".join(names), *verbs),)
 
 
-def skipped_servers(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[str, ...]:
-    """Return the optional servers that stopped answering before anything was switched there."""
-    down = {
-        row.server
-        for row in rows
-        if row.phase is Phase.FORWARD and row.state is StepState.FAILED and row.code == NOT_REACHED
-    }
-    touched = {part.server for part in touched_servers(deployment, rows)}
+def skipped_servers(plan: Plan, rows: Sequence[StepRow]) -> tuple[str, ...]:
+    """Return the optional servers that stopped answering before anything was switched there.
+
+    How a step ended there that switches nothing may be unknown.
+    """
+    down = {row.server for row in rows if row.phase is Phase.FORWARD and _is_lost(row)}
+    touched = {part.server for part in touched_servers(plan, rows)}
     return tuple(
-        part.server
-        for part in deployment.plan.servers
-        if part.optional and part.server in down and part.server not in touched
+        part.server for part in plan.servers if part.optional and part.server in down and part.server not in touched
     )
+
+
+def _is_lost(row: StepRow) -> bool:
+    is_away = row.state is StepState.FAILED and row.code == NOT_REACHED
+    return is_away or (row.state is StepState.UNKNOWN and row.kind is StageKind.RUN)

@@ -30,6 +30,8 @@ from deploybot.units import show_duration
 
 _SHOWN = 60
 _UNSET = "null"
+_NOT_ALWAYS = frozenset({"rollout", "before_switch", "after_switch"})
+"""Keys that older versions did not know: a request from then counts while they are not set."""
 _NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
 _NOT_THE_ENVIRONMENTS = frozenset(
     {
@@ -103,7 +105,8 @@ def _reached(names: Sequence[str], settings: Settings) -> Iterator[str]:
 
 
 def _keys(path: str, part: SettingsPart, without: frozenset[str]) -> Iterator[tuple[str, str]]:
-    for key in type(part).known_keys().keys() - without:
+    unset = {key for key in _NOT_ALWAYS & type(part).known_keys().keys() if part.value(key) is None}
+    for key in type(part).known_keys().keys() - without - unset:
         yield f"{path}.{key}", _text(part.value(key))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from typing import TypeVar
 
 from deploybot.deployments.batch_layout import Layout, layout_of
-from deploybot.deployments.down_servers import Skipped, down_warnings, unless_down, with_down
+from deploybot.deployments.down_servers import Skipped, down_warnings, still_down, unless_down
 from deploybot.deployments.legacy_releases import Legacy
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.retention import releases_to_keep
@@ -77,13 +77,15 @@ class Planner:
         fresh: bool = True,
         origin: Origin | None = None,
         promoted_from: str = "",
+        without: Sequence[str] = (),
     ) -> Plan:
         """Plan a release for the environment, or for some of its servers.
 
         If the plan is `fresh`, a release that was never healthy on a server is put there from scratch. `origin` is what
         allows the release there, as `releases.origin` has just found it, `promoted_from` the environment where it was
-        found. Raises Unreachable if a server does not
-        answer, UserError if the strategy does not take such a release, or with everything that servers lack.
+        found. Servers in `without` were down when this was requested: the plan leaves them out. Raises Unreachable if a
+        server does not answer, UserError if the strategy does not take such a release, or with everything that servers
+        lack.
         """
         app = app.at(environment)
         insist_on_source(app, self._strategies[app.strategy], release)
@@ -93,13 +95,15 @@ class Planner:
         first = layout.servers[0]
         if tasks.need_first:
             layout = layout._replace(optional=layout.optional - {first})
-        sites, down = await self._sites(app, environment, layout, remove_orphans=remove_orphans)
-        found = await _all_of(
-            of_one(name, functools.partial(self._part, site, release, rollback=rollback, fresh=fresh))
-            for name, site in sites.items()
-        )
-        strategy = self._strategies[app.strategy]
-        found = [tasks.added(strategy, sites[part.server], release, part, first=part.server == first) for part in found]
+
+        async def planned(name: str) -> tuple[Site, ServerPlan]:
+            site = await self._site(app, environment, name, remove_orphans=remove_orphans)
+            part = await self._part(site, release, rollback=rollback, fresh=fresh)
+            return site, tasks.added(self._strategies[app.strategy], site, release, part, first=name == first)
+
+        pairs, down = await _each(layout, planned, without=without)
+        sites = {name: site for name, (site, _) in pairs.items()}
+        found = [part for _, part in pairs.values()]
         running = await self._running(app, environment)
         parts, sizes = layout.arranged(found)
         plan = Plan(
@@ -109,13 +113,13 @@ class Planner:
             release=release,
             servers=parts,
             changes=await self._changes(app, found[0].replaces, release),
-            warnings=(*down_warnings(down), *_warnings(found, sites, running)),
+            warnings=(*still_down(without), *down_warnings(down), *_warnings(found, sites, running)),
             remove_orphans=remove_orphans,
             origin=origin,
-            some=len(found) < len(environment.servers),
+            some=len(names) < len(environment.servers),
             promoted_from=promoted_from,
             sizes=sizes,
-            down=tuple(down),
+            down=(*without, *down),
         )
         return sealed(plan)
 
@@ -146,24 +150,25 @@ class Planner:
         if old.kind is Kind.TASK:
             return await self.task(app, environment, old.task)
         if old.kind is Kind.RESTART:
-            return await self.restart(app, environment)
+            return await self._on_current(app, environment, environment.servers, Kind.RESTART, without=old.down)
         names = tuple(part.server for part in old.servers if part.server in environment.servers)
         if not names:
             gone = ", ".join(part.server for part in old.servers)
             raise UserError(f"bot.toml no longer has {gone} in {app.name} {environment.name}.")
         back = old.kind is Kind.ROLLBACK
-        plan = await self.deploy(
+        without = tuple(name for name in old.down if name in environment.servers and name not in names)
+        return await self.deploy(
             app,
             environment,
             old.release,
             rollback=back,
-            servers=names,
+            servers=(*names, *without),
             remove_orphans=old.remove_orphans,
             fresh=False,
             origin=await self.origin(app, environment, old),
             promoted_from=old.promoted_from,
+            without=without,
         )
-        return sealed(with_down(plan, old.down)) if old.down else plan
 
     async def origin(self, app: App, environment: Environment, plan: Plan) -> Origin | None:
         """Return what allows a plan's commit there, checked again; None if bot.toml does not limit that."""
@@ -186,24 +191,25 @@ class Planner:
             return None
 
     async def _on_current(
-        self, app: App, environment: Environment, names: Sequence[str], kind: Kind, task: str = ""
+        self,
+        app: App,
+        environment: Environment,
+        names: Sequence[str],
+        kind: Kind,
+        task: str = "",
+        *,
+        without: Sequence[str] = (),
     ) -> Plan:
-        strategy = self._strategies[app.strategy]
         layout = layout_of(environment, names, gently=False)
         if kind is Kind.TASK:
             layout = layout._replace(optional=frozenset())
-        sites, down = await self._sites(app, environment, layout, remove_orphans=False)
-        found = []
-        for site in sites.values():
-            current = await self._inspector.release_at(site)
-            if current is None:
-                raise UserError(
-                    f"No release of {app.name} runs in {environment.name} on {site.server} yet.",
-                    hint=f"Deploy it first: deploy {app.name} to {environment.name}",
-                )
-            is_task = kind is Kind.TASK
-            part = strategy.task(site, current, task) if is_task else _gated(strategy.restart(site, current))
-            found.append(dataclasses.replace(part, server=site.server, replaces=current))
+
+        async def planned(name: str) -> ServerPlan:
+            site = await self._site(app, environment, name, remove_orphans=False)
+            return await self._of_current(site, kind, task)
+
+        pairs, down = await _each(layout, planned, without=without)
+        found = [*pairs.values()]
         release = found[0].replaces
         assert release is not None  # noqa: S101  set two lines above
         parts, sizes = layout.arranged(found)
@@ -214,32 +220,24 @@ class Planner:
             release=release,
             servers=parts,
             task=task,
-            warnings=down_warnings(down),
+            warnings=(*still_down(without), *down_warnings(down)),
             sizes=sizes,
-            down=tuple(down),
+            down=(*without, *down),
         )
         return sealed(plan)
 
-    async def _sites(
-        self, app: App, environment: Environment, layout: Layout, *, remove_orphans: bool
-    ) -> tuple[dict[str, Site], dict[str, ServerDown]]:
-        """Observe all servers at the same time; the slowest one sets the duration.
-
-        Also returns which optional ones do not answer, and why. If none answers, the first reason is raised.
-        """
-        found = await _all_of(
-            unless_down(
-                of_one(name, functools.partial(self._site, app, environment, name, remove_orphans=remove_orphans)),
-                optional=name in layout.optional,
+    async def _of_current(self, site: Site, kind: Kind, task: str) -> ServerPlan:
+        """Plan a restart or a task on one server. Raises UserError if no release of the bot runs there."""
+        strategy = self._strategies[site.app.strategy]
+        current = await self._inspector.release_at(site)
+        if current is None:
+            app, environment = site.app.name, site.environment.name
+            raise UserError(
+                f"No release of {app} runs in {environment} on {site.server} yet.",
+                hint=f"Deploy it first: deploy {app} to {environment}",
             )
-            for name in layout.servers
-        )
-        named = dict(zip(layout.servers, found, strict=True))
-        sites = {name: one for name, one in named.items() if isinstance(one, Site)}
-        down = {name: one.problem for name, one in named.items() if isinstance(one, Skipped)}
-        if not sites:
-            raise next(iter(down.values()))
-        return sites, down
+        part = strategy.task(site, current, task) if kind is Kind.TASK else _gated(strategy.restart(site, current))
+        return dataclasses.replace(part, server=site.server, replaces=current)
 
     async def _site(self, app: App, environment: Environment, server: str, *, remove_orphans: bool) -> Site:
         """Observe one server, and adopt what the previous version left there."""
@@ -252,6 +250,29 @@ class Planner:
 
     async def _changes(self, app: App, old: Release | None, new: Release) -> Changes:
         return await self.releases.changes(app, old, new) if old else Changes(known=False)
+
+
+async def _each(
+    layout: Layout, plan: Callable[[str], Coroutine[object, object, T]], *, without: Sequence[str]
+) -> tuple[dict[str, T], dict[str, ServerDown]]:
+    """Plan all servers of a layout at the same time; the slowest one sets the duration.
+
+    Returns the results by server, and which optional servers are down, and why. If all are down, the first reason is
+    raised.
+    """
+    names = [name for name in layout.servers if name not in without]
+    found = await _all_of(
+        of_one(
+            name,
+            functools.partial(unless_down, functools.partial(plan, name), optional=name in layout.optional),
+        )
+        for name in names
+    )
+    named = dict(zip(names, found, strict=True))
+    down = {name: one.problem for name, one in named.items() if isinstance(one, Skipped)}
+    if down and len(down) == len(named):
+        raise next(iter(down.values()))
+    return {name: one for name, one in named.items() if not isinstance(one, Skipped)}, down
 
 
 async def _all_of(calls: Iterable[Coroutine[object, object, T]]) -> list[T]:
@@ -295,7 +316,7 @@ def _gated(part: ServerPlan) -> ServerPlan:
     restore = part.restore
     if restore and not part.is_link_restored:
         restore = (*restore, _health_step(restore[-1], gate))
-    return dataclasses.replace(part, steps=(*part.steps, step), restore=restore, gate=None)
+    return dataclasses.replace(part, steps=(*part.steps, step), restore=restore, gate=None, recheck=(step,))
 
 
 def _health_step(like: Step, gate: Gate) -> Step:

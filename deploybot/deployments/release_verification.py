@@ -78,14 +78,13 @@ class Verifier:
         stop: CancellationWatch,
         *,
         first: WatchBaseline,
-        seconds: float,
+        end: float,
     ) -> Observed:
-        """Return what runs if everything is still up `seconds` after `first`, and nothing restarted since.
+        """Return what runs if everything is still up at `end` (Unix time), and nothing restarted since `first`.
 
         It observes once at least, even if that time is over. Raises as `settle` does.
         """
-        end = first.at + seconds
-        longest = max(_PAUSES.longest, seconds / _LOOKS)
+        longest = max(_PAUSES.longest, (end - self._clock.now()) / _LOOKS)
         while True:
             if (left := end - self._clock.now()) > 0:
                 await stop.pause(min(left, longest))

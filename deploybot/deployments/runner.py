@@ -16,14 +16,23 @@ from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import what
 from deploybot.deployments.down_servers import skipped_servers, skipped_words
 from deploybot.deployments.kept_manifests import keep_manifest
+from deploybot.deployments.release_cleaner import ReleaseCleaner
 from deploybot.deployments.restore import Restored, Restorer, is_restorable
 from deploybot.deployments.restore_turns import RestoreTurns
+from deploybot.deployments.server_answers import any_answers
 from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.switch_tasks import lasting_words
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
-from deploybot.deployments.touched_servers import first_ahead, first_felt, touched_servers, untouched_words
+from deploybot.deployments.touched_servers import (
+    broken_off,
+    first_ahead,
+    first_felt,
+    touched_servers,
+    unknown_servers,
+    untouched_words,
+)
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
 from deploybot.domain import (
     Deployment,
@@ -32,7 +41,6 @@ from deploybot.domain import (
     Release,
     Running,
     ServerPlan,
-    StageKind,
     State,
     StepRow,
     StepState,
@@ -52,8 +60,6 @@ from deploybot.ports import Clock, Servers, Site, Store, Tables
 log = logging.getLogger(__name__)
 
 TAIL_SHOWN = 20
-CLEANUP_WITHIN = 300.0
-FORGET_BACK = 5
 _PartWork = Callable[[Deployment, ServerPlan, CancellationWatch], Awaitable[None]]
 
 
@@ -65,6 +71,7 @@ class _Ending:
     outcome: str
     tail: tuple[str, ...] = ()
     released: tuple[Running, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 class DeploymentRunner:
@@ -91,17 +98,18 @@ class DeploymentRunner:
         self._executor = executor
         self._stages = stages
         self._turns = RestoreTurns(restorer, present, timeouts)
+        self._cleaner = ReleaseCleaner(store, servers, executor)
         self._present = present
         self._clock = clock
         self._queue_card = queue_card
 
     async def run(self, deployment: Deployment, stop: CancellationWatch) -> Deployment:
         """Run a RUNNING or RESTORING deployment to its end, and return it as it ended."""
-        lost = self._executor.missing(deployment)
+        lost = self._executor.missing(deployment, without=await self._skipped(deployment))
         end = await (self._lost(deployment, lost) if lost else self._to_its_end(deployment, stop))
         self._journal.whole(deployment.number)
         ended = await self._record(deployment, end)
-        await self._clean_up(ended)
+        await self._cleaner.clean_up(ended, without=await self._skipped(ended))
         return ended
 
     async def _to_its_end(self, deployment: Deployment, stop: CancellationWatch) -> _Ending:
@@ -139,7 +147,7 @@ class DeploymentRunner:
         """Resume a restore. Why the deployment failed was stored when it began; only the restore is left to do."""
         cancelled = deployment.outcome == sentence(Cancelled(deployment.cancel_by))
         rows = await self._steps_of(deployment)
-        touched = touched_servers(deployment, rows)
+        touched = touched_servers(deployment.plan, rows)
         return await self._put_back(deployment, touched, deployment.outcome, deployment.tail, cancelled=cancelled)
 
     async def _steps_of(self, deployment: Deployment) -> tuple[StepRow, ...]:
@@ -167,13 +175,19 @@ class DeploymentRunner:
         """Return the servers that went down and are left as they are."""
         if not any(part.optional for part in deployment.plan.servers):
             return ()
-        return skipped_servers(deployment, await self._steps_of(deployment))
+        return skipped_servers(deployment.plan, await self._steps_of(deployment))
+
+    async def _go_on_without(self, deployment: Deployment, part: ServerPlan) -> bool:
+        """Return whether a server is skipped. It is not if no other one answers: the bot may have lost its network."""
+        skipped = await self._skipped(deployment)
+        others = {one.server for one in deployment.plan.servers} - {*skipped, part.server}
+        return part.server in skipped and await any_answers(self._servers, others)
 
     async def _one(self, work: _PartWork, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
         try:
             await work(deployment, part, stop)
         except DeploybotError as problem:
-            if part.server in await self._skipped(deployment):
+            if part.optional and await self._go_on_without(deployment, part):
                 log.warning("#%s goes on without %s: %s", deployment.number, part.server, problem)
                 return
             # After a restart, a stage that was stopped because another one failed only raises Cancelled. A log or row
@@ -219,7 +233,7 @@ class DeploymentRunner:
         words = "Everything is healthy." if checked else "All steps succeeded."
         outcome = " ".join((words, *skipped_words((*plan.down, *skipped))))
         rows = tuple(self._row(deployment, part.server, plan.release) for part in parts)
-        return _Ending(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows)
+        return _Ending(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows, skipped=skipped)
 
     def _row(self, deployment: Deployment, server: str, release: Release, *, healthy: bool = True) -> Running:
         plan = deployment.plan
@@ -230,23 +244,24 @@ class DeploymentRunner:
         """Report what went wrong, restore what was switched if that is certain to be right, and observe what runs."""
         tail = tuple(getattr(problem, "tail", ()))[-TAIL_SHOWN:]
         rows = await self._steps_of(deployment)
-        touched = touched_servers(deployment, rows)
+        touched = touched_servers(deployment.plan, rows)
+        unknown = unknown_servers(deployment.plan, rows)
         why = sentence(problem)
         cancelled = isinstance(problem, Cancelled)
-        state = State.CANCELLED if cancelled else State.FAILED
+        state = State.UNKNOWN if unknown else State.CANCELLED if cancelled else State.FAILED
         advice = [problem.advice] if isinstance(problem, StepFailed) and problem.advice else []
         if not touched:
             seen = await self._present.look(deployment)
             now = [] if all_well(seen) else [sentence_of(seen)]
             text = " ".join([untouched_words(deployment.plan), *lasting_words(deployment.plan, rows), *advice, *now])
             return _Ending(state, f"{why}\n{text}", tail)
-        if isinstance(problem, StepUnknown):
-            return await self._left(deployment, State.UNKNOWN, (why, "Nothing was run again."), tail)
+        if unknown and {part.server for part in broken_off(deployment.plan, rows)} <= unknown.keys():
+            return await self._left(deployment, state, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
             return await self._left(deployment, state, (why,), tail)
         if self._executor.target(deployment)[1].on_failure == "leave" and not cancelled:
             return await self._left(deployment, state, (why, 'Left as it is (on_failure = "leave").', *advice), tail)
-        if not any(part.replaces or part.before for part in touched):
+        if not any(part.replaces or part.before for part in touched if part.server not in unknown):
             words = "Nothing ran before, so there is nothing to restore."
             return await self._left(deployment, state, (why, words, *advice), tail)
         return await self._put_back(deployment, touched, why, tail, cancelled=cancelled)
@@ -269,16 +284,24 @@ class DeploymentRunner:
         *,
         cancelled: bool,
     ) -> _Ending:
-        """Restore every touched server, the last switched one first."""
+        """Restore every touched server, the last switched one first.
+
+        Nothing is started where a job of the deployment may still run.
+        """
+        unknown = unknown_servers(deployment.plan, await self._steps_of(deployment))
+        touched = [part for part in touched if part.server not in unknown]
         deployment = await self._begin_restore(deployment, why, tail)
         longest = self._executor.target(deployment)[0].restore_within
         restored, problems = await self._turns.restore(deployment, touched, longest=longest)
         for problem in _worst_first(problems, None):
             raise problem
         results, all_back = [one.words for one in restored.values()], all(one.good for one in restored.values())
+        results += [f"{text} Nothing was run again there." for text in unknown.values() if text != why]
         seen = await self._present.look(deployment)
-        released = self._after_restore(deployment, touched, restored, seen)
-        ended = State.CANCELLED if cancelled else State.RESTORED
+        stays = [server for server in runs_release(seen, deployment.plan.release.id) if server in unknown]
+        left = (self._row(deployment, server, deployment.plan.release, healthy=False) for server in stays)
+        released = (*self._after_restore(deployment, touched, restored, seen), *left)
+        ended = State.UNKNOWN if unknown else State.CANCELLED if cancelled else State.RESTORED
         servers = [part.server for part in touched]
         first = () if all_back else (self._present.headline(deployment, seen, servers),)
         lasting = lasting_words(deployment.plan, await self._steps_of(deployment))
@@ -321,6 +344,8 @@ class DeploymentRunner:
 
         def record(tables: Tables) -> Deployment:
             ended = tables.deployments.move(deployment.number, end.state, now=now, outcome=end.outcome, tail=end.tail)
+            if end.skipped:
+                ended = tables.deployments.leave_out(deployment.number, end.skipped)
             for row in end.released:
                 keep_manifest(tables, ended, row, now)
                 tables.running.put(row)
@@ -335,32 +360,6 @@ class DeploymentRunner:
             return ended
 
         return await self._store.write(record)
-
-    async def _clean_up(self, deployment: Deployment) -> None:
-        """Prune old releases after a success, and job files after any end; a failure here is only logged."""
-        skipped = await self._skipped(deployment)
-        good = deployment.plan.servers if deployment.state is State.SUCCEEDED else ()
-        for part in (one for one in good if one.server not in skipped):
-            try:
-                async with asyncio.timeout(CLEANUP_WITHIN):
-                    await self._executor.clean_up(deployment, part)
-            except (DeploybotError, TimeoutError) as problem:
-                log.warning("the clean-up after #%s on %s failed: %s", deployment.number, part.server, problem)
-        rows = await self._store.read(lambda tables: _left_behind(tables, deployment))
-        for server in {row.server for row in rows if self._executor.has_server(row.server)}:
-            mine = (row for row in rows if row.server == server and row.kind is StageKind.RUN)
-            jobs = [row.job for row in mine if row.state is not StepState.UNKNOWN]
-            try:
-                await self._servers.host(server).forget(jobs)
-            except (DeploybotError, TimeoutError) as problem:
-                log.info("job files of #%s stay on %s: %s", deployment.number, server, problem)
-
-
-def _left_behind(tables: Tables, deployment: Deployment) -> tuple[StepRow, ...]:
-    """Return the steps of a deployment and of some before it: a killed bot left their job files."""
-    plan = deployment.plan
-    recent = tables.deployments.recent(plan.app, plan.environment, FORGET_BACK)
-    return tuple(row for one in recent if one.state.ended for row in tables.deployments.steps(one.number))
 
 
 def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseException]:

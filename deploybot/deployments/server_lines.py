@@ -14,9 +14,9 @@ from deploybot.deployments.card_details import (
     latest,
     step_words,
 )
+from deploybot.deployments.down_servers import skipped_servers
 from deploybot.deployments.phone_rows import ROW, listed, short
 from deploybot.domain import Phase, Plan, ServerPlan, StageKind, State, StepRow, StepState
-from deploybot.errors import NOT_REACHED
 from deploybot.units import show_duration
 
 OUTPUT_SERVERS = 3
@@ -62,14 +62,19 @@ def server_lines(
     """Yield the lines of all servers. `progress` is about running steps, by job; only a few show their output."""
     if len(plan.servers) > OUTPUT_SERVERS:
         progress = {job: one._replace(output="") for job, one in progress.items()}
+    skipped = skipped_servers(plan, steps)
     through = {part.server for batch in plan.batches[: max(current_batch(plan, steps), 0)] for part in batch}
-    lines = (_server_line(part, steps, state, progress, through=part.server in through) for part in plan.servers)
-    yield from merged((*lines, *down_lines(plan)))
+    lines = (
+        _server_line(part, steps, state, progress, through=part.server in through)
+        for part in plan.servers
+        if part.server not in skipped
+    )
+    yield from merged((*lines, *down_lines(dict.fromkeys((*skipped, *plan.down)))))
 
 
-def down_lines(plan: Plan) -> Iterator[Line]:
-    """Yield the lines of servers that did not answer when the plan was made."""
-    yield from (Line(name, "down, skipped", Tone.WARN) for name in plan.down)
+def down_lines(servers: Iterable[str]) -> Iterator[Line]:
+    """Yield the lines of servers that were down and are left as they are."""
+    yield from (Line(name, "down, skipped", Tone.WARN) for name in servers)
 
 
 def _server_line(
@@ -80,8 +85,6 @@ def _server_line(
     It is `through` if a later batch has begun.
     """
     mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
-    if part.optional and any(row.code == NOT_REACHED for row in mine) and state in {State.RUNNING, State.SUCCEEDED}:
-        return Line(part.server, "down, skipped", Tone.WARN)
     good = mine and all(row.state is StepState.DONE for row in mine)
     if state is State.SUCCEEDED or (state is State.RUNNING and through and good):
         return Line(part.server, "healthy" if part.gate or part.verify else "done", Tone.GOOD)

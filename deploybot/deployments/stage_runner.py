@@ -16,7 +16,7 @@ from deploybot.deployments.planner import HEALTH_SCRIPT
 from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
-from deploybot.deployments.step_runner import job_id
+from deploybot.deployments.step_starts import job_id
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import (
     Deployment,
@@ -195,34 +195,43 @@ class StageRunner:
             return None
         if row.kind is StageKind.VERIFY:
             return await self._verifier.settle(app, environment, row.server, check.manifest, stop, since=row.started)
-        return await self._watch(check, stop, app.stable)
+        first = await self._first(check, stop)
+        return await self._stay(check, stop, first, first.at + app.stable)
 
     async def _pass(self, check: _StageCheck, gate: Gate, stop: CancellationWatch, *, since: float) -> None:
         services = {one.service for one in check.manifest.services}
         await self._gate.pass_through(check.row.server, gate, stop, since=since, services=services)
 
-    async def _watch(self, check: _StageCheck, stop: CancellationWatch, seconds: float) -> Observed:
-        """Return what runs if it stays up for `seconds` from the stored beginning."""
+    async def _first(self, check: _StageCheck, stop: CancellationWatch) -> WatchBaseline:
+        """Return what a watch compares with: what its row has, or else what runs now."""
         app, environment = self._executor.target(check.deployment)
         row, first = check.row, check.row.baseline
         if first is None:
             first = await self._verifier.baseline(app, environment, row.server, stop)
             await self._keep(row, first)
-        return await self._verifier.stay(
-            app, environment, row.server, check.manifest, stop, first=first, seconds=seconds
-        )
+        return first
+
+    async def _stay(self, check: _StageCheck, stop: CancellationWatch, first: WatchBaseline, end: float) -> Observed:
+        """Return what runs if it stays up until `end`, compared with `first`."""
+        app, environment = self._executor.target(check.deployment)
+        return await self._verifier.stay(app, environment, check.row.server, check.manifest, stop, first=first, end=end)
 
     async def _pause(self, check: _StageCheck, stop: CancellationWatch) -> None:
-        """Let the time before the next batch pass. What was switched must stay up, and be healthy at the end."""
+        """Let the time before the next batch pass. What was switched must stay up meanwhile."""
         end = check.row.started + check.stage.seconds
         if check.part.verify and check.manifest.services:
-            await self._watch(check, stop, check.stage.seconds)
+            first = await self._watched(check) or await self._first(check, stop)
+            await self._stay(check, stop, first, end)
         while (left := end - self._clock.now()) > 0 and stop.why is None:
             await stop.pause(min(left, self._timeouts.clock_check))
         if stop.why is not None:
             raise stop.why
-        if check.stage.gate is not None:
-            await self._pass(check, check.stage.gate, stop, since=end)
+
+    async def _watched(self, check: _StageCheck) -> WatchBaseline | None:
+        """Return what the watch before a pause compared with: a restart between the two counts, too."""
+        rows = await self._store.read(lambda tables: tables.deployments.steps(check.deployment.number))
+        mine = (row for row in rows if row.server == check.row.server and row.phase is check.row.phase)
+        return next((row.baseline for row in mine if row.kind is StageKind.WATCH), None)
 
     async def _keep(self, row: StepRow, first: WatchBaseline) -> None:
         await self._store.write(lambda tables: tables.deployments.keep_baseline(row.job, first))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.release_verification import as_restored, as_verified
@@ -78,6 +78,7 @@ class Executor:
             position=position,
             step=step,
             values=values,
+            careful=part.optional and phase is Phase.FORWARD,
         )
         return await self._steps.run(work, stop)
 
@@ -97,9 +98,12 @@ class Executor:
         """Return whether bot.toml has a server."""
         return name in self._settings.servers
 
-    def missing(self, deployment: Deployment) -> str:
-        """Return what bot.toml lacks to continue a deployment: its target, or servers; empty if it has everything."""
-        return lost_from(self._settings, deployment.plan)
+    def missing(self, deployment: Deployment, *, without: Collection[str] = ()) -> str:
+        """Return what bot.toml lacks to continue a deployment: its target, or servers; empty if it has everything.
+
+        Servers that are left out may be gone.
+        """
+        return lost_from(self._settings, deployment.plan, without=without)
 
     async def manifest(self, deployment: Deployment, part: ServerPlan) -> Manifest:
         """Return what the new release is recorded to run on a server; without services if nothing is recorded."""
@@ -172,12 +176,12 @@ class Executor:
         )
 
 
-def lost_from(settings: Settings, plan: Plan) -> str:
-    """Return what bot.toml lacks to carry out a plan: its target, or servers; empty if it has everything."""
+def lost_from(settings: Settings, plan: Plan, *, without: Collection[str] = ()) -> str:
+    """Return what bot.toml lacks to carry out a plan `without` some servers; empty if it has everything."""
     app = settings.apps.get(plan.app)
     if app is None or plan.environment not in app.environments:
         return f"{plan.app}/{plan.environment}"
-    return ", ".join(part.server for part in plan.servers if part.server not in settings.servers)
+    return ", ".join(part.server for part in plan.servers if part.server not in {*settings.servers, *without})
 
 
 def with_settings(known: Manifest, now: Manifest) -> Manifest:

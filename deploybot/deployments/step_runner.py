@@ -6,13 +6,13 @@ import asyncio
 import dataclasses
 import functools
 import logging
-import re
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.file_uploads import send_uploads
+from deploybot.deployments.server_answers import wait_for_answer
 from deploybot.deployments.step_logs import Journal
+from deploybot.deployments.step_starts import NEVER_SENT, job_id
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState
 from deploybot.errors import (
@@ -40,18 +40,16 @@ LOG_WITHIN = 300.0
 LOG_MOST = 134_217_728
 """The most bytes of one log to fetch: twice what the runner writes."""
 UNREACHABLE_START = 60.0
-NEVER_SENT = -2
-"""The code of a step that was cancelled before its start was sent. One that was stopped has -1."""
 LATE = 124
 """The exit code that the runner gives to a job that timed out, as timeout(1) does."""
-_UNSAFE = re.compile(r"[^a-z0-9._-]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """A step with its deployment, phase, server and position.
 
-    `values` returns the environment variables of its job, right before the job is started.
+    `values` returns the environment variables of its job, right before the job is started. A `careful` step is sent
+    only to a server that has just answered, so that it is known whether a server that is down got it.
     """
 
     deployment: Deployment
@@ -61,6 +59,7 @@ class Work:
     position: int
     step: Step
     values: Callable[[], Awaitable[Mapping[str, str]]]
+    careful: bool = False
 
     def first_row(self, now: float) -> StepRow:
         """Return the row to store before anything happens."""
@@ -74,20 +73,6 @@ class Work:
             state=StepState.PENDING,
             started=now,
         )
-
-
-def was_never_started(row: StepRow) -> bool:
-    """Return whether the job of a step certainly never ran: its start was not sent to the server, or refused there."""
-    return (row.state, row.code) in {
-        (StepState.FAILED, NOT_STARTED),
-        (StepState.FAILED, NOT_REACHED),
-        (StepState.CANCELLED, NEVER_SENT),
-    }
-
-
-def job_id(deployment: int, phase: Phase, server: str, position: int) -> str:
-    """Return a new id for a stage, which cannot be guessed and is a safe name for a file."""
-    return _UNSAFE.sub("_", f"{deployment}-{phase.value[0]}-{server}-{position}-{secrets.token_hex(5)}")
 
 
 @dataclasses.dataclass(slots=True)
@@ -125,8 +110,8 @@ class StepRunner:
 
         Raises StepFailed, StepUnknown, or the reason in `stop` once the job was stopped for it.
         """
-        if stop.why is not None and not await self._is_begun(work):
-            raise stop.why
+        if (stop.why is not None or work.careful) and not await self._is_begun(work):
+            await self._insist_on_answer(work, stop)
         fresh = work.first_row(self._clock.now())
         number = work.deployment.number
 
@@ -145,6 +130,19 @@ class StepRunner:
         start = _Start(sent=row.job != fresh.job)
         await self._insist(work, host, row, stop, start)
         return await self._follow(work, host, row, stop)
+
+    async def _insist_on_answer(self, work: Work, stop: CancellationWatch) -> None:
+        """Raise the reason in `stop`, or StepFailed if the server is down: then the step was certainly not started."""
+        host = self._servers.host(work.server)
+        problem = await wait_for_answer(
+            host, stop, within=UNREACHABLE_START, clock=self._clock, timeouts=self._timeouts
+        )
+        if stop.why is not None:
+            raise stop.why
+        if problem is not None:
+            fresh = work.first_row(self._clock.now())
+            row = await self._store.write(lambda tables: tables.deployments.begin(fresh))
+            raise await self._never_sent(row, problem) from problem
 
     async def _mended(self, row: StepRow) -> StepRow:
         """Return the row after its log file was cut back to the row's size, or both were reset to zero."""
@@ -193,9 +191,10 @@ class StepRunner:
             except StepFailed as problem:
                 raise await self._refused(row, problem, begun=begun) from problem
             except Unreachable as problem:
-                if self._clock.now() > last and not start.sent:
+                is_over = self._clock.now() > last
+                if is_over and not start.sent:
                     raise await self._never_sent(row, problem) from problem
-                if self._clock.now() > last:
+                if is_over:
                     raise await self._unknown(row, f"{problem}; it may have started there") from problem
                 log.info("step %s of #%s waits: %s", row.name, row.deployment, problem)
                 if not row.detail:
@@ -254,6 +253,7 @@ class StepRunner:
         This ends soon after the step's timeout or a cancellation, whatever the server answers.
         """
         over = self._clock.now() + work.step.timeout
+        lost = 0.0
         pauses = iter(self._timeouts.job_retry)
         while stop.why is None:
             try:
@@ -263,13 +263,15 @@ class StepRunner:
                 row, status = taken
                 if status.state is not JobState.RUNNING:
                     return await self._ended(row, status)
-                row = await self._note(row)
+                row, lost = await self._note(row), 0.0
                 await self._wait(host, row, stop)
                 pauses = iter(self._timeouts.job_retry)
                 if self._clock.now() > over + OVERDUE:
                     return await self._overdue(host, row)
             except Unreachable as problem:
-                if self._clock.now() > over + UNREACHABLE_START:
+                lost = lost or self._clock.now()
+                end = lost if work.careful and not work.step.switches else over
+                if self._clock.now() > end + UNREACHABLE_START:
                     raise await self._unknown(row, str(problem)) from problem
                 log.info("lost contact with step %s of #%s: %s", row.name, row.deployment, problem)
                 if not row.detail:

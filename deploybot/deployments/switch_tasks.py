@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from deploybot.deployments.step_runner import was_never_started
+from deploybot.deployments.step_starts import was_never_started
 from deploybot.domain import Phase, Plan, Release, ServerPlan, Step, StepRow
 from deploybot.ports import Site, Strategy
 from deploybot.settings import App, SwitchTask

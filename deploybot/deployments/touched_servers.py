@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploybot.deployments.step_runner import was_never_started
-from deploybot.domain import Deployment, Kind, Phase, Plan, ServerPlan, Step, StepRow
+from deploybot.deployments.step_starts import was_never_started
+from deploybot.domain import Kind, Phase, Plan, ServerPlan, Step, StepRow, StepState
+from deploybot.errors import StepUnknown, sentence
+
+_BROKEN = frozenset({StepState.FAILED, StepState.CANCELLED})
 
 
 def _is_felt(plan: Plan, step: Step) -> bool:
@@ -24,7 +27,7 @@ def first_ahead(plan: Plan, part: ServerPlan) -> int:
     return next((at for at, step in enumerate(part.steps[:ends]) if step.ahead), ends)
 
 
-def touched_servers(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
+def touched_servers(plan: Plan, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
     """Return the servers where a step began that may have changed what serves.
 
     A server on which nothing was started needs no restore: it may not even answer, and others wait for it.
@@ -33,9 +36,29 @@ def touched_servers(deployment: Deployment, rows: Sequence[StepRow]) -> tuple[Se
     begun = {(row.server, row.position) for row in forward if not was_never_started(row)}
     return tuple(
         part
-        for part in deployment.plan.servers
-        if any(_is_felt(deployment.plan, step) and (part.server, at) in begun for at, step in enumerate(part.steps))
+        for part in plan.servers
+        if any(_is_felt(plan, step) and (part.server, at) in begun for at, step in enumerate(part.steps))
     )
+
+
+def unknown_servers(plan: Plan, rows: Sequence[StepRow]) -> dict[str, str]:
+    """Return the servers where it is unknown how a step ended that may have changed what serves, and why.
+
+    Its job may still run there: nothing else is started beside it.
+    """
+    felt = {(part.server, at) for part in plan.servers for at, step in enumerate(part.steps) if _is_felt(plan, step)}
+    forward = (row for row in rows if row.phase is Phase.FORWARD and row.state is StepState.UNKNOWN)
+    return {
+        row.server: sentence(StepUnknown(row.server, row.name, row.detail))
+        for row in forward
+        if (row.server, row.position) in felt
+    }
+
+
+def broken_off(plan: Plan, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
+    """Return the touched servers on which a stage failed or was stopped, so what they run is not whole."""
+    bad = {row.server for row in rows if row.phase is Phase.FORWARD and row.state in _BROKEN}
+    return tuple(part for part in touched_servers(plan, rows) if part.server in bad)
 
 
 def untouched_words(plan: Plan) -> str:

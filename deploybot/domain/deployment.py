@@ -78,8 +78,11 @@ class Deployment:
     def word(self) -> str:
         """The state as cards, `history` and `status` show it, or why it never started.
 
-        `succeeded`, `failed, rolled back to v1`, `end unknown`, `void`, `replaced by #43`.
+        `succeeded`, `succeeded, but not on web4`, `failed, rolled back to v1`, `end unknown`, `void`,
+        `replaced by #43`.
         """
+        if self.state is State.SUCCEEDED and self.plan.down:
+            return f"succeeded, but not on {', '.join(self.plan.down)}"
         replaced = f"replaced by #{self.replaced_by}" if self.replaced_by else ""
         if self.state is State.RESTORED:
             return f"failed, rolled back to {self.plan.replaced_name}"

@@ -69,8 +69,7 @@ class StageKind(enum.StrEnum):
 class Stage:
     """A part of a server's plan that is stored as a row before it begins, and resumed from that row after a crash.
 
-    A RUN stage has a `step`, a GATE stage a `gate`. A PAUSE lasts some `seconds` and ends with its `gate`, if it has
-    one. `name` is for people and logs.
+    A RUN stage has a `step`, a GATE stage a `gate`. A PAUSE lasts some `seconds`. `name` is for people and logs.
     """
 
     kind: StageKind
@@ -110,8 +109,8 @@ class ServerPlan:
     compared with the release's manifest afterwards. `before` is exactly what ran there before, even if the bot did not
     deploy it; it is restored on failure. `made` is True if the images are built now instead of taken from the release's
     record. `pause` is how long the bot waits after the server, in seconds, before the next batch. An `optional` server
-    is left as it is if it does not answer before anything was switched there. `after` are steps that follow the
-    checks, `last` those that follow when all servers are switched.
+    is left as it is if it does not answer before anything was switched there. `recheck` is the health command at the
+    end of the pause. `after` are steps that follow the checks, `last` those that follow when all servers are switched.
     """
 
     server: str
@@ -127,14 +126,21 @@ class ServerPlan:
     made: bool = False
     pause: float = 0.0
     optional: bool = False
+    recheck: tuple[Step, ...] = ()
     after: tuple[Step, ...] = ()
     last: tuple[Step, ...] = ()
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages that put the release there."""
-        pause = [Stage(StageKind.PAUSE, "pause", gate=self.gate, seconds=self.pause)] if self.pause else []
-        return (*self._checked(self.steps), *self._run(self.after), *pause, *self._run(self.last))
+        return (*self._checked(self.steps), *self._run(self.after), *self._paused(), *self._run(self.last))
+
+    def _paused(self) -> tuple[Stage, ...]:
+        """Return the pause before the next batch, and the health check at its end."""
+        if not self.pause:
+            return ()
+        gate = [Stage(StageKind.GATE, "health", gate=self.gate)] if self.gate else []
+        return (Stage(StageKind.PAUSE, "pause", seconds=self.pause), *gate, *self._run(self.recheck))
 
     @property
     def restore_stages(self) -> tuple[Stage, ...]:

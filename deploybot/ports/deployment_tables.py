@@ -71,6 +71,9 @@ class DeploymentTable(Protocol):
         Raises StoreError for any other.
         """
 
+    def leave_out(self, number: int, servers: Sequence[str]) -> Deployment:
+        """Add to the plan of a deployment the servers that were down and left as they are; return the deployment."""
+
     def approve(self, number: int, since: float) -> bool:
         """Record since when a WAITING one has its approvals, 0.0 if some are missing; False if nothing changed."""
 

@@ -32,10 +32,17 @@ def connecting(server: Server, problem: Exception) -> Unreachable:
         return problem
     if isinstance(problem, UnsafeFileError):
         return Unreachable(server.name, str(problem), hint=f"It is a file of servers.{server.name} in bot.toml.")
-    if found := _network(server, problem):
-        return ServerDown(server.name, found[0], hint=found[1])
-    why, hint = _login(server, problem)
-    return Unreachable(server.name, why, hint=hint)
+    why, hint = _network(server, problem) or _login(server, problem)
+    kind = ServerDown if _is_silent(problem) else Unreachable
+    return kind(server.name, why, hint=hint)
+
+
+def _is_silent(problem: Exception) -> bool:
+    """Return whether nothing answers there. A server that closes the connection or refuses the login is not down."""
+    if isinstance(problem, asyncssh.ChannelOpenError):
+        return problem.code != _FORBIDDEN
+    is_away = isinstance(problem, OSError) and problem.errno in _NO_WAY
+    return is_away or isinstance(problem, TimeoutError | ConnectionRefusedError)
 
 
 def opening(what: str, problem: asyncssh.ChannelOpenError) -> Unreachable:

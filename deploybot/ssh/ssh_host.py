@@ -89,7 +89,11 @@ class SshHost:
     ) -> JobStatus:
         """Start a detached job, only once for repeated calls. A short job has ended when this returns."""
         async with self._within(timeout, job):
-            return await self._jobs.start(job, script, {**env, **self._docker_host}, deadline=deadline)
+            await self._connection()  # if that fails, nothing was sent
+            try:
+                return await self._jobs.start(job, script, {**env, **self._docker_host}, deadline=deadline)
+            except ServerDown as problem:
+                raise ServerDown(problem.what, problem.why, hint=problem.hint, broke=True) from problem
 
     async def wait(self, job: str, *, timeout: float) -> JobStatus:
         """Return the job's status when it ends, or after `timeout` seconds."""

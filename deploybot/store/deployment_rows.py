@@ -194,12 +194,18 @@ class DeploymentRows:
         return self._all(where, app, environment, limit)
 
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
-        """Return the ids of the releases that were deployed successfully to a server of an environment."""
+        """Return the ids of the releases that were deployed successfully to a server of an environment.
+
+        A server that was left out has no step, or one that did not succeed.
+        """
         sql = """
             SELECT DISTINCT commit_id FROM deployments
             WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
-            AND EXISTS (SELECT 1 FROM steps WHERE deployment = number AND phase = 'forward' AND server = ?)"""
-        return frozenset(commit for (commit,) in self._run(sql, (app, environment, server)))
+            AND EXISTS (SELECT 1 FROM steps WHERE deployment = number AND phase = 'forward' AND server = ?)
+            AND NOT EXISTS (
+                SELECT 1 FROM steps
+                WHERE deployment = number AND phase = 'forward' AND server = ? AND state <> 'done')"""
+        return frozenset(commit for (commit,) in self._run(sql, (app, environment, server, server)))
 
     def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
         """Change the state, and set `started` and `finished` accordingly.
@@ -239,6 +245,15 @@ class DeploymentRows:
         what = (plan.app, plan.environment, plan.kind.value, plan.release.id, encode(plan))
         if self._run(sql, (*what, number, begun)).rowcount != 1:
             raise StoreError(f"deployment #{number} does not wait, so its plan stays")
+
+    def leave_out(self, number: int, servers: Sequence[str]) -> Deployment:
+        """Add to the plan of a deployment the servers that were down and left as they are; return the deployment."""
+        kept = self.get(number)
+        if kept is None:
+            raise StoreError(f"there is no deployment #{number}")
+        plan = replace(kept.plan, down=tuple(dict.fromkeys((*kept.plan.down, *servers))))
+        self._run("UPDATE deployments SET plan = ? WHERE number = ?", (encode(plan), number))
+        return replace(kept, plan=plan)
 
     def approve(self, number: int, since: float) -> bool:
         """Set when a WAITING deployment got its approvals, 0.0 if some are missing. Return False if nothing changed."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.deployments.step_runner import was_never_started
+from deploybot.deployments.step_starts import was_never_started
 from deploybot.domain import JobState, Phase, ServerUpload, StepRow, StepState, UploadKind
 from deploybot.errors import NOT_REACHED, Cancelled, EngineError, StepFailed, UserError
 from deploybot.testing import Outcome

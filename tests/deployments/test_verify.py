@@ -165,7 +165,7 @@ class VerifiedServer:
         if not self.verifier.watches(self.app, manifest):
             return None
         first = await self.verifier.baseline(*self.where, self.stop)
-        return await self.verifier.stay(*self.where, manifest, self.stop, first=first, seconds=self.app.stable)
+        return await self.verifier.stay(*self.where, manifest, self.stop, first=first, end=first.at + self.app.stable)
 
     def stop_engine(self) -> None:
         self.engine.down = "it restarts"
@@ -334,7 +334,7 @@ async def test_a_crash_at_the_last_moment_is_noticed() -> None:
 async def test_a_watch_whose_time_is_over_looks_once_and_at_once(ago: float) -> None:
     server = VerifiedServer(WEB, stable="5s")
     first = replace(await server.verifier.baseline(*server.where, server.stop), at=server.clock.now() - ago)
-    await server.verifier.stay(*server.where, MANIFEST, server.stop, first=first, seconds=5.0)
+    await server.verifier.stay(*server.where, MANIFEST, server.stop, first=first, end=first.at + 5.0)
     assert server.stop.pauses == []
 
 

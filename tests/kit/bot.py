@@ -17,6 +17,7 @@ from typing import TypeVar, cast
 from deploybot.access import Access, PersonLocks, TargetFreezes
 from deploybot.applogs.deployment_logs import DeploymentLogs
 from deploybot.applogs.log_reader import AppLogs
+from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.chat.button_tokens import ButtonTokens
 from deploybot.command import Context, Incoming, Services
@@ -312,9 +313,9 @@ class BotUnderTest(WayIn):
             commands=load(),
         )
 
-    def wait(self, **seconds: float) -> None:
+    def wait(self, **seconds: float | Backoff) -> None:
         """Start the bot with other timeouts. What it had in memory is lost."""
-        self.timeouts = dataclasses.replace(self.timeouts, **seconds)  # type: ignore[arg-type]  # pauses stay
+        self.timeouts = dataclasses.replace(self.timeouts, **seconds)  # type: ignore[arg-type]  # each has its kind
         self.start()
 
     async def restart(self, settings: Settings | None = None) -> None:

@@ -77,6 +77,11 @@ class Proxy:
             _reset(writer)
         self._writers.clear()
 
+    def refuse(self) -> None:
+        """Refuse new connections from now on."""
+        assert self._server
+        self._server.close()
+
     def cut_after(self, count: int) -> None:
         """Reset everything once `count` more bytes have gone through, either way, summed up."""
         self._limit = self.sent + self.received + count

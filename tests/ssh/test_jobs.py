@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import JobState, JobStatus
-from deploybot.errors import StepFailed, Unreachable
+from deploybot.errors import ServerDown, StepFailed, Unreachable
 from deploybot.ssh.ssh_host import SshHost
 from tests.conftest import MakeSshd
 from tests.lab import FullDisk, Lab, Proxy, Sshd
@@ -176,6 +176,32 @@ async def test_a_job_goes_on_without_its_connection(sshd: Sshd, reach: Reach, jo
         release(sshd)
         assert (await waiting).state is JobState.DONE
         assert await whole_log(host, job) == b"".join(b"line %d\n" % n for n in range(1, 11))
+
+
+async def test_a_start_whose_answer_is_lost_with_the_server_may_have_arrived(
+    sshd: Sshd, reach: Reach, job: str
+) -> None:
+    """The job runs, and the connection breaks before the bot knows; no other one can be made."""
+    for number in range(20):
+        begun = sshd.home / f"begun-{number}"
+        text = f"touch {begun}; while [ ! -e $HOME/go ]; do sleep 0.02; done"
+        async with Proxy(sshd.address, sshd.port) as proxy:
+            host = reach(through(proxy, sshd))
+            await host.facts()
+            starting = asyncio.create_task(host.start(f"{job}-{number}", RUN, command(text), deadline=60))
+            while not begun.exists():  # noqa: ASYNC110 - a file of the job
+                await asyncio.sleep(0.001)
+            proxy.refuse()
+            proxy.cut()
+            (end,) = await asyncio.gather(starting, return_exceptions=True)
+        if isinstance(end, ServerDown):
+            break  # otherwise the bot was quicker
+    assert isinstance(end, ServerDown)
+    assert end.broke
+    (sshd.home / "go").touch()
+    (sshd.home / "go").chmod(0o666)
+    await ended(reach(server_of(sshd)), f"{job}-{number}")
+    (sshd.home / "go").unlink()
 
 
 async def test_a_job_goes_on_when_its_sessions_are_killed(sshd: Sshd, reach: Reach, job: str) -> None:

@@ -304,6 +304,12 @@ async def test_every_image_is_asked_for(settings: Settings, refs: FakeRefs) -> N
     assert all(fix for _, _, _, fix in failed)
 
 
+async def test_docker_is_checked_where_only_an_environment_has_its_log_in_containers(refs: FakeRefs) -> None:
+    for logs, checked in (({"logs": {"docker": "*"}}, True), ({}, False)):
+        rows = await check(bot_settings(apps={"shop": {"environments": {"staging": logs}}}), _links(), refs)
+        assert any((row.subject, row.what) == ("server web1", "Docker") for row in rows) is checked
+
+
 async def test_what_environments_follow_instead_has_rows_of_its_own(refs: FakeRefs) -> None:
     refs.known |= {"main": "a" * 40, "develop": "b" * 40}
     own = {"directory": "/srv/staging", "branch": "develop", "images": {"web": {"tag": "develop"}}}

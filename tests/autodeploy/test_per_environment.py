@@ -42,7 +42,7 @@ class SomeImages(FakeImages):
 
 @asynccontextmanager
 async def open_two(
-    folder: Path, staging: Mapping[str, object], production: Mapping[str, object], image: str = WEB
+    folder: Path, staging: Mapping[str, object], production: Mapping[str, object], image: str = WEB, **app: object
 ) -> AsyncIterator[tuple[AutodeployBot, SomeImages]]:
     """A shop whose staging follows develop and its tag, and whose production follows main and its tag."""
     settings = auto_settings(
@@ -50,11 +50,13 @@ async def open_two(
         {"branch": "develop", "channel": str(OWN), "images": {"web": {"tag": "develop"}}, **staging},
         {"branch": "main", "images": {"web": {"image": image}}, **production},
         strategy="compose",
-        images={"web": {"image": WEB, "tag": "main"}},
+        **{"images": {"web": {"image": WEB, "tag": "main"}}, **app},
     )
     # bot.toml has images with Compose only; what is tested here needs no containers.
     settings.apps["shop"].__dict__["strategy"] = "files"
-    images = SomeImages(**{WEB: {"develop": digest("1"), "main": digest("2")}, LIVE: {"main": digest("2")}})
+    images = SomeImages(
+        **{WEB: {"develop": digest("1"), "main": digest("2"), "1.4.0": digest("9")}, LIVE: {"main": digest("2")}}
+    )
     opening = open_as(
         AutodeployBot,
         folder,
@@ -120,6 +122,31 @@ async def test_a_registry_that_is_down_stops_only_the_environment_that_needs_it(
         await bot.settle()
         assert [one[2] for one in await pinned(bot, "staging")] == [digest("3")]
         assert await pinned(bot, "production") == [(bot.refs.branches["main"], LIVE, digest("4"))]
+
+
+async def test_a_deleted_tag_brings_back_nothing_older_by_the_rule_of_the_environment(tmp_path: Path) -> None:
+    staging = {"auto": {"image": True}, "images": {"web": {"tag": "^1.4"}}}
+    async with open_two(tmp_path, staging, {}) as (bot, images):
+        for tags in ({"1.4.1": digest("3")}, {"1.4.1": digest("3"), "1.4.2": digest("4")}, {"1.4.1": digest("5")}):
+            images.known[WEB] = {"main": digest("2"), **tags}
+            await bot.look()
+            await bot.settle()
+        assert [one[2] for one in await pinned(bot, "staging")] == [digest("3"), digest("4")]
+
+
+async def test_after_waits_for_images_that_only_environments_have(tmp_path: Path) -> None:
+    """A release with images is known only once they are pinned: until then `after` refuses nothing."""
+    image = {"image": WEB, "tag": "main"}
+    staging = {"branch": "main", "images": {"web": image}}
+    production = {"after": "staging", "auto": {"branch": "main"}, "images": {"web": image}}
+    async with open_two(tmp_path, staging, production, images={}) as (bot, _):
+        commit = bot.commit("main")
+        bot.refs.known["main"] = commit
+        assert (await bot.say("deploy shop to staging")).ok
+        await bot.settle()
+        await bot.look()
+        await bot.settle()
+        assert await pinned(bot, "staging") == await pinned(bot, "production") == [(commit, WEB, digest("2"))]
 
 
 async def test_environments_that_follow_the_same_ask_the_registry_once(tmp_path: Path) -> None:

@@ -128,6 +128,11 @@ def test_a_site_has_the_keys_of_its_environment_and_those_of_a_record_before_the
         ("old",),
     )
     assert replace(before, running="x").app.compose.profiles == ("old",)
+    # Also if the environment says the same as the app.
+    same = {"profiles": ["web"]}
+    app = app_settings(strategy="compose", compose=same, environments={"production": {"compose": same}})
+    site = Site(app=app, environment=app.environments["production"], facts=ServerFacts(home="/home/deploy"))
+    assert site.as_recorded(Manifest(files=("old.yaml",), profiles=("old",))).app.compose.profiles == ("old",)
 
 
 async def test_checks_and_restores_take_as_long_as_their_environment_says(bot: BotUnderTest) -> None:
@@ -278,8 +283,8 @@ def test_without_keys_of_its_own_an_environment_has_the_fingerprint_of_the_versi
     plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=(PART,))
     keys = [key for key, _ in config_of(plan, shop_settings(Path("/nonexistent"), approvals=1))]
     inner = "apps.shop.environments.production."
-    own_keys = ["directory", "env", "health", "on_failure", "secrets", "servers", "shared"]
-    assert [key.removeprefix(inner) for key in keys if key.startswith(inner)] == own_keys
+    known = {"directory", "env", "health", "on_failure", "rollout", "secrets", "servers", "shared"}
+    assert {key.removeprefix(inner) for key in keys if key.startswith(inner)} == known
     assert changed(plan) == ()
 
 

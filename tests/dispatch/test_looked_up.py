@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from deploybot.dispatch.argument_lookup import Subject, arguments_of
-from deploybot.domain import Action
+from deploybot.domain import Action, Release
 from deploybot.errors import UserError
 from deploybot.parsing import Call, Ref
 from tests.kit.command_bot import V1, CommandBot
+from tests.kit.settings import bot_settings
 
 # Arguments that have to be looked up
 
@@ -39,3 +40,22 @@ async def test_a_ref_without_an_app(bot: CommandBot) -> None:
     subject = Subject(Action.VIEW, None, None, {})
     with pytest.raises(UserError, match=r"^Name the app that `v1` belongs to\.$"):
         await arguments_of(replace(call, arguments={"ref": Ref("v1")}), subject, bot.services, lambda _, __: True)
+
+
+async def test_a_rollback_is_settled_where_an_environment_has_images(bot: CommandBot) -> None:
+    """It gets the images that the ref last ran with, whatever the ref means later."""
+    image = {"images": {"web": {"image": "acme/shop"}}}
+    environments = {"staging": {"directory": "/srv/staging", **image}, "production": {}}
+    app = bot_settings(apps={"shop": {"strategy": "compose", "environments": environments}}).apps["shop"]
+    subject = Subject(Action.DEPLOY, "shop", None, {})
+    for name, typed in (("staging", None), ("production", "main")):
+        call = Call(
+            command=bot.services.commands["rollback"],
+            text="",
+            arguments={"to": Ref("main")},
+            app=app,
+            environment=app.environments[name],
+        )
+        found = (await arguments_of(call, subject, bot.services, lambda _, __: True))["to"]
+        assert isinstance(found, Release)
+        assert found.typed == typed

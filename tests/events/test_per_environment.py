@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from deploybot.domain import Alert, Channel, Event, ImagePushed, Note
+from deploybot.domain import Alert, BuildState, Channel, Event, ImagePushed, Note
 from deploybot.events.app_matching import Routes
 from deploybot.events.watched_refs import watched
 from deploybot.settings import Settings
-from tests.events.channel import DIGEST, HOME, IMAGE, NOON, EventChannel, open_channel, push, settings
+from tests.events.channel import DIGEST, HOME, IMAGE, NOON, EventChannel, build, open_channel, push, settings, sha
 from tests.events.test_unfit import push as push_tags
 from tests.kit.settings import bot_settings
 
@@ -96,6 +96,22 @@ async def test_an_image_has_buttons_for_the_environments_that_follow_it() -> Non
         await channel.hear(image("develop", OWN))
         (card,) = await channel.messages(APP)
         assert [one.command for one in card.buttons] == [f"deploy shop@{DIGEST} to staging"]
+
+
+async def test_a_release_with_images_of_an_environment_is_promoted_by_its_number() -> None:
+    """By now, the tags may mean other images than those that were tried."""
+    image = {"images": {"web": {"image": IMAGE}}}
+    made = settings(
+        environments={
+            "staging": {"servers": ["web1"], "directory": "/srv/shop-staging", **image},
+            "production": {"servers": ["web2"], "after": "staging", **image},
+        }
+    )
+    async with open_channel(made) as channel:
+        await channel.runs("staging", sha(2))
+        await channel.hear(build(BuildState.PASSED))
+        (card,) = await channel.messages(HOME)
+        assert "deploy shop@#1 to production" in [one.command for one in card.buttons]
 
 
 def test_an_image_that_only_an_environment_follows_belongs_to_the_app() -> None:

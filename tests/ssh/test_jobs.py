@@ -182,6 +182,7 @@ async def test_a_start_whose_answer_is_lost_with_the_server_may_have_arrived(
     sshd: Sshd, reach: Reach, job: str
 ) -> None:
     """The job runs, and the connection breaks before the bot knows; no other one can be made."""
+    end: object = None
     for number in range(20):
         begun = sshd.home / f"begun-{number}"
         text = f"touch {begun}; while [ ! -e $HOME/go ]; do sleep 0.02; done"

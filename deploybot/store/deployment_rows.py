@@ -196,15 +196,13 @@ class DeploymentRows:
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
         """Return the ids of the releases that were deployed successfully to a server of an environment.
 
-        A server that was left out has no step, or one that did not succeed.
+        A deployment may succeed without a server that went down: a step failed there, or its end is unknown.
         """
-        sql = """
+        step = "SELECT 1 FROM steps WHERE deployment = number AND phase = 'forward' AND server = ?"
+        sql = f"""
             SELECT DISTINCT commit_id FROM deployments
             WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
-            AND EXISTS (SELECT 1 FROM steps WHERE deployment = number AND phase = 'forward' AND server = ?)
-            AND NOT EXISTS (
-                SELECT 1 FROM steps
-                WHERE deployment = number AND phase = 'forward' AND server = ? AND state <> 'done')"""
+            AND EXISTS ({step}) AND NOT EXISTS ({step} AND state IN ('failed', 'unknown'))"""  # noqa: S608  both parts are above
         return frozenset(commit for (commit,) in self._run(sql, (app, environment, server, server)))
 
     def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:

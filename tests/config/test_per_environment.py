@@ -228,6 +228,7 @@ READERS = {
     "deploybot/deployments/runner.py": "gets the app from Executor.target",
     "deploybot/deployments/stage_runner.py": "gets the app from Executor.target",
     "deploybot/deployments/step_execution.py": "gets the app from Executor.target",
+    "deploybot/deployments/switch_tasks.py": "gets the app from Planner.deploy and a site",
     "deploybot/deployments/target_inspection.py": "adds the environment's secrets",
     "deploybot/notifications/channel_routing.py": "events of the app as a whole",
     "deploybot/notifications/event_buttons.py": "wanted_tag gets the app of an environment",

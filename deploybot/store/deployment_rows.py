@@ -194,12 +194,16 @@ class DeploymentRows:
         return self._all(where, app, environment, limit)
 
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
-        """Return the ids of the releases that were deployed successfully to a server of an environment."""
-        sql = """
+        """Return the ids of the releases that were deployed successfully to a server of an environment.
+
+        A deployment may succeed without a server that went down: a step failed there.
+        """
+        step = "SELECT 1 FROM steps WHERE deployment = number AND phase = 'forward' AND server = ?"
+        sql = f"""
             SELECT DISTINCT commit_id FROM deployments
             WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
-            AND EXISTS (SELECT 1 FROM steps WHERE deployment = number AND phase = 'forward' AND server = ?)"""
-        return frozenset(commit for (commit,) in self._run(sql, (app, environment, server)))
+            AND EXISTS ({step}) AND NOT EXISTS ({step} AND state = 'failed')"""  # noqa: S608  both parts are above
+        return frozenset(commit for (commit,) in self._run(sql, (app, environment, server, server)))
 
     def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
         """Change the state, and set `started` and `finished` accordingly.

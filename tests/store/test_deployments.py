@@ -212,11 +212,14 @@ async def test_healthy_releases_are_those_that_a_server_ran_well(store: Database
         (5, Kind.DEPLOY, State.RUNNING),
         (6, Kind.DEPLOY, State.SUCCEEDED),
         (7, Kind.DEPLOY, State.SUCCEEDED),
+        (8, Kind.DEPLOY, State.SUCCEEDED),
     ):
         added = await _add(store, release, kind=kind)
         server, phase = ("web9" if release == 6 else "web1"), (Phase.CLEANUP if release == 7 else Phase.FORWARD)
         row = step_row(added.number, job=f"job-{release}", server=server, phase=phase)
         await store.write(functools.partial(_begin, row))
+        if release == 8:  # the server went down, and was skipped
+            await store.write(lambda tables: tables.deployments.end("job-8", StepState.FAILED, code=-3, now=1.0))
         await _move(store, added.number, end)
     found = await store.read(lambda tables: tables.deployments.healthy("shop", "production", "web1"))
     plans = await store.read(lambda tables: tables.deployments.recent("shop", "production", 10))

@@ -99,13 +99,15 @@ def deployment_card(
     waits_for: str = "",
     request: Request | None = None,
     wakes: tuple[Mention, ...] = (),
+    concerned: tuple[Mention, ...] = (),
     progress: Mapping[str, Progress] | None = None,
     mask: Mask = str,
 ) -> Card:
     """Return the card as it should read now: the essentials in a few rows, everything else in its details.
 
     `waits_for` says what a waiting deployment waits for. `request` is set if it needs approvals, and `wakes` are the
-    people who can give them. `progress` is about steps that run for long, by job. `mask` masks a text before it is cut.
+    people who can give them; `concerned` are those behind the deployments that it replaces. `progress` is about steps
+    that run for long, by job. `mask` masks a text before it is cut.
     """
     buttons = _buttons(deployment, steps, request)
     deployment, request = masked(deployment, mask), masked_request(request, mask)
@@ -114,6 +116,7 @@ def deployment_card(
     title = f"{title} · {(request and request_word(deployment, request)) or deployment.word}"
     wakes = wakes if asked else ()
     footer = _footer(deployment, request, named=not wakes)
+    wakes = tuple(dict.fromkeys((*wakes, *concerned)))
     ends = (f"✋ {title}", footer, ", ".join(dict.fromkeys(one.name for one in wakes)))
     text, lines = _body(
         deployment, steps, progress=progress or {}, asked=asked, waits_for=waits_for, used=rows_of_all(ends)
@@ -202,26 +205,30 @@ def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = st
     )
 
 
-def plan_card(plan: Plan, *, begins: str = "", wants: str = "", frozen: str = "", mask: Mask = str) -> Card:
+def plan_card(
+    plan: Plan, *, begins: str = "", wants: str = "", frozen: str = "", command: str = "", mask: Mask = str
+) -> Card:
     """Return what would happen, for `--dry-run`.
 
     `begins` is when it would begin, if not now; `wants` is which approvals it would need; `frozen` is until when and
-    why nothing new may begin there.
+    why nothing new may begin there. `command` does it; only a rollback has a button for that.
     """
     plan = masked_plan(plan, mask)
     when = [f"starts at {begins}"] if begins else []
     when += [f"after {wants}"] if wants else []
     when += [f"frozen {frozen}"] if frozen else []
     commits = (f"  {short(one.subject, COMMIT_LONGEST)}" for one in plan.changes.commits[:COMMITS_ON_CARD])
+    counts = [f"counts as {plan.counts_as}"] if plan.counts_as else []
     return Card(
         title=f"{headline(plan)} · dry run",
-        text="\n".join([*(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
+        text="\n".join([*counts, *(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
         lines=(
             *merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan.down))),
             *(Line(when, text) for when, text in task_lines(plan)),
         ),
         details=tuple(plan_details(plan)),
         footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
+        buttons=(Button("Roll back", command, danger=True),) if command else (),
     )
 
 
@@ -234,6 +241,8 @@ def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _
         numbers = [f"#{number}" for number in deployment.skipped]
         names = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
         yield f"replaces {names}, which {'was' if len(numbers) == 1 else 'were'} not deployed"
+    if deployment.plan.counts_as and (deployment.took is not None or not over):
+        yield f"counts as {deployment.plan.counts_as}"
     if deployment.state is State.WAITING and waits_for:
         yield f"Waits for {waits_for}."
     if (start := earliest(deployment)) and asked:

@@ -26,6 +26,7 @@ from deploybot.domain import (
 )
 from deploybot.domain.image_tags import TagPattern
 from deploybot.settings import App, Environment, Settings, SettingsPart
+from deploybot.strategies.release_values import SINCE_TAGS
 from deploybot.units import show_duration
 
 _SHOWN = 60
@@ -139,10 +140,16 @@ def _step(step: Step) -> str:
 
 def _felt_digest(plan: Plan, part: ServerPlan) -> str:
     """Hash what affects a server (SHA-256, hex): scripts, values, secret names, gate, restore steps, removals."""
-    steps = [dataclasses.asdict(step) for step in (*_felt(plan, part), *part.restore)]
+    steps = [_without_derived(step) for step in (*_felt(plan, part), *part.restore)]
     gate = dataclasses.asdict(part.gate) if part.gate else None
     removed = [one.service for one in part.effects if one.kind is EffectKind.REMOVED]
     return _digest([steps, gate, *([removed] if removed else [])])
+
+
+def _without_derived(step: Step) -> dict[str, object]:
+    """Return a step as the version before hashed it: what says no more than the release and its ref is left out."""
+    env = tuple(one for one in step.env if one[0] not in SINCE_TAGS)
+    return dataclasses.asdict(dataclasses.replace(step, env=env))
 
 
 def _digest(content: object) -> str:

@@ -94,6 +94,7 @@ class Planner:
         )
         running = await self._running(app, environment)
         parts, sizes = layout.arranged(found)
+        missing = () if rollback else await self.releases.missing(app, release)
         plan = Plan(
             kind=Kind.ROLLBACK if rollback else Kind.DEPLOY,
             app=app.name,
@@ -101,7 +102,7 @@ class Planner:
             release=release,
             servers=parts,
             changes=await self._changes(app, found[0].replaces, release),
-            warnings=(*down_warnings(down), *_warnings(found, sites, running)),
+            warnings=(*missing, *down_warnings(down), *_warnings(found, sites, running)),
             remove_orphans=remove_orphans,
             origin=origin,
             some=len(found) < len(environment.servers),

@@ -14,9 +14,11 @@ from deploybot.deployments.way_back import terms_of_plan, terms_of_release
 from deploybot.domain import (
     AUTO,
     EVERY,
+    Account,
     Action,
     Approval,
     Deployment,
+    Freeze,
     Grant,
     Identity,
     Kind,
@@ -41,7 +43,7 @@ from deploybot.policy import (
     decide,
     lock_text,
 )
-from deploybot.policy.active_freezes import active_freeze
+from deploybot.policy.active_freezes import ActiveFreeze, active_freeze
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Environment, Settings
 
@@ -99,11 +101,10 @@ class PolicyQuestions:
     ) -> PolicyQuestion:
         """Return a question about a person, by account or id; app and environment are as in `policy.PolicyQuestion`.
 
-        `release` is what would run. `number` is the deployment that the question is about, 0 if there is none. `begins`
-        means that it is about to begin. `origin` is what the repository says about the release's commit, None if it was
-        not asked yet. `glass` means that the person wants to break the glass. `speaks_by` is the account that a person,
-        given by id, uses. `starts` is when it would start, if that is later than now. `plan` is what would be done, or
-        what a request is about.
+        `release` is what would run. `number` is the deployment in question, 0 if there is none; it `begins` if it is
+        about to. `origin` is what the repository says about the release's commit, None if it was not asked yet. `glass`
+        means that the person wants to break the glass. `speaks_by` is the account of a person given by id. `starts` is
+        when it would start, if later than now. `plan` is what would be done, or what a request is about.
         """
         now = self._clock.now()
         people = tables.people.everybody()
@@ -111,12 +112,10 @@ class PolicyQuestions:
         bot = tables.people.of(AUTO) if self._automatic else None
         target = self._target(app, environment)
         request = tables.requests.get(number) if number else None
-        identity = who if isinstance(who, Identity) else speaks_by
-        account = tables.people.account(identity) if identity is not None else None
+        account = _account_of(tables, who, speaks_by)
         kind = plan.kind.value if plan else command
         terms = _terms(tables, target, kind, release, plan)
-        freeze = tables.freezes.get(target.app, target.name, now) if target else None
-        frozen = active_freeze(target, freeze, max(now, starts), self._settings.bot.timezone, later=starts > now)
+        freeze, frozen = self._freezes(tables, target, now, starts)
         return PolicyQuestion(
             person=person,
             action=action,
@@ -129,7 +128,7 @@ class PolicyQuestions:
             freeze=freeze,
             frozen=frozen,
             ran_here=frozen is None or target is None or release is None or _ran_here(tables, target, release),
-            freeze_windows=", ".join(one.text for one in target.freeze) if target else "",
+            freeze_windows=_windows(target),
             wanted=wanted_of(target, request, command=kind, terms=terms),
             rollback=terms,
             request=_pending(tables, request, target),
@@ -143,6 +142,14 @@ class PolicyQuestions:
             account=account.after if account else 0,
             account_since=account.since if account else 0.0,
         )
+
+    def _freezes(
+        self, tables: Tables, target: Environment | None, now: float, starts: float
+    ) -> tuple[Freeze | None, ActiveFreeze | None]:
+        """Return the freeze that a person set on a target, and what freezes it when something would start."""
+        freeze = tables.freezes.get(target.app, target.name, now) if target else None
+        zone = self._settings.bot.timezone
+        return freeze, active_freeze(target, freeze, max(now, starts), zone, later=starts > now)
 
     def grants(self, tables: Tables) -> tuple[Grant, ...]:
         """Return all grants, with what bot.toml allows the bot itself."""
@@ -314,6 +321,16 @@ def _is_theirs(tables: Tables, approval: Approval, number: int) -> bool:
         return True
     account = tables.people.account(approval.account)
     return account is not None and not account.detached and account.person == approval.person and account.after < number
+
+
+def _account_of(tables: Tables, who: Identity | int, speaks_by: Identity | None) -> Account | None:
+    """Return the account that speaks; None if only the person is known."""
+    identity = who if isinstance(who, Identity) else speaks_by
+    return tables.people.account(identity) if identity is not None else None
+
+
+def _windows(target: Environment | None) -> str:
+    return ", ".join(one.text for one in target.freeze) if target else ""
 
 
 def _by_id(people: Iterable[Person], wanted: int) -> Person | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from deploybot.deployments.followed_tags import FollowedTags
 from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_before
+from deploybot.deployments.release_names import ReleaseNames
 from deploybot.deployments.rollback_menu import RollbackMenu
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import (
@@ -41,6 +42,7 @@ class Releases:
         self._images = images
         self._followed = FollowedTags(store, refs, images)
         self._menu = RollbackMenu(store, refs, inspector)
+        self.names = ReleaseNames(store)
 
     async def newer_of(self, app: App, release: Release, others: Iterable[Release]) -> Release | None:
         """Return the first of some releases whose commit comes after that of a release; None if none does."""
@@ -70,7 +72,8 @@ class Releases:
                 raise
             return await self._with_image(app, environment, ref, instead=problem)
         ran = await self._ran(app, environment, release) if back and environment and app.images else None
-        return ran or release.with_images(await self._pins(app))
+        release = ran or release.with_images(await self._pins(app))
+        return await self.names.of_past(environment, release) if back and environment else release
 
     async def _relative(self, app: App, environment: Environment, ref: str) -> Release:
         if ref == ":current":
@@ -226,6 +229,18 @@ class Releases:
         if old.code is None or new.code is None:
             return Changes(known=False)
         return await self._refs.changes(app, old.code, new.code)
+
+    async def missing(self, app: App, release: Release) -> tuple[str, ...]:
+        """Return what the commit of a release refers to and no server gets, as sentences.
+
+        Nothing if the repository cannot be asked: a plan does not fail for that.
+        """
+        if release.code is None:
+            return ()
+        try:
+            return (await self._refs.unfetched(app, release.code)).sentences
+        except (Unreachable, UserError):
+            return ()
 
 
 def _each(releases: Release | Collection[Release] | None) -> Collection[Release]:

@@ -21,7 +21,7 @@ WITHIN = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _PastLook:
     """One server: what it runs, and what was observed. `site` is None if it did not answer."""
 
     server: str
@@ -66,14 +66,14 @@ class RollbackMenu:
             base=base,
         )
 
-    async def _look(self, app: App, environment: Environment, server: str) -> _Look:
+    async def _look(self, app: App, environment: Environment, server: str) -> _PastLook:
         """Observe one server. One that does not answer in time, or not in a usable way, is unknown."""
         try:
             async with asyncio.timeout(self._within):
                 site = await of_one(server, lambda: self._inspector.site(app, environment, server))
-                return _Look(server, site, await self._inspector.release_at(site))
+                return _PastLook(server, site, await self._inspector.release_at(site))
         except (DeploybotError, TimeoutError):
-            return _Look(server, None, None)
+            return _PastLook(server, None, None)
 
     async def _lost(self, app: App, target: Release, base: Release | None) -> Changes:
         """Return what the release that runs has and the target lacks; unknown if the repository does not answer."""
@@ -103,14 +103,14 @@ def _base(past: Sequence[Release], running: Collection[Release]) -> Release | No
     return max(running, key=lambda one: order[one.id], default=None)
 
 
-def _runs(look: _Look) -> str:
+def _runs(look: _PastLook) -> str:
     """Return what a server runs, for people."""
     if look.site is None:
         return "unknown"
     return look.release.label if look.release is not None else "nothing of mine"
 
 
-def _held(look: _Look, release: Release) -> bool | None:
+def _held(look: _PastLook, release: Release) -> bool | None:
     """Return whether a server still has what a rollback needs: the files, and the images that ran; None if unknown."""
     site = look.site
     if site is None:

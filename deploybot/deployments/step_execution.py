@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.registry_logins import registry_values
 from deploybot.deployments.release_verification import as_restored, as_verified
 from deploybot.deployments.retention import with_requested
 from deploybot.deployments.step_runner import StepRunner, Work
@@ -27,6 +28,7 @@ from deploybot.domain import (
 from deploybot.errors import UserError
 from deploybot.ports import Clock, Site, Store, Strategy, Tables
 from deploybot.settings import App, Environment, Settings
+from deploybot.strategies.release_values import lacking_values
 
 UP = "up"
 RESTORE = "restore"
@@ -68,7 +70,9 @@ class Executor:
 
         async def values() -> Mapping[str, str]:
             bound = await self._bound(deployment, part, step) if step.bind else {}
-            return {**step_values(app, environment, step), **bound}
+            lacking = lacking_values(step, (deployment.plan.release, *deployment.plan.replaced))
+            known = {**lacking, **step_values(app, environment, step), **bound}
+            return {**known, **registry_values(self._settings.registries, app, step, known)}
 
         work = Work(
             deployment=deployment,

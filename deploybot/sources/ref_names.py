@@ -16,6 +16,7 @@ REF_TIMES = "%(creatordate:unix) %(refname)"
 """The format that `newest_first` reads (git-for-each-ref(1))."""
 _CLOSE = 0.3
 _NEAREST = 3
+_LONGEST = 200
 
 
 def check_ref(ref: str, app: str) -> None:
@@ -60,6 +61,17 @@ def find_named(ref: str, refs: Refs, app: str) -> tuple[str, str]:
     return found, ref if found else ""
 
 
+def tag_named(ref: str, refs: Refs) -> str:
+    """Return the tag that a ref names, as `find_named` finds it; empty if it names a branch or a commit."""
+    full = ref.removeprefix("refs/")
+    if full.removeprefix("heads/") in refs.branches and full.startswith("heads/"):
+        return ""
+    bare = full.removeprefix("tags/")
+    if full.startswith("tags/") and bare in refs.tags:
+        return bare
+    return ref if ref in refs.tags else ""
+
+
 def nearest(ref: str, refs: Refs) -> tuple[str, ...]:
     """Return up to three names similar to `ref`, ending with the default branch if there is room."""
     names = list(dict.fromkeys((*refs.tags, *refs.branches)))
@@ -94,3 +106,8 @@ def _named_ref(line: str, refs: Refs) -> NamedRef | None:
     is_twin = name in refs.tags and name in refs.branches
     time = float(at) if at.isdigit() else 0.0
     return NamedRef(name=f"{kind}/{name}" if is_twin else name, commit=commit, at=time, is_tag=kind == "tags")
+
+
+def plain_name(text: str) -> str:
+    """Return one line without control characters, cut to 200 characters."""
+    return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST].strip()

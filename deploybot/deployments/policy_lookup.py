@@ -32,6 +32,7 @@ from deploybot.domain import (
 )
 from deploybot.errors import Denied, Locked, TargetFrozen
 from deploybot.policy import (
+    ActiveFreeze,
     Allowed,
     Before,
     Decision,
@@ -43,7 +44,7 @@ from deploybot.policy import (
     decide,
     lock_text,
 )
-from deploybot.policy.active_freezes import ActiveFreeze, active_freeze
+from deploybot.policy.active_freezes import active_freeze
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Environment, Settings
 

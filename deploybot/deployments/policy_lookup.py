@@ -104,8 +104,8 @@ class PolicyQuestions:
 
         `release` is what would run. `number` is the deployment in question, 0 if there is none; it `begins` if it is
         about to. `origin` is what the repository says about the release's commit, None if it was not asked yet. `glass`
-        means that the person wants to break the glass. `speaks_by` is the account of a person given by id. `starts` is
-        when it would start, if later than now. `plan` is what would be done, or what a request is about.
+        means that the person wants to break the glass. `speaks_by` is the account of a person given by id, `starts`
+        when it would start, if later than now, `plan` what would be done or was requested.
         """
         now = self._clock.now()
         people = tables.people.everybody()
@@ -114,8 +114,7 @@ class PolicyQuestions:
         target = self._target(app, environment)
         request = tables.requests.get(number) if number else None
         account = _account_of(tables, who, speaks_by)
-        kind = plan.kind.value if plan else command
-        terms = _terms(tables, target, kind, release, plan)
+        terms = _terms(tables, target, kind := plan.kind.value if plan else command, release, plan)
         freeze, frozen = self._freezes(tables, target, now, starts)
         return PolicyQuestion(
             person=person,

@@ -47,7 +47,7 @@ async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
     if current.id == ref.id:
         title = f"{app.name}/{env.name} already has {ref}: no commit or image would change."
         return Card(title=title, tone=Tone.GOOD)
-    changes = await ctx.releases.changes(app, current, ref)
+    changes = await ctx.releases.changes(app.at(env), current, ref)
     if not changes.known:
         text = f"{unknown(current, ref)}, so I cannot show what changed between them."
         title = f"{app.name}/{env.name}: {current} → {ref}"

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from deploybot.deployments.touched_servers import touched_servers
+from deploybot.deployments.touched_servers import touched_servers, unknown_servers
 from deploybot.domain import Phase, Plan, StageKind, StepRow, StepState
 from deploybot.errors import NOT_REACHED, ServerDown
 
 T = TypeVar("T")
+_AWAY = frozenset({StepState.FAILED, StepState.UNKNOWN})
 
 
 class Skipped(NamedTuple):
@@ -56,15 +57,12 @@ def skipped_words(servers: Iterable[str]) -> tuple[str, ...]:
 def skipped_servers(plan: Plan, rows: Sequence[StepRow]) -> tuple[str, ...]:
     """Return the optional servers that stopped answering before anything was switched there.
 
-    How a step ended there that switches nothing may be unknown.
+    How a step ended there that only prepares may be unknown, but not how a task ended.
     """
-    down = {row.server for row in rows if row.phase is Phase.FORWARD and _is_lost(row)}
-    touched = {part.server for part in touched_servers(plan, rows)}
-    return tuple(
-        part.server for part in plan.servers if part.optional and part.server in down and part.server not in touched
-    )
+    down = {row.server for row in rows if row.phase is Phase.FORWARD and row.state in _AWAY and _is_away(row)}
+    busy = {part.server for part in touched_servers(plan, rows)} | unknown_servers(plan, rows).keys()
+    return tuple(part.server for part in plan.servers if part.optional and part.server in down - busy)
 
 
-def _is_lost(row: StepRow) -> bool:
-    is_away = row.state is StepState.FAILED and row.code == NOT_REACHED
-    return is_away or (row.state is StepState.UNKNOWN and row.kind is StageKind.RUN)
+def _is_away(row: StepRow) -> bool:
+    return row.code == NOT_REACHED if row.state is StepState.FAILED else row.kind is StageKind.RUN

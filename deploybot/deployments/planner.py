@@ -95,12 +95,14 @@ class Planner:
         layout = layout_of(environment, names, gently=not rollback)
         first = layout.servers[0]
         if tasks.need_first:
+            tasks.insist_on_first(first, without)
             layout = layout._replace(optional=layout.optional - {first})
 
         async def planned(name: str) -> tuple[Site, ServerPlan]:
             site = await self._site(app, environment, name, remove_orphans=remove_orphans)
             part = await self._part(site, release, rollback=rollback, fresh=fresh)
-            return site, tasks.added(self._strategies[app.strategy], site, release, part, first=name == first)
+            there = going_back(site, release) if rollback else site
+            return site, tasks.added(self._strategies[app.strategy], there, release, part, first=name == first)
 
         pairs, down = await _each(layout, planned, without=without)
         sites = {name: site for name, (site, _) in pairs.items()}

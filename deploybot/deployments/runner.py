@@ -38,6 +38,7 @@ from deploybot.domain import (
     Deployment,
     Kind,
     Phase,
+    Plan,
     Release,
     Running,
     ServerPlan,
@@ -148,6 +149,8 @@ class DeploymentRunner:
         cancelled = deployment.outcome == sentence(Cancelled(deployment.cancel_by))
         rows = await self._steps_of(deployment)
         touched = touched_servers(deployment.plan, rows)
+        if deployment.outcome in unknown_servers(deployment.plan, rows).values():
+            touched = _broken_beside(deployment.plan, rows)
         return await self._put_back(deployment, touched, deployment.outcome, deployment.tail, cancelled=cancelled)
 
     async def _steps_of(self, deployment: Deployment) -> tuple[StepRow, ...]:
@@ -231,9 +234,12 @@ class DeploymentRunner:
             return _Ending(State.FAILED, f"No server answered any more. {untouched_words(plan)}")
         checked = any(part.gate or part.verify for part in parts)
         words = "Everything is healthy." if checked else "All steps succeeded."
-        outcome = " ".join((words, *skipped_words((*plan.down, *skipped))))
-        rows = tuple(self._row(deployment, part.server, plan.release) for part in parts)
-        return _Ending(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else rows, skipped=skipped)
+        rows = await self._steps_of(deployment)
+        outcome = " ".join(
+            (words, *skipped_words((*plan.down, *skipped)), *lasting_words(plan, rows, skipped) * bool(skipped))
+        )
+        runs = tuple(self._row(deployment, part.server, plan.release) for part in parts)
+        return _Ending(State.SUCCEEDED, outcome, released=() if plan.kind is Kind.RESTART else runs, skipped=skipped)
 
     def _row(self, deployment: Deployment, server: str, release: Release, *, healthy: bool = True) -> Running:
         plan = deployment.plan
@@ -252,10 +258,14 @@ class DeploymentRunner:
         advice = [problem.advice] if isinstance(problem, StepFailed) and problem.advice else []
         if not touched:
             seen = await self._present.look(deployment)
-            now = [] if all_well(seen) else [sentence_of(seen)]
-            text = " ".join([untouched_words(deployment.plan), *lasting_words(deployment.plan, rows), *advice, *now])
+            lasting = lasting_words(deployment.plan, rows)
+            now = [] if all_well(seen) and not lasting else [sentence_of(seen)]
+            untouched = untouched_words(deployment.plan, tasks=bool(lasting))
+            text = " ".join([untouched, *lasting, *advice, *now])
             return _Ending(state, f"{why}\n{text}", tail)
-        if unknown and {part.server for part in broken_off(deployment.plan, rows)} <= unknown.keys():
+        if isinstance(problem, StepUnknown):
+            touched = _broken_beside(deployment.plan, rows)
+        if unknown and not touched:
             return await self._left(deployment, state, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
             return await self._left(deployment, state, (why,), tail)
@@ -273,7 +283,9 @@ class DeploymentRunner:
         deploys = deployment.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
         servers = runs_release(seen, release.id) if deploys else ()
         rows = tuple(self._row(deployment, server, release, healthy=False) for server in servers)
-        return _Ending(state, "\n".join((*words[:1], " ".join((*words[1:], sentence_of(seen))))), tail, rows)
+        lasting = lasting_words(deployment.plan, await self._steps_of(deployment))
+        text = " ".join((*words[1:], *lasting, sentence_of(seen)))
+        return _Ending(state, "\n".join((*words[:1], text)), tail, rows)
 
     async def _put_back(
         self,
@@ -360,6 +372,12 @@ class DeploymentRunner:
             return ended
 
         return await self._store.write(record)
+
+
+def _broken_beside(plan: Plan, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
+    """Return the servers to restore if it is unknown how a step ended on another: those that were stopped halfway."""
+    unknown = unknown_servers(plan, rows)
+    return tuple(part for part in broken_off(plan, rows) if part.server not in unknown)
 
 
 def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseException]:

@@ -270,7 +270,8 @@ class StepRunner:
                     return await self._overdue(host, row)
             except Unreachable as problem:
                 lost = lost or self._clock.now()
-                end = lost if work.careful and not work.step.switches else over
+                prepares = not (work.step.switches or work.step.task)
+                end = lost if work.careful and prepares else over
                 if self._clock.now() > end + UNREACHABLE_START:
                     raise await self._unknown(row, str(problem)) from problem
                 log.info("lost contact with step %s of #%s: %s", row.name, row.deployment, problem)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from deploybot.deployments.step_starts import was_never_started
-from deploybot.domain import Phase, Plan, Release, ServerPlan, Step, StepRow
+from deploybot.domain import Phase, Plan, Release, ServerPlan, Step, StepRow, StepState
+from deploybot.errors import UserError
 from deploybot.ports import Site, Strategy
 from deploybot.settings import App, SwitchTask
 from deploybot.wording import listed
@@ -27,6 +28,14 @@ class SwitchTasks(NamedTuple):
     def need_first(self) -> bool:
         """True if the first server of the roll-out cannot be left out: a task runs only there."""
         return any(one.on == _FIRST for one in (*self.before, *self.after))
+
+    def insist_on_first(self, first: str, without: Collection[str]) -> None:
+        """Raise UserError if the first server was down when this was requested: its tasks would run nowhere."""
+        if first in without:
+            names = listed(one.task for one in (*self.before, *self.after) if one.on == _FIRST)
+            raise UserError(
+                f"{first} was down and is left out, but {names} would run only there.", hint="Request it again."
+            )
 
     def added(self, strategy: Strategy, site: Site, release: Release, part: ServerPlan, *, first: bool) -> ServerPlan:
         """Return the plan of a server with the tasks that run there; `first` for the first server of the roll-out."""
@@ -86,10 +95,15 @@ def _steps(plan: Plan) -> Iterator[tuple[Step, str]]:
         yield from ((step, part.server) for step in (*part.steps, *part.after, *part.last))
 
 
-def lasting_words(plan: Plan, rows: Sequence[StepRow]) -> tuple[str, ...]:
-    """Return the sentence about tasks that have begun, which no restore undoes; nothing if none has."""
-    names = _begun_tasks(plan, rows)
-    verb = "has" if len(names) == 1 else "have"
+def lasting_words(plan: Plan, rows: Sequence[StepRow], servers: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the sentence about tasks that have begun, which no restore undoes; nothing if none has.
+
+    It is about some `servers` only, if they are given.
+    """
+    mine = [row for row in rows if servers is None or row.server in servers]
+    names = _begun_tasks(plan, mine)
+    lost = _begun_tasks(plan, [row for row in mine if row.state is StepState.UNKNOWN])
+    verb = "may have" if lost else "has" if len(names) == 1 else "have"
     return (f"{listed(names)} {verb} run: what that changed, such as a database, stays.",) if names else ()
 
 

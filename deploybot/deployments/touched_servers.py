@@ -42,11 +42,16 @@ def touched_servers(plan: Plan, rows: Sequence[StepRow]) -> tuple[ServerPlan, ..
 
 
 def unknown_servers(plan: Plan, rows: Sequence[StepRow]) -> dict[str, str]:
-    """Return the servers where it is unknown how a step ended that may have changed what serves, and why.
+    """Return the servers where it is unknown how a step ended that is more than preparation, and why.
 
-    Its job may still run there: nothing else is started beside it.
+    Its job, a switch or a task, may still run there: nothing else is started beside it.
     """
-    felt = {(part.server, at) for part in plan.servers for at, step in enumerate(part.steps) if _is_felt(plan, step)}
+    felt = {
+        (part.server, at)
+        for part in plan.servers
+        for at, stage in enumerate(part.stages)
+        if stage.step is not None and (_is_felt(plan, stage.step) or stage.step.task)
+    }
     forward = (row for row in rows if row.phase is Phase.FORWARD and row.state is StepState.UNKNOWN)
     return {
         row.server: sentence(StepUnknown(row.server, row.name, row.detail))
@@ -61,8 +66,11 @@ def broken_off(plan: Plan, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
     return tuple(part for part in touched_servers(plan, rows) if part.server in bad)
 
 
-def untouched_words(plan: Plan) -> str:
-    """Return the sentence for a deployment that ended before it changed what serves."""
+def untouched_words(plan: Plan, *, tasks: bool = False) -> str:
+    """Return the sentence for a deployment that ended before it changed what serves.
+
+    `tasks` that ran before the switch may have started something.
+    """
     if plan.kind in {Kind.RESTART, Kind.TASK} or any(part.replaces or part.before for part in plan.servers):
         return "The running release was not touched."
-    return "Nothing ran before, and nothing was started."
+    return "Nothing ran before." if tasks else "Nothing ran before, and nothing was started."

@@ -33,7 +33,8 @@ def _own(app: App, story: CardState, route: Notify) -> tuple[Channel, ...]:
     """Return the channels of the environments that a card is about, out of those that the route names."""
     about = [name for name in app.environments if name in story.environments]
     named = [name for name in about if name in route.environments] or about
-    return tuple(channel for name in named for channel in app.at(name).channel) if named else app.channel
+    found = [app.at(name).channel for name in named] or [app.channel]
+    return tuple(channel for channels in found for channel in channels) if all(found) else ()
 
 
 def quiet_for(windows: Iterable[Window], here: datetime) -> float:

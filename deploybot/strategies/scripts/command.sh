@@ -16,8 +16,13 @@ fi
 # The way that Compose was called when it started the containers: another path would be another configuration.
 cd -- "releases/${link##*/}"
 marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/${PWD##*/}
-if [ -f "$marks/files" ]; then
-    COMPOSE_FILE=$(cat "$marks/files")
+files=$marks/files
+# What a task before the switch needs.
+if [ "${DEPLOYBOT_INSIDE:-}" = release ] && [ -f "$marks/ready" ]; then
+    files=$marks/ready
+fi
+if [ -f "$files" ]; then
+    COMPOSE_FILE=$(cat "$files")
     COMPOSE_PATH_SEPARATOR='
 '
     export COMPOSE_FILE COMPOSE_PATH_SEPARATOR

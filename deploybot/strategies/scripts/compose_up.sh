@@ -190,18 +190,26 @@ ours=$DEPLOYBOT_DIRECTORY/.deploybot
 marks=$ours/releases/${DEPLOYBOT_RELEASE:-before}
 mkdir -p -- "$marks"
 cd -- "$DEPLOYBOT_FOLDER"
-if [ -n "$DEPLOYBOT_OVERRIDE" ]; then
-    (umask 077 && say "$DEPLOYBOT_OVERRIDE" >"$marks/override.tmp")
-    mv -f -- "$marks/override.tmp" "$marks/override.json"
-    say "$DEPLOYBOT_COMPOSE_FILES$NEWLINE$marks/override.json" >"$marks/files"
+# What a release runs now stays as it is while another start of it is made ready.
+files=$marks/files
+override=$marks/override
+if [ "$DEPLOYBOT_ACTION" = ready ]; then
+    files=$marks/ready
+    override=$marks/ready
 fi
-[ -f "$marks/files" ] || fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY. Deploy it again."
-COMPOSE_FILE=$(cat "$marks/files")
+if [ -n "$DEPLOYBOT_OVERRIDE" ]; then
+    (umask 077 && say "$DEPLOYBOT_OVERRIDE" >"$override.tmp")
+    mv -f -- "$override.tmp" "$override.json"
+    say "$DEPLOYBOT_COMPOSE_FILES$NEWLINE$override.json" >"$files"
+fi
+[ -f "$files" ] || fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY. Deploy it again."
+COMPOSE_FILE=$(cat "$files")
 export COMPOSE_FILE
 # What ran before the bot came may have run without the env file of bot.toml.
 [ -n "$DEPLOYBOT_RELEASE" ] || [ -e "${COMPOSE_ENV_FILES:-.}" ] || unset COMPOSE_ENV_FILES
 case $DEPLOYBOT_ACTION in
 up)
+    rm -f -- "$marks/ready" "$marks/ready.json"
     [ -z "$DEPLOYBOT_RELEASE" ] || mark_switching
     tag_images
     keep_mounts

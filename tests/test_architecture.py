@@ -81,6 +81,7 @@ OTHER_SOURCES = {
     "cli/server_discovery.py": {"mount"},  # a folder of a server
     "command_loader.py": {"found[command.name]"},  # a file of a command
     "deployments/originators.py": {"trigger"},
+    "deployments/release_names.py": {"trigger"},
     "settings/setting_types.py": {"self"},
     "store/trigger_rows.py": {"kept", "trigger"},
 }

@@ -26,6 +26,7 @@ from deploybot.domain import (
 )
 from deploybot.domain.image_tags import TagPattern
 from deploybot.settings import PER_ENVIRONMENT, App, Environment, Settings, SettingsPart
+from deploybot.strategies.release_values import SINCE_TAGS
 from deploybot.units import show_duration
 
 _SHOWN = 60
@@ -156,8 +157,14 @@ def _felt_digest(plan: Plan, part: ServerPlan) -> str:
 
 
 def _content(step: Step) -> dict[str, object]:
-    """Return what a step does. Its order says whether it comes before the switch; older versions had no such keys."""
-    return {key: value for key, value in dataclasses.asdict(step).items() if key not in {"task", "ahead"}}
+    """Return what a step does, as older versions stored it.
+
+    They had no keys for its order, which says whether it comes before the switch. They also had fewer variables: those
+    that say no more than the release and its ref.
+    """
+    env = tuple(one for one in step.env if one[0] not in SINCE_TAGS)
+    content = dataclasses.asdict(dataclasses.replace(step, env=env))
+    return {key: value for key, value in content.items() if key not in {"task", "ahead"}}
 
 
 def _digest(content: object) -> str:

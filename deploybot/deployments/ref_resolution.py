@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deploybot.deployments.followed_tags import FollowedTags
+from deploybot.deployments.release_names import ReleaseNames
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import (
     Changes,
@@ -59,6 +60,7 @@ class Releases:
         self._inspector = inspector
         self._images = images
         self._followed = FollowedTags(store, refs, images)
+        self.names = ReleaseNames(store)
 
     async def newer_of(self, app: App, release: Release, others: Iterable[Release]) -> Release | None:
         """Return the first of some releases whose commit comes after that of a release; None if none does."""
@@ -88,7 +90,8 @@ class Releases:
                 raise
             return await self._with_image(app, environment, ref, instead=problem)
         ran = await self._ran(app, environment, release) if back and environment and app.images else None
-        return ran or release.with_images(await self._pins(app))
+        release = ran or release.with_images(await self._pins(app))
+        return await self.names.of_past(environment, release) if back and environment else release
 
     async def _relative(self, app: App, environment: Environment, ref: str) -> Release:
         if ref == ":current":

@@ -27,6 +27,7 @@ from deploybot.domain import (
 from deploybot.errors import UserError
 from deploybot.ports import Clock, Site, Store, Strategy, Tables
 from deploybot.settings import App, Environment, Settings
+from deploybot.strategies.release_values import lacking_values
 
 UP = "up"
 RESTORE = "restore"
@@ -68,7 +69,8 @@ class Executor:
 
         async def values() -> Mapping[str, str]:
             bound = await self._bound(deployment, part, step) if step.bind else {}
-            return {**step_values(app, environment, step), **bound}
+            lacking = lacking_values(step, (deployment.plan.release, *deployment.plan.replaced))
+            return {**lacking, **step_values(app, environment, step), **bound}
 
         work = Work(
             deployment=deployment,

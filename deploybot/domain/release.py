@@ -23,6 +23,8 @@ class Release:
 
     `source` is what it is made of; None for what ran before the bot was used. Other modules do not look into it: they
     ask the release. `ref` is what a person typed. `subject`, `author` and `committed` describe the commit for people.
+    `tag` is the git tag that it was deployed by, empty if none was. `known_as` is the branch or tag that its steps get
+    if that is not `ref`: what triggered it, or what it ran with before a rollback named it differently.
     `typed` is the ref of the command that is being run (empty: the newest of the branch), which may mean another commit
     or image later. It is None if the release itself is meant, as in all rows.
     """
@@ -33,6 +35,8 @@ class Release:
     author: str = ""
     committed: float = 0.0
     typed: str | None = field(default=None, compare=False)
+    tag: str = ""
+    known_as: str = ""
 
     @classmethod
     def of_commit(
@@ -58,6 +62,11 @@ class Release:
     def code(self) -> str | None:
         """The full commit of the app's repository, as forges know it; None if the release is not made from one."""
         return self.source.commit if isinstance(self.source, CommitSource | CommitWithImages) else None
+
+    @property
+    def short_code(self) -> str:
+        """The first ten digits of the commit; empty if it has none."""
+        return (self.code or "")[:SHORT]
 
     @property
     def images(self) -> tuple[Pin, ...]:
@@ -107,6 +116,11 @@ class Release:
     def short(self) -> str:
         """The short id, for people."""
         return short_id(self.id)
+
+    @property
+    def step_ref(self) -> str:
+        """The branch or tag that its steps get; a commit if that was named; empty if it is unknown."""
+        return self.known_as or self.ref
 
     @property
     def label(self) -> str:

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from deploybot.domain import Changes, Commit, CommitAuthor, CommitSource, Heads, Holding, NamedRef, Release, Signature
@@ -22,7 +23,7 @@ from deploybot.sources.git_errors import explained
 from deploybot.sources.git_mirror import FETCH_WITHIN, LOCK_WITHIN, Mirror
 from deploybot.sources.git_process import GitFailed, fields
 from deploybot.sources.git_remote import GitRemote, environment, remote_of
-from deploybot.sources.ref_names import REF_TIMES, check_ref, find_named, nearest, newest_first, no_such_ref
+from deploybot.sources.ref_names import REF_TIMES, check_ref, find_named, nearest, newest_first, no_such_ref, tag_named
 from deploybot.sources.temporary_files import drafted, finished
 from deploybot.untrusted_input import lines
 
@@ -80,13 +81,13 @@ class GitSource:
         with self._explaining(app):
             mirror, remote = self._open(app)
             if _FULL.fullmatch(ref.lower()):
-                commit, name = ref.lower(), ref
+                commit, name, tag = ref.lower(), ref, ""
                 await _present(app, mirror, remote, commit)
             else:
-                commit, name = await _named(app, mirror, remote, ref)
+                commit, name, tag = await _named(app, mirror, remote, ref)
             release = await mirror.mending(remote, lambda: _described(mirror, commit, name))
             await mirror.pin(release.id)
-        return release
+        return replace(release, tag=tag)
 
     async def changes(self, app: App, old: str, new: str) -> Changes:
         """Return the changes between two full commits; `known` is False if one of them no longer exists."""
@@ -250,8 +251,8 @@ class GitSource:
             raise explained(app, GitFailed(-1, str(problem)), self._redactor) from problem
 
 
-async def _named(app: App, mirror: Mirror, remote: GitRemote, ref: str) -> tuple[str, str]:
-    """Return the current commit of a ref other than a full SHA, and the ref that the release stores."""
+async def _named(app: App, mirror: Mirror, remote: GitRemote, ref: str) -> tuple[str, str, str]:
+    """Return the current commit of a ref other than a full SHA, the ref that the release stores, and its tag."""
     refs = await mirror.refresh(remote)
     wanted = ref or app.branch or ""
     commit, name = find_named(wanted, refs, app.name)
@@ -262,7 +263,7 @@ async def _named(app: App, mirror: Mirror, remote: GitRemote, ref: str) -> tuple
         commit, name = commit or next(iter(found), ""), ref
     if not commit:
         raise no_such_ref(wanted, app.name, await asyncio.to_thread(nearest, wanted, refs))
-    return commit, name
+    return commit, name, tag_named(ref, refs)
 
 
 async def _beginning_with(mirror: Mirror, digits: str) -> list[str]:

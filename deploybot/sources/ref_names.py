@@ -60,6 +60,17 @@ def find_named(ref: str, refs: Refs, app: str) -> tuple[str, str]:
     return found, ref if found else ""
 
 
+def tag_named(ref: str, refs: Refs) -> str:
+    """Return the tag that a ref names, as `find_named` finds it; empty if it names a branch or a commit."""
+    full = ref.removeprefix("refs/")
+    if full.removeprefix("heads/") in refs.branches and full.startswith("heads/"):
+        return ""
+    bare = full.removeprefix("tags/")
+    if full.startswith("tags/") and bare in refs.tags:
+        return bare
+    return ref if ref in refs.tags else ""
+
+
 def nearest(ref: str, refs: Refs) -> tuple[str, ...]:
     """Return up to three names similar to `ref`, ending with the default branch if there is room."""
     names = list(dict.fromkeys((*refs.tags, *refs.branches)))

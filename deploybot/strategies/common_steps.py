@@ -9,6 +9,7 @@ from deploybot.domain import Gate, Release, ServerPlan, ServerUpload, Step, Uplo
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.settings import App, Environment, SwitchTask, project_name
+from deploybot.strategies.release_values import release_values
 
 OURS = "DEPLOYBOT_"
 
@@ -39,10 +40,8 @@ class Move:
         """
         app, environment = self.site.app, self.site.environment
         ours = {
+            **release_values(self.release),
             "DEPLOYBOT_DIRECTORY": self.site.directory,
-            "DEPLOYBOT_RELEASE": self.release.id,
-            "DEPLOYBOT_COMMIT": self.release.code or "",
-            "DEPLOYBOT_REF": self.release.ref,
             "DEPLOYBOT_APP": app.name,
             "DEPLOYBOT_ENVIRONMENT": environment.name,
             "DEPLOYBOT_PREVIOUS": self.previous,

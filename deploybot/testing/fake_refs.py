@@ -6,6 +6,7 @@ import difflib
 import fnmatch
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from deploybot.domain import Changes, Heads, Holding, NamedRef, Release, Signature
@@ -57,7 +58,8 @@ class FakeRefs:
         if not commit:
             near = difflib.get_close_matches(wanted, self.known)
             raise UserError(f"{app.name} has no ref `{wanted}`", hint=f"Near: {', '.join(near) or 'none'}")
-        return Release.of_commit(commit, wanted)
+        tag = wanted if self.tags.get(wanted) == commit else ""
+        return replace(Release.of_commit(commit, wanted), tag=tag)
 
     async def changes(self, app: App, old: str, new: str) -> Changes:
         """Return the changes in `between`."""

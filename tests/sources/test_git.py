@@ -61,6 +61,9 @@ async def test_branch_tags_and_commits_become_full_commits(source: GitSource, ap
         second[:12].upper(): second,
     }.items():
         assert (await source.resolve(app, ref)).id == commit, ref
+        assert (await source.resolve(app, ref)).tag == ref.rpartition("/")[2] * ref.startswith(
+            ("v", "tags/", "refs/tags/")
+        )
     assert (await source.resolve(app, "")).ref == "main"
     assert str(await source.resolve(app, second[:7])) == second[:10]
 

@@ -42,6 +42,9 @@ def ours(app: App, release: Release, previous: str = "", *, back: bool = False) 
         "DEPLOYBOT_REF": release.ref,
         "DEPLOYBOT_RELEASE": release.id,
         "DEPLOYBOT_COMMIT": release.id,
+        "DEPLOYBOT_SHORT": release.id[:10],
+        "DEPLOYBOT_TAG": "",
+        "DEPLOYBOT_COMMIT_TIME": "",
         "DEPLOYBOT_RESTORE": "yes" if back else "no",
     }
 

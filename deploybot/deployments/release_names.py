@@ -1,0 +1,72 @@
+"""Decide by which branch or tag the steps of a release know it: what triggered it, or what it ran with before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from deploybot.domain import Release, Trigger
+from deploybot.ports import Store, Tables
+from deploybot.settings import Environment
+
+LOOK_BACK = 200
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@#=-]{0,199}", re.ASCII)
+
+
+class ReleaseNames:
+    """Finds the names of releases in the database. A release is shown under the ref that was typed all the same."""
+
+    def __init__(self, store: Store) -> None:
+        """Take the database."""
+        self._store = store
+
+    async def of_request(self, environment: Environment, release: Release, number: int) -> Release:
+        """Return a release that was just named, with the ref of its trigger: of `number`, which is 0 if a person asked.
+
+        A trigger that asks first has a button that names its commit, so a person may ask for it. New images alone
+        change no name. From now on the release itself is meant, not what was typed.
+        """
+        named = replace(release, typed=None)
+
+        def look(tables: Tables) -> Release:
+            trigger = tables.triggers.get(number) if number else tables.triggers.current(*_target(environment))
+            pressed = trigger is not None and bool(trigger.ref) and trigger.ref == release.typed
+            if trigger is None or not (number or pressed):
+                return named
+            running = [row.release for row in tables.running.get(*_target(environment))]
+            return as_triggered(named, trigger, running)
+
+        return await self._store.read(look)
+
+    async def of_past(self, environment: Environment, release: Release) -> Release:
+        """Return a release to go back to, with the names that it last ran well with there."""
+
+        def look(tables: Tables) -> Release:
+            rows = tables.deployments.good(*_target(environment), LOOK_BACK)
+            return next(
+                (as_known(release, one.plan.release) for one in rows if one.plan.release.id == release.id), release
+            )
+
+        return await self._store.read(look)
+
+
+def as_triggered(release: Release, trigger: Trigger, running: Iterable[Release]) -> Release:
+    """Return a release with the branch or tag of its trigger; of images, with the names that its commit runs with."""
+    kind, _, name = trigger.source.partition("/")
+    if kind in {"heads", "tags"}:
+        # A person cannot type other names. A command of bot.toml may put them into a shell's text.
+        tag = name if kind == "tags" else ""
+        return replace(release, tag=tag, known_as=name) if _PLAIN.fullmatch(name) else release
+    return next((as_known(release, one) for one in running if one.same_code(release)), release)
+
+
+def as_known(release: Release, recorded: Release) -> Release:
+    """Return a release with the names of a record of it. If both have the same ref, it already has them."""
+    if not recorded.step_ref or recorded.step_ref == release.step_ref:
+        return release
+    return replace(release, tag=recorded.tag, known_as=recorded.step_ref)
+
+
+def _target(environment: Environment) -> tuple[str, str]:
+    return environment.app, environment.name

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploybot.check.check_results import CheckState, Row
+from deploybot.check.registry_checks import try_logins
 from deploybot.domain import JobState, JobStatus, Release, ServerFacts, short_id
 from deploybot.errors import DeploybotError, EngineError, HostKeyMismatch, Unreachable, UserError
 from deploybot.observed_state import runs_containers
@@ -73,6 +74,9 @@ async def try_server(server: Server, settings: Settings, links: ServerLinks) -> 
         yield await _engine(subject, links.engine(server.name), server, facts)
     if any(has_containers(one.app.strategy) for one in targets):
         yield _compose(subject, facts)
+    if facts.compose:
+        async for row in try_logins(subject, settings, (one.app for one in targets), host):
+            yield row
     for one in targets:
         yield await _folder(subject, one, host)
     yield await _survival(subject, server, host, links)

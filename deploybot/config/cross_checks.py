@@ -77,6 +77,9 @@ def _registries(settings: Settings) -> Iterator[Problem]:
             yield Problem(path, "should have both user and password, or neither")
         if registry.user and ":" in registry.user:
             yield Problem((*path, "user"), "should not contain a colon")
+        for app in registry.apps or ():
+            if app not in settings.apps:
+                yield Problem((*path, "apps"), f'unknown app "{app}"{meant(app, settings.apps)}')
         host = canonical_image(f"{registry.host}/x").partition("/")[0]
         other = first.setdefault(host, name)
         if other != name:

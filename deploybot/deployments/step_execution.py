@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 from deploybot.deployments.cancellation import CancellationWatch
+from deploybot.deployments.registry_logins import registry_values
 from deploybot.deployments.release_verification import as_restored, as_verified
 from deploybot.deployments.retention import with_requested
 from deploybot.deployments.step_runner import StepRunner, Work
@@ -70,7 +71,8 @@ class Executor:
         async def values() -> Mapping[str, str]:
             bound = await self._bound(deployment, part, step) if step.bind else {}
             lacking = lacking_values(step, (deployment.plan.release, *deployment.plan.replaced))
-            return {**lacking, **step_values(app, environment, step), **bound}
+            known = {**lacking, **step_values(app, environment, step), **bound}
+            return {**known, **registry_values(self._settings.registries, app, step, known)}
 
         work = Work(
             deployment=deployment,

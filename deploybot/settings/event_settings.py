@@ -70,12 +70,17 @@ class ImageOf(SettingsPart):
 
 
 class RegistryLogin(SettingsPart):
-    """`[registries.NAME]`: how the bot accesses a registry. `plain` is http without TLS, for your own network."""
+    """`[registries.NAME]`: how the bot accesses a registry. `plain` is http without TLS, for your own network.
+
+    The servers of an app get the login for a pull if the app uses an image from there. With `apps`, only those of these
+    apps get it, for their builds, too; an empty list keeps it with the bot.
+    """
 
     host: RegistryHost
     user: str | None = None
     password: Secret | None = None
     plain: Switch = False
+    apps: Annotated[tuple[Name, ...], BeforeValidator(one_or_many)] | None = None
 
 
 class ForgeSettings(SettingsPart):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
+from deploybot.domain.registry_access import LOGINS
 from deploybot.errors import UserError
 
 READ = "exec sh -s deploybot"
@@ -55,7 +56,7 @@ def script(name: str) -> str:
 
 def program(name: str, env: Mapping[str, str]) -> bytes:
     """Return a packaged script preceded by its values, for an `sh` that reads commands from stdin."""
-    return _bytes(_exports(env) + _docker_way() + script(name))
+    return _bytes(_environment(env) + script(name))
 
 
 def frame(text: str, env: Mapping[str, str]) -> Input:
@@ -63,7 +64,7 @@ def frame(text: str, env: Mapping[str, str]) -> Input:
 
     Raises UserError for a value that no environment can hold; the message names the value without showing it.
     """
-    data = f"bot_script={quote(text)}\nbot_environment={quote(_exports(env) + _docker_way())}\n#end"
+    data = f"bot_script={quote(text)}\nbot_environment={quote(_environment(env))}\n#end"
     return Input(_bytes(data), hashlib.sha256(_bytes(text)).hexdigest())
 
 
@@ -76,9 +77,12 @@ def runner() -> ShellRunner:
     return ShellRunner(f"~/.deploybot/runner-{sum_[:12]}.sh", installer.encode())
 
 
-def _docker_way() -> str:
-    """Return the code that makes every script use the same Docker."""
-    return script("docker_way")
+def _environment(env: Mapping[str, str]) -> str:
+    """Return the code that sets the values and makes every script use the same Docker, with the logins among them."""
+    text = _exports({name: value for name, value in env.items() if name != LOGINS}) + script("docker_way")
+    if not env.get(LOGINS):
+        return text
+    return f"{text}bot_logins={_value(LOGINS, env[LOGINS])}\n{script('docker_login')}"
 
 
 @functools.cache

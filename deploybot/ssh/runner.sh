@@ -19,6 +19,7 @@
 #   alive        a FIFO that the runner holds open for writing: its end of file is the runner's end
 #   out          a FIFO from the job to the process that writes the log
 #   cancel, late somebody, or the deadline, stopped it
+# While it runs, ~/.deploybot/logins/ID may hold a Docker configuration with logins for registries (docker_login.sh).
 #
 # No `set -e`: failures are handled here, and a runner that just stops would leave a job without a known end.
 set -u
@@ -27,6 +28,24 @@ bot_line='
 bot_first=65536
 
 say() { printf 'deploybot/1 %s\n' "$*"; }
+
+# Deletes Docker configurations with logins (docker_login.sh) of jobs that are gone: those of a runner that was killed.
+sweep() (
+    cd "$HOME/.deploybot/logins" 2>/dev/null || exit 0
+    for bot_each in *; do
+        [ -d "$bot_each" ] || continue
+        bot_id=$bot_each
+        (
+            cd "../jobs/$bot_id" 2>/dev/null || exit 1
+            look
+            case $bot_state in running | orphan) exit 0 ;; esac
+            exit 1
+        ) || rm -rf "$bot_id"
+    done
+)
+
+# Deletes the logins of the job whose directory this is.
+log_out() { [ ! -d "../../logins/$bot_id" ] || rm -rf "../../logins/$bot_id"; }
 
 # Ends with an answer that nothing was done.
 refuse() {
@@ -182,6 +201,7 @@ run() {
     enter
     [ ! -e claim ] || answer 0 0
     read_input "$3" || refuse "the script did not arrive whole"
+    sweep
     prepare "$4"
     bot_runner_born=$bot_born
     exec 9<>alive
@@ -232,6 +252,7 @@ finish() {
     wait "$bot_writer"
     bot_logged=$?
     kill "$bot_timer" 2>/dev/null
+    log_out
     bot_word=done
     [ ! -e late ] || bot_word=late
     [ ! -e cancel ] || bot_word=cancelled
@@ -286,6 +307,7 @@ look_end() {
 # Ends with the job's status, its log's size and up to LIMIT bytes of the log: answer OFFSET LIMIT.
 answer() {
     look
+    case $bot_state in running | orphan) ;; *) log_out ;; esac
     bot_size=0 bot_length=0
     if [ -s log ]; then
         # shellcheck disable=SC2046 # fields of a line

@@ -14,6 +14,10 @@ from tests.lab.run import free_port, until
 if TYPE_CHECKING:
     from tests.lab.box import Box, Service
 
+LOGIN = ("lab-user", "s3cr3t-pull")
+"""User and password of a registry that is locked."""
+_LINE = f"{LOGIN[0]}:$2y$05$deploybotlabregistrysOU4gx/88hGisdOT5XsgC8AhoyLOV7ldW"  # bcrypt: htpasswd's own format
+
 _REPOSITORY = Path(__file__).parents[2]
 
 
@@ -31,6 +35,8 @@ class Registry:
         self._files = box.directory
         self._service: Service | None = None
         self.port = free_port()
+        self._locked = False
+        self._notify = (notify, token)
         self._configure(notify, token)
         box.on_boot.append(self._serve)
         door.on_boot.append(lambda: self.open_door(door))
@@ -59,8 +65,17 @@ class Registry:
             self._serve()
 
     def mend(self) -> None:
-        """Put it right after a test: it runs, with the images it has."""
+        """Put it right after a test: it runs, with the images it has, and needs no login."""
+        self.lock(locked=False)
         self.start()
+
+    def lock(self, *, locked: bool = True) -> None:
+        """Let it ask for `LOGIN` from now on, or for none."""
+        if locked != self._locked:
+            self._locked = locked
+            self.stop()
+            self._configure(*self._notify)
+            self.start()
 
     def stop(self) -> None:
         """End it: connections to it are cut at once."""
@@ -106,6 +121,9 @@ class Registry:
             },
             "notifications": {"endpoints": [endpoint] if notify else []},
         }
+        if self._locked:
+            (self._files / "logins").write_text(f"{_LINE}\n")
+            config["auth"] = {"htpasswd": {"realm": "lab", "path": str(self._files / "logins")}}
         (self._files / "config.json").write_text(json.dumps(config))
 
 

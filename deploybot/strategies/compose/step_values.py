@@ -83,6 +83,7 @@ def build_values(site: Site, study: ReleaseStudy, release: Release) -> dict[str,
         "DEPLOYBOT_BUILD": "\n".join(work.build),
         "DEPLOYBOT_PULL": "\n".join(pull),
         "DEPLOYBOT_PINNED": "\n".join(pin.reference for pin in work.pinned),
+        "DEPLOYBOT_PULLED_FROM": "\n".join(dict.fromkeys(work.names[one] for one in pull)),
         "DEPLOYBOT_TAGS": "\n".join(f"{work.names[service]} {tag}" for service, tag in tags.items()),
     }
 

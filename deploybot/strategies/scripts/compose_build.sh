@@ -7,6 +7,7 @@
 #   DEPLOYBOT_BUILD            services to build, one a line
 #   DEPLOYBOT_PULL             services whose images are pulled by their tags, one a line
 #   DEPLOYBOT_PINNED           images that belong to the release, one a line: REPOSITORY@sha256:DIGEST
+#   DEPLOYBOT_PULLED_FROM      the images that DEPLOYBOT_PULL names, one a line; the bot chooses registry logins by them
 #   DEPLOYBOT_TAGS             what each image is called afterwards, one a line: image and tag
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
 #
@@ -56,8 +57,8 @@ pull_pinned() {
     say "$DEPLOYBOT_PINNED" | while read -r reference; do
         [ -n "$reference" ] || continue
         docker image inspect "$reference" >/dev/null 2>&1 || docker pull "$reference" </dev/null ||
-            fail "$reference cannot be pulled here. Does the registry need a login? Then, as $(id -un) on this server:
-docker login ${reference%%/*}"
+            fail "$reference cannot be pulled here. Does the registry need a login? Then set user and password in
+[registries.NAME] of bot.toml, or, as $(id -un) on this server: docker login ${reference%%/*}"
     done
 }
 

@@ -1,0 +1,59 @@
+"""`deploybot check` asks registries from a server, with its own Docker."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploybot.check.check_results import CheckState, Row
+from deploybot.check.registry_checks import try_logins
+from deploybot.settings import Settings
+from tests.kit.settings import bot_settings
+from tests.lab import Engine, Registry
+from tests.lab.registry import LOGIN
+from tests.ssh.conftest import Reach, server_of
+
+
+def settings(registry: Registry, password: str) -> Settings:
+    tables = {
+        "lab": {"host": registry.address, "user": LOGIN[0], "password": {"env": "P"}, "plain": True},
+        "other": {"host": "other.example.com", "user": "x", "password": {"env": "X"}},
+    }
+    shop = {"strategy": "compose", "images": {"web": {"image": f"{registry.address}/shop"}}}
+    return bot_settings(apps={"shop": shop, "site": {}}, registries=tables, values={"P": password})
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+async def test_a_login_is_tried_from_the_server_and_does_not_stay(
+    engine: Engine,
+    registry: Registry,
+    reach: Reach,
+    right: bool,
+) -> None:
+    engine.trust(registry)
+    registry.lock()
+    host = reach(server_of(engine.sshd))
+    known = settings(registry, LOGIN[1] if right else "a-wrong-one")
+    rows = [row async for row in try_logins("server web1", known, known.apps.values(), host)]
+    if right:
+        words = f"lab-user can log in to {registry.address} from there"
+        assert rows == [Row("server web1", "registry lab", CheckState.OK, words)]
+    else:
+        (row,) = rows
+        assert (row.what, row.state) == ("registry lab", CheckState.FAILED)
+        assert row.text.startswith(f"{registry.address}: ")
+        assert "401" in row.text or "nauthorized" in row.text or "denied" in row.text
+        assert row.fix.startswith(
+            "Is it in `insecure-registries` of Docker there? Check user and password in [registries.lab]"
+        )
+    home = engine.sshd.home
+    kept = [
+        path for path in home.rglob("*") if path.is_file() and "runner-" not in path.name and "gone" not in path.parts
+    ]
+    assert kept == []
+
+
+async def test_without_a_login_nothing_is_asked(registry: Registry, engine: Engine, reach: Reach) -> None:
+    host = reach(server_of(engine.sshd))
+    known = settings(registry, LOGIN[1])
+    rows = [row async for row in try_logins("server web1", known, [known.apps["site"]], host)]
+    assert rows == []

@@ -13,6 +13,7 @@ import pytest
 from deploybot.check import CheckState, Row, check
 from deploybot.config import load
 from deploybot.domain import JobState, Plan, Release, ServerFacts
+from deploybot.domain.missing_content import MissingContent
 from deploybot.errors import EngineError, HostKeyMismatch, StepFailed, StillFetching, Unreachable
 from deploybot.settings import App, Environment, ImageOf, Settings
 from deploybot.testing import FakeEngine, FakeHost, FakeImages, FakeRefs, FakeServers, Outcome
@@ -267,6 +268,16 @@ async def test_a_repository_that_cannot_be_read_has_a_cure(settings: Settings, r
     refs.known.clear()
     failed = _failed(await check(settings, _links(), refs))
     assert failed[0][2] == "shop has no ref ``"
+
+
+async def test_what_a_repository_has_elsewhere_is_named_and_is_no_failure(settings: Settings, refs: FakeRefs) -> None:
+    commit = (await refs.resolve(settings.apps["shop"], "")).id
+    refs.missing[commit] = MissingContent(submodules=("lib",))
+    found = await check(settings, _links(), refs)
+    rows = [row for row in found if (row.subject, row.what) == ("app shop", "files")]
+    words = "submodule lib stays an empty folder: the bot does not fetch submodules"
+    assert [(row.state, row.text) for row in rows] == [(CheckState.SKIPPED, words)]
+    assert rows[0].fix
 
 
 class _Fetching(FakeRefs):

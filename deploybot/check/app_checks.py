@@ -9,7 +9,7 @@ from deploybot.autodeploy.newest_tag import newest_tag
 from deploybot.check.check_results import CheckState, Row
 from deploybot.deployments.card_details import effects_lines
 from deploybot.deployments.planner import DryPlan
-from deploybot.domain import Heads
+from deploybot.domain import Heads, Release
 from deploybot.domain.ignored_tags import ignored_refs
 from deploybot.errors import DeploybotError, StillFetching, Unreachable, UserError
 from deploybot.events.watched_refs import fits
@@ -62,6 +62,19 @@ async def try_repository(app: App, refs: RefSource, where: str = "") -> AsyncIte
         yield Row(subject, what, CheckState.FAILED, error.sentence, error.hint or "Check `branch` in bot.toml.")
     else:
         yield Row(subject, what, CheckState.OK, f"{app.repo}: {release} {release.subject}".rstrip())
+        for sentence in await _missing(app, refs, release):
+            fix = "If the app needs that, see “Submodules and Git LFS” in docs/repositories.md."
+            yield Row(subject, "files", CheckState.SKIPPED, sentence, fix)
+
+
+async def _missing(app: App, refs: RefSource, release: Release) -> tuple[str, ...]:
+    """Return what the commit refers to and no server gets. Many apps do not need that, so it is no failure."""
+    if release.code is None:
+        return ()
+    try:
+        return (await refs.unfetched(app, release.code)).sentences
+    except (Unreachable, UserError) as error:
+        return (str(error),)
 
 
 async def try_plan(app: App, environment: Environment, plans: DryPlan) -> AsyncIterator[Row]:

@@ -106,6 +106,7 @@ class Planner:
         found = [part for _, part in pairs.values()]
         running = await self._running(app, environment)
         parts, sizes = layout.arranged(found)
+        missing = () if rollback else await self.releases.missing(app, release)
         plan = Plan(
             kind=Kind.ROLLBACK if rollback else Kind.DEPLOY,
             app=app.name,
@@ -113,7 +114,7 @@ class Planner:
             release=release,
             servers=parts,
             changes=await self._changes(app, found[0].replaces, release),
-            warnings=(*still_down(without), *down_warnings(down), *_warnings(found, sites, running)),
+            warnings=(*missing, *still_down(without), *down_warnings(down), *_warnings(found, sites, running)),
             remove_orphans=remove_orphans,
             origin=origin,
             some=len(names) < len(environment.servers),

@@ -248,6 +248,18 @@ class Releases:
             return Changes(known=False)
         return await self._refs.changes(app, old.code, new.code)
 
+    async def missing(self, app: App, release: Release) -> tuple[str, ...]:
+        """Return what the commit of a release refers to and no server gets, as sentences.
+
+        Nothing if the repository cannot be asked: a plan does not fail for that.
+        """
+        if release.code is None:
+            return ()
+        try:
+            return (await self._refs.unfetched(app, release.code)).sentences
+        except (Unreachable, UserError):
+            return ()
+
 
 def _each(releases: Release | Collection[Release] | None) -> Collection[Release]:
     return [releases] if isinstance(releases, Release) else releases or ()

@@ -24,6 +24,7 @@ from deploybot.domain import (
     Signature,
     Usage,
 )
+from deploybot.domain.missing_content import MissingContent
 from deploybot.settings import App
 
 LONG_SESSIONS = 4
@@ -194,6 +195,9 @@ class RefSource(Protocol):
 
     async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
         """Return whether a full commit contains any of these paths: a file, a folder or a link."""
+
+    async def unfetched(self, app: App, commit: str) -> MissingContent:
+        """Return the submodules and the files in Git LFS of a full commit, which are not fetched."""
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         """Create a git bundle of a commit without the commits in `have`, in the bot's data folder. Return its path."""

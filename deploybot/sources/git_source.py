@@ -14,17 +14,30 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from deploybot.domain import Changes, Commit, CommitAuthor, CommitSource, Heads, Holding, NamedRef, Release, Signature
+from deploybot.bounded_memory import BoundedDict
+from deploybot.domain import Changes, Commit, CommitSource, Heads, Holding, NamedRef, Release, Signature
+from deploybot.domain.missing_content import MissingContent
 from deploybot.errors import UserError
 from deploybot.ports import TextRedactor
 from deploybot.settings import App, Signer
+from deploybot.sources.commit_authors import authors_between
 from deploybot.sources.commit_signatures import VERIFY_WITHIN, Signatures
 from deploybot.sources.git_errors import explained
 from deploybot.sources.git_mirror import FETCH_WITHIN, LOCK_WITHIN, Mirror
 from deploybot.sources.git_process import GitFailed, fields
 from deploybot.sources.git_remote import GitRemote, environment, remote_of
-from deploybot.sources.ref_names import REF_TIMES, check_ref, find_named, nearest, newest_first, no_such_ref, tag_named
+from deploybot.sources.ref_names import (
+    REF_TIMES,
+    check_ref,
+    find_named,
+    nearest,
+    newest_first,
+    no_such_ref,
+    plain_name,
+    tag_named,
+)
 from deploybot.sources.temporary_files import drafted, finished
+from deploybot.sources.unfetched import LOOK_WITHIN, unfetched
 from deploybot.untrusted_input import lines
 
 MAKE_WITHIN = 900.0
@@ -36,8 +49,7 @@ MOST_MESSAGE = 65_536
 _FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _SHORT = re.compile(r"[0-9a-f]{4,63}", re.ASCII)
 _FORMAT = "--format=%H%x00%an%x00%ct%x00%s"
-_AUTHORS = "--format=%an%x00%ae%x00%(trailers:key=Co-authored-by,valueonly,separator=%x02)"
-_LONGEST = 200
+_REMEMBERED = 64
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -55,11 +67,13 @@ class GitSource:
         signers: Mapping[str, Signer] | None = None,
         verify_within: float = VERIFY_WITHIN,
         most_authored: int = MOST_AUTHORED,
+        look_within: float = LOOK_WITHIN,
     ) -> None:
         """Take the data folder, the redactor that masks git's messages, and the timeouts of `Mirror` in seconds.
 
         `signers` are those of bot.toml; without any, no signature is good. A signature is checked within
-        `verify_within` seconds. The authors of more than `most_authored` commits are not read.
+        `verify_within` seconds. The authors of more than `most_authored` commits are not read. A look for
+        submodules and files in Git LFS takes at most `look_within` seconds.
         """
         self._data = data.absolute()
         self._signatures = Signatures(self._data / "signers", signers or {}, verify_within=verify_within)
@@ -67,8 +81,10 @@ class GitSource:
         self._fetch_within = fetch_within
         self._lock_within = lock_within
         self._most_authored = most_authored
+        self._look_within = look_within
         self._redactor = redactor
         self._mirrors: dict[str, Mirror] = {}
+        self._unfetched: BoundedDict[str, MissingContent] = BoundedDict(_REMEMBERED)
 
     async def resolve(self, app: App, ref: str) -> Release:
         """Resolve a branch, tag, short or full SHA as it is now on the remote.
@@ -132,7 +148,7 @@ class GitSource:
                 return None
             argv = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--", *_globs(patterns))
             paths = await mirror.mending(remote, lambda: mirror.git(*argv))
-        return tuple(_plain(path) for (path,) in fields(paths, 1))
+        return tuple(plain_name(path) for (path,) in fields(paths, 1))
 
     async def is_ancestor(self, app: App, old: str, new: str) -> bool | None:
         """Return whether a full commit is an ancestor of another or the same one; None if one no longer exists."""
@@ -172,6 +188,18 @@ class GitSource:
             await _present(app, mirror, remote, commit)
             argv = ("ls-tree", "-z", "--name-only", commit, "--", *paths)
             return bool(await mirror.mending(remote, lambda: mirror.git(*argv)))
+
+    async def unfetched(self, app: App, commit: str) -> MissingContent:
+        """Return the submodules and the files in Git LFS of a full commit: a server does not get them."""
+        if (known := self._unfetched.get(commit)) is not None:
+            return known
+        with self._explaining(app):
+            mirror, remote = self._open(app)
+            await _present(app, mirror, remote, commit)
+            found = await mirror.mending(remote, lambda: unfetched(mirror, commit, self._look_within))
+        if not found.unknown:
+            self._unfetched[commit] = found
+        return found
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         """Create a git bundle (gitformat-bundle(5)) with one ref, `refs/deploybot/<commit>`, for a server with `have`.
@@ -320,7 +348,9 @@ async def _described(mirror: Mirror, commit: str, ref: str) -> Release:
             f"`{ref}` is a {kind}, not a commit.", hint="Name a branch, a tag of a commit, or a commit."
         ) from None
     sha, author, at, subject = fields(output.rstrip(b"\n"), 4)[0]
-    return Release(CommitSource(sha), ref=ref, subject=_plain(subject), author=_plain(author), committed=float(at))
+    return Release(
+        CommitSource(sha), ref=ref, subject=plain_name(subject), author=plain_name(author), committed=float(at)
+    )
 
 
 async def _between(app: App, mirror: Mirror, old: str, new: str, *, most_authored: int) -> Changes:
@@ -333,26 +363,14 @@ async def _between(app: App, mirror: Mirror, old: str, new: str, *, most_authore
     )
     removed, total = map(int, counts.split())
     commits = tuple(
-        Commit(sha=sha, author=_plain(author), subject=_plain(subject), at=float(at))
+        Commit(sha=sha, author=plain_name(author), subject=plain_name(subject), at=float(at))
         for sha, author, at, subject in fields(output, 4)
     )
     files = fields(paths, 1)
     warned = fields(await mirror.git(*diff, *_globs(app.warn_paths)), 1) if app.warn_paths and files else []
-    warnings = tuple(_plain(path) for (path,) in warned[:MOST_WARNINGS])
-    authors = await _authors(mirror, old, new) if total <= most_authored else None
+    warnings = tuple(plain_name(path) for (path,) in warned[:MOST_WARNINGS])
+    authors = await authors_between(mirror, old, new) if total <= most_authored else None
     return Changes(commits=commits, total=total, removed=removed, files=len(files), warnings=warnings, authors=authors)
-
-
-async def _authors(mirror: Mirror, old: str, new: str) -> tuple[CommitAuthor, ...]:
-    """Return the authors and co-authors of the commits between two others, each once."""
-    output = await mirror.git("log", "-z", "--encoding=UTF-8", _AUTHORS, f"{old}..{new}", "--")
-    found: dict[CommitAuthor, None] = {}
-    for name, email, others in fields(output, 3):
-        found.setdefault(CommitAuthor(_plain(name), _plain(email)))
-        for other in filter(None, others.split("\x02")):
-            called, _, rest = other.partition("<")
-            found.setdefault(CommitAuthor(_plain(called), _plain(rest.partition(">")[0])))
-    return tuple(found)
 
 
 def _globs(patterns: Sequence[str]) -> list[str]:
@@ -373,8 +391,3 @@ async def _without(mirror: Mirror, commit: str, have: Sequence[str]) -> list[str
         return left_out
     line = await mirror.git("rev-list", "--parents", "-1", commit, "--")
     return [f"^{parent}" for parent in line.decode().split()[1:]]
-
-
-def _plain(text: str) -> str:
-    """Return one line without control characters, cut to 200 characters."""
-    return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST].strip()

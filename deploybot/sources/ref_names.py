@@ -16,6 +16,7 @@ REF_TIMES = "%(creatordate:unix) %(refname)"
 """The format that `newest_first` reads (git-for-each-ref(1))."""
 _CLOSE = 0.3
 _NEAREST = 3
+_LONGEST = 200
 
 
 def check_ref(ref: str, app: str) -> None:
@@ -105,3 +106,8 @@ def _named_ref(line: str, refs: Refs) -> NamedRef | None:
     is_twin = name in refs.tags and name in refs.branches
     time = float(at) if at.isdigit() else 0.0
     return NamedRef(name=f"{kind}/{name}" if is_twin else name, commit=commit, at=time, is_tag=kind == "tags")
+
+
+def plain_name(text: str) -> str:
+    """Return one line without control characters, cut to 200 characters."""
+    return "".join(char if char.isprintable() else " " for char in text)[:_LONGEST].strip()

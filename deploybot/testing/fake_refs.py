@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploybot.domain import Changes, Heads, Holding, NamedRef, Release, Signature
+from deploybot.domain.missing_content import MissingContent
 from deploybot.errors import Unreachable, UserError
 from deploybot.settings import App
 
@@ -22,7 +23,7 @@ class FakeRefs:
     - `between` has the changes between two commits; changes that it does not have are unknown.
     - `branches` and `tags` are the current ones of the remote repository.
     - `parents` has each commit's parent, `messages` its message, `paths` the files it changes, `trees` the files it
-      contains, `signers` its signer.
+      contains, `signers` its signer, `missing` what it lacks of submodules and Git LFS.
     - `asked` counts the calls of `heads` and `holding`, `calls` all calls by the names of their apps.
     """
 
@@ -39,6 +40,7 @@ class FakeRefs:
         self.paths: dict[str, tuple[str, ...]] = {}
         self.trees: dict[str, tuple[str, ...]] = {}
         self.signers: dict[str, str] = {}
+        self.missing: dict[str, MissingContent] = {}
         self.asked = 0
         self.calls: Counter[str] = Counter()
 
@@ -116,6 +118,11 @@ class FakeRefs:
         """Return whether `trees` has one of the paths for the commit."""
         self._reach(app)
         return not set(paths).isdisjoint(self.trees.get(commit, ()))
+
+    async def unfetched(self, app: App, commit: str) -> MissingContent:
+        """Return the commit's entry in `missing`."""
+        self._reach(app)
+        return self.missing.get(commit, MissingContent())
 
     def _way(self, commit: str) -> list[str]:
         way = [commit]

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from deploybot.domain import Changes, Heads, Holding, JobChunk, JobStatus, NamedRef, Release, ServerFacts, Signature
+from deploybot.domain.missing_content import MissingContent
 from deploybot.ports import Engine, Host, RefSource, Servers, Store, Tables
 from deploybot.settings import App
 
@@ -229,6 +230,10 @@ class DeadlyRefs:
     async def ships(self, app: App, commit: str, paths: Sequence[str]) -> bool:
         with self._around("refs.ships"):
             return await self._refs.ships(app, commit, paths)
+
+    async def unfetched(self, app: App, commit: str) -> MissingContent:
+        with self._around("refs.unfetched"):
+            return await self._refs.unfetched(app, commit)
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:
         with self._around("refs.bundle"):

@@ -13,6 +13,7 @@ import pytest
 
 from deploybot.deployments.planner import digest_of
 from deploybot.domain import (
+    NO_RELEASE,
     ArtifactSource,
     Changes,
     Commit,
@@ -30,6 +31,7 @@ from deploybot.domain import (
     Running,
     ServerPlan,
 )
+from deploybot.domain.missing_content import MissingContent
 from deploybot.errors import DeploybotError, NoImage, UserError
 from deploybot.ports import Site, Tables
 from deploybot.strategies import STRATEGIES
@@ -399,3 +401,22 @@ async def test_what_runs_there_is_a_meaning_of_that_environment(bot: BotUnderTes
 async def test_what_a_ref_means_now(bot: BotUnderTest, ref: str, found: str | None) -> None:
     release = await planner_of(bot, PlainStrategy()).meaning(bot.app, bot.production, ref)
     assert (release and release.id) == found
+
+
+async def test_a_plan_names_what_the_repository_has_elsewhere(bot: BotUnderTest) -> None:
+    bot.refs.missing = {one.id: MissingContent(submodules=("lib",), pointers=("a.psd",)) for one in (V1, V2)}
+    words = (
+        "submodule lib stays an empty folder: the bot does not fetch submodules",
+        "a.psd stays a pointer: the bot does not fetch Git LFS",
+    )
+    for release in (V1, V2):
+        assert (await bot.deploy(release)).plan.warnings == words
+    # What ran there is known to work without.
+    assert (await bot.deploy(V1, rollback=True)).plan.warnings == ()
+
+
+async def test_a_plan_needs_no_repository_to_name_it(bot: BotUnderTest) -> None:
+    bot.refs.down = "no route to host"
+    releases = bot.deployments.releases
+    assert await releases.missing(bot.app, V1) == ()
+    assert await releases.missing(bot.app, NO_RELEASE) == ()

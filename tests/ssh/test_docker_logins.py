@@ -168,6 +168,16 @@ async def test_a_job_has_the_logins_as_long_as_it_runs(server: Sshd, reach: Reac
     await host.forget([job])
 
 
+async def test_the_logins_go_with_the_job_and_not_when_the_bot_looks(sshd: Sshd, reach: Reach, job: str) -> None:
+    host = reach(server_of(sshd))
+    await host.start(job, RUN, with_logins(WAIT), deadline=60)
+    await until(lambda: logins(sshd) == [job])
+    (sshd.home / "go").touch()
+    await until((sshd.home / ".deploybot/jobs" / job / "rc").exists)
+    assert logins(sshd) == []
+    (sshd.home / "go").unlink()
+
+
 async def test_nothing_shows_the_password_to_others(sshd: Sshd, reach: Reach, job: str) -> None:
     host = reach(server_of(sshd))
     await host.start(job, RUN, with_logins(WAIT), deadline=60)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploybot.domain import State
+from deploybot.domain.registry_access import LOGINS, RegistryAccess, logins_text
 from deploybot.settings import RegistryLogin
+from deploybot.ssh import remote_shell
 from tests.kit.settings import bot_settings
 from tests.lab import Engine, Registry, Repo
 from tests.lab.registry import LOGIN
 from tests.strategies.compose_shop import (
+    FIVE,
     ONE,
     PLUGIN,
     ComposeInstall,
     ComposeShop,
     MakeShop,
-    image_of,
     make_shop,
     page,
     push,
+    session,
     trusted,
 )
 
@@ -45,38 +49,24 @@ def left(shop: ComposeShop) -> list[Path]:
     return [*(home / ".deploybot/logins").glob("*")]
 
 
-@pytest.fixture(params=[PLUGIN, ONE], ids=["2", "1"])
-def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
-    assert isinstance(request.param, ComposeInstall)
-    return request.param
-
-
-@pytest.mark.timeout(120)
-async def test_a_login_of_bot_toml_is_used_and_does_not_stay(
-    make_shop: MakeShop, engine: Engine, trusted: Registry, make_repo: Callable[..., Repo], flavour: ComposeInstall
+@pytest.mark.parametrize("install", [PLUGIN, ONE, FIVE], ids=["2", "1", "5"])
+def test_every_version_of_compose_pulls_with_it(
+    engine: Engine, trusted: Registry, tmp_path: Path, install: ComposeInstall
 ) -> None:
-    repo = make_repo("shop")
-    shop = await make_shop(repo, flavour, stable="0s", compose={"source": "images"})
-    (Path(shop.host.env["DOCKER_CONFIG"]) / "config.json").write_text(json.dumps(OTHERS))
-    for text in ("one", "two"):
-        push(engine, trusted, text, tag=text)
-        repo.commit({"compose.yaml": PULLED.format(trusted.name("shop", text))})
-        repo.tag(text)
+    shell, env = session(tmp_path, install, engine)
+    (Path(env["DOCKER_CONFIG"]) / "config.json").write_text(json.dumps(OTHERS))
+    digest = push(engine, trusted, "one")
     trusted.lock()
-    assert (await shop.deploy("one")).state is State.FAILED
-
-    shop.settings.registries["lab"] = login(trusted.address)
-    await shop.good("one")
-    assert (page(engine), left(shop)) == ("one", [])
-    assert LOGIN[1] not in shop.host.said
-    if flavour is ONE:
-        return
-    first = image_of(engine, "web")
-    await shop.good("two")
-    # An image that was deleted comes back by its digest.
-    engine.docker("image", "rm", "--force", first)
-    await shop.good("one", rollback=True)
-    assert (page(engine), left(shop)) == ("one", [])
+    (tmp_path / "compose.yaml").write_text(PULLED.format(trusted.name("shop")))
+    compose = "docker-compose" if install.alone else "docker compose"
+    pull = f"cd '{tmp_path}' && {compose} -f compose.yaml -p shop pull && docker pull {digest}"
+    for logins, works in ({}, False), ({LOGINS: logins_text([RegistryAccess(trusted.address, *LOGIN)])}, True):
+        done = subprocess.run(
+            [shell, "-c", remote_shell._environment(logins) + pull],
+            env=env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode == 0) == works, done.stderr
+    assert [*Path(env["HOME"]).glob(".deploybot/logins/*")] == []
 
 
 @pytest.mark.timeout(120)

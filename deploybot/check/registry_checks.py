@@ -15,7 +15,7 @@ from deploybot.ports import Host
 from deploybot.settings import App, RegistryLogin, Settings
 
 _SCRIPT = "registry_login"
-_WITHIN = 25.0
+_WITHIN = 10.0
 
 
 async def try_logins(subject: str, settings: Settings, apps: Iterable[App], host: Host) -> AsyncIterator[Row]:
@@ -32,7 +32,7 @@ async def try_logins(subject: str, settings: Settings, apps: Iterable[App], host
         yield Row(subject, "registry login", CheckState.FAILED, str(problem), getattr(problem, "hint", ""))
         return
     for name, login in found.items():
-        what, why = f"registry {name}", answers.get(login.host, "there was no answer")
+        what, why = f"registry {name}", answers.get(login.host, f"no answer within {_WITHIN:.0f} s")
         if why == "ok":
             yield Row(subject, what, CheckState.OK, f"{login.user} can log in to {login.host} from there")
         else:
@@ -43,7 +43,7 @@ def _fix(name: str, registry: RegistryLogin) -> str:
     plain = "Is it in `insecure-registries` of Docker there? " if registry.plain else ""
     return (
         f"{plain}Check user and password in [registries.{name}], and that the server reaches {registry.host}. "
-        f"`apps = []` there keeps the login with the bot."
+        "`apps = []` there keeps the login with the bot."
     )
 
 
@@ -54,7 +54,9 @@ async def _ask(host: Host, logins: Iterable[RegistryAccess]) -> dict[str, str]:
     values = {"DEPLOYBOT_REGISTRIES": "\n".join(one.host for one in known), LOGINS: logins_text(known)}
     status = await host.start(job, _SCRIPT, values, deadline=_WITHIN)
     if status.state is JobState.RUNNING:
-        await host.wait(job, timeout=_WITHIN)
+        status = await host.wait(job, timeout=_WITHIN)
+    if status.state is JobState.RUNNING:
+        await host.cancel(job, grace=1)
     chunk = await host.poll(job, 0)
     await host.forget([job])
     lines = (line.partition(" ") for line in chunk.data.decode("utf-8", "replace").splitlines())

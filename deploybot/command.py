@@ -26,6 +26,8 @@ from deploybot.domain import (
     Person,
     Release,
     Role,
+    RollbackChoices,
+    Taken,
 )
 from deploybot.domain.log_query import LogQuery
 from deploybot.settings import App, Environment, Settings
@@ -41,6 +43,7 @@ class Incoming:
     epoch. `name` is the platform's name for the sender: show it to people, never trust it.
     `press` is the hash of a pressed button's token; a changing command uses it up.
     `trigger` is the number of an automatic deployment's trigger; 0 for messages that people send.
+    `can_pick` is whether the sender can press a button or type again; False for a line of a script.
     """
 
     identity: Identity
@@ -51,6 +54,7 @@ class Incoming:
     name: str = ""
     press: str = ""
     trigger: int = 0
+    can_pick: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,9 @@ class ReleaseService(Protocol):
     async def offered(self, app: App, environment: Environment, *, back: bool = False) -> tuple[tuple[str, str], ...]:
         """Return a few releases to pick from, as label and ref: the newest, or with `back` the last good ones."""
 
+    async def ways_back(self, app: App, environment: Environment) -> RollbackChoices:
+        """Return the last good releases before what runs, and what a rollback to each of them would take away."""
+
     async def origin(
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""
     ) -> Origin | None:
@@ -270,15 +277,6 @@ class FreezeService(Protocol):
 
     async def unfreeze(self, ctx: Context, app: App, environment: Environment) -> Card:
         """End the freeze that a person made, if any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The grants and accounts that a person lost."""
-
-    person: Person
-    grants: int
-    accounts: tuple[Identity, ...] = ()
 
 
 class PeopleService(Protocol):

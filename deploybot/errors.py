@@ -54,7 +54,25 @@ class UsageError(UserError):
 
 
 class PickError(UserError):
-    """The command lacks something that its sender picks: an app, an environment, a ref. `choices` are the offers."""
+    """The command lacks something that its sender picks: an app, an environment, a ref. `choices` are the offers.
+
+    `text` describes them in short lines, already masked. `times` are the times in it, each as it is written and in
+    seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        sentence: str,
+        *,
+        hint: str = "",
+        choices: tuple[tuple[str, str], ...] = (),
+        text: str = "",
+        times: tuple[tuple[str, float], ...] = (),
+    ) -> None:
+        """Take the question, what to type instead, the offers, and a text about them with its times."""
+        super().__init__(sentence, hint=hint, choices=choices)
+        self.text = text
+        self.times = times
 
 
 class AskError(UserError):

@@ -34,9 +34,13 @@ it, as in the other chats.
 - Without an environment, the bot uses the app's only one, or the one marked `default` in bot.toml. Otherwise it asks
   you, with a button for each.
 - A bare command asks for what is missing, one thing at a time. `deploy` offers the apps that you may see, then the
-  environments, then the newest refs. `rollback` offers the last good releases, `reject` the requests that wait for
-  you. If there is only one app or environment, the bot takes it. `deploy shop ?` asks for the rest. Slack and Telegram
-  also ask for a missing reason. Nothing runs before the last answer.
+  environments, then the newest refs. `reject` offers the requests that wait for you. If there is only one app or
+  environment, the bot takes it. `deploy shop ?` asks for the rest. Slack and Telegram also ask for a missing reason.
+  Nothing runs before the last answer.
+- `rollback` and `rollback shop` show the last five good releases: when each ran, who requested it, which commits you
+  would lose, which files of `warn_paths` (such as migrations) differ, and which servers still have it. A button shows
+  the plan, and the plan's button rolls back. What you type fully acts at once: `rollback shop from production` goes
+  back to what ran before. A script cannot be asked, so `rollback shop` acts at once there, too.
 - The bot never guesses. If a word does not fit, you get a button with what you probably meant, and nothing runs.
 
 See [roles.md](roles.md) for who may use which command, and [own-commands.md](own-commands.md) to add your own.

@@ -97,6 +97,30 @@ def test_what_needs_no_question_is_filled_in(text: str, read_as: str, asks: bool
 
 
 @pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("rollback shop", True),
+        ("Rollback SHOP because x", True),
+        ("rollback shop production", False),
+        ("rollback shop to v1", False),
+        ("rollback shop --dry-run", False),
+        ("rollback shop --break-glass because x", False),
+        ("rollback shop code 123456", False),
+        ("deploy shop", False),
+        ("restart shop production", False),
+    ],
+)
+def test_a_person_who_types_only_an_app_to_roll_back_is_asked(text: str, asks: bool) -> None:
+    """A script is not: nobody is there to answer."""
+    assert not read(text).asks
+    if asks:
+        with pytest.raises(PickError):
+            parse(FORMS, text, SETTINGS, EVERYTHING, can_pick=True)
+    else:
+        assert not parse(FORMS, text, SETTINGS, EVERYTHING, can_pick=True).asks
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "deploy shop@v2 to staging ?",
@@ -237,7 +261,8 @@ async def test_a_rollback_without_anything_to_go_back_to_says_so(bot: CommandBot
     assert card.title == "There is no other release that ran well in shop/staging."
     bot.releases.good["shop", "staging"] = V1
     card = await bot.say("rollback shop from staging ?")
-    assert [one.command for one in card.buttons] == ["rollback shop from staging to v1.3"]
+    assert [one.command for one in card.buttons] == ["rollback shop from staging to v1.3 --dry-run"]
+    assert card.hint.endswith("To roll back at once, type `rollback shop from staging to v1.3`.")
 
 
 async def test_a_repository_that_is_down_is_named(bot: CommandBot) -> None:

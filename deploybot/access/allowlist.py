@@ -15,7 +15,7 @@ from deploybot.access.grants import end_text
 from deploybot.access.one_time_code_enrollment import Enrolment
 from deploybot.access.roster import roster_card
 from deploybot.card import Card, Line, Tone
-from deploybot.command import Command, Context, Incoming, Taken
+from deploybot.command import Command, Context, Incoming
 from deploybot.command_parameters import Follow
 from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import (
@@ -30,6 +30,7 @@ from deploybot.domain import (
     Person,
     Release,
     Role,
+    Taken,
     target_name,
 )
 from deploybot.errors import UserError

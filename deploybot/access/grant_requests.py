@@ -6,9 +6,9 @@ from deploybot.access.account_syntax import identity_text, read_who
 from deploybot.access.grant_announcements import GrantAnnouncer
 from deploybot.access.grants import Actor, Given, changed, check, find, give, no_role, take, unknown_person, unlink
 from deploybot.card import Button, Card, Tone
-from deploybot.command import Context, Taken
+from deploybot.command import Context
 from deploybot.deployments.policy_lookup import required
-from deploybot.domain import EVERY, Action, GrantChange, Person, Role, target_name
+from deploybot.domain import EVERY, Action, GrantChange, Person, Role, Taken, target_name
 from deploybot.errors import Denied, UserError
 from deploybot.policy import PolicyQuestion, decide, who_may
 from deploybot.ports import Clock, Store, Tables

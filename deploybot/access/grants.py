@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 from deploybot.access.account_syntax import CHATS, Who, identity_text
-from deploybot.command import Taken
-from deploybot.domain import EVERY, Action, GrantChange, Identity, Person, Role, target_name
+from deploybot.domain import EVERY, Action, GrantChange, Identity, Person, Role, Taken, target_name
 from deploybot.errors import Denied, UserError
 from deploybot.parsing import nearest
 from deploybot.policy import PolicyQuestion, decide

@@ -202,11 +202,13 @@ def end_card(deployment: Deployment, wakes: tuple[Mention, ...], mask: Mask = st
     )
 
 
-def plan_card(plan: Plan, *, begins: str = "", wants: str = "", frozen: str = "", mask: Mask = str) -> Card:
+def plan_card(
+    plan: Plan, *, begins: str = "", wants: str = "", frozen: str = "", command: str = "", mask: Mask = str
+) -> Card:
     """Return what would happen, for `--dry-run`.
 
     `begins` is when it would begin, if not now; `wants` is which approvals it would need; `frozen` is until when and
-    why nothing new may begin there.
+    why nothing new may begin there. `command` does it; only a rollback has a button for that.
     """
     plan = masked_plan(plan, mask)
     when = [f"starts at {begins}"] if begins else []
@@ -222,6 +224,7 @@ def plan_card(plan: Plan, *, begins: str = "", wants: str = "", frozen: str = ""
         ),
         details=tuple(plan_details(plan)),
         footer=", ".join([f"plan {plan.digest[:12]}", *when, "nothing was done"]),
+        buttons=(Button("Roll back", command, danger=True),) if command else (),
     )
 
 

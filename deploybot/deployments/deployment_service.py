@@ -15,10 +15,11 @@ from deploybot.deployments.auto_targets import in_the_way, skipped_by
 from deploybot.deployments.break_glass import BreakGlass, glass_text, notified_text
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import audit_text, headline
-from deploybot.deployments.deployment_card import deployment_card, plan_card
+from deploybot.deployments.deployment_card import deployment_card
 from deploybot.deployments.deployment_queue import Queue
+from deploybot.deployments.dry_run import DryRun
 from deploybot.deployments.planner import Planner
-from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
+from deploybot.deployments.policy_lookup import PolicyQuestions, required
 from deploybot.deployments.promotion import Promotion
 from deploybot.deployments.queue_card import OpenDeployment, queue_card
 from deploybot.deployments.ref_resolution import Releases
@@ -30,7 +31,6 @@ from deploybot.metrics import METRICS
 from deploybot.policy import ActiveFreeze, PolicyQuestion, decide
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import App, Environment, Settings
-from deploybot.units import show_moment
 
 _NEW_PLAN = "a new plan, because another deployment has ended since this one was planned"
 
@@ -86,6 +86,7 @@ class DeploymentEngine:
         self._glass = glass
         self._promotion = promotion
         self._questions = PolicyQuestions(settings, clock)
+        self._dry_run = DryRun(settings, store, publisher.mask)
         self.queue = queue
         self.releases = releases
 
@@ -118,8 +119,7 @@ class DeploymentEngine:
             )
         origin = await self._planner.releases.origin(app, environment, release, back=rollback)
         kind = Kind.ROLLBACK if rollback else Kind.DEPLOY
-        zone = self._settings.bot.timezone
-        not_before = start_of(at, zone, self._clock.now())
+        not_before = start_of(at, self._settings.bot.timezone, self._clock.now())
         first = Plan(kind=kind, app=app.name, environment=environment.name, release=release, servers=(), origin=origin)
         frozen = await self._insist(ctx, first, glass=break_glass, starts=not_before, dry_run=dry_run)
         if break_glass and not dry_run:
@@ -136,11 +136,9 @@ class DeploymentEngine:
             promoted_from=promoted_from,
         )
         if dry_run:
-            wanted = None if break_glass else wanted_of(environment)
-            begins_at = show_moment(not_before, zone) if not_before else ""
-            wants = str(wanted) if wanted else ""
-            why = frozen.text if frozen else ""
-            return plan_card(plan, mask=self._publisher.mask, begins=begins_at, wants=wants, frozen=why)
+            return await self._dry_run.card(
+                plan, reason=ctx.reason, begins=not_before, frozen=frozen, glass=break_glass
+            )
         thaw = frozen.until if frozen else 0.0
         return await self._add(ctx, plan, ends, not_before, typed=typed, glass=break_glass, thaw=thaw)
 

@@ -6,47 +6,28 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deploybot.deployments.followed_tags import FollowedTags
+from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_before
+from deploybot.deployments.rollback_menu import RollbackMenu
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import (
     Changes,
     Deployment,
     Holding,
     IgnoredTags,
-    Kind,
     NamedRef,
     Origin,
     Pin,
     Release,
-    State,
+    RollbackChoices,
     allowed_by,
 )
 from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Images, RefSource, Store
 from deploybot.settings import App, Environment
 
-LOOK_BACK = 200
 OFFERED = 8
 """How many releases a picker offers. Half of them are tags, if there are enough tags and branches."""
 _DIGEST = "sha256:"
-
-
-def good_past(deployments: Iterable[Deployment]) -> list[Release]:
-    """Return the good releases to roll back through, oldest first, from deployments oldest first.
-
-    A rollback removes the release that it went back from. So a second one goes further back, not forward.
-    """
-    past: list[Release] = []
-    for one in deployments:
-        release = one.plan.release
-        if one.state is not State.SUCCEEDED or one.plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
-            continue
-        if one.plan.kind is Kind.ROLLBACK and any(old.id == release.id for old in past):
-            while past[-1].id != release.id:
-                past.pop()
-        else:
-            past = [old for old in past if old.id != release.id]
-            past.append(release)
-    return past
 
 
 class Releases:
@@ -59,6 +40,7 @@ class Releases:
         self._inspector = inspector
         self._images = images
         self._followed = FollowedTags(store, refs, images)
+        self._menu = RollbackMenu(store, refs, inspector)
 
     async def newer_of(self, app: App, release: Release, others: Iterable[Release]) -> Release | None:
         """Return the first of some releases whose commit comes after that of a release; None if none does."""
@@ -172,12 +154,12 @@ class Releases:
         rows = await self._store.read(
             lambda tables: tables.deployments.succeeded(app.name, environment.name, LOOK_BACK)
         )
-        past = good_past(reversed(rows))
-        known = [one.id for one in past]
-        wanted = {one.id for one in _each(before)}
-        if wanted and wanted <= {*known}:
-            past = past[: max(map(known.index, wanted))]
+        past = past_before(good_past(reversed(rows)), _each(before))
         return past[-1] if past else None
+
+    async def ways_back(self, app: App, environment: Environment) -> RollbackChoices:
+        """Return the last good releases before what runs, and what a rollback to each of them would take away."""
+        return await self._menu.of(app, environment)
 
     async def offered(self, app: App, environment: Environment, *, back: bool = False) -> tuple[tuple[str, str], ...]:
         """Return the newest refs that the environment may accept; with `back`, the last good deployments to go back to.

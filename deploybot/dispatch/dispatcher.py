@@ -165,7 +165,7 @@ class Dispatcher:
                 return await self._turn_away(incoming)
         visible, began = self._visible(known), asyncio.get_running_loop().time()
         try:
-            call = parse(self._forms, clean(text), self._services.settings, visible)
+            call = parse(self._forms, clean(text), self._services.settings, visible, can_pick=incoming.can_pick)
             return await self._obey(call, incoming, reply, known.sees)
         except UserError as problem:
             if isinstance(problem, Unseen) or self._is_hidden(text, visible):
@@ -305,7 +305,9 @@ class Dispatcher:
         call, form = request.call, self._forms[request.call.command.name]
         if call.asks_number:
             return number_question(call, form, await self._offered(request))
-        return await release_question(call, form, self._services) if call.asks_release else reason_question(call)
+        if call.asks_release:
+            return await release_question(call, form, self._services, self._redactor.text)
+        return reason_question(call)
 
     async def _offered(self, request: _ReceivedCall) -> list[Deployment]:
         """Return the unfinished deployments on which the sender may use the command.

@@ -19,7 +19,7 @@ import logging
 import secrets
 import traceback
 
-from deploybot.card import Button, Card, Line, Tone
+from deploybot.card import Button, Card, Line, Moment, Tone
 from deploybot.errors import (
     AskError,
     Denied,
@@ -76,12 +76,14 @@ def _user_error(error: UserError) -> Card:
         buttons = (Button("Give the reason", error.command, asks="Why?", primary=True),)
     return Card(
         title=_sentence(error.sentence),
+        text=error.text if isinstance(error, PickError) else "",
         hint=error.hint,
         tone=Tone.ASK if picks else Tone.WARN,
         private=True,
         ok=False,
         buttons=buttons,
         picks=picks,
+        times=tuple(Moment(*one) for one in error.times) if isinstance(error, PickError) else (),
     )
 
 

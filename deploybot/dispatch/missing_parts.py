@@ -6,14 +6,17 @@ Releases are the newest refs of the repository, or what ran well before.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from deploybot.command import Services
 from deploybot.command_parameters import Code
+from deploybot.dispatch.rollback_question import choice_label, choices_text
 from deploybot.domain import Action, Deployment, Kind
 from deploybot.errors import AskError, PickError, UserError
-from deploybot.parsing import MOST_PICKS, Call, Form, Ref, parse, with_number, with_release
+from deploybot.parsing import MOST_PICKS, Call, Form, Ref, parse, split, with_number, with_release
 from deploybot.settings import App, Environment, Settings
+from deploybot.units import show_time
 
 _SHOWN = 200
 
@@ -51,19 +54,48 @@ def _label(one: Deployment) -> str:
     return f"#{one.number} {plan.app}/{plan.environment} {what}"
 
 
-async def release_question(call: Call, form: Form, services: Services) -> UserError:
+async def release_question(call: Call, form: Form, services: Services, mask: Callable[[str], str]) -> UserError:
     """Return the question, with a complete command for each release; or an error if there is none.
 
-    Call it only for an authorised call. Raises Unreachable if the repository does not answer.
+    Call it only for an authorised call. Raises Unreachable if the repository does not answer. `mask` masks texts about
+    the releases.
     """
     app, environment = call.app, call.environment
     if app is None or environment is None:
         return UserError("Which app and environment is this for?", hint=f"Usage: {call.command.usage}")
-    back = call.command.name == Kind.ROLLBACK
-    offered = await services.releases.offered(app, environment, back=back)
+    if call.command.name == Kind.ROLLBACK:
+        return await _rollback_question(call, form, services, mask)
+    offered = await services.releases.offered(app, environment)
     offers = ((label, _offer(call, form, services.settings, ref)) for label, ref in offered)
     choices = tuple((label, text) for label, text in offers if text)
-    return _question(app, environment, choices) if choices else _nothing(app, environment, back=back)
+    return _question(app, environment, choices) if choices else _no_refs(app)
+
+
+async def _rollback_question(call: Call, form: Form, services: Services, mask: Callable[[str], str]) -> UserError:
+    """Return the question which release to roll back to. A press shows the plan of the choice; nothing runs yet."""
+    app, environment = call.app, call.environment
+    assert app is not None  # noqa: S101  checked by the caller
+    assert environment is not None  # noqa: S101  checked by the caller
+    found = await services.releases.ways_back(app, environment)
+    offers = ((one, _offer(call, form, services.settings, one.ref)) for one in found.choices)
+    texts = tuple((one, text) for one, text in offers if text)
+    if not texts:
+        return _nothing_good(app, environment)
+    return PickError(
+        f"Which release for {app.name}/{environment.name}?",
+        hint=f"A press shows the plan first. To roll back at once, type `{texts[0][1]}`.",
+        choices=tuple((choice_label(one), _dry(call, text)) for one, text in texts),
+        text=choices_text(replace(found, choices=tuple(one for one, _ in texts)), mask),
+        times=tuple((show_time(one.at), one.at) for one, _ in texts),
+    )
+
+
+def _dry(call: Call, text: str) -> str:
+    """Return a complete command as a dry run."""
+    if call.arguments.get("dry_run") is True:
+        return text
+    words = split(text)
+    return f"{words.text[: words.end]} --dry-run{words.text[words.end :]}"
 
 
 def _question(app: App, environment: Environment, choices: tuple[tuple[str, str], ...]) -> PickError:
@@ -71,10 +103,12 @@ def _question(app: App, environment: Environment, choices: tuple[tuple[str, str]
     return PickError(title, hint=f"Choose one, or type the command: `{choices[0][1]}`.", choices=choices)
 
 
-def _nothing(app: App, environment: Environment, *, back: bool) -> UserError:
-    if back:
-        sentence = f"There is no other release that ran well in {app.name}/{environment.name}."
-        return UserError(sentence, hint=f"`history {app.name}` shows what was deployed.")
+def _nothing_good(app: App, environment: Environment) -> UserError:
+    sentence = f"There is no other release that ran well in {app.name}/{environment.name}."
+    return UserError(sentence, hint=f"`history {app.name}` shows what was deployed.")
+
+
+def _no_refs(app: App) -> UserError:
     return UserError(f"I found no branch or tag of {app.name} to offer.", hint=f"Type it: `deploy {app.name}@REF`.")
 
 

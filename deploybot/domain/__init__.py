@@ -62,6 +62,7 @@ from deploybot.domain.person import (
     Lock,
     Person,
     Role,
+    Taken,
     target_name,
 )
 from deploybot.domain.plan import Effect, EffectKind, Gate, Kind, Plan, ServerPlan, Stage, StageKind, Step
@@ -77,6 +78,7 @@ from deploybot.domain.release_source import (
     short_digest,
     short_id,
 )
+from deploybot.domain.rollback_choices import RollbackChoice, RollbackChoices
 from deploybot.domain.server_facts import (
     Container,
     EngineEvent,
@@ -189,6 +191,8 @@ __all__ = [
     "Request",
     "RequestVerdict",
     "Role",
+    "RollbackChoice",
+    "RollbackChoices",
     "Running",
     "ServerFacts",
     "ServerPlan",
@@ -206,6 +210,7 @@ __all__ = [
     "StepState",
     "Synced",
     "Tagged",
+    "Taken",
     "Trigger",
     "TriggerState",
     "Unfinished",

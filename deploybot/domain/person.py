@@ -191,3 +191,12 @@ class Lock:
     since: float
     until: float = 0.0
     reminded: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The grants and accounts that a person lost."""
+
+    person: Person
+    grants: int
+    accounts: tuple[Identity, ...] = ()

@@ -119,9 +119,17 @@ def no_command(forms: Mapping[str, Form], text: str) -> UserError:
     )
 
 
-def parse(forms: Mapping[str, Form], text: str, settings: Settings, visible: frozenset[tuple[str, str]]) -> Call:
+def parse(
+    forms: Mapping[str, Form],
+    text: str,
+    settings: Settings,
+    visible: frozenset[tuple[str, str]],
+    *,
+    can_pick: bool = False,
+) -> Call:
     """Parse a message. `visible` holds the pairs of app and environment that answers may name.
 
+    With `can_pick`, its sender is asked for what a command offers.
     Raises only UserError, or UsageError with the command's usage and an example.
     """
     form = find(forms, text)
@@ -129,7 +137,13 @@ def parse(forms: Mapping[str, Form], text: str, settings: Settings, visible: fro
         raise no_command(forms, text)
     words = split(text)
     picking = picking_of(form, words)
-    reader = Reader(form, picking.words if picking else words, Scope(settings, visible), picks=picking is not None)
+    reader = Reader(
+        form,
+        picking.words if picking else words,
+        Scope(settings, visible),
+        picks=picking is not None,
+        can_pick=can_pick,
+    )
     try:
         reader = _read(reader, marked=picking is not None and picking.marked)
     except NoSuch as problem:

@@ -10,7 +10,7 @@ from deploybot.parsing.command_form import Form, Parameter
 from deploybot.parsing.grammar import Cell, Group, Part
 from deploybot.parsing.message_text import Token, Words, without_stop
 from deploybot.parsing.parameter_types import KINDS, NoSuch, Number, Ref, Scope, Unfit, default_environment, shown
-from deploybot.parsing.pickers import MOST_PICKS, changes, completed, environments, only_name, question
+from deploybot.parsing.pickers import MOST_PICKS, OFFERS, changes, completed, environments, only_name, question
 from deploybot.settings import App, Environment
 
 LEADS = frozenset({"to", "from", "in", "on"})
@@ -46,6 +46,7 @@ class Reader:
     """The state of one reading: position, open groups, and values so far. Raises NoSuch or Unfit.
 
     With `picks`, it raises PickError for a part that the sender can pick, and FilledIn for one that needs no question.
+    With `can_pick`, the sender picks the rest of a command that offers it, if they typed nothing but its app.
     `filled` is whether it filled in something that was not typed. With `assumes`, the only app may be left out.
     """
 
@@ -58,6 +59,7 @@ class Reader:
     picks: bool = False
     filled: bool = False
     assumes: bool = True
+    can_pick: bool = False
 
     @property
     def token(self) -> Token | None:
@@ -281,6 +283,7 @@ class Reader:
 
     def find_out(self) -> None:
         """Fill in values that were not typed: the app's default environment, the newest release."""
+        self.picks = self.picks or (self.can_pick and self._is_offered())
         asks = self.picks and changes(self.form)
         for parameter in self.form.parameters.values():
             is_release = parameter.types == (Release,)
@@ -288,6 +291,11 @@ class Reader:
                 continue
             self.filled = True
             self.arguments[parameter.name] = Ref("", asks=asks) if is_release else self._found_environment(parameter)
+
+    def _is_offered(self) -> bool:
+        """Return whether the command offers the rest after what was typed: its app, and nothing else."""
+        typed = [one for name in self.arguments if (one := self.form.parameters.get(name)) and one.types == (App,)]
+        return self.form.command.name in OFFERS and len(typed) == len(self.arguments)
 
     def _found_environment(self, parameter: Parameter) -> Environment | None:
         """Return the environment that was not typed; None for a deployment, which has its own.

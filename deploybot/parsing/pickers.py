@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deploybot.command_parameters import Task
-from deploybot.domain import Action, Deployment, Release
+from deploybot.domain import Action, Deployment, Kind, Release
 from deploybot.errors import PickError
 from deploybot.parsing.command_form import Form, Parameter
 from deploybot.parsing.grammar import Cell
@@ -22,6 +22,8 @@ MARK = "?"
 _PICKED_FIRST: frozenset[object] = frozenset({App, Deployment})
 MOST_PICKS = 24
 """The most names that a picker offers. Others are typed."""
+OFFERS: frozenset[str] = frozenset({Kind.ROLLBACK})
+"""Commands that ask a person who types only the app for the rest. Otherwise, a default would decide what goes back."""
 _QUESTIONS: Mapping[object, str] = {
     App: "Which app?",
     Environment: "Which environment of {app}?",

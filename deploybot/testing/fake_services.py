@@ -9,7 +9,18 @@ from datetime import time
 from deploybot.card import Button, Card
 from deploybot.command import Context
 from deploybot.command_parameters import Follow
-from deploybot.domain import Changes, Deployment, IgnoredTags, Kind, Origin, Plan, Release, State
+from deploybot.domain import (
+    Changes,
+    Deployment,
+    IgnoredTags,
+    Kind,
+    Origin,
+    Plan,
+    Release,
+    RollbackChoice,
+    RollbackChoices,
+    State,
+)
 from deploybot.domain.log_query import LogQuery
 from deploybot.errors import UserError
 from deploybot.settings import App, Environment
@@ -268,6 +279,13 @@ class FakeReleases:
         good = self.good.get((app.name, environment.name))
         refs = self.known if not back else [good.ref] if good else []
         return tuple((ref, ref) for ref in refs)
+
+    async def ways_back(self, app: App, environment: Environment) -> RollbackChoices:
+        """Return the release in `good`, by its ref, if there is one."""
+        self._fail()
+        good = self.good.get((app.name, environment.name))
+        choice = RollbackChoice(ref=good.ref, release=good, at=0.0, by="ana") if good else None
+        return RollbackChoices(choices=(choice,) if choice else ())
 
     async def origin(
         self, app: App, environment: Environment, release: Release, *, back: bool = False, before: str = ""

@@ -21,13 +21,18 @@ async def test_all_commands(bot: CommandBot) -> None:
 
 async def test_one_command(bot: CommandBot) -> None:
     card = await bot.say("help /Rollback", STRANGER)
-    assert card.title == "rollback <app> [from <env>] [to <release>] [--break-glass] [code <code>]"
+    assert card.title == "rollback <app> [from <env>] [to <release>] [--dry-run] [--break-glass] [code <code>]"
     assert card.text == (
         "Roll back to an app's last good release, or to the one you name.\n\n"
+        "`rollback` and `rollback shop` alone ask: they show the last good releases, what you would lose with each, "
+        "and which servers still have it. A button shows the plan, and the button of the plan rolls back. With an "
+        "environment, a release or an option, the rollback starts at once. In a script, `rollback shop` starts at "
+        "once, too.\n\n"
         "Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it. "
         "If the servers run different releases, the bot rolls all of them back to the last good release before the "
         "newest one that runs. `refs`, `signed` and `after` do not block a release that ran well there before. With "
-        "`--break-glass`, an admin bypasses approvals and locks; see `help deploy`."
+        "`--break-glass`, an admin bypasses approvals and locks; see `help deploy`. `--dry-run` shows the plan and "
+        "changes nothing that runs."
     )
     assert card.code[0] == "rollback shop from production"
     assert card.footer == "For deployers and up."

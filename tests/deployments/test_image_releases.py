@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.deployments.ref_resolution import LOOK_BACK, Releases
+from deploybot.deployments.past_releases import LOOK_BACK
+from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import (
     ArtifactSource,

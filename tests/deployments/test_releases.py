@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.deployments.ref_resolution import good_past
+from deploybot.deployments.past_releases import good_past
 from deploybot.domain import Deployment, Kind, Plan, RefRule, Release, State
 from deploybot.errors import UserError
 from tests.kit.bot import V1, V2, V3, BotUnderTest

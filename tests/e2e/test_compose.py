@@ -84,6 +84,11 @@ async def test_deploy_unhealthy_rollback_and_what_the_engine_says(running: Runni
     assert "was restored and is healthy." in outcome
     assert any("FATAL: no such table: users" in line for line in failed.tail)
     assert served(engine.address) == "v2"
+    menu = await running.say("rollback shop ?")
+    assert [one.label for one in menu.buttons] == ["v1 · #1"]
+    assert menu.text.split("\n")[:2] == ["runs now: v2", "v1 · #1"]
+    assert "  loses 1 commit of v2" in menu.text.split("\n")
+    assert "  still on web1" in menu.text.split("\n")
     ended(await running.deploy("rollback shop"), State.SUCCEEDED)
     assert served(engine.address) == "v1"
     status = await running.read("status shop")

@@ -193,6 +193,7 @@ class WayIn:
         press: str = "",
         ident: str = "",
         age: float = 0.0,
+        can_pick: bool = False,
     ) -> Incoming:
         """Return a message as a chat hands it over."""
         return Incoming(
@@ -203,6 +204,7 @@ class WayIn:
             at=self.clock.now() - age,
             name=who,
             press=press,
+            can_pick=can_pick,
         )
 
     async def maybe(self, text: str, who: str = "ana", **more: object) -> Card | None:

@@ -93,5 +93,5 @@ class ConsoleWay(Way):
                     shown.append(one)
                     self._changed.notify_all()
 
-            self._links[who] = await open_link(self._path, show, name=who)
+            self._links[who] = await open_link(self._path, show, name=who, person=True)
         return self._links[who]

@@ -13,9 +13,9 @@ _IDENTITY = re.compile(r"\b(?:console|slack|telegram):\S+")
 
 
 async def direct(bot: CommandBot, line: str, who: str = "ana") -> tuple[Card, ...]:
-    """What dispatch itself says to a line, each card as it reads last."""
+    """What dispatch itself says to a line of a person, each card as it reads last."""
     bot.replies.clear()
-    last = await bot.maybe(line, who)
+    last = await bot.maybe(line, who, can_pick=True)
     cards = [*bot.replies, *([last] if last else [])]
     return tuple({card.key or str(number): card for number, card in enumerate(cards)}.values())
 

@@ -69,8 +69,24 @@ async def test_a_bare_rollback_offers_what_ran_well(way: Way) -> None:
     picker = await way.say("ana", "rollback")
     for label in ("shop", "production", "v1.3"):
         picker = await way.press("ana", picker, label)
-    assert [(one.app, one.environment, one.release) for one in way.bot.deployments.requests] == [
-        ("shop", "production", V1)
+    assert [(one.app, one.environment, one.release, one.dry_run) for one in way.bot.deployments.requests] == [
+        ("shop", "production", V1, True)
+    ]
+
+
+async def test_a_rollback_of_an_app_alone_asks_and_with_its_environment_acts(way: Way) -> None:
+    way.bot.releases.runs["shop", "staging"] = V2
+    way.bot.releases.good["shop", "staging"] = V1
+    picker = await way.say("ana", "rollback shop because it is slow")
+    assert [card.title for card in picker.cards] == ["Which environment of shop?"]
+    picker = await way.press("ana", picker, "staging")
+    assert "1970-01-01 00:00 UTC by ana" in picker.cards[-1].text
+    assert way.bot.deployments.requests == []
+    await way.press("ana", picker, "v1.3")
+    await way.say("ana", "rollback shop from staging")
+    assert [(one.release, one.dry_run, one.reason) for one in way.bot.deployments.requests] == [
+        (V1, True, "it is slow"),
+        (V1, False, ""),
     ]
 
 

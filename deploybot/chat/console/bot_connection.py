@@ -26,11 +26,15 @@ _RETRY = Backoff(_PAUSE, 2.0, factor=1.5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedBot:
-    """The client's options: the bot's socket, the `--as` name, whether to join the room, how to start a bot."""
+    """The client's options: the bot's socket, the `--as` name, whether to join the room, how to start a bot.
+
+    `person` is whether a person types there.
+    """
 
     path: Path
     name: str = ""
     room: bool = True
+    person: bool = False
     command: Sequence[str] = ()
 
 
@@ -106,7 +110,9 @@ class Gateway:
 
     async def _connect(self) -> ClientConnection:
         wanted = self._wanted
-        self._link = await open_link(wanted.path, self._on_show, name=wanted.name, room=wanted.room)
+        self._link = await open_link(
+            wanted.path, self._on_show, name=wanted.name, room=wanted.room, person=wanted.person
+        )
         return self._link
 
     async def _retry(self, within: float) -> ClientConnection:

@@ -93,11 +93,11 @@ class ClientConnection:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
-    async def _greet(self, name: str, *, room: bool) -> None:
+    async def _greet(self, name: str, *, room: bool, person: bool) -> None:
         """Send `hello` and start to listen. Raises NoBot if the bot closes the connection without an answer."""
         stopping = NoBot("The bot is stopping.", hint="Try again.")
         try:
-            await self._send(Hello(VERSION, name, room))
+            await self._send(Hello(VERSION, name, room, person))
         except Lost:
             raise stopping from None
         async with asyncio.timeout(_WELCOME_WITHIN):
@@ -176,8 +176,10 @@ class ClientConnection:
         return str(next(self._numbers))
 
 
-async def open_link(path: Path, on_show: OnShow, *, name: str = "", room: bool = True) -> ClientConnection:
-    """Connect to the bot's socket.
+async def open_link(
+    path: Path, on_show: OnShow, *, name: str = "", room: bool = True, person: bool = False
+) -> ClientConnection:
+    """Connect to the bot's socket. `person` is whether a person types there, who can be asked to pick something.
 
     Raises NoBot if no bot listens, Lost if the bot refuses, UserError if this user may not connect.
     """
@@ -192,7 +194,7 @@ async def open_link(path: Path, on_show: OnShow, *, name: str = "", room: bool =
     reader, writer = await asyncio.open_unix_connection(sock=sock, limit=ANSWER_LIMIT)
     link = ClientConnection(reader, writer, on_show)
     try:
-        await link._greet(name, room=room)  # noqa: SLF001  this function makes the connection
+        await link._greet(name, room=room, person=person)  # noqa: SLF001  this function makes the connection
     except (UserError, TimeoutError) as error:
         await link.close()
         raise error if isinstance(error, UserError) else Lost("The bot does not answer.") from None

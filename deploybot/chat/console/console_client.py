@@ -48,7 +48,8 @@ def main(
         _check_words(line, as_name, listen=listen)
         own = command if command is not None else _own_bot(settings)
         path = (settings.bot.data / SOCKET).absolute()
-        wanted = WantedBot(path=path, name=as_name or "", room=interactive or listen, command=own)
+        joins = interactive or listen
+        wanted = WantedBot(path=path, name=as_name or "", room=joins, person=interactive, command=own)
         if interactive:
             return asyncio.run(_interactive(wanted))
         script = ScriptClient(wanted, _printer(json=json), wait=wait)

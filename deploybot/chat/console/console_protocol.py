@@ -36,12 +36,16 @@ class ProtocolError(DeploybotError):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The client's first line. `name` is the `--as` name or empty; `room` asks for the cards for everybody."""
+    """The client's first line. `name` is the `--as` name or empty; `room` asks for the cards for everybody.
+
+    `person` means that a person types there, who can be asked to pick something. Scripts and programs cannot.
+    """
 
     type: ClassVar[str] = "hello"
     version: int
     name: PersonName | Annotated[str, StringConstraints(max_length=0)] = ""
     room: bool = True
+    person: bool = False
 
 
 @dataclass(frozen=True, slots=True)

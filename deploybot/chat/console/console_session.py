@@ -289,6 +289,7 @@ class Session:
             id=f"{self._token}-{next(self._numbers)}",
             at=self._parts.clock.now(),
             name=self._hello.name or unix_sockets.user(self._uid),
+            can_pick=self._hello.person,
         )
 
     def _name(self, card: Card) -> str:

@@ -268,7 +268,8 @@ class SlackHandler:
 
     def _incoming(self, user: str, channel: Channel, text: str, ident: str, at: float) -> Incoming:
         text = text.replace(USER, f"slack:{self._team}/")
-        return Incoming(identity=Identity(PLATFORM, user, self._team), channel=channel, text=text, id=ident, at=at)
+        who = Identity(PLATFORM, user, self._team)
+        return Incoming(identity=who, channel=channel, text=text, id=ident, at=at, can_pick=True)
 
 
 def _channel(channel: str, thread: str) -> Channel:

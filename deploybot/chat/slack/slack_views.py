@@ -38,8 +38,11 @@ def question(asks: str, about: Mapping[str, str], *, code: bool = False, card: C
 
 
 def is_choice(card: Card) -> bool:
-    """Return whether the only thing to do with a card is to choose one of its buttons."""
-    plain = all(not (button.asks or button.danger) for button in card.buttons)
+    """Return whether the only thing to do with a card is to choose one of its buttons.
+
+    A card that says more about its choices is a message: it has more room than a window.
+    """
+    plain = all(not (button.asks or button.danger) for button in card.buttons) and not card.text
     return card.private and not card.ok and plain and 1 < len(card.buttons) <= _MOST_OPTIONS
 
 

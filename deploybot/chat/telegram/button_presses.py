@@ -106,6 +106,7 @@ class Presses:
             at=self._parts.clock.now(),
             name=name_of(query.from_user),
             press=press.hash,
+            can_pick=True,
         )
         await Conversation(room, incoming).answer(self._parts)
 

@@ -245,6 +245,7 @@ class TelegramChat:
             at=message.date.timestamp(),
             name=name_of(user),
             press=press,
+            can_pick=True,
         )
 
     async def _obey(self, message: Message, incoming: Incoming, reply_to: int = 0) -> None:

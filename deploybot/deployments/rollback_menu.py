@@ -1,0 +1,123 @@
+"""Find what a target can be rolled back to: when it ran, whose it was, what would be lost, and who still holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_before
+from deploybot.deployments.target_inspection import Inspector
+from deploybot.domain import Changes, Deployment, Release, RollbackChoice, RollbackChoices
+from deploybot.errors import DeploybotError
+from deploybot.ports import RefSource, Site, Store, Tables
+from deploybot.settings import App, Environment
+from deploybot.untrusted_input import of_one
+
+MOST_CHOICES = 5
+"""How many releases are offered: as many as servers keep by default."""
+WITHIN = 6.0
+"""Seconds that a person waits for slow servers and for the repository. What has not answered by then is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One server: what it runs, and what was observed. `site` is None if it did not answer."""
+
+    server: str
+    site: Site | None
+    release: Release | None
+
+
+class RollbackMenu:
+    """Finds the choices. The servers are asked what they run and hold; the records only say what ran well, and when."""
+
+    def __init__(self, store: Store, refs: RefSource, inspector: Inspector, *, within: float = WITHIN) -> None:
+        """Take the ports, and what observes servers. Each is asked for at most `within` seconds."""
+        self._store = store
+        self._refs = refs
+        self._inspector = inspector
+        self._within = within
+
+    async def of(self, app: App, environment: Environment) -> RollbackChoices:
+        """Return the last good releases before what runs; if no server answers, all of the last good ones."""
+        app = app.at(environment)
+        looks = await asyncio.gather(*(self._look(app, environment, name) for name in environment.servers))
+        succeeded, good = await self._store.read(lambda tables: _recorded(tables, app, environment))
+        past = good_past(reversed(succeeded))
+        running = {one.release.id: one.release for one in looks if one.release is not None}
+        ways = reversed(past_before(past, running.values()))
+        base = _base(past, running.values())
+        deployed = {one.plan.release.id: one for one in good}
+        chosen = [deployed[one.id] for one in ways if one.id in deployed][:MOST_CHOICES]
+        lost = await asyncio.gather(*(self._lost(app, one.plan.release, base) for one in chosen))
+        return RollbackChoices(
+            choices=tuple(
+                RollbackChoice(
+                    ref=f"#{one.number}",
+                    release=one.plan.release,
+                    at=one.finished,
+                    by=one.requester_name,
+                    lost=changes,
+                    held=tuple((look.server, _held(look, one.plan.release)) for look in looks),
+                )
+                for one, changes in zip(chosen, lost, strict=True)
+            ),
+            runs=tuple((one.server, _runs(one)) for one in looks),
+            base=base,
+        )
+
+    async def _look(self, app: App, environment: Environment, server: str) -> _Look:
+        """Observe one server. One that does not answer in time, or not in a usable way, is unknown."""
+        try:
+            async with asyncio.timeout(self._within):
+                site = await of_one(server, lambda: self._inspector.site(app, environment, server))
+                return _Look(server, site, await self._inspector.release_at(site))
+        except (DeploybotError, TimeoutError):
+            return _Look(server, None, None)
+
+    async def _lost(self, app: App, target: Release, base: Release | None) -> Changes:
+        """Return what the release that runs has and the target lacks; unknown if the repository does not answer."""
+        if base is not None and target.same_code(base):
+            return Changes()
+        if base is None or base.code is None or target.code is None:
+            return Changes(known=False)
+        try:
+            async with asyncio.timeout(self._within):
+                return await self._refs.changes(app, target.code, base.code)
+        except (DeploybotError, TimeoutError):
+            return Changes(known=False)
+
+
+def _recorded(
+    tables: Tables, app: App, environment: Environment
+) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
+    """Return the last successes, newest first: all of them, and only the newest of each release."""
+    succeeded = tables.deployments.succeeded(app.name, environment.name, LOOK_BACK)
+    return succeeded, tables.deployments.good(app.name, environment.name, LOOK_BACK)
+
+
+def _base(past: Sequence[Release], running: Collection[Release]) -> Release | None:
+    """Return the newest of the releases that run; one that was never good counts as newer than the good ones."""
+    known = [one.id for one in past]
+    order = {one.id: known.index(one.id) if one.id in known else len(known) for one in running}
+    return max(running, key=lambda one: order[one.id], default=None)
+
+
+def _runs(look: _Look) -> str:
+    """Return what a server runs, for people."""
+    if look.site is None:
+        return "unknown"
+    return look.release.label if look.release is not None else "nothing of mine"
+
+
+def _held(look: _Look, release: Release) -> bool | None:
+    """Return whether a server still has what a rollback needs: the files, and the images that ran; None if unknown."""
+    site = look.site
+    if site is None:
+        return None
+    manifest = site.manifests.get(release.id)
+    if manifest is None or not manifest.services:
+        return site.holds(release)
+    there = {one.id for one in site.images}
+    return (bool(manifest.folder) or site.holds(release)) and all(one.image in there for one in manifest.services)

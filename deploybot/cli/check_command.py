@@ -158,6 +158,8 @@ def _of_environment(environment: Environment) -> Iterator[str]:
         yield "no health check"
     if environment.approvals:
         yield f"{environment.approvals} approval{'' if environment.approvals == 1 else 's'} required"
+    if environment.rollback_approvals is not None:
+        yield f"{environment.rollback_approvals} for a rollback"
     if environment.after:
         yield f"after {environment.after}"
     if environment.auto:

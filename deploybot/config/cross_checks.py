@@ -199,7 +199,7 @@ def _defaults(path: Path, app: App) -> Iterator[Problem]:
 def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
     """Yield keys that need approvals but have none, and approvals that can never be reached."""
     if not environment.approvals:
-        for key in ("approvers", "approval_code", "approval_within", "approvals_exclude"):
+        for key in ("rollback_approvals", "approvers", "approval_code", "approval_within", "approvals_exclude"):
             if key in environment.model_fields_set:
                 yield Problem((*path, key), "has no effect without `approvals`: set it, too")
         return
@@ -208,6 +208,9 @@ def _approvals(path: Path, environment: Environment) -> Iterator[Problem]:
             (*path, "default"),
             "is not allowed with `approvals`: such an environment must always be named; remove it",
         )
+    if (environment.rollback_approvals or 0) > environment.approvals:
+        text = f"should be at most `approvals`, which is {environment.approvals}: a deployment would need fewer"
+        yield Problem((*path, "rollback_approvals"), text)
     names = [name for name in environment.approvers if name.startswith("@")]
     if names and len(names) < environment.approvals:
         few = f"{len(names)} person{'' if len(names) == 1 else 's'}"

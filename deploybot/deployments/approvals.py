@@ -21,10 +21,11 @@ from deploybot.deployments.card_titles import headline
 from deploybot.deployments.compare_links import compare_url
 from deploybot.deployments.fingerprint_check import FingerprintCheck
 from deploybot.deployments.one_time_codes import NEXT_CODE, CodeCheck
-from deploybot.deployments.policy_lookup import PolicyQuestions, required, wanted_of
+from deploybot.deployments.planner import sealed
+from deploybot.deployments.policy_lookup import PolicyQuestions, required
 from deploybot.deployments.request_state import NOTHING_DONE, ApprovalCount, expired_text, waiting, wanting
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
-from deploybot.domain import Approval, Deployment, Identity, Person, Plan, Request, RequestVerdict, State
+from deploybot.domain import Approval, Deployment, Identity, Kind, Person, Plan, Request, RequestVerdict, State
 from deploybot.errors import DeploybotError, StoreError, Unreachable, UserError, Voided, sentence
 from deploybot.policy import NEEDS_APPROVAL, ONLY_AUTHORS, PolicyQuestion, counting, missing, needed, who_may
 from deploybot.ports import Clock, CodeSecrets, Store, Tables
@@ -67,14 +68,14 @@ class Approvals:
         self._questions = PolicyQuestions(settings, clock)
         self._open_requests: WeakValueDictionary[int, _OpenRequest] = WeakValueDictionary()
 
-    def request_for(self, plan: Plan, ref: str | None, not_before: float, thaw: float = 0.0) -> Request | None:
+    async def request_for(self, plan: Plan, ref: str | None, not_before: float, thaw: float = 0.0) -> Request | None:
         """Return the request that a plan needs, to store with its deployment; None if it needs no approvals.
 
         `ref` is what was typed, None if nothing was typed. With `not_before` (Unix time) the request expires then.
         `thaw` is the end of the freeze that it waits for: there is time for approvals after it, too.
         """
         environment = self._environment(plan)
-        wanted = wanted_of(environment)
+        wanted = await self._store.read(lambda tables: self._questions.wanted(tables, plan))
         if environment is None or wanted is None or plan.kind not in NEEDS_APPROVAL:
             return None
         now = self._clock.now()
@@ -124,7 +125,8 @@ class Approvals:
         if request is None or environment is None or not environment.approvals:
             return
         code = request.code or environment.approval_code is not None
-        count = max(request.wanted, environment.approvals)
+        wanted = self._questions.may_begin(tables, deployment).wanted
+        count = max(request.wanted, wanted.count if wanted else 0)
         tables.requests.ask(deployment.number, wanted=count, approvers=environment.approvers, code=code)
 
     async def approve(self, ctx: Context, number: int, code: str) -> Card:
@@ -196,6 +198,7 @@ class Approvals:
         changed = tables.requests.count_only(deployment.number, counts)
         lacking = missing(question)
         changed |= self._note_missing(tables, deployment.number, question)
+        changed |= self._show_terms(tables, deployment, question)
         changed |= tables.deployments.approve(deployment.number, 0.0 if lacking else now)
         wanted = needed(question)
         why = ONLY_AUTHORS if lacking and len(counts) >= wanted else ""
@@ -206,6 +209,21 @@ class Approvals:
         """Store for the card how many approvals are missing, and why it needs one more; return whether that changed."""
         more = question.request.unknown if question.request else ""
         return tables.requests.lack(number, missing=missing(question), more=more)
+
+    @staticmethod
+    def _show_terms(tables: Tables, deployment: Deployment, question: PolicyQuestion) -> bool:
+        """Store for the card how a rollback counts now; return whether that changed."""
+        row = tables.deployments.get(deployment.number) if deployment.plan.kind is Kind.ROLLBACK else None
+        if row is None or row.state is not State.WAITING or question.wanted is None:
+            return False
+        terms = question.rollback
+        if terms is not None and not terms.forward:
+            terms = replace(terms, back=question.wanted.count)  # an older request may need more than bot.toml does now
+        plan = replace(row.plan, counts_as=terms.counts_as if terms else "")
+        if plan == row.plan:
+            return False
+        tables.deployments.replan(row.number, sealed(plan))
+        return True
 
     async def reject(self, ctx: Context, number: int) -> Card:
         """End a request that has not begun, with the sender's reason. Raises UserError or Denied."""

@@ -26,7 +26,8 @@ def audit_text(plan: Plan, request: Request | None) -> str:
     """Return what a plan does, with its full image references and what the audit keeps of it."""
     images = "".join(f", {pin.service}: {pin.tag} {pin.reference}" for pin in plan.release.images)
     bound = f"bound to {request.binding.digest[:12]}" if request else f"plan {plan.digest[:12]}"
-    return f"{what(plan)}{images}, {bound}"
+    counts = f", counts as {plan.counts_as}" if plan.counts_as else ""
+    return f"{what(plan)}{images}{counts}, {bound}"
 
 
 def headline(plan: Plan) -> str:

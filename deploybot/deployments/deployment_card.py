@@ -215,9 +215,10 @@ def plan_card(
     when += [f"after {wants}"] if wants else []
     when += [f"frozen {frozen}"] if frozen else []
     commits = (f"  {short(one.subject, COMMIT_LONGEST)}" for one in plan.changes.commits[:COMMITS_ON_CARD])
+    counts = [f"counts as {plan.counts_as}"] if plan.counts_as else []
     return Card(
         title=f"{headline(plan)} · dry run",
-        text="\n".join([*(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
+        text="\n".join([*counts, *(f"! {one}" for one in warnings_of(plan)), *_changes(plan), *commits]),
         lines=(
             *merged((*(planned(part, SERVER_LONGEST) for part in plan.servers), *down_lines(plan.down))),
             *(Line(when, text) for when, text in task_lines(plan)),
@@ -237,6 +238,8 @@ def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _
         numbers = [f"#{number}" for number in deployment.skipped]
         names = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
         yield f"replaces {names}, which {'was' if len(numbers) == 1 else 'were'} not deployed"
+    if deployment.plan.counts_as and (deployment.took is not None or not over):
+        yield f"counts as {deployment.plan.counts_as}"
     if deployment.state is State.WAITING and waits_for:
         yield f"Waits for {waits_for}."
     if (start := earliest(deployment)) and asked:

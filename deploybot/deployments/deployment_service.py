@@ -86,7 +86,7 @@ class DeploymentEngine:
         self._glass = glass
         self._promotion = promotion
         self._questions = PolicyQuestions(settings, clock)
-        self._dry_run = DryRun(settings, store, publisher.mask)
+        self._dry_run = DryRun(settings, store, publisher.mask, self._questions)
         self.queue = queue
         self.releases = releases
 
@@ -299,7 +299,7 @@ class DeploymentEngine:
         thaw: float = 0.0,
     ) -> Card:
         """Store the requested deployment, then launch it. `thaw` is when the freeze ends that it waits for."""
-        request = None if glass else self._approvals.request_for(plan, typed, not_before, thaw)
+        request = None if glass else await self._approvals.request_for(plan, typed, not_before, thaw)
         planned = _PlannedRequest(
             ctx=ctx,
             person=required(ctx.person),

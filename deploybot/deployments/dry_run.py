@@ -6,7 +6,7 @@ from deploybot.card import Card
 from deploybot.deployments.card_details import Mask
 from deploybot.deployments.deployment_card import plan_card
 from deploybot.deployments.past_releases import LOOK_BACK
-from deploybot.deployments.policy_lookup import wanted_of
+from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import Kind, Plan
 from deploybot.parsing import LONGEST
 from deploybot.policy import ActiveFreeze
@@ -18,21 +18,21 @@ from deploybot.units import show_moment
 class DryRun:
     """Shows plans. It changes nothing, and looks only at what the bot has recorded."""
 
-    def __init__(self, settings: Settings, store: Store, mask: Mask) -> None:
-        """Take bot.toml, the records, and what masks texts."""
+    def __init__(self, settings: Settings, store: Store, mask: Mask, questions: PolicyQuestions) -> None:
+        """Take bot.toml, the records, what masks texts, and the policy's questions."""
         self._settings = settings
         self._store = store
         self._mask = mask
+        self._questions = questions
 
     async def card(self, plan: Plan, *, reason: str, begins: float, frozen: ActiveFreeze | None, glass: bool) -> Card:
         """Return the card of a plan that would start at `begins` (Unix time, 0.0 for at once)."""
-        environment = self._settings.apps[plan.app].environments[plan.environment]
-        wanted = None if glass else wanted_of(environment)
+        wanted = await self._store.read(lambda tables: self._questions.wanted(tables, plan))
         return plan_card(
             plan,
             mask=self._mask,
             begins=show_moment(begins, self._settings.bot.timezone) if begins else "",
-            wants=str(wanted) if wanted else "",
+            wants=str(wanted) if wanted and not glass else "",
             frozen=frozen.text if frozen else "",
             command=await self._command(plan, reason, glass=glass) if plan.kind is Kind.ROLLBACK else "",
         )

@@ -37,6 +37,7 @@ _NOT_THE_ENVIRONMENTS = frozenset(
     {
         "default",
         "approvals",
+        "rollback_approvals",
         "approvers",
         "approval_within",
         "approval_code",

@@ -17,6 +17,7 @@ from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.retention import releases_to_keep
 from deploybot.deployments.switch_tasks import switch_tasks
 from deploybot.deployments.target_inspection import Inspector, going_back
+from deploybot.deployments.way_back import terms_of_plan
 from deploybot.domain import Changes, Gate, Kind, Origin, Plan, Release, Running, ServerPlan, Step, short_id
 from deploybot.errors import NoImage, ServerDown, UserError
 from deploybot.ports import Site, Store, Strategy
@@ -121,7 +122,12 @@ class Planner:
             sizes=sizes,
             down=(*without, *down),
         )
-        return sealed(plan)
+        return sealed(dataclasses.replace(plan, counts_as=await self._counts_as(environment, plan)))
+
+    async def _counts_as(self, environment: Environment, plan: Plan) -> str:
+        """Return how a rollback counts for approvals, for people. The policy itself decides it again each time."""
+        terms = await self._store.read(lambda tables: terms_of_plan(tables, environment, plan))
+        return terms.counts_as if terms else ""
 
     async def _part(self, site: Site, release: Release, *, rollback: bool, fresh: bool) -> ServerPlan:
         """Plan one server."""

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from deploybot.deployments.auto_targets import auto_text, grants_of, is_used
 from deploybot.deployments.originators import authors_of, late_givers_of, originators_of, triggered_at, unknown_cause
+from deploybot.deployments.past_releases import LOOK_BACK
+from deploybot.deployments.way_back import terms_of_plan, terms_of_release
 from deploybot.domain import (
     AUTO,
     EVERY,
@@ -27,19 +29,38 @@ from deploybot.domain import (
     Role,
 )
 from deploybot.errors import Denied, Locked, TargetFrozen
-from deploybot.policy import Allowed, Before, Decision, PendingRequest, PolicyQuestion, WantedAction, decide, lock_text
+from deploybot.policy import (
+    Allowed,
+    Before,
+    Decision,
+    PendingRequest,
+    PolicyQuestion,
+    RollbackTerms,
+    WantedAction,
+    approvals_wanted,
+    decide,
+    lock_text,
+)
 from deploybot.policy.active_freezes import active_freeze
 from deploybot.ports import Clock, Tables
 from deploybot.settings import Environment, Settings
 
-LOOK_BACK = 200
 
+def wanted_of(
+    environment: Environment | None,
+    request: Request | None = None,
+    *,
+    command: str = Kind.DEPLOY,
+    terms: RollbackTerms | None = None,
+) -> WantedAction | None:
+    """Return the approvals that bot.toml requires for a command, by the `terms` of a rollback if there are some.
 
-def wanted_of(environment: Environment | None, request: Request | None = None) -> WantedAction | None:
-    """Return the approvals that bot.toml requires. A request keeps its original rules, unless more is required now."""
+    A request keeps its original rules, unless more is required now.
+    """
     if environment is not None and environment.approvals:
-        count = max(environment.approvals, request.wanted if request else 0)
-        return _wanted(count, environment.approvers)
+        now = approvals_wanted(environment.approvals, command, terms)
+        count = max(now, request.wanted if request else 0)
+        return _wanted(count, environment.approvers) if count else None
     return _wanted(request.wanted, request.approvers) if request else None
 
 
@@ -74,13 +95,15 @@ class PolicyQuestions:
         glass: bool = False,
         speaks_by: Identity | None = None,
         starts: float = 0.0,
+        plan: Plan | None = None,
     ) -> PolicyQuestion:
         """Return a question about a person, by account or id; app and environment are as in `policy.PolicyQuestion`.
 
         `release` is what would run. `number` is the deployment that the question is about, 0 if there is none. `begins`
         means that it is about to begin. `origin` is what the repository says about the release's commit, None if it was
         not asked yet. `glass` means that the person wants to break the glass. `speaks_by` is the account that a person,
-        given by id, uses. `starts` is when it would start, if that is later than now.
+        given by id, uses. `starts` is when it would start, if that is later than now. `plan` is what would be done, or
+        what a request is about.
         """
         now = self._clock.now()
         people = tables.people.everybody()
@@ -90,6 +113,8 @@ class PolicyQuestions:
         request = tables.requests.get(number) if number else None
         identity = who if isinstance(who, Identity) else speaks_by
         account = tables.people.account(identity) if identity is not None else None
+        kind = plan.kind.value if plan else command
+        terms = _terms(tables, target, kind, release, plan)
         freeze = tables.freezes.get(target.app, target.name, now) if target else None
         frozen = active_freeze(target, freeze, max(now, starts), self._settings.bot.timezone, later=starts > now)
         return PolicyQuestion(
@@ -105,7 +130,8 @@ class PolicyQuestions:
             frozen=frozen,
             ran_here=frozen is None or target is None or release is None or _ran_here(tables, target, release),
             freeze_windows=", ".join(one.text for one in target.freeze) if target else "",
-            wanted=wanted_of(target, request),
+            wanted=wanted_of(target, request, command=kind, terms=terms),
+            rollback=terms,
             request=_pending(tables, request, target),
             before=self._before(tables, target, release) if target and target.after else None,
             allowed=_allowed(target, origin),
@@ -161,6 +187,7 @@ class PolicyQuestions:
             environment=plan.environment,
             number=deployment.number,
             speaks_by=speaks_by,
+            plan=plan,
         )
 
     def may_cancel(self, tables: Tables, person: int, deployment: Deployment) -> PolicyQuestion:
@@ -186,7 +213,14 @@ class PolicyQuestions:
             origin=plan.origin or Origin(found="no ref that was checked", unsigned="its signature was not checked"),
             glass=glass,
             starts=starts,
+            plan=plan,
         )
+
+    def wanted(self, tables: Tables, plan: Plan) -> WantedAction | None:
+        """Return the approvals that a new request for a plan needs."""
+        target = self._target(plan.app, plan.environment)
+        terms = _terms(tables, target, plan.kind.value, plan.release, plan)
+        return wanted_of(target, command=plan.kind.value, terms=terms)
 
     def insist(self, question: PolicyQuestion) -> None:
         """Ask the policy and raise its refusal: Locked or TargetFrozen if only that prevents it, else Denied."""
@@ -225,6 +259,15 @@ class PolicyQuestions:
             there=there,
             been_here=_ran_here(tables, target, release),
         )
+
+
+def _terms(
+    tables: Tables, target: Environment | None, kind: str, release: Release | None, plan: Plan | None
+) -> RollbackTerms | None:
+    """Return the terms of a rollback; None for anything else, and where it needs as many approvals as a deployment."""
+    if target is None or kind != Kind.ROLLBACK:
+        return None
+    return terms_of_plan(tables, target, plan) if plan else terms_of_release(tables, target, release)
 
 
 def _ran_here(tables: Tables, target: Environment, release: Release) -> bool:

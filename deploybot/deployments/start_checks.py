@@ -123,7 +123,7 @@ class Beginning:
         question = self._questions.may_begin(tables, replace(deployment, plan=plan))
         decision = decide(question)
         if decision.waits and now.state is State.WAITING:
-            self._approvals.send_back(tables, deployment)
+            self._approvals.send_back(tables, replace(deployment, plan=plan))
             return None
         self._questions.refuse(question, decision)
         request = tables.requests.get(deployment.number)

@@ -181,7 +181,8 @@ class Plan:
     `origin` is the reason why the commit may run there, if bot.toml limits that. `some` is True if the environment has
     more servers. `promoted_from` is the environment whose release it takes; empty if a release was named. `servers` are
     in the order of the roll-out, and `sizes` is how many are in each batch; empty if each is a batch of its own. `down`
-    are the servers that did not answer and are left as they are.
+    are the servers that did not answer and are left as they are. `counts_as` is how a rollback counts for approvals,
+    for people; empty if it needs as many as a deployment.
     """
 
     kind: Kind
@@ -199,6 +200,7 @@ class Plan:
     promoted_from: str = ""
     sizes: tuple[int, ...] = ()
     down: tuple[str, ...] = ()
+    counts_as: str = ""
 
     @property
     def batches(self) -> tuple[tuple[ServerPlan, ...], ...]:

@@ -21,6 +21,7 @@ from deploybot.policy.question_types import (
     WantedAction,
 )
 from deploybot.policy.roles import LEAST, admins_of, covers, holds, lock_text, role_of, suffices
+from deploybot.policy.rollback_rules import RollbackTerms, approvals_wanted
 from deploybot.policy.rules import (
     NEEDS_APPROVAL,
     ONLY_AUTHORS,
@@ -49,10 +50,12 @@ __all__ = [
     "Decision",
     "PendingRequest",
     "PolicyQuestion",
+    "RollbackTerms",
     "RuleFinding",
     "Voice",
     "WantedAction",
     "admins_of",
+    "approvals_wanted",
     "broken_rules",
     "counting",
     "covers",

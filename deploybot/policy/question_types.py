@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import inf
 
 from deploybot.domain import EVERY, Action, Freeze, Grant, Lock, Origin, Person, Role, target_name
+from deploybot.policy.rollback_rules import RollbackTerms
 
 _CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "freeze", "unfreeze", "cancel"})
 
@@ -106,7 +107,8 @@ class PolicyQuestion:
     `freeze` is the freeze that a person made of the target, `frozen` what freezes it when a deployment would start, by
     a person or by bot.toml, and `freeze_windows` when bot.toml does, for people. `ran_here` is False for a release that
     has not run well there; it counts only in a freeze.
-    `wanted` are the approvals that the target requires, `request` is the request in question.
+    `wanted` are the approvals that the target requires, `request` is the request in question. `rollback` is set for a
+    rollback in a target that requires another number for it.
     `before` is the environment that must run the release first, None if there is none.
     `allowed` limits commits; None accepts all of them.
     `begins` is True if a deployment is about to start: then missing approvals refuse it.
@@ -134,6 +136,7 @@ class PolicyQuestion:
     ran_here: bool = True
     freeze_windows: str = ""
     wanted: WantedAction | None = None
+    rollback: RollbackTerms | None = None
     request: PendingRequest | None = None
     before: Before | None = None
     allowed: Allowed | None = None

@@ -91,19 +91,23 @@ def _approvals(question: PolicyQuestion) -> RuleFinding | None:
     wanted = question.wanted
     if not question.changes_release or not question.is_one_target:
         return None
+    note = f" {question.rollback.sentence}" if question.rollback else ""
     if wanted is None:
-        return passes(f"{question.target} needs no approvals.")
+        what = f"A rollback of {question.target}" if note else question.target
+        return passes(f"{what} needs no approvals.{note}")
     if question.command == Kind.RESTART:
         return passes("A restart needs no approval: the release stays the same.")
     if question.glass:
         return refuses(f"It needs {wanted} (not the requester).")
     if not question.begins:
-        return passes(f"It will wait for {wanted} (not the requester).")
+        return passes(f"It will wait for {wanted} (not the requester).{note}")
     return _enough(question, wanted)
 
 
 def _enough(question: PolicyQuestion, wanted: WantedAction) -> RuleFinding:
     """Count the approvals of a deployment that is about to start."""
+    if question.request is None and question.rollback is not None:
+        return refuses(f"It needs {wanted} now, which it was requested without. {question.rollback.sentence}")
     if question.request is None:
         return refuses(f"It was requested before {question.target} needed {wanted}: request it again.")
     there = len(counting(question))

@@ -148,7 +148,8 @@ class Environment(SettingsPart):
     app's, or replace them. `App.at` returns the result: read a key that both tables have only there.
 
     `approvals` people out of `approvers` (a role, or names such as `@ana`) must approve each change of what runs,
-    within `approval_within`. They must differ from each other and from the requester. With `approvals_exclude`, one of
+    within `approval_within`. They must differ from each other and from the requester. For a rollback to what ran well
+    there, `rollback_approvals` are enough; None for as many as `approvals`. With `approvals_exclude`, one of
     them must not be an author of the change. `after` names the environment of the app in which a release must be
     healthy first. If `refs` is set, only commits that it allows are deployed. With `signed`, only commits with a good
     signature of one of `[signers]` are deployed. In the hours and on the dates of `freeze`, in the bot's time zone,
@@ -188,6 +189,7 @@ class Environment(SettingsPart):
     before_switch: SwitchTasks | None = None
     after_switch: SwitchTasks | None = None
     approvals: Whole = Field(default=0, ge=0, le=20)
+    rollback_approvals: Whole | None = Field(default=None, ge=0, le=20)
     approvers: Approvers = ("approver",)
     approval_within: Seconds = 14400.0
     approval_code: Literal["totp"] | None = None

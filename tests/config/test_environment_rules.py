@@ -25,9 +25,14 @@ PRODUCTION = "apps.shop.environments.production"
                 for key in ("approvers", "approval_code", "approval_within", "approvals_exclude")
             ],
         ),
+        ("rollback_approvals = 0", ["rollback_approvals: has no effect without `approvals`: set it, too"]),
         (
             "approvals = 1\ndefault = true",
             ["default: is not allowed with `approvals`: such an environment must always be named; remove it"],
+        ),
+        (
+            "approvals = 2\nrollback_approvals = 3",
+            ["rollback_approvals: should be at most `approvals`, which is 2: a deployment would need fewer"],
         ),
         (
             'approvals = 2\napprovers = ["@ana", "@ana"]',

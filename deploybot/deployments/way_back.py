@@ -1,0 +1,76 @@
+"""Whether a rollback goes back: to what ran well in its target earlier, on each server older than what it replaces.
+
+Otherwise `rollback` would be a name under which anything is deployed with the approvals of an emergency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from deploybot.deployments.past_releases import LOOK_BACK, good_past
+from deploybot.domain import Kind, Plan, Release
+from deploybot.policy import RollbackTerms
+from deploybot.ports import Tables
+from deploybot.settings import Environment
+
+
+def terms_of_plan(tables: Tables, environment: Environment, plan: Plan) -> RollbackTerms | None:
+    """Return the approvals that a planned rollback needs; None if a rollback there needs as many as a deployment."""
+    if plan.kind is not Kind.ROLLBACK or not _is_eased(environment):
+        return None
+    replaced = [(part.server, part.replaces) for part in plan.servers]
+    forward = _forward(tables, environment, plan.release, replaced) or _by_commits(plan)
+    return _terms(environment, forward)
+
+
+def terms_of_release(tables: Tables, environment: Environment, release: Release | None) -> RollbackTerms | None:
+    """Return the same for a rollback without a plan, by what the bot last put on each server. No release: unknown."""
+    if not _is_eased(environment):
+        return None
+    if release is None:
+        return _terms(environment, "", is_known=False)
+    rows = tables.running.get(environment.app, environment.name)
+    there = [(row.server, row.release) for row in rows if row.server in environment.servers]
+    return _terms(environment, _forward(tables, environment, release, there))
+
+
+def _is_eased(environment: Environment) -> bool:
+    """Return whether a rollback there may need fewer approvals than a deployment."""
+    return environment.rollback_approvals is not None and environment.rollback_approvals < environment.approvals
+
+
+def _terms(environment: Environment, forward: str, *, is_known: bool = True) -> RollbackTerms:
+    back = environment.approvals if environment.rollback_approvals is None else environment.rollback_approvals
+    return RollbackTerms(usual=environment.approvals, back=back, forward=forward, is_known=is_known)
+
+
+def _forward(
+    tables: Tables, environment: Environment, release: Release, replaced: Iterable[tuple[str, Release | None]]
+) -> str:
+    """Return why a release is no way back from what servers run; empty if it is one on each of them."""
+    app, name = environment.app, environment.name
+    succeeded = tables.deployments.succeeded(app, name, LOOK_BACK)
+    order = [one.id for one in good_past(reversed(succeeded))]
+    ran = [*dict.fromkeys(one.plan.release.id for one in reversed(succeeded))]
+    if release.id not in order:
+        return "it was rolled back from" if release.id in ran else "it is not known to have run well there"
+    for server, old in replaced:
+        # An old release may have been deployed again, not rolled back to: then it ran last, but also first.
+        earlier = (known.index(old.id) < known.index(release.id) for known in (order, ran) if old and old.id in known)
+        if any(earlier):
+            return f"{server} runs an earlier one"
+        if old is not None and old.id in order:
+            continue
+        healthy = tables.deployments.healthy(app, name, server)
+        if release.id not in healthy:
+            return f"it has not run well on {server}"
+        if old is not None and old.id in healthy.difference(ran):
+            return f"{server} runs one that is too old to compare"
+    return ""
+
+
+def _by_commits(plan: Plan) -> str:
+    """Return that the commit comes after the one that runs, whichever ran first there; empty if it does not."""
+    changes = plan.changes
+    is_newer = changes.known and changes.total and not changes.removed
+    return "its commit is newer than what runs" if is_newer else ""

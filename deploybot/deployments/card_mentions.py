@@ -1,10 +1,11 @@
-"""The people whom a deployment's messages mention: those who can approve it, and the requester."""
+"""The people whom a deployment's messages mention: who can approve it, whose changes it has, and the requester."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from deploybot.card import Mention
+from deploybot.deployments.originators import authors_of, originators_of
 from deploybot.deployments.policy_lookup import PolicyQuestions
 from deploybot.domain import Channel, Deployment
 from deploybot.policy import who_may
@@ -26,6 +27,20 @@ class Mentions:
         names = who_may(self._questions.may_decide(tables, deployment.requester, deployment, "approve"))
         people = filter(None, map(tables.people.named, names[:_MENTIONED]))
         return _accounts(tables, ((one.id, one.name) for one in people))
+
+    @staticmethod
+    def replaced(tables: Tables, deployment: Deployment) -> tuple[Mention, ...]:
+        """Return the people behind the newest deployments that this one replaced: its release has their changes, too.
+
+        These are the people who caused them, and the known authors of their changes.
+        """
+        if deployment.state.ended:
+            return ()
+        rows = filter(None, map(tables.deployments.get, deployment.skipped[-_MENTIONED:]))
+        found = [number for one in rows for number in (*originators_of(tables, one), *authors_of(tables, one.plan)[0])]
+        names = {one.id: one.name for one in tables.people.everybody()} if found else {}
+        concerned = [number for number in dict.fromkeys(reversed(found)) if number in names]
+        return _accounts(tables, ((number, names[number]) for number in concerned[:_MENTIONED]))
 
     @staticmethod
     def requester(tables: Tables, deployment: Deployment) -> tuple[Mention, ...]:

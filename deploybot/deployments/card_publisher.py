@@ -61,6 +61,7 @@ class CardPublisher:
         request = tables.requests.get(number) if deployment.needs_approval else None
         asks = request is not None and deployment.awaits_approval
         wakes = self._mentions.approvers(tables, deployment) if asks else ()
+        replaced = self._mentions.replaced(tables, deployment)
         progress = self.progress.of(steps)
         path = self._journal.file(number)
         files = (File(str(path), path.name),) if deployment.state.ended and path.exists() else ()
@@ -72,6 +73,7 @@ class CardPublisher:
                 waits_for=waits_for,
                 request=request,
                 wakes=here,
+                concerned=for_channel(replaced, channel),
                 progress=progress,
                 mask=self.mask,
             )

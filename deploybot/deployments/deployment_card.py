@@ -99,13 +99,15 @@ def deployment_card(
     waits_for: str = "",
     request: Request | None = None,
     wakes: tuple[Mention, ...] = (),
+    concerned: tuple[Mention, ...] = (),
     progress: Mapping[str, Progress] | None = None,
     mask: Mask = str,
 ) -> Card:
     """Return the card as it should read now: the essentials in a few rows, everything else in its details.
 
     `waits_for` says what a waiting deployment waits for. `request` is set if it needs approvals, and `wakes` are the
-    people who can give them. `progress` is about steps that run for long, by job. `mask` masks a text before it is cut.
+    people who can give them; `concerned` are those behind the deployments that it replaces. `progress` is about steps
+    that run for long, by job. `mask` masks a text before it is cut.
     """
     buttons = _buttons(deployment, steps, request)
     deployment, request = masked(deployment, mask), masked_request(request, mask)
@@ -114,6 +116,7 @@ def deployment_card(
     title = f"{title} · {(request and request_word(deployment, request)) or deployment.word}"
     wakes = wakes if asked else ()
     footer = _footer(deployment, request, named=not wakes)
+    wakes = tuple(dict.fromkeys((*wakes, *concerned)))
     ends = (f"✋ {title}", footer, ", ".join(dict.fromkeys(one.name for one in wakes)))
     text, lines = _body(
         deployment, steps, progress=progress or {}, asked=asked, waits_for=waits_for, used=rows_of_all(ends)

@@ -107,6 +107,8 @@ async def test_main_waits_for_its_approval_and_a_newer_push_takes_its_place(bot:
     assert f"replaces #{one.number} and #{two.number}, which were not deployed" in (await bot.card(three.number)).text
     refused = await bot.approve(one.number)
     assert not refused.ok
+    assert [one.name for one in (await bot.posted(two.number)).wakes] == []
+    assert [one.name for one in (await bot.posted(three.number)).wakes] == ["ben", "cem", "dia", "eve"]
     assert (await bot.approve(three.number)).ok
     assert await bot.end(three.number) is State.SUCCEEDED
     assert await bot.runs("production") == third

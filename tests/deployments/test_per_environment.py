@@ -283,7 +283,7 @@ def test_without_keys_of_its_own_an_environment_has_the_fingerprint_of_the_versi
     plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V2, servers=(PART,))
     keys = [key for key, _ in config_of(plan, shop_settings(Path("/nonexistent"), approvals=1))]
     inner = "apps.shop.environments.production."
-    known = {"directory", "env", "health", "on_failure", "rollout", "secrets", "servers", "shared"}
+    known = {"directory", "env", "health", "on_failure", "secrets", "servers", "shared"}
     assert {key.removeprefix(inner) for key in keys if key.startswith(inner)} == known
     assert changed(plan) == ()
 

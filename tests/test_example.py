@@ -21,6 +21,8 @@ KEYS = [(path, key) for path, part in tables() for key in part.known_keys()]
 
 def _written(table: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     yield path
+    for item in table if isinstance(table, list) else ():
+        yield from _written(item, path)
     for key, value in table.items() if isinstance(table, dict) else ():
         yield from _written(value, (*path, key))
 

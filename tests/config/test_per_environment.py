@@ -231,7 +231,6 @@ READERS = {
     "deploybot/deployments/step_execution.py": "gets the app from Executor.target",
     "deploybot/deployments/switch_tasks.py": "gets the app from Planner.deploy and a site",
     "deploybot/deployments/target_inspection.py": "adds the environment's secrets",
-    "deploybot/deployments/switch_tasks.py": "gets the app from Planner.deploy",
     "deploybot/notifications/channel_routing.py": "events of the app as a whole",
     "deploybot/notifications/event_buttons.py": "wanted_tag gets the app of an environment",
     "deploybot/observed_state/observation.py": "takes that of the environment in observe",

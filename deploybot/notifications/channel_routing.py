@@ -24,17 +24,20 @@ def channels_for(app: App, story: CardState, homes: Sequence[Channel], here: dat
         if not _wants(route, story):
             continue
         hush = quiet_for(route.quiet, here)
-        for channel in route.channel or _own(app, story, route) or homes:
+        for channel in route.channel or _own(app, story, route, homes):
             found[channel] = min(found.get(channel, hush), hush)
     return found
 
 
-def _own(app: App, story: CardState, route: Notify) -> tuple[Channel, ...]:
-    """Return the channels of the environments that a card is about, out of those that the route names."""
+def _own(app: App, story: CardState, route: Notify, homes: Sequence[Channel]) -> tuple[Channel, ...]:
+    """Return the channels of the environments that a card is about, out of those that the route names.
+
+    An environment without a channel, also in its app, uses those of the chats.
+    """
     about = [name for name in app.environments if name in story.environments]
     named = [name for name in about if name in route.environments] or about
-    found = [app.at(name).channel for name in named] or [app.channel]
-    return tuple(channel for channels in found for channel in channels) if all(found) else ()
+    found = [app.at(name).channel or homes for name in named] or [app.channel or homes]
+    return tuple(channel for channels in found for channel in channels)
 
 
 def quiet_for(windows: Iterable[Window], here: datetime) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.backoff import Backoff
 from deploybot.deployments.fingerprint import _content
 from deploybot.domain import Phase, Role, State, Step, StepRow
 from deploybot.errors import DeploybotError, ServerDown
@@ -89,7 +90,8 @@ async def test_one_that_fails_before_the_switch_stops_everything(tmp_path: Path)
         assert await ran(bot, number, Phase.RESTORE) == []
         assert ended.outcome == (
             "Step `migrate` failed on web1: no such table (exit code 3).\n"
-            "The running release was not touched. migrate has run: what that changed, such as a database, stays."
+            "The running release was not touched. migrate has run: what that changed, such as a database, stays. "
+            "Now running: web1 1111111111; web2 1111111111; web3 1111111111."
         )
 
 
@@ -149,6 +151,64 @@ async def test_the_first_server_is_not_left_out_if_a_task_runs_only_there(tmp_pa
         bot.hosts["web1"].down, bot.hosts["web2"].down = "", "it is off"
         ended = await bot.deploy(V2)
         assert (ended.state, runs(bot)) == (State.SUCCEEDED, "212")
+
+
+@pytest.mark.parametrize("key", ["before_switch", "after_switch"])
+async def test_nothing_is_started_beside_a_task_that_may_still_run(tmp_path: Path, key: str) -> None:
+    async with shop(tmp_path, {key: {"task": "migrate", "on": "each"}, "rollout": {"on_down": "skip"}}) as bot:
+        bot.wait(job_stop=0.05, job_grace=0.01)
+        web1 = bot.hosts["web1"]
+        web1.script("command", Outcome(hold=True))
+        number = await bot.ask()
+        await bot.started(number, "command")
+        web1.cut("no route to it")
+        await bot.say(f"cancel #{number}")
+        await bot.until(number, lambda one: one.state is not State.RUNNING)
+        web1.down = ""
+        ended = await bot.end_of(number)
+        assert ended.state is State.UNKNOWN
+        assert "The result of step `migrate` on web1 is unknown" in ended.outcome
+        assert "migrate may have run: what that changed, such as a database, stays." in ended.outcome
+        assert not [one for one in web1.started if one.job.startswith(f"{number}-r-")]
+
+
+async def test_a_task_has_its_time_also_on_a_server_that_may_be_skipped(tmp_path: Path) -> None:
+    around = {"before_switch": {"task": "migrate", "on": "each", "within": "1h"}, "rollout": {"on_down": "skip"}}
+    async with shop(tmp_path, around) as bot:
+        bot.wait(job_retry=Backoff(0.0001, 0.001))
+        web2 = bot.hosts["web2"]
+        web2.script("command", Outcome(hold=True))
+        number = await bot.ask()
+        job = await bot.started(number, "command", "web2")
+        web2.cut("no route to it")
+        await bot.until_card(number, lambda card: any("no contact" in line.text for line in card.lines))
+        bot.clock.advance(120)
+        web2.down = ""
+        web2.finish(job)
+        ended = await bot.end_of(number)
+        assert (ended.state, runs(bot)) == (State.SUCCEEDED, "222"), ended.outcome
+
+
+async def test_a_task_that_would_run_only_on_a_server_that_is_left_out_stops_the_deployment(tmp_path: Path) -> None:
+    skips = {"rollout": {"on_down": "skip"}}
+    async with shop(tmp_path, skips) as bot:
+        bot.hosts["web1"].down = "it is off"
+        number = await bot.ask("deploy shop@v2 to production --in 2h because it is time")
+        bot.hosts["web1"].down = ""
+        await bot.restart(_settings(tmp_path, {**skips, "before_switch": ["migrate"]}))
+        bot.clock.advance(7300)
+        bot.deployments.queue.look_again()
+        ended = await bot.end_of(number)
+        assert (ended.state, runs(bot)) == (State.FAILED, "111")
+        assert "web1 was down and is left out, but migrate would run only there" in ended.outcome
+
+
+async def test_what_stays_as_it_is_after_a_failure_names_the_tasks_too(tmp_path: Path) -> None:
+    async with shop(tmp_path, {**AROUND, "on_failure": "leave"}) as bot:
+        bot.hosts["web2"].script("switch", Outcome(code=1))
+        ended = await bot.end_of(await bot.ask())
+        assert ended.state is State.FAILED
+        assert "migrate has run: what that changed, such as a database, stays." in ended.outcome
 
 
 async def test_cards_name_them(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from deploybot.domain import Changes, Gate, Kind, Origin, Plan, Release, Running
 from deploybot.errors import NoImage, ServerDown, UserError
 from deploybot.ports import Site, Store, Strategy
 from deploybot.settings import App, Environment
-from deploybot.strategies.accepted_sources import insist_on_source
+from deploybot.strategies.accepted_sources import insist_on_pins, insist_on_source
 from deploybot.untrusted_input import of_one
 
 T = TypeVar("T")
@@ -90,6 +90,8 @@ class Planner:
         """
         app = app.at(environment)
         insist_on_source(app, self._strategies[app.strategy], release)
+        if not rollback:
+            insist_on_pins(app, environment, release)
         names = _chosen(app, environment, servers)
         tasks = switch_tasks(app, rollback=rollback)
         layout = layout_of(environment, names, gently=not rollback)

@@ -1,11 +1,12 @@
-"""Check that the strategy of an app can deploy a kind of release."""
+"""Check that an app can deploy a release: by its strategy, and by the images that it pins."""
 
 from __future__ import annotations
 
 from deploybot.domain import Release
 from deploybot.errors import UserError
 from deploybot.ports import Strategy
-from deploybot.settings import App
+from deploybot.settings import App, Environment
+from deploybot.wording import listed
 
 
 def insist_on_source(app: App, strategy: Strategy, release: Release) -> None:
@@ -19,3 +20,17 @@ def insist_on_source(app: App, strategy: Strategy, release: Release) -> None:
         f"deploys {takes}.",
         hint=f"Name {takes}, or change apps.{app.name}.strategy in bot.toml.",
     )
+
+
+def insist_on_pins(app: App, environment: Environment, release: Release) -> None:
+    """Raise UserError if a release has images, but not for all services that an environment pins.
+
+    It was made for an environment that pins fewer. Nobody would have approved the other images. A rollback needs no
+    check: it takes exactly what ran.
+    """
+    lacks = sorted(app.at(environment).images.keys() - {pin.service for pin in release.images})
+    if release.images and lacks:
+        raise UserError(
+            f"{release} has no image for {listed(lacks)}, which {app.name}/{environment.name} pins.",
+            hint=f"Deploy its commit or branch instead: deploy {app.name}@REF to {environment.name}",
+        )

@@ -26,6 +26,7 @@ from deploybot.errors import NoImage, Unreachable, UserError
 from deploybot.ports import Tables
 from deploybot.settings import App, ImageOf
 from deploybot.strategies import STRATEGIES
+from deploybot.strategies.accepted_sources import insist_on_pins
 from deploybot.testing import FakeImages
 from tests.kit.bot import V1, V2, V3, BotUnderTest
 
@@ -323,3 +324,15 @@ async def test_no_ref_and_no_signature_allow_what_has_no_commit(bot: BotUnderTes
     assert await known.origin(bot.app, limited, release, back=True) == Origin(ran=True)
     other = Release(ArtifactSource("c" * 64))
     assert await known.origin(bot.app, limited, other, back=True) != Origin(ran=True)
+
+
+async def test_a_release_without_an_image_that_the_environment_pins_is_not_deployed_there(
+    bot: BotUnderTest, app: App
+) -> None:
+    """It was made for an environment that pins fewer: the image of `side` would be one that nobody approved."""
+    insist_on_pins(app, bot.production, of(V1, web=OLD, side=OLD))
+    insist_on_pins(app, bot.production, V1)
+    with pytest.raises(UserError, match="has no image for side, which shop/production pins"):
+        insist_on_pins(app, bot.production, of(V1, web=OLD))
+    with pytest.raises(UserError, match="has no image for side, which shop/production pins"):
+        await bot.request(of(V1, web=OLD))

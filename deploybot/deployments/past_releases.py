@@ -11,20 +11,25 @@ LOOK_BACK = 200
 
 
 def good_past(deployments: Iterable[Deployment]) -> list[Release]:
-    """Return the good releases to roll back through, oldest first, from deployments oldest first.
+    """Return the good releases to roll back through, oldest first, from deployments oldest first."""
+    good = [
+        one for one in deployments if one.state is State.SUCCEEDED and one.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
+    ]
+    releases = {one.plan.release.id: one.plan.release for one in good}
+    return [releases[one] for one in past_ids([(one.plan.kind, one.plan.release.id) for one in good])]
+
+
+def past_ids(runs: Iterable[tuple[Kind, str]]) -> list[str]:
+    """Return the ids of the good releases to roll back through, oldest first, from successes oldest first.
 
     A rollback removes the release that it went back from. So a second one goes further back, not forward.
     """
-    past: list[Release] = []
-    for one in deployments:
-        release = one.plan.release
-        if one.state is not State.SUCCEEDED or one.plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
-            continue
-        if one.plan.kind is Kind.ROLLBACK and any(old.id == release.id for old in past):
-            while past[-1].id != release.id:
-                past.pop()
+    past: list[str] = []
+    for kind, release in runs:
+        if kind is Kind.ROLLBACK and release in past:
+            del past[past.index(release) + 1 :]
         else:
-            past = [old for old in past if old.id != release.id]
+            past = [old for old in past if old != release]
             past.append(release)
     return past
 

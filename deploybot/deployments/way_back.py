@@ -5,9 +5,9 @@ Otherwise `rollback` would be a name under which anything is deployed with the a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from deploybot.deployments.past_releases import LOOK_BACK, good_past
+from deploybot.deployments.past_releases import LOOK_BACK, past_ids
 from deploybot.domain import Kind, Plan, Release
 from deploybot.policy import RollbackTerms
 from deploybot.ports import Tables
@@ -29,8 +29,8 @@ def terms_of_release(tables: Tables, environment: Environment, release: Release 
         return None
     if release is None:
         return _terms(environment, "", is_known=False)
-    rows = tables.running.get(environment.app, environment.name)
-    there = [(row.server, row.release) for row in rows if row.server in environment.servers]
+    rows = {row.server: row.release for row in tables.running.get(environment.app, environment.name)}
+    there = [(server, rows.get(server)) for server in environment.servers]
     return _terms(environment, _forward(tables, environment, release, there))
 
 
@@ -45,28 +45,38 @@ def _terms(environment: Environment, forward: str, *, is_known: bool = True) -> 
 
 
 def _forward(
-    tables: Tables, environment: Environment, release: Release, replaced: Iterable[tuple[str, Release | None]]
+    tables: Tables, environment: Environment, release: Release, replaced: Sequence[tuple[str, Release | None]]
 ) -> str:
     """Return why a release is no way back from what servers run; empty if it is one on each of them."""
     app, name = environment.app, environment.name
-    succeeded = tables.deployments.succeeded(app, name, LOOK_BACK)
-    order = [one.id for one in good_past(reversed(succeeded))]
-    ran = [*dict.fromkeys(one.plan.release.id for one in reversed(succeeded))]
+    runs = tables.deployments.past(app, name, LOOK_BACK)
+    ran = [*dict.fromkeys(one for _, one in runs)]
+    order = past_ids(runs)
     if release.id not in order:
         return "it was rolled back from" if release.id in ran else "it is not known to have run well there"
+    ids = {release.id, *(old.id for _, old in replaced if old is not None)}
+    healthy = tables.deployments.healthy_pairs(app, name, ids)
     for server, old in replaced:
-        # An old release may have been deployed again, not rolled back to: then it ran last, but also first.
-        earlier = (known.index(old.id) < known.index(release.id) for known in (order, ran) if old and old.id in known)
-        if any(earlier):
-            return f"{server} runs an earlier one"
-        if old is not None and old.id in order:
-            continue
-        healthy = tables.deployments.healthy(app, name, server)
-        if release.id not in healthy:
+        if why := _earlier(order, ran, release, server, old):
+            return why
+        if (server, release.id) not in healthy:
             return f"it has not run well on {server}"
-        if old is not None and old.id in healthy.difference(ran):
+        if old is not None and old.id not in ran and (server, old.id) in healthy:
             return f"{server} runs one that is too old to compare"
     return ""
+
+
+def _earlier(order: Sequence[str], ran: Sequence[str], release: Release, server: str, old: Release | None) -> str:
+    """Return that what a server runs ran earlier than the release; empty if it did not.
+
+    What is not known to have run well there is compared like the last good release.
+    """
+    known = old is not None and old.id in ran
+    base = old.id if old is not None and known else order[-1]
+    # An old release may have been deployed again, not rolled back to: then it ran last, but also first.
+    if not any(base in row and row.index(base) < row.index(release.id) for row in (order, ran)):
+        return ""
+    return f"{server} runs an earlier one" if known else "the last good release is an earlier one"
 
 
 def _by_commits(plan: Plan) -> str:

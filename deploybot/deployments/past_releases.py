@@ -22,15 +22,20 @@ def good_past(deployments: Iterable[Deployment]) -> list[Release]:
 def past_ids(runs: Iterable[tuple[Kind, str]]) -> list[str]:
     """Return the ids of the good releases to roll back through, oldest first, from successes oldest first.
 
-    A rollback removes the release that it went back from. So a second one goes further back, not forward.
+    A rollback removes the release that it went back from. So a second one goes further back, not forward. If it went
+    back to a release from before these successes, it removes all of them.
     """
+    runs = [*runs]
     past: list[str] = []
+    seen: set[str] = set()
     for kind, release in runs:
         if kind is Kind.ROLLBACK and release in past:
             del past[past.index(release) + 1 :]
         else:
-            past = [old for old in past if old != release]
+            is_older = kind is Kind.ROLLBACK and release not in seen and len(runs) >= LOOK_BACK
+            past = [] if is_older else [old for old in past if old != release]
             past.append(release)
+        seen.add(release)
     return past
 
 

@@ -19,7 +19,8 @@ def terms_of_plan(tables: Tables, environment: Environment, plan: Plan) -> Rollb
     if plan.kind is not Kind.ROLLBACK or not _is_eased(environment):
         return None
     replaced = [(part.server, part.replaces) for part in plan.servers]
-    forward = _forward(tables, environment, plan.release, replaced) or _by_commits(plan)
+    runs = tables.deployments.past(environment.app, environment.name, LOOK_BACK)
+    forward = _forward(tables, environment, plan.release, replaced, runs) or _by_commits(plan, runs)
     return _terms(environment, forward)
 
 
@@ -31,7 +32,8 @@ def terms_of_release(tables: Tables, environment: Environment, release: Release 
         return _terms(environment, "", is_known=False)
     rows = {row.server: row.release for row in tables.running.get(environment.app, environment.name)}
     there = [(server, rows.get(server)) for server in environment.servers]
-    return _terms(environment, _forward(tables, environment, release, there))
+    runs = tables.deployments.past(environment.app, environment.name, LOOK_BACK)
+    return _terms(environment, _forward(tables, environment, release, there, runs))
 
 
 def _is_eased(environment: Environment) -> bool:
@@ -45,17 +47,22 @@ def _terms(environment: Environment, forward: str, *, is_known: bool = True) -> 
 
 
 def _forward(
-    tables: Tables, environment: Environment, release: Release, replaced: Sequence[tuple[str, Release | None]]
+    tables: Tables,
+    environment: Environment,
+    release: Release,
+    replaced: Sequence[tuple[str, Release | None]],
+    runs: Sequence[tuple[Kind, str]],
 ) -> str:
-    """Return why a release is no way back from what servers run; empty if it is one on each of them."""
-    app, name = environment.app, environment.name
-    runs = tables.deployments.past(app, name, LOOK_BACK)
+    """Return why a release is no way back from what servers run; empty if it is one on each of them.
+
+    `runs` are the last successes there, oldest first.
+    """
     ran = [*dict.fromkeys(one for _, one in runs)]
     order = past_ids(runs)
     if release.id not in order:
         return "it was rolled back from" if release.id in ran else "it is not known to have run well there"
     ids = {release.id, *(old.id for _, old in replaced if old is not None)}
-    healthy = tables.deployments.healthy_pairs(app, name, ids)
+    healthy = tables.deployments.healthy_pairs(environment.app, environment.name, ids)
     for server, old in replaced:
         if why := _earlier(order, ran, release, server, old):
             return why
@@ -79,8 +86,15 @@ def _earlier(order: Sequence[str], ran: Sequence[str], release: Release, server:
     return f"{server} runs an earlier one" if known else "the last good release is an earlier one"
 
 
-def _by_commits(plan: Plan) -> str:
-    """Return that the commit comes after the one that runs, whichever ran first there; empty if it does not."""
+def _by_commits(plan: Plan, runs: Sequence[tuple[Kind, str]]) -> str:
+    """Return that the commit comes after the one that runs, whichever ran first there; empty if it does not.
+
+    The plan compares with what its first server runs. If that never ran well there, such as a failed release, its
+    commit says nothing.
+    """
+    old = plan.servers[0].replaces if plan.servers else None
+    if old is None or old.id not in {one for _, one in runs}:
+        return ""
     changes = plan.changes
     is_newer = changes.known and changes.total and not changes.removed
     return "its commit is newer than what runs" if is_newer else ""

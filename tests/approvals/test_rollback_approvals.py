@@ -182,6 +182,18 @@ async def test_a_newer_commit_is_no_way_back_even_if_it_ran_before(tmp_path: Pat
         assert (await back(bot, "v2")).plan.release == V2
 
 
+async def test_the_last_good_release_is_a_way_back_from_an_older_commit_that_failed(tmp_path: Path) -> None:
+    async with open_approval_bot(tmp_path, approvals=1, rollback_approvals=0) as bot:
+        await lay(bot, "v2", "v3")
+        for name in ("web1", "web2"):
+            host = bot.hosts[name]
+            kept = (*host.server_facts.releases, V1.id)
+            host.server_facts = replace(host.server_facts, current=V1.id, releases=kept)
+        bot.refs.between[V1.id, V3.id] = Changes(total=2)
+        ended = await back(bot)
+        assert (ended.plan.release, ended.plan.changes.total) == (V3, 2)
+
+
 async def test_one_that_waited_while_the_target_went_further_back_does_not_start(bot: BotUnderTest) -> None:
     """It needed no approval when it was requested, but by its turn it would move forward."""
     async with bot.deployments.queue._turns["shop", "production"]:
@@ -195,6 +207,21 @@ async def test_one_that_waited_while_the_target_went_further_back_does_not_start
         "It counts as a deployment: it was rolled back from. Nothing was done."
     )
     assert "counts as a rollback" not in (await bot.card(second)).text
+
+
+async def test_broken_glass_lists_approvals_as_it_may_be_a_deployment_by_its_turn(bot: BotUnderTest) -> None:
+    async with bot.deployments.queue._turns["shop", "production"]:
+        first = await bot.ask("rollback shop from production to v1")
+        number = await bot.ask("rollback shop from production to v2 --break-glass because it is down", "dia")
+    assert (await bot.end_of(first)).state is State.SUCCEEDED
+    ended = await bot.end_of(number)
+    assert (ended.state, ended.glass, bot.current()) == (State.SUCCEEDED, "approvals", {V2.id})
+    card = await bot.card(number)
+    assert "bypasses: approvals" in next(line.text for line in card.lines if line.name == "break glass")
+    assert "counts as" not in card.text
+    assert [row.detail for row in await bot.audit() if row.action == "break glass"] == [
+        "bypassed approvals, because it is down; notified no one"
+    ]
 
 
 async def test_an_approval_of_a_way_back_is_not_enough_once_it_is_none(tmp_path: Path) -> None:

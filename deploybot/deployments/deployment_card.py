@@ -241,7 +241,7 @@ def _text(deployment: Deployment, waits_for: str, asked: Request | None, room: _
         numbers = [f"#{number}" for number in deployment.skipped]
         names = " and ".join(filter(None, (", ".join(numbers[:-1]), numbers[-1])))
         yield f"replaces {names}, which {'was' if len(numbers) == 1 else 'were'} not deployed"
-    if deployment.plan.counts_as and (deployment.took is not None or not over):
+    if deployment.plan.counts_as and not deployment.glass and (deployment.took is not None or not over):
         yield f"counts as {deployment.plan.counts_as}"
     if deployment.state is State.WAITING and waits_for:
         yield f"Waits for {waits_for}."

@@ -11,21 +11,31 @@ LOOK_BACK = 200
 
 
 def good_past(deployments: Iterable[Deployment]) -> list[Release]:
-    """Return the good releases to roll back through, oldest first, from deployments oldest first.
+    """Return the good releases to roll back through, oldest first, from deployments oldest first."""
+    good = [
+        one for one in deployments if one.state is State.SUCCEEDED and one.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
+    ]
+    releases = {one.plan.release.id: one.plan.release for one in good}
+    return [releases[one] for one in past_ids([(one.plan.kind, one.plan.release.id) for one in good])]
 
-    A rollback removes the release that it went back from. So a second one goes further back, not forward.
+
+def past_ids(runs: Iterable[tuple[Kind, str]]) -> list[str]:
+    """Return the ids of the good releases to roll back through, oldest first, from successes oldest first.
+
+    A rollback removes the release that it went back from. So a second one goes further back, not forward. If it went
+    back to a release from before these successes, it removes all of them.
     """
-    past: list[Release] = []
-    for one in deployments:
-        release = one.plan.release
-        if one.state is not State.SUCCEEDED or one.plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
-            continue
-        if one.plan.kind is Kind.ROLLBACK and any(old.id == release.id for old in past):
-            while past[-1].id != release.id:
-                past.pop()
+    runs = [*runs]
+    past: list[str] = []
+    seen: set[str] = set()
+    for kind, release in runs:
+        if kind is Kind.ROLLBACK and release in past:
+            del past[past.index(release) + 1 :]
         else:
-            past = [old for old in past if old.id != release.id]
+            is_older = kind is Kind.ROLLBACK and release not in seen and len(runs) >= LOOK_BACK
+            past = [] if is_older else [old for old in past if old != release]
             past.append(release)
+        seen.add(release)
     return past
 
 

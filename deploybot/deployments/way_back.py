@@ -5,9 +5,9 @@ Otherwise `rollback` would be a name under which anything is deployed with the a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from deploybot.deployments.past_releases import LOOK_BACK, good_past
+from deploybot.deployments.past_releases import LOOK_BACK, past_ids
 from deploybot.domain import Kind, Plan, Release
 from deploybot.policy import RollbackTerms
 from deploybot.ports import Tables
@@ -19,7 +19,8 @@ def terms_of_plan(tables: Tables, environment: Environment, plan: Plan) -> Rollb
     if plan.kind is not Kind.ROLLBACK or not _is_eased(environment):
         return None
     replaced = [(part.server, part.replaces) for part in plan.servers]
-    forward = _forward(tables, environment, plan.release, replaced) or _by_commits(plan)
+    runs = tables.deployments.past(environment.app, environment.name, LOOK_BACK)
+    forward = _forward(tables, environment, plan.release, replaced, runs) or _by_commits(plan, runs)
     return _terms(environment, forward)
 
 
@@ -29,9 +30,10 @@ def terms_of_release(tables: Tables, environment: Environment, release: Release 
         return None
     if release is None:
         return _terms(environment, "", is_known=False)
-    rows = tables.running.get(environment.app, environment.name)
-    there = [(row.server, row.release) for row in rows if row.server in environment.servers]
-    return _terms(environment, _forward(tables, environment, release, there))
+    rows = {row.server: row.release for row in tables.running.get(environment.app, environment.name)}
+    there = [(server, rows.get(server)) for server in environment.servers]
+    runs = tables.deployments.past(environment.app, environment.name, LOOK_BACK)
+    return _terms(environment, _forward(tables, environment, release, there, runs))
 
 
 def _is_eased(environment: Environment) -> bool:
@@ -45,32 +47,54 @@ def _terms(environment: Environment, forward: str, *, is_known: bool = True) -> 
 
 
 def _forward(
-    tables: Tables, environment: Environment, release: Release, replaced: Iterable[tuple[str, Release | None]]
+    tables: Tables,
+    environment: Environment,
+    release: Release,
+    replaced: Sequence[tuple[str, Release | None]],
+    runs: Sequence[tuple[Kind, str]],
 ) -> str:
-    """Return why a release is no way back from what servers run; empty if it is one on each of them."""
-    app, name = environment.app, environment.name
-    succeeded = tables.deployments.succeeded(app, name, LOOK_BACK)
-    order = [one.id for one in good_past(reversed(succeeded))]
-    ran = [*dict.fromkeys(one.plan.release.id for one in reversed(succeeded))]
+    """Return why a release is no way back from what servers run; empty if it is one on each of them.
+
+    `runs` are the last successes there, oldest first.
+    """
+    ran = [*dict.fromkeys(one for _, one in runs)]
+    order = past_ids(runs)
     if release.id not in order:
         return "it was rolled back from" if release.id in ran else "it is not known to have run well there"
+    ids = {release.id, *(old.id for _, old in replaced if old is not None)}
+    healthy = tables.deployments.healthy_pairs(environment.app, environment.name, ids)
     for server, old in replaced:
-        # An old release may have been deployed again, not rolled back to: then it ran last, but also first.
-        earlier = (known.index(old.id) < known.index(release.id) for known in (order, ran) if old and old.id in known)
-        if any(earlier):
-            return f"{server} runs an earlier one"
-        if old is not None and old.id in order:
-            continue
-        healthy = tables.deployments.healthy(app, name, server)
-        if release.id not in healthy:
+        if why := _earlier(order, ran, release, server, old):
+            return why
+        if (server, release.id) not in healthy:
             return f"it has not run well on {server}"
-        if old is not None and old.id in healthy.difference(ran):
+        if old is not None and old.id not in ran and (server, old.id) in healthy:
             return f"{server} runs one that is too old to compare"
     return ""
 
 
-def _by_commits(plan: Plan) -> str:
-    """Return that the commit comes after the one that runs, whichever ran first there; empty if it does not."""
+def _earlier(order: Sequence[str], ran: Sequence[str], release: Release, server: str, old: Release | None) -> str:
+    """Return that what a server runs ran earlier than the release; empty if it did not.
+
+    What is not known to have run well there is compared like the last good release.
+    """
+    known = old is not None and old.id in ran
+    base = old.id if old is not None and known else order[-1]
+    # An old release may have been deployed again, not rolled back to: then it ran last, but also first.
+    if not any(base in row and row.index(base) < row.index(release.id) for row in (order, ran)):
+        return ""
+    return f"{server} runs an earlier one" if known else "the last good release is an earlier one"
+
+
+def _by_commits(plan: Plan, runs: Sequence[tuple[Kind, str]]) -> str:
+    """Return that the commit comes after the one that runs, whichever ran first there; empty if it does not.
+
+    The plan compares with what its first server runs. If that never ran well there, such as a failed release, its
+    commit says nothing.
+    """
+    old = plan.servers[0].replaces if plan.servers else None
+    if old is None or old.id not in {one for _, one in runs}:
+        return ""
     changes = plan.changes
     is_newer = changes.known and changes.total and not changes.removed
     return "its commit is newer than what runs" if is_newer else ""

@@ -11,6 +11,7 @@ from deploybot.domain import (
     Counted,
     Deployment,
     Freeze,
+    Kind,
     Lock,
     ManifestRow,
     Person,
@@ -128,6 +129,12 @@ class DeploymentTable(Protocol):
 
     def succeeded(self, app: str, environment: str, limit: int) -> tuple[Deployment, ...]:
         """Return the last successful deploys and rollbacks, newest first; a release may come more than once."""
+
+    def past(self, app: str, environment: str, limit: int) -> tuple[tuple[Kind, str], ...]:
+        """Return kind and release id of the last successful releases, oldest first, without their plans."""
+
+    def healthy_pairs(self, app: str, environment: str, releases: Collection[str]) -> frozenset[tuple[str, str]]:
+        """Return on which servers these releases were healthy, as pairs of a server and a release id."""
 
     def healthy(self, app: str, environment: str, server: str) -> frozenset[str]:
         """Return the ids of releases that were healthy on a server: a step ran there and the deployment succeeded."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from deploybot.domain import (
@@ -204,6 +204,24 @@ class DeploymentRows:
             WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
             AND EXISTS ({step}) AND NOT EXISTS ({step} AND state IN ('failed', 'unknown'))"""  # noqa: S608  both parts are above
         return frozenset(commit for (commit,) in self._run(sql, (app, environment, server, server)))
+
+    def past(self, app: str, environment: str, limit: int) -> tuple[tuple[Kind, str], ...]:
+        """Return kind and release id of the last successful releases, oldest first, without their plans."""
+        sql = """
+            SELECT kind, commit_id FROM deployments
+            WHERE app = ? AND environment = ? AND state = 'succeeded' AND kind IN ('deploy', 'rollback')
+            ORDER BY number DESC LIMIT ?"""
+        rows = self._run(sql, (app, environment, limit)).fetchall()
+        return tuple((Kind(kind), release) for kind, release in reversed(rows))
+
+    def healthy_pairs(self, app: str, environment: str, releases: Collection[str]) -> frozenset[tuple[str, str]]:
+        """Return on which servers releases were deployed successfully, as pairs of a server and a release id."""
+        sql = f"""
+            SELECT server, commit_id FROM deployments JOIN steps ON deployment = number AND phase = 'forward'
+            WHERE app = ? AND environment = ? AND commit_id IN ({", ".join("?" * len(releases))})
+            AND deployments.state = 'succeeded' AND deployments.kind IN ('deploy', 'rollback')
+            GROUP BY number, server HAVING NOT sum(steps.state IN ('failed', 'unknown'))"""  # noqa: S608  only marks
+        return frozenset((server, release) for server, release in self._run(sql, (app, environment, *releases)))
 
     def move(self, number: int, state: State, *, now: float, outcome: str = "", tail: Sequence[str] = ()) -> Deployment:
         """Change the state, and set `started` and `finished` accordingly.

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from deploybot.deployments.policy_lookup import PolicyQuestions
+from deploybot.deployments.way_back import terms_of_plan
 from deploybot.domain import Changes, Deployment, Kind, State
 from deploybot.policy import decide, needed
+from deploybot.ports import Tables
+from deploybot.store import deployment_rows
 from tests.approvals.conftest import open_approval_bot
 from tests.kit.bot import V1, V2, V3, BotUnderTest
 
@@ -101,10 +104,7 @@ async def test_what_never_ran_there_is_no_way_back(bot: BotUnderTest) -> None:
     )
     await waits(bot, f"#{number}", "it is not known to have run well there")
     # What runs after a failure was never good: the last good release is a way back from it.
-    for name in ("web1", "web2"):
-        host = bot.hosts[name]
-        kept = (*host.server_facts.releases, "9" * 40)
-        host.server_facts = replace(host.server_facts, current="9" * 40, releases=kept)
+    change_by_hand(bot)
     assert (await back(bot)).plan.release == V3
 
 
@@ -123,6 +123,50 @@ async def test_a_server_on_which_it_never_ran_makes_it_a_deployment(tmp_path: Pa
         await waits(bot, "v1", "it has not run well on web2")
 
 
+async def test_each_server_must_have_run_it_also_where_a_good_release_runs(tmp_path: Path) -> None:
+    async with open_approval_bot(tmp_path, approvals=1, rollback_approvals=0) as bot:
+        await lay(bot, "v1")
+        await lay(bot, "v2", to="production/web1")
+        await lay(bot, "v3")
+        assert (await verdict(bot, "rollback shop@v2 production")).endswith("it has not run well on web2.")
+        await waits(bot, "v2", "it has not run well on web2")
+        await back(bot, "v1")
+
+
+async def test_why_looks_at_servers_on_which_nothing_is_known_to_run(tmp_path: Path) -> None:
+    async with open_approval_bot(tmp_path, approvals=1, rollback_approvals=0) as bot:
+        await lay(bot, "v1", "v2", to="production/web1")
+        assert (await verdict(bot, "rollback shop@v1 production")).endswith("it has not run well on web2.")
+
+
+async def test_no_plan_is_read_to_compare_releases(bot: BotUnderTest) -> None:
+    """Plans of many servers are long, and each question about a rollback compares 200 successes."""
+    plan = (await back(bot)).plan
+
+    def reads(tables: Tables) -> int:
+        before = sum(deployment_rows._plan.cache_info()[:2])
+        assert terms_of_plan(tables, bot.production, plan)
+        return sum(deployment_rows._plan.cache_info()[:2]) - before
+
+    assert await bot.store.read(reads) == 0
+
+
+def change_by_hand(bot: BotUnderTest) -> None:
+    """Have both servers run what the bot does not know."""
+    for name in ("web1", "web2"):
+        host = bot.hosts[name]
+        kept = (*host.server_facts.releases, "9" * 40)
+        host.server_facts = replace(host.server_facts, current="9" * 40, releases=kept)
+
+
+async def test_what_is_unknown_is_compared_like_the_last_good_release(bot: BotUnderTest) -> None:
+    """After `deploy shop@v1`, a failure does not open the way to the release that they wanted to leave."""
+    await lay(bot, "v1")
+    change_by_hand(bot)
+    await waits(bot, "v3", "the last good release is an earlier one")
+    assert (await back(bot)).plan.release == V1
+
+
 async def test_what_an_old_release_was_deployed_instead_of_is_no_way_back_from_it(bot: BotUnderTest) -> None:
     """Many people roll back by `deploy`. Then `rollback` alone means the release that they wanted to leave."""
     await lay(bot, "v1")
@@ -138,6 +182,18 @@ async def test_a_newer_commit_is_no_way_back_even_if_it_ran_before(tmp_path: Pat
         assert (await back(bot, "v2")).plan.release == V2
 
 
+async def test_the_last_good_release_is_a_way_back_from_an_older_commit_that_failed(tmp_path: Path) -> None:
+    async with open_approval_bot(tmp_path, approvals=1, rollback_approvals=0) as bot:
+        await lay(bot, "v2", "v3")
+        for name in ("web1", "web2"):
+            host = bot.hosts[name]
+            kept = (*host.server_facts.releases, V1.id)
+            host.server_facts = replace(host.server_facts, current=V1.id, releases=kept)
+        bot.refs.between[V1.id, V3.id] = Changes(total=2)
+        ended = await back(bot)
+        assert (ended.plan.release, ended.plan.changes.total) == (V3, 2)
+
+
 async def test_one_that_waited_while_the_target_went_further_back_does_not_start(bot: BotUnderTest) -> None:
     """It needed no approval when it was requested, but by its turn it would move forward."""
     async with bot.deployments.queue._turns["shop", "production"]:
@@ -151,6 +207,21 @@ async def test_one_that_waited_while_the_target_went_further_back_does_not_start
         "It counts as a deployment: it was rolled back from. Nothing was done."
     )
     assert "counts as a rollback" not in (await bot.card(second)).text
+
+
+async def test_broken_glass_lists_approvals_as_it_may_be_a_deployment_by_its_turn(bot: BotUnderTest) -> None:
+    async with bot.deployments.queue._turns["shop", "production"]:
+        first = await bot.ask("rollback shop from production to v1")
+        number = await bot.ask("rollback shop from production to v2 --break-glass because it is down", "dia")
+    assert (await bot.end_of(first)).state is State.SUCCEEDED
+    ended = await bot.end_of(number)
+    assert (ended.state, ended.glass, bot.current()) == (State.SUCCEEDED, "approvals", {V2.id})
+    card = await bot.card(number)
+    assert "bypasses: approvals" in next(line.text for line in card.lines if line.name == "break glass")
+    assert "counts as" not in card.text
+    assert [row.detail for row in await bot.audit() if row.action == "break glass"] == [
+        "bypassed approvals, because it is down; notified no one"
+    ]
 
 
 async def test_an_approval_of_a_way_back_is_not_enough_once_it_is_none(tmp_path: Path) -> None:

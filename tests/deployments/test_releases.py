@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.deployments.past_releases import good_past
+from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_ids
 from deploybot.domain import Deployment, Kind, Plan, RefRule, Release, State
 from deploybot.errors import UserError
 from tests.kit.bot import V1, V2, V3, BotUnderTest
@@ -33,6 +33,15 @@ def done(release: Release, kind: Kind = Kind.DEPLOY, state: State = State.SUCCEE
 )
 def test_a_rollback_takes_away_what_it_went_back_from(history: list[Deployment], past: list[Release]) -> None:
     assert good_past(history) == past
+
+
+def test_a_rollback_to_what_ran_before_all_that_is_looked_at_takes_all_of_it_away() -> None:
+    runs = [(Kind.DEPLOY, f"r{number}") for number in range(LOOK_BACK)]
+    assert past_ids([*runs[1:], (Kind.ROLLBACK, "older")]) == ["older"]
+    assert past_ids([*runs[1:], (Kind.ROLLBACK, "r7")]) == [f"r{number}" for number in range(1, 8)]
+    again = [(Kind.ROLLBACK, "r8"), (Kind.ROLLBACK, "r9")]  # r9 was rolled back from, and approved again
+    assert past_ids([*runs[3:], *again])[-2:] == ["r8", "r9"]
+    assert past_ids([*runs[2:], (Kind.ROLLBACK, "new")])[-2:] == ["r199", "new"]  # that is all that ever ran
 
 
 async def test_rolling_back_twice_goes_further_back(bot: BotUnderTest) -> None:

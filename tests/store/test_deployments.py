@@ -197,6 +197,9 @@ async def test_successes_are_those_of_deploys_and_rollbacks_each_of_them(store: 
     found = await store.read(lambda tables: tables.deployments.succeeded("shop", "production", 2))
     assert [deployment.number for deployment in found] == [4, 2]
     assert await store.read(lambda tables: tables.deployments.succeeded("shop", "staging", 10)) == ()
+    past = await store.read(lambda tables: tables.deployments.past("shop", "production", 2))
+    assert past == ((Kind.DEPLOY, found[1].plan.release.id), (Kind.ROLLBACK, found[0].plan.release.id))
+    assert await store.read(lambda tables: tables.deployments.past("shop", "staging", 10)) == ()
 
 
 def _begin(row: StepRow, tables: Tables) -> StepRow:
@@ -226,6 +229,10 @@ async def test_healthy_releases_are_those_that_a_server_ran_well(store: Database
     ids = {one.number: one.plan.release.id for one in plans}
     assert found == {ids[1], ids[2]}
     assert await store.read(lambda tables: tables.deployments.healthy("shop", "staging", "web1")) == set()
+    some = [ids[number] for number in (1, 3, 4, 5, 6, 7, 8)]
+    pairs = await store.read(lambda tables: tables.deployments.healthy_pairs("shop", "production", some))
+    assert pairs == {("web1", ids[1]), ("web9", ids[6])}
+    assert await store.read(lambda tables: tables.deployments.healthy_pairs("shop", "staging", some)) == set()
 
 
 async def test_the_first_who_cancels_is_kept(store: Database) -> None:

@@ -43,7 +43,7 @@ def _fix(name: str, registry: RegistryLogin) -> str:
     plain = "Is it in `insecure-registries` of Docker there? " if registry.plain else ""
     return (
         f"{plain}Check user and password in [registries.{name}], and that the server reaches {registry.host}. "
-        "`apps = []` there keeps the login with the bot."
+        "Without `apps` there, the login stays with the bot."
     )
 
 

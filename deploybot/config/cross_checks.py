@@ -18,7 +18,18 @@ from deploybot.config.task_rules import check_switch_tasks
 from deploybot.domain import canonical_image
 from deploybot.net.address_guard import is_loopback
 from deploybot.part_tables import STRATEGY_TABLE, has_containers, keys_of_strategies
-from deploybot.settings import App, Environment, HealthSettings, Hook, Logs, Secret, Server, Settings, project_name
+from deploybot.settings import (
+    EVERY_APP,
+    App,
+    Environment,
+    HealthSettings,
+    Hook,
+    Logs,
+    Secret,
+    Server,
+    Settings,
+    project_name,
+)
 from deploybot.wording import listed, meant
 
 _ONE_OF: dict[type, tuple[str, ...]] = {
@@ -77,8 +88,8 @@ def _registries(settings: Settings) -> Iterator[Problem]:
             yield Problem(path, "should have both user and password, or neither")
         if registry.user and ":" in registry.user:
             yield Problem((*path, "user"), "should not contain a colon")
-        for app in registry.apps or ():
-            if app not in settings.apps:
+        for app in registry.apps:
+            if app not in settings.apps and app != EVERY_APP:
                 yield Problem((*path, "apps"), f'unknown app "{app}"{meant(app, settings.apps)}')
         host = canonical_image(f"{registry.host}/x").partition("/")[0]
         other = first.setdefault(host, name)

@@ -1,4 +1,4 @@
-"""Decide which registry logins of bot.toml a step gets: those of the registries that it pulls from, and no others."""
+"""Decide which registry logins of bot.toml a step gets: none, unless `apps` of a registry names the app."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from deploybot.domain import Step, canonical_image
 from deploybot.domain.registry_access import LOGINS, RegistryAccess, logins_text
-from deploybot.settings import App, RegistryLogin
+from deploybot.settings import EVERY_APP, App, RegistryLogin
 
 PULLED_FROM = "DEPLOYBOT_PULLED_FROM"
 """The value of a build step with the images that it pulls by name, one a line. The strategy computes it."""
@@ -19,33 +19,23 @@ def registry_values(
 ) -> dict[str, str]:
     """Return the logins for a step, as the value of its job; empty if it needs none.
 
-    A table that names the app in `apps` is for all its builds, too: a Dockerfile may begin with an image from there.
+    A step that builds gets all logins of the app: a Dockerfile may begin with an image from any of these registries.
     """
     if step.script not in _PULLING:
         return {}
     hosts = {canonical_image(name).partition("/")[0] for name in _images(step.script, values)}
-    wanted = _named(registries, app, hosts)
-    text = logins_text(found for name, found in _usable(registries, app) if name in wanted)
+    builds = step.script == "compose_build" and bool(values.get("DEPLOYBOT_BUILD"))
+    text = logins_text(one for one in app_logins(registries, app).values() if builds or one.host in hosts)
     return {LOGINS: text} if text else {}
 
 
 def app_logins(registries: Mapping[str, RegistryLogin], app: App) -> dict[str, RegistryAccess]:
-    """Return the logins that an app's servers get for what bot.toml names: its images, and `apps` of registries."""
-    hosts = {canonical_image(one.image).partition("/")[0] for one in app.images.values()}
-    wanted = _named(registries, app, hosts)
-    return {name: found for name, found in _usable(registries, app) if name in wanted}
-
-
-def _usable(registries: Mapping[str, RegistryLogin], app: App) -> Iterator[tuple[str, RegistryAccess]]:
-    """Yield the logins that an app's servers may get, by the names of their tables."""
-    for name, one in registries.items():
-        if one.user and one.password and (one.apps is None or app.name in one.apps):
-            yield name, RegistryAccess(host_of(one), one.user, one.password.reveal())
-
-
-def _named(registries: Mapping[str, RegistryLogin], app: App, hosts: set[str]) -> set[str]:
-    """Return the tables of some registries, and those that name the app."""
-    return {name for name, one in registries.items() if host_of(one) in hosts or app.name in (one.apps or ())}
+    """Return the logins that an app's servers may get, by the names of their tables."""
+    return {
+        name: RegistryAccess(host_of(one), one.user, one.password.reveal())
+        for name, one in registries.items()
+        if one.user and one.password and not {app.name, EVERY_APP}.isdisjoint(one.apps)
+    }
 
 
 def host_of(registry: RegistryLogin) -> str:

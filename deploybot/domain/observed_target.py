@@ -15,6 +15,7 @@ class ServiceImage:
     the Compose file. `settings` is the label `deploybot.settings` of its containers, or empty. `replicas` is the number
     of containers. `ends` is True if the service may be a job, which is healthy once it has exited with 0. `ended` is
     True if it had exited with 0 when the release was last verified. `unwell` is True if it was unhealthy when recorded.
+    `build` is a hash of its build settings, empty if the image is not built.
     """
 
     service: str
@@ -26,6 +27,7 @@ class ServiceImage:
     ends: bool = True
     ended: bool = False
     unwell: bool = False
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from deploybot.settings.app_settings import (
 from deploybot.settings.audit_settings import AuditCall, AuditExport
 from deploybot.settings.bot_settings import BotSettings, ChatSettings, DockerTls, Http, Server
 from deploybot.settings.event_settings import (
+    EVERY_APP,
     Auto,
     ForgeSettings,
     Hook,
@@ -41,6 +42,7 @@ from deploybot.settings.signing_settings import Signer
 from deploybot.settings.value_shapes import Name
 
 __all__ = [
+    "EVERY_APP",
     "PER_ENVIRONMENT",
     "App",
     "AuditCall",

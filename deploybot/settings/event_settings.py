@@ -15,6 +15,7 @@ from deploybot.settings.value_shapes import Channels, Glob, Name, one_or_many
 Windows = Annotated[tuple[ShownWindow, ...], BeforeValidator(one_or_many)]
 Globs = Annotated[tuple[Glob, ...], BeforeValidator(one_or_many)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(one_or_many)]
+EVERY_APP = "*"
 
 
 class Hook(SettingsPart):
@@ -72,15 +73,14 @@ class ImageOf(SettingsPart):
 class RegistryLogin(SettingsPart):
     """`[registries.NAME]`: how the bot accesses a registry. `plain` is http without TLS, for your own network.
 
-    The servers of an app get the login for a pull if the app uses an image from there. With `apps`, only those of these
-    apps get it, for their builds, too; an empty list keeps it with the bot.
+    The servers of `apps` get the login for pulls from there, and for builds. Without `apps` it stays with the bot.
     """
 
     host: RegistryHost
     user: str | None = None
     password: Secret | None = None
     plain: Switch = False
-    apps: Annotated[tuple[Name, ...], BeforeValidator(one_or_many)] | None = None
+    apps: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = ()
 
 
 class ForgeSettings(SettingsPart):

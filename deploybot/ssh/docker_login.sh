@@ -65,28 +65,42 @@ bot_merge() {
 bot_log_in() {
     bot_old=${DOCKER_CONFIG:-$HOME/.docker}
     case $bot_old in /*) ;; *) bot_old=$PWD/$bot_old ;; esac
-    bot_new=$HOME/.deploybot/logins/${bot_id:-$$}
-    mkdir -p "$HOME/.deploybot/logins" && rm -rf "$bot_new" && mkdir -m 700 "$bot_new" || return 1
+    bot_logins_in=${bot_home:-$HOME}/.deploybot/logins
+    bot_new=$bot_logins_in/${bot_id:-$$}
+    mkdir -p "$bot_logins_in" && rm -rf "$bot_new" && mkdir -m 700 "$bot_new" || return 1
     for bot_each in "$bot_old"/* "$bot_old"/.[!.]*; do
         case $bot_each in */config.json) continue ;; esac
         [ ! -e "$bot_each" ] || ln -s "$bot_each" "$bot_new/" || return 1
     done
-    if [ -s "$bot_old/config.json" ]; then
+    # As for Docker itself, a file that this user may not read does not count.
+    if [ -r "$bot_old/config.json" ] && [ -s "$bot_old/config.json" ]; then
         { printf '%s\n' "$bot_logins" && cat "$bot_old/config.json"; } | bot_merge >"$bot_new/config.json" || return 1
     else
         printf '{"auths":{%s}}\n' "${bot_logins%%"$bot_line"*}" >"$bot_new/config.json" || return 1
     fi
     DOCKER_CONFIG=$bot_new
-    export DOCKER_CONFIG
+    # The builder of docker-compose 1 itself does not understand an empty helper, and Docker does.
+    COMPOSE_DOCKER_CLI_BUILD=1
+    export DOCKER_CONFIG COMPOSE_DOCKER_CLI_BUILD
     # Where no runner is around the job, its own shell deletes it.
     [ -n "${bot_id:-}" ] || trap 'rm -rf "$DOCKER_CONFIG"' EXIT
 }
 
+# Whether Docker comes from a snap, which cannot read hidden folders.
+bot_is_snap() {
+    bot_program=$(command -v docker) && bot_program=$(readlink -f "$bot_program") || return 1
+    case $bot_program in /usr/bin/snap | /snap/*) ;; *) return 1 ;; esac
+}
+
+bot_not_used() { printf '%s\n' "The registry logins of bot.toml are not used: $1" >&2; }
+
 bot_mask=$(umask)
 umask 077
-if ! bot_log_in; then
+if bot_is_snap; then
+    bot_not_used "Docker from a snap cannot read them. Log in here yourself, with docker login."
+elif ! bot_log_in; then
     [ -z "${bot_new:-}" ] || rm -rf "$bot_new"
-    printf '%s\n' "The registry logins of bot.toml are not used: no Docker configuration can be made from $bot_old." >&2
+    bot_not_used "no Docker configuration can be made from $bot_old."
 fi
 umask "$bot_mask"
 unset bot_logins

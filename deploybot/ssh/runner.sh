@@ -162,6 +162,8 @@ launch() {
         [ ! -x "$bot_each/setsid" ] || bot_setsid=$bot_each/setsid
     done
     cd
+    # Logins are deleted below the home directory of the user, whatever HOME of the job is.
+    bot_home=$HOME
     eval "$bot_environment"
     DEPLOYBOT_JOB=$bot_id
     export DEPLOYBOT_JOB

@@ -20,13 +20,13 @@ HUB = "https://index.docker.io/v1/"
 BUILD, IMAGES = (Step(name=name, script=name) for name in ("compose_build", "compose_images"))
 
 
-def settings(house: Mapping[str, object] | None = None, **shop: object) -> Settings:
-    login = {"user": "bot", "password": {"env": "P"}}
+def settings(apps: object = "shop", **shop: object) -> Settings:
+    login = {"user": "bot", "password": {"env": "P"}, **({} if apps is None else {"apps": apps})}
     return bot_settings(
         apps={"shop": {"strategy": "compose", **shop}, "blog": {}},
         values={"P": "pass"},
         registries={
-            "house": {"host": "Registry.example.com:5000", **login, **(house or {})},
+            "house": {"host": "Registry.example.com:5000", **login},
             "hub": {"host": "docker.io", **login},
             "public": {"host": "public.example.com", "plain": True},
         },
@@ -67,32 +67,48 @@ def test_a_step_that_brings_images_back_gets_those_of_their_digests() -> None:
     lines = f"web {D} registry.example.com:5000/shop@{D} ours:1\ndb {D} - ours:2"
     assert given(IMAGES, {"DEPLOYBOT_IMAGES": lines}) == {"registry.example.com:5000"}
     assert given(IMAGES, {"DEPLOYBOT_IMAGES": f"db {D} - ours:2"}) == set()
-    assert given(IMAGES, {"DEPLOYBOT_PULLED_FROM": "nginx"}) == set()
+    assert given(IMAGES, {"DEPLOYBOT_PULLED_FROM": "nginx", "DEPLOYBOT_BUILD": "web"}) == set()
+    assert given(IMAGES, {"DEPLOYBOT_IMAGES": ""}) == set()  # nothing to pull
 
 
 @pytest.mark.parametrize("script", ["fetch", "build", "command", "compose_config", "compose_up", "switch", "prune"])
 def test_no_other_step_gets_any(script: str) -> None:
-    found = settings({"apps": ["shop"]})
-    lines = {"DEPLOYBOT_PULLED_FROM": "nginx", "DEPLOYBOT_IMAGES": f"web {D} nginx@{D} t"}
+    found = settings("*")
+    lines = {"DEPLOYBOT_PULLED_FROM": "nginx", "DEPLOYBOT_BUILD": "web", "DEPLOYBOT_IMAGES": f"web {D} nginx@{D} t"}
     assert given(Step(name="x", script=script), lines, found) == set()
 
 
-def test_apps_of_a_registry_say_who_gets_its_login() -> None:
-    pulls = {"DEPLOYBOT_PULLED_FROM": "registry.example.com:5000/shop"}
-    assert given(BUILD, {}, settings({"apps": ["shop"]})) == {"registry.example.com:5000"}
-    assert given(BUILD, {}, settings({"apps": "shop"})) == {"registry.example.com:5000"}
-    assert given(BUILD, pulls, settings({"apps": ["blog"]})) == set()
-    assert given(BUILD, pulls, settings({"apps": []})) == set()
-    with pytest.raises(ConfigError, match=r'registries\.house\.apps: unknown app "shopp", did you mean "shop"'):
-        settings({"apps": ["shopp"]})
+@pytest.mark.parametrize("apps", ["shop", ["shop", "blog"], "*", ["*"]])
+def test_a_build_gets_all_logins_of_the_app(apps: object) -> None:
+    assert given(BUILD, {"DEPLOYBOT_BUILD": "web"}, settings(apps)) == {"registry.example.com:5000", HUB}
+    assert given(BUILD, {"DEPLOYBOT_BUILD": "", "DEPLOYBOT_PULLED_FROM": "nginx"}, settings(apps)) == {HUB}
 
 
-def test_what_bot_toml_names_is_known_before_a_plan() -> None:
-    images = {"web": {"image": "registry.example.com:5000/shop"}}
-    found = settings(images=images)
-    (login,) = app_logins(found.registries, found.apps["shop"]).items()
-    assert (login[0], login[1].host, login[1].user) == ("house", "registry.example.com:5000", "bot")
-    assert app_logins(found.registries, found.apps["blog"]) == {}
-    found = settings({"apps": ["blog"]}, images=images)
+@pytest.mark.parametrize("apps", [None, [], ["blog"]])
+def test_a_server_gets_no_login_that_does_not_name_its_app(apps: object) -> None:
+    """As in the version before: the server may have logins of its own, which may do more."""
+    values = {
+        "DEPLOYBOT_PULLED_FROM": f"{HOUSE}/shop\nnginx",
+        "DEPLOYBOT_PINNED": f"nginx@{D}",
+        "DEPLOYBOT_BUILD": "web",
+    }
+    found = settings(apps, images={"web": {"image": f"{HOUSE}/shop"}})
+    assert given(BUILD, values, found) == set()
+    assert given(IMAGES, {"DEPLOYBOT_IMAGES": f"web {D} {HOUSE}/shop@{D} t"}, found) == set()
     assert app_logins(found.registries, found.apps["shop"]) == {}
-    assert [*app_logins(found.registries, found.apps["blog"])] == ["house"]
+
+
+def test_apps_of_a_registry_are_known() -> None:
+    with pytest.raises(ConfigError, match=r'registries\.house\.apps: unknown app "shopp", did you mean "shop"'):
+        settings(["shopp"])
+
+
+def test_check_knows_the_logins_of_an_app() -> None:
+    found = settings()
+    logins = app_logins(found.registries, found.apps["shop"])
+    assert [(name, one.host, one.user) for name, one in logins.items()] == [
+        ("house", "registry.example.com:5000", "bot"),
+        ("hub", "docker.io", "bot"),
+    ]
+    assert app_logins(found.registries, found.apps["blog"]) == {}
+    assert {*app_logins(settings("*").registries, found.apps["blog"])} == {"house", "hub"}

@@ -24,6 +24,7 @@ host = "{registry}"
 plain = true
 user = "{user}"
 password = {{ env = "HOUSE_PASSWORD" }}
+apps = ["shop"]
 [apps.shop]
 repo = "{repo}"
 strategy = "compose"

@@ -49,7 +49,7 @@ def in_shell(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], 
     path = tmp_path / "bin"
     path.mkdir()
     busybox = shutil.which("busybox") or "busybox"
-    for name in ("awk", "cat", "env", "id", "ln", "ls", "mkdir", "rm", "stat", "tr"):
+    for name in ("awk", "cat", "env", "id", "ln", "ls", "mkdir", "readlink", "rm", "stat", "tr"):
         (path / name).symlink_to(busybox if shell[0] == "busybox" else shutil.which(name) or name)
 
     def run(text: str) -> str:
@@ -127,6 +127,19 @@ def test_what_lies_beside_the_settings_is_there_and_only_the_user_may_read(
     assert plugin.read_text() == "plugin"
 
 
+@pytest.mark.parametrize("in_shell", BOTH[:1], indirect=True)
+@pytest.mark.parametrize("at", ["/usr/bin/snap", "/snap/docker/current/bin/docker"])
+def test_docker_from_a_snap_keeps_its_own_settings(tmp_path: Path, in_shell: Callable[[str], str], at: str) -> None:
+    (tmp_path / "bin/readlink").unlink()
+    for name in ("docker", "readlink"):
+        program = tmp_path / "bin" / name
+        program.write_text(f"#!/bin/sh\necho {at}\n")
+        program.chmod(0o755)
+    said = in_shell('echo "${DOCKER_CONFIG:-none} ${bot_logins-gone}"')
+    assert said.startswith("none gone\nThe registry logins of bot.toml are not used: Docker from a snap")
+    assert not (tmp_path / ".deploybot").exists()
+
+
 SHOW = 'cat "$DOCKER_CONFIG/config.json"; stat -c %a "$DOCKER_CONFIG"'
 WAIT = 'echo in; while [ ! -e "$HOME/go" ]; do sleep 0.02; done'
 
@@ -166,6 +179,27 @@ async def test_a_job_has_the_logins_as_long_as_it_runs(server: Sshd, reach: Reac
     text, mode, _ = (await whole_log(host, job)).decode().split("\n")
     assert (json.loads(text), mode, logins(server)) == ({"auths": AUTHS}, "700", [])
     await host.forget([job])
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_the_logins_go_with_a_job_that_has_another_home(
+    server: Sshd, reach: Reach, job: str, readable: bool
+) -> None:
+    """`env` of bot.toml may set HOME, and may be a secret, too. After `sudo docker login`, only root reads the file."""
+    home = server.home / f"elsewhere-{readable}"
+    config = home / ".docker/config.json"
+    config.parent.mkdir(parents=True)
+    config.write_text(json.dumps({"auths": OTHERS}))
+    config.chmod(0o644 if readable else 0)
+    host = reach(server_of(server))
+    there = server.box.account.home / home.name
+    await host.start(job, RUN, with_logins(f"{SHOW}; exit 3") | {"HOME": str(there)}, deadline=60)
+    assert (await ended(host, job)).code == 3
+    text = (await whole_log(host, job)).decode().split("\n")[0]
+    assert json.loads(text) == {"auths": OTHERS | AUTHS if readable else AUTHS}
+    await host.forget([job])
+    kept = [path for path in server.home.rglob("*") if path.is_file() and HOUSE.auth.encode() in path.read_bytes()]
+    assert (kept, logins(server), (home / ".deploybot").exists()) == ([], [], False)
 
 
 async def test_the_logins_go_with_the_job_and_not_when_the_bot_looks(sshd: Sshd, reach: Reach, job: str) -> None:

@@ -17,7 +17,7 @@ from tests.ssh.conftest import Reach, server_of
 
 def settings(registry: Registry, password: str) -> Settings:
     tables = {
-        "lab": {"host": registry.address, "user": LOGIN[0], "password": {"env": "P"}, "plain": True},
+        "lab": {"host": registry.address, "user": LOGIN[0], "password": {"env": "P"}, "plain": True, "apps": "shop"},
         "other": {"host": "other.example.com", "user": "x", "password": {"env": "X"}},
     }
     shop = {"strategy": "compose", "images": {"web": {"image": f"{registry.address}/shop"}}}

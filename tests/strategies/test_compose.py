@@ -222,6 +222,20 @@ def test_tags_are_asked_again_only_for_what_runs() -> None:
     assert not made(OLD, app=make_app("compose"))
 
 
+def test_the_same_commit_by_another_ref_has_the_images_that_its_files_name_now() -> None:
+    kept = replace(manifest(ran("web", "3", name="shop:latest"), ran("db", "2", name="postgres:16")), profiles=())
+    site = replace(recorded(), manifests={OLD.id: RECORD, NEW.id: kept})
+
+    def made(tag: str, *, back: bool = False) -> bool:
+        config = configured(NEW, {"web": {"image": f"shop:{tag}"}, "db": {"image": "postgres:16"}})
+        return COMPOSE.deploy(answered(site, NEW, config), NEW, OLD, back=back).made
+
+    assert not made("latest")
+    assert made("v1")
+    # A rollback runs what was recorded, whatever it is called.
+    assert not made("v1", back=True)
+
+
 def test_a_release_with_images_of_its_own_is_the_same_again() -> None:
     app = make_app("compose", compose={"source": "images"})
     release = OLD.with_images([Pin("web", "shop", "1", f"sha256:{'1' * 64}")])

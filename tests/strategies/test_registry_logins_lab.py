@@ -57,15 +57,20 @@ def test_every_version_of_compose_pulls_with_it(
     # The server keeps its logins in a program, which has none for this registry.
     helper = tmp_path / "helpers/docker-credential-lab"
     helper.parent.mkdir()
-    helper.write_text(f"#!/bin/sh\ncat >>{tmp_path}/asked\necho credentials not found in native keychain\nexit 1\n")
+    none = "echo credentials not found in native keychain\nexit 1\n"
+    helper.write_text(f'#!/bin/sh\ncat >>{tmp_path}/asked\n[ "$1" != list ] || {{ echo {{}}; exit; }}\n{none}')
     helper.chmod(0o755)
     env["PATH"] = f"{helper.parent}:{env['PATH']}"
     (Path(env["DOCKER_CONFIG"]) / "config.json").write_text(json.dumps(OTHERS | {"credsStore": "lab"}))
     digest = push(engine, trusted, "one")
     trusted.lock()
-    (tmp_path / "compose.yaml").write_text(PULLED.format(trusted.name("shop")))
+    made = f"{PULLED.format(trusted.name('shop'))}  made:\n    build: .\n    image: deploybot-lab/made\n"
+    (tmp_path / "compose.yaml").write_text(made)
+    (tmp_path / "Dockerfile").write_text(f"FROM {trusted.name('shop')}\n")
+    env["COMPOSE_DOCKER_CLI_BUILD"] = "0"  # Compose 1 with its own builder
     compose = "docker-compose" if install.alone else "docker compose"
-    pull = f"cd '{tmp_path}' && {compose} -f compose.yaml -p shop pull && docker pull {digest}"
+    pull = f"cd '{tmp_path}' && {compose} -f compose.yaml -p shop pull web && docker pull {digest}"
+    pull += f" && {compose} -f compose.yaml -p shop build --pull made"
     for logins, works in ({}, False), ({LOGINS: logins_text([RegistryAccess(trusted.address, *LOGIN)])}, True):
         done = subprocess.run(
             [shell, "-c", remote_shell._environment(logins) + pull],

@@ -28,7 +28,7 @@ from deploybot.strategies.compose.compose_answers import running_folders
 from deploybot.strategies.compose.compose_override import check_services, missing_services
 from deploybot.strategies.compose.compose_stderr import raw_paths
 from deploybot.strategies.compose.mounted_paths import wanted_mounted, wanted_paths
-from deploybot.strategies.compose.release_record import manifest_of, snapshot_of, with_health
+from deploybot.strategies.compose.release_record import manifest_of, snapshot_of, wants_others, with_health
 from deploybot.strategies.compose.release_study import (
     CONFIG,
     PATHS,
@@ -95,6 +95,7 @@ class ComposeStrategy:
         if not made and back:
             check_services(study.config, site.manifests[release.id])
         made = made or bool(missing_services(study.config, site.manifests[release.id]))
+        made = made or (not back and wants_others(study.config, site.manifests[release.id], release))
         recorded = None if made else site.manifests[release.id]
         effects = effects_in(site, study, recorded, release)
         warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from deploybot.domain import Container, Manifest, Observed, ServiceImage, registry_digest
+from deploybot.domain import Container, Manifest, Observed, Release, ServiceImage, registry_digest
 from deploybot.observed_state import has_ended, is_unwell
 from deploybot.settings import ComposeSettings
 from deploybot.strategies.compose.compose_model import ComposeConfig
@@ -32,6 +32,7 @@ def manifest_of(
                 service=one.name,
                 image=images[one.name][0],
                 name=one.image,
+                build=one.build.form if one.build else "",
                 digest=images[one.name][1],
                 settings=settings_of(one, facts),
                 replicas=one.replicas,
@@ -44,6 +45,25 @@ def manifest_of(
         env_file=compose.env_file or "",
         profiles=compose.profiles,
     )
+
+
+def wants_others(config: ComposeConfig, recorded: Manifest, release: Release) -> bool:
+    """Return whether a release's files name or build other images than those `recorded` for it.
+
+    They may depend on the branch or tag by which the commit is deployed. A pinned image does not. Records of earlier
+    versions, and of what the bot did not deploy, lack the names or the build settings.
+    """
+    pinned = {pin.service for pin in release.images}
+    if recorded.profiles is None:
+        return False
+    for service in config.services:
+        known = recorded.of(service.name)
+        if known is None or service.name in pinned:
+            continue
+        form = service.build.form if service.build else ""
+        if known.name != service.image or (known.build and known.build != form):
+            return True
+    return False
 
 
 def snapshot_of(observed: Observed) -> Manifest | None:

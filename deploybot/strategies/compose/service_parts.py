@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 
 from deploybot.strategies.compose.compose_reading import Plain, mapping, number, refuse, string, strings, truth
 
+_FORM = 12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceBuild:
-    """How an image is built. `context` is a folder's absolute path or a URL."""
+    """How an image is built. `context` is a folder's absolute path or a URL; `form` is a hash of everything else."""
 
     context: str
     dockerfile: str = ""
+    form: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +195,12 @@ def read_build(value: Plain, where: str) -> ServiceBuild | None:
     if value is None:
         return None
     given = {"context": value} if isinstance(value, str) else mapping(value, where)
-    return ServiceBuild(context=string(given.get("context"), where), dockerfile=string(given.get("dockerfile"), where))
+    others = {key: one for key, one in given.items() if key != "context"}
+    return ServiceBuild(
+        context=string(given.get("context"), where),
+        dockerfile=string(given.get("dockerfile"), where),
+        form=hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()[:_FORM],
+    )
 
 
 def read_shared(service: dict[str, Plain], where: str) -> tuple[str, ...]:

@@ -57,8 +57,8 @@ pull_pinned() {
     say "$DEPLOYBOT_PINNED" | while read -r reference; do
         [ -n "$reference" ] || continue
         docker image inspect "$reference" >/dev/null 2>&1 || docker pull "$reference" </dev/null ||
-            fail "$reference cannot be pulled here. Does the registry need a login? Then set user and password in
-[registries.NAME] of bot.toml, or, as $(id -un) on this server: docker login ${reference%%/*}"
+            fail "$reference cannot be pulled here. Does the registry need a login? Then set user, password and
+apps in [registries.NAME] of bot.toml, or, as $(id -un) on this server: docker login ${reference%%/*}"
     done
 }
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from deploybot.domain import Manifest, ServiceImage
+from deploybot.domain import Manifest, Pin, Release, ServiceImage
 from deploybot.settings import ComposeSettings
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServiceMount
 from deploybot.strategies.compose.mounted_paths import PathFact, PathFacts, PathKind
-from deploybot.strategies.compose.release_record import files_of, manifest_of, snapshot_of, with_health
+from deploybot.strategies.compose.release_record import files_of, manifest_of, snapshot_of, wants_others, with_health
+from deploybot.strategies.compose.service_parts import read_build
 from deploybot.strategies.compose.settings_label import settings_of
 from tests.strategies.sites import container, image, image_id, observed
 
@@ -39,6 +40,34 @@ def test_a_release_is_recorded_by_the_ids_of_its_images() -> None:
     assert made == expected
     plain = manifest_of(config, FACTS, {"web": ("sha256:1", "shop@sha256:d")}, (), ComposeSettings())
     assert (plain.env_file, plain.profiles) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("image", "build", "others"),
+    [
+        ("shop:latest", {"args": {"TAG": ""}}, False),
+        ("shop:v1", {"args": {"TAG": ""}}, True),
+        ("shop:latest", {"args": {"TAG": "v1"}}, True),
+        ("shop:latest", None, True),
+    ],
+)
+def test_another_ref_may_mean_other_images(image: str, build: dict[str, Any] | None, others: bool) -> None:
+    """As with `${DEPLOYBOT_TAG}` in an image's name or in build settings, if the same commit is deployed by a tag."""
+
+    def config(image: str, build: dict[str, Any] | None) -> ComposeConfig:
+        given = None if build is None else {"context": "/r", **build}
+        return ComposeConfig(services=(ComposeService(name="web", image=image, build=read_build(given, "build")),))
+
+    images = {"web": ("sha256:1", "")}
+    record = manifest_of(config("shop:latest", {"args": {"TAG": ""}}), FACTS, images, (), COMPOSE)
+    now, release = config(image, build), Release.of_commit("1" * 40, "v1")
+    assert wants_others(now, record, release) is others
+    pin = Pin(service="web", image="shop", tag="1", digest="sha256:" + "1" * 64)
+    assert not wants_others(now, record, release.with_images([pin]))
+    # Nothing is known of a record of an earlier version.
+    assert not wants_others(now, replace(record, profiles=None), release)
+    unbuilt = replace(record, services=(replace(record.services[0], build="", name=image),))
+    assert not wants_others(now, unbuilt, release)
 
 
 @pytest.mark.parametrize("restart", ["no", "always"])

@@ -39,8 +39,9 @@ it, as in the other chats.
   Nothing runs before the last answer.
 - `rollback` and `rollback shop` show the last five good releases: when each ran, who requested it, which commits you
   would lose, which files of `warn_paths` (such as migrations) differ, and which servers still have it. A button shows
-  the plan, and the plan's button rolls back. What you type fully acts at once: `rollback shop from production` goes
-  back to what ran before. A script cannot be asked, so `rollback shop` acts at once there, too.
+  the plan, and the plan's button rolls back. Where approvals are needed, each release says how many.
+  What you type fully does not ask: `rollback shop from production` goes back to what ran before. A script cannot be
+  asked, so `rollback shop` does not ask there, either.
 - The bot never guesses. If a word does not fit, you get a button with what you probably meant, and nothing runs.
 
 See [roles.md](roles.md) for who may use which command, and [own-commands.md](own-commands.md) to add your own.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from deploybot.card import Button, Card, Mention, Moment, Tone
 from deploybot.domain import Deployment, Kind, Request, RequestVerdict, State
 from deploybot.parsing import LONGEST
 from deploybot.policy import ONLY_AUTHORS
 from deploybot.units import show_time
+
+_MENTIONED = 20
+"""How many people a chat mentions in one message."""
+_RESERVED = 5
+"""How many of these places the people behind replaced deployments have, however many people can approve."""
 
 
 def reminder_key(number: int) -> str:
@@ -110,6 +115,14 @@ def request_buttons(deployment: Deployment, request: Request) -> tuple[Button, .
 def _approve(number: int, request: Request) -> Button:
     asks = "Your one-time code?" if request.code else ""
     return Button("Approve", f"approve #{number}", primary=True, asks=asks, asks_code=request.code)
+
+
+def approvers_and_concerned(approvers: Sequence[Mention], concerned: Sequence[Mention]) -> tuple[Mention, ...]:
+    """Return whom a card mentions, each once, approvers first. Some places are for the others."""
+    first = [*dict.fromkeys(approvers)]
+    others = [one for one in dict.fromkeys(concerned) if one not in first]
+    room = _MENTIONED - min(len(others), _RESERVED)
+    return (*first[:room], *others, *first[room:])
 
 
 def reminder_card(deployment: Deployment, request: Request, title: str, wakes: tuple[Mention, ...] = ()) -> Card:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from deploybot.card import Button, Card, Line, Mention, Moment, Tone
 from deploybot.deployments.approval_card import (
     approved_text,
+    approvers_and_concerned,
     release_ref,
     request_buttons,
     request_times,
@@ -114,9 +115,8 @@ def deployment_card(
     asked = request if request and deployment.awaits_approval and not deployment.cancel_by else None
     title = f"#{deployment.number} {headline(deployment.plan)}{' (break glass)' if deployment.glass else ''}"
     title = f"{title} · {(request and request_word(deployment, request)) or deployment.word}"
-    wakes = wakes if asked else ()
-    footer = _footer(deployment, request, named=not wakes)
-    wakes = tuple(dict.fromkeys((*wakes, *concerned)))
+    footer = _footer(deployment, request, named=not (asked and wakes))
+    wakes = approvers_and_concerned(wakes if asked else (), concerned)
     ends = (f"✋ {title}", footer, ", ".join(dict.fromkeys(one.name for one in wakes)))
     text, lines = _body(
         deployment, steps, progress=progress or {}, asked=asked, waits_for=waits_for, used=rows_of_all(ends)

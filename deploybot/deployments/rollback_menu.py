@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_before
 from deploybot.deployments.target_inspection import Inspector
+from deploybot.deployments.way_back import terms_of_release
 from deploybot.domain import Changes, Deployment, Release, RollbackChoice, RollbackChoices
 from deploybot.errors import DeploybotError
 from deploybot.ports import RefSource, Site, Store, Tables
@@ -50,18 +51,9 @@ class RollbackMenu:
         deployed = {one.plan.release.id: one for one in good}
         chosen = [deployed[one.id] for one in ways if one.id in deployed][:MOST_CHOICES]
         lost = await asyncio.gather(*(self._lost(app, one.plan.release, base) for one in chosen))
+        choices = [_choice(one, changes, looks) for one, changes in zip(chosen, lost, strict=True)]
         return RollbackChoices(
-            choices=tuple(
-                RollbackChoice(
-                    ref=f"#{one.number}",
-                    release=one.plan.release,
-                    at=one.finished,
-                    by=one.requester_name,
-                    lost=changes,
-                    held=tuple((look.server, _held(look, one.plan.release)) for look in looks),
-                )
-                for one, changes in zip(chosen, lost, strict=True)
-            ),
+            choices=await self._store.read(lambda tables: _with_approvals(tables, environment, choices, looks)),
             runs=tuple((one.server, _runs(one)) for one in looks),
             base=base,
         )
@@ -94,6 +86,31 @@ def _recorded(
     """Return the last successes, newest first: all of them, and only the newest of each release."""
     succeeded = tables.deployments.succeeded(app.name, environment.name, LOOK_BACK)
     return succeeded, tables.deployments.good(app.name, environment.name, LOOK_BACK)
+
+
+def _choice(one: Deployment, lost: Changes, looks: Sequence[_PastLook]) -> RollbackChoice:
+    return RollbackChoice(
+        ref=f"#{one.number}",
+        release=one.plan.release,
+        at=one.finished,
+        by=one.requester_name,
+        lost=lost,
+        held=tuple((look.server, _held(look, one.plan.release)) for look in looks),
+    )
+
+
+def _with_approvals(
+    tables: Tables, environment: Environment, choices: Sequence[RollbackChoice], looks: Sequence[_PastLook]
+) -> tuple[RollbackChoice, ...]:
+    """Return the choices with the approvals that each needs, by what the servers that answered run."""
+    observed = {one.server: one.release for one in looks if one.site is not None}
+    terms = [terms_of_release(tables, environment, one.release, observed=observed, lost=one.lost) for one in choices]
+    return tuple(
+        replace(one, approvals=term.count, forward=term.forward)
+        if term
+        else replace(one, approvals=environment.approvals)
+        for one, term in zip(choices, terms, strict=True)
+    )
 
 
 def _base(past: Sequence[Release], running: Collection[Release]) -> Release | None:

@@ -5,10 +5,11 @@ Otherwise `rollback` would be a name under which anything is deployed with the a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from deploybot.deployments.past_releases import LOOK_BACK, past_ids
-from deploybot.domain import Kind, Plan, Release
+from deploybot.domain import Changes, Kind, Plan, Release
 from deploybot.policy import RollbackTerms
 from deploybot.ports import Tables
 from deploybot.settings import Environment
@@ -20,20 +21,35 @@ def terms_of_plan(tables: Tables, environment: Environment, plan: Plan) -> Rollb
         return None
     replaced = [(part.server, part.replaces) for part in plan.servers]
     runs = tables.deployments.past(environment.app, environment.name, LOOK_BACK)
-    forward = _forward(tables, environment, plan.release, replaced, runs) or _by_commits(plan, runs)
-    return _terms(environment, forward)
+    forward = _forward(tables, environment, plan.release, replaced, runs)
+    changes = plan.changes
+    is_newer = changes.known and bool(changes.total) and not changes.removed
+    old = plan.servers[0].replaces if plan.servers else None
+    return _terms(environment, forward or _by_commits(old, runs, is_newer=is_newer))
 
 
-def terms_of_release(tables: Tables, environment: Environment, release: Release | None) -> RollbackTerms | None:
-    """Return the same for a rollback without a plan, by what the bot last put on each server. No release: unknown."""
+def terms_of_release(
+    tables: Tables,
+    environment: Environment,
+    release: Release | None,
+    *,
+    observed: Mapping[str, Release | None] = MappingProxyType({}),
+    lost: Changes | None = None,
+) -> RollbackTerms | None:
+    """Return the same for a rollback without a plan, by what the bot last put on each server. No release: unknown.
+
+    `observed` is what servers were seen to run, and `lost` what a rollback would take away, if that is known.
+    """
     if not _is_eased(environment):
         return None
     if release is None:
         return _terms(environment, "", is_known=False)
-    rows = {row.server: row.release for row in tables.running.get(environment.app, environment.name)}
+    rows = {row.server: row.release for row in tables.running.get(environment.app, environment.name)} | {**observed}
     there = [(server, rows.get(server)) for server in environment.servers]
     runs = tables.deployments.past(environment.app, environment.name, LOOK_BACK)
-    return _terms(environment, _forward(tables, environment, release, there, runs))
+    forward = _forward(tables, environment, release, there, runs)
+    is_newer = lost is not None and lost.known and bool(lost.removed) and not lost.total
+    return _terms(environment, forward or _by_commits(there[0][1], runs, is_newer=is_newer))
 
 
 def _is_eased(environment: Environment) -> bool:
@@ -86,15 +102,11 @@ def _earlier(order: Sequence[str], ran: Sequence[str], release: Release, server:
     return f"{server} runs an earlier one" if known else "the last good release is an earlier one"
 
 
-def _by_commits(plan: Plan, runs: Sequence[tuple[Kind, str]]) -> str:
+def _by_commits(old: Release | None, runs: Sequence[tuple[Kind, str]], *, is_newer: bool) -> str:
     """Return that the commit comes after the one that runs, whichever ran first there; empty if it does not.
 
-    The plan compares with what its first server runs. If that never ran well there, such as a failed release, its
-    commit says nothing.
+    `old` is what the first server runs. If that never ran well there, such as a failed release, its commit says
+    nothing.
     """
-    old = plan.servers[0].replaces if plan.servers else None
-    if old is None or old.id not in {one for _, one in runs}:
-        return ""
-    changes = plan.changes
-    is_newer = changes.known and changes.total and not changes.removed
-    return "its commit is newer than what runs" if is_newer else ""
+    is_known = old is not None and old.id in {one for _, one in runs}
+    return "its commit is newer than what runs" if is_newer and is_known else ""

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from deploybot.command import Services
 from deploybot.command_parameters import Code
-from deploybot.dispatch.rollback_question import choice_label, choices_text
+from deploybot.dispatch.rollback_question import choice_label, choices_text, skipping_the_plan
 from deploybot.domain import Action, Deployment, Kind
 from deploybot.errors import AskError, PickError, UserError
 from deploybot.parsing import MOST_PICKS, Call, Form, Ref, parse, split, with_number, with_release
@@ -83,7 +83,7 @@ async def _rollback_question(call: Call, form: Form, services: Services, mask: C
         return _nothing_good(app, environment)
     return PickError(
         f"Which release for {app.name}/{environment.name}?",
-        hint=f"A press shows the plan first. To roll back at once, type `{texts[0][1]}`.",
+        hint=f"A press shows the plan first. {skipping_the_plan(texts[0][0])}, type `{texts[0][1]}`.",
         choices=tuple((choice_label(one), _dry(call, text)) for one, text in texts),
         text=choices_text(replace(found, choices=tuple(one for one, _ in texts)), mask),
         times=tuple((show_time(one.at), one.at) for one, _ in texts),

@@ -29,8 +29,10 @@ def choices_text(found: RollbackChoices, mask: Mask) -> str:
     """
     base = mask(found.base.label) if found.base is not None else ""
     rows = [*_runs(found, mask)]
+    may_wait = any(choice.approvals for choice in found.choices)
     for choice in found.choices:
         rows += _choice(choice, base, mask)
+        rows += [_indented(_approvals(choice))] if may_wait else []
     return "\n".join(rows)
 
 
@@ -52,6 +54,17 @@ def _choice(choice: RollbackChoice, base: str, mask: Mask) -> Iterator[str]:
     yield from map(_indented, _lost(choice.lost, base, mask))
     yield from _warnings(choice.lost, mask)
     yield from map(_indented, _held(choice.held))
+
+
+def _approvals(choice: RollbackChoice) -> str:
+    """Return how many approvals a choice needs, and why as many as a deployment."""
+    needs = f"needs {counted(choice.approvals, 'approval')}" if choice.approvals else "needs no approvals"
+    return f"{needs}: {choice.forward}" if choice.forward else needs
+
+
+def skipping_the_plan(choice: RollbackChoice) -> str:
+    """Return what a person does who types the command of a choice: `To roll back at once`."""
+    return "To skip the plan" if choice.approvals else "To roll back at once"
 
 
 def _indented(text: str) -> str:

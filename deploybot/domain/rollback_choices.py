@@ -12,7 +12,8 @@ class RollbackChoice:
     """A release to roll back to. `ref` names exactly this release in a command: `#41`, the deployment that deployed it.
 
     It ended well at `at`, requested by `by`. `lost` are the changes that a rollback takes away. `held` says for each
-    server whether it still has the release; None if the server did not answer.
+    server whether it still has the release; None if the server did not answer. It needs `approvals`; `forward` is why
+    it counts as a deployment.
     """
 
     ref: str
@@ -21,6 +22,8 @@ class RollbackChoice:
     by: str
     lost: Changes = field(default_factory=lambda: Changes(known=False))
     held: tuple[tuple[str, bool | None], ...] = ()
+    approvals: int = 0
+    forward: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,34 @@ async def test_a_way_back_needs_nobody_else_and_says_so(bot: BotUnderTest) -> No
     assert (await back(bot)).plan.release == V1
 
 
+async def test_the_menu_says_which_choices_need_approvals(tmp_path: Path) -> None:
+    async with open_approval_bot(tmp_path, approvals=1, rollback_approvals=0) as bot:
+        await lay(bot, "v1")
+        await lay(bot, "v2", to="production/web1")
+        await lay(bot, "v3")
+        menu = await bot.say("rollback shop from production ?")
+        rows = [row for row in menu.text.split("\n") if "needs" in row]
+        assert rows == ["  needs 1 approval: it has not run well…", "  needs no approvals"]
+        assert menu.hint.endswith("To skip the plan, type `rollback shop from production to #2`.")
+        bot.refs.between[V1.id, V3.id] = Changes(removed=2)  # v1 has commits that v3 lacks
+        menu = await bot.say("rollback shop from production ?")
+        assert menu.text.endswith("\n  needs 1 approval: its commit is newer…")
+
+
+async def test_the_menu_promises_nothing_at_once_where_each_rollback_waits(tmp_path: Path) -> None:
+    async with open_approval_bot(tmp_path) as bot:
+        await lay(bot, "v1", "v2")
+        menu = await bot.say("rollback shop from production ?")
+        assert menu.text.endswith("\n  needs 1 approval")
+        assert "To skip the plan, type" in menu.hint
+
+
+async def test_the_menu_says_at_once_where_no_approval_is_needed(bot: BotUnderTest) -> None:
+    menu = await bot.say("rollback shop from production ?")
+    assert "needs" not in menu.text
+    assert "To roll back at once, type" in menu.hint
+
+
 async def test_what_was_rolled_back_from_is_no_way_back_and_why_says_so(bot: BotUnderTest) -> None:
     none = "A rollback of shop/production needs no approvals. "
     more = "any other needs 1 approval."

@@ -62,10 +62,11 @@ def as_triggered(release: Release, trigger: Trigger, running: Iterable[Release])
 
 
 def as_known(release: Release, recorded: Release) -> Release:
-    """Return a release with the names of a record of it. If both have the same ref, it already has them."""
-    if not recorded.step_ref or recorded.step_ref == release.step_ref:
+    """Return a release with the names of a record of it. A record of the version before has no tag."""
+    if not recorded.step_ref:
         return release
-    return replace(release, tag=recorded.tag, known_as=recorded.step_ref)
+    known_as = release.known_as if recorded.step_ref == release.step_ref else recorded.step_ref
+    return replace(release, tag=recorded.tag, known_as=known_as)
 
 
 def _target(environment: Environment) -> tuple[str, str]:

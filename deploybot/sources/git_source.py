@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ _FULL = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)
 _SHORT = re.compile(r"[0-9a-f]{4,63}", re.ASCII)
 _FORMAT = "--format=%H%x00%an%x00%ct%x00%s"
 _REMEMBERED = 64
+_UNKNOWN_FOR = 600.0
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -84,7 +86,7 @@ class GitSource:
         self._look_within = look_within
         self._redactor = redactor
         self._mirrors: dict[str, Mirror] = {}
-        self._unfetched: BoundedDict[str, MissingContent] = BoundedDict(_REMEMBERED)
+        self._unfetched: BoundedDict[str, tuple[MissingContent, float]] = BoundedDict(_REMEMBERED)
 
     async def resolve(self, app: App, ref: str) -> Release:
         """Resolve a branch, tag, short or full SHA as it is now on the remote.
@@ -191,14 +193,14 @@ class GitSource:
 
     async def unfetched(self, app: App, commit: str) -> MissingContent:
         """Return the submodules and the files in Git LFS of a full commit: a server does not get them."""
-        if (known := self._unfetched.get(commit)) is not None:
-            return known
+        now = asyncio.get_running_loop().time
+        if (known := self._unfetched.get(commit)) is not None and now() < known[1]:
+            return known[0]
         with self._explaining(app):
             mirror, remote = self._open(app)
             await _present(app, mirror, remote, commit)
             found = await mirror.mending(remote, lambda: unfetched(mirror, commit, self._look_within))
-        if not found.unknown:
-            self._unfetched[commit] = found
+        self._unfetched[commit] = (found, now() + _UNKNOWN_FOR if found.unknown else math.inf)
         return found
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:

@@ -6,12 +6,14 @@ same ones, and a service that uses them is recreated only if the release or its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from deploybot.domain import Release, Step
 
 RELEASE = "DEPLOYBOT_RELEASE"
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+@#=-]{0,199}", re.ASCII)
 SINCE_TAGS = frozenset({"DEPLOYBOT_SHORT", "DEPLOYBOT_TAG", "DEPLOYBOT_COMMIT_TIME"})
 """The variables that steps in plans of the version before lack."""
 
@@ -22,8 +24,8 @@ def release_values(release: Release) -> dict[str, str]:
         RELEASE: release.id,
         "DEPLOYBOT_COMMIT": release.code or "",
         "DEPLOYBOT_SHORT": release.short_code,
-        "DEPLOYBOT_REF": release.step_ref,
-        "DEPLOYBOT_TAG": release.tag,
+        "DEPLOYBOT_REF": _plain(release.step_ref) or (release.step_ref and release.code) or "",
+        "DEPLOYBOT_TAG": _plain(release.tag),
         "DEPLOYBOT_COMMIT_TIME": _moment(release.committed),
     }
 
@@ -37,6 +39,14 @@ def lacking_values(step: Step, releases: Iterable[Release]) -> Mapping[str, str]
     of = has.get(RELEASE, "")
     release = next((one for one in releases if one.id == of), Release.by_id(of))
     return {name: value for name, value in release_values(release).items() if name in SINCE_TAGS and name not in has}
+
+
+def _plain(name: str) -> str:
+    """Return a branch or tag if a person could type it, else nothing: a command of bot.toml may give it to a shell.
+
+    The default branch of a repository, what triggers and old records may be called anything.
+    """
+    return name if _PLAIN.fullmatch(name) else ""
 
 
 def _moment(seconds: float) -> str:

@@ -43,7 +43,7 @@ async def test_a_plain_commit_lacks_nothing(source: GitSource, app: App, repo: R
     )
     assert await found(source, app, commit) == MissingContent()
     assert (await source.unfetched(app, commit)).sentences == ()
-    assert (watched.count("ls-tree"), watched.count("grep")) == (1, 1)  # remembered
+    assert (watched.count("ls-tree"), watched.count("diff-tree")) == (1, 1)  # remembered
 
 
 async def test_submodules_are_named_whatever_gitmodules_says(
@@ -111,7 +111,30 @@ async def test_rules_that_are_not_understood_make_it_look_everywhere(
     assert missing.sentences == ("a b.psd stays a pointer: the bot does not fetch Git LFS",)
 
 
-async def test_a_commit_that_is_too_large_to_look_into_is_unknown(app: App, repo: Repo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["*.p\0sd", "x" * 140_000, "y" * 70_000 + "/", "../*.psd", "*.psd x\0y"])
+async def test_what_somebody_pushes_breaks_no_look(source: GitSource, app: App, repo: Repo, pattern: str) -> None:
+    rules = f"{pattern} {LFS}\n"
+    commit = repo.commit({".gitattributes": rules, "a.psd": POINTER})
+    assert (await found(source, app, commit)).pointers == ("a.psd",)
+
+
+async def test_many_patterns_together_are_too_long_for_arguments(source: GitSource, app: App, repo: Repo) -> None:
+    rules = "".join(f"{number}{'x' * 1000} {LFS}\n" for number in range(100))
+    commit = repo.commit({".gitattributes": rules, "a.psd": POINTER})
+    assert (await found(source, app, commit)).pointers == ("a.psd",)
+
+
+async def test_large_files_are_no_pointers_and_are_not_read(
+    source: GitSource, app: App, repo: Repo, watched: Watched
+) -> None:
+    commit = repo.commit({".gitattributes": f"*.psd {LFS}\n", "a.psd": POINTER + "x" * 2**20, "b.psd": POINTER})
+    assert (await found(source, app, commit)).pointers == ("b.psd",)
+    assert watched.count("grep") == 0
+
+
+async def test_a_commit_that_is_too_large_to_look_into_is_unknown(
+    app: App, repo: Repo, watched: Watched, tmp_path: Path
+) -> None:
     commit = repo.commit({"a": "1"})
     source = GitSource(tmp_path / "data", Redactor(), look_within=0.0)
     (sentence,) = (await found(source, app, commit)).sentences
@@ -119,3 +142,6 @@ async def test_a_commit_that_is_too_large_to_look_into_is_unknown(app: App, repo
         "whether submodules or files in Git LFS are missing is unknown: "
         "the commit is too large to look into it (it did not finish within 0 s)"
     )
+    count = watched.count("ls-tree")
+    assert (await source.unfetched(app, commit)).sentences == (sentence,)
+    assert watched.count("ls-tree") == count  # remembered for a while

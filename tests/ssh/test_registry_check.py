@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from deploybot.check.check_results import CheckState, Row
 from deploybot.check.registry_checks import try_logins
 from deploybot.settings import Settings
+from deploybot.ssh import remote_shell
 from tests.kit.settings import bot_settings
 from tests.lab import Engine, Registry
 from tests.lab.registry import LOGIN
@@ -55,6 +58,21 @@ async def test_a_login_is_tried_from_the_server_and_does_not_stay(
             "Is it in `insecure-registries` of Docker there? Check user and password in [registries.lab]"
         )
     assert files(engine) == before
+
+
+@pytest.mark.parametrize("shell", [["dash"], pytest.param(["busybox", "ash"], marks=pytest.mark.needs("busybox"))])
+def test_a_registry_that_hangs_does_not_keep_the_others(tmp_path: Path, shell: list[str]) -> None:
+    """Each of these two ends only if the other one is asked, too."""
+    docker, fifo = tmp_path / "docker", tmp_path / "fifo"
+    os.mkfifo(fifo)
+    docker.write_text(f"#!/bin/sh\ncase $2 in slow) read -r x <{fifo} ;; *) echo x >{fifo}; exit 1 ;; esac\n")
+    docker.chmod(0o755)
+    done = subprocess.run(
+        [*shell, "-c", remote_shell.script("registry_login")],
+        env={"DEPLOYBOT_REGISTRIES": "slow\nquick", "PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert sorted(done.stdout.splitlines()) == ["quick ", "slow ok"]
 
 
 async def test_without_a_login_nothing_is_asked(registry: Registry, engine: Engine, reach: Reach) -> None:

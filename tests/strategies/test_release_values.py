@@ -67,3 +67,12 @@ def test_a_step_of_the_version_before_gets_what_it_lacks() -> None:
     unknown = lacking_values(step, (NEW,))
     assert unknown == {"DEPLOYBOT_SHORT": "0123456789", "DEPLOYBOT_TAG": "", "DEPLOYBOT_COMMIT_TIME": ""}
     assert lacking_values(replace(step, env=()), (NEW,)) == dict.fromkeys(SINCE_TAGS, "")
+
+
+@pytest.mark.parametrize("name", ["x$(id)", "a b", "a;b", "-x", "a'b", "ü", "x" * 201])
+def test_a_name_that_nobody_could_type_reaches_no_step(name: str) -> None:
+    """A default branch may have such a name: nobody types it, and it triggers nothing."""
+    values = release_values(Release.of_commit(COMMIT, name))
+    assert (values["DEPLOYBOT_REF"], values["DEPLOYBOT_TAG"]) == (COMMIT, "")
+    values = release_values(replace(V1, tag=name, known_as=name))
+    assert (values["DEPLOYBOT_REF"], values["DEPLOYBOT_TAG"]) == (COMMIT, "")

@@ -182,3 +182,20 @@ async def test_an_approved_digest_is_what_runs(
     shop = await make_shop(repo)
     await shop.good(await pinned(shop, right))
     assert (page(engine), labels(engine, "web")["deploybot.image"]) == ("right", right.reference)
+
+
+@pytest.mark.timeout(120)
+async def test_the_same_commit_by_a_tag_runs_the_image_of_that_tag(
+    make_shop: MakeShop, engine: Engine, trusted: Registry, make_repo: Callable[..., Repo]
+) -> None:
+    repo = make_repo("shop")
+    shop = await make_shop(repo, stable="0s")
+    for text, tag in ("latest", "latest"), ("one", "v1"):
+        push(engine, trusted, text, tag)
+    image = f"{trusted.name('shop', '')}${{DEPLOYBOT_TAG:-latest}}"
+    repo.commit({"compose.yaml": f'services:\n  web:\n    image: "{image}"\n    ports: ["8000:8000"]\n'})
+    await shop.good("main")
+    assert page(engine) == "latest"
+    repo.tag("v1")
+    await shop.good("v1")
+    assert page(engine) == "one"

@@ -83,10 +83,8 @@ class Planner:
         """Plan a release for the environment, or for some of its servers.
 
         If the plan is `fresh`, a release that was never healthy on a server is put there from scratch. `origin` is what
-        allows the release there, as `releases.origin` has just found it, `promoted_from` the environment where it was
-        found. Servers in `without` were down when this was requested: the plan leaves them out. Raises Unreachable if a
-        server does not answer, UserError if the strategy does not take such a release, or with everything that servers
-        lack.
+        allows the release there, `promoted_from` the environment where it was found. Servers in `without` were down
+        when this was requested, and are left out. Raises Unreachable, or UserError with everything that is in the way.
         """
         app = app.at(environment)
         insist_on_source(app, self._strategies[app.strategy], release)

@@ -129,8 +129,9 @@ class PolicyQuestions:
             frozen=frozen,
             ran_here=frozen is None or target is None or release is None or _ran_here(tables, target, release),
             freeze_windows=_windows(target),
-            # At its turn, a rollback may count as a deployment: then broken glass bypasses all of the approvals.
-            wanted=wanted_of(target, request, command=kind, terms=None if glass else terms),
+            wanted=wanted_of(
+                target, request, command=kind, terms=None if glass else terms
+            ),  # it may be more at its turn
             rollback=terms,
             request=_pending(tables, request, target),
             before=self._before(tables, target, release) if target and target.after else None,

@@ -222,7 +222,6 @@ READERS = {
     "deploybot/cli/check_command.py": "lists what the app has, and what an environment has instead",
     "deploybot/deployments/followed_tags.py": "gets the app from Releases.ignored_tags",
     "deploybot/deployments/ref_resolution.py": "takes that of the environment in Releases.resolve",
-    "deploybot/deployments/registry_logins.py": "gets the app from Executor.target and from the checks of servers",
     "deploybot/deployments/release_verification.py": "gets the app from Executor.target",
     "deploybot/deployments/restore.py": "gets the app from Executor.target",
     "deploybot/deployments/retention.py": "gets the app from a site",

@@ -103,9 +103,9 @@ class PolicyQuestions:
         """Return a question about a person, by account or id; app and environment are as in `policy.PolicyQuestion`.
 
         `release` is what would run. `number` is the deployment in question, 0 if there is none; it `begins` if it is
-        about to. `origin` is what the repository says about the release's commit, None if it was not asked yet. `glass`
-        means that the person wants to break the glass. `speaks_by` is the account of a person given by id, `starts`
-        when it would start, if later than now, `plan` what would be done or was requested.
+        about to. `origin` is what the repository says about the commit, None if it was not asked yet. With `glass`, the
+        person wants to break it, and a rollback wants the approvals of a deployment. `speaks_by` is the account of a
+        person given by id, `starts` when it would start, if later than now, `plan` what would be done or was requested.
         """
         now = self._clock.now()
         people = tables.people.everybody()
@@ -129,9 +129,7 @@ class PolicyQuestions:
             frozen=frozen,
             ran_here=frozen is None or target is None or release is None or _ran_here(tables, target, release),
             freeze_windows=_windows(target),
-            wanted=wanted_of(
-                target, request, command=kind, terms=None if glass else terms
-            ),  # it may be more at its turn
+            wanted=wanted_of(target, request, command=kind, terms=None if glass else terms),
             rollback=terms,
             request=_pending(tables, request, target),
             before=self._before(tables, target, release) if target and target.after else None,

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from deploybot.bounded_memory import BoundedDict
 from deploybot.domain import StepRow
 from deploybot.errors import StoreError
 from deploybot.masking import Redactor, clean, settled
@@ -23,6 +24,7 @@ from deploybot.masking import Redactor, clean, settled
 LINE_LIMIT = 65_536
 _LONGEST_OPEN = 131_072
 TAIL_BYTES = 16_384
+_REMEMBERED = 50
 _CUT = "\n[log cut here: it is longer than keep_logs in bot.toml allows]\n"
 
 
@@ -34,6 +36,8 @@ class Journal:
         self._folder = folder
         self._redactor = redactor
         self._limit = limit
+        # Sizes of a deployment's files, by path: many servers write side by side, and each asks how much is used.
+        self._sizes: BoundedDict[int, dict[Path, int]] = BoundedDict(_REMEMBERED)
 
     def folder(self, number: int) -> Path:
         """Return the folder with a deployment's files."""
@@ -51,6 +55,7 @@ class Journal:
             there = path.stat().st_size if path.exists() else 0
             if there < row.size:
                 path.unlink(missing_ok=True)
+                self._sizes.pop(row.deployment, None)
                 return _at(row, 0, 0)
             _cut_back(path, row.size)
         return row
@@ -87,6 +92,7 @@ class Journal:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(path, "ab", opener=_private) as file:
                 file.write(text)
+        self._sizes_of(row.deployment)[path] = row.size + len(text)
         return _at(row, row.offset + taken, row.size + len(text))
 
     def skip(self, row: StepRow, size: int) -> StepRow:
@@ -140,7 +146,13 @@ class Journal:
         yield from sorted(self.folder(number).glob("[123]-*.log"))
 
     def _used(self, number: int) -> int:
-        return sum(path.stat().st_size for path in self._parts(number))
+        return sum(self._sizes_of(number).values())
+
+    def _sizes_of(self, number: int) -> dict[Path, int]:
+        found = self._sizes.get(number)
+        if found is None:
+            found = self._sizes[number] = {path: path.stat().st_size for path in self._parts(number)}
+        return found
 
 
 def _private(path: str, flags: int) -> int:

@@ -53,7 +53,7 @@ async def history(ctx: Context, app: App, env: Environment | None = None, count:
         return Card(title=f"Nothing has been deployed to {where} yet.", hint=f"Start with `deploy {app.name}`.")
     return Card(
         title=f"The last {len(found)} deployments of {where}" if len(found) > 1 else f"1 deployment of {where} so far",
-        table=Table(COLUMNS, tuple(map(row, found)), tuple(TONES[one.state] for one in found), narrow(found)),
+        table=Table(COLUMNS, tuple(map(row, found)), tuple(map(tone, found)), narrow(found)),
         hint=_advice(app, found),
     )
 
@@ -63,6 +63,11 @@ def _advice(app: App, found: Sequence[Deployment]) -> str:
     kinds = {Kind.DEPLOY, Kind.ROLLBACK}
     good = [one.number for one in found if one.state is State.SUCCEEDED and one.plan.kind in kinds]
     return f"`rollback {app.name} to #{good[-1]}` goes back to what #{good[-1]} deployed." if good else ""
+
+
+def tone(one: Deployment) -> Tone:
+    """How it ended, as a tone; one that left out servers is no plain success."""
+    return Tone.WARN if one.state is State.SUCCEEDED and one.plan.down else TONES[one.state]
 
 
 def narrow(found: Sequence[Deployment]) -> tuple[str, ...]:
@@ -81,12 +86,22 @@ def narrow(found: Sequence[Deployment]) -> tuple[str, ...]:
 
 
 def narrow_row(one: Deployment, clock: str, *, several: bool) -> list[str]:
-    """`✓ #42 14:05 v1.4 ana`, or `✗ #41 13:55 v1.4 failed`; of several environments the name in place of these."""
+    """`✓ #42 14:05 v1.4 ana`, or `✗ #41 13:55 v1.4 failed`; of several environments the name in place of these.
+
+    A deployment that left out servers has the sign of a warning and `not on all`.
+    """
     plan, good = one.plan, one.state is State.SUCCEEDED
+    partly = good and bool(plan.down)
     kinds = {Kind.ROLLBACK: f"back to {plan.release.label}", Kind.TASK: f"run {plan.task}", Kind.RESTART: "restart"}
-    end = one.requester_name if good else one.word.partition(",")[0]
+    end = "not on all" if partly else one.requester_name if good else one.word.partition(",")[0]
     last = plan.environment if several else end
-    return [MARKS[TONES[one.state]], f"#{one.number}", clock, kinds.get(plan.kind, plan.release.label), last]
+    return [
+        MARKS[tone(one)],
+        f"#{one.number}",
+        clock,
+        kinds.get(plan.kind, plan.release.label),
+        last,
+    ]
 
 
 def row(deployment: Deployment) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ def test_what_needs_no_question_is_filled_in(text: str, read_as: str, asks: bool
     ],
 )
 def test_a_person_who_types_only_an_app_to_roll_back_is_asked(text: str, asks: bool) -> None:
-    """A script is not: nobody is there to answer."""
+    """A script is not: no person is there to answer."""
     assert not read(text).asks
     if asks:
         with pytest.raises(PickError):

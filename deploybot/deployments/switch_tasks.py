@@ -70,11 +70,6 @@ def switch_tasks(app: App, *, rollback: bool) -> SwitchTasks:
     return SwitchTasks(before, after)
 
 
-def tasks_of(plan: Plan) -> tuple[str, ...]:
-    """Return the names of the tasks that a plan runs around the switch, each once."""
-    return tuple(dict.fromkeys(step.task for step, _ in _steps(plan) if step.task))
-
-
 def task_lines(plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield what runs before and after the switch, for cards: `before`, and `migrate on web1`."""
     for when, is_ahead in (("before", True), ("after", False)):

@@ -30,6 +30,7 @@ class State(enum.StrEnum):
         return self not in {State.WAITING, State.RUNNING, State.RESTORING}
 
 
+_DOWN_SHOWN = 3
 _WORDS = {State.RESTORING: "rolling back", State.UNKNOWN: "end unknown"}
 
 
@@ -82,7 +83,9 @@ class Deployment:
         `replaced by #43`.
         """
         if self.state is State.SUCCEEDED and self.plan.down:
-            return f"succeeded, but not on {', '.join(self.plan.down)}"
+            more = len(self.plan.down) - _DOWN_SHOWN
+            names = ", ".join(self.plan.down[:_DOWN_SHOWN])
+            return f"succeeded, but not on {names}{f' and {more} more' if more > 0 else ''}"
         replaced = f"replaced by #{self.replaced_by}" if self.replaced_by else ""
         if self.state is State.RESTORED:
             return f"failed, rolled back to {self.plan.replaced_name}"

@@ -25,8 +25,8 @@ def insist_on_source(app: App, strategy: Strategy, release: Release) -> None:
 def insist_on_pins(app: App, environment: Environment, release: Release) -> None:
     """Raise UserError if a release has images, but not for all services that an environment pins.
 
-    It was made for an environment that pins fewer. Nobody would have approved the other images. A rollback needs no
-    check: it takes exactly what ran.
+    It was made for an environment that pins fewer, so the other images would be without an approval. A rollback needs
+    no check: it takes exactly what ran.
     """
     lacks = sorted(app.at(environment).images.keys() - {pin.service for pin in release.images})
     if release.images and lacks:

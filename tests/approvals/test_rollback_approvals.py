@@ -22,7 +22,7 @@ NEEDED = "waiting for 1 approval"
 
 @pytest.fixture
 async def bot(tmp_path: Path) -> AsyncIterator[BotUnderTest]:
-    """A bot that has deployed v1, v2 and v3; a rollback there needs nobody else."""
+    """A bot that has deployed v1, v2 and v3; a rollback there needs no other person."""
     async with open_approval_bot(tmp_path, approvals=1, rollback_approvals=0) as made:
         await lay(made, "v1", "v2", "v3")
         yield made

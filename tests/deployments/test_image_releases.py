@@ -329,7 +329,7 @@ async def test_no_ref_and_no_signature_allow_what_has_no_commit(bot: BotUnderTes
 async def test_a_release_without_an_image_that_the_environment_pins_is_not_deployed_there(
     bot: BotUnderTest, app: App
 ) -> None:
-    """It was made for an environment that pins fewer: the image of `side` would be one that nobody approved."""
+    """It was made for an environment that pins fewer: the image of `side` would be one without an approval."""
     insist_on_pins(app, bot.production, of(V1, web=OLD, side=OLD))
     insist_on_pins(app, bot.production, V1)
     with pytest.raises(UserError, match="has no image for side, which shop/production pins"):

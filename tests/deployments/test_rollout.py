@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.backoff import Backoff
-from deploybot.card import Card
+from deploybot.card import MARKS, Card, Tone
 from deploybot.deployments.batch_layout import layout_of
 from deploybot.deployments.batch_progress import rollout_text
 from deploybot.domain import Kind, Plan, Role, ServerPlan, StageKind, State, StepRow
@@ -294,7 +294,10 @@ async def test_a_server_that_goes_down_before_its_batch_is_skipped(tmp_path: Pat
         assert (await bot.running())["web5"].release == V1
         good = await bot.store.read(lambda tables: tables.deployments.healthy("shop", "production", "web5"))
         assert good == {V1.id}, "it is prepared from scratch there"
-        assert "succeeded, but not on web5" in str(await bot.say("history shop production"))
+        history = await bot.say("history shop production")
+        assert history.table
+        assert "succeeded, but not on web5" in str(history)
+        assert any("not on all" in line and MARKS[Tone.WARN] in line for line in history.table.narrow), history.table
 
 
 async def test_a_server_that_goes_down_while_it_is_prepared_is_skipped(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def there(folder: Path) -> list[str]:
 
 @contextmanager
 def stalled(engine: Engine, registry: Registry) -> Iterator[None]:
-    """The Engine, and nobody else, waits for the registry's answers."""
+    """Only the Engine waits for the registry's answers."""
     doors = [pid for pid in engine.box.pids() if f"tests.lab.proxy\0{registry.port}\0" in read(pid, "cmdline")]
     assert doors
     # nsenter, outside the box, stops with what it started, and passes on what continues it.

@@ -71,7 +71,7 @@ def test_a_step_of_the_version_before_gets_what_it_lacks() -> None:
 
 @pytest.mark.parametrize("name", ["x$(id)", "a b", "a;b", "-x", "a'b", "ü", "x" * 201])
 def test_a_name_that_nobody_could_type_reaches_no_step(name: str) -> None:
-    """A default branch may have such a name: nobody types it, and it triggers nothing."""
+    """A default branch may have such a name: no person types it, and it triggers nothing."""
     values = release_values(Release.of_commit(COMMIT, name))
     assert (values["DEPLOYBOT_REF"], values["DEPLOYBOT_TAG"]) == (COMMIT, "")
     values = release_values(replace(V1, tag=name, known_as=name))

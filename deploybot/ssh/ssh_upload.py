@@ -15,6 +15,10 @@ from deploybot.ssh import remote_shell, ssh_errors
 from deploybot.ssh.remote_command import Exchange
 from deploybot.ssh.ssh_connection import SshConnection
 
+ANSWER_WITHIN = 60.0
+"""Seconds until the server says whether it wants the file, which includes the time to read an old one there."""
+STALLED_AFTER = 60.0
+"""Seconds in which the server takes no byte, after which an upload ends."""
 _CHUNK = 262_144
 _LONGEST_ANSWER = 65_536
 
@@ -22,7 +26,9 @@ _LONGEST_ANSWER = 65_536
 async def upload(connection: SshConnection, source: Path, target: str) -> None:
     """Upload a local file to an absolute path. Send nothing if the content there is the same.
 
-    Raises StepFailed with the server's message, Unreachable if the connection breaks. The old file is unchanged then.
+    Raises StepFailed with the server's message. Raises Unreachable if the connection breaks, or if the server does not
+    say within ANSWER_WITHIN seconds whether it wants the file, or takes no byte for STALLED_AFTER seconds. The old
+    file is unchanged then.
     """
     if refusal := await connection.refused():
         raise StepFailed(connection.server, f"upload of {target}", ssh_errors.CANNOT_CREATE, (refusal,))
@@ -32,9 +38,9 @@ async def upload(connection: SshConnection, source: Path, target: str) -> None:
     async with connection.session(
         remote_shell.runner().command("call", len(frame.data)), frame.data, more=True
     ) as exchange:
-        answer = await _word(exchange)
+        answer = await _answer(exchange, connection.server)
         if answer == "send":
-            await _send(exchange, source)
+            await _send(exchange, source, connection.server)
             answer = ""
         answer += (await exchange.rest(_LONGEST_ANSWER)).decode("utf-8", "replace")
         code = await exchange.status()
@@ -52,6 +58,15 @@ def _measure(source: Path) -> tuple[int, str]:
         return file.tell(), digest
 
 
+async def _answer(exchange: Exchange, server: str) -> str:
+    """Return the first answer. The whole upload has much more time: without this limit, a lost answer would take it."""
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN):
+            return await _word(exchange)
+    except TimeoutError as problem:
+        raise Unreachable(server, f"it did not answer to an upload within {ANSWER_WITHIN:g} s") from problem
+
+
 async def _word(exchange: Exchange) -> str:
     """Return the first line of the answer. Ignore what a login shell prints before it."""
     answer = bytearray()
@@ -65,11 +80,14 @@ async def _word(exchange: Exchange) -> str:
     return answer.decode("utf-8", "replace")
 
 
-async def _send(exchange: Exchange, source: Path) -> None:
+async def _send(exchange: Exchange, source: Path, server: str) -> None:
     file = await asyncio.to_thread(source.open, "rb")
     try:
         while data := await asyncio.to_thread(file.read, _CHUNK):
-            await exchange.write(data)
+            async with asyncio.timeout(STALLED_AFTER):
+                await exchange.write(data)
+    except TimeoutError as problem:
+        raise Unreachable(server, f"it took nothing of an upload for {STALLED_AFTER:g} s") from problem
     finally:
         await asyncio.to_thread(file.close)
     exchange.write_eof()

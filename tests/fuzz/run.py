@@ -200,12 +200,19 @@ class Fuzz:
                 await self._running.bot.deployments.queue.idle(number)
         except TimeoutError:
             self._figures.hung += 1
-            self._figures.findings.append(f"#{number} does not end")
+            self._figures.findings.append(await self._where_it_stands(number))
             return
         found = await self._running.bot.deployments.get(number)
         self._figures.ends[found.state.value if found else "gone"] += 1
         if found is None or not found.state.ended or "broke on my side" in found.outcome:
             self._figures.findings.append(f"#{number}: {found.outcome if found else 'gone'}")
+
+    async def _where_it_stands(self, number: int) -> str:
+        """A deployment that does not end: its card, the end of its log, and what the bot's tasks wait for."""
+        tasks = (f"{task.get_name()}: {_waits_at(task)}" for task in asyncio.all_tasks())
+        card = await self._running.read(f"history #{number}")
+        log = (await self._running.log_of(number))[-2000:]
+        return "\n".join((f"#{number} does not end", card, log, *tasks))
 
     async def _follow_on(self) -> None:
         """Follow the log a moment, again and again."""
@@ -213,6 +220,19 @@ class Fuzz:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._dice.random() * 3):
                     await self._running.say("logs shop follow", "ben")
+
+
+def _waits_at(task: asyncio.Task[object]) -> str:
+    frames = [
+        f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_qualname}"
+        for frame in task.get_stack(limit=1)
+    ]
+    coroutine = task.get_coro()
+    while (inner := getattr(coroutine, "cr_await", None)) is not None:
+        coroutine = inner
+        if frame := getattr(inner, "cr_frame", None):
+            frames.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} {frame.f_code.co_name}")
+    return " > ".join(frames)
 
 
 def _line_of(card: Card, name: str) -> str:

@@ -150,14 +150,18 @@ def logins(server: Sshd) -> list[str]:
 
 
 def environment(pid: int) -> str:
-    return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    """A process's variables; empty where it has gone."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def kill_all_of(server: Sshd, job: str) -> None:
     """Kill a job with its runner and its watchdog, as a server does that runs out of memory."""
     for pid in server.processes():
-        with suppress(OSError):
-            if job in words(pid).split("\0") or f"DEPLOYBOT_JOB={job}\0" in environment(pid):
+        if job in words(pid).split("\0") or f"DEPLOYBOT_JOB={job}\0" in environment(pid):
+            with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 
 

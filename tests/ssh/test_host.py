@@ -17,6 +17,7 @@ from deploybot.domain import JobState
 from deploybot.errors import StepFailed, Unreachable
 from deploybot.ports import Host, Servers
 from deploybot.server_pool import SshServers
+from deploybot.ssh import ssh_upload
 from deploybot.ssh.ssh_host import SshHost
 from deploybot.ssh.ssh_pool import Pool
 from deploybot.testing import FakeEngine
@@ -24,6 +25,7 @@ from tests.conftest import MakeSshd
 from tests.hosts_contract import PRINTED, HostContract, Task, Work
 from tests.lab import Access, Lab, Proxy, Sshd
 from tests.ssh.conftest import RUN, Reach, command, finished, nothing_runs, server_of, through, until, words
+from tests.ssh.shim import lie, shimmed
 from tests.ssh.tls import make_tls
 
 
@@ -164,6 +166,34 @@ async def test_an_upload_that_is_cut_leaves_the_old_file(sshd: Sshd, reach: Reac
         assert (sshd.home / "kept").read_bytes() == b"old"
         await host.upload(source, f"{sshd.home}/kept")
     assert (sshd.home / "kept").read_bytes() == CONTENT
+
+
+async def test_an_upload_whose_answer_is_lost_ends_long_before_its_deadline(
+    make_sshd: MakeSshd, reach: Reach, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = shimmed(make_sshd, call="exec cat >/dev/null")
+    host = reach(server_of(server))
+    await host.facts()
+    monkeypatch.setattr(ssh_upload, "ANSWER_WITHIN", 0.3)
+    with pytest.raises(Unreachable, match=r"did not answer to an upload within 0\.3 s"):
+        await asyncio.wait_for(host.upload(source, f"{server.home}/lost"), timeout=30)
+    lie(server)
+    monkeypatch.undo()
+    await host.upload(source, f"{server.home}/lost")
+    assert (server.home / "lost").read_bytes() == CONTENT
+
+
+async def test_an_upload_that_the_server_no_longer_reads_ends_long_before_its_deadline(
+    make_sshd: MakeSshd, reach: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(bytes(20_000_000))
+    server = shimmed(make_sshd, call="echo send; exec tail -f /dev/null")
+    host = reach(server_of(server))
+    await host.facts()
+    monkeypatch.setattr(ssh_upload, "STALLED_AFTER", 0.3)
+    with pytest.raises(Unreachable, match=r"took nothing of an upload for 0\.3 s"):
+        await asyncio.wait_for(host.upload(big, f"{server.home}/lost"), timeout=30)
 
 
 async def test_output_comes_as_it_is_made(server: Sshd, host: SshHost) -> None:

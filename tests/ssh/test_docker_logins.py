@@ -157,12 +157,24 @@ def environment(pid: int) -> str:
         return ""
 
 
-def kill_all_of(server: Sshd, job: str) -> None:
-    """Kill a job with its runner and its watchdog, as a server does that runs out of memory."""
-    for pid in server.processes():
-        if job in words(pid).split("\0") or f"DEPLOYBOT_JOB={job}\0" in environment(pid):
+async def kill_all_of(server: Sshd, job: str) -> None:
+    """Kill a job with its runner and its watchdog, as a server does that runs out of memory.
+
+    A process that just starts a program has no arguments for a moment: look again until nothing is left.
+    """
+
+    def nothing_is_left() -> bool:
+        found = [pid for pid in server.processes() if job in words(pid).split("\0") or of_job(pid)]
+        for pid in found:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        return not found
+
+    def of_job(pid: int) -> bool:
+        return f"DEPLOYBOT_JOB={job}\0" in environment(pid)
+
+    for _ in range(3):
+        await until(nothing_is_left)
 
 
 def with_logins(text: str) -> dict[str, str]:
@@ -245,7 +257,7 @@ async def test_after_a_kill_the_next_step_deletes_what_was_left(server: Sshd, re
     other = f"{job}-other"
     await host.start(other, RUN, with_logins(WAIT), deadline=60)
     await until(lambda: {job, other} == {*logins(server)})
-    kill_all_of(server, job)
+    await kill_all_of(server, job)
     # Another job that still runs keeps its own.
     await finished(host, f"{job}-next", "true")
     assert logins(server) == [other]

@@ -17,14 +17,15 @@ from deploybot.strategies.compose.settings_label import SETTINGS_LABEL
 from tests.lab import Engine
 from tests.strategies.compose.conftest import NAMES, ONE, PROJECT, Flavour, Host, composed, write
 
-RUN = 'image: lab/busybox, command: [sleep, "1000"]'
+WAIT = """[sh, -c, 'trap "exit 0" TERM; sleep 1000 & wait']"""
+RUN = f"image: lab/busybox, command: {WAIT}"
 YAML = f"""
 version: "3.8"
 services:
   plain: {{{RUN}, environment: {{A: "<a>&b", D: "a$$b"}}}}
   web:
     image: lab/busybox
-    command: [sleep, "1000"]
+    command: {WAIT}
     env_file: web.env
     environment: {{TAG: "${{TAG}}"}}
     volumes: ["./conf:/conf:ro", "./one.conf:/one.conf", "data:/data", "./data:/here"]
@@ -34,7 +35,7 @@ services:
     depends_on: [plain]
     healthcheck: {{test: [CMD, "true"], interval: 1m30s}}
     deploy: {{replicas: 1}}
-  built: {{build: ., command: [sleep, "1000"], restart: always}}
+  built: {{build: ., command: {WAIT}, restart: always}}
   net: {{{RUN}, network_mode: "service:plain"}}
   pid: {{{RUN}, pid: "service:plain", container_name: a_name}}
 MORE

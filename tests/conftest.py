@@ -7,6 +7,7 @@ or counts what is on it, makes its own with `make_sshd` or `make_engine`.
 
 from __future__ import annotations
 
+import gc
 import os
 from contextlib import ExitStack
 from functools import partial
@@ -42,7 +43,8 @@ settings.load_profile("patient")
 _TESTS = Path(__file__).parent
 _LONG = (
     *("test_demo.py", "strategies/test_compose_lab.py", "test_histories.py", "strategies/test_images_lab.py"),
-    *("test_image.py", "e2e/test_images.py", "e2e/test_reality.py"),
+    *("test_image.py", "e2e/test_images.py", "e2e/test_reality.py", "strategies/test_compose_back_lab.py"),
+    *("strategies/test_compose_order_lab.py", "strategies/test_switch_tasks_lab.py", "bare/test_machine.py"),
 )
 """Files that take a minute or more. They begin, so that at the end no worker is alone with one of them."""
 
@@ -75,6 +77,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first = {_TESTS / name: turn for turn, name in enumerate(_LONG)}
     assert all(path.is_file() for path in first), "one of _LONG has another name by now"
     items.sort(key=lambda item: first.get(item.path, len(first)))
+
+
+def pytest_collection_finish() -> None:
+    """Look no more for garbage among the tests themselves: they stay, and there are ten thousand of them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -32,7 +32,7 @@ from deploybot.dispatch import Dispatcher
 from deploybot.domain import Role, SinkSight
 from deploybot.events.forge_accounts import ForgeAccounts
 from deploybot.masking import Redactor
-from deploybot.memory_tuning import keep_large_apart
+from deploybot.memory_tuning import freeze_loaded, keep_large_apart
 from deploybot.ports import EventListener, LiveChat, Tables
 from deploybot.settings import BotSettings, Settings
 from deploybot.status.status_board import StatusBoard
@@ -357,6 +357,7 @@ def _report_ready(starter: Starter, *, done: bool) -> None:
     if done:
         starter.end()
     log.info("ready")
+    freeze_loaded()
 
 
 def _log_to(handler: logging.Handler, settings: BotSettings, redactor: Redactor) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploybot.card import Card
+from deploybot.memory_tuning import freeze_loaded
 from tests.e2e.conftest import RunningBot, make_shop, open_running_bot, server_toml
 from tests.fuzz.gauge import MIB, LagGauge, forget_most, most_memory
 from tests.lab import Access, Engine, Lab, Repo
@@ -262,6 +263,8 @@ async def _places(lab: Lab, folder: Path, figures: FuzzFigures) -> AsyncIterator
     await asyncio.to_thread(path.write_text, text)
     try:
         async with open_running_bot(path) as running:
+            # As the bot's own process does when it is ready.
+            freeze_loaded()
             yield running, lies
     finally:
         for engine in (false, true):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from deploybot import App, Card, Code, Context, Duration, Environment, Release, Server, UserError, command
+from deploybot import App, Card, Code, Context, Day, Duration, Environment, Release, Server, command, start_time
 
 
 @command(
-    "deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--remove-orphans] [--at <time>] "
-    "[--in <delay>] [--break-glass] [code <code>]",
+    "deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--remove-orphans] [--at <when>] "
+    "[<time>] [--in <delay>] [--break-glass] [code <code>]",
     needs="deploy",
     within=600,
     examples=(
@@ -18,6 +18,7 @@ from deploybot import App, Card, Code, Context, Duration, Environment, Release, 
         "deploy shop@feature/cart to production/web1,web2 --dry-run",
         "deploy shop@v1.4 to production because the new cart is ready",
         "deploy shop@v1.4 to production --at 18:00",
+        "deploy shop@v1.4 to production --at Mon 08:00",
         "deploy shop --in 2h",
         "deploy shop@v1.4 to production --break-glass because the shop is down",
     ),
@@ -31,6 +32,7 @@ async def deploy(
     *,
     dry_run: bool = False,
     remove_orphans: bool = False,
+    when: Day | dt.time | None = None,
     time: dt.time | None = None,
     delay: Duration = Duration(0),  # noqa: B008 - a number under another name
     break_glass: bool = False,
@@ -47,15 +49,14 @@ async def deploy(
 
     `--dry-run` shows the plan and changes nothing that runs. `--remove-orphans` removes containers of the Compose
     project that are in no Compose file. Without it, containers that deploybot did not create stay. With `--at`, the
-    deployment starts at that time of day in the bot's time zone, with `--in` after that much time. The bot resolves the
-    ref at once, and checks everything else again when it starts. `queue` shows what is scheduled.
+    deployment starts at that time in the bot's time zone: `--at 18:00`, `--at Mon 08:00`, `--at 2026-12-24 06:00`. With
+    `--in`, it starts after that much time. The bot resolves the ref at once, and checks everything else again when it
+    starts. `queue` shows what is scheduled.
 
     With `--break-glass` and a reason, an admin deploys at once and bypasses approvals, locks, freezes and `after`.
     Admins who are enrolled for one-time codes add `code 123456`. All other admins are notified. It does not bypass
     `refs`, `signed` or roles.
     """
-    if time and delay:
-        raise UserError("Use `--at` or `--in`, not both.")
     names = [server.name for server in servers]
     return await ctx.deployments.request(
         ctx,
@@ -64,7 +65,7 @@ async def deploy(
         ref,
         servers=names,
         dry_run=dry_run,
-        at=time or delay or None,
+        at=start_time(when, time, delay),
         remove_orphans=remove_orphans,
         break_glass=break_glass,
         code=code,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
-from deploybot import App, Card, Code, Context, Duration, Environment, UserError, command
+from deploybot import App, Card, Code, Context, Day, Duration, Environment, command, start_time
 
 
 @command(
-    "promote <app> [to <env>] [--dry-run] [--at <time>] [--in <delay>] [--break-glass] [code <code>]",
+    "promote <app> [to <env>] [--dry-run] [--at <when>] [<time>] [--in <delay>] [--break-glass] [code <code>]",
     needs="deploy",
     within=600,
     after=True,
@@ -25,6 +25,7 @@ async def promote(
     env: Environment,
     *,
     dry_run: bool = False,
+    when: Day | dt.time | None = None,
     time: dt.time | None = None,
     delay: Duration = Duration(0),  # noqa: B008 - a number under another name
     break_glass: bool = False,
@@ -40,8 +41,6 @@ async def promote(
     A promotion is a deployment: approvals, `refs`, `signed`, locks and freezes apply. The options are those of
     `deploy`; see `help deploy`.
     """
-    if time and delay:
-        raise UserError("Use `--at` or `--in`, not both.")
     return await ctx.deployments.promote(
-        ctx, app, env, dry_run=dry_run, at=time or delay or None, break_glass=break_glass, code=code
+        ctx, app, env, dry_run=dry_run, at=start_time(when, time, delay), break_glass=break_glass, code=code
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploybot.card import MARKS, Button, Card, File, Line, Link, Table, Tone, narrow_rows
 from deploybot.command import Command, Context, command
-from deploybot.command_parameters import Code, Day, Duration, Follow, Task
+from deploybot.command_parameters import Code, Day, Duration, Follow, StartTime, Task, start_time
 from deploybot.domain import (
     Changes,
     Commit,
@@ -58,6 +58,7 @@ __all__ = [
     "Role",
     "Server",
     "Settings",
+    "StartTime",
     "State",
     "Table",
     "Task",
@@ -70,5 +71,6 @@ __all__ = [
     "show_duration",
     "show_size",
     "show_time",
+    "start_time",
     "target_name",
 ]

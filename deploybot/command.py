@@ -12,7 +12,7 @@ from datetime import time
 from typing import Protocol
 
 from deploybot.card import Card
-from deploybot.command_parameters import Day, Follow
+from deploybot.command_parameters import Day, Follow, StartTime
 from deploybot.domain import (
     Action,
     Changes,
@@ -122,16 +122,16 @@ class DeploymentService(Protocol):
         rollback: bool = False,
         servers: Sequence[str] = (),
         dry_run: bool = False,
-        at: time | float | None = None,
+        at: StartTime | None = None,
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",
     ) -> Card:
         """Plan a release for an environment (or some of its servers) and run it; `dry_run` only shows the plan.
 
-        `at` is the time of day to start, in the bot's time zone, or in how many seconds. `remove_orphans` removes
-        containers of the project that are in no Compose file. `break_glass` overrides approvals, `after`, freezes and
-        locks, with the sender's one-time `code` if they are enrolled.
+        `at` is when to start, in the bot's time zone. `remove_orphans` removes containers of the project that are in no
+        Compose file. `break_glass` overrides approvals, `after`, freezes and locks, with the sender's one-time `code`
+        if they are enrolled.
         """
 
     async def promote(
@@ -141,7 +141,7 @@ class DeploymentService(Protocol):
         environment: Environment,
         *,
         dry_run: bool = False,
-        at: time | float | None = None,
+        at: StartTime | None = None,
         break_glass: bool = False,
         code: str = "",
     ) -> Card:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import NewType
 from zoneinfo import ZoneInfo
 
+from deploybot.errors import UserError
+
 Duration = NewType("Duration", float)
 """A parameter of this type accepts `90s`, `15m` or `1h30m`. Its value is in seconds."""
 Task = NewType("Task", str)
@@ -48,3 +50,23 @@ class Day:
             if dt.datetime.combine(day, at, zone).timestamp() <= now:
                 day += dt.timedelta(days=7)
         return dt.datetime.combine(day, at, zone).timestamp()
+
+
+StartTime = dt.time | float | tuple[Day, dt.time]
+"""When something starts: at a time of day, after some seconds, or at a time of a day."""
+
+
+def start_time(when: Day | dt.time | None, time: dt.time | None, delay: float) -> StartTime | None:
+    """Return when to start, from the values of `[--at <when>] [<time>] [--in <delay>]`; None for at once.
+
+    Raises UserError if they say no time, or two.
+    """
+    if when is not None and delay:
+        raise UserError("Use `--at` or `--in`, not both.")
+    if isinstance(when, Day):
+        if time is None:
+            raise UserError("A day needs a time.", hint="For example: `--at Mon 08:00`.")
+        return when, time
+    if time is not None:
+        raise UserError("Write the time after `--at`.", hint="For example: `--at 18:00` or `--at Mon 08:00`.")
+    return when or delay or None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Sequence
-from datetime import time
 from pathlib import Path
 
 from deploybot.card import Card
 from deploybot.command import Context
+from deploybot.command_parameters import StartTime
 from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.auto_targets import in_the_way, skipped_by
 from deploybot.deployments.break_glass import BreakGlass, glass_text, notified_text
@@ -100,7 +100,7 @@ class DeploymentEngine:
         rollback: bool = False,
         servers: Sequence[str] = (),
         dry_run: bool = False,
-        at: time | float | None = None,
+        at: StartTime | None = None,
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",
@@ -150,7 +150,7 @@ class DeploymentEngine:
         environment: Environment,
         *,
         dry_run: bool = False,
-        at: time | float | None = None,
+        at: StartTime | None = None,
         break_glass: bool = False,
         code: str = "",
     ) -> Card:

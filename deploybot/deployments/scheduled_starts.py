@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from deploybot.command_parameters import StartTime
 from deploybot.domain import Deployment, State
+from deploybot.errors import UserError
 from deploybot.units import show_moment
 
+MOST_AHEAD = 31 * 86400.0
+"""Seconds before a start in which it can be scheduled."""
 LATE = 600.0
 """Seconds after its scheduled time in which a deployment still starts, for example after a restart of the bot."""
 
@@ -19,11 +23,23 @@ def next_time(at: time, zone: ZoneInfo, now: float) -> float:
     return next(moment for moment in moments if moment > now)
 
 
-def start_of(at: time | float | None, zone: ZoneInfo, now: float) -> float:
-    """Return when a deployment starts (Unix time) that is requested for a time or in some seconds; 0.0 for at once."""
-    if isinstance(at, time):
-        return next_time(at, zone, now)
-    return now + at if at else 0.0
+def start_of(at: StartTime | None, zone: ZoneInfo, now: float) -> float:
+    """Return when a deployment starts (Unix time) that is requested for a time or in some seconds; 0.0 for at once.
+
+    Raises UserError for a time that is over, or more than MOST_AHEAD away.
+    """
+    if at is None:
+        return 0.0
+    if isinstance(at, tuple):
+        day, clock = at
+        start = day.moment(clock, zone, now)
+    else:
+        start = next_time(at, zone, now) if isinstance(at, time) else now + at
+    if start < now:
+        raise UserError("That time is over.", hint="Choose a later time.")
+    if start > now + MOST_AHEAD:
+        raise UserError("That is more than 31 days away.", hint="Choose an earlier time.")
+    return start
 
 
 def earliest(deployment: Deployment) -> float:

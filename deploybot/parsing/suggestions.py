@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 
 from deploybot.errors import UserError
@@ -43,7 +44,7 @@ def leftover(reader: Reader, token: Token) -> UserError:
     # `in nowhere` means an environment, and `in 2h` the group `--in`.
     if near and (unknown is None or reader.objection(groups[near].parts[1:], ahead=1) is None):
         return Better(token.text, _with(reader, token, near))
-    problems = [reader.objection(group.parts) for group in reader.open if not group.word]
+    problems = [reader.objection(group.parts) for group in reader.open if _may_be_meant(reader, group, token)]
     for problem in problems:
         if isinstance(problem, NoSuch) and problem.near:
             return problem
@@ -52,6 +53,13 @@ def leftover(reader: Reader, token: Token) -> UserError:
     if unknown is not None:
         return unknown
     return next((problem for problem in problems if problem), Unfit(f"I do not understand `{shown(token.text)}`."))
+
+
+def _may_be_meant(reader: Reader, group: Group, token: Token) -> bool:
+    """Return whether a word can be meant for a group without a word of its own. A time is only meant by `25:00`."""
+    cell = group.parts[0]
+    is_time = isinstance(cell, Cell) and reader.form.parameters[cell.name].types == (dt.time,)
+    return not group.word and (not is_time or ":" in token.text)
 
 
 def _unknown_environment(reader: Reader, token: Token) -> NoSuch | None:

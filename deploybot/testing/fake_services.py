@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import time
 
 from deploybot.card import Button, Card
 from deploybot.command import Context
-from deploybot.command_parameters import Follow
+from deploybot.command_parameters import Follow, StartTime
 from deploybot.domain import (
     Changes,
     Deployment,
@@ -40,7 +39,7 @@ class FakeRequest:
     remove_orphans: bool = False
     break_glass: bool = False
     code: str = ""
-    at: time | float | None = None
+    at: StartTime | None = None
     by: str = ""
     reason: str = ""
     promoted_from: str = ""
@@ -82,7 +81,7 @@ class FakeDeployments:
         rollback: bool = False,
         servers: Sequence[str] = (),
         dry_run: bool = False,
-        at: time | float | None = None,
+        at: StartTime | None = None,
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",
@@ -110,7 +109,7 @@ class FakeDeployments:
         environment: Environment,
         *,
         dry_run: bool = False,
-        at: time | float | None = None,
+        at: StartTime | None = None,
         break_glass: bool = False,
         code: str = "",
     ) -> Card:
@@ -192,7 +191,7 @@ class FakeDeployments:
         servers: tuple[str, ...] = (),
         *,
         dry_run: bool = False,
-        at: time | float | None = None,
+        at: StartTime | None = None,
         remove_orphans: bool = False,
         break_glass: bool = False,
         code: str = "",

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
-from datetime import time
+from datetime import date, time
 
+import pytest
+
+from deploybot import Day
 from deploybot.domain import Kind
 from deploybot.testing import FakeRequest
 from tests.kit.command_bot import MAIN, V2, CommandBot, open_command_bot
@@ -30,6 +33,30 @@ async def test_everything_said(bot: CommandBot) -> None:
             reason="the cart",
         ),
     ]
+
+
+async def test_a_day_and_a_time_to_start(bot: CommandBot) -> None:
+    await bot.say("deploy shop@v1.4 to production --at Mon 08:00", "ben")
+    await bot.say("deploy shop@v1.4 --at 2026-12-24 06:00 to production", "ben")
+    assert [request.at for request in bot.deployments.requests] == [
+        (Day(weekday=0), time(8)),
+        (Day(date=date(2026, 12, 24)), time(6)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "title", "hint"),
+    [
+        ("--at Mon", "A day needs a time.", "For example: `--at Mon 08:00`."),
+        ("08:00", "Write the time after `--at`.", "For example: `--at 18:00` or `--at Mon 08:00`."),
+        ("--at 18:00 08:00", "Write the time after `--at`.", "For example: `--at 18:00` or `--at Mon 08:00`."),
+        ("--at Mon 08:00 --in 2h", "Use `--at` or `--in`, not both.", ""),
+    ],
+)
+async def test_a_start_that_is_not_clear(bot: CommandBot, words: str, title: str, hint: str) -> None:
+    card = await bot.say(f"deploy shop@v1.4 to production {words}", "ben")
+    assert (card.ok, card.title, card.hint) == (False, title, hint)
+    assert bot.deployments.requests == []
 
 
 async def test_a_secret_in_a_reason_is_neither_kept_nor_shown() -> None:

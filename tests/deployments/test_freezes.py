@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,21 @@ async def test_a_time_in_the_next_freeze_is_refused(tmp_path: Path) -> None:
         assert (await bot.say("deploy shop@v1 to production --at 15:59")).ok
         card = await bot.say("deploy shop@v1 to production --at 16:00")
         assert card.title.startswith("shop/production will be frozen then, until 2027-01-18 08:00 UTC")
+
+
+async def test_a_start_on_a_day_is_on_that_day_in_the_bots_zone(tmp_path: Path) -> None:
+    async with open_bot(tmp_path, freeze=["Fri 16:00 - Mon 08:00"]) as bot:
+        at = await bot.deployment(await bot.ask("deploy shop@v1 to production --at Mon 08:00"))
+        assert at.not_before == datetime(2027, 1, 18, 8, tzinfo=UTC).timestamp()
+        card = await bot.say("deploy shop@v1 to production --at Mon 07:59")
+        assert card.title.startswith("shop/production will be frozen then, until 2027-01-18 08:00 UTC")
+        for words, refusal in (
+            ("today 00:01", "That time is over."),
+            ("2027-01-14 08:00", "That time is over."),
+            ("0001-01-01 00:00", "That time is over."),
+            ("9999-12-31 23:59", "That is more than 31 days away."),
+        ):
+            assert (await bot.say(f"deploy shop@v1 to production --at {words}")).title == refusal
 
 
 async def test_what_ran_well_comes_back_and_restarts_in_a_freeze(bot: BotUnderTest) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from deploybot import App, Card, Context, Deployment, Environment, Role
+from deploybot import App, Card, Context, Day, Deployment, Environment, Role
 from deploybot.errors import UsageError
 from deploybot.parsing import (
     FollowName,
@@ -35,7 +35,11 @@ def test_every_example_is_understood(text: str) -> None:
         ("deploy shop@:previous", {"app": SHOP, "ref": Ref(":previous"), "env": STAGING}),
         ("deploy shop@#41", {"app": SHOP, "ref": Ref("#41", 41), "env": STAGING}),
         ("deploy shop --dry-run", {"app": SHOP, "ref": Ref(""), "env": STAGING, "dry_run": True}),
-        ("deploy shop --at 9:05", {"app": SHOP, "ref": Ref(""), "env": STAGING, "time": dt.time(9, 5)}),
+        ("deploy shop --at 9:05", {"app": SHOP, "ref": Ref(""), "env": STAGING, "when": dt.time(9, 5)}),
+        (
+            "deploy shop --at Mon 08:00",
+            {"app": SHOP, "ref": Ref(""), "env": STAGING, "when": Day(weekday=0), "time": dt.time(8)},
+        ),
         ("deploy shop --at 24:00", None),
         ("deploy shop --at 6pm", None),
         ("deploy --dry-run", None),

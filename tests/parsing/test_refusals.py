@@ -11,7 +11,7 @@ from tests.parsing.reading import read, refusal
 
 
 USAGE_DEPLOY = (
-    "Usage: deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--remove-orphans] [--at <time>] "
+    "Usage: deploy <app>[@<ref>] [to <env>[/<servers>]] [--dry-run] [--remove-orphans] [--at <when>] [<time>] "
     "[--in <delay>] [--break-glass] [code <code>]\n"
     "For example: deploy shop@v1.4 to production"
 )
@@ -137,6 +137,13 @@ USAGE_LOGS = (
             USAGE_DEPLOY,
             "deploy shop --dry-run",
         ),
+        (
+            "deploy shop to production Mon 08:00",
+            "I do not understand `Mon`, did you mean `deploy shop to production --at Mon 08:00`?",
+            USAGE_DEPLOY,
+            "deploy shop to production --at Mon 08:00",
+        ),
+        ("deploy shop 25:00", "`25:00` is not a time of day such as 18:00.", USAGE_DEPLOY, ""),
         ("deploy shop --force", "I do not understand `--force`.", USAGE_DEPLOY, ""),
         ("deploy --force", "I do not understand `--force`.", USAGE_DEPLOY, ""),
         ("deploy shop to staging to production", "`to` appears twice.", USAGE_DEPLOY, ""),

@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 8
 
 .PHONY: demo
 demo: $(STAMP) ## Try the bot with a real SSH server, a real repository, and the console as chat
@@ -71,6 +71,10 @@ fuzz: $(STAMP) ## Change N answers of a server and its Engine; measure the bot (
 .PHONY: world
 world: $(STAMP) ## Generate N histories of deployments and manual changes; count false reports (N=300 SEED=…)
 	$(BIN)/python -m tests.histories world --runs $(N) $(if $(SEED),--seed $(SEED))
+
+.PHONY: watch-trial
+watch-trial: $(STAMP) ## Watch 500 good releases and N faulty ones under a noisy load (N=200 SEED=…)
+	$(BIN)/python -m tests.watch_trial $(if $(filter file,$(origin N)),,--faults $(N)) $(if $(SEED),--seed $(SEED))
 
 .PHONY: broken
 broken: $(STAMP) ## Interrupt N releases during `up`; measure what serves (N=200 SEED=…)

@@ -159,6 +159,9 @@ class DeploymentService(Protocol):
     async def cancel(self, ctx: Context, number: int) -> Card:
         """Stop a deployment that has not ended."""
 
+    async def veto(self, ctx: Context, number: int) -> Card:
+        """Keep a release that is about to be taken back because it does worse than the old one."""
+
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
         """Approve a waiting deployment, with a one-time code if it requires one."""
 

@@ -73,6 +73,11 @@ def show_time(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
 
 
+def show_clock(at: float, *, seconds: bool = False) -> str:
+    """Return seconds since the epoch as `01:28 UTC`, or as `01:28:05 UTC`."""
+    return time.strftime("%H:%M:%S UTC" if seconds else "%H:%M UTC", time.gmtime(at))
+
+
 def show_moment(at: float, zone: ZoneInfo) -> str:
     """Return seconds since the epoch as `2026-11-21 18:00 CET`."""
     return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M %Z")

@@ -15,6 +15,7 @@ from deploybot.config.environment_rules import check_images
 from deploybot.config.report_rules import check_others
 from deploybot.config.signing_rules import check_signing
 from deploybot.config.task_rules import check_switch_tasks
+from deploybot.config.watch_rules import check_watch
 from deploybot.domain import canonical_image
 from deploybot.net.address_guard import is_loopback
 from deploybot.part_tables import STRATEGY_TABLE, has_containers, keys_of_strategies
@@ -258,6 +259,7 @@ def _environment(path: Path, app: App, environment: Environment, settings: Setti
         if name not in environment.servers:
             text = f'"{name}" is not one of its servers{meant(name, environment.servers)}'
             yield Problem((*path, "rollout", "canary"), text)
+    yield from check_watch(path, app, environment)
     yield from _names((*path, "env"), environment.env, environment.secrets)
     yield from _crossed(path, app, environment)
     health = environment.health or app.health

@@ -17,11 +17,14 @@ class Layout(NamedTuple):
     """The servers of a plan in batches, in the order in which they are switched.
 
     `pause` is the time between two batches in seconds. `optional` are servers that are left out if they do not answer.
+    The new release is compared with the old one for `watch` seconds, after the `canary` and at the end.
     """
 
     batches: tuple[tuple[str, ...], ...]
     pause: float
     optional: frozenset[str]
+    watch: float = 0.0
+    canary: tuple[str, ...] = ()
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -41,6 +44,8 @@ class Layout(NamedTuple):
                 pause=self.pause if batch is not batches[-1] else 0.0,
                 recheck=part.recheck if self.pause and batch is not batches[-1] else (),
                 optional=part.server in self.optional,
+                watch=self.watch,
+                first_watch=self.watch if part.server in self.canary and batch is not batches[-1] else 0.0,
             )
             for batch in batches
             for part in batch
@@ -51,8 +56,8 @@ class Layout(NamedTuple):
 def layout_of(environment: Environment, servers: Sequence[str], *, gently: bool) -> Layout:
     """Return the batches for some servers of an environment.
 
-    With `gently`, the canary comes first and pauses lie between batches: a new release needs both. What puts an old
-    release back, or restarts what runs, needs to be quick.
+    With `gently`, the canary comes first, pauses lie between batches, and the release is watched: a new release needs
+    all of that. What puts an old release back, or restarts what runs, needs to be quick.
     """
     rollout = environment.rollout or _ONE_BY_ONE
     canary = _canary(rollout, servers) if gently else ()
@@ -60,7 +65,13 @@ def layout_of(environment: Environment, servers: Sequence[str], *, gently: bool)
     size = _size(rollout.batch, len(servers))
     batches = [tuple(rest[at : at + size]) for at in range(0, len(rest), size)]
     optional = frozenset(rest) if rollout.on_down == "skip" else frozenset()
-    return Layout((*([canary] if canary else []), *batches), rollout.pause if gently else 0.0, optional)
+    return Layout(
+        batches=(*([canary] if canary else []), *batches),
+        pause=rollout.pause if gently else 0.0,
+        optional=optional,
+        watch=(environment.watch or 0.0) if gently else 0.0,
+        canary=canary,
+    )
 
 
 def _canary(rollout: Rollout, servers: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deploybot.deployments.touched_servers import first_felt
-from deploybot.domain import Phase, Plan, StepRow
+from deploybot.domain import Phase, Plan, StageKind, StepRow
 from deploybot.units import show_duration
 
 _FEW = 3
@@ -19,6 +19,8 @@ def current_batch(plan: Plan, steps: Sequence[StepRow]) -> int:
 
 
 def _is_switch(plan: Plan, row: StepRow) -> bool:
+    if row.kind is StageKind.BASELINE:  # it comes last among the stages, but is made before any switch
+        return False
     part = next((one for one in plan.servers if one.server == row.server), None)
     return part is not None and row.position >= first_felt(plan, part)
 

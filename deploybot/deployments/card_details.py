@@ -31,6 +31,7 @@ SERVER_LONGEST = 66
 """The most characters that a card shows for one server: two rows, with its name."""
 
 Mask = Callable[[str], str]
+_CHECKS = {StageKind.PAUSE: "pausing", StageKind.COMPARE: "watching", StageKind.BASELINE: "measuring what runs now"}
 
 
 def masked(deployment: Deployment, mask: Mask) -> Deployment:
@@ -195,7 +196,7 @@ def step_words(row: StepRow) -> str:
     """Return `switch 0.4 s`, `switch failed (code 3) after 2 s`, or `switch …` while it runs."""
     back = "back: " if row.phase is Phase.RESTORE else ""
     if row.kind is not StageKind.RUN and row.state is StepState.STARTED:
-        return f"{back}{'pausing' if row.kind is StageKind.PAUSE else 'checking health'}"
+        return f"{back}{_CHECKS.get(row.kind) or 'checking health'}"
     return f"{back}{row.name} {_ending(row)}"
 
 

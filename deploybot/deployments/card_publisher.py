@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from deploybot.card import Card, File
 from deploybot.deployments.approval_card import reminder_card
@@ -12,7 +12,8 @@ from deploybot.deployments.card_titles import headline
 from deploybot.deployments.deployment_card import deployment_card, end_card
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_progress import StepProgress
-from deploybot.domain import Channel, Deployment
+from deploybot.deployments.watch_card import veto_cards, with_watches
+from deploybot.domain import Channel, Deployment, StepRow
 from deploybot.ports import Clock, Tables
 
 
@@ -31,9 +32,11 @@ class CardPublisher:
         mentions: Mentions,
         channels: Callable[[Deployment], Iterable[Channel]],
         report: Callable[[Tables, Deployment], None],
+        leaves: Callable[[Deployment], bool] = lambda _: False,
     ) -> None:
         """Take the ports; `mask` masks a text, `channels` returns a card's channels, `report` queues outgoing reports.
 
+        `leaves` returns whether a failed release stays as it is.
         Cards are masked again before they are sent. Text that a card cuts must be masked before: a secret cut in half
         is not recognized.
         """
@@ -43,7 +46,13 @@ class CardPublisher:
         self._mentions = mentions
         self._channels = channels
         self._report = report
+        self._leaves = leaves
         self.progress = StepProgress(journal, clock, mask)
+
+    def complete(self, tables: Tables, card: Card, deployment: Deployment, steps: Sequence[StepRow]) -> Card:
+        """Return a deployment's card with what its watches found."""
+        watches = tables.watches.of(deployment.number)
+        return with_watches(card, deployment, steps, watches, leaves=self._leaves(deployment), mask=self.mask)
 
     def wake(self, tables: Tables, deployment: Deployment, card: Card, more: Iterable[Channel]) -> None:
         """Queue a notifying message for all channels of a deployment, and for `more`."""
@@ -77,12 +86,23 @@ class CardPublisher:
                 progress=progress,
                 mask=self.mask,
             )
+            card = self.complete(tables, card, deployment, steps)
             cards = [dataclasses.replace(card, files=files)]
             if request is not None and request.reminded:
                 cards.append(reminder_card(deployment, request, headline(deployment.plan), here))
             for one in cards:
                 tables.outbox.put(channel, one, self._clock.now())
+        self._announce(tables, deployment)
         self._call_for_help(tables, deployment)
+
+    def _announce(self, tables: Tables, deployment: Deployment) -> None:
+        """Notify the requester of a rollback that begins soon. It is a message of its own, with the Veto button."""
+        watches = tables.watches.of(deployment.number)
+        wakes = self._mentions.requester(tables, deployment) if watches else ()
+        for channel in self._channels(deployment) if watches else ():
+            here, leaves = for_channel(wakes, channel), self._leaves(deployment)
+            for card in veto_cards(deployment, watches, here, leaves=leaves, mask=self.mask):
+                tables.outbox.put(channel, card, self._clock.now())
 
     def _call_for_help(self, tables: Tables, deployment: Deployment) -> None:
         """Notify the requester of an end that needs a person."""

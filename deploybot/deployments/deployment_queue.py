@@ -23,7 +23,7 @@ from deploybot.deployments.runner import DeploymentRunner
 from deploybot.deployments.scheduled_starts import earliest, is_early, is_too_late, late_words, waits_until
 from deploybot.deployments.start_checks import Beginning
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
-from deploybot.domain import Deployment, State, Unfinished
+from deploybot.domain import Deployment, Kind, State, Unfinished
 from deploybot.errors import Cancelled, DeploybotError, StoreError, TargetFrozen, Voided, sentence
 from deploybot.ports import Clock, Store, Tables
 
@@ -165,7 +165,10 @@ class Queue:
             return waits_until(deployment, self._zone)
         last = last_before(deployment, others, now)
         if last is not None:
-            return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word})"
+            watched = last.state is State.RUNNING and any(part.watch for part in last.plan.servers)
+            goes_back = watched and deployment.plan.kind is Kind.ROLLBACK
+            hint = f"; cancel #{last.number} stops its watch and goes back at once" if goes_back else ""
+            return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word}{hint})"
         if no_slot := self._slots.waits_for(deployment, (one for one in others if one.number not in self._given_up)):
             return no_slot
         # The clean-up may be about to delete what a plan made now would rely on.

@@ -25,6 +25,7 @@ from deploybot.deployments.queue_card import OpenDeployment, queue_card
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.scheduled_starts import start_of
 from deploybot.deployments.step_logs import Journal
+from deploybot.deployments.vetoes import Vetoes
 from deploybot.domain import Deployment, Kind, Person, Phase, Plan, Release, Request, State
 from deploybot.errors import Cancelled, UserError
 from deploybot.metrics import METRICS
@@ -74,6 +75,7 @@ class DeploymentEngine:
         releases: Releases,
         glass: BreakGlass,
         promotion: Promotion,
+        vetoes: Vetoes,
     ) -> None:
         """Take the ports and parts."""
         self._settings = settings
@@ -87,6 +89,7 @@ class DeploymentEngine:
         self._promotion = promotion
         self._questions = PolicyQuestions(settings, clock)
         self._dry_run = DryRun(settings, store, publisher.mask, self._questions)
+        self.veto = vetoes.veto
         self.queue = queue
         self.releases = releases
 
@@ -264,12 +267,11 @@ class DeploymentEngine:
             deployment = tables.deployments.get(number)
             if deployment is None:
                 return None
-            waits_for = self.queue.waits_for(deployment, tables.deployments.open())
+            wait = self.queue.waits_for(deployment, tables.deployments.open())
             steps, request = tables.deployments.steps(number), tables.requests.get(number)
             mask, progress = self._publisher.mask, self._publisher.progress.of(steps)
-            return deployment_card(
-                deployment, steps, waits_for=waits_for, request=request, progress=progress, mask=mask
-            )
+            made = deployment_card(deployment, steps, waits_for=wait, request=request, progress=progress, mask=mask)
+            return self._publisher.complete(tables, made, deployment, steps)
 
         return await self._store.read(look)
 

@@ -31,7 +31,7 @@ from deploybot.units import show_duration
 
 _SHOWN = 60
 _UNSET = "null"
-_NOT_ALWAYS = frozenset({"rollout", "before_switch", "after_switch"})
+_NOT_ALWAYS = frozenset({"rollout", "watch", "veto", "before_switch", "after_switch"})
 """Keys that older versions did not know: a request from then counts while they are not set."""
 _NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
 _NOT_THE_ENVIRONMENTS = frozenset(

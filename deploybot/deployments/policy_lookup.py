@@ -197,11 +197,13 @@ class PolicyQuestions:
             plan=plan,
         )
 
-    def may_cancel(self, tables: Tables, person: int, deployment: Deployment) -> PolicyQuestion:
-        """Return the question whether a person may cancel a deployment."""
+    def may_cancel(
+        self, tables: Tables, person: int, deployment: Deployment, *, command: str = "cancel"
+    ) -> PolicyQuestion:
+        """Return the question whether a person may cancel a deployment, or veto its rollback."""
         plan = deployment.plan
         return self.ask(
-            tables, person, action=Action.DEPLOY, command="cancel", app=plan.app, environment=plan.environment
+            tables, person, action=Action.DEPLOY, command=command, app=plan.app, environment=plan.environment
         )
 
     def _of_plan(

@@ -26,19 +26,19 @@ from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.switch_tasks import lasting_words
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.deployments.touched_servers import (
-    broken_off,
+    broken_beside,
     first_ahead,
     first_felt,
     touched_servers,
     unknown_servers,
     untouched_words,
 )
+from deploybot.deployments.watch_card import vetoed_words
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
 from deploybot.domain import (
     Deployment,
     Kind,
     Phase,
-    Plan,
     Release,
     Running,
     ServerPlan,
@@ -119,9 +119,11 @@ class DeploymentRunner:
         try:
             await self._side_by_side(self._prepare, deployment, deployment.plan.servers, stop)
             await self._side_by_side(self._run_ahead, deployment, deployment.plan.servers, stop)
+            await self._side_by_side(self._look_before, deployment, deployment.plan.servers, stop)
             for batch in deployment.plan.batches:
                 await self._side_by_side(self._switch, deployment, batch, stop)
             await self._side_by_side(self._run_last, deployment, deployment.plan.servers, stop)
+            await self._side_by_side(self._compare, deployment, deployment.plan.servers, stop)
         except (StepFailed, StepUnknown, Unhealthy, Unreachable, Cancelled) as problem:
             return await self._bad_end(deployment, problem)
         return await self._good_end(deployment)
@@ -150,7 +152,7 @@ class DeploymentRunner:
         rows = await self._steps_of(deployment)
         touched = touched_servers(deployment.plan, rows)
         if deployment.outcome in unknown_servers(deployment.plan, rows).values():
-            touched = _broken_beside(deployment.plan, rows)
+            touched = broken_beside(deployment.plan, rows)
         return await self._put_back(deployment, touched, deployment.outcome, deployment.tail, cancelled=cancelled)
 
     async def _steps_of(self, deployment: Deployment) -> tuple[StepRow, ...]:
@@ -210,12 +212,21 @@ class DeploymentRunner:
 
     async def _switch(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
         """Run the stages of a server from the first switching one on, its checks included."""
-        positions = range(first_felt(deployment.plan, part), len(part.stages) - len(part.last))
+        positions = range(first_felt(deployment.plan, part), part.first_last)
         await self._run(deployment, part, positions, stop)
 
     async def _run_last(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
         """Run the tasks of a server that come when all servers are switched."""
-        await self._run(deployment, part, range(len(part.stages) - len(part.last), len(part.stages)), stop)
+        await self._run(deployment, part, range(part.first_last, part.first_last + len(part.last)), stop)
+
+    async def _look_before(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+        """Record what the old release does, if the new one is watched. That stage is the last one of the plan."""
+        await self._run(deployment, part, range(len(part.stages) - bool(part.watch), len(part.stages)), stop)
+
+    async def _compare(self, deployment: Deployment, part: ServerPlan, stop: CancellationWatch) -> None:
+        """Watch the new release when all servers are switched."""
+        end = len(part.stages) - bool(part.watch)
+        await self._run(deployment, part, range(part.first_last + len(part.last), end), stop)
 
     async def _run(
         self, deployment: Deployment, part: ServerPlan, positions: Iterable[int], stop: CancellationWatch
@@ -235,6 +246,7 @@ class DeploymentRunner:
         checked = any(part.gate or part.verify for part in parts)
         words = "Everything is healthy." if checked else "All steps succeeded."
         rows = await self._steps_of(deployment)
+        words = vetoed_words(await self._store.read(lambda tables: tables.watches.of(deployment.number))) or words
         outcome = " ".join(
             (words, *skipped_words((*plan.down, *skipped)), *lasting_words(plan, rows, skipped) * bool(skipped))
         )
@@ -264,7 +276,7 @@ class DeploymentRunner:
             text = " ".join([untouched, *lasting, *advice, *now])
             return _Ending(state, f"{why}\n{text}", tail)
         if isinstance(problem, StepUnknown):
-            touched = _broken_beside(deployment.plan, rows)
+            touched = broken_beside(deployment.plan, rows)
         if unknown and not touched:
             return await self._left(deployment, state, (why, "Nothing was run again."), tail)
         if deployment.plan.kind in {Kind.TASK, Kind.RESTART}:
@@ -372,12 +384,6 @@ class DeploymentRunner:
             return ended
 
         return await self._store.write(record)
-
-
-def _broken_beside(plan: Plan, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
-    """Return the servers to restore if it is unknown how a step ended on another: those that were stopped halfway."""
-    unknown = unknown_servers(plan, rows)
-    return tuple(part for part in broken_off(plan, rows) if part.server not in unknown)
 
 
 def _worst_first(results: Sequence[object], why: Exception | None) -> list[BaseException]:

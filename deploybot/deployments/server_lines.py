@@ -85,6 +85,8 @@ def _server_line(
     It is `through` if a later batch has begun.
     """
     mine = [row for row in steps if row.server == part.server and row.phase is not Phase.CLEANUP]
+    if mine and mine[-1].kind is StageKind.COMPARE and mine[-1].state is StepState.STARTED:
+        return Line(part.server, mine[-1].detail, Tone.BUSY)
     good = mine and all(row.state is StepState.DONE for row in mine)
     if state is State.SUCCEEDED or (state is State.RUNNING and through and good):
         return Line(part.server, "healthy" if part.gate or part.verify else "done", Tone.GOOD)
@@ -95,7 +97,8 @@ def _server_line(
     tone = Tone.UNKNOWN if lost else _STEP_TONES[mine[-1].state]
     forward = [row for row in mine if row.phase is Phase.FORWARD]
     if tone is Tone.GOOD and not state.ended:
-        checks = len(forward) >= len(part.steps) and len(mine) == len(forward) and (part.gate or part.verify)
+        runs = sum(row.kind is StageKind.RUN for row in forward)
+        checks = runs >= len(part.steps) and len(mine) == len(forward) and (part.gate or part.verify)
         words.append("checking health" if checks else "…")
         tone = Tone.BUSY
     elif tone is Tone.GOOD and len(mine) > len(forward):

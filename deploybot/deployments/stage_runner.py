@@ -14,6 +14,7 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.planner import HEALTH_SCRIPT
 from deploybot.deployments.release_verification import Verifier
+from deploybot.deployments.release_watch import ReleaseWatch, Watching
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_starts import job_id
@@ -34,6 +35,7 @@ from deploybot.domain import (
 )
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, Unhealthy
 from deploybot.ports import Clock, Store, Tables
+from deploybot.units import show_clock
 
 TAIL = 20
 NO_CODE = -1
@@ -61,6 +63,7 @@ class StageRunner:
         executor: Executor,
         gate: HealthGate,
         verifier: Verifier,
+        watch: ReleaseWatch,
         journal: Journal,
         clock: Clock,
         queue_card: Callable[[Tables, int], None],
@@ -71,6 +74,7 @@ class StageRunner:
         self._executor = executor
         self._gate = gate
         self._verifier = verifier
+        self._watch = watch
         self._journal = journal
         self._clock = clock
         self._queue_card = queue_card
@@ -89,6 +93,8 @@ class StageRunner:
         Raises Unhealthy for a failed check, otherwise what `StepRunner.run` raises.
         """
         position, stage = numbered
+        if phase is Phase.FORWARD and _follows_pause(part, position) and await self._is_vetoed(deployment, part):
+            return  # its pause went on with the watch, which does not count again what a person vetoed
         if stage.step is not None:
             await self._job(deployment, phase, part, (position, dataclasses.replace(stage.step, name=stage.name)), stop)
             return
@@ -145,6 +151,8 @@ class StageRunner:
             job=job_id(deployment.number, phase, part.server, position),
             state=StepState.STARTED,
             started=self._clock.now(),
+            detail=f"watching until {show_clock(self._clock.now() + stage.seconds)}"
+            * (stage.kind is StageKind.COMPARE),
             kind=stage.kind,
         )
 
@@ -165,8 +173,13 @@ class StageRunner:
     async def _to_its_end(self, check: _StageCheck, stop: CancellationWatch) -> None:
         """Make a check that has begun, and record its end."""
         row = self._journal.mend(check.row)
+        seen = None
         try:
-            seen = await self._check(check, stop)
+            watched = row.kind is StageKind.PAUSE and await self._is_vetoed(check.deployment, check.part)
+            if watched or row.kind in {StageKind.COMPARE, StageKind.BASELINE}:
+                row = await self._compare(dataclasses.replace(check, row=row), stop)
+            else:
+                seen = await self._check(check, stop)
         except DeploybotError as problem:
             await self._note_failure(row, problem, stop)
             raise
@@ -197,6 +210,22 @@ class StageRunner:
             return await self._verifier.settle(app, environment, row.server, check.manifest, stop, since=row.started)
         first = await self._first(check, stop)
         return await self._stay(check, stop, first, first.at + app.stable)
+
+    async def _compare(self, check: _StageCheck, stop: CancellationWatch) -> StepRow:
+        """Compare the new release with the old one, or record how the old one does. Return the row with its log."""
+        watching = Watching(
+            deployment=check.deployment,
+            part=check.part,
+            row=check.row,
+            end=check.row.started + check.stage.seconds,
+            manifest=check.manifest,
+            first=None if ran_task(check.part, check.row.position) else await self._watched(check),
+        )
+        if check.row.kind is StageKind.BASELINE:
+            await self._watch.record_baseline(watching, stop)
+            return check.row
+        summary = await self._watch.compare(watching, stop)
+        return self._journal.append(check.row, "".join(f"{line}\n" for line in summary).encode(), last=True)
 
     async def _pass(self, check: _StageCheck, gate: Gate, stop: CancellationWatch, *, since: float) -> None:
         services = {one.service for one in check.manifest.services}
@@ -233,6 +262,11 @@ class StageRunner:
         mine = (row for row in rows if row.server == check.row.server and row.phase is check.row.phase)
         return next((row.baseline for row in mine if row.kind is StageKind.WATCH), None)
 
+    async def _is_vetoed(self, deployment: Deployment, part: ServerPlan) -> bool:
+        """Return whether a person vetoed that a server goes back."""
+        rows = await self._store.read(lambda tables: tables.watches.of(deployment.number))
+        return any(row.vetoed for row in rows if row.server == part.server)
+
     async def _keep(self, row: StepRow, first: WatchBaseline) -> None:
         await self._store.write(lambda tables: tables.deployments.keep_baseline(row.job, first))
 
@@ -245,3 +279,16 @@ class StageRunner:
             self._queue_card(tables, row.deployment)
 
         await self._store.write(end)
+
+
+def _follows_pause(part: ServerPlan, position: int) -> bool:
+    """Return whether a stage is a check at the end of the pause before the next batch."""
+    before = part.stages[:position]
+    return position < part.first_last and any(stage.kind is StageKind.PAUSE for stage in before)
+
+
+def ran_task(part: ServerPlan, position: int) -> bool:
+    """Return whether a task ran between the check that a release stays up and a later stage: it may restart it."""
+    before = part.stages[:position]
+    stays = next((at for at, stage in enumerate(before) if stage.kind is StageKind.WATCH), 0)
+    return any(stage.step is not None and stage.step.task for stage in before[stays:])

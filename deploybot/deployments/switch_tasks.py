@@ -12,6 +12,7 @@ from deploybot.domain import Phase, Plan, Release, ServerPlan, Step, StepRow, St
 from deploybot.errors import UserError
 from deploybot.ports import Site, Strategy
 from deploybot.settings import App, SwitchTask
+from deploybot.units import show_duration
 from deploybot.wording import listed
 
 _FIRST = "first"
@@ -71,7 +72,7 @@ def switch_tasks(app: App, *, rollback: bool) -> SwitchTasks:
 
 
 def task_lines(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yield what runs before and after the switch, for cards: `before`, and `migrate on web1`."""
+    """Yield what runs before and after the switch, for cards: `before`, and `migrate on web1`; then the watch."""
     for when, is_ahead in (("before", True), ("after", False)):
         servers: dict[str, list[str]] = {}
         for step, server in _steps(plan):
@@ -83,6 +84,9 @@ def task_lines(plan: Plan) -> Iterator[tuple[str, str]]:
         ]
         if words:
             yield when, ", ".join(words)
+    if watch := max((part.watch for part in plan.servers), default=0.0):
+        first = "after the canary and " if any(part.first_watch for part in plan.servers) else ""
+        yield "watch", f"{show_duration(watch)} {first}at the end; taken back if it does worse, unless vetoed"
 
 
 def _steps(plan: Plan) -> Iterator[tuple[Step, str]]:

@@ -34,6 +34,8 @@ class Timeouts:
     """Between two looks whether it answers."""
     gate_answer: float = 5.0
     """One answer to a health check; the check as a whole has twice that time."""
+    watch_look: float = 8.0
+    """One look of a watch at all its servers."""
     gate_logs: float = 10.0
     """To read the last log lines of unhealthy containers."""
 

@@ -66,6 +66,12 @@ def broken_off(plan: Plan, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
     return tuple(part for part in touched_servers(plan, rows) if part.server in bad)
 
 
+def broken_beside(plan: Plan, rows: Sequence[StepRow]) -> tuple[ServerPlan, ...]:
+    """Return the servers to restore if it is unknown how a step ended on another: those that were stopped halfway."""
+    unknown = unknown_servers(plan, rows)
+    return tuple(part for part in broken_off(plan, rows) if part.server not in unknown)
+
+
 def untouched_words(plan: Plan, *, tasks: bool = False) -> str:
     """Return the sentence for a deployment that ended before it changed what serves.
 

@@ -55,7 +55,8 @@ class StageKind(enum.StrEnum):
     """What a stage does.
 
     It runs a job, compares what runs with the release, asks for its health, watches that it stays up, or lets some time
-    pass before the next batch, in which it must stay healthy.
+    pass before the next batch, in which it must stay healthy. It compares the new release with the old one for some
+    time, or records before the switch how the old one does.
     """
 
     RUN = "run"
@@ -63,13 +64,16 @@ class StageKind(enum.StrEnum):
     GATE = "gate"
     WATCH = "watch"
     PAUSE = "pause"
+    COMPARE = "compare"
+    BASELINE = "baseline"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A part of a server's plan that is stored as a row before it begins, and resumed from that row after a crash.
 
-    A RUN stage has a `step`, a GATE stage a `gate`. A PAUSE lasts some `seconds`. `name` is for people and logs.
+    A RUN stage has a `step`, a GATE stage a `gate`. A PAUSE and a COMPARE stage last some `seconds`. `name` is for
+    people and logs.
     """
 
     kind: StageKind
@@ -111,6 +115,8 @@ class ServerPlan:
     record. `pause` is how long the bot waits after the server, in seconds, before the next batch. An `optional` server
     is left as it is if it does not answer before anything was switched there. `recheck` is the health command at the
     end of the pause. `after` are steps that follow the checks, `last` those that follow when all servers are switched.
+    The release is compared with the old one for `watch` seconds at the end; a canary also for `first_watch` seconds,
+    before other servers are switched.
     """
 
     server: str
@@ -129,11 +135,23 @@ class ServerPlan:
     recheck: tuple[Step, ...] = ()
     after: tuple[Step, ...] = ()
     last: tuple[Step, ...] = ()
+    watch: float = 0.0
+    first_watch: float = 0.0
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages that put the release there."""
-        return (*self._checked(self.steps), *self._run(self.after), *self._paused(), *self._run(self.last))
+        alone = (*self._checked(self.steps), *self._run(self.after), *_compared(self.first_watch), *self._paused())
+        baseline = [Stage(StageKind.BASELINE, "baseline")] if self.watch else []
+        return (*alone, *self._run(self.last), *_compared(self.watch), *baseline)
+
+    @property
+    def first_last(self) -> int:
+        """The position of the first stage that waits until all servers are switched.
+
+        These are the steps of `last`, and with a `watch` the comparison and, out of turn, the baseline.
+        """
+        return len(self.stages) - len(self.last) - (2 if self.watch else 0)
 
     def _paused(self) -> tuple[Stage, ...]:
         """Return the pause before the next batch, and the health check at its end."""
@@ -163,6 +181,10 @@ class ServerPlan:
         gate = [Stage(StageKind.GATE, "health", gate=self.gate)] if self.gate else []
         watch = [Stage(StageKind.WATCH, "watch")] if self.verify else []
         return (*self._run(steps), *verify, *gate, *watch)
+
+
+def _compared(seconds: float) -> tuple[Stage, ...]:
+    return (Stage(StageKind.COMPARE, "compare", seconds=seconds),) if seconds else ()
 
 
 class Kind(enum.StrEnum):

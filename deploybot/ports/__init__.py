@@ -45,6 +45,7 @@ from deploybot.ports.infrastructure_ports import (
 from deploybot.ports.store_port import Audit, AuditSinks, Store, Tables
 from deploybot.ports.strategy_port import Site, Strategy
 from deploybot.ports.trigger_tables import TriggerTable
+from deploybot.ports.watch_ports import LogSamples, Watches
 
 __all__ = [
     "ELSEWHERE",
@@ -76,6 +77,7 @@ __all__ = [
     "LinkCodeTable",
     "LiveChat",
     "Locks",
+    "LogSamples",
     "Manifests",
     "NewDelivery",
     "Notices",
@@ -97,4 +99,5 @@ __all__ = [
     "TextRedactor",
     "TriggerTable",
     "Waiting",
+    "Watches",
 ]

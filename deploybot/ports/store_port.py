@@ -20,6 +20,7 @@ from deploybot.ports.deployment_tables import (
 from deploybot.ports.event_tables import EventTable, Notices
 from deploybot.ports.inbox_tables import Deliveries
 from deploybot.ports.trigger_tables import TriggerTable
+from deploybot.ports.watch_ports import Watches
 
 T = TypeVar("T")
 
@@ -139,6 +140,10 @@ class Tables(Protocol):
     @property
     def notices(self) -> Notices:
         """Notices about problems."""
+
+    @property
+    def watches(self) -> Watches:
+        """The watches of new releases."""
 
 
 class Store(Protocol):

@@ -154,6 +154,9 @@ class Environment(SettingsPart):
     healthy first. If `refs` is set, only commits that it allows are deployed. With `signed`, only commits with a good
     signature of one of `[signers]` are deployed. In the hours and on the dates of `freeze`, in the bot's time zone,
     nothing new is deployed.
+
+    A new release is compared with the old one for `watch` seconds after the canary and after the last batch. If it does
+    worse, it is taken back unless a person vetoes that within `veto` seconds.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name", "app"})
@@ -186,6 +189,8 @@ class Environment(SettingsPart):
     images: dict[ServiceName, EnvironmentImage] = Field(default_factory=dict)
     on_failure: Literal["restore", "leave"] = "restore"
     rollout: Rollout | None = None
+    watch: Seconds | None = None
+    veto: SecondsOrOff | None = None
     before_switch: SwitchTasks | None = None
     after_switch: SwitchTasks | None = None
     approvals: Whole = Field(default=0, ge=0, le=20)

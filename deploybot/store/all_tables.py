@@ -26,6 +26,7 @@ from deploybot.store.outbox_rows import OutboxRows
 from deploybot.store.report_rows import ReportRows
 from deploybot.store.seen_message_rows import SeenRows
 from deploybot.store.trigger_rows import TriggerRows
+from deploybot.store.watch_rows import WatchRows
 
 
 class Rows:
@@ -54,3 +55,4 @@ class Rows:
         self.triggers = TriggerRows(connection)
         self.events = EventRows(connection)
         self.notices = NoticeRows(connection)
+        self.watches = WatchRows(connection)

@@ -57,6 +57,7 @@ class FakeDeployments:
 
     requests: list[FakeRequest] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
+    vetoed: list[tuple[str, int]] = field(default_factory=list)
     approved: list[tuple[str, int, str]] = field(default_factory=list)
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
     rows: dict[int, Deployment] = field(default_factory=dict)
@@ -146,6 +147,11 @@ class FakeDeployments:
         """Record the number."""
         self.cancelled.append(number)
         return Card(title=f"Stopping #{number}.", aside=True)
+
+    async def veto(self, ctx: Context, number: int) -> Card:
+        """Record the veto."""
+        self.vetoed.append((ctx.person.name if ctx.person else "", number))
+        return Card(title=f"#{number} is kept.", aside=True)
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
         """Record the approval."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from deploybot.applogs.log_samples import ErrorSamples
 from deploybot.chat.card_channels import card_channels
 from deploybot.deployments.approvals import Approvals
 from deploybot.deployments.break_glass import BreakGlass
@@ -20,6 +21,7 @@ from deploybot.deployments.planner import Planner
 from deploybot.deployments.promotion import Promotion
 from deploybot.deployments.ref_resolution import Releases
 from deploybot.deployments.release_verification import Verifier
+from deploybot.deployments.release_watch import ReleaseWatch, VetoSignals
 from deploybot.deployments.restore import Restorer
 from deploybot.deployments.runner import DeploymentRunner
 from deploybot.deployments.stage_runner import StageRunner
@@ -29,6 +31,8 @@ from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_runner import StepRunner
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
+from deploybot.deployments.vetoes import Vetoes
+from deploybot.deployments.watch_looks import WatchLooks
 from deploybot.deployments.what_runs_now import Present
 from deploybot.domain import Deployment
 from deploybot.events.deployment_reports import Reporter
@@ -89,6 +93,7 @@ def deployments(
         fingerprints=fingerprints,
         queue_card=publisher,
     )
+    signals = VetoSignals()
     queue = Queue(
         store=world.store,
         clock=world.clock,
@@ -96,7 +101,7 @@ def deployments(
         at_once=settings.bot.at_once,
         approvals=approvals,
         beginning=beginning,
-        runner=_runner(settings, world, inspector, journal, publisher, timeouts),
+        runner=_runner(settings, world, inspector, journal, publisher, signals, timeouts),
         queue_card=publisher,
         on_end=on_end,
         timeouts=timeouts,
@@ -113,6 +118,7 @@ def deployments(
         releases=plans.releases,
         glass=BreakGlass(settings=settings, store=world.store, clock=world.clock, codes=codes),
         promotion=Promotion(world.store, inspector, HealthGate(world.servers, world.clock, timeouts)),
+        vetoes=Vetoes(settings, world.store, world.clock, publisher, signals),
     )
 
 
@@ -127,7 +133,15 @@ def _publisher(settings: Settings, world: Infrastructure, journal: Journal, noti
         mentions=Mentions(settings, world.clock),
         channels=channels,
         report=report,
+        leaves=partial(_leaves, settings),
     )
+
+
+def _leaves(settings: Settings, deployment: Deployment) -> bool:
+    """Return whether a failed release stays as it is, as bot.toml is now."""
+    app = settings.apps.get(deployment.plan.app)
+    environment = app.environments.get(deployment.plan.environment) if app else None
+    return environment is not None and environment.on_failure == "leave"
 
 
 def _runner(  # noqa: PLR0917  one for each part that others have, too
@@ -136,6 +150,7 @@ def _runner(  # noqa: PLR0917  one for each part that others have, too
     inspector: Inspector,
     journal: Journal,
     publisher: CardPublisher,
+    signals: VetoSignals,
     timeouts: Timeouts,
 ) -> DeploymentRunner:
     """Make the runner of a deployment."""
@@ -163,6 +178,7 @@ def _runner(  # noqa: PLR0917  one for each part that others have, too
         executor=executor,
         gate=gate,
         verifier=verifier,
+        watch=_watch(world, executor, publisher, signals, timeouts),
         journal=journal,
         clock=world.clock,
         queue_card=publisher,
@@ -179,6 +195,22 @@ def _runner(  # noqa: PLR0917  one for each part that others have, too
         journal=journal,
         clock=world.clock,
         queue_card=publisher,
+        timeouts=timeouts,
+    )
+
+
+def _watch(
+    world: Infrastructure, executor: Executor, publisher: CardPublisher, signals: VetoSignals, timeouts: Timeouts
+) -> ReleaseWatch:
+    """Make what watches a new release."""
+    logs = ErrorSamples(world.servers, world.clock, world.redactor)
+    return ReleaseWatch(
+        store=world.store,
+        executor=executor,
+        looks=WatchLooks(world.servers, logs, world.clock, timeouts),
+        clock=world.clock,
+        queue_card=publisher,
+        signals=signals,
         timeouts=timeouts,
     )
 

@@ -51,6 +51,7 @@ from deploybot.testing import (
 )
 from tests.kit.bot import V1, V2
 from tests.kit.settings import bot_settings
+from tests.kit.watches import watch_of
 
 PROJECT = "shop-production"
 ONE = "sha256:" + "1" * 64
@@ -95,6 +96,7 @@ class RestoreBench:
             executor=executor,
             gate=gate,
             verifier=verifier,
+            watch=watch_of(store, executor, servers, clock),
             journal=journal,
             clock=clock,
             queue_card=_silence,

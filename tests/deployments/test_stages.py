@@ -48,6 +48,7 @@ from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeRefs, FakeSer
 from tests.deployments.conftest import PausingStop
 from tests.kit.bot import V2, V3
 from tests.kit.settings import bot_settings
+from tests.kit.watches import watch_of
 
 T = TypeVar("T")
 PROJECT = "shop-production"
@@ -127,6 +128,7 @@ class StageBench:
             executor=executor,
             gate=gate,
             verifier=Verifier(servers, gate, clock),
+            watch=watch_of(store, executor, servers, clock),
             journal=journal,
             clock=clock,
             queue_card=self._tell,

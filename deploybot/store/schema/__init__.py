@@ -30,6 +30,7 @@ from deploybot.store.schema.manifest_schema import m011_manifests, m013_glass, m
 from deploybot.store.schema.notice_schema import m014_silence
 from deploybot.store.schema.source_schema import m018_sources
 from deploybot.store.schema.trigger_schema import m023_rules, m025_replaced
+from deploybot.store.schema.watch_schema import m028_watches
 
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first,
@@ -58,5 +59,6 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m025_replaced,
     m026_freezes,
     m027_lock_reminders,
+    m028_watches,
 )
 """All migrations, in order."""

@@ -51,7 +51,8 @@ async def diff(ctx: Context, app: App, env: Environment, ref: Release) -> Card:
     if not changes.known:
         text = f"{unknown(current, ref)}, so I cannot show what changed between them."
         title = f"{app.name}/{env.name}: {current} → {ref}"
-        return Card(title=title, text=text, lines=(*images(current, ref), *others), tone=Tone.UNKNOWN)
+        lines = (*images(current, ref), *labelled(changes), *others)
+        return Card(title=title, text=text, lines=lines, tone=Tone.UNKNOWN)
     return Card(
         title=f"{app.name}/{env.name}: {current} → {ref}",
         text=total(changes) if not current.same_code(ref) else "The commit stays the same.",
@@ -86,6 +87,13 @@ def images(current: Release, ref: Release) -> Iterator[Line]:
     changes = [f"{service} {was} → {now}" for service, was, now in image_changes(current, ref)]
     if changes:
         yield Line("images", ", ".join(changes))
+
+
+def labelled(changes: Changes) -> Iterator[Line]:
+    """The commits of the images, by the labels that their builds gave them."""
+    for one in changes.images:
+        text = f"{one.old[:10]} → {one.new[:10]}, by the labels of its images"
+        yield Line(f"commits of {one.service}", text, url=one.url)
 
 
 def total(changes: Changes) -> str:

@@ -65,13 +65,14 @@ class StrategyEntry:
     the table `[apps.APP.STRATEGY]` as `SETTINGS`. `about` describes it for people, and `example` are the lines that
     `deploybot init` writes for it. With `containers`, its apps run in containers of a Compose project. `keys` are keys
     of `[apps.APP]` that not every strategy takes; `needs` are those that it requires, with the rest of the sentence
-    that says so.
+    that says so. `without_repo` is True if it also deploys apps whose own files are on the servers.
     """
 
     module: str
     about: str
     example: tuple[str, ...] = ()
     containers: bool = False
+    without_repo: bool = False
     own_table: bool = False
     keys: frozenset[str] = frozenset()
     needs: Mapping[str, str] = field(default_factory=dict)
@@ -89,6 +90,7 @@ STRATEGY_TABLE: Final[Mapping[str, StrategyEntry]] = {
             'logs = { docker = "*" }                     # all services',
         ),
         containers=True,
+        without_repo=True,
         keys=frozenset({"compose", "images"}),
     ),
     "files": StrategyEntry(

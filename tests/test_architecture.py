@@ -80,8 +80,10 @@ OTHER_SOURCES = {
     "cli/hooks_command.py": {"address.secret"},  # a secret
     "cli/server_discovery.py": {"mount"},  # a folder of a server
     "command_loader.py": {"found[command.name]"},  # a file of a command
+    "config/repository_rules.py": {"app.compose", "compose"},  # how images are made
     "deployments/originators.py": {"trigger"},
     "deployments/release_names.py": {"trigger"},
+    "settings/app_settings.py": {"self.compose"},
     "settings/setting_types.py": {"self"},
     "store/trigger_rows.py": {"kept", "trigger"},
 }

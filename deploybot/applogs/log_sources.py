@@ -114,7 +114,12 @@ async def find(app: App, environment: Environment, server: str, servers: Servers
     zone = logs.timezone or await zones.of(server)
     if logs.file:
         return [_script(host, "logs_file", Stamps.FREE, {"DEPLOYBOT_FILE": logs.file}, zone)]
-    values = {"DEPLOYBOT_COMMAND": logs.command or "", "DEPLOYBOT_DIRECTORY": environment.directory or app.directory}
+    there = app.at(environment)
+    values = {
+        "DEPLOYBOT_COMMAND": logs.command or "",
+        "DEPLOYBOT_DIRECTORY": there.bot_folder,
+        "DEPLOYBOT_FILES": there.server_folder,
+    }
     return [_script(host, "logs_command", Stamps.FREE, values, zone)]
 
 

@@ -24,15 +24,20 @@ async def watched_images(images: Images | None, app: App, environments: Iterable
     there = {name: app.at(name) for name in environments}
     distinct: list[App] = []
     for one in there.values():
-        if all(one.images != other.images for other in distinct):
+        if not any(_same(one, other) for other in distinct):
             distinct.append(one)
     if images is None:
         return {}
     answers = await asyncio.gather(*(_ask(images, one) for one in distinct))
     return {
-        name: next(answer for other, answer in zip(distinct, answers, strict=True) if other.images == one.images)
+        name: next(answer for other, answer in zip(distinct, answers, strict=True) if _same(one, other))
         for name, one in there.items()
     }
+
+
+def _same(one: App, other: App) -> bool:
+    """Return whether two environments follow the same. Without a repository, each has Compose files of its own."""
+    return one.images == other.images and (bool(one.repo) or one.environment == other.environment)
 
 
 async def _ask(images: Images, app: App) -> Answer:

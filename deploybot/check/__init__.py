@@ -56,6 +56,7 @@ async def check(
         _bounded(f"app {name}", try_repository(there, refs, where), within)
         for name, app in settings.apps.items()
         for there, where in branches_of(app)
+        if app.repo
     ]
     if images is not None:
         tries += [
@@ -63,7 +64,7 @@ async def check(
             for name, app in settings.apps.items()
             for there, service, where in images_of(app)
         ]
-    watched = [app for app in settings.apps.values() if autos(app)]
+    watched = [app for app in settings.apps.values() if autos(app) and app.repo]
     tries += [_bounded(f"app {app.name}", try_auto(app, refs), within) for app in watched]
     tries += [_bounded(name, _chat(name, findings), within) for name, findings in chats.items()]
     found = await asyncio.gather(*tries)

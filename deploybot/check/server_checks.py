@@ -49,7 +49,7 @@ class _CheckedTarget:
     @property
     def directory(self) -> str:
         """Return its directory on the server."""
-        return self.environment.directory or self.app.directory
+        return self.app.bot_folder
 
 
 async def try_server(server: Server, settings: Settings, links: ServerLinks) -> AsyncIterator[Row]:

@@ -135,7 +135,7 @@ def _of_server(server: Server) -> Iterator[str]:
 
 
 def _of_app(app: App) -> Iterator[str]:
-    yield f"{app.strategy} from {app.repo}"
+    yield f"{app.strategy} from {app.repo or 'the Compose files on its servers'}"
     if app.branch:
         yield f"branch {app.branch}"
     yield f"keeps the last {app.keep} successful releases"

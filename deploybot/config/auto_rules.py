@@ -30,7 +30,7 @@ def check_autos(path: Path, app: App, settings: Settings) -> Iterator[Problem]:
 def _causes(path: Path, auto: Auto, app: App) -> Iterator[Problem]:
     if not (auto.branch or auto.tag or auto.release or auto.image):
         yield Problem(path, "has no trigger: give branch, tag, release or image")
-    if auto.image and not app.images:
+    if auto.image and not app.has_images:
         yield Problem((*path, "image"), f"needs images, but apps.{path[1]}.images is empty")
 
 

@@ -13,6 +13,7 @@ from deploybot.config.config_errors import Path, Problem, dotted
 from deploybot.config.config_tables import within
 from deploybot.config.environment_rules import check_images
 from deploybot.config.report_rules import check_others
+from deploybot.config.repository_rules import check_repository
 from deploybot.config.signing_rules import check_signing
 from deploybot.config.task_rules import check_switch_tasks
 from deploybot.config.watch_rules import check_watch
@@ -52,7 +53,7 @@ def check(settings: Settings) -> Iterator[Problem]:
     for name, app in settings.apps.items():
         path = ("apps", name)
         yield from _strategy(path, app)
-        yield from _repository(path, app)
+        yield from check_repository(path, app)
         yield from _names((*path, "env"), app.env, app.secrets)
         yield from _defaults(path, app)
         for inner, environment in app.environments.items():
@@ -178,16 +179,6 @@ def _strategy(path: Path, app: App) -> Iterator[Problem]:
         lack = [(*path, "environments", name) for name in app.environments if not app.at(name).value(key)]
         for where in lack if app.value(key) or len(lack) < len(app.environments) else [path]:
             yield Problem((*where, key), f'is missing: strategy "{app.strategy}" needs {what}')
-
-
-def _repository(path: Path, app: App) -> Iterator[Problem]:
-    web = app.repo.startswith(("http://", "https://"))
-    ssh = app.repo.startswith("ssh://") or ("@" in app.repo and not web)
-    if app.repo and app.repo_token and not (app.repo.startswith("https://") or (web and _loopback(app.repo))):
-        yield Problem((*path, "repo_token"), "is for a repo with https:// only")
-    for key in ("repo_key", "repo_host_key"):
-        if app.repo and getattr(app, key) and not ssh:
-            yield Problem((*path, key), "is for a repo reached by SSH only, such as git@github.com:acme/shop.git")
 
 
 def _names(path: Path, env: dict[str, str], secrets: dict[str, Secret]) -> Iterator[Problem]:

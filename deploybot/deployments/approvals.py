@@ -88,7 +88,7 @@ class Approvals:
             expires=expires,
             remind_at=expires - (expires - now) * REMIND_LEFT,
             code=environment.approval_code is not None,
-            compare=_compare(self._settings.apps[plan.app].repo, plan),
+            compare=_compare(self._settings.apps[plan.app].repo or "", plan),
         )
 
     def add(self, tables: Tables, deployment: Deployment, request: Request) -> None:

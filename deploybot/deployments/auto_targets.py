@@ -5,14 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deploybot.domain import Deployment, Grant, Person, Plan, Role, State
+from deploybot.errors import UserError
 from deploybot.ports import Tables
 from deploybot.settings import Auto, Environment, Settings
+from deploybot.wording import listed
 
 
 def targets(settings: Settings) -> frozenset[tuple[str, str]]:
     """Return the targets (app, environment) that bot.toml deploys automatically, without asking."""
     found = ((app.name, one) for app in settings.apps.values() for one in app.environments.values())
     return frozenset((app, one.name) for app, one in found if one.auto is not None and not one.auto.ask)
+
+
+def insist_unedited(plan: Plan) -> None:
+    """Raise UserError if an automatic deployment would bring a person's changes of Compose files, too.
+
+    They may not be finished. The trigger waits, and is tried again.
+    """
+    edited = [
+        part.server
+        for part in plan.servers
+        if part.before is not None and part.before.configuration not in {"", part.configuration}
+    ]
+    if edited:
+        raise UserError(
+            f"The Compose files of {plan.app} on {listed(edited)} are not what the last deployment there used, and a "
+            "new image does not bring such changes along.",
+            hint=f"Deploy them: deploy {plan.app} to {plan.environment}. Or undo the changes.",
+        )
 
 
 def is_used(settings: Settings) -> bool:

@@ -131,6 +131,9 @@ def _changes(changes: Changes, compare: str) -> Iterator[Line]:
     if len(changes.commits) > COMMITS_SHOWN:  # otherwise each commit names its author
         more = f" and {len(authors) - AUTHORS_SHOWN} more" if len(authors) > AUTHORS_SHOWN else ""
         yield Line("authors", ", ".join(authors[:AUTHORS_SHOWN]) + more)
+    for image in changes.images:
+        text = f"{image.old[:10]} → {image.new[:10]}, by the labels of its images"
+        yield Line(f"commits of {image.service}", text, url=image.url)
     if compare:
         yield Line("compare", compare, url=compare)
 

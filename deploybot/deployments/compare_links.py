@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 _SCP = re.compile(r"[^@/:]+@(?P<host>[^:/]+):(?P<path>[^:]+)")
 _URL = re.compile(r"(?:ssh|https?)://(?:[^@/]*@)?(?P<host>[^:/]+)(?::\d+)?/(?P<path>.+)")
@@ -22,6 +22,17 @@ GitHub's "Comparing commits", GitLab's "Compare revisions", Bitbucket's "Branch 
 first, then a carriage return), Forgejo's and Gitea's router.
 """
 _LIKE = {"github": "github.com", "gitlab": "gitlab.com", "gitea": "gitea.com", "forgejo": "codeberg.org"}
+
+
+def image_compare_url(source: str, old: str, new: str, forges: Collection[str]) -> str:
+    """Return the compare page for two commits that labels of images name; empty unless the host is to be trusted.
+
+    Whoever built an image wrote its labels. So a link leads only to a public host, or to one of `forges`, the hosts of
+    forges in bot.toml.
+    """
+    match = _URL.fullmatch(source)
+    known = match is not None and match["host"].lower() in {*_FORMS, *forges}
+    return compare_url(source, old, new) if known else ""
 
 
 def compare_url(repo: str, old: str, new: str) -> str:

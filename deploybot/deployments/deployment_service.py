@@ -11,7 +11,7 @@ from deploybot.card import Card
 from deploybot.command import Context
 from deploybot.command_parameters import StartTime
 from deploybot.deployments.approvals import Approvals
-from deploybot.deployments.auto_targets import in_the_way, skipped_by
+from deploybot.deployments.auto_targets import in_the_way, insist_unedited, skipped_by
 from deploybot.deployments.break_glass import BreakGlass, glass_text, notified_text
 from deploybot.deployments.card_publisher import CardPublisher
 from deploybot.deployments.card_titles import audit_text, headline
@@ -139,6 +139,8 @@ class DeploymentEngine:
             origin=origin,
             promoted_from=promoted_from,
         )
+        if ctx.incoming.trigger:
+            insist_unedited(plan)
         if dry_run:
             return await self._dry_run.card(
                 plan, reason=ctx.reason, begins=not_before, frozen=frozen, glass=break_glass

@@ -30,6 +30,9 @@ from deploybot.strategies.release_values import SINCE_TAGS
 from deploybot.units import show_duration
 
 _SHOWN = 60
+_HASH_SHOWN = 12
+_OWN_FILES = "Compose files in "
+"""What begins a key of the configuration that is a hash of what Compose reads on a server, not a key of bot.toml."""
 _UNSET = "null"
 _NOT_ALWAYS = frozenset({"rollout", "watch", "veto", "before_switch", "after_switch"})
 """Keys that older versions did not know: a request from then counts while they are not set."""
@@ -91,6 +94,9 @@ def _config(plan: Plan, settings: Settings, app: App, environment: Environment) 
         where = inner if plan.task in environment.tasks else path
         yield f"{where}.tasks.{plan.task}", _text(there.tasks.get(plan.task, ""))
     yield from _keys(inner, environment, _NOT_THE_ENVIRONMENTS | (PER_ENVIRONMENT - _ALWAYS_THERE))
+    for part in plan.servers:
+        if part.configuration:
+            yield f"{_OWN_FILES}{there.server_folder} on {part.server}", part.configuration[:_HASH_SHOWN]
     for name in _reached([*(part.server for part in plan.servers), *plan.down], settings):
         yield from _keys(f"servers.{name}", settings.servers[name], _NOT_THE_SERVERS)
 
@@ -181,7 +187,8 @@ def differences(old: Binding, new: Binding, *, down: Sequence[str] = ()) -> tupl
         replaces=tuple(one for one in old.replaces if one[0] not in down),
         steps=tuple(one for one in old.steps if one[0] not in down),
     )
-    found = [*_release(old, new), *_origin(old, new), *_pairs("config", old.config, new.config)]
+    found = [*_release(old, new), *_origin(old, new), *_own_files(old, new)]
+    found += _pairs("config", _of_bot_toml(old), _of_bot_toml(new))
     found += _pairs("what it replaces", _shortened(old.replaces), _shortened(new.replaces))
     if not found and old.steps != new.steps:
         found = [f"steps: {server} would run other steps than those shown" for server, _ in new.steps]
@@ -209,6 +216,18 @@ def _origin(old: Binding, new: Binding) -> Iterator[str]:
     for name, was in old.origin:
         if now.get(name, was) != was:
             yield f"{name}: was {was}, now {now[name]}"
+
+
+def _of_bot_toml(binding: Binding) -> tuple[tuple[str, str], ...]:
+    return tuple(one for one in binding.config if not one[0].startswith(_OWN_FILES))
+
+
+def _own_files(old: Binding, new: Binding) -> Iterator[str]:
+    """Yield the servers on which a person changed the Compose files; a server that was left out changes nothing."""
+    now = dict(new.config)
+    for name, was in old.config:
+        if name.startswith(_OWN_FILES) and now.get(name, was) != was:
+            yield f"{name} were changed: Compose read {was}, now {now[name]}"
 
 
 def _shortened(replaces: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

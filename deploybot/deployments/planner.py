@@ -190,13 +190,16 @@ class Planner:
     async def meaning(self, app: App, environment: Environment, ref: str) -> Release | None:
         """Return the release that a ref means now; None if the ref no longer exists.
 
-        Raises Unreachable, or NoImage if one of its images no longer exists.
+        Raises Unreachable, or NoImage if one of its images no longer exists. Without a repository, raises UserError,
+        too: the Compose files on the servers may be broken.
         """
         try:
             return await self.releases.resolve(app, environment, ref)
         except NoImage:
             raise
         except UserError:
+            if not app.repo:
+                raise
             return None
 
     async def _on_current(

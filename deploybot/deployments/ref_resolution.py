@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from deploybot.deployments.compare_links import image_compare_url
 from deploybot.deployments.followed_tags import FollowedTags
 from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_before
 from deploybot.deployments.release_names import ReleaseNames
 from deploybot.deployments.rollback_menu import RollbackMenu
+from deploybot.deployments.server_images import own_images
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import (
     Changes,
     Deployment,
     Holding,
     IgnoredTags,
+    ImageCommits,
     NamedRef,
     Origin,
     Pin,
@@ -28,14 +32,29 @@ from deploybot.settings import App, Environment
 
 OFFERED = 8
 """How many releases a picker offers. Half of them are tags, if there are enough tags and branches."""
+MOST_IMAGES = 20
+"""The most images whose labels are read to compare two releases."""
+LABELS_WITHIN = 10.0
 _DIGEST = "sha256:"
 
 
 class Releases:
     """Implements `command.ReleaseService` with the store, the repository and the registries."""
 
-    def __init__(self, store: Store, refs: RefSource, inspector: Inspector, images: Images | None = None) -> None:
-        """Take the ports and the inspector of servers; `images` if an app has some."""
+    def __init__(
+        self,
+        store: Store,
+        refs: RefSource,
+        inspector: Inspector,
+        images: Images | None = None,
+        *,
+        forges: Collection[str] = (),
+    ) -> None:
+        """Take the ports and the inspector of servers; `images` if an app has some.
+
+        `forges` are the hosts of forges in bot.toml, to which labels of images may lead.
+        """
+        self._forges = forges
         self._store = store
         self._refs = refs
         self._inspector = inspector
@@ -65,6 +84,8 @@ class Releases:
             return await self._relative(app, _needs_environment(app, environment, ref), ref)
         if ref.startswith(_DIGEST):
             return await self._with_image(app, environment, ref)
+        if not app.repo:
+            return await self._without_repository(app, environment, ref, back=back)
         try:
             release = await self._refs.resolve(app, ref)
         except UserError as problem:
@@ -74,6 +95,27 @@ class Releases:
         ran = await self._ran(app, environment, release) if back and environment and app.images else None
         release = ran or release.with_images(await self._pins(app))
         return await self.names.of_past(environment, release) if back and environment else release
+
+    async def _without_repository(self, app: App, environment: Environment | None, ref: str, *, back: bool) -> Release:
+        """Return the images that the servers' Compose files name now; with a tag, what runs with that tag instead.
+
+        With `back`, the newest good release that was deployed by a tag, with the digests that it ran: a tag may move.
+        """
+        target = _needs_environment(app, environment, ref)
+        if not ref:
+            return Release.of_images(await self._pins(app))
+        if not back:
+            return replace(await self._with_image(app, target, ref), ref=ref)
+        rows = await self._store.read(lambda tables: tables.deployments.good(app.name, target.name, LOOK_BACK))
+        past = [row.plan.release for row in rows if row.plan.release.code is None]
+        found = [one for one in past if ref == one.ref]
+        if not found:
+            with_tag = {pin.image: pin for one in past for pin in one.images if pin.tag == ref}
+            own = {pin.image for pin in own_images(app, ref, [*with_tag.values()])}
+            found = [one for one in past if any(pin.tag == ref and pin.image in own for pin in one.images)]
+        if found:
+            return await self.names.of_past(target, found[0])
+        raise UserError(f"{app.name} has not run {ref} in {target.name}.", hint=f"`history {app.name}` lists what ran.")
 
     async def _relative(self, app: App, environment: Environment, ref: str) -> Release:
         if ref == ":current":
@@ -105,7 +147,7 @@ class Releases:
 
         If no image has it, raises `instead`, the repository's answer.
         """
-        if self._images is None or not app.images:
+        if self._images is None or not app.has_images:
             raise UserError(
                 f"{app.name} has no images, so a digest cannot be found.",
                 hint=f"Add some under apps.{app.name}.images.",
@@ -121,12 +163,25 @@ class Releases:
             raise instead or _no_such_image(app, ref)
         target = _needs_environment(app, environment, ref)
         current = await self._only(app, target, "it is unclear which one gets the image")
+        if not app.repo:
+            return await self._with_own_image(app, ref, named, current)
         base = current or await self._refs.resolve(app, "")
         kept = {pin.service: pin for pin in base.images} | {pin.service: pin for pin in named}
         missing = app.images.keys() - kept.keys()
         fresh = [pin for pin in await self._pins(app) if pin.service in missing] if missing else []
         pins = [pin for pin in (*kept.values(), *fresh) if pin.service in app.images]
         return base.with_images(sorted(pins, key=_service))
+
+    async def _with_own_image(self, app: App, ref: str, named: Sequence[Pin], current: Release | None) -> Release:
+        """Return what runs, with some images replaced, for the services that the servers' Compose files have."""
+        services = await self._images.services(app) if self._images else None
+        if not ref.startswith(_DIGEST):
+            named = own_images(app, ref, named)
+        kept = {pin.service: pin for pin in (*(current.images if current else ()), *named)}
+        if services is None or services - kept.keys():
+            kept = {**{pin.service: pin for pin in await self._pins(app)}, **kept}
+        pins = [pin for pin in kept.values() if services is None or pin.service in services]
+        return Release.of_images(sorted(pins, key=_service))
 
     async def _ran(self, app: App, environment: Environment, release: Release) -> Release | None:
         """Return the newest good release of a commit, with the images it ran with; None if it has not run there."""
@@ -135,8 +190,8 @@ class Releases:
         return next((one.plan.release for one in rows if one.plan.release.same_code(release)), None)
 
     async def _pins(self, app: App) -> tuple[Pin, ...]:
-        """Return the images that bot.toml's tags mean now."""
-        return await self._images.pins(app) if app.images and self._images is not None else ()
+        """Return the images that the tags of bot.toml, or of the servers' Compose files, mean now."""
+        return await self._images.pins(app) if app.has_images and self._images is not None else ()
 
     async def current(self, app: App, environment: Environment) -> Release | None:
         """Return the release that runs, from the first server that runs one of the bot's."""
@@ -227,8 +282,28 @@ class Releases:
         if old.same_code(new):
             return Changes()
         if old.code is None or new.code is None:
-            return Changes(known=False)
+            return Changes(known=False, images=await self._image_commits(app, old, new))
         return await self._refs.changes(app, old.code, new.code)
+
+    async def _image_commits(self, app: App, old: Release, new: Release) -> tuple[ImageCommits, ...]:
+        """Return the commits of the images that differ, by their labels; none if a registry cannot be asked."""
+        pairs = [(was, pin) for pin in new.images if (was := old.image(pin.service)) and was.digest != pin.digest]
+        if self._images is None or not pairs:
+            return ()
+        pins = [pin for pair in pairs[:MOST_IMAGES] for pin in pair]
+        try:
+            async with asyncio.timeout(LABELS_WITHIN):
+                found = await self._images.origins(app, pins)
+        except (Unreachable, UserError, TimeoutError):
+            return ()
+        commits = []
+        for was, now in pairs[:MOST_IMAGES]:
+            before, after = found[was.digest], found[now.digest]
+            if before.revision and after.revision and before.revision != after.revision:
+                same = before.repository == after.repository
+                url = image_compare_url(after.repository, before.revision, after.revision, self._forges) if same else ""
+                commits.append(ImageCommits(now.service, before.revision, after.revision, url))
+        return tuple(commits)
 
     async def missing(self, app: App, release: Release) -> tuple[str, ...]:
         """Return what the commit of a release refers to and no server gets, as sentences.
@@ -296,5 +371,9 @@ def _needs_environment(app: App, environment: Environment | None, ref: str) -> E
 
 
 def _no_such_image(app: App, ref: str) -> UserError:
+    what = f"digest {ref[:17]}…" if ref.startswith(_DIGEST) else f"tag `{ref}`"
     where = ", ".join(sorted({one.image for one in app.images.values()}))
-    return UserError(f"No image of {app.name} has the digest {ref[:17]}….", hint=f"Searched: {where}.")
+    return UserError(
+        f"No image of {app.name} has the {what}.",
+        hint=f"Searched: {where}." if app.repo else "Searched: the images that the Compose files on its servers name.",
+    )

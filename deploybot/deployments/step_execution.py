@@ -94,7 +94,7 @@ class Executor:
     async def clean_up(self, deployment: Deployment, part: ServerPlan) -> None:
         """Run the clean-up of a server. No plan is made there meanwhile: it might need what is deleted."""
         app, _ = self.target(deployment)
-        async with self._inspector.turn(part.server, app.directory):
+        async with self._inspector.turn(part.server, app.bot_folder):
             for numbered in enumerate(part.cleanup):
                 await self.run(deployment, Phase.CLEANUP, part, numbered, CancellationWatch())
 

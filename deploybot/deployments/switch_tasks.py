@@ -16,6 +16,7 @@ from deploybot.units import show_duration
 from deploybot.wording import listed
 
 _FIRST = "first"
+_CONFIGURATION = "DEPLOYBOT_CONFIGURATION"
 _COMPOSE_RUN = re.compile(r"\bcompose\b[^;&|]*\srun\b")
 
 
@@ -43,7 +44,11 @@ class SwitchTasks(NamedTuple):
         before = [one for one in self.before if first or one.on != _FIRST]
         each = [one for one in self.after if one.on != _FIRST]
         last = [one for one in self.after if first and one.on == _FIRST]
-        ahead = tuple(dataclasses.replace(step, ahead=True) for step in strategy.before(site, release, before))
+        planned = ((_CONFIGURATION, part.configuration),) if part.configuration else ()
+        ahead = tuple(
+            dataclasses.replace(step, ahead=True, env=tuple(sorted((*step.env, *planned))))
+            for step in strategy.before(site, release, before)
+        )
         at = next((at for at, step in enumerate(part.steps) if step.switches), len(part.steps))
         return dataclasses.replace(
             part,

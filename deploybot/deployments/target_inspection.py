@@ -148,6 +148,18 @@ class Inspector:
         """Return the lock under which files come to an app's directory or are deleted there."""
         return self._turns.setdefault((server, directory), asyncio.Lock())
 
+    async def named_images(self, app: App, environment: Environment, server: str) -> Mapping[str, str]:
+        """Return the image of each service by the app's own files on a server.
+
+        Nothing if releases bring all files. Raises UserError if the files cannot be used, Unreachable or EngineError.
+        """
+        strategy = self._strategies[app.strategy]
+        site = await self.site(app, environment, server)
+        step = strategy.look(site)
+        if step is None:
+            return {}
+        return strategy.named_images(replace(site, answers={step.script: await self.output(site, step)}))
+
     async def ask(self, site: Site, release: Release) -> Site:
         """Run the scripts that the strategy asks for; their output is in `Site.answers`."""
         strategy = self._strategies[site.app.strategy]
@@ -202,6 +214,8 @@ class Inspector:
                 chunk = await host.poll(job, max(0, status.size - 4096))
                 words = chunk.data.decode("utf-8", "replace").splitlines()[-_TAIL:]
                 why = words[-1] if words else f"exit code {status.code}"
+                if site.app.server_folder:
+                    raise UserError(f"{site.server}: {why}")
                 raise UserError(f"The files of {release} cannot be copied to {site.server}: {why}")
         except TimeoutError:
             raise Unreachable(site.server, f"step `{step.name}` takes longer than {step.timeout:.0f} s") from None

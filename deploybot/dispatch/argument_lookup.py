@@ -119,7 +119,7 @@ async def _release(ref: Ref, call: Call, services: Services, sees: Sees) -> Rele
     if not ref.number:
         back = call.command.name == Kind.ROLLBACK
         found = await services.releases.resolve(call.app, call.environment, ref.text, back=back)
-        pinned = bool((call.app.at(call.environment) if call.environment else call.app).images)
+        pinned = (call.app.at(call.environment) if call.environment else call.app).has_images
         settled = ref.text.startswith((":", "sha256:")) or (back and pinned)
         return replace(found, typed=None if settled else ref.text)
     deployment = await _deployment(ref.number, services, sees)

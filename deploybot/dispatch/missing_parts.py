@@ -68,6 +68,9 @@ async def release_question(call: Call, form: Form, services: Services, mask: Cal
     offered = await services.releases.offered(app, environment)
     offers = ((label, _offer(call, form, services.settings, ref)) for label, ref in offered)
     choices = tuple((label, text) for label, text in offers if text)
+    if not app.repo:
+        newest = f"{call.command.name} {app.name} to {environment.name}"
+        choices = (("the newest images", newest), *choices)
     return _question(app, environment, choices) if choices else _no_refs(app)
 
 

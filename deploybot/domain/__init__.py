@@ -40,6 +40,7 @@ from deploybot.domain.events import (
 from deploybot.domain.freeze_windows import FreezeWindow
 from deploybot.domain.ignored_tags import IgnoredTags
 from deploybot.domain.image_names import DOCKER_HUB, canonical_image, registry_digest
+from deploybot.domain.image_origin import ImageCommits, ImageOrigin
 from deploybot.domain.observed_target import (
     ContainerMark,
     EngineFacts,
@@ -184,6 +185,8 @@ __all__ = [
     "Identity",
     "IgnoredTags",
     "Image",
+    "ImageCommits",
+    "ImageOrigin",
     "ImagePushed",
     "ImagesSource",
     "JobChunk",

@@ -36,7 +36,8 @@ class Manifest:
 
     `folder` is the folder of these files if it is not the release's own, as for a target that ran before the bot came.
     `env_file` and `profiles` are what bot.toml had for Compose; None if they were not recorded, `env_file` is empty if
-    there was none.
+    there was none. `configuration` is a hash of what Compose reads from files that the server has itself; empty if they
+    come with the release, or if it is unknown.
     """
 
     services: tuple[ServiceImage, ...] = ()
@@ -44,6 +45,7 @@ class Manifest:
     folder: str = ""
     env_file: str | None = None
     profiles: tuple[str, ...] | None = None
+    configuration: str = ""
 
     def of(self, service: str) -> ServiceImage | None:
         """Return what a service runs; None if the release has no such service."""

@@ -114,9 +114,10 @@ class ServerPlan:
     deploy it; it is restored on failure. `made` is True if the images are built now instead of taken from the release's
     record. `pause` is how long the bot waits after the server, in seconds, before the next batch. An `optional` server
     is left as it is if it does not answer before anything was switched there. `recheck` is the health command at the
-    end of the pause. `after` are steps that follow the checks, `last` those that follow when all servers are switched.
-    The release is compared with the old one for `watch` seconds at the end; a canary also for `first_watch` seconds,
-    before other servers are switched.
+    end of the pause. `configuration` is a hash of what Compose reads from files that the server has itself; empty if
+    they come with the release. `after` are steps that follow the checks, `last` those that follow when all servers are
+    switched. The release is compared with the old one for `watch` seconds at the end; a canary also for `first_watch`
+    seconds, before other servers are switched.
     """
 
     server: str
@@ -137,6 +138,7 @@ class ServerPlan:
     last: tuple[Step, ...] = ()
     watch: float = 0.0
     first_watch: float = 0.0
+    configuration: str = ""
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from deploybot.domain.image_origin import ImageCommits
 from deploybot.domain.release_source import (
     SHORT,
     CommitSource,
@@ -44,6 +45,11 @@ class Release:
     ) -> Release:
         """Return the release of a full commit, with the images that are pinned for it."""
         return cls(CommitWithImages(commit, tuple(images)) if images else CommitSource(commit), ref, subject, author)
+
+    @classmethod
+    def of_images(cls, images: Sequence[Pin], ref: str = "") -> Release:
+        """Return the release of images without a commit, for the services in the order of their names."""
+        return cls(ImagesSource(tuple(sorted(images, key=lambda pin: pin.service))), ref)
 
     @classmethod
     def by_id(cls, release: str) -> Release:
@@ -191,7 +197,8 @@ class Changes:
     `commits` are newest first and cut at a limit; `total` counts all. `removed` counts commits of the old release that
     the new one does not have. `warnings` are changed paths that match `warn_paths`. `known` is False if one side is no
     longer in the repository or has no commit; then the other fields mean nothing. `authors` are the authors of the new
-    commits, each once; None if there are too many.
+    commits, each once; None if there are too many. `images` are the commits of images by their labels, which hold even
+    if `known` is False.
     """
 
     commits: tuple[Commit, ...] = ()
@@ -201,3 +208,4 @@ class Changes:
     warnings: tuple[str, ...] = ()
     known: bool = True
     authors: tuple[CommitAuthor, ...] | None = None
+    images: tuple[ImageCommits, ...] = ()

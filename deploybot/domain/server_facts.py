@@ -35,8 +35,10 @@ class ServerFacts:
 
     These are about one app's directory: `releases` are the names of the release directories there (`Release.id`),
     `current` is the one in use, `switching` the one of an interrupted switch, `have` the commits in its copy of the
-    repository. `current_is_folder` is True if a folder is where the link belongs. `legacy` and `legacy_switching` are
-    the release marks of the previous version. They are where releases put their files, so they are never trusted alone.
+    repository. `files_changed` is True if a person changed the Compose files of an app without a repository since
+    `current` was started. `current_is_folder` is True if a folder is where the link belongs. `legacy` and
+    `legacy_switching` are the release marks of the previous version. They are where releases put their files, so they
+    are never trusted alone.
     """
 
     home: str
@@ -64,6 +66,7 @@ class ServerFacts:
     docker_free: int = -1
     docker_inodes: int = -1
     current_is_folder: bool = False
+    files_changed: bool = False
     listening: tuple[PublishedPort, ...] = ()
     legacy: tuple[str, ...] = ()
     legacy_switching: str = ""

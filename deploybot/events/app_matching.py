@@ -69,6 +69,8 @@ class Routes:
         """
         if isinstance(event, ImagePushed):
             known = self._images[app]
+            if self._apps[app].repo is None:
+                return True  # its Compose files may name more images than bot.toml
             return canonical_image(event.image) in known if known else True
         return is_of(self._apps[app], event)
 
@@ -83,6 +85,11 @@ class Routes:
     def _known_as(self, name: str) -> set[str]:
         """Return the names that an app may have elsewhere."""
         return {name, *(f"{name}-{environment}" for environment in self._apps[name].environments)}
+
+
+def forge_hosts(settings: Settings) -> frozenset[str]:
+    """Return the hosts of the repositories for which bot.toml has a forge."""
+    return frozenset(filter(None, (host_of_app(app) for app in settings.apps.values() if app.forge)))
 
 
 def host_of_app(app: App) -> str:
@@ -123,7 +130,9 @@ def _host_of(page: str) -> str:
 
 
 def _of(app: App) -> str:
-    """Return an app's repository. `[apps.APP.forge]` may give the name that its forge uses."""
+    """Return an app's repository; empty if it has none. `[apps.APP.forge]` may give the name that its forge uses."""
+    if app.repo is None:
+        return ""
     own = repository(app.repo)
     if app.forge is None or not app.forge.repository:
         return own

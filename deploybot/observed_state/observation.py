@@ -55,10 +55,10 @@ async def observe(
 ) -> Observed:
     """Ask a server and its Engine at the same time for all that a plan needs. Raises Unreachable or EngineError.
 
-    The Engine is asked only if the app runs containers. `directory` replaces the one in bot.toml.
+    The Engine is asked only if the app runs containers. `directory` replaces the bot's folder for the app.
     """
     app = app.at(environment)
-    where = directory or app.directory
+    where = directory or app.bot_folder
     facts, seen = await asyncio.gather(
         within(lambda: servers.host(server).facts(where, timeout=timeout), server, timeout, late=ServerDown),
         within(lambda: _engine_view(servers, app, environment, server), f"Docker on {server}", timeout),

@@ -20,7 +20,8 @@ class Site:
     id of the release that runs there by the observed state, empty if it is none of the bot's. `attempt` are its images
     if a failed deployment left others than in `manifests`. `answers` is the output of the scripts that the strategy
     asked for (`Strategy.ask`), by their names. `images` are all images on its Engine. `files` are the Compose files of
-    a release to roll back to. It is empty for those of bot.toml, which may have changed since. `remove_orphans` is True
+    a release to roll back to. It is empty for those of bot.toml, which may have changed since. `configuration` is the
+    hash of the configuration that a release ran with, if that is to come back. `remove_orphans` is True
     if a person agreed to remove containers that are in no Compose file and that the bot did not create. `projects` are
     the Compose projects of all targets of bot.toml. `once` are the ids of releases that the bot deployed on this
     server, to this target or to one that bot.toml no longer has: containers with such a label in another project are of
@@ -39,6 +40,7 @@ class Site:
     answers: Mapping[str, bytes] = field(default_factory=dict)
     images: tuple[Image, ...] = ()
     files: tuple[str, ...] = ()
+    configuration: str = ""
     remove_orphans: bool = False
     projects: frozenset[str] = frozenset()
     once: frozenset[str] = frozenset()
@@ -49,8 +51,8 @@ class Site:
 
     @property
     def directory(self) -> str:
-        """The app's directory on the server."""
-        return self.environment.directory or self.app.directory
+        """The folder on the server in which the bot keeps the app's releases and its own files."""
+        return self.app.bot_folder
 
     @property
     def server(self) -> str:
@@ -71,7 +73,11 @@ class Site:
             return self
         known: dict[str, object] = {"env_file": manifest.env_file, "profiles": manifest.profiles}
         compose = self.app.compose.model_copy(update={key: one for key, one in known.items() if one is not None})
-        return replace(self, files=manifest.files, app=self.app.model_copy(update={"compose": compose}))
+        app = self.app.model_copy(update={"compose": compose})
+        if self.app.server_folder:
+            # Files on the server have today's names, whatever they were called when the release ran.
+            return replace(self, files=(), configuration=manifest.configuration, app=app)
+        return replace(self, files=manifest.files, app=app)
 
     def holds(self, release: Release) -> bool:
         """Return whether the release's files are complete on the server."""
@@ -96,6 +102,15 @@ class Strategy(Protocol):
     @property
     def takes(self) -> tuple[type[ReleaseSource], ...]:
         """The kinds of releases that it can deploy."""
+
+    def look(self, site: Site) -> Step | None:
+        """Return the script that reads the app's own files on the server; None if releases bring all files."""
+
+    def named_images(self, site: Site) -> Mapping[str, str]:
+        """Return the image of each service by the app's own files. `Site.answers` has what the script of `look` read.
+
+        Raises UserError if they cannot be used.
+        """
 
     def check(self, site: Site, release: Release) -> None:
         """Raise UserError if the server lacks something that every deployment of the app needs."""

@@ -210,7 +210,8 @@ class App(SettingsPart):
     """`[apps.NAME]`: an app to deploy.
 
     `build` (strategy `files`) and `restart` (`files` and `script`) are shell text, `output` is the folder that the
-    build creates. `script` is the path of the repository's own deploy script. `keep` is how many successful releases
+    build creates. `script` is the path of the repository's own deploy script. Without `repo`, the Compose files are in
+    `directory` on each server, and the bot never changes them. `keep` is how many successful releases
     stay on each server. Containers must stay up `stable` seconds after they became healthy. A restore is tried for
     `restore_within` seconds. `need_disk` and `need_memory` must be free on the server before anything starts. What
     `auto` waits for is checked every `poll` seconds, in case a webhook was missed.
@@ -219,7 +220,7 @@ class App(SettingsPart):
     filled: ClassVar[frozenset[str]] = frozenset({"name"})
 
     name: str = ""
-    repo: Repository
+    repo: Repository | None = None
     repo_key: FileRef | None = None
     repo_host_key: HostKeys = ()
     repo_token: Secret | None = None
@@ -274,11 +275,42 @@ class App(SettingsPart):
             for key, value in _values_there(whole, here).items()
             if key == "compose" or value != getattr(whole, key)
         }
-        if not own:
-            return whole
+        if not own and whole.repo:
+            return whole  # an app without a repository knows its environment: what it runs is read on those servers
         there = whole.model_copy(update=own)
         there._whole, there._environment = whole, here.name  # noqa: SLF001  its own class
         return there
+
+    @property
+    def environment(self) -> str:
+        """The name of the environment that `at` was asked for; empty for the app as a whole.
+
+        It may also be empty if nothing differs there and the app has a repository.
+        """
+        return self._environment
+
+    @property
+    def bot_folder(self) -> str:
+        """The folder on each server in which the bot keeps the app's releases and its own files.
+
+        It is `directory`, or `.deploybot` in it if the app has no repository: the Compose files are beside it then.
+        """
+        return self.directory if self.repo else f"{self.directory}/.deploybot"
+
+    @property
+    def server_folder(self) -> str:
+        """The folder on each server with the app's own Compose files; empty if its repository has them."""
+        return "" if self.repo else self.directory
+
+    @property
+    def compose_source(self) -> Literal["build", "images"]:
+        """How its images are made. Without a repository, nothing is built."""
+        return self.compose.source if self.repo else "images"
+
+    @property
+    def has_images(self) -> bool:
+        """Whether images belong to its releases: those of bot.toml, or those that the servers' Compose files name."""
+        return bool(self.images) or not self.repo
 
     def everywhere(self) -> Iterator[App]:
         """Yield the app as it is in each of its environments."""

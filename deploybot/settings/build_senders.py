@@ -48,4 +48,4 @@ def forge_of(repo: str, kind: str, callers: Iterable[str]) -> str:
 
 def forge_named(app: App, callers: Iterable[str]) -> str:
     """Return the sender that a bare name in an app's `checks` means. `callers` may call for all apps."""
-    return forge_of(app.repo, app.forge.kind if app.forge else "", {*app.hooks, *callers})
+    return forge_of(app.repo or "", app.forge.kind if app.forge else "", {*app.hooks, *callers})

@@ -19,7 +19,8 @@ def api_of(app: App, forge: ForgeSettings) -> tuple[str, str] | None:
     github.com has its API on another host. For a repository reached by SSH, the API is expected at its host's https
     port.
     """
-    match = _SCP.fullmatch(app.repo) or _URL.fullmatch(app.repo)
+    repo = app.repo or ""
+    match = _SCP.fullmatch(repo) or _URL.fullmatch(repo)
     repository = forge.repository or (match["path"].strip("/").removesuffix(".git") if match else "")
     url = forge.api_url or (_made(match, forge) if match else "")
     return (url, repository) if url and _PATH.fullmatch(repository) else None

@@ -58,12 +58,22 @@ class GitRemote:
     env: Mapping[str, str] = field(repr=False)
 
 
+def address_of(app: App) -> str:
+    """Return the address of an app's repository. Raises UserError if it has none."""
+    if not app.repo:
+        raise UserError(
+            f"{app.name} has no repository in bot.toml.",
+            hint=f"Name an image tag or a digest, or deploy what its Compose files name: deploy {app.name}",
+        )
+    return app.repo
+
+
 def remote_of(app: App, folder: Path) -> GitRemote:
     """Return how to reach an app's repository; `folder` is private and holds the files for ssh and git.
 
     Raises UserError if bot.toml lacks a setting that this kind of address needs.
     """
-    url = app.repo
+    url = address_of(app)
     if "://" not in url and _SCP.match(url) is None:
         return _local(url, url, folder)
     parts = urlsplit(url)
@@ -117,10 +127,10 @@ def _quoted(value: str) -> str:
 
 
 def _web(app: App, folder: Path) -> GitRemote:
-    parts = urlsplit(app.repo)
+    parts = urlsplit(address_of(app))
     host = parts.hostname or ""
     if app.repo_token is None:
-        return GitRemote(app.repo, environment(folder))
+        return GitRemote(address_of(app), environment(folder))
     if parts.scheme == "http" and host not in _LOOPBACK:
         raise UserError(
             f"The token of {app.name}'s repository would be sent unencrypted.",
@@ -130,11 +140,11 @@ def _web(app: App, folder: Path) -> GitRemote:
     # The helper is for this address only: git does not use it after a redirect elsewhere.
     key = f"credential.{parts.scheme}://{parts.netloc}.helper"
     env = environment(folder, (key, _HELPER), DEPLOYBOT_REPO_USER=user or _ANY_USER, DEPLOYBOT_REPO_TOKEN=token)
-    return GitRemote(app.repo, env)
+    return GitRemote(address_of(app), env)
 
 
 def _ssh(app: App, folder: Path) -> GitRemote:
-    host = _ssh_host(app.repo)
+    host = _ssh_host(address_of(app))
     pinned = app.repo_host_key or tuple(filter(None, (KNOWN_HOSTS.get(host),)))
     if not pinned:
         raise UserError(
@@ -169,7 +179,7 @@ def _ssh(app: App, folder: Path) -> GitRemote:
             raise UserError(f"The key of {app.name}'s repository is not used: {problem}.") from None
         options |= {"IdentityFile": _ssh_path(key), "IdentitiesOnly": "yes", "IdentityAgent": "none"}
     words = ["ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())]
-    return GitRemote(app.repo, environment(folder, GIT_SSH_COMMAND=shlex.join(words), GIT_SSH_VARIANT="ssh"))
+    return GitRemote(address_of(app), environment(folder, GIT_SSH_COMMAND=shlex.join(words), GIT_SSH_VARIANT="ssh"))
 
 
 def _ssh_host(url: str) -> str:

@@ -26,7 +26,7 @@ from deploybot.sources.commit_signatures import VERIFY_WITHIN, Signatures
 from deploybot.sources.git_errors import explained
 from deploybot.sources.git_mirror import FETCH_WITHIN, LOCK_WITHIN, Mirror
 from deploybot.sources.git_process import GitFailed, fields
-from deploybot.sources.git_remote import GitRemote, environment, remote_of
+from deploybot.sources.git_remote import GitRemote, address_of, environment, remote_of
 from deploybot.sources.ref_names import (
     REF_TIMES,
     check_ref,
@@ -250,8 +250,9 @@ class GitSource:
 
     def _open(self, app: App) -> tuple[Mirror, GitRemote]:
         """Return the mirror of an app's repository, and how to reach it with this app's key or token."""
-        digest = hashlib.sha256(app.repo.encode()).hexdigest()[:12]
-        plain = app.repo.rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
+        address = address_of(app)
+        digest = hashlib.sha256(address.encode()).hexdigest()[:12]
+        plain = address.rstrip("/").removesuffix(".git").replace(":", "/").rpartition("/")[2]
         name = f"{_UNSAFE.sub('-', plain).strip('-.')[:40] or 'repository'}-{digest}"
         folder = self._data / "mirrors" / name
         # `deploybot check` may run this before the bot has created its folder.

@@ -49,12 +49,7 @@ class Ages:
 
 async def _made(connection: RegistryConnection, repository: str, tag: str) -> float:
     """Return an image's creation time in seconds since the epoch; 0.0 if it is not given."""
-    manifest = await connection.document(repository, "manifests", tag)
-    if isinstance(several := manifest.get("manifests"), list):
-        one = _chosen(several)
-        manifest = await connection.document(repository, "manifests", one) if one else {}
-    digest = _digest(manifest.get("config"))
-    made = (await connection.document(repository, "blobs", digest)).get("created") if digest else None
+    made = (await configuration(connection, repository, tag)).get("created")
     if not isinstance(made, str):
         return 0.0
     try:
@@ -62,6 +57,16 @@ async def _made(connection: RegistryConnection, repository: str, tag: str) -> fl
     except ValueError:
         return 0.0
     return read.replace(tzinfo=UTC).timestamp()
+
+
+async def configuration(connection: RegistryConnection, repository: str, reference: str) -> dict[str, object]:
+    """Return the configuration of an image, by a tag or a digest; of several platforms, of the usual one."""
+    manifest = await connection.document(repository, "manifests", reference)
+    if isinstance(several := manifest.get("manifests"), list):
+        one = _chosen(several)
+        manifest = await connection.document(repository, "manifests", one) if one else {}
+    digest = _digest(manifest.get("config"))
+    return await connection.document(repository, "blobs", digest) if digest else {}
 
 
 def _chosen(several: Sequence[object]) -> str:

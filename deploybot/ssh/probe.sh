@@ -163,8 +163,21 @@ tell_app() {
         name=${name##*/}
         if [ -d "releases/$name" ] && [ ! -L "releases/$name" ]; then tell release "$name"; fi
     done
+    [ ! -L current ] || tell_files
     tell_legacy
     if [ -d repo.git ] && found git; then tell_commits; fi
+}
+
+# Whether a person changed the Compose files of an app without a repository since the last `up`: see compose_up.sh.
+tell_files() {
+    marks=$(readlink current)
+    marks=.deploybot/releases/${marks##*/}
+    if is_file "$marks/sums" && is_file "$marks/watched"; then
+        now=$(while IFS= read -r file; do
+            [ ! -f "$file" ] || printf '%s\n' "$(head -c 1048576 -- "$file" 2>/dev/null | sha256sum) $file"
+        done <"$marks/watched")
+        [ "$now" = "$(cat "$marks/sums")" ] || tell files_changed yes
+    fi
 }
 
 # What the version before kept where the files of releases are. A release could ship these, so they prove nothing.

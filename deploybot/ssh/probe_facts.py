@@ -86,6 +86,7 @@ def parse(output: bytes, *, server: str, directory: str) -> ServerFacts | None:
         docker_inodes=_number(records, "docker_inodes"),
         current_is_folder=_one(records, "current_is_folder") == "yes",
         listening=(*_listening(records, "tcp"), *_listening(records, "udp")),
+        files_changed=_one(records, "files_changed") == "yes",
         legacy=_all(RELEASE_ID, records["legacy"]),
         legacy_switching=_release(_one(records, "legacy_switching")),
         local_time=_local_time(_one(records, "time_zone"), _one(records, "time_offset")),

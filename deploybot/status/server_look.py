@@ -67,7 +67,7 @@ class ServerLooker:
         environment = target[1]
         app = target[0].at(environment)
         host, engine = self._servers.host(server), self._servers.engine(server)
-        health, directory = app.health, app.directory
+        health, directory = app.health, app.bot_folder
         facts, containers, healthy = await asyncio.gather(
             within(lambda: host.facts(directory, timeout=LOOK_WITHIN, docker=False), server),
             self._containers(engine, project_name(app, environment), server) if runs_containers(app) else nothing(),

@@ -99,8 +99,7 @@ def _line(entry: Entry, now: float) -> Line:
 def _unread(entry: Entry, problem: DeploybotError) -> Word:
     """Return why an app is unknown on a server that answers for others: its folder may be on a disk that hangs."""
     why = problem.why if isinstance(problem, Unreachable) else trouble(problem, entry.server)
-    directory = entry.environment.directory or entry.app.directory
-    return Word(f"{directory} could not be read: {why}", Tone.BAD)
+    return Word(f"{entry.app.at(entry.environment).bot_folder} could not be read: {why}", Tone.BAD)
 
 
 def summary(entry: Entry, now: float) -> list[Word]:

@@ -72,7 +72,9 @@ def release(look: ServerLook, record: Record, judged: Judgement | None) -> list[
     state = _runs(look.facts, running, judged) if running else _found(look, judged)
     named = () if judged.serving is Serving.RECORDED else _NAMED
     rest = [one for one in judged.differences if one not in judged.ailments and one.kind not in named]
-    return [state, *(Word(one.text, Tone.BAD) for one in rest)]
+    edited = running is not None and look.facts.files_changed
+    changed = [Word("its Compose files changed since the last deployment", Tone.WARN)] if edited else []
+    return [state, *(Word(one.text, Tone.BAD) for one in rest), *changed]
 
 
 def _runs(facts: ServerFacts, running: Running, judged: Judgement) -> Word:

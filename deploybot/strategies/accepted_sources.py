@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploybot.domain import Release
+from deploybot.domain import ImagesSource, Release
 from deploybot.errors import UserError
 from deploybot.ports import Strategy
 from deploybot.settings import App, Environment
@@ -10,15 +10,20 @@ from deploybot.wording import listed
 
 
 def insist_on_source(app: App, strategy: Strategy, release: Release) -> None:
-    """Raise UserError if an app's strategy does not take what the release is made of."""
+    """Raise UserError if an app's strategy does not take what the release is made of.
+
+    Images alone are releases of an app without a repository, and such an app has no others.
+    """
     source = release.source
-    if isinstance(source, strategy.takes):
+    kinds = tuple(kind for kind in strategy.takes if (kind is ImagesSource) == (not app.repo))
+    if isinstance(source, kinds):
         return
-    takes = " or ".join(kind.words for kind in strategy.takes)
+    takes = " or ".join(kind.words for kind in kinds)
+    instead = f"change apps.{app.name}.strategy in bot.toml"
     raise UserError(
         f"{release} is {source.words if source else 'no release'}, and strategy `{app.strategy}` of {app.name} "
-        f"deploys {takes}.",
-        hint=f"Name {takes}, or change apps.{app.name}.strategy in bot.toml.",
+        f"deploys {takes}{'' if app.repo else ' without a repository'}.",
+        hint=f"Name {takes}, or {instead}." if app.repo else f"Name a tag or a digest, or set apps.{app.name}.repo.",
     )
 
 

@@ -46,6 +46,7 @@ class Move:
             "DEPLOYBOT_ENVIRONMENT": environment.name,
             "DEPLOYBOT_PREVIOUS": self.previous,
             "DEPLOYBOT_RESTORE": "yes" if self.back else "no",
+            **_own_files(self.site),
             **values,
         }
         clear = {name: value for name, value in (app.env | environment.env).items() if not name.startswith(OURS)}
@@ -116,6 +117,12 @@ class Move:
     def command(self, name: str, command: str, values: Mapping[str, str] | None = None) -> Step:
         """Return the step that runs a command of bot.toml in the directory of the current release."""
         return self.step(name, "command", {**(values or {}), "DEPLOYBOT_COMMAND": command})
+
+
+def _own_files(site: Site) -> dict[str, str]:
+    """Return where the app's files are, if they are not in the release's folder."""
+    folder = site.app.server_folder
+    return {"DEPLOYBOT_FILES": folder} if folder else {}
 
 
 def moves(site: Site, release: Release, previous: Release | None) -> tuple[Move, Move | None]:

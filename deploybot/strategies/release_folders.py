@@ -17,6 +17,16 @@ class Folders:
     containers = False
     takes = (CommitSource, CommitWithImages)  # the second from when the app still ran containers
 
+    def look(self, site: Site) -> Step | None:
+        """Return None: releases bring all files."""
+        del site
+        return None
+
+    def named_images(self, site: Site) -> Mapping[str, str]:
+        """Return nothing: there are no images."""
+        del site
+        return {}
+
     def check(self, site: Site, release: Release) -> None:
         """Raise UserError if the server cannot take the release."""
         check_server(site, release)

@@ -33,7 +33,7 @@ def check_server(site: Site, release: Release) -> None:
     if site.trusts(release):
         return
     lacks = [tool for tool in _ARCHIVE_TOOLS if tool in facts.tools_missing]
-    if not facts.git and lacks:
+    if app.repo and not facts.git and lacks:
         raise UserError(
             f"{site.server} has neither git nor {' nor '.join(lacks)}, so no release can be unpacked there.",
             hint="Install git there, or tar and gzip.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from deploybot.domain import Pin
+from deploybot.domain import ImageOrigin, Pin
 from deploybot.domain.image_tags import TagPattern, TagRule, ignored
 from deploybot.errors import NoImage, Unreachable
 from deploybot.settings import App
@@ -13,17 +13,22 @@ from deploybot.settings import App
 class FakeImages:
     """`ports.Images` for repositories with tags set by a test: `known["acme/shop"]["1.4.2"] = "sha256:…"`.
 
-    Set `down` to a reason to make every registry unreachable.
+    Set `down` to a reason to make every registry unreachable. `built_from` has the origins of images by digest.
     """
 
     def __init__(self, **known: dict[str, str]) -> None:
         """Take digests by repository and tag."""
         self.known = dict(known)
         self.down = ""
+        self.built_from: dict[str, ImageOrigin] = {}
 
     async def pins(self, app: App) -> tuple[Pin, ...]:
         """Return what each service's tag or range means now. Raises NoImage if no tag matches."""
         return tuple(self._pin(service, of.image, of.tag) for service, of in sorted(app.images.items()))
+
+    async def services(self, app: App) -> frozenset[str] | None:
+        """Return the services with images."""
+        return frozenset(app.images)
 
     async def named(self, app: App, name: str) -> tuple[Pin, ...]:
         """Return the images that have this tag or digest."""
@@ -35,6 +40,13 @@ class FakeImages:
                     found.append(Pin(service, of.image, tag, digest))
                     break
         return tuple(found)
+
+    async def origins(self, app: App, pins: Sequence[Pin]) -> Mapping[str, ImageOrigin]:
+        """Return those of `built_from`."""
+        del app
+        if self.down:
+            raise Unreachable("the registry", self.down)
+        return {pin.digest: self.built_from.get(pin.digest, ImageOrigin()) for pin in pins}
 
     async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
         """Return the tags that do not count, and why."""

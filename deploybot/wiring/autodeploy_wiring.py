@@ -15,6 +15,7 @@ from deploybot.dispatch import Dispatcher
 from deploybot.domain import AUTO, Action, Release, Trigger
 from deploybot.settings import Settings
 from deploybot.wiring.adapters import notice_board
+from deploybot.wiring.deployment_wiring import server_images
 from deploybot.wiring.infrastructure import Infrastructure
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def autodeploy(
     async def refusal(trigger: Trigger) -> Refusal:
         # The images of a release are known only once it is pinned. Then the command itself checks `after`.
         release = (
-            None if settings.apps[trigger.app].at(trigger.environment).images else Release.of_commit(trigger.commit)
+            None if settings.apps[trigger.app].at(trigger.environment).has_images else Release.of_commit(trigger.commit)
         )
         answer = await access.ask(
             AUTO,
@@ -95,7 +96,7 @@ def autodeploy(
         store=world.store,
         clock=world.clock,
         refs=world.refs,
-        images=world.images,
+        images=server_images(settings, world),
         requests=requests,
         records=records,
         wake=watch.wake,

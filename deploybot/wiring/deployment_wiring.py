@@ -24,6 +24,7 @@ from deploybot.deployments.release_verification import Verifier
 from deploybot.deployments.release_watch import ReleaseWatch, VetoSignals
 from deploybot.deployments.restore import Restorer
 from deploybot.deployments.runner import DeploymentRunner
+from deploybot.deployments.server_images import ServerImages
 from deploybot.deployments.stage_runner import StageRunner
 from deploybot.deployments.start_checks import Beginning
 from deploybot.deployments.step_execution import Executor
@@ -35,8 +36,9 @@ from deploybot.deployments.vetoes import Vetoes
 from deploybot.deployments.watch_looks import WatchLooks
 from deploybot.deployments.what_runs_now import Present
 from deploybot.domain import Deployment
+from deploybot.events.app_matching import forge_hosts
 from deploybot.events.deployment_reports import Reporter
-from deploybot.ports import CodeSecrets, Tables
+from deploybot.ports import CodeSecrets, Images, Tables
 from deploybot.reporting.report_targets import receivers_of
 from deploybot.settings import Settings
 from deploybot.strategies import STRATEGIES
@@ -49,9 +51,15 @@ if TYPE_CHECKING:
 def planner(settings: Settings, world: Infrastructure, inspector: Inspector | None = None) -> Planner:
     """Make the planner."""
     found = inspector or _inspector(settings, world)
-    releases = Releases(world.store, world.refs, found, world.images)
+    images = server_images(settings, world, found)
+    releases = Releases(world.store, world.refs, found, images, forges=forge_hosts(settings))
     legacy = Legacy(store=world.store, servers=world.servers, refs=world.refs, inspector=found, strategies=STRATEGIES)
     return Planner(store=world.store, inspector=found, legacy=legacy, releases=releases, strategies=STRATEGIES)
+
+
+def server_images(settings: Settings, world: Infrastructure, inspector: Inspector | None = None) -> Images | None:
+    """Return what finds the images of all apps; None if no app has any."""
+    return ServerImages(world.images, inspector or _inspector(settings, world), world.store) if world.images else None
 
 
 def _inspector(settings: Settings, world: Infrastructure) -> Inspector:

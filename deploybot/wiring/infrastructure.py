@@ -13,6 +13,7 @@ from deploybot.server_pool import SshServers
 from deploybot.settings import Server, Settings
 from deploybot.sources.git_mirror import LOCK_WITHIN
 from deploybot.sources.git_source import GitSource
+from deploybot.sources.no_repository import Repositories
 from deploybot.ssh.ssh_pool import Pool
 from deploybot.store.database import Database
 
@@ -61,11 +62,13 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
         pool=pool,
         store=database,
         servers=pool,
-        refs=GitSource(
-            settings.bot.data,
-            redactor,
-            lock_within=_BESIDE_WITHIN if beside else LOCK_WITHIN,
-            signers=settings.signers,
+        refs=Repositories(
+            GitSource(
+                settings.bot.data,
+                redactor,
+                lock_within=_BESIDE_WITHIN if beside else LOCK_WITHIN,
+                signers=settings.signers,
+            )
         ),
         redactor=redactor,
         clock=SystemClock(),
@@ -88,7 +91,7 @@ def _servers(settings: Settings, sockets: Path | None) -> SshServers:
 
 def _images(settings: Settings, clock: Clock) -> Images | None:
     """Return the registries if an app has images. aiohttp is imported only then."""
-    if not any(one.images for app in settings.apps.values() for one in app.everywhere()):
+    if not any(one.has_images for app in settings.apps.values() for one in app.everywhere()):
         return None
     from deploybot.sources.image_source import Registries  # noqa: PLC0415  see above
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,20 @@ from deploybot.access.bot_person import make_itself
 from deploybot.autodeploy.detector import TriggerDetector
 from deploybot.card import Card
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
-from deploybot.domain import Author, Build, BuildState, Channel, Deployment, Event, Identity, Pin, Push, State, Trigger
+from deploybot.domain import (
+    Author,
+    Build,
+    BuildState,
+    Channel,
+    Deployment,
+    Event,
+    Identity,
+    ImageOrigin,
+    Pin,
+    Push,
+    State,
+    Trigger,
+)
 from deploybot.ports import Images, RefSource, Tables
 from deploybot.settings import App, Settings
 from deploybot.testing import FakeRefs, FakeServers
@@ -71,6 +84,14 @@ class PinnedImages:
         if self.down is not None:
             raise self.down
         return self.now
+
+    async def services(self, app: App) -> frozenset[str] | None:
+        del app
+        return frozenset(pin.service for pin in self.now)
+
+    async def origins(self, app: App, pins: Sequence[Pin]) -> dict[str, ImageOrigin]:
+        del app
+        return {pin.digest: ImageOrigin() for pin in pins}
 
     async def unfit(self, app: App) -> dict[str, list[tuple[str, str]]]:
         del app

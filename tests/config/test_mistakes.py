@@ -50,7 +50,7 @@ def test_five_different_mistakes_are_all_reported_with_their_paths(problems: Cal
             "nonsense = 1979-05-27",
             "nonsense: unknown key; known keys: bot, servers, apps, http, hooks, registries, signers, audit, slack",
         ),
-        ("[apps.shop]", "apps.shop.repo: is missing"),
+        ("[apps.shop]", "apps.shop.strategy: is missing"),
         (
             APP.replace('"compose"', '"script"'),
             'apps.shop.script: is missing: strategy "script" needs the path of the script in the repository',

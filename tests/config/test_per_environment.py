@@ -212,6 +212,9 @@ def test_a_secret_of_an_environment_is_there_too(write: Write) -> None:
     assert any(path[-2:] == ("secrets", "B") for path, _ in within(app))
 
 
+DERIVED = frozenset({"bot_folder", "server_folder", "compose_source", "has_images"})
+"""What an app derives from such keys."""
+
 READERS = {
     "commands/apps.py": "takes each environment",
     "deploybot/applogs/log_sources.py": "gets the app from AppLogs.show",
@@ -227,6 +230,7 @@ READERS = {
     "deploybot/deployments/retention.py": "gets the app from a site",
     "deploybot/deployments/runner.py": "gets the app from Executor.target",
     "deploybot/deployments/stage_runner.py": "gets the app from Executor.target",
+    "deploybot/deployments/server_images.py": "gets the app from Releases and TriggerDetector",
     "deploybot/deployments/step_execution.py": "gets the app from Executor.target",
     "deploybot/deployments/switch_tasks.py": "gets the app from Planner.deploy and a site",
     "deploybot/deployments/target_inspection.py": "adds the environment's secrets",
@@ -241,6 +245,7 @@ READERS = {
     "deploybot/strategies/common_steps.py": "gets the app from a site",
     "deploybot/strategies/compose/compose_strategy.py": "gets the app from a site",
     "deploybot/strategies/compose/release_study.py": "gets the app from a site",
+    "deploybot/strategies/compose/server_files.py": "gets the app from a site",
     "deploybot/strategies/compose/step_values.py": "gets the app from a site",
     "deploybot/strategies/files_strategy.py": "gets the app from a site",
     "deploybot/strategies/release_folders.py": "gets the app from a site",
@@ -259,7 +264,7 @@ def _readers() -> Iterator[str]:
         if name.startswith(("deploybot/settings/", "deploybot/config/", "deploybot/demo/", "deploybot/chat/console/")):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            of = node.value if isinstance(node, ast.Attribute) and node.attr in PER_ENVIRONMENT else None
+            of = node.value if isinstance(node, ast.Attribute) and node.attr in PER_ENVIRONMENT | DERIVED else None
             named = of.attr if isinstance(of, ast.Attribute) else of.id if isinstance(of, ast.Name) else ""
             target = isinstance(of, ast.Subscript) and "target(" in ast.unparse(of)
             if named == "app" or target:

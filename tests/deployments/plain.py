@@ -46,6 +46,16 @@ class PlainStrategy:
         self.fetches.append(again)
         return Step(name="fetch", script="fetch", env=(("DEPLOYBOT_RELEASE", release.id),), timeout=30.0)
 
+    def look(self, site: Site) -> Step | None:
+        """Releases bring all files."""
+        del site
+        return None
+
+    def named_images(self, site: Site) -> Mapping[str, str]:
+        """There are none."""
+        del site
+        return {}
+
     def ask(self, site: Site, release: Release) -> Step | None:
         """The next question that has no answer."""
         del release

@@ -31,6 +31,7 @@ from deploybot.domain import (
 from deploybot.settings import Secret
 from tests.any_release import RELEASES
 from tests.kit.bot import V1, V2, V3, shop_settings
+from tests.kit.settings import bot_settings
 
 OLD, NEW = "a" * 40, "b" * 40
 SETTINGS = shop_settings(Path("/nonexistent"), approvals=1)
@@ -307,3 +308,22 @@ def test_differences_are_reported_in_order_and_uncut_up_to_sixty_characters() ->
 def test_pages_that_compare(repo: str, page: str) -> None:
     assert compare_url(repo, OLD, NEW) == page
     assert compare_url(repo, "", NEW) == ""
+
+
+def test_what_compose_reads_on_a_server_is_part_of_it() -> None:
+    settings = bot_settings(
+        servers=("web1", "web2"), apps={"web": {"repo": None, "strategy": "compose", "directory": "/srv/web"}}
+    )
+    parts = tuple(
+        replace(PART, server=name, configuration=digit * 64) for name, digit in (("web1", "a"), ("web2", "b"))
+    )
+    plan = replace(PLAN, app="web", release=Release.of_images((Pin("web", "w", "1", "sha256:1"),)), servers=parts)
+    old = binding_of(plan, settings, ref=None)
+    assert ("Compose files in /srv/web on web1", "a" * 12) in old.config
+    other = replace(plan, servers=(replace(parts[0], configuration="c" * 64), parts[1]))
+    assert differences(old, binding_of(other, settings, ref=None)) == (
+        "Compose files in /srv/web on web1 were changed: Compose read aaaaaaaaaaaa, now cccccccccccc",
+    )
+    assert differences(old, replace(old, config=config_of(plan, settings))) == ()
+    fewer = binding_of(replace(plan, servers=parts[:1], down=("web2",)), settings, ref=None)
+    assert differences(old, fewer, down=("web2",)) == (), "a server that is left out changes nothing"

@@ -119,6 +119,10 @@ def test_an_image_that_only_an_environment_follows_belongs_to_the_app() -> None:
     assert routes.apps(image("develop", OWN)) == routes.apps(image("1.4.2")) == ("shop",)
     assert routes.concerns("shop", image("develop", OWN))
     assert not routes.concerns("shop", image("develop", "acme/other"))
+    made = both({"images": {"web": {"image": OWN}}})
+    made.apps["shop"] = made.apps["shop"].model_copy(update={"repo": None})
+    bare = Routes(made)
+    assert bare.concerns("shop", image("develop", "acme/other")), "its Compose files may name more"
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def bot_settings(
     """Return the settings of a bot.toml with these tables; what a table leaves out and needs is filled in.
 
     An app has the strategy `files`, a repository and a directory of its own, and one environment `production` on all
-    servers. `values` are the variables that secrets come from; the others have values that are made up.
+    servers. A key of an app that is None is left out. `values` are the variables that secrets come from; the others
+    have values that are made up.
     """
     named = servers if isinstance(servers, Mapping) else {name: {} for name in servers}
     some = {"shop": {}} if apps is None else apps
@@ -61,6 +62,7 @@ def _app(name: str, table: Mapping[str, object], servers: list[str]) -> Table:
         "environments": {"production": {}},
         **table,
     }
+    app = {key: one for key, one in app.items() if one is not None}
     app["environments"] = {inner: {"servers": servers, **more} for inner, more in app["environments"].items()}
     return app
 

@@ -70,7 +70,9 @@ def _complete(tree: dict[str, Any]) -> dict[str, Any]:
     if loose or not apps:
         apps["shop"] = apps.get("shop", {}) | loose
     for name, app in apps.items():
-        _fill(app, _SHOP | {"directory": f"/srv/{name}"})
+        # Such a snippet is complete without a repository: docs/image-apps.md.
+        own = app.get("strategy") == "compose" and "directory" in app and "source" not in app.get("compose", {})
+        _fill(app, {key: one for key, one in _SHOP.items() if key != "repo" or not own} | {"directory": f"/srv/{name}"})
         environments = app.setdefault("environments", {})
         if not environments:
             environments["production"] = {"servers": ["web1"]}

@@ -17,12 +17,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from deploybot.domain import Pin
+from deploybot.domain import ImageOrigin, Pin
 from deploybot.domain.image_tags import Order, TagPattern
 from deploybot.errors import NoImage, Unreachable
 from deploybot.net.guarded_resolver import GuardedResolver
 from deploybot.settings import App, ImageOf, RegistryLogin
-from deploybot.sources.image_source import Registries
+from deploybot.sources.image_source import Registries, _FoundImage
 from deploybot.testing import FakeClock
 from tests.kit.seeds import new_seed
 from tests.kit.settings import app_settings
@@ -207,6 +207,44 @@ async def test_basic_login(shelves: Callable[..., Shelf]) -> None:
     with pytest.raises(NoImage, match=f"{USER} has no permission for acme/shop") as caught:
         await asking(closed.address, user=USER, password="wrong").pins(app)
     assert "[registries.house]" in caught.value.hint
+
+
+async def test_a_login_is_only_for_the_apps_that_it_names_if_files_on_servers_name_images(
+    shelves: Callable[..., Shelf],
+) -> None:
+    closed = shelves(htpasswd, BASIC)
+    closed.push("acme/shop", "1.0.0")
+    app = app_of(web=f"{closed.address}/acme/shop:^1").model_copy(update={"repo": None})
+    login = RegistryLogin.model_validate(
+        {"host": closed.address, "plain": True, "user": USER, "password": {"env": "PASSWORD"}}
+    )
+    assert login.password is not None
+    login.password.fill(PASSWORD)
+    with pytest.raises(NoImage, match="or needs a login"):
+        await Registries([("house", login)], FakeClock()).pins(app)
+    named = login.model_copy(update={"apps": (app.name,)})
+    pins = await Registries([("house", named)], FakeClock()).pins(app)
+    assert len(pins) == 1
+    asked = Registries([("house", login)], FakeClock())
+    assert await asked.origins(app, pins) == {pins[0].digest: ImageOrigin()}, "one that fails hides no other"
+
+
+async def test_many_registries_are_asked_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = most = 0
+
+    async def newest(_: Registries, ref: object) -> object:
+        nonlocal running, most
+        del ref
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return _FoundImage("1", DIGEST)
+
+    monkeypatch.setattr(Registries, "_newest", newest)
+    registries = Registries([], FakeClock())
+    pins = await registries.pins(app_of(**{f"s{at}": f"registry{at}.example.com/x:1" for at in range(50)}))
+    assert (len(pins), most) == (50, 8)
 
 
 async def test_login_by_token(shelves: Callable[..., Shelf], serve: Serve, tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from deploybot.deployments.deployment_service import DeploymentEngine
 from deploybot.domain import Channel, Deployment, Identity, Person, Plan, Release, Role, ServerFacts, State, StepRow
 from deploybot.engine.docker_engine import DockerEngine
 from deploybot.masking import Redactor
-from deploybot.ports import Tables
+from deploybot.ports import Images, Tables
 from deploybot.settings import App, Environment, Settings
 from deploybot.sources.git_source import GitSource
+from deploybot.sources.no_repository import Repositories
 from deploybot.store.database import Database
 from deploybot.testing import FakeCodeSecrets, FakeLogs, FakeStatus, memory_store
 from deploybot.wiring.deployment_wiring import deployments
@@ -95,14 +96,16 @@ class ComposeShop:
     person: Person
     deployments: DeploymentEngine = field(init=False)
     ids: itertools.count[int] = field(default_factory=itertools.count)
+    images: Images | None = None
 
     def __post_init__(self) -> None:
         ports = Infrastructure(
             store=self.store,
             servers=LocalServers(self.host, self.docker),
-            refs=self.refs,
+            refs=Repositories(self.refs),
             redactor=Redactor(),
             clock=SystemClock(),
+            images=self.images,
         )
         self.deployments = deployments(self.settings, ports, FakeCodeSecrets())
 
@@ -118,6 +121,11 @@ class ComposeShop:
         """Change keys of bot.toml's `compose` table, and start the bot again."""
         compose = self.app.compose.model_copy(update=more)
         self.settings.apps["shop"] = self.app.model_copy(update={"compose": compose})
+        self.__post_init__()
+
+    def set_app(self, **more: object) -> None:
+        """Change keys of the app in bot.toml, and start the bot again."""
+        self.settings.apps["shop"] = self.app.model_copy(update=more)
         self.__post_init__()
 
     async def release(self, ref: str) -> Release:
@@ -229,10 +237,10 @@ def session(folder: Path, flavour: ComposeInstall, engine: Engine) -> tuple[str,
     return shell, {"PATH": path, "HOME": str(home), "DOCKER_HOST": engine.url, "DOCKER_CONFIG": str(config)}
 
 
-def compose_settings(folder: Path, repo: Repo, **app: object) -> Settings:
+def compose_settings(folder: Path, repo: Repo | None, **app: object) -> Settings:
     """bot.toml of the shop; `app` adds keys to it."""
     shop = {
-        "repo": repo.url,
+        "repo": repo.url if repo else None,
         "strategy": "compose",
         "directory": str(folder / "srv/shop"),
         "stable": "0.5s",
@@ -248,7 +256,9 @@ async def make_shop(engine: Engine, tmp_path: Path) -> AsyncIterator[MakeShop]:
     async with memory_store() as store:
         made: list[ComposeShop] = []
 
-        async def make(repo: Repo, flavour: ComposeInstall = PLUGIN, **app: object) -> ComposeShop:
+        async def make(
+            repo: Repo | None, flavour: ComposeInstall = PLUGIN, *, images: Images | None = None, **app: object
+        ) -> ComposeShop:
             shell, env = session(tmp_path, flavour, engine)
             settings = compose_settings(tmp_path, repo, **app)
             (tmp_path / "jobs").mkdir()
@@ -261,6 +271,7 @@ async def make_shop(engine: Engine, tmp_path: Path) -> AsyncIterator[MakeShop]:
                 refs=GitSource(settings.bot.data, Redactor()),
                 directory=tmp_path / "srv/shop",
                 person=await store.write(_hire),
+                images=images,
             )
             made.append(shop)
             return shop

@@ -30,7 +30,7 @@ class ConfigAnswer:
 
     `hashes` is the output of `config --hash`, for Compose versions without JSON output. `files` is the label of the
     containers that the answer is about. `gone` are those of these files that are not there: the answer is then about
-    the release's files.
+    the release's files. `profiles` are those that a kept configuration was made with.
     """
 
     folder: str
@@ -40,6 +40,7 @@ class ConfigAnswer:
     hashes: str = ""
     files: str = ""
     gone: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,8 @@ class ConfigAnswers:
     """The answer for the release's folder, and those for the folders of running containers.
 
     `found` are the names of files in the release's folder that Compose looks for. `env` are Compose's variables in the
-    env file. `raw` are the files themselves if Compose could not read them.
+    env file. `raw` are the files themselves if Compose could not read them. `kept` are the bot's own copies of
+    configurations that ran, by their hashes.
     """
 
     release: ConfigAnswer
@@ -55,6 +57,7 @@ class ConfigAnswers:
     found: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     raw: tuple[str, ...] = field(default=(), repr=False)
+    kept: Mapping[str, ConfigAnswer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,17 +105,11 @@ def parse_answers(output: bytes) -> ConfigAnswers:
     if not records or records[-1] != ("END", ""):
         raise _unread()
     first = dict(records)
-    groups: list[dict[str, str]] = []
-    for name, value in records:
-        if name == "RUNNING":
-            groups.append({})
-        if name.startswith("RUNNING"):
-            if not groups:
-                raise _unread()
-            groups[-1][name.removeprefix("RUNNING_")] = value
+    folder = first.get("FOLDER", "")
     return ConfigAnswers(
-        release=_answer(first.get("FOLDER", ""), first),
-        running=tuple(_answer(group.get("RUNNING", ""), group) for group in groups),
+        release=_answer(folder, first),
+        running=tuple(_answer(group.get("RUNNING", ""), group) for group in _groups(records, "RUNNING")),
+        kept={group.get("KEPT", ""): _answer(folder, group) for group in _groups(records, "KEPT")},
         found=tuple(lines(first.get("FOUND", ""))),
         env=_env(first.get("ENV", "")),
         raw=tuple(value for name, value in records if name == "RAW"),
@@ -128,6 +125,19 @@ def _records(output: bytes) -> list[tuple[str, str]]:
     return [(name, value) for name, _, value in (one.partition("=") for one in fields)]
 
 
+def _groups(records: Sequence[tuple[str, str]], start: str) -> list[dict[str, str]]:
+    """Return the records whose names begin with a word, without it. The bare word begins each group."""
+    groups: list[dict[str, str]] = []
+    for name, value in records:
+        if name == start:
+            groups.append({})
+        if name.startswith(start):
+            if not groups:
+                raise _unread()
+            groups[-1][name.removeprefix(f"{start}_")] = value
+    return groups
+
+
 def _answer(folder: str, given: Mapping[str, str]) -> ConfigAnswer:
     code = given.get("CODE", "")
     if not folder.startswith("/") or not (code.isascii() and code.isdecimal() and len(code) <= len("255")):
@@ -140,6 +150,7 @@ def _answer(folder: str, given: Mapping[str, str]) -> ConfigAnswer:
         hashes=given.get("HASHES", ""),
         files=given.get("FILES", ""),
         gone=tuple(given.get("GONE", "").splitlines()),
+        profiles=tuple(filter(None, given.get("PROFILES", "").split(","))),
     )
 
 
@@ -162,11 +173,13 @@ def _unquoted(value: str) -> str:
     return value.partition(" #")[0].rstrip()
 
 
-def compose_files(given: Sequence[str], environment: Mapping[str, str], answers: ConfigAnswers) -> tuple[str, ...]:
+def compose_files(
+    given: Sequence[str], environment: Mapping[str, str], answers: ConfigAnswers, *, where: str = ""
+) -> tuple[str, ...]:
     """Return the files that Compose reads, relative to the release's folder or absolute, in order of precedence.
 
-    `given` is bot.toml's `compose.files`, `environment` is the environment of Compose. Raises ComposeUnreadable if
-    there is no file.
+    `given` is bot.toml's `compose.files`, `environment` is the environment of Compose. `where` is the folder of the
+    files if the release does not bring them. Raises ComposeUnreadable if there is no file.
     """
     if given:
         return tuple(given)
@@ -177,7 +190,8 @@ def compose_files(given: Sequence[str], environment: Mapping[str, str], answers:
     first = [name for name in NAMES if name in answers.found]
     if not first:
         raise ComposeUnreadable(
-            "There is no compose.yaml in this release.", hint="Set compose.files in bot.toml to where it is."
+            f"There is no compose.yaml in {where or 'this release'}.",
+            hint="Set compose.files in bot.toml to where it is.",
         )
     return (first[0], *[name for name in OVERRIDES if name in answers.found][:1])
 

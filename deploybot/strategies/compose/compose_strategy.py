@@ -13,6 +13,7 @@ from deploybot.domain import (
     NO_RELEASE,
     CommitSource,
     CommitWithImages,
+    ImagesSource,
     Manifest,
     Release,
     ServerPlan,
@@ -37,15 +38,32 @@ from deploybot.strategies.compose.release_study import (
     effects_in,
     insist,
     insist_on_return,
+    kept_config,
+    kept_configs,
+    kept_wanted,
+    named_images_of,
     study_of,
+    with_restorable,
 )
-from deploybot.strategies.compose.service_images import repository_name, work_of
+from deploybot.strategies.compose.server_files import (
+    CONFIGURATION,
+    configuration_of,
+    has_same_services,
+    insist_on_configuration,
+    insist_on_images,
+    is_of_app,
+    notices,
+    restorable,
+)
+from deploybot.strategies.compose.service_images import repository_name
 from deploybot.strategies.compose.settings_label import SETTINGS_LABEL
 from deploybot.strategies.compose.step_values import (
     below,
     build_values,
     image_lines,
+    image_work,
     kept_tags,
+    kept_values,
     next_tags,
     nothing,
     observed_of,
@@ -61,7 +79,18 @@ class ComposeStrategy:
     """ports.Strategy for `strategy = "compose"`."""
 
     containers = True
-    takes = (CommitSource, CommitWithImages)
+    takes = (CommitSource, CommitWithImages, ImagesSource)
+
+    def look(self, site: Site) -> Step | None:
+        """Return the script that reads the Compose files of an app without a repository; None if it has one."""
+        if not site.app.server_folder:
+            return None
+        check_compose(site)
+        return Move(site=site, release=NO_RELEASE, previous="").step(CONFIG, CONFIG, _compose(site))
+
+    def named_images(self, site: Site) -> Mapping[str, str]:
+        """Return the image of each service by the Compose files that the server has."""
+        return named_images_of(site)
 
     def check(self, site: Site, release: Release) -> None:
         """Raise UserError if the server has no Docker or Compose, or cannot take the release."""
@@ -69,42 +98,56 @@ class ComposeStrategy:
         check_server(site, release)
 
     def fetch(self, site: Site, release: Release, *, again: bool) -> Step:
-        """Return the step that brings the release's files to the server."""
-        return _move(site, release).fetch(built_later=True, again=again)
+        """Return the step that brings the release's files to the server, or makes its folder if it brings none."""
+        return _fetch(_move(site, release), again=again)
 
     def ask(self, site: Site, release: Release) -> Step | None:
         """Return the script for the resolved configuration, then the one for the paths in it."""
-        if release.code is None:
+        if not release.id:
             return None
         move, containers = _move(site, release), observed_of(site).containers
         if CONFIG not in site.answers:
-            folders = running_folders(containers, SETTINGS_LABEL)
-            return move.step(CONFIG, CONFIG, {**_compose(site), "DEPLOYBOT_RUNNING_FOLDERS": "\n".join(folders)})
+            folders = running_folders(containers, SETTINGS_LABEL if is_of_app(site, site.running) else "")
+            values = {"DEPLOYBOT_RUNNING_FOLDERS": "\n".join(folders), "DEPLOYBOT_KEPT": "\n".join(kept_wanted(site))}
+            return move.step(CONFIG, CONFIG, {**_compose(site), **values})
         if PATHS in site.answers:
             return None
         config, answers = config_of(site, release), answers_of(site)
-        wanted = wanted_paths(config) if config else tuple(dict.fromkeys(path for _, path in raw_paths(answers)))
-        mounted = wanted_mounted(config, containers) if config else ()
+        configs = [*([config] if config else ()), *kept_configs(site).values()]
+        raw = () if config else tuple(path for _, path in raw_paths(answers))
+        wanted = dict.fromkeys((*raw, *(path for one in configs for path in wanted_paths(one))))
+        mounted = dict.fromkeys(path for one in configs for path in wanted_mounted(one, containers))
         return move.step(PATHS, PATHS, {"DEPLOYBOT_PATHS": "\n".join(wanted), "DEPLOYBOT_MOUNTED": "\n".join(mounted)})
 
     def deploy(self, site: Site, release: Release, previous: Release | None, *, back: bool = False) -> ServerPlan:
         """Return the plan: build or find images, start what changed, move the link. It has the restore steps, too."""
         self.check(site, release)
+        if previous is not None and not is_of_app(site, previous.id):
+            previous = None  # bot.toml had a repository before, or has one since: it is restored like any containers
         made = not _is_recorded(site, release, back=back)
         study = study_of(site, release)
-        if not made and back:
+        own = site.app.server_folder
+        if own:
+            insist_on_images(study.config, release, site)
+        if not made and back and not own:
             check_services(study.config, site.manifests[release.id])
         made = made or bool(missing_services(study.config, site.manifests[release.id]))
         made = made or (not back and wants_others(study.config, site.manifests[release.id], release))
+        made = made or bool(own and not has_same_services(study.config, site.manifests[release.id]))
+        configuration = configuration_of(study.config, study.facts) if own else ""
         recorded = None if made else site.manifests[release.id]
         effects = effects_in(site, study, recorded, release)
+        before = _before(site, previous)
+        kept = kept_config(site, study.facts, before.configuration) if own and before else None
         warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))
         if previous is not None and _is_bare(site, previous):
             warnings = (
                 *warnings,
                 f"`current` leads to {previous}, which runs without containers: it ends with the switch",
             )
-        before = _before(site, previous)
+        if own:
+            warnings = (*warnings, *notices(site, release, configuration, back=back, kept=kept is not None))
+            before = restorable(before, kept or study.config)
         if previous is None and before is not None:
             insist_on_return(site, study, before, effects)
         there = Move(site=site, release=release, previous=previous.id if previous else "")
@@ -114,9 +157,9 @@ class ComposeStrategy:
             else _find_images(there, recorded, "images")
         )
         steps = (
-            there.fetch(built_later=True, again=False),
+            _fetch(there, again=False),
             images,
-            _up(there, "up", bind="up"),
+            _up(there, "up", bind="up", configuration=configuration),
             there.switch(values=_project(site)),
         )
         return replace(
@@ -126,6 +169,7 @@ class ComposeStrategy:
             verify=True,
             before=before,
             made=made,
+            configuration=configuration,
         )
 
     def image_names(self, site: Site, release: Release) -> Mapping[str, str]:
@@ -138,7 +182,7 @@ class ComposeStrategy:
         What was built is in no registry, even if Docker has a digest of it.
         """
         study = study_of(site, release)
-        work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
+        work = image_work(site, study.config, release)
         pins = {pin.service: pin.reference for pin in release.images}
         known = {one.id: one.digests for one in site.images}
 
@@ -148,7 +192,10 @@ class ComposeStrategy:
             return registry_digest((*known.get(image, ()), digest), repository_name(work.names[service]))
 
         found = {service: (image, digest_of(service, image, digest)) for service, (image, digest) in images.items()}
-        return manifest_of(study.config, study.facts, found, study.files, site.app.compose)
+        made = manifest_of(study.config, study.facts, found, study.files, site.app.compose)
+        return (
+            replace(made, configuration=configuration_of(study.config, study.facts)) if site.app.server_folder else made
+        )
 
     def bind(self, step: Step, site: Site, release: Release) -> Mapping[str, str]:
         """Return what to build, start, restore or keep, computed from the current observed state."""
@@ -157,10 +204,15 @@ class ComposeStrategy:
                 return build_values(site, study_of(site, release), release)
             case "up":
                 study = study_of(site, release)
+                if site.app.server_folder:
+                    insist_on_configuration(dict(step.env), configuration_of(study.config, study.facts), site)
+                    insist_on_images(study.config, release, site)
                 effects = effects_in(site, study, site.manifests[release.id], release)
-                return up_values(site, study, release, effects, snapshot_of(observed_of(site)))
+                values = up_values(site, study, release, effects, snapshot_of(observed_of(site)))
+                return {**values, **kept_values(site, study)}
             case "restore":
-                return restore_values(site, study_of(site, release) if release.code else None, release)
+                known = study_of(site, release) if release.id else None
+                return restore_values(with_restorable(site, known, release), known, release)
             case "prune":
                 keep = dict(step.env)["DEPLOYBOT_KEEP"].split("\n")
                 return {"DEPLOYBOT_IMAGES_KEEP": "\n".join(dict.fromkeys(kept_tags(site, keep)))}
@@ -214,6 +266,13 @@ class ComposeStrategy:
         return prune(site, keep, images=below(site), always=True)
 
 
+def _fetch(move: Move, *, again: bool) -> Step:
+    """Return the step that brings a release's files to the server, or makes its folder if the server has the files."""
+    if move.site.app.server_folder:
+        return move.step("fetch", "compose_folder", {})
+    return move.fetch(built_later=True, again=again)
+
+
 def _to_restart(site: Site) -> list[str]:
     """Return the services to restart; empty for all, if none of them is a job that has ended."""
     services, ran = observed_of(site).services, site.ran or Manifest()
@@ -251,7 +310,7 @@ def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
     manifest = site.manifests.get(release.id)
     if manifest is None or not _was_verified(site, release):
         return False
-    if not back and site.app.compose.source == "images" and release.id == site.running and not release.images:
+    if not back and site.app.compose_source == "images" and release.id == site.running and not release.images:
         # Deploying the same release again uses the images that the tags mean now.
         return False
     here = {name for one in site.images for name in (one.id, *one.digests)}
@@ -284,7 +343,7 @@ def _restore(site: Site, release: Release, previous: Release | None, before: Man
     home = Move(site=site, release=previous or NO_RELEASE, previous=release.id, back=True)
     if previous is None:
         return _find_images(home, before, "find images"), _up(home, "restore", bind="restore", folder=before.folder)
-    fetch = () if site.holds(previous) else (home.fetch(built_later=True, again=False),)
+    fetch = () if site.holds(previous) else (_fetch(home, again=False),)
     return (
         *fetch,
         _find_images(home, before, "find images"),
@@ -298,8 +357,9 @@ def _find_images(move: Move, manifest: Manifest, name: str) -> Step:
     return move.step(name, "compose_images", values)
 
 
-def _up(move: Move, name: str, *, bind: str, folder: str = "") -> Step:
-    values = {**_compose(move.site), "DEPLOYBOT_ACTION": "up", "DEPLOYBOT_FOLDER": folder or _folder(move)}
+def _up(move: Move, name: str, *, bind: str, folder: str = "", configuration: str = "") -> Step:
+    planned = {CONFIGURATION: configuration} if configuration else {}
+    values = {**_compose(move.site), **planned, "DEPLOYBOT_ACTION": "up", "DEPLOYBOT_FOLDER": folder or _folder(move)}
     return move.step(name, "compose_up", values, timeout=_timeout(move.site), switches=True, bind=bind)
 
 
@@ -309,7 +369,7 @@ def _timeout(site: Site) -> float:
 
 
 def _folder(move: Move) -> str:
-    return f"{move.site.directory}/releases/{move.release.id}"
+    return move.site.app.server_folder or f"{move.site.directory}/releases/{move.release.id}"
 
 
 def _move(site: Site, release: Release) -> Move:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from deploybot.domain import Container, Effect, EffectKind, Observed, PublishedPort
 from deploybot.domain.versions import major_minor
-from deploybot.strategies.compose.blockers import ComposeProblem
+from deploybot.strategies.compose.blockers import GONE, ComposeProblem, missing_file
 from deploybot.strategies.compose.compose_answers import ConfigAnswers
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServicePort
-from deploybot.strategies.compose.compose_stderr import blank_variables, own_words, raw_paths
+from deploybot.strategies.compose.compose_stderr import blank_variables
 from deploybot.strategies.compose.mounted_paths import PathFacts, PathKind, bound_at, sources_of
 from deploybot.strategies.compose.release_record import WORKING_FOLDER
 from deploybot.strategies.compose.second_copies import DeployedHere, second_copies
@@ -18,11 +18,13 @@ from deploybot.strategies.compose.service_claims import holds, names_of, overlap
 from deploybot.strategies.compose.service_effects import UNLESS_BUILT, UNLESS_PULLED
 from deploybot.units import show_size
 
-_GONE = frozenset({PathKind.MISSING, PathKind.LINK})
 _STAYS = frozenset({EffectKind.KEPT, EffectKind.LEFT, EffectKind.STARTED})
 _LAST_THAT_NEVER_CREATES = (2, 26)
 _FIRST_WITHOUT_CONFIG = (25, 0)
 _NEW_COMPOSE = "Install Compose 2 there: the package docker-compose-plugin (from Docker) or docker-compose-v2 (Ubuntu)."
+_LINKED = (
+    "It is linked into every release. Or name an existing folder with `shared` in bot.toml, or use a named volume."
+)
 _UNLESS = frozenset({UNLESS_BUILT, UNLESS_PULLED})
 _SHOWN = 5
 _LEAST_INODES = 10_000
@@ -36,7 +38,7 @@ class Preflight:
     `version` is Compose's major and minor version. `names` are the names that the app may have elsewhere: its own and
     its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there. `here` is what
     the bot deploys on the server. `outdated` are containers that are replaced, and that Compose would recreate in the
-    folder that they come from, too.
+    folder that they come from, too. `own_folder` is the folder of the Compose files if the server has them itself.
     """
 
     config: ComposeConfig
@@ -49,6 +51,7 @@ class Preflight:
     need_disk: int = 0
     here: DeployedHere = field(default_factory=DeployedHere)
     outdated: Collection[Container] = ()
+    own_folder: str = ""
 
     def kind_of(self, service: str) -> EffectKind | None:
         """Return the effect on a service of this project; None if it is unknown."""
@@ -60,8 +63,8 @@ class Preflight:
 
     @property
     def shared(self) -> str:
-        """The folder that is linked into every release."""
-        return f"{self.facts.directory}/shared"
+        """The folder for files that no release brings."""
+        return self.own_folder or f"{self.facts.directory}/shared"
 
     def named(self, path: str) -> str:
         """Return a path relative to the release's folder if it is inside."""
@@ -93,40 +96,13 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
     return tuple(sorted(found, key=lambda one: one.warning))
 
 
-def unresolved(answers: ConfigAnswers, facts: PathFacts) -> tuple[ComposeProblem, ...]:
-    """Return the problems of a release whose files Compose could not read: its error, and every missing file.
-
-    `facts` are those of the paths from `raw_paths`.
-    """
-    missing = [
-        _missing_file(f"The {what}", path, facts)
-        for what, path in raw_paths(answers)
-        if (fact := facts.of(path)) and fact.kind in _GONE
-    ]
-    words = own_words(answers.release.errors)
-    problem = ComposeProblem(f"Compose cannot read the release's files: {words}", "Fix that in the repository.")
-    return (problem, *missing)
-
-
-def _missing_file(what: str, path: str, facts: PathFacts) -> ComposeProblem:
-    name = path
-    for folder in facts.folders:
-        name = name.removeprefix(f"{folder}/")
-    if not facts.within(path):
-        return ComposeProblem(f"{what} needs {path}, which is not on the server.", f"Create {path} there.")
-    return ComposeProblem(
-        f"{what} needs {name}, which is not in the release.",
-        f"Create {facts.directory}/shared/{name}. It is linked into every release.",
-    )
-
-
 def _files(known: Preflight) -> Iterator[ComposeProblem]:
     for service in known.config.services:
         for file in service.files:
             fact = known.facts.of(file.path)
-            if fact and fact.kind in _GONE:
+            if fact and fact.kind in GONE:
                 word = file.kind.removesuffix("s")
-                yield _missing_file(f"The {word} {file.key} of {service.name}", file.path, known.facts)
+                yield missing_file(f"The {word} {file.key} of {service.name}", file.path, known.facts)
 
 
 def _mounts(known: Preflight) -> Iterator[ComposeProblem]:
@@ -137,23 +113,22 @@ def _mounts(known: Preflight) -> Iterator[ComposeProblem]:
                 continue
             name = known.named(mount.source)
             if not known.facts.within(mount.source):
-                if fact.kind in _GONE and _never_created(mount.creates, known.version):
+                if fact.kind in GONE and _never_created(mount.creates, known.version):
                     yield ComposeProblem(
                         f"{service.name} mounts {mount.source}, which is not on the server.",
                         f"Create it there, or set `create_host_path: true` in the Compose file: {mount.source}",
                     )
             elif not known.facts.within(fact.real):
-                if fact.kind in _GONE:
+                if fact.kind in GONE:
                     yield ComposeProblem(
                         f"{service.name} mounts ./{name}, which points to {fact.real}, but that does not exist.",
                         f"Create {fact.real} on the server.",
                     )
-            elif fact.kind in _GONE or fact.kind is PathKind.HOLLOW:
+            elif fact.kind in GONE or fact.kind is PathKind.HOLLOW:
                 yield ComposeProblem(
                     f"{service.name} mounts ./{name}, which is not in the repository: "
                     "each release would start with its own empty one.",
-                    f"Create {known.shared}/{name}. It is linked into every release. "
-                    f"Or name an existing folder with `shared` in bot.toml, or use a named volume.",
+                    f"Create {known.shared}/{name}. {_LINKED}",
                 )
 
 
@@ -176,11 +151,13 @@ def _lost(known: Preflight) -> Iterator[ComposeProblem]:
                     names = [f"{one.name or one.path}{' (changed there)' if one.changed else ''}" for one in files]
                     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
                     name = known.named(source)
+                    fix = f"Move {name} to {known.shared}/{name}. {_LINKED}"
+                    if known.own_folder:
+                        fix = f"Copy them to {source} on the server, or mount {now} in the Compose file."
                     yield ComposeProblem(
                         f"{service.name} mounts {now} now. These files exist only there and "
                         f"would be lost: {', '.join(names[:_SHOWN])}{more}.",
-                        f"Move {name} to {known.shared}/{name}. It is linked into every release. "
-                        f"Or name an existing folder with `shared` in bot.toml, or use a named volume.",
+                        fix,
                     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 
-from deploybot.domain import Container, Effect, EffectKind, Manifest, Release
+from deploybot.domain import NO_RELEASE, Container, Effect, EffectKind, Manifest, Release
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.settings import project_name
-from deploybot.strategies.compose.blockers import ComposeProblem
+from deploybot.strategies.compose.blockers import ComposeProblem, unresolved
 from deploybot.strategies.compose.compose_answers import (
+    ConfigAnswer,
     ConfigAnswers,
     active_profiles,
     compose_files,
@@ -18,13 +21,13 @@ from deploybot.strategies.compose.compose_answers import (
 )
 from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
 from deploybot.strategies.compose.compose_stderr import own_words
-from deploybot.strategies.compose.mounted_paths import parse_paths
-from deploybot.strategies.compose.preflight import Preflight, problems_of, unresolved
+from deploybot.strategies.compose.mounted_paths import PathFacts, parse_paths
+from deploybot.strategies.compose.preflight import Preflight, problems_of
 from deploybot.strategies.compose.release_record import WORKING_FOLDER, files_of
 from deploybot.strategies.compose.second_copies import DeployedHere
+from deploybot.strategies.compose.server_files import configuration_of, named_by, restorable
 from deploybot.strategies.compose.service_effects import WantedService, effects_of
-from deploybot.strategies.compose.service_images import work_of
-from deploybot.strategies.compose.step_values import ReleaseStudy, below, is_ours, observed_of
+from deploybot.strategies.compose.step_values import ReleaseStudy, image_work, is_ours, observed_of
 from deploybot.strategies.server_requirements import compose_version
 
 CONFIG = "compose_config"
@@ -41,21 +44,79 @@ def config_of(site: Site, release: Release) -> ComposeConfig | None:
     answers = answers_of(site)
     if answers.release.code:
         return None
+    return _parsed(site, release, answers.release, _profiles(site, answers))
+
+
+def kept_configs(site: Site) -> Mapping[str, ComposeConfig]:
+    """Return the bot's own copies of configurations that ran, by their hashes: those that Compose can still read."""
+    kept = answers_of(site).kept
+    return {name: _parsed(site, NO_RELEASE, one, one.profiles) for name, one in kept.items() if not one.code}
+
+
+def kept_config(site: Site, facts: PathFacts, wanted: str) -> ComposeConfig | None:
+    """Return the copy of a configuration, if it still says exactly what its hash says."""
+    config = kept_configs(site).get(wanted)
+    return config if config and configuration_of(config, facts) == wanted else None
+
+
+def kept_wanted(site: Site) -> tuple[str, ...]:
+    """Return the hashes of the configurations that may come back: that of a way back, and those of what runs."""
+    if not site.app.server_folder:
+        return ()
+    ones = (site.ran, site.manifests.get(site.running), site.manifests.get(site.facts.current))
+    return tuple(dict.fromkeys(filter(None, (site.configuration, *(one.configuration for one in ones if one)))))
+
+
+def with_restorable(site: Site, study: ReleaseStudy | None, release: Release) -> Site:
+    """Return the site whose record has only services that can be restored, if the files do not have all any more."""
+    if study is None or not site.app.server_folder:
+        return site
+    left = restorable(site.manifests[release.id], study.config)
+    return replace(site, manifests={**site.manifests, release.id: left}) if left else site
+
+
+def _parsed(site: Site, release: Release, answer: ConfigAnswer, profiles: tuple[str, ...]) -> ComposeConfig:
     return parse_config(
-        answers.release.text,
-        profiles=_profiles(site, answers),
+        answer.text,
+        profiles=profiles,
         project=project_name(site.app, site.environment),
-        folders=(f"{site.directory}/releases/{release.id}", answers.release.folder),
+        folders=(site.app.server_folder or f"{site.directory}/releases/{release.id}", answer.folder),
     )
 
 
-def study_of(site: Site, release: Release) -> ReleaseStudy:
-    """Return all that is known about a release's files. Raises UserError if Compose rejects them."""
-    answers, config = answers_of(site), config_of(site, release)
-    files = compose_files(site.files or site.app.compose.files, _variables(site), answers)
-    facts = parse_paths(site.answers[PATHS], site.directory)
+def named_images_of(site: Site) -> Mapping[str, str]:
+    """Return the image of each service by the files that a server has itself. Raises UserError if they are unusable."""
+    config = config_of(site, NO_RELEASE)
     if config is None:
-        raise _refused(unresolved(answers, facts))
+        answers, folder = answers_of(site), f"{site.app.server_folder} on {site.server}"
+        raise UserError(
+            f"Compose cannot read the files in {folder}: {own_words(answers.release.errors)}",
+            hint=f"Put a compose.yaml there, or fix it. An app with a repository needs apps.{site.app.name}.repo.",
+        )
+    return named_by(config, site)
+
+
+def study_of(site: Site, release: Release) -> ReleaseStudy:
+    """Return all that is known about a release's files. Raises UserError if Compose rejects them.
+
+    If a configuration is to come back that the server's own files do not have any more, the bot's copy of it counts.
+    """
+    answers, config = answers_of(site), config_of(site, release)
+    facts = parse_paths(site.answers[PATHS], site.directory)
+    same = config is not None and configuration_of(config, facts) == site.configuration
+    kept = None if same or not site.configuration else kept_config(site, facts, site.configuration)
+    if kept is not None:
+        return ReleaseStudy(
+            config=kept,
+            answers=answers,
+            facts=facts,
+            files=(f"{site.directory}/.deploybot/configurations/{site.configuration}.json",),
+            kept=site.configuration,
+            profiles=answers.kept[site.configuration].profiles,
+        )
+    files = compose_files(site.files or site.app.compose.files, _variables(site), answers, where=site.app.server_folder)
+    if config is None:
+        raise _refused(unresolved(answers, facts, site.app.server_folder))
     containers = observed_of(site).containers
     elsewhere = (
         read_elsewhere(
@@ -72,13 +133,14 @@ def study_of(site: Site, release: Release) -> ReleaseStudy:
         facts=facts,
         files=files,
         elsewhere=tuple(one for one in elsewhere if one),
+        profiles=_profiles(site, answers),
     )
 
 
 def effects_in(site: Site, study: ReleaseStudy, manifest: Manifest | None, release: Release) -> tuple[Effect, ...]:
     """Return the effect on each service. `manifest` has the images of the release, None if they are built first."""
-    work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
-    known = {one.service: one.image for one in manifest.services} if manifest else {}
+    work = image_work(site, study.config, release)
+    known = {one.service: one.image for one in manifest.services} if manifest else _pinned(site, release)
     wanted = WantedService(
         config=study.config,
         facts=study.facts,
@@ -89,6 +151,14 @@ def effects_in(site: Site, study: ReleaseStudy, manifest: Manifest | None, relea
         remove_orphans=site.remove_orphans,
     )
     return effects_of(observed_of(site), wanted)
+
+
+def _pinned(site: Site, release: Release) -> dict[str, str]:
+    """Return the image ids of an app without a repository before they are pulled; a digest if no image has it yet."""
+    if not site.app.server_folder:
+        return {}
+    ids = {digest.rpartition("@")[2]: one.id for one in site.images for digest in one.digests}
+    return {pin.service: ids.get(pin.digest, pin.digest) for pin in release.images}
 
 
 def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, makes: bool) -> tuple[str, ...]:
@@ -107,6 +177,7 @@ def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, make
         need_disk=site.app.need_disk if makes else 0,
         here=DeployedHere(site.projects, site.once),
         outdated=_outdated(site, study, effects),
+        own_folder=site.app.server_folder,
     )
     problems = problems_of(known)
     if stopping := [one for one in problems if not one.warning]:
@@ -185,4 +256,4 @@ def _profiles(site: Site, answers: ConfigAnswers) -> tuple[str, ...]:
 
 
 def _repository_name(site: Site) -> str:
-    return re.split(r"[/:]", site.app.repo.rstrip("/"))[-1].removesuffix(".git")
+    return re.split(r"[/:]", (site.app.repo or site.app.directory).rstrip("/"))[-1].removesuffix(".git")

@@ -24,22 +24,37 @@ from deploybot.strategies.compose.compose_model import ComposeConfig
 from deploybot.strategies.compose.compose_override import override_of, write_override
 from deploybot.strategies.compose.half_made import holders, useless
 from deploybot.strategies.compose.mounted_paths import PathFacts, sources_of
+from deploybot.strategies.compose.server_files import configuration_of
 from deploybot.strategies.compose.service_claims import blocks
 from deploybot.strategies.compose.service_effects import bound_to
-from deploybot.strategies.compose.service_images import full_name, images_below, repositories_of, tag_of, work_of
+from deploybot.strategies.compose.service_hash import digest
+from deploybot.strategies.compose.service_images import (
+    ImageWork,
+    full_name,
+    images_below,
+    repositories_of,
+    tag_of,
+    work_of,
+)
 from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL, settings_of
 from deploybot.strategies.server_requirements import compose_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseStudy:
-    """What is known about a release's files on a server: its configuration, its Compose files, and the paths in it."""
+    """What is known about a release's files on a server: its configuration, its Compose files, and the paths in it.
+
+    `kept` is the hash of the bot's own copy that this is, because the server's files are different by now. `profiles`
+    are those that are active.
+    """
 
     config: ComposeConfig
     answers: ConfigAnswers
     facts: PathFacts
     files: tuple[str, ...]
     elsewhere: tuple[Elsewhere, ...] = ()
+    kept: str = ""
+    profiles: tuple[str, ...] = ()
 
 
 def below(site: Site) -> str:
@@ -55,7 +70,7 @@ def observed_of(site: Site) -> Observed:
 def nothing() -> dict[str, str]:
     """Return the lists for `compose_up.sh`, all empty."""
     services = ("CHANGED", "START", "START_FIRST", "SCALE")
-    lists = ("OVERRIDE", "COMPOSE_FILES", "TAGS", "MOUNTS", "REMOVE", "REMOVE_LAST", *services)
+    lists = ("OVERRIDE", "COMPOSE_FILES", "TAGS", "MOUNTS", "REMOVE", "REMOVE_LAST", "KEPT", *services)
     return {f"DEPLOYBOT_{name}": "" for name in lists}
 
 
@@ -70,9 +85,15 @@ def next_tags(site: Site, config: ComposeConfig) -> dict[str, str]:
     return {service: f"{name}:next" for service, name in repositories_of(below(site), names).items()}
 
 
+def image_work(site: Site, config: ComposeConfig, release: Release) -> ImageWork:
+    """Return what to build and pull. Servers with files of their own may not have every service of a release."""
+    pins = tuple(pin for pin in release.images if not site.app.server_folder or config.of(pin.service))
+    return work_of(config, source=site.app.compose_source, pins=pins, below=below(site))
+
+
 def build_values(site: Site, study: ReleaseStudy, release: Release) -> dict[str, str]:
     """Return what to build, pull and tag."""
-    work = work_of(study.config, source=site.app.compose.source, pins=release.images, below=below(site))
+    work = image_work(site, study.config, release)
     made = {full_name(work.names[service]) for service in work.build}
     here = names_of(site.images) | made
     pull = (*work.pull, *(service for service in work.missing if full_name(work.names[service]) not in here))
@@ -151,6 +172,17 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
     }
 
 
+def kept_values(site: Site, study: ReleaseStudy) -> dict[str, str]:
+    """Return what lets a step see that the server's own files are as planned, and keep a copy of what they say."""
+    if not site.app.server_folder or study.kept:
+        return {}
+    return {
+        "DEPLOYBOT_KEEP_AS": configuration_of(study.config, study.facts),
+        "DEPLOYBOT_SUM": digest(study.answers.release.text),
+        "DEPLOYBOT_PROFILES": ",".join(study.profiles),
+    }
+
+
 def tags_of(site: Site, manifest: Manifest) -> dict[str, str]:
     """Return deploybot's tag for each service's image. It contains the image id."""
     repositories = repositories_of(below(site), [one.service for one in manifest.services])
@@ -199,6 +231,7 @@ def _override(site: Site, study: ReleaseStudy, manifest: Manifest, release: Rele
     return {
         "DEPLOYBOT_COMPOSE_FILES": "\n".join(study.files),
         "DEPLOYBOT_OVERRIDE": text,
+        "DEPLOYBOT_KEPT": study.kept,
         "DEPLOYBOT_MOUNTS": "\n".join(_content(study)),
     }
 

@@ -2,6 +2,7 @@
 # Runs a command of bot.toml in the directory of the current release.
 #   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
 #   DEPLOYBOT_INSIDE    `release`: in the directory of DEPLOYBOT_RELEASE, whatever is current
+#   DEPLOYBOT_FILES     the directory to run it in instead, where the app's own files are on the server
 #   DEPLOYBOT_COMMAND   shell text
 # Where the release is run by Compose, plain `docker compose` means this app's project.
 set -eu
@@ -14,8 +15,8 @@ else
     link=$(readlink current) || { echo "Nothing is deployed in $DEPLOYBOT_DIRECTORY yet." >&2; exit 1; }
 fi
 # The way that Compose was called when it started the containers: another path would be another configuration.
-cd -- "releases/${link##*/}"
-marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/${PWD##*/}
+cd -- "${DEPLOYBOT_FILES:-releases/${link##*/}}"
+marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/${link##*/}
 files=$marks/files
 # What a task before the switch needs.
 if [ "${DEPLOYBOT_INSIDE:-}" = release ] && [ -f "$marks/ready" ]; then

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Makes the images of a release with Docker Compose, 2 or 1, and completes the release.
 #   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
+#   DEPLOYBOT_FILES            the folder with the Compose files, if that is not the release's folder
 #   DEPLOYBOT_COMPOSE          `docker compose` or `docker-compose`
-#   DEPLOYBOT_COMPOSE_FILES    the Compose files, paths in the release, one a line
+#   DEPLOYBOT_COMPOSE_FILES    the Compose files, paths in that folder, one a line
 #   DEPLOYBOT_NAMES            a Compose file with names for images that have none, or nothing
 #   DEPLOYBOT_BUILD            services to build, one a line
 #   DEPLOYBOT_PULL             services whose images are pulled by their tags, one a line
@@ -77,7 +78,7 @@ tag() {
 
 marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/$DEPLOYBOT_RELEASE
 mkdir -p -- "$marks"
-cd -- "$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE"
+cd -- "${DEPLOYBOT_FILES:-$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE}"
 COMPOSE_FILE=$DEPLOYBOT_COMPOSE_FILES
 if [ -n "$DEPLOYBOT_NAMES" ]; then
     say "$DEPLOYBOT_NAMES" >"$marks/names.json"

@@ -1,15 +1,17 @@
 #!/bin/sh
 # Prints the configuration that Compose reads from the files of a release. It changes nothing.
 #   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE
+#   DEPLOYBOT_FILES            the folder with the Compose files, if that is not the release's folder
 #   DEPLOYBOT_COMPOSE          `docker compose` or `docker-compose`
 #   DEPLOYBOT_COMPOSE_MAJOR    its major version; 1 knows no JSON
 #   DEPLOYBOT_COMPOSE_FILES    paths in the release, one a line; nothing for Compose's own rules
 #   DEPLOYBOT_RUNNING_FOLDERS  where containers of the project come from, one a line: their label
 #                              com.docker.compose.project.working_dir, and after a tab the one with config_files
+#   DEPLOYBOT_KEPT             hashes of configurations that the bot kept a copy of (compose_up.sh), one a line
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
 #
 # Prints NAME=VALUE, each ended by a zero byte:
-#   FOLDER          the release's folder without links
+#   FOLDER          the folder of the Compose files without links
 #   FOUND           names of Compose files in it that Compose looks for without being given any, one a line
 #   ENV             the lines of the env file that set variables of Compose
 #   CONFIG, ERRORS, CODE     what `config` printed on both ways, and its exit code
@@ -17,6 +19,7 @@
 #   and for each running folder RUNNING with its path, RUNNING_CONFIG, RUNNING_ERRORS, RUNNING_CODE, RUNNING_GONE with
 #   the files of its label that are not there, one a line, and, where Compose knows no JSON, RUNNING_HASHES with what
 #   `config --hash` printed
+#   and for each copy that is there KEPT with its hash, KEPT_PROFILES, KEPT_CONFIG, KEPT_ERRORS, KEPT_CODE
 #   END             nothing was cut off
 set -eu
 umask 022
@@ -47,6 +50,8 @@ knows_json() { [ "$DEPLOYBOT_COMPOSE_MAJOR" != 1 ]; }
 # ask NAME: what `config` prints, as NAMECONFIG, NAMEERRORS and NAMECODE; more arguments go before `config`.
 ask() {
     name=$1
+    # That of the last question would count as this one's.
+    code=
     shift
     set -- "$@" config
     if knows_json; then set -- "$@" --format json; fi
@@ -122,6 +127,18 @@ ask_there() (
     knows_json || printf 'RUNNING_HASHES=%s\0' "$(compose --project-directory "$1" config --hash '*' 2>/dev/null)"
 )
 
+# ask_kept HASH: how Compose reads a copy, whatever the files and the env file are now.
+ask_kept() (
+    kept=$DEPLOYBOT_DIRECTORY/.deploybot/configurations
+    [ -f "$kept/$1.json" ] && [ -f "$kept/none.env" ] || exit 0
+    COMPOSE_PROFILES=$(cat "$kept/$1.profiles" 2>/dev/null || :)
+    COMPOSE_FILE=$kept/$1.json
+    COMPOSE_ENV_FILES=$kept/none.env
+    export COMPOSE_PROFILES COMPOSE_FILE COMPOSE_ENV_FILES
+    printf 'KEPT=%s\0KEPT_PROFILES=%s\0' "$1" "$COMPOSE_PROFILES"
+    ask KEPT_ --project-directory "$DEPLOYBOT_FILES"
+)
+
 list_raw() {
     say "${COMPOSE_FILE:-}" | while IFS= read -r file; do
         [ ! -f "$file" ] || { printf 'RAW='; head -c 1048576 "$file" | tr -d '\000'; printf '\0'; }
@@ -138,11 +155,18 @@ ask_all() {
         [ "$rest" != "$line" ] || rest=
         ask_there "${line%%"$TAB"*}" "$rest"
     done
+    say "${DEPLOYBOT_KEPT:-}" | while IFS= read -r line; do
+        [ -z "$line" ] || ask_kept "$line"
+    done
     printf 'END=\0'
 }
 
-cd -- "$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE" ||
-    fail "The files of $DEPLOYBOT_RELEASE are not in $DEPLOYBOT_DIRECTORY. Deploy it again."
+if [ -n "${DEPLOYBOT_FILES:-}" ]; then
+    cd -- "$DEPLOYBOT_FILES" 2>/dev/null || fail "The folder $DEPLOYBOT_FILES cannot be entered."
+else
+    cd -- "$DEPLOYBOT_DIRECTORY/releases/$DEPLOYBOT_RELEASE" ||
+        fail "The files of $DEPLOYBOT_RELEASE are not in $DEPLOYBOT_DIRECTORY. Deploy it again."
+fi
 release=$(pwd -P)
 found=$(find_files)
 env_lines=$(list_env)

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings the services of a release up with Docker Compose, 2 or 1, or restarts them. Waits for no health: the bot does.
 #   DEPLOYBOT_DIRECTORY
+#   DEPLOYBOT_FILES            the folder with the Compose files, if the app's own are on the server
 #   DEPLOYBOT_RELEASE          nothing where what ran before the bot came is restored
 #   DEPLOYBOT_ACTION           up or restart; ready: only make everything that Compose needs to run the release's images
 #   DEPLOYBOT_COMPOSE          `docker compose` or `docker-compose`
@@ -19,6 +20,10 @@
 #   DEPLOYBOT_RESTART          services to restart, one a line; nothing for all
 #   DEPLOYBOT_COMPOSE_ORDER    services to bring up one line after the other; those of a line together
 #   DEPLOYBOT_COMPOSE_WAIT     seconds for each line to become healthy, and for DEPLOYBOT_START_FIRST
+#   DEPLOYBOT_KEPT             the hash of the bot's own copy of a configuration that is brought back, or nothing
+#   DEPLOYBOT_KEEP_AS          the hash to keep a copy of the configuration as, where the app's own files are on the
+#                              server; with DEPLOYBOT_SUM, the SHA-256 of what `config` printed when it was computed,
+#                              and DEPLOYBOT_PROFILES, the profiles that it was printed with
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
 #
 # Services that are in none of the lists are not named to Compose, so nothing that did not change is restarted.
@@ -40,6 +45,9 @@ fail() { say "$*" >&2; exit 1; }
 compose() {
     if [ -n "${COMPOSE_ENV_FILES:-}" ]; then
         set -- --env-file "$COMPOSE_ENV_FILES" "$@"
+    fi
+    if [ -n "${DEPLOYBOT_KEPT:-}" ]; then
+        set -- --project-directory "$DEPLOYBOT_FILES" "$@"
     fi
     case $DEPLOYBOT_COMPOSE in
     'docker compose') docker compose "$@" </dev/null ;;
@@ -80,6 +88,64 @@ keep_mount() {
     [ -d "$folder" ] || : >"$folder.made"
     [ "$there" = "$folder" ] || mkdir -p -- "$folder"
     mv -- "$folder.tmp" "$there"
+}
+
+# What `config` prints without the bot's override: all that Compose reads from the app's own files.
+read_files() (
+    COMPOSE_FILE=$DEPLOYBOT_COMPOSE_FILES
+    export COMPOSE_FILE
+    if [ "$DEPLOYBOT_COMPOSE_MAJOR" = 1 ]; then compose config; else compose config --format json; fi
+)
+
+# A person may edit the app's own files at any moment. What nobody approved does not start.
+insist_on_files() {
+    [ -n "${DEPLOYBOT_SUM:-}" ] || return 0
+    sum=$(read_files 2>/dev/null | sha256sum)
+    [ "${sum%% *}" = "$DEPLOYBOT_SUM" ] ||
+        fail "The Compose files in $DEPLOYBOT_FILES changed since this was planned. Deploy again."
+}
+
+# A copy of the configuration, so that a way back does not depend on what the app's own files are by then.
+keep_configuration() {
+    [ -n "${DEPLOYBOT_KEEP_AS:-}" ] || return 0
+    kept=$ours/configurations
+    (
+        umask 077
+        mkdir -p -- "$kept"
+        : >"$kept/none.env"
+        read_files >"$kept/next.tmp"
+        sum=$(sha256sum <"$kept/next.tmp")
+        [ "${sum%% *}" = "$DEPLOYBOT_SUM" ] ||
+            fail "The Compose files in $DEPLOYBOT_FILES changed since this was planned. Deploy again."
+        say "${DEPLOYBOT_PROFILES:-}" >"$kept/$DEPLOYBOT_KEEP_AS.profiles"
+        mv -f -- "$kept/next.tmp" "$kept/$DEPLOYBOT_KEEP_AS.json"
+    ) || exit 1
+    # Names are hashes. The newest are kept.
+    (cd -- "$kept" && ls -t -- *.json | tail -n +101 | while IFS= read -r old; do
+        rm -f -- "$old" "${old%.json}.profiles"
+    done)
+}
+
+# Notes what the app's own files are now, which a person may change later: probe.sh compares them in the same way.
+# switch.sh makes it count. What comes from a copy says nothing about the files.
+note_files() {
+    rm -f -- "$marks/sums.next"
+    [ -n "${DEPLOYBOT_FILES:-}" ] && [ -n "$DEPLOYBOT_RELEASE" ] && [ -n "$DEPLOYBOT_OVERRIDE" ] || return 0
+    [ -z "${DEPLOYBOT_KEPT:-}" ] || return 0
+    {
+        say "$DEPLOYBOT_COMPOSE_FILES"
+        for file in compose.yaml compose.yml docker-compose.yml docker-compose.yaml compose.override.yml \
+            compose.override.yaml docker-compose.override.yml docker-compose.override.yaml .env; do
+            say "$file"
+        done
+        say "${COMPOSE_ENV_FILES:-}" | tr ',' '\n'
+    } | while IFS= read -r file; do
+        case $file in '') ;; /*) say "$file" ;; *) say "$DEPLOYBOT_FILES/$file" ;; esac
+    done | sort -u >"$marks/watched"
+    while IFS= read -r file; do
+        [ ! -f "$file" ] || say "$(head -c 1048576 -- "$file" | sha256sum) $file"
+    done <"$marks/watched" >"$marks/sums.tmp"
+    mv -f -- "$marks/sums.tmp" "$marks/sums.next"
 }
 
 mark_switching() {
@@ -140,6 +206,7 @@ scale_of() {
 
 # up SERVICE…
 up() {
+    insist_on_files
     changed=
     start=
     for service; do
@@ -207,18 +274,26 @@ COMPOSE_FILE=$(cat "$files")
 export COMPOSE_FILE
 # What ran before the bot came may have run without the env file of bot.toml.
 [ -n "$DEPLOYBOT_RELEASE" ] || [ -e "${COMPOSE_ENV_FILES:-.}" ] || unset COMPOSE_ENV_FILES
+if [ -n "${DEPLOYBOT_KEPT:-}" ]; then
+    COMPOSE_ENV_FILES=$ours/configurations/none.env
+    COMPOSE_PROFILES=$(cat "$ours/configurations/$DEPLOYBOT_KEPT.profiles" 2>/dev/null || :)
+    export COMPOSE_ENV_FILES COMPOSE_PROFILES
+fi
 case $DEPLOYBOT_ACTION in
 up)
+    keep_configuration
     rm -f -- "$marks/ready" "$marks/ready.json"
     [ -z "$DEPLOYBOT_RELEASE" ] || mark_switching
     tag_images
     keep_mounts
+    note_files
     remove "$DEPLOYBOT_REMOVE"
     bring_up
     remove "$DEPLOYBOT_REMOVE_LAST"
     [ -n "$DEPLOYBOT_RELEASE" ] || rm -f -- "$ours/switching"
     ;;
 ready)
+    insist_on_files
     tag_images
     keep_mounts
     ;;

@@ -2,19 +2,21 @@
 # Runs the health command of bot.toml until it succeeds or its time is over.
 #   DEPLOYBOT_HEALTH   the command, shell text
 #   DEPLOYBOT_WITHIN   seconds
+#   DEPLOYBOT_FILES    the directory to run it in instead, where the app's own files are on the server
 #   DEPLOYBOT_RELEASE  nothing where what ran before the bot came is restored, from DEPLOYBOT_FOLDER
 set -eu
 cd -- "$DEPLOYBOT_DIRECTORY"
+name=
 if [ -z "$DEPLOYBOT_RELEASE" ]; then
+    name=before
     # There may be no link yet, or it leads to the release that failed.
     cd -- "$DEPLOYBOT_FOLDER"
     [ -e "${COMPOSE_ENV_FILES:-.}" ] || unset COMPOSE_ENV_FILES
 elif link=$(readlink current); then
     # Compose would take the way through the link for another project directory.
-    cd -- "releases/${link##*/}"
+    cd -- "${DEPLOYBOT_FILES:-releases/${link##*/}}"
+    name=${link##*/}
 fi
-name=before
-[ -z "$DEPLOYBOT_RELEASE" ] || name=${PWD##*/}
 marks=$DEPLOYBOT_DIRECTORY/.deploybot/releases/$name
 if [ -f "$marks/files" ]; then
     COMPOSE_FILE=$(cat "$marks/files")

@@ -35,6 +35,9 @@ point_current() {
 }
 
 end_switch() {
+    # What compose_up.sh noted of the app's own files counts from now on.
+    marks=.deploybot/releases/$DEPLOYBOT_RELEASE
+    [ ! -f "$marks/sums.next" ] || mv -f -- "$marks/sums.next" "$marks/sums"
     # The mark of the version before is not believed any more.
     rm -f .deploybot/switching switching
 }

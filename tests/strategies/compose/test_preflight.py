@@ -18,6 +18,7 @@ from deploybot.domain import (
     PublishedPort,
     ServerFacts,
 )
+from deploybot.strategies.compose.blockers import unresolved
 from deploybot.strategies.compose.compose_answers import ConfigAnswer, ConfigAnswers
 from deploybot.strategies.compose.compose_model import (
     ComposeConfig,
@@ -28,7 +29,7 @@ from deploybot.strategies.compose.compose_model import (
     ServicePort,
 )
 from deploybot.strategies.compose.mounted_paths import LostFile, PathFact, PathFacts, PathKind
-from deploybot.strategies.compose.preflight import Preflight, problems_of, unresolved
+from deploybot.strategies.compose.preflight import Preflight, problems_of
 from deploybot.strategies.compose.service_effects import UNLESS_BUILT, UNLESS_PULLED
 
 FOLDER = "/srv/releases/r2"

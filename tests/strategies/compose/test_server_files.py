@@ -1,0 +1,134 @@
+"""What Compose reads from files that a server has itself: its hash, and what is said about changes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from deploybot.domain import Manifest, Pin, Release, ServerFacts, ServiceImage
+from deploybot.errors import UserError
+from deploybot.ports import Site
+from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
+from deploybot.strategies.compose.mounted_paths import PathFact, PathFacts, PathKind
+from deploybot.strategies.compose.server_files import (
+    CONFIGURATION,
+    configuration_of,
+    has_same_services,
+    insist_on_configuration,
+    insist_on_images,
+    named_by,
+    notices,
+    restorable,
+)
+from tests.kit.settings import bot_settings
+
+DIGEST = f"sha256:{'1' * 64}"
+FACTS = PathFacts(directory="/srv/web/.deploybot", release=PathFact(path="/r", kind=PathKind.FOLDER, real="/r"))
+RELEASE = Release.of_images((Pin("web", "acme/web", "1", DIGEST),))
+
+
+def config(**services: object) -> ComposeConfig:
+    return parse_config(json.dumps({"name": "web", "services": services}))
+
+
+@pytest.fixture
+def site() -> Site:
+    app = bot_settings(apps={"web": {"repo": None, "strategy": "compose"}}).apps["web"]
+    return Site(app=app, environment=app.environments["production"], facts=ServerFacts(home="/", server="web1"))
+
+
+BASE = {"image": "acme/web:1", "environment": {"A": "1"}, "ports": [{"target": 80, "published": "8000"}]}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**BASE, "image": "acme/web:2"},
+        {**BASE, "environment": {"A": "2"}},
+        {**BASE, "ports": [{"target": 80, "published": "8001"}]},
+        {**BASE, "scale": 2},
+        {**BASE, "volumes": [{"type": "bind", "source": "/srv/web/data", "target": "/data"}]},
+        {**BASE, "privileged": True},
+        {**BASE, "depends_on": {"db": {"condition": "service_started"}}},
+    ],
+)
+def test_whatever_compose_reads_changes_the_hash(other: dict[str, object]) -> None:
+    assert configuration_of(config(web=BASE), FACTS) != configuration_of(config(web=other), FACTS)
+
+
+def test_a_mounted_path_is_part_of_it_and_a_new_service_too() -> None:
+    one, two = (
+        {**BASE, "volumes": [{"type": "bind", "source": f"/srv/web/{name}", "target": "/data"}]} for name in "ab"
+    )
+    assert configuration_of(config(web=one), FACTS) != configuration_of(config(web=two), FACTS)
+    assert configuration_of(config(web=BASE), FACTS) != configuration_of(config(web=BASE, db=BASE), FACTS)
+    assert configuration_of(config(web=BASE), FACTS) == configuration_of(config(web={**BASE}), FACTS)
+
+
+def test_images_are_named_by_the_files(site: Site) -> None:
+    assert named_by(config(web=BASE, side={"image": f"acme/side@{DIGEST}"}), site) == {
+        "web": "acme/web:1",
+        "side": f"acme/side@{DIGEST}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("services", "said"),
+    [
+        ({}, "have no service to run"),
+        ({"web": {"build": {"context": "/x"}}}, "give web no image, and without a repository nothing is built"),
+        ({"web": {"image": "acme/web:1 --privileged"}}, "The image of web in .* is no valid name"),
+        ({"web": {"image": "acme/web", "build": {"context": "/x"}}}, "build web, or never pull it"),
+        ({"web": {"image": "acme/web", "pull_policy": "never"}}, "build web, or never pull it"),
+        ({f"s{at}": {"image": f"acme/s{at}"} for at in range(101)}, "name more than 100 images"),
+        ({"web": {"image": "-x"}}, "no valid name"),
+        ({"web": {"image": "acme/web@sha256:12"}}, "no valid name"),
+    ],
+)
+def test_files_without_usable_images_are_refused(site: Site, services: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        named_by(config(**services), site)
+
+
+def test_a_service_without_an_image_in_the_release_never_runs(site: Site) -> None:
+    insist_on_images(config(web=BASE), RELEASE, site)
+    with pytest.raises(UserError, match="has no image for side, which the Compose files in /srv/web on web1 have"):
+        insist_on_images(config(web=BASE, side=BASE), RELEASE, site)
+
+
+def test_only_what_was_planned_runs(site: Site) -> None:
+    insist_on_configuration({CONFIGURATION: "a"}, "a", site)
+    for values, now in (({CONFIGURATION: "a"}, "b"), ({}, "a")):
+        with pytest.raises(UserError, match="The Compose files in /srv/web on web1 changed since this was planned"):
+            insist_on_configuration(values, now, site)
+
+
+def test_changes_since_are_said(site: Site) -> None:
+    ran = replace(site, running="r1", manifests={"r1": Manifest(configuration="a"), RELEASE.id: Manifest()})
+    assert list(notices(ran, RELEASE, "a", back=False, kept=True)) == []
+    assert list(notices(site, RELEASE, "b", back=False, kept=True)) == []
+    (said,) = notices(ran, RELEASE, "b", back=False, kept=True)
+    assert said.startswith("The Compose files in /srv/web changed since the last deployment.")
+    assert said.endswith("the old images and settings come back.")
+    (said,) = notices(ran, RELEASE, "b", back=False, kept=False)
+    assert said.endswith("if these are the cause, the app stays down.")
+    old = replace(ran, manifests={**ran.manifests, RELEASE.id: Manifest(configuration="c")})
+    (said,) = notices(old, RELEASE, "a", back=True, kept=True)
+    assert said.endswith("its images come back, with today's settings.")
+    (said,) = notices(old, RELEASE, "c", back=True, kept=True)
+    assert said.startswith(f"The settings that {RELEASE} ran with come back, too.")
+
+
+def test_services_are_compared_and_those_that_are_gone_are_not_restored() -> None:
+    both = Manifest(services=(ServiceImage(service="side", image="i"), ServiceImage(service="web", image="i")))
+    here = config(web=BASE)
+    assert has_same_services(config(web=BASE, side=BASE), both)
+    assert not has_same_services(here, both)
+    kept = restorable(both, here)
+    assert kept is not None
+    assert [one.service for one in kept.services] == ["web"]
+    assert restorable(replace(both, folder="/srv/web"), here) == replace(both, folder="/srv/web")
+    assert restorable(both, config(other=BASE)) is None
+    assert restorable(None, here) is None

@@ -45,6 +45,7 @@ _LONG = (
     *("test_demo.py", "strategies/test_compose_lab.py", "test_histories.py", "strategies/test_images_lab.py"),
     *("test_image.py", "e2e/test_images.py", "e2e/test_reality.py", "strategies/test_compose_back_lab.py"),
     *("strategies/test_compose_order_lab.py", "strategies/test_switch_tasks_lab.py", "bare/test_machine.py"),
+    *("e2e/test_watch.py", "e2e/test_image_apps.py", "strategies/test_image_apps_lab.py"),
 )
 """Files that take a minute or more. They begin, so that at the end no worker is alone with one of them."""
 
@@ -221,8 +222,8 @@ def make_engine(lab: Lab) -> Iterator[MakeEngine]:
 
 @pytest.fixture
 def full_disk(lab: Lab) -> Iterator[FullDisk]:
-    """Return a disk of 1 MiB for the tests' own process, already full."""
-    disk = lab.full_disk()
+    """Return a disk of 2 MiB for the tests' own process, already full."""
+    disk = lab.full_disk(size=2 << 20)
     disk.fill()
     yield disk
     disk.unmount()

@@ -18,7 +18,7 @@ from tests.lab.run import run
 ROOT = Path(__file__).parents[1]
 UID = 10001
 BASE = "lab/debian"
-ADDED_AT_MOST = 105_000_000
+ADDED_AT_MOST = 107_000_000
 BOT = """
 [bot]
 data = "/var/lib/deploybot"

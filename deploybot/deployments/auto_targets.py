@@ -17,8 +17,8 @@ def targets(settings: Settings) -> frozenset[tuple[str, str]]:
     return frozenset((app, one.name) for app, one in found if one.auto is not None and not one.auto.ask)
 
 
-def insist_unedited(plan: Plan) -> None:
-    """Raise UserError if an automatic deployment would bring a person's changes of Compose files, too.
+def insist_unedited(plan: Plan, *, is_automatic: bool) -> None:
+    """Raise UserError if a deployment `is_automatic` and would bring a person's changes of Compose files, too.
 
     They may not be finished. The trigger waits, and is tried again.
     """
@@ -27,7 +27,7 @@ def insist_unedited(plan: Plan) -> None:
         for part in plan.servers
         if part.before is not None and part.before.configuration not in {"", part.configuration}
     ]
-    if edited:
+    if is_automatic and edited:
         raise UserError(
             f"The Compose files of {plan.app} on {listed(edited)} are not what the last deployment there used, and a "
             "new image does not bring such changes along.",

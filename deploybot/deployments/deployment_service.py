@@ -139,8 +139,7 @@ class DeploymentEngine:
             origin=origin,
             promoted_from=promoted_from,
         )
-        if ctx.incoming.trigger:
-            insist_unedited(plan)
+        insist_unedited(plan, is_automatic=bool(ctx.incoming.trigger))
         if dry_run:
             return await self._dry_run.card(
                 plan, reason=ctx.reason, begins=not_before, frozen=frozen, glass=break_glass
@@ -259,7 +258,7 @@ class DeploymentEngine:
         return queue_card(await self._store.read(look))
 
     async def get(self, number: int) -> Deployment | None:
-        """Return one deployment by its number."""
+        """Return one deployment."""
         return await self._store.read(lambda tables: tables.deployments.get(number))
 
     async def card(self, number: int) -> Card | None:
@@ -271,8 +270,8 @@ class DeploymentEngine:
                 return None
             wait = self.queue.waits_for(deployment, tables.deployments.open())
             steps, request = tables.deployments.steps(number), tables.requests.get(number)
-            mask, progress = self._publisher.mask, self._publisher.progress.of(steps)
-            made = deployment_card(deployment, steps, waits_for=wait, request=request, progress=progress, mask=mask)
+            mask, now = self._publisher.mask, self._publisher.progress.of(steps)
+            made = deployment_card(deployment, steps, waits_for=wait, request=request, progress=now, mask=mask)
             return self._publisher.complete(tables, made, deployment, steps)
 
         return await self._store.read(look)

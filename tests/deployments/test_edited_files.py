@@ -26,10 +26,11 @@ def plan_of(before: Manifest | None, configuration: str = "a") -> Plan:
 
 def test_an_automatic_deployment_does_not_bring_the_changes_of_a_person() -> None:
     for same in (Manifest(configuration="a"), Manifest(), None):
-        insist_unedited(plan_of(same))
+        insist_unedited(plan_of(same), is_automatic=True)
     with pytest.raises(UserError, match="The Compose files of web on web1 are not what the last deployment") as refused:
-        insist_unedited(plan_of(Manifest(configuration="b")))
+        insist_unedited(plan_of(Manifest(configuration="b")), is_automatic=True)
     assert "deploy web to production" in refused.value.hint
+    insist_unedited(plan_of(Manifest(configuration="b")), is_automatic=False)
 
 
 def test_tasks_before_the_switch_are_bound_to_the_planned_configuration() -> None:

@@ -206,6 +206,8 @@ ELSEWHERE = {
     "wiring/adapters.py": "hands it on",
     "wiring/deployment_wiring.py": "hands it on",
     "check/__init__.py": "tests/test_check.py",
+    "applogs/log_samples.py": "hands it on",
+    "deployments/watch_card.py": "its cards are masked again when they are queued",
     "deployments/card_details.py": "tests/deployments/test_phone.py",
     "deployments/deployment_card.py": "tests/deployments/test_phone.py",
     "deployments/deployment_service.py": "hands it on",

@@ -334,9 +334,10 @@ def push(engine: Engine, registry: Registry, text: str, tag: str = "latest") -> 
     name = registry.name("shop", tag)
     engine.load(web(name, text))
     engine.docker("push", name)
-    digest = engine.docker("image", "inspect", "--format", "{{index .RepoDigests 0}}", name).strip()
+    digests = engine.docker("image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', name).split()
     engine.docker("image", "rm", name)
-    return digest
+    # Another test may have pushed the same image under another name.
+    return next(digest for digest in digests if digest.partition("@")[0] == name.rpartition(":")[0])
 
 
 @pytest.fixture(params=[PLUGIN, ONE, FIVE], ids=["2", "1", "5"])

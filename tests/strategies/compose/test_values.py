@@ -45,6 +45,7 @@ LISTS = (
     "MOUNTS",
     "OVERRIDE",
     "COMPOSE_FILES",
+    "KEPT",
 )
 NAMES = ("conf", "data", "same", "www")
 RECORD = manifest(ran("web", "1"), ran("db", "2"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import TypeVar
 
@@ -35,7 +36,9 @@ class CancellationWatch:
 
     async def pause(self, seconds: float) -> None:
         """Wait `seconds` before the next try; a cancellation ends the wait early."""
-        await asyncio.gather(asyncio.wait_for(self.wait(), timeout=seconds), return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.wait()
 
     async def outrun(self, work: Coroutine[object, object, object], *, within: float | None = None) -> bool:
         """Return whether some work ends before a cancellation and within `within` seconds; otherwise cancel the work.

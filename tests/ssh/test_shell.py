@@ -14,7 +14,7 @@ from deploybot.errors import UserError
 from deploybot.ssh import remote_shell
 
 # Half of a surrogate pair is refused, except for those that stand for a byte.
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",))) | st.binary().map(
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0")) | st.binary().map(
     lambda data: data.replace(b"\0", b"").decode("utf-8", "surrogateescape")
 )
 

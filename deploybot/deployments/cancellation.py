@@ -52,6 +52,14 @@ class CancellationWatch:
         given = await self._race(work, None)
         return given[0] if given else None
 
+    async def result_of(self, work: Coroutine[object, object, T]) -> T:
+        """Return the result of some work; on a cancellation, cancel the work and raise the reason."""
+        given = await self._race(work, None)
+        if given:
+            return given[0]
+        assert self.why is not None  # noqa: S101  only a cancellation comes before a result
+        raise self.why
+
     async def _race(self, work: Coroutine[object, object, T], within: float | None) -> list[T]:
         """Return the result of some work as the only item of a list, or an empty list if it did not end in time."""
         task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())

@@ -47,7 +47,7 @@ _NO_NETWORK = 10.0
 _LAST = 3
 """How many times as long a look takes after the end: a server that is slow then is not one that does not answer."""
 _MISSED = 30.0
-"""If a countdown ended so many seconds ago, the bot did not run then: nobody could veto, and it may be well again."""
+"""If a countdown ended so many seconds ago, the bot was not running, and a veto was impossible."""
 _LONGEST_VETO = 600.0
 """The longest `veto` in bot.toml. A countdown with more time left than that is one of a clock that was put back."""
 _WATCHERS = 4
@@ -111,10 +111,8 @@ class ReleaseWatch:
         part = watching.part
         if part.replaces is None and part.before is None:
             return
-        seen = await stop.before(self._looks.before(self._target(watching, part.server, part.before or Manifest())))
-        if seen is None:
-            assert stop.why is not None  # noqa: S101  only a cancellation comes before a result
-            raise stop.why
+        target = self._target(watching, part.server, part.before or Manifest())
+        seen = await stop.result_of(self._looks.before(target))
         row = self._fresh(watching, WatchEvidence(new=seen))
         await self._store.write(lambda tables: tables.watches.put(row))
 
@@ -203,10 +201,7 @@ class ReleaseWatch:
 
     async def _look(self, watching: Watching, row: WatchRow, stop: CancellationWatch) -> WatchRow:
         """Look at all servers, judge what was seen, and store both. A cancellation ends the look."""
-        evidence = await stop.before(self._seen(watching, row.evidence))
-        if evidence is None:
-            assert stop.why is not None  # noqa: S101  only a cancellation comes before a result
-            raise stop.why
+        evidence = await stop.result_of(self._seen(watching, row.evidence))
         judged = judge(evidence, seconds=self._clock.now() - watching.row.started)
         return await self._store.write(lambda tables: self._keep(tables, watching, row, judged))
 

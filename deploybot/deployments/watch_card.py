@@ -120,7 +120,7 @@ def _state(deployment: Deployment, worse: Sequence[WatchRow], counting: Sequence
     if vetoed and not any(one.state is WatchState.REVERTING for one in worse):
         return f"{vetoed} vetoed the rollback"
     if not deployment.state.ended and all(one.state is WatchState.LOOKING for one in worse):
-        return "is looked at again, because nobody could veto the rollback"
+        return "is looked at again, because a veto was not possible"
     return deployment.word if deployment.state.ended else "is taken back"
 
 

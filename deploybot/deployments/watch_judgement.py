@@ -137,7 +137,7 @@ def _log(evidence: WatchEvidence) -> Iterator[WatchFinding]:
     if new is None or sum(one.total for one in olds) < _KNOWN_WINDOWS:
         return
     known = {kind for one in olds for kind, _ in one.kinds}
-    # If the old release had more kinds of panics than are kept, nobody knows whether one is new.
+    # If the old release had more kinds of panics than are kept, it is unknown whether one is new.
     full = bool(before and before.full) or _most([one.full for one in now])
     for kind, count in () if full else new.kinds:
         if count >= _PANIC_WINDOWS and kind not in known:

@@ -12,14 +12,11 @@ import pytest
 from deploybot.backoff import Backoff
 from deploybot.card import Card
 from deploybot.deployments.batch_layout import layout_of
-from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
 from deploybot.domain import Kind, Role, ServerSeen, StageKind, State, StepState, WatchRow, WatchSignal, WatchState
-from deploybot.ports import Images, RefSource
 from deploybot.settings import Settings
-from deploybot.testing import FakeClock, FakeServers
+from deploybot.testing import FakeClock
 from tests.kit.bot import ENDS_WITHIN, HEALTH, V1, V2, BotUnderTest, Team, open_as
 from tests.kit.settings import bot_settings
-from tests.kit.stores import FailingStore
 
 SERVERS = ("web1", "web2", "web3")
 TEAM: Team = {
@@ -34,22 +31,7 @@ BAD = (500, "no database")
 class StillBot(BotUnderTest):
     """A bot whose time passes only when a test says so."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: FailingStore,
-        *,
-        hosts: FakeServers,
-        refs: RefSource,
-        team: Team = TEAM,
-        images: Images | None = None,
-        clock: FakeClock | None = None,
-        timeouts: Timeouts = TIMEOUTS,
-    ) -> None:
-        still = clock or FakeClock()
-        super().__init__(
-            settings, store, hosts=hosts, refs=refs, team=team, images=images, clock=still, timeouts=timeouts
-        )
+    make_clock = FakeClock
 
 
 @asynccontextmanager

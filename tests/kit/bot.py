@@ -241,6 +241,7 @@ class BotUnderTest(WayIn):
 
     deployments: DeploymentEngine
     buttons: dict[str, ButtonTokens]
+    make_clock: type[FakeClock] = TickingClock
 
     def __init__(
         self,
@@ -255,7 +256,7 @@ class BotUnderTest(WayIn):
         timeouts: Timeouts = TIMEOUTS,
     ) -> None:
         """Take what survives a restart of the bot."""
-        super().__init__(settings, store, clock or TickingClock(), team)
+        super().__init__(settings, store, clock or self.make_clock(), team)
         self.hosts = hosts
         # A test that gives a real repository does not ask it for what a fake one has.
         self.refs = cast("FakeRefs", refs)

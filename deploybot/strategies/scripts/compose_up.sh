@@ -97,7 +97,7 @@ read_files() (
     if [ "$DEPLOYBOT_COMPOSE_MAJOR" = 1 ]; then compose config; else compose config --format json; fi
 )
 
-# A person may edit the app's own files at any moment. What nobody approved does not start.
+# A person may edit the app's own files at any moment. Changes without an approval do not start.
 insist_on_files() {
     [ -n "${DEPLOYBOT_SUM:-}" ] || return 0
     sum=$(read_files 2>/dev/null | sha256sum)

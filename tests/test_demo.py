@@ -168,11 +168,47 @@ def pressed_until_it_ends(process: subprocess.Popen[str], number: signal.Signals
 def test_stopped_half_way_it_puts_everything_away(tmp_path: Path) -> None:
     with begun(tmp_path) as process:
         told = pressed_until_it_ends(process, signal.SIGINT)
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert told.endswith("Everything is deleted.\n")
     assert "Traceback" not in told
     assert list(tmp_path.iterdir()) == []
     assert living(tmp_path) == []
+
+
+PRESSED_AT_THE_END = """
+import os, signal, threading
+from deploybot.demo.demo_command import _held_back, _until_stopped
+
+over = threading.Event()
+
+def press():
+    while not over.wait(0.0005):
+        os.kill(os.getpid(), signal.SIGINT)
+
+async def work():
+    # A thread of the loop that has not ended when the loop closes. It takes the signals that the main thread blocks.
+    thread.start()
+    return 0
+
+thread = threading.Thread(target=press)
+with _held_back():
+    _until_stopped(work())
+over.set()
+thread.join()
+print("deleted")
+"""
+
+
+def test_a_signal_while_its_loop_closes_does_not_keep_it_from_deleting(tmp_path: Path) -> None:
+    done = subprocess.run(
+        (sys.executable, "-c", PRESSED_AT_THE_END),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(tmp_path),
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("deleted\n", "", 0)
 
 
 def test_one_wrong_outcome_fails_it(tmp_path: Path) -> None:

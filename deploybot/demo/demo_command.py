@@ -10,6 +10,7 @@ import time
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from subprocess import CalledProcessError
+from types import FrameType
 from typing import TextIO
 
 import click
@@ -92,20 +93,27 @@ def _until_stopped(work: Coroutine[None, None, int]) -> int:
 
 @contextlib.contextmanager
 def _ended_by(task: asyncio.Task[int]) -> Iterator[None]:
-    """Unblock the signals and let the first one cancel the task. A second one does not interrupt the clean-up."""
+    """Unblock the signals and let the first one cancel the task. A later one does not interrupt the clean-up.
+
+    These are not handlers of the loop: when a loop closes, it gives its signals their defaults back, and then a signal
+    that arrives in a thread of the loop which has not ended yet ends the process before its folder is deleted.
+    """
+    loop = asyncio.get_running_loop()
 
     def end() -> None:
         if not task.cancelling():
             task.cancel()
 
-    loop = asyncio.get_running_loop()
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if not task.done():
+            loop.call_soon_threadsafe(end)
+
     for number in _ENDING:
-        loop.add_signal_handler(number, end)
+        signal.signal(number, on_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     try:
         yield
     finally:
-        # The handlers stay until the loop closes. By then no other thread is left that could get a signal.
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
 

@@ -73,8 +73,8 @@ async def _run(town: DemoSetup, *words: str, lines: str = "") -> None:
 
 async def _prompt(town: DemoSetup) -> int:
     """Run `deploybot chat` at this terminal, with its own bot, which it restarts if the bot dies."""
-    # Ctrl-C is for the prompt, which belongs to the same process group.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
+    # Ctrl-C is for the prompt, which belongs to the same process group. Not a handler of the loop: see `_ended_by`.
+    signal.signal(signal.SIGINT, lambda *_: None)
     process = await asyncio.create_subprocess_exec(
         *town.command("chat"), env=os.environ | {"XDG_STATE_HOME": str(town.folder / "state")}
     )

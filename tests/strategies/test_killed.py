@@ -97,7 +97,7 @@ def test_full_disk_leaves_room_and_what_runs(
     repo = make_repo("shop")
     repo.commit({"page": "small"})
     repo.tag("v1")
-    repo.commit({"page": os.urandom(400_000).hex()})
+    repo.commit({"page": os.urandom(full_disk.size * 2 // 5).hex()})
     repo.tag("v2")
     full_disk.empty()
     app = make_app("files", repo=repo.url, directory=str(full_disk.path))

@@ -211,17 +211,42 @@ def test_a_signal_while_its_loop_closes_does_not_keep_it_from_deleting(tmp_path:
     assert (done.stdout, done.stderr, done.returncode) == ("deleted\n", "", 0)
 
 
+WRONG_SESSION = """
+import os, signal, sys
+from deploybot.demo import demo_command, demo_session
+
+async def play(stage):
+    await demo_session._people(stage)
+    async with demo_session._bot(stage):
+        await demo_session._first_release(stage)
+        pid = int((stage.town.folder / "server/staging/shop.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        await stage.serves("staging", "v1")
+        await stage.ask("ana", "status shop staging", "all OK")
+
+demo_command.play = play
+sys.exit(demo_command.main([]))
+"""
+
+
 def test_one_wrong_outcome_fails_it(tmp_path: Path) -> None:
-    with begun(tmp_path) as process:
-        (pid,) = tmp_path.glob("*/server/staging/shop.pid")
-        os.kill(int(pid.read_text()), signal.SIGKILL)
-        told, _ = process.communicate(timeout=250)
-    assert process.returncode == 1
-    wrong = re.findall(r"  => WRONG: (.*)\n", told)
-    assert "no answer (" in wrong[-1]
-    assert f"# {len(wrong)} of " in told
-    assert told.count("# The last words of a bot that ran:") == 4
-    assert told.endswith("Everything is deleted.\n")
+    done = subprocess.run(
+        (sys.executable, "-c", WRONG_SESSION),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(tmp_path),
+        timeout=250,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    wrong = re.findall(r"  => WRONG: (.*)\n", done.stdout)
+    assert wrong, done.stdout
+    assert "no answer (" in wrong[0]
+    assert "the answer to `status shop staging` does not contain “all OK”" in wrong
+    assert re.search(rf"# {len(wrong)} of \d+ outcomes were wrong, in ", done.stdout)
+    assert done.stdout.count("# The last words of a bot that ran:") == 1
+    assert done.stdout.endswith("Everything is deleted.\n")
 
 
 def test_killed_it_leaves_files_and_no_process(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ services:
       DATABASE_URL: ${{DATABASE_URL:?}}
     healthcheck:
       test: ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:8000/healthz"]
-      interval: 0.5s
+      interval: 1s
       timeout: 10s
       retries: 3
 """

@@ -47,14 +47,14 @@ services:
       SECRET: ${{SECRET:-}}
     healthcheck:
       test: ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:8000/healthz"]
-      interval: 0.5s
+      interval: 1s
       timeout: 10s
       retries: 3
   db:
     image: lab/busybox
     command: ["sh", "-c", 'trap "exit 0" TERM; sleep 100000 & wait']
     volumes: ["data:/data"]
-    healthcheck: {{test: ["CMD", "true"], interval: 0.3s}}
+    healthcheck: {{test: ["CMD", "true"], interval: 2s}}
 volumes:
   data: {{}}
 """
@@ -345,3 +345,8 @@ def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
     """Each version of Compose that is supported."""
     assert isinstance(request.param, ComposeInstall)
     return request.param
+
+
+def with_compose(*some: ComposeInstall) -> pytest.MarkDecorator:
+    """Run a test with these versions only: where 2 and 5 are one program, one of them is enough beside 1."""
+    return pytest.mark.parametrize("flavour", some, ids=[one.name for one in some], indirect=True)

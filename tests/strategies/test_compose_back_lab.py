@@ -15,6 +15,9 @@ from tests.lab import Engine, Repo
 from tests.strategies.compose.conftest import write
 from tests.strategies.compose_shop import (
     DOCKERFILE,
+    FIVE,
+    ONE,
+    PLUGIN,
     YAML,
     ComposeInstall,
     MakeShop,
@@ -23,6 +26,7 @@ from tests.strategies.compose_shop import (
     image_of,
     make_shop,
     page,
+    with_compose,
 )
 
 __all__ = ["flavour", "make_shop"]
@@ -50,6 +54,7 @@ def home(engine: Engine, tmp_path: Path) -> Path:
     return folder
 
 
+@with_compose(ONE, PLUGIN)
 @pytest.mark.usefixtures("home")
 async def test_what_a_person_scaled_comes_back_with_as_many(
     make_shop: MakeShop, engine: Engine, repo: Repo, flavour: ComposeInstall
@@ -104,6 +109,7 @@ async def test_a_release_is_restored_with_its_own_env_file_and_profiles(
 NETWORKED = YAML.replace("    volumes:", '    network_mode: "service:web"\n    volumes:', 1)
 
 
+@with_compose(ONE, FIVE)
 async def test_a_service_in_the_network_of_a_restored_one_is_recreated_with_it(
     make_shop: MakeShop, engine: Engine, repo: Repo, flavour: ComposeInstall
 ) -> None:

@@ -12,10 +12,10 @@ from tests.lab import Engine, Registry, Repo
 from tests.strategies.compose_shop import (
     FIVE,
     ONE,
-    PLUGIN,
     ComposeInstall,
     ComposeShop,
     MakeShop,
+    flavour,
     image_of,
     labels,
     make_shop,
@@ -23,9 +23,10 @@ from tests.strategies.compose_shop import (
     page,
     push,
     trusted,
+    with_compose,
 )
 
-__all__ = ["make_shop", "trusted"]
+__all__ = ["flavour", "make_shop", "trusted"]
 
 PULLED = 'services:\n  web:\n    image: {}\n    ports: ["8000:8000"]\n    # {}\n'
 BUILT = """
@@ -37,13 +38,6 @@ services:
     build: .
     command: ["sh", "-c", 'trap "exit 0" TERM; sleep 100000 & wait']
 """
-
-
-@pytest.fixture(params=[pytest.param(one, id=one.name) for one in (PLUGIN, ONE, FIVE)])
-def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
-    """All versions of Compose."""
-    assert isinstance(request.param, ComposeInstall)
-    return request.param
 
 
 @pytest.fixture
@@ -134,6 +128,7 @@ def pin(engine: Engine, registry: Registry, text: str) -> Pin:
 
 
 @pytest.mark.timeout(300)
+@with_compose(ONE, FIVE)
 async def test_one_commit_with_several_images(
     make_shop: MakeShop, engine: Engine, trusted: Registry, repo: Repo, flavour: ComposeInstall
 ) -> None:

@@ -23,7 +23,7 @@ services:
     volumes: ["data:/data"]
     healthcheck:
       test: ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:8000/healthz"]
-      interval: 0.5s
+      interval: 1s
       timeout: 5s
       retries: 3
 {more}

@@ -35,8 +35,8 @@ async def promote(
 
     `after` in bot.toml names the environment before. The bot asks its servers now and takes the commit and the image
     digests that run there, even if the branch or a tag has moved since. It refuses if a server does not answer, is not
-    healthy, runs another release than the others, or was changed by hand. The default is the only environment of the
-    app that has `after`.
+    healthy, runs another release than the others, or was changed by hand. Without an environment, it promotes to the
+    only one of the app that has `after`.
 
     A promotion is a deployment: approvals, `refs`, `signed`, locks and freezes apply. The options are those of
     `deploy`; see `help deploy`.

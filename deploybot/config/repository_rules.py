@@ -14,15 +14,15 @@ from deploybot.wording import listed
 
 _OF_THE_APP: Mapping[str, str] = MappingProxyType(
     {
-        "repo_key": "is for a repository",
-        "repo_host_key": "is for a repository",
-        "repo_token": "is for a repository",
+        "repo_key": "needs a repository",
+        "repo_host_key": "needs a repository",
+        "repo_token": "needs a repository",
         "forge": "reports deployments of commits",
     }
 )
 _ANYWHERE: Mapping[str, str] = MappingProxyType(
     {
-        "branch": "is a branch of a repository",
+        "branch": "needs a repository",
         "shared": "links paths into folders of releases, which only apps with a repository have",
         "warn_paths": "compares commits",
     }
@@ -84,13 +84,17 @@ def _without(path: Path, app: App) -> Iterator[Problem]:
 
 
 def _in_environment(here: Path, path: Path, environment: Environment) -> Iterator[Problem]:
-    yield from (Problem((*here, key), _words(what, path)) for key, what in _ANYWHERE.items() if _has(environment, key))
     yield from (
-        Problem((*here, key), _words(what, path)) for key, what in _OF_AN_ENVIRONMENT.items() if _has(environment, key)
+        Problem((*here, key), _words(what, path, key)) for key, what in _ANYWHERE.items() if _has(environment, key)
+    )
+    yield from (
+        Problem((*here, key), _words(what, path, key))
+        for key, what in _OF_AN_ENVIRONMENT.items()
+        if _has(environment, key)
     )
     if (auto := environment.auto) is not None:
         yield from (
-            Problem((*here, "auto", key), _words(what, path)) for key, what in _OF_AUTO.items() if _has(auto, key)
+            Problem((*here, "auto", key), _words(what, path, key)) for key, what in _OF_AUTO.items() if _has(auto, key)
         )
     compose = environment.compose
     if compose is not None and compose.source == "build" and "source" in compose.model_fields_set:
@@ -98,18 +102,18 @@ def _in_environment(here: Path, path: Path, environment: Environment) -> Iterato
 
 
 def _given(path: Path, app: App, keys: Mapping[str, str]) -> Iterator[Problem]:
-    yield from (Problem((*path, key), _words(what, path)) for key, what in keys.items() if _has(app, key))
+    yield from (Problem((*path, key), _words(what, path, key)) for key, what in keys.items() if _has(app, key))
 
 
 def _has(part: object, key: str) -> bool:
     return bool(getattr(part, key))
 
 
-def _words(what: str, path: Path) -> str:
-    return f"{what}, but apps.{path[1]} has no `repo`: remove it, or set `repo`"
+def _words(what: str, path: Path, key: str) -> str:
+    return f"{what}, but apps.{path[1]} has no `repo`: remove `{key}`, or set `repo`"
 
 
 def _no_build(where: Path, path: Path) -> Problem:
     return Problem(
-        where, f'is "build", but apps.{path[1]} has no `repo`, so nothing is built: remove it, or set `repo`'
+        where, f'is "build", but apps.{path[1]} has no `repo`, so nothing is built: remove `source`, or set `repo`'
     )

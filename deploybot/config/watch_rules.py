@@ -17,12 +17,12 @@ def check_watch(path: Path, app: App, environment: Environment) -> Iterator[Prob
     """Yield a watch that can find nothing, and a veto without one. `path` is the environment's."""
     if environment.watch is None:
         if environment.veto is not None:
-            yield Problem((*path, "veto"), "has no effect without `watch`: set it, too")
+            yield Problem((*path, "veto"), "has no effect without `watch`: set `watch`, too")
         return
     if (environment.veto or 0.0) > LONGEST_VETO:
-        yield Problem((*path, "veto"), "should be at most 10m: a release that does worse serves people meanwhile")
+        yield Problem((*path, "veto"), "should be at most 10m: until the veto time ends, users get the worse release")
     if environment.watch < _SHORTEST:
-        yield Problem((*path, "watch"), "should be at least 1m: in less time, errors cannot be told from chance")
+        yield Problem((*path, "watch"), "should be at least 1m: a shorter watch cannot tell a fault from chance")
     if environment.watch > _LONGEST:
         yield Problem((*path, "watch"), "should be at most 2h: other deployments wait for it")
     there = app.at(environment)

@@ -1,4 +1,4 @@
-"""Answer for apps without a repository that there are no refs and no commits; ask git about all others."""
+"""Return no refs and no commits for apps without a repository; ask git about all others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploybot.sources.git_remote import address_of
 
 
 class Repositories:
-    """ports.RefSource over another one, which is asked only about apps with a repository."""
+    """Implement ports.RefSource. Pass on only questions about apps with a repository."""
 
     def __init__(self, refs: RefSource) -> None:
         """Take the source of the other apps."""
@@ -61,7 +61,7 @@ class Repositories:
         return await self._refs.ships(app, commit, paths) if app.repo else True
 
     async def unfetched(self, app: App, commit: str) -> MissingContent:
-        """Return what a commit refers to and no server gets."""
+        """Return the content that a commit refers to but that no server gets."""
         return await self._refs.unfetched(app, commit) if app.repo else MissingContent()
 
     async def bundle(self, app: App, commit: str, have: Sequence[str]) -> Path:

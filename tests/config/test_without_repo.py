@@ -11,8 +11,8 @@ from tests.config.conftest import APP, ENVIRONMENT, SERVER, Write
 
 REPO = 'repo = "git@example.com:acme/shop.git"\n'
 BARE = APP.replace(REPO, "")
-WHY = "but apps.shop has no `repo`: remove it, or set `repo`"
-BUILT = 'is "build", but apps.shop has no `repo`, so nothing is built: remove it, or set `repo`'
+WHY = "but apps.shop has no `repo`: remove `{key}`, or set `repo`"
+BUILT = 'is "build", but apps.shop has no `repo`, so nothing is built: remove `source`, or set `repo`'
 
 
 def test_compose_needs_no_repository(write: Write) -> None:
@@ -46,10 +46,10 @@ def test_other_strategies_need_one(problems: Callable[..., list[str]], strategy:
 @pytest.mark.parametrize(
     ("app", "environment", "said"),
     [
-        ('repo_key = { file = "key" }', "", f"apps.shop.repo_key: is for a repository, {WHY}"),
-        ('branch = "main"', "", f"apps.shop.branch: is a branch of a repository, {WHY}"),
+        ('repo_key = { file = "key" }', "", f"apps.shop.repo_key: needs a repository, {WHY}"),
+        ('branch = "main"', "", f"apps.shop.branch: needs a repository, {WHY}"),
         ('warn_paths = ["x"]', "", f"apps.shop.warn_paths: compares commits, {WHY}"),
-        ("", 'branch = "main"', f"apps.shop.environments.production.branch: is a branch of a repository, {WHY}"),
+        ("", 'branch = "main"', f"apps.shop.environments.production.branch: needs a repository, {WHY}"),
         ("", 'refs = ["main"]', f"apps.shop.environments.production.refs: limits which commits may run, {WHY}"),
         (
             "",
@@ -72,7 +72,8 @@ def test_keys_about_commits_are_mistakes(
     problems: Callable[..., list[str]], app: str, environment: str, said: str
 ) -> None:
     found = problems(f"{SERVER}{BARE}{app}\n{ENVIRONMENT}{environment}\n")
-    assert [one for one in found if "file not found" not in one] == [said]
+    key = said.partition(":")[0].rpartition(".")[2]
+    assert [one for one in found if "file not found" not in one] == [said.replace("{key}", key)]
 
 
 def test_a_repository_that_is_a_mistake_is_not_a_missing_one(problems: Callable[..., list[str]]) -> None:

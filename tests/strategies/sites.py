@@ -9,11 +9,14 @@ from dataclasses import replace
 from deploybot.domain import Container, Image, Manifest, Observed, Release, ServerFacts, ServiceImage
 from deploybot.ports import Site
 from deploybot.settings import App
+from deploybot.strategies import STRATEGIES
 from tests.strategies.conftest import make_app, only
 
+COMPOSE = STRATEGIES["compose"]
 DIRECTORY = "/srv/shop"
 OLD, NEW = Release.of_commit("a" * 40, ref="v1"), Release.of_commit("b" * 40, ref="v2")
 PROJECT = "shop-production"
+BELOW = "deploybot/shop-production"
 SERVICES: Mapping[str, Mapping[str, object]] = {
     "web": {"build": {"context": "."}, "image": None},
     "db": {"image": "postgres:16"},
@@ -116,3 +119,27 @@ def site_of(*containers: Container, app: App | None = None, **more: object) -> S
     seen = observed(*containers)
     made = Site(app=app, environment=only(app), facts=FACTS, observed=seen)
     return replace(made, **more)  # type: ignore[arg-type]
+
+
+RECORD = manifest(ran("web", "1"), ran("db", "2", digest="postgres@sha256:" + "d" * 64))
+HERE = (image("1"), image("2"))
+
+
+def running(**more: object) -> Site:
+    """The old release runs, and was recorded."""
+    made = site_of(
+        container("web", "1"),
+        container("db", "2"),
+        good=frozenset({OLD.id}),
+        manifests={OLD.id: RECORD},
+        running=OLD.id,
+        images=HERE,
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def recorded(**more: object) -> Site:
+    """The same, and the new release ran before it."""
+    made = replace(running(), facts=replace(FACTS, releases=(OLD.id, NEW.id)), good=frozenset({OLD.id, NEW.id}))
+    made = replace(made, manifests={OLD.id: RECORD, NEW.id: manifest(ran("web", "3"), ran("db", "2"))})
+    return replace(made, images=(*HERE, image("3")), **more)  # type: ignore[arg-type]

@@ -134,3 +134,17 @@ async def docker(engine: Engine) -> AsyncIterator[DockerEngine]:
     adapter = DockerEngine("web1", engine.url, timeout=30)
     yield adapter
     await adapter.close()
+
+
+@pytest.fixture(params=["sshd", "busybox_server"])
+def server(request: pytest.FixtureRequest) -> Sshd:
+    """Servers with dash, and with busybox alone."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Sshd)
+    return found
+
+
+@pytest.fixture
+def host(server: Sshd, reach: Reach) -> SshHost:
+    """Such a server, as the bot reaches it."""
+    return reach(server_of(server))

@@ -30,7 +30,7 @@ from tests.deployments.test_phone import deployment_of, plan_of, request_of, row
 from tests.events.channel import build, open_channel
 from tests.events.test_storms import alert, hear_at_once
 from tests.parity.ways import Way
-from tests.status.test_status import StatusBot
+from tests.status.conftest import StatusBot
 
 V1, V2 = Release.of_commit("1" * 40, "v1.3", "Show the stock"), Release.of_commit("8" * 40, "v1.4", "Faster checkout")
 CHANGES = Changes(

@@ -18,7 +18,7 @@ from deploybot.ports import Tables
 from deploybot.status import server_look
 from deploybot.status.status_board import StatusBoard
 from deploybot.store.database import Database
-from deploybot.testing import FakeClock, memory_store
+from deploybot.testing import FakeClock
 from deploybot.wiring.infrastructure import SystemClock
 from tests.lab import Engine, Sshd, web
 from tests.status.real_servers import RealServers, open_real_servers
@@ -31,12 +31,6 @@ COMMIT = "1" * 40
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a first look, with its login, takes longer than a board waits for."""
     monkeypatch.setattr(server_look, "LOOK_WITHIN", 20.0)
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[Database]:
-    async with memory_store() as store:
-        yield store
 
 
 async def board(made: RealServers, store: Database) -> StatusBoard:

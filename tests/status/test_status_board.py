@@ -1,100 +1,22 @@
-"""The board and the story of an app, on servers in memory with the real database."""
+"""What `status` says of each server and of an app: what runs, its health, and what differs."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploybot.card import Card, Line, Tone
+from deploybot.card import Tone
 from deploybot.domain import (
-    Container,
-    Deployment,
-    Identity,
-    Kind,
     Lock,
     Pin,
-    Plan,
-    Release,
-    Running,
-    ServerFacts,
     State,
     Usage,
 )
-from deploybot.errors import EngineError, Unreachable
-from deploybot.ports import Tables
-from deploybot.status.status_board import StatusBoard
 from deploybot.store.database import Database
-from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeRefs, FakeServers, memory_store
-from tests.kit.bot import BotUnderTest
-from tests.kit.stores import FailingStore
-from tests.status.log_bot import container, container_app
-
-V1 = Release.of_commit("1" * 40, "v1", "First", "Ada")
-V2 = Release.of_commit("2" * 40, "v2", "Second", "Ada")
-NOW = 1_795_224_300.0
-
-
-class StatusBot(BotUnderTest):
-    """A bot with two servers that have Engines; `board` is what it answers `status` with."""
-
-    def __init__(self, store: Database, data: Path, **app: object) -> None:
-        self.engines = {name: FakeEngine(name) for name in ("web1", "web2")}
-        super().__init__(
-            container_app(data, **app),
-            FailingStore(store),
-            hosts=FakeServers(map(FakeHost, self.engines), self.engines),
-            refs=FakeRefs(data),
-            clock=FakeClock(NOW),
-        )
-        self.board = StatusBoard(self.hosts, self.store, self.clock)
-
-    def facts(self, server: str, **more: object) -> None:
-        """Change what a server says of itself."""
-        self.hosts[server].server_facts = replace(self.hosts[server].server_facts, **more)  # type: ignore[arg-type]
-
-    async def deployed(self, release: Release = V2, *servers: str, state: State = State.SUCCEEDED) -> Deployment:
-        """Let the bot have put a release onto servers, three minutes ago."""
-        on = servers or ("web1", "web2")
-
-        def work(tables: Tables) -> Deployment:
-            ana = tables.people.of(Identity("console", "1")) or tables.people.add("ana", Identity("console", "1"))
-            plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=release, servers=())
-            made = tables.deployments.add(plan, requester=ana, reason="it is time", channel=None, now=NOW - 200)
-            tables.deployments.move(made.number, State.RUNNING, now=NOW - 190)
-            if state is not State.RUNNING:
-                made = tables.deployments.move(made.number, state, now=NOW - 180, outcome="as it went")
-            for server in on:
-                tables.running.put(Running("shop", "production", server, release, made.number, NOW - 180, healthy=True))
-            return made
-
-        for server in on:
-            self.facts(server, current=release.id, releases=(V1.id, release.id))
-            self.engines[server].all["shop-production"] = (
-                container(f"{server}-1", health="healthy", started=NOW - 100),
-            )
-        return await self.store.write(work)
-
-    async def show(self) -> Card:
-        return await self.board.board([(self.app, self.production)])
-
-    async def tell(self) -> Card:
-        return await self.board.detail(self.app, [self.production])
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[Database]:
-    async with memory_store() as store:
-        yield store
-
-
-@pytest.fixture
-def bot(store: Database, tmp_path: Path) -> StatusBot:
-    return StatusBot(store, tmp_path)
+from tests.status.conftest import NOW, V1, V2, StatusBot
+from tests.status.log_bot import container
 
 
 async def test_one_line_for_each_server_says_all_that_is_wanted(bot: StatusBot) -> None:
@@ -115,82 +37,6 @@ async def test_before_the_first_deployment(bot: StatusBot) -> None:
 async def test_a_person_who_may_see_nothing(bot: StatusBot) -> None:
     assert (await bot.board.board([])).title == "You have no permission to see any app here."
     assert (await bot.board.servers([])).title == "You have no permission to see any server here."
-
-
-async def test_a_server_that_is_down_is_one_red_line_and_the_rest_answers(bot: StatusBot) -> None:
-    await bot.deployed()
-    bot.hosts["web1"].down = "no route to host"
-    card = await bot.show()
-    assert [(line.name, line.tone) for line in card.lines] == [("web1", Tone.BAD), ("shop/production web2", Tone.GOOD)]
-    assert "no route to host; last known: shop/production v2 (2222222222)" in card.lines[0].text
-    assert (card.title, card.tone) == ("2 targets: 1 server does not answer", Tone.BAD)
-
-
-@pytest.mark.parametrize("first", ["production", "staging"])
-async def test_an_app_whose_folder_hangs_does_not_hide_the_others_of_its_server(
-    store: Database, tmp_path: Path, first: str
-) -> None:
-    staging = {"servers": ["web1"], "directory": "/srv/shop-staging"}
-    bot = StatusBot(store, tmp_path, environments={"production": {}, "staging": staging})
-    await bot.deployed()
-    web1 = bot.hosts["web1"]
-    facts = web1.facts
-
-    async def hang(directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
-        if directory == "/srv/shop-staging":
-            raise Unreachable("web1", "no answer within 5 s")
-        return await facts(directory, timeout=timeout, docker=docker)
-
-    web1.facts = hang  # type: ignore[method-assign]  # of a fake
-    environments = sorted(bot.app.environments.values(), key=lambda one: one.name != first)
-    card = await bot.board.board([(bot.app, one) for one in environments])
-    texts = {line.name: (line.text, line.tone) for line in card.lines}
-    assert texts.keys() == {"shop/production web1", "shop/production web2", "shop/staging web1"}
-    assert texts["shop/production web1"] == texts["shop/production web2"]
-    assert texts["shop/production web1"][1] is Tone.GOOD
-    text, tone = texts["shop/staging web1"]
-    assert text.startswith("unknown · /srv/shop-staging could not be read: no answer within 5 s")
-    assert (tone, card.title) == (Tone.BAD, "3 targets: 1 needs attention")
-
-
-class Hanging(FakeHost):
-    """A server that takes every call and answers none."""
-
-    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
-        await asyncio.Event().wait()
-        raise AssertionError(directory, timeout, docker)
-
-
-async def test_a_server_that_hangs_is_one_red_line_within_seconds_and_keeps_nobody_waiting(bot: StatusBot) -> None:
-    await bot.deployed()
-    bot.board = StatusBoard(
-        FakeServers([Hanging("web1"), bot.hosts["web2"]], {"web2": bot.engines["web2"]}), bot.store, bot.clock
-    )
-    began = time.monotonic()
-    early: list[tuple[float, Card]] = []
-
-    async def tell(card: Card) -> None:
-        early.append((time.monotonic() - began, card))
-
-    card = await bot.board.board([(bot.app, bot.production)], tell)
-    assert 4 < time.monotonic() - began < 30
-    assert "cannot be reached: no answer within 5 s" in card.lines[0].text
-    assert card.lines[1].tone is Tone.GOOD
-    ((after, told),) = early
-    assert after < 4  # before the 5 s are over
-    assert (told.title, told.final, told.key) == ("Waiting for 1 server. 1 target: all OK so far", False, card.key)
-    assert told.lines == (Line("web1", "no answer yet", Tone.BUSY), card.lines[1])
-
-
-async def test_nothing_is_reported_twice_where_all_servers_answer(bot: StatusBot) -> None:
-    await bot.deployed()
-    told: list[Card] = []
-
-    async def tell(card: Card) -> None:
-        told.append(card)
-
-    card = await bot.board.board([(bot.app, bot.production)], tell)
-    assert (told, card.key) == ([], "")
 
 
 async def test_what_runs_though_the_bot_put_something_else_there_is_called_out(bot: StatusBot) -> None:
@@ -265,14 +111,6 @@ async def test_no_containers_where_there_should_be_some(bot: StatusBot) -> None:
     assert " · no containers · " in (await bot.show()).lines[0].text
 
 
-async def test_an_engine_that_does_not_answer_leaves_the_rest_known(bot: StatusBot) -> None:
-    await bot.deployed()
-    bot.engines["web1"].down = "the daemon is stopped"
-    line = (await bot.show()).lines[0]
-    assert " · health unknown: Docker does not answer · disk 50 GB free" in line.text
-    assert line.tone is Tone.BAD
-
-
 @pytest.mark.parametrize(
     ("status", "says", "tone"),
     [(200, "healthy", Tone.GOOD), (503, "answers 503", Tone.BAD), (0, "does not answer", Tone.BAD)],
@@ -341,31 +179,6 @@ async def test_a_disk_that_runs_full_is_warned_about(bot: StatusBot) -> None:
     assert (second.text, second.tone) == ("nothing deployed yet · disk unknown", Tone.UNKNOWN)
 
 
-class Slow(FakeEngine):
-    """An Engine that takes its time for usage, as Docker 20.10 does: until `told`."""
-
-    def __init__(self, server: str) -> None:
-        super().__init__(server)
-        self.told = asyncio.Event()
-
-    async def usage(self, container: str, *, quick: bool = False) -> Usage:
-        await self.told.wait()
-        return await super().usage(container, quick=quick)
-
-
-async def test_nobody_waits_for_memory_on_a_board_and_the_next_one_has_it(store: Database, tmp_path: Path) -> None:
-    bot = StatusBot(store, tmp_path)
-    bot.engines["web1"] = slow = Slow("web1")
-    bot.board = StatusBoard(FakeServers(bot.hosts, bot.engines), store, bot.clock)
-    await bot.deployed()
-    bot.engines["web1"].usages["web1-1"] = Usage(12.0, 120_000_000, 1_000_000_000)
-    async with asyncio.timeout(5):
-        assert "MB" not in (await bot.show()).lines[0].text
-        slow.told.set()
-        while "120 MB" not in (await bot.show()).lines[0].text:  # noqa: ASYNC110  nothing tells of it
-            await asyncio.sleep(0)
-
-
 async def test_the_whole_story(bot: StatusBot) -> None:
     await bot.deployed(V1)
     await bot.deployed(V2)
@@ -394,18 +207,6 @@ async def test_a_past_failure_is_shown_with_its_outcome_and_does_not_colour_the_
     failed = next(line for line in card.lines if line.name == "#1")
     assert failed.text.endswith(", because it is time; as it went")
     assert (failed.tone, card.tone) == (Tone.BAD, Tone.GOOD)
-
-
-async def test_in_the_story_every_part_that_is_silent_says_why(bot: StatusBot) -> None:
-    await bot.deployed()
-    bot.hosts["web1"].down = "no route to host"
-    bot.engines["web2"].down = "the daemon is stopped"
-    card = await bot.tell()
-    texts = [(line.name, line.text) for line in card.lines]
-    assert ("web1", "cannot be reached: no route to host") in texts
-    assert any(name == "web1" and "v2 (2222222222) (last known)" in text for name, text in texts)
-    assert ("web2", "cannot be reached: the daemon is stopped") in texts
-    assert card.tone is Tone.BAD
 
 
 async def test_a_stopped_container_has_no_uptime(bot: StatusBot) -> None:
@@ -469,54 +270,3 @@ async def test_servers_as_a_table(bot: StatusBot) -> None:
     )
     assert card.table.tones == (Tone.GOOD, Tone.BAD)
     assert "no route to host" in card.lines[0].text
-
-
-async def test_an_engine_error_is_reported_like_silence(bot: StatusBot) -> None:
-    await bot.deployed()
-
-    class Broken(FakeEngine):
-        async def usage(self, container: str, *, quick: bool = False) -> Usage:
-            raise EngineError(f"no stats of {container}{quick}")
-
-    broken = Broken("web1")
-    broken.all = bot.engines["web1"].all
-    bot.board = StatusBoard(FakeServers(bot.hosts, {"web1": broken}), bot.store, bot.clock)
-    assert " · healthy · disk" in (await bot.show()).lines[0].text
-
-
-@pytest.mark.parametrize("slip", [KeyError("Id"), RecursionError(), ZeroDivisionError(), OverflowError("x")])
-async def test_whatever_one_server_breaks_is_its_own_red_line(
-    bot: StatusBot, slip: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    await bot.deployed()
-
-    class Odd(FakeHost):
-        async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
-            del directory, timeout, docker
-            raise slip
-
-    before = {line.name: line for line in (await bot.show()).lines}
-    hosts = [Odd("web1"), bot.hosts["web2"]]
-    bot.board = StatusBoard(FakeServers(hosts, bot.engines), bot.store, bot.clock)
-    await bot.show()
-    card = await bot.show()
-    red, *others = card.lines
-    assert (red.name, red.tone) == ("web1", Tone.BAD)
-    assert f"gave no usable answer: it cannot be read ({type(slip).__name__})" in red.text
-    assert others
-    assert all(line == before[line.name] for line in others)
-    table = await bot.board.servers(["web1", "web2"])
-    assert table.title == "2 servers: 1 of 2 answer"
-    assert caplog.text.count("Traceback") <= 1
-
-
-async def test_whatever_an_engine_breaks_is_its_own_red_line(bot: StatusBot) -> None:
-    await bot.deployed()
-
-    class Odd(FakeEngine):
-        async def containers(self, project: str) -> tuple[Container, ...]:
-            raise KeyError(project)
-
-    bot.board = StatusBoard(FakeServers(bot.hosts, {"web1": Odd()}), bot.store, bot.clock)
-    line = (await bot.show()).lines[0]
-    assert (line.tone, "Docker gives no usable answer" in line.text) == (Tone.BAD, True)

@@ -22,7 +22,7 @@ from deploybot.ports import Tables
 from deploybot.settings import Settings
 from deploybot.store.database import Database
 from deploybot.testing import memory_store
-from tests.chat.test_outbox import Platform, drained, running
+from tests.chat.outbox_platform import Platform, drained, running
 from tests.kit.seeds import new_seed
 from tests.kit.settings import NOWHERE, bot_settings
 

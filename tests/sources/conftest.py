@@ -1,20 +1,24 @@
-"""Git sources over real repositories."""
+"""Git sources over real repositories, real registries, and servers that answer as a test says."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from deploybot.masking import Redactor
 from deploybot.settings import App, FileRef, Secret
 from deploybot.sources.git_source import GitSource
 from tests.kit.settings import bot_settings
-from tests.lab import Repo
+from tests.lab import Lab, Repo
 from tests.lab.run import run
+from tests.sources.shelf import Handler, Serve, Shelf, shelf
 
 MakeApp = Callable[..., App]
 MakeRepo = Callable[..., Repo]
@@ -82,3 +86,36 @@ def unpack(bundle: Path, commit: str, server: Path) -> None:
     assert git(server, "bundle", "list-heads", str(bundle)) == f"{commit} refs/deploybot/{commit}"
     git(server, "fetch", "-q", str(bundle), f"refs/deploybot/{commit}:refs/deploybot/{commit}")
     git(server, "fsck", "--connectivity-only", "--no-dangling")
+
+
+@pytest.fixture(scope="module")
+def shelves(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Shelf]]:
+    """Start registries, with and without a login, for the tests of one file."""
+    del lab  # asked for so that this is skipped where there is none
+    with ExitStack() as stack:
+
+        def make(auth: Callable[[Path], dict[str, object]] | None = None, header: str = "") -> Shelf:
+            folder = tmp_path_factory.mktemp("registry")
+            return stack.enter_context(shelf(folder, auth(folder) if auth else None, header))
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def open_shelf(shelves: Callable[..., Shelf]) -> Shelf:
+    """A registry that needs no login."""
+    return shelves()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Run a server that answers everything by one function; its address."""
+    async with AsyncExitStack() as stack:
+
+        async def start(handler: Handler) -> str:
+            application = web.Application()
+            application.router.add_route("*", "/{path:.*}", handler)
+            server = await stack.enter_async_context(TestServer(application))
+            return f"{server.host}:{server.port}"
+
+        yield start

@@ -1,4 +1,4 @@
-"""Debian's docker-registry as a process of its own, filled without any Docker, and a server of tokens."""
+"""Debian's docker-registry as a process, filled without any Docker, a server of tokens, and what asks them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
+from deploybot.settings import App, RegistryLogin
+from deploybot.sources.image_source import Registries
+from deploybot.testing import FakeClock
+from tests.kit.settings import app_settings
 from tests.lab import free_port
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 USER, PASSWORD = "deploybot", "correct horse"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+DIGEST = f"sha256:{'1' * 64}"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Serve = Callable[[Handler], Awaitable[str]]
 
 
 @dataclass(frozen=True)
@@ -178,3 +185,22 @@ class Tokens:
 
 def _coded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def app_of(**images: str) -> App:
+    """An app whose services have these images; `web="acme/shop:^1.4"`."""
+    found = {}
+    for service, text in images.items():
+        image, _, tag = text.rpartition(":")
+        found[service] = {"image": image, "tag": tag}
+    return app_settings(strategy="compose", images=found)
+
+
+def asking(address: str, *, user: str = "", password: str = "", page: int = 1000, within: float = 5.0) -> Registries:
+    """What asks this registry, with this login."""
+    login = RegistryLogin.model_validate(
+        {"host": address, "plain": True, **({"user": user, "password": {"env": "PASSWORD"}} if user else {})}
+    )
+    if login.password:
+        login.password.fill(password)
+    return Registries([("house", login)], FakeClock(), page=page, ask_within=within)

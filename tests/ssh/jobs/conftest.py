@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 
 from deploybot.domain import JobState, JobStatus
-from deploybot.ssh.ssh_host import SshHost
 from tests.lab import Sshd
-from tests.ssh.conftest import (
-    Reach,
-    server_of,
-    until,
-    words,
-)
+from tests.ssh.conftest import until, words
 
 RUNNING = JobStatus(JobState.RUNNING)
 
@@ -26,11 +20,6 @@ def server(request: pytest.FixtureRequest) -> Sshd:
     found = request.getfixturevalue({"dash": "sshd", "busybox": "busybox_server"}[request.param])
     assert isinstance(found, Sshd)
     return found
-
-
-@pytest.fixture
-def host(server: Sshd, reach: Reach) -> SshHost:
-    return reach(server_of(server))
 
 
 @pytest.fixture(autouse=True)

@@ -88,6 +88,10 @@ class NoImage(UserError):
     """A registry has no such image or tag, or does not show it to the bot."""
 
 
+class BuiltHere(UserError):
+    """A server runs an image that no registry had: the image of that name in a registry may be a stranger's."""
+
+
 class ChannelClosed(UserError):
     """The bot may not write in a channel, or there is no such channel."""
 

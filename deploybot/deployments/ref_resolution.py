@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from deploybot.deployments.compare_links import image_compare_url
 from deploybot.deployments.followed_tags import FollowedTags
+from deploybot.deployments.kept_images import kept_images
+from deploybot.deployments.meant_images import own_images, what
 from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_before
 from deploybot.deployments.release_names import ReleaseNames
 from deploybot.deployments.rollback_menu import RollbackMenu
-from deploybot.deployments.server_images import own_images
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import (
     Changes,
@@ -130,15 +131,7 @@ class Releases:
 
     async def _only(self, app: App, environment: Environment, unclear: str) -> Release | None:
         """Return the one release that runs. Raises UserError if servers run different ones, with what that means."""
-        running = await self.running(app, environment)
-        found = _distinct(running)
-        if len(found) > 1:
-            each = ", ".join(f"{server} {one}" for server, one in running.items() if one)
-            raise UserError(
-                f"The servers of {app.name}/{environment.name} run different releases ({each}), so {unclear}.",
-                hint=f"Name one: deploy {app.name}@{found[0].label} to {environment.name}",
-            )
-        return found[0] if found else None
+        return _one_of(app, environment, await self.running(app, environment), unclear)
 
     async def _with_image(
         self, app: App, environment: Environment | None, ref: str, *, instead: UserError | None = None
@@ -161,10 +154,14 @@ class Releases:
             raise UserError(instead.sentence, hint=hint) from problem
         if not named:
             raise instead or _no_such_image(app, ref)
+        if app.repo and ref.startswith(_DIGEST):
+            # A service with another tag of the same repository runs another program.
+            named = tuple(pin for pin in named if pin.tag) or named
         target = _needs_environment(app, environment, ref)
-        current = await self._only(app, target, "it is unclear which one gets the image")
+        unclear = "it is unclear which one gets the image"
         if not app.repo:
-            return await self._with_own_image(app, ref, named, current)
+            return await self._with_own_image(app, target, named, unclear)
+        current = await self._only(app, target, unclear)
         base = current or await self._refs.resolve(app, "")
         kept = {pin.service: pin for pin in base.images} | {pin.service: pin for pin in named}
         missing = app.images.keys() - kept.keys()
@@ -172,12 +169,16 @@ class Releases:
         pins = [pin for pin in (*kept.values(), *fresh) if pin.service in app.images]
         return base.with_images(sorted(pins, key=_service))
 
-    async def _with_own_image(self, app: App, ref: str, named: Sequence[Pin], current: Release | None) -> Release:
-        """Return what runs, with some images replaced, for the services that the servers' Compose files have."""
+    async def _with_own_image(self, app: App, target: Environment, named: Sequence[Pin], unclear: str) -> Release:
+        """Return what runs, with some images replaced, for the services that the servers' Compose files have.
+
+        What a person started counts as it runs: what its tag means by now may be another version of a database.
+        """
         services = await self._images.services(app) if self._images else None
-        if not ref.startswith(_DIGEST):
-            named = own_images(app, ref, named)
-        kept = {pin.service: pin for pin in (*(current.images if current else ()), *named)}
+        there = await self._inspector.images_there(app, target)
+        _one_of(app, target, {server: one.release for server, one in there.items()}, unclear)
+        replaced = {pin.service: pin for pin in named}
+        kept = {**kept_images(app, target, there, replaced=replaced, services=services), **replaced}
         if services is None or services - kept.keys():
             kept = {**{pin.service: pin for pin in await self._pins(app)}, **kept}
         pins = [pin for pin in kept.values() if services is None or pin.service in services]
@@ -322,6 +323,18 @@ def _each(releases: Release | Collection[Release] | None) -> Collection[Release]
     return [releases] if isinstance(releases, Release) else releases or ()
 
 
+def _one_of(app: App, environment: Environment, running: Mapping[str, Release | None], unclear: str) -> Release | None:
+    """Return the one release that runs. Raises UserError if servers run different ones, with what that means."""
+    found = _distinct(running)
+    if len(found) > 1:
+        each = ", ".join(f"{server} {one}" for server, one in running.items() if one)
+        raise UserError(
+            f"The servers of {app.name}/{environment.name} run different releases ({each}), so {unclear}.",
+            hint=f"Name one: deploy {app.name}@{found[0].label} to {environment.name}",
+        )
+    return found[0] if found else None
+
+
 def _distinct(running: Mapping[str, Release | None]) -> tuple[Release, ...]:
     """Return the releases that servers run, each once."""
     return tuple({one.id: one for one in running.values() if one is not None}.values())
@@ -371,9 +384,8 @@ def _needs_environment(app: App, environment: Environment | None, ref: str) -> E
 
 
 def _no_such_image(app: App, ref: str) -> UserError:
-    what = f"digest {ref[:17]}…" if ref.startswith(_DIGEST) else f"tag `{ref}`"
     where = ", ".join(sorted({one.image for one in app.images.values()}))
     return UserError(
-        f"No image of {app.name} has the {what}.",
+        f"No image of {app.name} has the {what(ref)}.",
         hint=f"Searched: {where}." if app.repo else "Searched: the images that the Compose files on its servers name.",
     )

@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
+from deploybot.deployments.meant_images import DIGEST, meant, what
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import ImageOrigin, Pin, canonical_image
-from deploybot.errors import Unreachable, UserError
+from deploybot.errors import BuiltHere, DeploybotError, Unreachable, UserError
 from deploybot.ports import Images, Store
 from deploybot.settings import App, ImageOf
 from deploybot.untrusted_input import of_one
 from deploybot.wording import listed
+
+WITHIN = 60.0
+_AT_ONCE = 8
 
 
 class ServerImages:
@@ -38,12 +42,50 @@ class ServerImages:
         return tuple(sorted((*found, *exact), key=lambda pin: pin.service))
 
     async def named(self, app: App, name: str) -> tuple[Pin, ...]:
-        """Return the images with a tag or digest, for each service whose repository has it."""
+        """Return the images with a tag or digest, for each service that it is meant for (`meant`).
+
+        Without a repository, a registry that cannot be asked matters only if its answer could change that.
+        """
         if app.repo:
             return await self._images.named(app, name)
         asked, exact = await self._named(app)
         more = {pin.service: _of(pin.service, pin.image, pin.tag or "latest") for pin in exact}
-        return await self._images.named(_with(asked, {**asked.images, **more}), name)
+        written = {
+            **{service: str(one.tag) for service, one in asked.images.items()},
+            **{pin.service: pin.digest for pin in exact},
+        }
+        whole = _with(asked, {**asked.images, **more})
+        found, failed = await self._of_each(whole, name)
+        if failed and (not found or not name.startswith(DIGEST)):
+            _insist_on_clear(app, name, found, failed)
+        return meant(app, name, found, written)
+
+    async def _of_each(self, app: App, name: str) -> tuple[tuple[Pin, ...], dict[str, DeploybotError]]:
+        """Return the images with a tag or digest, and the image repositories that could not be asked, with why."""
+        groups: dict[str, dict[str, ImageOf]] = {}
+        for service, one in sorted(app.images.items()):
+            groups.setdefault(canonical_image(one.image), {})[service] = one
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def ask(ones: Mapping[str, ImageOf]) -> tuple[Pin, ...] | DeploybotError:
+            try:
+                async with asyncio.timeout_at(ends), turns:
+                    return await self._images.named(_with(app, ones), name)
+            except TimeoutError:
+                return Unreachable("the registry", f"no answer within {WITHIN:.0f} s")
+            except DeploybotError as problem:
+                return problem
+
+        ends = asyncio.get_running_loop().time() + WITHIN
+        answers = zip(groups, await asyncio.gather(*map(ask, groups.values())), strict=True)
+        found: list[Pin] = []
+        failed: dict[str, DeploybotError] = {}
+        for image, answer in answers:
+            if isinstance(answer, DeploybotError):
+                failed[image] = answer
+            else:
+                found += answer
+        return tuple(found), failed
 
     async def unfit(self, app: App) -> Mapping[str, Sequence[tuple[str, str]]]:
         """Return the tags that do not count for the ranges and patterns of bot.toml."""
@@ -82,9 +124,11 @@ class ServerImages:
     async def _written(self, app: App) -> tuple[Mapping[str, str], tuple[str, ...]]:
         """Return the image of each service by the Compose files of all servers that answer, and the other servers.
 
-        One has to answer.
+        One has to have usable files. A plan for one that has not says what is wrong with them: another server is not
+        stopped by that.
 
-        Raises UserError if servers name different images, or if bot.toml has one for a service that no server has.
+        Raises BuiltHere, or UserError if servers name different images, or if bot.toml has one for a service that no
+        server has.
         """
         environment = app.environments[app.environment]
         found = await asyncio.gather(
@@ -96,9 +140,9 @@ class ServerImages:
         )
         answers = dict(zip(environment.servers, found, strict=True))
         problems = [one for one in found if isinstance(one, BaseException)]
-        fatal = [one for one in problems if not isinstance(one, Unreachable)] or (
-            problems if len(problems) == len(found) else []
-        )
+        fatal = [one for one in problems if not isinstance(one, DeploybotError) or isinstance(one, BuiltHere)]
+        if not fatal and len(problems) == len(found):
+            fatal = sorted(problems, key=lambda one: isinstance(one, Unreachable))
         if fatal:
             raise fatal[0]
         known = {server: one for server, one in answers.items() if not isinstance(one, BaseException)}
@@ -119,22 +163,24 @@ def split(name: str) -> tuple[str, str]:
     return (image, tag) if colon and "/" not in tag else (name, "latest")
 
 
-def own_images(app: App, tag: str, found: Sequence[Pin]) -> Sequence[Pin]:
-    """Return the images that a tag is meant for: those that bot.toml names, if some of them have it.
+def _insist_on_clear(app: App, ref: str, found: Sequence[Pin], failed: Mapping[str, DeploybotError]) -> None:
+    """Raise Unreachable if an image that could not be asked for may be the one with a tag or digest.
 
-    Raises UserError if several images have it and bot.toml names none: a tag such as `latest` would move a database.
+    If bot.toml names images that have the tag, others do not matter.
     """
     named = {canonical_image(one.image) for one in app.images.values()}
-    if own := [pin for pin in found if canonical_image(pin.image) in named]:
-        return own
-    images = sorted({canonical_image(pin.image) for pin in found})
-    if len(images) > 1:
-        raise UserError(
-            f"Several images of {app.name} have the tag `{tag}`: {listed(images)}.",
-            hint=f"Name the digest, write the tag in the Compose file, or name your own image under "
-            f"apps.{app.name}.images in bot.toml.",
-        )
-    return found
+    own = [image for image in failed if image in named]
+    if not own and any(canonical_image(pin.image) in named for pin in found):
+        return
+    image = (own or [*failed])[0]
+    problem = failed[image]
+    more = f" ({listed(sorted(failed))} could not be asked.)" if len(failed) > 1 else ""
+    raise Unreachable(
+        f"the registry of {image}",
+        problem.why if isinstance(problem, Unreachable) else str(problem),
+        hint=f"It may have the {what(ref)}, too.{more} If only your own images count, name them under "
+        f"apps.{app.name}.images in bot.toml.",
+    )
 
 
 def _plain(name: str) -> tuple[str, str, str]:

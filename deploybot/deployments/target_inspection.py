@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from deploybot.deployments.file_uploads import send_uploads
+from deploybot.deployments.kept_images import RunningImages
+from deploybot.deployments.local_images import insist_on_registries
 from deploybot.domain import JobState, Manifest, Release, State, Step, registry_digest
 from deploybot.errors import StepUnknown, Unreachable, UserError
 from deploybot.observed_state import observe, runs
@@ -121,6 +123,10 @@ class Inspector:
 
         Raises Unreachable if no server answers.
         """
+        return {server: one.release for server, one in (await self.images_there(app, environment)).items()}
+
+    async def images_there(self, app: App, environment: Environment) -> dict[str, RunningImages]:
+        """Return what each server runs that answers, in their order, as it was observed. Raises as `running`."""
         results = await asyncio.gather(
             *(self.site(app, environment, server) for server in environment.servers), return_exceptions=True
         )
@@ -128,7 +134,7 @@ class Inspector:
         sites = {server: one for server, one in found if isinstance(one, Site)}
         if not sites:
             raise next(one for one in results if isinstance(one, BaseException))
-        return {server: await self.release_at(site) for server, site in sites.items()}
+        return {server: RunningImages(site, await self.release_at(site)) for server, site in sites.items()}
 
     async def study(self, site: Site, release: Release, *, again: bool = False) -> Site:
         """Bring a release's files to the server and let the strategy ask about them, if it needs that for a plan.
@@ -151,14 +157,17 @@ class Inspector:
     async def named_images(self, app: App, environment: Environment, server: str) -> Mapping[str, str]:
         """Return the image of each service by the app's own files on a server.
 
-        Nothing if releases bring all files. Raises UserError if the files cannot be used, Unreachable or EngineError.
+        Nothing if releases bring all files. Raises UserError if the files cannot be used, BuiltHere, Unreachable or
+        EngineError.
         """
         strategy = self._strategies[app.strategy]
         site = await self.site(app, environment, server)
         step = strategy.look(site)
         if step is None:
             return {}
-        return strategy.named_images(replace(site, answers={step.script: await self.output(site, step)}))
+        names = strategy.named_images(replace(site, answers={step.script: await self.output(site, step)}))
+        insist_on_registries(site, names)
+        return names
 
     async def ask(self, site: Site, release: Release) -> Site:
         """Run the scripts that the strategy asks for; their output is in `Site.answers`."""

@@ -25,4 +25,8 @@ class Images(Protocol):
         """Return the commit and repository that images were built from, by digest, as far as their labels say."""
 
     async def named(self, app: App, name: str) -> tuple[Pin, ...]:
-        """Return the images with a tag or a digest (`sha256:…`), for each service whose repository has it."""
+        """Return the images with a tag or a digest (`sha256:…`), for each service whose repository has it.
+
+        A pin by a digest has a tag only if the service's own tag means it now. Without a repository, only services
+        that it is meant for count. Raises UserError if that is unclear.
+        """

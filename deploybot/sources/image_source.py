@@ -192,7 +192,9 @@ async def _tags(connection: RegistryConnection, repository: str, ref: _ImageRef)
     """Return all tags. Raises NoImage if the image does not exist."""
     tags = await connection.tags(repository)
     if tags is None:
-        raise NoImage(f"There is no image {ref.image}.", hint="Check its name in bot.toml. Was it pushed?")
+        raise NoImage(
+            f"There is no image {ref.image}.", hint="Check its name in the Compose file or bot.toml. Was it pushed?"
+        )
     return tags
 
 

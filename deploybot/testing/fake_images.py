@@ -35,10 +35,10 @@ class FakeImages:
         found = []
         for service, of in sorted(app.images.items()):
             tags = self._tags(of.image)
-            for tag, digest in tags.items():
-                if name in {tag, digest}:
-                    found.append(Pin(service, of.image, tag, digest))
-                    break
+            if name in tags:
+                found.append(Pin(service, of.image, name, tags[name]))
+            elif name in tags.values():
+                found.append(Pin(service, of.image, self._own_tag(of.image, of.tag, name), name))
         return tuple(found)
 
     async def origins(self, app: App, pins: Sequence[Pin]) -> Mapping[str, ImageOrigin]:
@@ -59,6 +59,14 @@ class FakeImages:
         if tag not in tags:
             raise NoImage(f"{image} has no tag `{wanted}`.")
         return Pin(service, image, tag, tags[tag])
+
+    def _own_tag(self, image: str, wanted: str | TagPattern, digest: str) -> str:
+        """Return the tag of a service if it means a digest now."""
+        try:
+            own = self._pin("", image, wanted)
+        except NoImage:
+            return ""
+        return own.tag if own.digest == digest else ""
 
     def _tags(self, image: str) -> dict[str, str]:
         if self.down:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.deployments.server_images import own_images
+from deploybot.deployments.meant_images import own_images
 from deploybot.domain import Pin, Release
 from deploybot.errors import NoImage, UserError
 from deploybot.settings import App, ImageOf

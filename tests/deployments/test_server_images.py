@@ -12,7 +12,7 @@ import pytest
 from deploybot.deployments.server_images import ServerImages, split
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import Pin, Release, Running
-from deploybot.errors import NoImage, Unreachable, UserError
+from deploybot.errors import BuiltHere, EngineError, NoImage, Unreachable, UserError
 from deploybot.ports import Store
 from deploybot.settings import App, Environment
 from deploybot.testing import FakeImages
@@ -76,7 +76,7 @@ async def test_a_digest_in_a_file_needs_no_registry(app: App) -> None:
 
 
 async def test_a_tag_or_digest_is_found_for_each_service_that_has_it(app: App) -> None:
-    written = WritingInspector(web1={"web": f"{WEB}:stable", "twin": f"{WEB}@{OLD}", "side": SIDE}, web2={})
+    written = WritingInspector(web1={"web": f"{WEB}:stable", "twin": f"{WEB}:stable", "side": SIDE}, web2={})
     assert {pin.service for pin in await images(written).named(app, "1.4.3")} == {"web", "twin"}
     assert [pin.service for pin in await images(written).named(app, THIRD)] == ["side"]
 
@@ -121,15 +121,27 @@ async def test_an_image_for_a_service_that_no_server_has_is_refused() -> None:
     assert [pin.service for pin in await images(silent).pins(there)] == ["web", "wep"], "web2 may have it"
 
 
-async def test_one_server_that_answers_is_enough_and_a_broken_file_is_not(app: App) -> None:
+async def test_one_server_with_usable_files_is_enough(app: App) -> None:
     silent = WritingInspector(web1={"web": f"{WEB}:stable"}, web2=Unreachable("web2", "no route"))
     assert [pin.digest for pin in await images(silent).pins(app)] == [OLD]
     none = WritingInspector(web1=Unreachable("web1", "no route"), web2=Unreachable("web2", "no route"))
     with pytest.raises(Unreachable, match="web1"):
         await images(none).pins(app)
-    broken = WritingInspector(web1={"web": f"{WEB}:stable"}, web2=UserError("Compose cannot read it."))
+    for problem in (UserError("Compose cannot read it."), EngineError("It is down.")):
+        broken = WritingInspector(web1={"web": f"{WEB}:stable"}, web2=problem)
+        assert [pin.digest for pin in await images(broken).pins(app)] == [OLD]
+        assert await images(broken).services(app) is None
+    unusable = WritingInspector(web1=Unreachable("web1", "no route"), web2=UserError("Compose cannot read it."))
     with pytest.raises(UserError, match="Compose cannot read it"):
-        await images(broken).pins(app)
+        await images(unusable).pins(app)
+
+
+async def test_a_name_that_may_be_a_strangers_is_asked_of_no_registry(app: App) -> None:
+    built = WritingInspector(web1={"web": f"{WEB}:stable"}, web2=BuiltHere("It was built there."))
+    with pytest.raises(BuiltHere):
+        await images(built).pins(app)
+    with pytest.raises(BuiltHere):
+        await images(built).named(app, "stable")
 
 
 async def test_a_tag_that_is_gone_is_said(app: App) -> None:

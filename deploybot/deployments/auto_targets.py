@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from deploybot.domain import Deployment, Grant, Person, Plan, Role, State
+from deploybot.domain import Deployment, Grant, Person, Plan, Role, ServerPlan, State
 from deploybot.errors import UserError
-from deploybot.ports import Tables
+from deploybot.ports import Store, Tables
 from deploybot.settings import Auto, Environment, Settings
 from deploybot.wording import listed
 
@@ -17,22 +17,63 @@ def targets(settings: Settings) -> frozenset[tuple[str, str]]:
     return frozenset((app, one.name) for app, one in found if one.auto is not None and not one.auto.ask)
 
 
-def insist_unedited(plan: Plan, *, is_automatic: bool) -> None:
+async def insist_unedited(store: Store, plan: Plan, *, is_automatic: bool) -> None:
     """Raise UserError if a deployment `is_automatic` and would bring a person's changes of Compose files, too.
 
-    They may not be finished. The trigger waits, and is tried again.
+    They may not be finished. If a person started what runs, the files have to be those of the last deployment there.
+    The trigger waits, and is tried again.
     """
-    edited = [
-        part.server
-        for part in plan.servers
-        if part.before is not None and part.before.configuration not in {"", part.configuration}
-    ]
-    if is_automatic and edited:
+    if not is_automatic:
+        return
+    last = await store.read(lambda tables: _last_configurations(tables, plan))
+    known = {part.server: _configuration_of(part, last) for part in plan.servers if part.before is not None}
+    edited = [part.server for part in plan.servers if known.get(part.server, part.configuration) != part.configuration]
+    if unknown := [server for server in edited if not known[server]]:
+        raise UserError(
+            f"deploybot has not deployed {plan.app} to {listed(unknown)} yet, and something runs there, so an "
+            "automatic deployment does not take it over.",
+            hint=f"Deploy it once: deploy {plan.app} to {plan.environment}.",
+        )
+    if edited:
         raise UserError(
             f"The Compose files of {plan.app} on {listed(edited)} are not what the last deployment there used, and a "
             "new image does not bring such changes along.",
             hint=f"Deploy them: deploy {plan.app} to {plan.environment}. Or undo the changes.",
         )
+
+
+def insist_same_files(old: Plan, new: Plan) -> None:
+    """Raise UserError if Compose files on servers changed between a plan and the one at the start of its deployment."""
+    before = {part.server: part.configuration for part in old.servers}
+    changed = [part.server for part in new.servers if before.get(part.server, part.configuration) != part.configuration]
+    if changed:
+        raise UserError(
+            f"The Compose files of {new.app} on {listed(changed)} changed since this was planned.",
+            hint="Request it again. Its plan shows what the changes do.",
+        )
+
+
+def _configuration_of(part: ServerPlan, last: Mapping[str, str]) -> str:
+    """Return the hash of the configuration that a server runs, or of its last deployment if a person started it."""
+    recorded = part.before.configuration if part.before else ""
+    return recorded or (last.get(part.server, "") if part.configuration else "")
+
+
+def _last_configurations(tables: Tables, plan: Plan) -> dict[str, str]:
+    """Return the hash of the configuration of the last deployment that put a release on each server."""
+    target = (plan.app, plan.environment)
+    manifests = {
+        row.server: {one.release: one.manifest for one in tables.manifests.of_target(*target, row.server)}
+        for row in tables.running.get(*target)
+    }
+    found = {}
+    for row in tables.running.get(*target):
+        made = tables.deployments.get(row.deployment)
+        parts = made.plan.servers if made is not None and made.plan.release.id == row.release.id else ()
+        planned = next((part.configuration for part in parts if part.server == row.server), "")
+        manifest = manifests[row.server].get(row.release.id)
+        found[row.server] = planned or (manifest.configuration if manifest else "")
+    return found
 
 
 def is_used(settings: Settings) -> bool:

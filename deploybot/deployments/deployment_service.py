@@ -139,7 +139,7 @@ class DeploymentEngine:
             origin=origin,
             promoted_from=promoted_from,
         )
-        insist_unedited(plan, is_automatic=bool(ctx.incoming.trigger))
+        await insist_unedited(self._store, plan, is_automatic=bool(ctx.incoming.trigger))
         if dry_run:
             return await self._dry_run.card(
                 plan, reason=ctx.reason, begins=not_before, frozen=frozen, glass=break_glass

@@ -9,6 +9,7 @@ from math import inf
 from typing import TypeVar
 
 from deploybot.deployments.approvals import Approvals
+from deploybot.deployments.auto_targets import insist_same_files, insist_unedited
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.fingerprint_check import FingerprintCheck
 from deploybot.deployments.planner import Planner
@@ -160,6 +161,8 @@ class Beginning:
             new = await self._planner.again(app, environment, old)
             if deployment.trigger:
                 await self._insist_on_order(app, old, new)
+            await insist_unedited(self._store, new, is_automatic=bool(deployment.trigger))
+            insist_same_files(old, new)
             return new
 
         return await self._answered(deployment, stop, plan)

@@ -48,6 +48,15 @@ def own_images(app: App, ref: str, found: Sequence[Pin]) -> Sequence[Pin]:
     return found
 
 
+def no_such_image(app: App, ref: str) -> UserError:
+    """Return that no image of an app has a tag or digest, and where it was searched."""
+    where = ", ".join(sorted({one.image for one in app.images.values()}))
+    return UserError(
+        f"No image of {app.name} has the {what(ref)}.",
+        hint=f"Searched: {where}." if app.repo else "Searched: the images that the Compose files on its servers name.",
+    )
+
+
 def what(ref: str) -> str:
     """Return a tag or digest for sentences."""
     return f"digest {ref[:17]}…" if ref.startswith(DIGEST) else f"tag `{ref}`"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from deploybot.deployments.compare_links import image_compare_url
 from deploybot.deployments.followed_tags import FollowedTags
 from deploybot.deployments.kept_images import kept_images
-from deploybot.deployments.meant_images import own_images, what
+from deploybot.deployments.meant_images import no_such_image, own_images
 from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_before
 from deploybot.deployments.release_names import ReleaseNames
 from deploybot.deployments.rollback_menu import RollbackMenu
@@ -153,7 +153,7 @@ class Releases:
             hint = f"{instead.hint} It may be an image tag; that could not be checked: {problem}".strip()
             raise UserError(instead.sentence, hint=hint) from problem
         if not named:
-            raise instead or _no_such_image(app, ref)
+            raise instead or no_such_image(app, ref)
         if app.repo and ref.startswith(_DIGEST):
             # A service with another tag of the same repository runs another program.
             named = tuple(pin for pin in named if pin.tag) or named
@@ -381,11 +381,3 @@ def _needs_environment(app: App, environment: Environment | None, ref: str) -> E
     if environment is None:
         raise UserError(f"{ref} needs an environment.", hint=f"Write where: {app.name}@{ref} to …")
     return environment
-
-
-def _no_such_image(app: App, ref: str) -> UserError:
-    where = ", ".join(sorted({one.image for one in app.images.values()}))
-    return UserError(
-        f"No image of {app.name} has the {what(ref)}.",
-        hint=f"Searched: {where}." if app.repo else "Searched: the images that the Compose files on its servers name.",
-    )

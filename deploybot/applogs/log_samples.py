@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import calendar
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 
@@ -30,6 +31,7 @@ READ_WITHIN = 15.0
 SETTLES = 2.0
 """Seconds after which a line can be read, and by which the clocks of a server and of the bot may differ."""
 _AT_ONCE = 4
+"""How many logs of one server are read at the same time. If servers waited for others, some would never be read."""
 _WHOLE = 19
 _CLOCK_WENT_BACK = 60.0
 _BUSY = 100
@@ -46,7 +48,7 @@ class ErrorSamples:
         self._clock = clock
         self._redactor = redactor
         self._zones = Zones(servers, clock)
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
 
     def has_log(self, app: App) -> bool:
         """Return whether the bot knows where an app's log is."""
@@ -68,7 +70,7 @@ class ErrorSamples:
         since = max(since, until - LONGEST)
         counter = ErrorCounter(since, until)
         try:
-            async with self._turns, asyncio.timeout(READ_WITHIN):
+            async with self._turns[server], asyncio.timeout(READ_WITHIN):
                 sources = await find(app.at(environment), environment, server, self._servers, self._zones)
                 for source in sources:
                     try:

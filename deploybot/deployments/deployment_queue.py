@@ -165,12 +165,10 @@ class Queue:
             return waits_until(deployment, self._zone)
         last = last_before(deployment, others, now)
         if last is not None:
-            watched = last.state is State.RUNNING and any(part.watch for part in last.plan.servers)
-            goes_back = watched and deployment.plan.kind is Kind.ROLLBACK
-            hint = f"; cancel #{last.number} stops its watch and goes back at once" if goes_back else ""
+            hint = _hint(deployment, [last])
             return f"#{last.number} ({headline(last.plan)}, by {last.requester_name}, {last.word}{hint})"
         if no_slot := self._slots.waits_for(deployment, (one for one in others if one.number not in self._given_up)):
-            return no_slot
+            return no_slot + _hint(deployment, others)
         # The clean-up may be about to delete what a plan made now would rely on.
         busy = deployment.state is State.WAITING and self._turns[target_of(deployment.plan)].locked()
         return "the previous deployment's clean-up" if busy else ""
@@ -375,3 +373,10 @@ class Queue:
         """End a deployment as unknown because the bot itself failed, and claim nothing else."""
         outcome = f"Something broke on my side, id {mark}. `status` shows what runs now."
         await self._end_waiting(number, State.UNKNOWN, outcome)
+
+
+def _hint(waiting: Deployment, others: Iterable[Deployment]) -> str:
+    """Return how to end the watch that a rollback waits for; empty if it waits for none."""
+    watched = (one for one in others if one.state is State.RUNNING and any(part.watch for part in one.plan.servers))
+    first = next(watched, None) if waiting.plan.kind is Kind.ROLLBACK else None
+    return f"; cancel #{first.number} stops its watch and goes back at once" if first else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploybot.domain import Manifest, Observed, ServiceImage
+from deploybot.domain import Container, Manifest, Observed, ServiceImage
 from deploybot.observed_state import has_stopped, is_hopeless, not_up
 
 
@@ -16,15 +16,20 @@ def shortfalls(observed: Observed, manifest: Manifest) -> tuple[list[str], list[
         if len(there) < expected.replicas:
             waiting.append(missing(expected, len(there)))
         for container in there:
-            if container.image_id and container.image_id != expected.image:
-                hopeless.append(
-                    f"{expected.service} runs image {_short(container.image_id)} instead of {_short(expected.image)}"
-                )
+            if words := other_image(container, expected):
+                hopeless.append(words)
             elif has_stopped(container, expected):
                 waiting.append(f"{expected.service} has stopped")
             elif words := not_up(container, now=observed.at):
                 (hopeless if is_hopeless(container, now=observed.at) else waiting).append(f"{expected.service} {words}")
     return hopeless, waiting
+
+
+def other_image(container: Container, expected: ServiceImage) -> str:
+    """Return that a container runs another image than the release; empty if it does not."""
+    if not container.image_id or container.image_id == expected.image:
+        return ""
+    return f"{expected.service} runs image {_short(container.image_id)} instead of {_short(expected.image)}"
 
 
 def missing(expected: ServiceImage, count: int) -> str:

@@ -8,7 +8,7 @@ from deploybot.backoff import Backoff
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.release_shortfalls import shortfalls
-from deploybot.deployments.stability import changes_between
+from deploybot.deployments.stability import changes_between, others_than
 from deploybot.domain import Gate, Manifest, Observed, WatchBaseline
 from deploybot.errors import EngineError, Unhealthy, Unreachable
 from deploybot.observed_state import SETTINGS_LABEL, has_ended, observe
@@ -95,6 +95,24 @@ class Verifier:
                 await self._fail(app, environment, server, manifest, unstable)
             if self._clock.now() >= end:
                 return now
+
+    async def same(
+        self,
+        app: App,
+        environment: Environment,
+        server: str,
+        manifest: Manifest,
+        stop: CancellationWatch,
+        *,
+        first: WatchBaseline | None,
+    ) -> None:
+        """Insist that containers run the images of a release, and are those of `first`, whether they are up or not.
+
+        Raises as `settle` does.
+        """
+        now = await self._observed(app, environment, server, self._clock.now() + OBSERVE_WITHIN, stop)
+        if others := others_than(first, now, manifest):
+            await self._fail(app, environment, server, manifest, others)
 
     async def is_as_before(self, app: App, environment: Environment, server: str, manifest: Manifest) -> bool:
         """Return whether all that is wrong was recorded as unhealthy before: a retry would not change that."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 
 from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.step_execution import Executor
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
-from deploybot.deployments.vetoed_signals import is_unsettled, judge, merged_vetoes
+from deploybot.deployments.vetoed_signals import afresh, is_unsettled, judge, merged_vetoes, seen_now
 from deploybot.deployments.watch_looks import WatchedTarget, WatchLooks
 from deploybot.deployments.watch_summary import summary_of
 from deploybot.domain import (
@@ -34,6 +36,9 @@ from deploybot.domain import (
 from deploybot.errors import Unhealthy
 from deploybot.ports import Clock, Store, Tables
 from deploybot.settings import Environment
+from deploybot.untrusted_input import failure_of
+
+log = logging.getLogger(__name__)
 
 EVERY = 10.0
 """Seconds between two looks at a server."""
@@ -49,7 +54,7 @@ _LAST = 3
 _MISSED = 30.0
 """If a countdown ended so many seconds ago, the bot was not running, and a veto was impossible."""
 _LONGEST_VETO = 600.0
-"""The longest `veto` in bot.toml. A countdown with more time left than that is one of a clock that was put back."""
+"""The longest `veto` in bot.toml."""
 _WATCHERS = 4
 """How many watches look at each server with the old release, if there are enough of these servers."""
 
@@ -70,9 +75,10 @@ class VetoSignals:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Watching:
-    """The watch of one server: its row, its end (Unix time), and what must run there.
+    """The watch of one server: its row, its end (Unix time), how many `seconds` it takes, and what must run there.
 
-    `first` has the containers as they were when they became healthy.
+    `first` has the containers as they were when they became healthy; None if a task may have restarted them since.
+    With `goes_on`, no task ran since the watch before it, so a restart between the two counts.
     """
 
     deployment: Deployment
@@ -80,7 +86,9 @@ class Watching:
     row: StepRow
     end: float
     manifest: Manifest
+    seconds: float = inf
     first: WatchBaseline | None = None
+    goes_on: bool = True
 
 
 class ReleaseWatch:
@@ -127,6 +135,8 @@ class ReleaseWatch:
         while True:
             if row.state is WatchState.REVERTING:
                 raise Unhealthy(row.server, "; ".join(row.evidence.worse), summary_of(row))
+            # If the clock is put back, the watch lasts no longer than a whole one from then.
+            watching = dataclasses.replace(watching, end=min(watching.end, self._clock.now() + watching.seconds))
             if row.state is WatchState.WORSE:
                 row = await self._count_down(row, stop)
                 next_look = 0.0
@@ -200,14 +210,23 @@ class ReleaseWatch:
         )
 
     async def _look(self, watching: Watching, row: WatchRow, stop: CancellationWatch) -> WatchRow:
-        """Look at all servers, judge what was seen, and store both. A cancellation ends the look."""
+        """Look at all servers, judge what was seen, and store both. A cancellation ends the look.
+
+        What this look could not see is no finding, even if it was bad when it was last seen.
+        """
         evidence = await stop.result_of(self._seen(watching, row.evidence))
         judged = judge(evidence, seconds=self._clock.now() - watching.row.started)
+        judged = seen_now(judged, row.evidence.new)
         return await self._store.write(lambda tables: self._keep(tables, watching, row, judged))
 
     async def _seen(self, watching: Watching, evidence: WatchEvidence) -> WatchEvidence:
-        """Look at the new release and at the old ones at the same time. Old ones that are late are left out."""
+        """Look at the new release and at the old ones at the same time. Old ones that are late are left out.
+
+        So are those that bot.toml no longer has.
+        """
         plan, new = watching.deployment.plan, evidence.new
+        there = self._executor.target(watching.deployment)[1].servers
+        evidence = dataclasses.replace(evidence, olds=tuple(one for one in evidence.olds if one.now.server in there))
         watched = [(new, watching.manifest)]
         watched += [(one.now, _old_manifest(plan, one.now.server)) for one in evidence.olds]
         over = self._clock.now() >= watching.end
@@ -218,14 +237,15 @@ class ReleaseWatch:
         ]
         try:
             await asyncio.wait(looks, timeout=within)
-            seen = [look.result() if look.done() else None for look in looks]
+            failures = [_failure(one.server, look) for (one, _), look in zip(watched, looks, strict=True)]
+            seen = [None if not look.done() or look.exception() else look.result() for look in looks]
         finally:
             for look in looks:
                 look.cancel()
             await asyncio.gather(*looks, return_exceptions=True)
-        late = f"{new.server} did not answer within {within:.0f} s"
+        trouble = failures[0] or f"{new.server} did not answer within {within:.0f} s"
         olds = (dataclasses.replace(one, now=now or one.now) for one, now in zip(evidence.olds, seen[1:], strict=True))
-        mine = seen[0] or dataclasses.replace(new, looks=new.looks + 1, trouble=late, silent=True)
+        mine = seen[0] or dataclasses.replace(new, looks=new.looks + 1, trouble=trouble, silent=True)
         return dataclasses.replace(evidence, new=mine, olds=tuple(olds))
 
     def _keep(self, tables: Tables, watching: Watching, row: WatchRow, evidence: WatchEvidence) -> WatchRow:
@@ -239,7 +259,9 @@ class ReleaseWatch:
                 kept,
                 state=WatchState.WORSE if seconds else WatchState.REVERTING,
                 revert_at=self._clock.now() + seconds,
-                evidence=dataclasses.replace(evidence, countdown=_countdown(tables.watches.of(row.deployment))),
+                evidence=dataclasses.replace(
+                    evidence, countdown=_countdown(tables.watches.of(row.deployment)), veto=seconds
+                ),
             )
         tables.watches.put(kept)
         if worse or evidence.new.trouble != row.evidence.new.trouble:
@@ -261,17 +283,31 @@ class ReleaseWatch:
     def _decided(self, tables: Tables, row: WatchRow) -> WatchRow:
         found = tables.watches.get(row.job) or row
         now = self._clock.now()
-        if found.state is not WatchState.WORSE or 0 < found.revert_at - now <= _LONGEST_VETO:
+        longest = found.evidence.veto or _LONGEST_VETO
+        if found.state is not WatchState.WORSE or 0 < found.revert_at - now <= longest:
             return found
-        if found.revert_at > now:
-            found = dataclasses.replace(found, revert_at=now + _LONGEST_VETO)
+        if found.revert_at > now:  # the clock was put back
+            found = dataclasses.replace(found, revert_at=now + longest)
         elif now - found.revert_at > _MISSED:
-            found = dataclasses.replace(found, state=WatchState.LOOKING, revert_at=0.0)
+            found = dataclasses.replace(
+                found, state=WatchState.LOOKING, revert_at=0.0, evidence=afresh(found.evidence, now)
+            )
         else:
             found = dataclasses.replace(found, state=WatchState.REVERTING)
         tables.watches.put(found)
         self._queue_card(tables, row.deployment)
         return found
+
+
+def _failure(server: str, look: asyncio.Future[ServerSeen]) -> str:
+    """Return why a look raised, which no look should; empty if it did not."""
+    problem = look.exception() if look.done() else None
+    if problem is None:
+        return ""
+    if not isinstance(problem, Exception):
+        raise problem
+    log.error("a look at %s failed because of a bug", server, exc_info=problem)
+    return str(failure_of(server, problem))
 
 
 def _countdown(rows: Sequence[WatchRow]) -> int:
@@ -289,7 +325,7 @@ def _first_evidence(tables: Tables, watching: Watching, environment: Environment
     rows = sorted(tables.watches.of(number), key=lambda one: steps[one.job].position)
     mine = [one for one in rows if one.server == watching.row.server and one.job not in recorded]
     marks = watching.first.containers if watching.first else ()
-    if marks:  # what an earlier watch of this server has counted does not count again
+    if watching.goes_on:  # what an earlier watch of this server has counted does not count again
         marks = next((seen.marks for one in mine[::-1] if (seen := one.evidence.new.containers) and seen.marks), marks)
     new = ServerSeen(
         server=watching.row.server, log_from=begun, containers=ContainersSeen(marks=marks) if marks else None

@@ -33,7 +33,7 @@ from deploybot.deployments.touched_servers import (
     unknown_servers,
     untouched_words,
 )
-from deploybot.deployments.watch_card import vetoed_words
+from deploybot.deployments.watch_card import unread_words, vetoed_words
 from deploybot.deployments.what_runs_now import Present, all_well, runs_release, sentence_of
 from deploybot.domain import (
     Deployment,
@@ -246,7 +246,8 @@ class DeploymentRunner:
         checked = any(part.gate or part.verify for part in parts)
         words = "Everything is healthy." if checked else "All steps succeeded."
         rows = await self._steps_of(deployment)
-        words = vetoed_words(await self._store.read(lambda tables: tables.watches.of(deployment.number))) or words
+        watches = await self._store.read(lambda tables: tables.watches.of(deployment.number))
+        words = " ".join(filter(None, (vetoed_words(watches) or words, unread_words(rows, watches))))
         outcome = " ".join(
             (words, *skipped_words((*plan.down, *skipped)), *lasting_words(plan, rows, skipped) * bool(skipped))
         )

@@ -7,7 +7,7 @@ what they compare with, so a restart of the bot gives a release no more time, an
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from deploybot.deployments.cancellation import CancellationWatch
@@ -32,6 +32,7 @@ from deploybot.domain import (
     StepRow,
     StepState,
     WatchBaseline,
+    WatchSignal,
 )
 from deploybot.errors import Cancelled, DeploybotError, StepFailed, Unhealthy
 from deploybot.ports import Clock, Store, Tables
@@ -93,7 +94,8 @@ class StageRunner:
         Raises Unhealthy for a failed check, otherwise what `StepRunner.run` raises.
         """
         position, stage = numbered
-        if phase is Phase.FORWARD and _follows_pause(part, position) and await self._is_vetoed(deployment, part):
+        follows = phase is Phase.FORWARD and _follows_pause(part, position)
+        if follows and stage.gate and _asks_again(stage.gate, await self._vetoed(deployment, part)):
             return  # its pause went on with the watch, which does not count again what a person vetoed
         if stage.step is not None:
             await self._job(deployment, phase, part, (position, dataclasses.replace(stage.step, name=stage.name)), stop)
@@ -175,9 +177,11 @@ class StageRunner:
         row = self._journal.mend(check.row)
         seen = None
         try:
-            watched = row.kind is StageKind.PAUSE and await self._is_vetoed(check.deployment, check.part)
+            watched = row.kind is StageKind.PAUSE and bool(await self._vetoed(check.deployment, check.part))
             if watched or row.kind in {StageKind.COMPARE, StageKind.BASELINE}:
                 row = await self._compare(dataclasses.replace(check, row=row), stop)
+                if watched:
+                    await self._are_the_same(check, stop)
             else:
                 seen = await self._check(check, stop)
         except DeploybotError as problem:
@@ -218,8 +222,10 @@ class StageRunner:
             part=check.part,
             row=check.row,
             end=check.row.started + check.stage.seconds,
+            seconds=check.stage.seconds,
             manifest=check.manifest,
             first=None if ran_task(check.part, check.row.position) else await self._watched(check),
+            goes_on=not ran_task(check.part, check.row.position, since=StageKind.COMPARE),
         )
         if check.row.kind is StageKind.BASELINE:
             await self._watch.record_baseline(watching, stop)
@@ -262,10 +268,17 @@ class StageRunner:
         mine = (row for row in rows if row.server == check.row.server and row.phase is check.row.phase)
         return next((row.baseline for row in mine if row.kind is StageKind.WATCH), None)
 
-    async def _is_vetoed(self, deployment: Deployment, part: ServerPlan) -> bool:
-        """Return whether a person vetoed that a server goes back."""
+    async def _are_the_same(self, check: _StageCheck, stop: CancellationWatch) -> None:
+        """Insist at the end of a watched pause that the containers are those of the release: a watch does not look."""
+        if check.part.verify and check.manifest.services:
+            app, environment = self._executor.target(check.deployment)
+            first = None if ran_task(check.part, check.row.position) else await self._watched(check)
+            await self._verifier.same(app, environment, check.row.server, check.manifest, stop, first=first)
+
+    async def _vetoed(self, deployment: Deployment, part: ServerPlan) -> set[WatchSignal]:
+        """Return for what people vetoed that a server goes back."""
         rows = await self._store.read(lambda tables: tables.watches.of(deployment.number))
-        return any(row.vetoed for row in rows if row.server == part.server)
+        return {one.signal for row in rows if row.server == part.server for one in row.evidence.vetoes}
 
     async def _keep(self, row: StepRow, first: WatchBaseline) -> None:
         await self._store.write(lambda tables: tables.deployments.keep_baseline(row.job, first))
@@ -287,8 +300,16 @@ def _follows_pause(part: ServerPlan, position: int) -> bool:
     return position < part.first_last and any(stage.kind is StageKind.PAUSE for stage in before)
 
 
-def ran_task(part: ServerPlan, position: int) -> bool:
-    """Return whether a task ran between the check that a release stays up and a later stage: it may restart it."""
+def _asks_again(gate: Gate, vetoed: Collection[WatchSignal]) -> bool:
+    """Return whether a gate asks for what a person vetoed. A watch never asks a port or a command."""
+    return gate.kind in {"http", "docker"} and bool({WatchSignal.ANSWERS, WatchSignal.CONTAINERS} & {*vetoed})
+
+
+def ran_task(part: ServerPlan, position: int, *, since: StageKind = StageKind.WATCH) -> bool:
+    """Return whether a task ran between the last stage of a kind and a later stage: it may restart the release.
+
+    By default, that is the check that the release stays up.
+    """
     before = part.stages[:position]
-    stays = next((at for at, stage in enumerate(before) if stage.kind is StageKind.WATCH), 0)
-    return any(stage.step is not None and stage.step.task for stage in before[stays:])
+    begin = max((at for at, stage in enumerate(before) if stage.kind is since), default=0)
+    return any(stage.step is not None and stage.step.task for stage in before[begin:])

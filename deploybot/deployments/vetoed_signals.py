@@ -16,6 +16,9 @@ _ALL = 1.0
 _SETTLED = 6
 """After so many bad looks in a row that nothing was found in, the old release does the same: no rule needs more."""
 
+_AFRESH = 8
+"""How many looks are needed after a countdown: the last minute of the log must be known, and a bad look twice."""
+
 
 def judge(evidence: WatchEvidence, *, seconds: float) -> WatchEvidence:
     """Return the evidence with its findings, `seconds` after the watch began, without what people vetoed."""
@@ -28,11 +31,41 @@ def judge(evidence: WatchEvidence, *, seconds: float) -> WatchEvidence:
     return judged.judged(findings)
 
 
+def seen_now(evidence: WatchEvidence, before: ServerSeen) -> WatchEvidence:
+    """Return the evidence without findings in what the last look could not see; `before` is what was seen until then.
+
+    A look leaves what it cannot see as it was, so that it is the same object.
+    """
+    new, accepted = evidence.new, evidence.accepted
+    parts = {
+        WatchSignal.RESTARTS: new.containers is not before.containers,
+        WatchSignal.CONTAINERS: new.containers is not before.containers,
+        WatchSignal.ANSWERS: new.answers is not before.answers,
+        WatchSignal.LATENCY: new.answers is not before.answers,
+        WatchSignal.ERRORS: new.log is not before.log,
+        WatchSignal.PANICS: new.log is not before.log,
+    }
+    found = tuple(one for one in evidence.findings if one.signal in accepted or parts[one.signal])
+    return dataclasses.replace(evidence, findings=found)
+
+
+def afresh(evidence: WatchEvidence, now: float) -> WatchEvidence:
+    """Return the evidence of a watch whose countdown a person could not see: what the new release did counts from now.
+
+    What people vetoed before, and what the old release does, stays.
+    """
+    new = ServerSeen(server=evidence.new.server, log_from=now)
+    return dataclasses.replace(evidence, new=new).judged(())
+
+
 def is_unsettled(evidence: WatchEvidence) -> bool:
     """Return whether the last look was bad, and more looks are needed to know whether the release does worse.
 
-    If they find nothing, the old release does the same, or a person vetoed it.
+    If they find nothing, the old release does the same, or a person vetoed it. After a countdown that nobody could see,
+    a minute of looks is needed.
     """
+    if evidence.countdown and evidence.new.looks < _AFRESH:
+        return True
     answers, containers = evidence.new.answers, evidence.new.containers
     failing = answers is not None and 0 < answers.bad <= _SETTLED
     down = containers is not None and 0 < containers.unwell <= _SETTLED

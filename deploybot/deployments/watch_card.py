@@ -76,9 +76,10 @@ def _announcement(
     counting = [one for one in _counting(deployment, watches) if one in worse]
     evidence = [f"{one.server}: {mask(finding.text)[:_LONGEST]}" for one in worse for finding in one.evidence.findings]
     more = len(evidence) - _LINES
+    state = _state(deployment, worse, counting, leaves=leaves)
     return Card(
         key=f"veto:{deployment.number}" + (f":{countdown}" if countdown > 1 else ""),
-        title=f"#{deployment.number} {headline(deployment.plan)} · {_state(deployment, worse, counting)}",
+        title=f"#{deployment.number} {headline(deployment.plan)} · {state}",
         tone=Tone.WARN,
         text="\n".join(
             (
@@ -104,6 +105,16 @@ def vetoed_words(watches: Collection[WatchRow]) -> str:
     return f"{people} vetoed the rollback. {found}."
 
 
+def unread_words(steps: Sequence[StepRow], watches: Collection[WatchRow]) -> str:
+    """Return the sentence that the logs of some servers were not compared to the end; empty if all were.
+
+    What a watch has missed until then, its last look reads, too.
+    """
+    last = {row.server: row.job for row in sorted(steps, key=lambda one: one.position) if row.kind is StageKind.COMPARE}
+    unread = [one.server for one in watches if one.job == last.get(one.server) and one.evidence.new.trouble]
+    return f"The log of {', '.join(unread)} was not compared to the end." if unread else ""
+
+
 def _counting(deployment: Deployment, watches: Sequence[WatchRow]) -> list[WatchRow]:
     """Return the watches that count down to the rollback."""
     if deployment.state is not State.RUNNING or deployment.cancel_by:
@@ -113,7 +124,7 @@ def _counting(deployment: Deployment, watches: Sequence[WatchRow]) -> list[Watch
     return [one for one in watches if one.state is WatchState.WORSE]
 
 
-def _state(deployment: Deployment, worse: Sequence[WatchRow], counting: Sequence[WatchRow]) -> str:
+def _state(deployment: Deployment, worse: Sequence[WatchRow], counting: Sequence[WatchRow], *, leaves: bool) -> str:
     if counting:
         return "does worse"
     vetoed = ", ".join(dict.fromkeys(one.vetoed for one in worse if one.vetoed))
@@ -121,7 +132,9 @@ def _state(deployment: Deployment, worse: Sequence[WatchRow], counting: Sequence
         return f"{vetoed} vetoed the rollback"
     if not deployment.state.ended and all(one.state is WatchState.LOOKING for one in worse):
         return "is looked at again, because a veto was not possible"
-    return deployment.word if deployment.state.ended else "is taken back"
+    if deployment.state.ended:
+        return deployment.word
+    return "fails and stays as it is" if leaves and not deployment.cancel_by else "is taken back"
 
 
 def _countdown(deployment: Deployment, counting: Sequence[WatchRow], *, leaves: bool) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from statistics import median
+from typing import Self
 
 from deploybot.deployments.server_answers import any_answers
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
@@ -36,7 +38,11 @@ _ROUNDS_BEFORE = 3
 _LOOK_WITHIN = 20.0
 _BEFORE_WITHIN = 60.0
 _PART = 0.9
-"""The share of a look's time that each of its parts has."""
+"""The share of a look's time that each of its parts has. What is left is for a last sign of life of the server."""
+_SOON = 0.1
+"""After this share of a look's time the server is asked whether it answers at all, unless the look is done."""
+_COUNTS = 0.4
+"""For this share of a look's time an answer counts."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,55 @@ class WatchedTarget:
     server: str
     gate: Gate | None = None
     manifest: Manifest = dataclasses.field(default_factory=Manifest)
+
+
+class _SignOfLife:
+    """Asks a server whether it answers at all, beside the parts of a long look: after these it would be too late."""
+
+    def __init__(self, servers: Servers, server: str, within: float) -> None:
+        """Take how long the look may take. It asks when a tenth of that is over, or a part of the look wants to know.
+
+        An answer counts for a while only: the server may be gone since.
+        """
+        self._servers = servers
+        self._server = server
+        self._within = within
+        self._answered = asyncio.Event()
+        self._until = 0.0
+        self._asks: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin soon."""
+        self._timer = asyncio.get_running_loop().call_later(self._within * _SOON, self._begin)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop asking."""
+        self._timer.cancel()
+        if self._asks is not None:
+            self._asks.cancel()
+            await asyncio.gather(self._asks, return_exceptions=True)
+
+    def _begin(self) -> None:
+        self._asks = self._asks or asyncio.ensure_future(self._ask())
+
+    async def _ask(self) -> None:
+        while True:
+            there = await any_answers(self._servers, {self._server})
+            self._until = asyncio.get_running_loop().time() + self._within * _COUNTS if there else 0.0
+            self._answered.set()
+            await asyncio.sleep(self._within * _SOON)
+
+    async def is_there(self) -> bool:
+        """Return whether the server answers."""
+        self._begin()
+        now = asyncio.get_running_loop().time
+        if self._until <= now():
+            self._answered.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._within * (1 - _PART) / 2):
+                    await self._answered.wait()
+        return self._until > now()
 
 
 class WatchLooks:
@@ -68,7 +123,8 @@ class WatchLooks:
         start = ServerSeen(server=target.server, log_from=now - min(age, BEFORE))
         seen = await self.look(target, start, within=_BEFORE_WITHIN)
         for _ in range(_ROUNDS_BEFORE - 1):
-            answers, _trouble = await self._url(target, seen.answers, self._timeouts.watch_look)
+            async with _SignOfLife(self._servers, target.server, _BEFORE_WITHIN) as life:
+                answers, _trouble = await self._url(target, seen.answers, self._timeouts.watch_look, life)
             seen = dataclasses.replace(seen, answers=answers)
         if seen.containers is not None and found:
             often = round(sum(_restarts_an_hour(one, now) for one in found))
@@ -85,13 +141,15 @@ class WatchLooks:
 
         What is not there in time is left out.
         """
-        limit = (within or self._timeouts.watch_look) * _PART
-        (containers, one), (log, log_from, two), (answers, three) = await asyncio.gather(
-            self._containers(target, seen.containers, limit),
-            self._log(target, seen, limit),
-            self._url(target, seen.answers, self._timeouts.watch_look * _PART),
-        )
-        silent = bool(one or three) or bool(two and not await any_answers(self._servers, {target.server}))
+        whole = within or self._timeouts.watch_look
+        limit = whole * _PART
+        async with _SignOfLife(self._servers, target.server, whole) as life:
+            (containers, one), (log, log_from, two), (answers, three) = await asyncio.gather(
+                self._containers(target, seen.containers, limit),
+                self._log(target, seen, limit),
+                self._url(target, seen.answers, self._timeouts.watch_look * _PART, life),
+            )
+            silent = bool(one or three) or bool(two and not await life.is_there())
         return ServerSeen(
             server=seen.server,
             looks=seen.looks + 1,
@@ -154,13 +212,13 @@ class WatchLooks:
         return (seen.log or LogSeen()).add(counts), counts.end, ""
 
     async def _url(
-        self, target: WatchedTarget, seen: AnswersSeen | None, within: float
+        self, target: WatchedTarget, seen: AnswersSeen | None, within: float, life: _SignOfLife
     ) -> tuple[AnswersSeen | None, str]:
         """Ask the health URL some times. An answer that takes long does not keep the others from being asked for."""
         if target.gate is None or target.gate.kind != "http":
             return seen, ""
         end, asks = time.perf_counter() + within, []
-        apart = max(within - self._timeouts.gate_answer, 0.0) / ASKS
+        apart = max(within * _PART - self._timeouts.gate_answer, 0.0) / ASKS
         try:
             for _ in range(ASKS):
                 asks.append(asyncio.ensure_future(self._answer(target, target.gate)))
@@ -179,7 +237,7 @@ class WatchLooks:
             return seen, down or f"{target.server} does not answer"
         answers = [one.result() for one in found]
         broken = [problem for problem, took in answers if problem and not took]
-        if broken and not await any_answers(self._servers, {target.server}):
+        if broken and not await life.is_there():
             return seen, f"{target.server} does not answer"
         took = [seconds for _, seconds in answers if seconds]
         problems = [problem for problem, _ in answers if problem]

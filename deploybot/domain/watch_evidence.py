@@ -204,7 +204,7 @@ class WatchEvidence:
 
     `before` is what the old release did there, None if that is unknown. `vetoes` are what people vetoed there, and
     `accepted` the signals that are not much stronger now. `countdown` is which countdown of the deployment, from 1, was
-    the last of this watch; 0 if it had none.
+    the last of this watch; 0 if it had none. `veto` is how many seconds that had.
     """
 
     new: ServerSeen
@@ -214,6 +214,7 @@ class WatchEvidence:
     accepted: tuple[WatchSignal, ...] = ()
     vetoes: tuple[VetoedSignal, ...] = ()
     countdown: int = 0
+    veto: float = 0.0
 
     @property
     def worse(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from math import inf
 from deploybot.domain import EVERY, Action, Freeze, Grant, Lock, Origin, Person, Role, target_name
 from deploybot.policy.rollback_rules import RollbackTerms
 
-_CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "freeze", "unfreeze", "cancel"})
+_CHANGES_NO_RELEASE = frozenset({"lock", "unlock", "freeze", "unfreeze", "cancel", "veto"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import pytest
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.release_shortfalls import shortfalls
 from deploybot.deployments.release_verification import Verifier, as_restored, as_verified
-from deploybot.deployments.stability import changes_between
+from deploybot.deployments.stability import changes_between, others_than
 from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage, WatchBaseline
 from deploybot.errors import Cancelled, Unhealthy
 from deploybot.observed_state import SETTINGS_LABEL
@@ -453,3 +453,17 @@ async def test_an_engine_that_does_not_answer_shows_nothing_as_before() -> None:
     server.engine.down = "it is gone"
     manifest = Manifest(services=(*MANIFEST.services, DB))
     assert not await server.verifier.is_as_before(server.app, only(server.app), "web1", manifest)
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (replace(WEB, restarts=2, started=NOW, health="unhealthy"), []),
+        (replace(WEB, state="exited", exit_code=3), []),
+        (replace(WEB, image_id=TWO), ["web runs image 222222222222 instead of 111111111111"]),
+        (replace(WEB, id="w2"), ["web was replaced by another container meanwhile"]),
+    ],
+)
+async def test_whether_containers_are_those_of_the_release_up_or_not(there: Container, words: list[str]) -> None:
+    assert others_than(WatchBaseline.of(seen(WEB), NOW), seen(there), MANIFEST) == words
+    assert others_than(None, seen(there), MANIFEST) == [one for one in words if "image" in one]

@@ -242,6 +242,18 @@ async def test_only_who_may_deploy_there_may_veto(tmp_path: Path, who: str) -> N
         assert not [one for one in await bot.audit() if one.action == "veto"]
 
 
+@pytest.mark.parametrize("held", ["freeze", "lock"])
+async def test_a_freeze_or_a_lock_of_another_person_does_not_keep_from_a_veto(tmp_path: Path, held: str) -> None:
+    async with watched(tmp_path) as bot:
+        number = await begun(bot)
+        assert (await bot.say(f"{held} shop production for 2h because of the fair", "ana")).ok
+        bot.hosts["web1"].http[HEALTH] = BAD
+        await until_worse(bot, number)
+        assert (await bot.say(f"veto #{number}", "ben")).ok
+        await to_the_end(bot, number)
+        assert ((await bot.deployment(number)).state, runs(bot)) == (State.SUCCEEDED, "222")
+
+
 async def test_a_veto_that_comes_too_early_or_too_late_is_refused(tmp_path: Path) -> None:
     async with watched(tmp_path) as bot:
         number = await begun(bot)

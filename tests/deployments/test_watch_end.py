@@ -29,6 +29,7 @@ from deploybot.domain import (
     Step,
     UrlLook,
     WatchEvidence,
+    WatchRow,
     WatchState,
 )
 from deploybot.masking import Redactor
@@ -62,6 +63,14 @@ async def looked(bot: BotUnderTest, number: int, seconds: float) -> None:
     async with asyncio.timeout(ENDS_WITHIN):
         while sum((await looks(bot, number)).values()) == before:  # noqa: ASYNC110 - rows in a database
             await asyncio.sleep(0.001)
+
+
+async def again(bot: BotUnderTest, number: int, before: WatchRow) -> WatchRow:
+    """Wait until a watch whose countdown was missed has looked again; its row."""
+    async with asyncio.timeout(ENDS_WITHIN):
+        while (row := (await _compares(bot, number))[0]).revert_at == before.revert_at or not row.evidence.new.looks:  # noqa: ASYNC110 - rows
+            await asyncio.sleep(0.001)
+    return row
 
 
 async def test_a_watch_does_not_end_while_the_last_look_was_bad(tmp_path: Path) -> None:
@@ -151,13 +160,32 @@ async def test_a_countdown_that_ended_while_the_bot_was_down_begins_again(tmp_pa
         await bot.deployments.queue.close()
         bot.clock.advance(2 * 86400)
         await bot.restart()
-        async with asyncio.timeout(ENDS_WITHIN):
-            while (row := (await _compares(bot, number))[0]).revert_at in {0.0, before.revert_at}:  # noqa: ASYNC110 - rows
-                await asyncio.sleep(0.001)
+        row = await again(bot, number, before)
+        assert (row.state, row.evidence.new.looks) == (WatchState.LOOKING, 1)
+        await next_look(bot, number)
+        (row,) = await _compares(bot, number)
         assert row.state is WatchState.WORSE
         assert row.revert_at == bot.clock.now() + 20
         assert len(await announcements(bot, number)) >= 1
         assert (await bot.say(f"veto #{number}")).ok
+
+
+async def test_a_silent_look_after_a_missed_countdown_begins_no_other(tmp_path: Path) -> None:
+    async with watched(tmp_path) as bot:
+        number = await begun(bot)
+        bot.hosts["web1"].http[HEALTH] = BAD
+        await until_worse(bot, number)
+        (before,) = await _compares(bot, number)
+        await bot.deployments.queue.close()
+        bot.hosts["web1"].http.clear()
+        bot.hosts["web1"].down = "no route to it"
+        bot.clock.advance(2 * 86400)
+        await bot.restart()
+        row = await again(bot, number, before)
+        assert (row.state, row.evidence.new.silent, row.evidence.findings) == (WatchState.LOOKING, True, ())
+        bot.hosts["web1"].down = ""
+        await to_the_end(bot, number)
+        assert (await bot.deployment(number)).state is State.SUCCEEDED
 
 
 async def test_a_server_that_became_well_while_the_bot_was_down_is_kept(tmp_path: Path) -> None:
@@ -169,8 +197,11 @@ async def test_a_server_that_became_well_while_the_bot_was_down_is_kept(tmp_path
         bot.hosts["web1"].http.clear()
         bot.clock.advance(2 * 86400)
         await bot.restart()
-        ended = await bot.end_of(number)
-        assert (ended.state, runs(bot)) == (State.SUCCEEDED, "2")
+        for _ in range(6):
+            await next_look(bot, number)
+        assert (await bot.deployment(number)).state is State.RUNNING, "one good look is not enough"
+        await to_the_end(bot, number)
+        assert ((await bot.deployment(number)).state, runs(bot)) == (State.SUCCEEDED, "2")
         assert not (await _announced(bot, number)).buttons
 
 
@@ -321,3 +352,4 @@ def test_restarts_before_the_end_of_a_task_do_not_count(after: str, last: str) -
     early, late = (at for at, stage in enumerate(part.stages) if stage.kind is StageKind.COMPARE)
     assert ran_task(part, early) is bool(after)
     assert ran_task(part, late) is bool(after or last)
+    assert ran_task(part, late, since=StageKind.COMPARE) is bool(last), "restarts between two watches count"

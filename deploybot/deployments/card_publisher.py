@@ -13,7 +13,7 @@ from deploybot.deployments.deployment_card import deployment_card, end_card
 from deploybot.deployments.step_logs import Journal
 from deploybot.deployments.step_progress import StepProgress
 from deploybot.deployments.watch_card import veto_cards, with_watches
-from deploybot.domain import Channel, Deployment, StepRow
+from deploybot.domain import Channel, Deployment, StepRow, WatchRow
 from deploybot.ports import Clock, Tables
 
 
@@ -51,7 +51,11 @@ class CardPublisher:
 
     def complete(self, tables: Tables, card: Card, deployment: Deployment, steps: Sequence[StepRow]) -> Card:
         """Return a deployment's card with what its watches found."""
-        watches = tables.watches.of(deployment.number)
+        return self._complete(card, deployment, steps, tables.watches.of(deployment.number))
+
+    def _complete(
+        self, card: Card, deployment: Deployment, steps: Sequence[StepRow], watches: Sequence[WatchRow]
+    ) -> Card:
         return with_watches(card, deployment, steps, watches, leaves=self._leaves(deployment), mask=self.mask)
 
     def wake(self, tables: Tables, deployment: Deployment, card: Card, more: Iterable[Channel]) -> None:
@@ -67,6 +71,7 @@ class CardPublisher:
             return
         self._report(tables, deployment)
         steps = tables.deployments.steps(number)
+        watches = tables.watches.of(number)
         request = tables.requests.get(number) if deployment.needs_approval else None
         asks = request is not None and deployment.awaits_approval
         wakes = self._mentions.approvers(tables, deployment) if asks else ()
@@ -86,18 +91,17 @@ class CardPublisher:
                 progress=progress,
                 mask=self.mask,
             )
-            card = self.complete(tables, card, deployment, steps)
+            card = self._complete(card, deployment, steps, watches)
             cards = [dataclasses.replace(card, files=files)]
             if request is not None and request.reminded:
                 cards.append(reminder_card(deployment, request, headline(deployment.plan), here))
             for one in cards:
                 tables.outbox.put(channel, one, self._clock.now())
-        self._announce(tables, deployment)
+        self._announce(tables, deployment, watches)
         self._call_for_help(tables, deployment)
 
-    def _announce(self, tables: Tables, deployment: Deployment) -> None:
+    def _announce(self, tables: Tables, deployment: Deployment, watches: Sequence[WatchRow]) -> None:
         """Notify the requester of a rollback that begins soon. It is a message of its own, with the Veto button."""
-        watches = tables.watches.of(deployment.number)
         wakes = self._mentions.requester(tables, deployment) if watches else ()
         for channel in self._channels(deployment) if watches else ():
             here, leaves = for_channel(wakes, channel), self._leaves(deployment)

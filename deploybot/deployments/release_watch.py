@@ -122,7 +122,12 @@ class ReleaseWatch:
         target = self._target(watching, part.server, part.before or Manifest())
         seen = await stop.result_of(self._looks.before(target))
         row = self._fresh(watching, WatchEvidence(new=seen))
-        await self._store.write(lambda tables: tables.watches.put(row))
+
+        def keep(tables: Tables) -> None:
+            tables.watches.put(row)
+            tables.watches.forget(self._clock.now())
+
+        await self._store.write(keep)
 
     async def compare(self, watching: Watching, stop: CancellationWatch) -> tuple[str, ...]:
         """Return a summary in lines once the watch is over.

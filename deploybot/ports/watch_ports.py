@@ -20,6 +20,9 @@ class Watches(Protocol):
     def put(self, row: WatchRow) -> None:
         """Store a watch, in place of what it stored before."""
 
+    def forget(self, now: float) -> None:
+        """Delete the watches of deployments that ended 90 days before `now` (Unix time)."""
+
 
 class LogSamples(Protocol):
     """What the logs of an app have, in numbers."""

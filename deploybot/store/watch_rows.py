@@ -8,6 +8,7 @@ from deploybot.domain import WatchEvidence, WatchRow, WatchState
 from deploybot.store.codec import decode, encode
 from deploybot.store.stored_text import clean
 
+_KEPT = 90 * 86400.0
 _SELECT = "SELECT job, deployment, server, evidence, state, revert_at, vetoed FROM watches "
 
 
@@ -47,3 +48,10 @@ class WatchRows:
             VALUES (?, ?, ?, ?, ?, ?, ?)"""
         where = (row.job, row.deployment, row.server)
         self._run(sql, (*where, encode(row.evidence), row.state.value, row.revert_at, clean(row.vetoed)))
+
+    def forget(self, now: float) -> None:
+        """Delete the watches of deployments that ended long ago. Their outcomes and logs stay."""
+        sql = """
+            DELETE FROM watches
+            WHERE deployment IN (SELECT number FROM deployments WHERE finished > 0 AND finished < ?)"""
+        self._run(sql, (now - _KEPT,))

@@ -159,6 +159,35 @@ async def test_a_watch_is_no_longer_than_a_whole_one_after_the_clock_went_back(t
         assert bot.clock.now() < back + 3600
 
 
+async def test_watches_of_long_ago_are_deleted(tmp_path: Path) -> None:
+    async with watched(tmp_path, servers=("web1",)) as bot:
+        first = await begun(bot)
+        await to_the_end(bot, first)
+        second = await begun(bot, "deploy shop@v1 to production because it is time")
+        await to_the_end(bot, second)
+        assert await bot.store.read(lambda tables: tables.watches.of(first))
+        bot.clock.advance(91 * 86400)
+        third = await begun(bot)
+        kept = await bot.store.read(lambda tables: [len(tables.watches.of(one)) for one in (first, second, third)])
+        assert kept == [0, 0, 2]
+
+
+async def test_a_rollback_that_waits_for_a_slot_says_which_watch_to_stop(tmp_path: Path) -> None:
+    async with watched(tmp_path) as bot:
+        for release in ("v1", "v2"):
+            done = await bot.end_of(await bot.ask(f"deploy shop@{release} to staging because it is time"))
+            assert done.state is State.SUCCEEDED
+        settings = _settings(tmp_path, ("web1", "web2", "web3"), {"watch": "5m", "rollout": {"canary": 1}})
+        await bot.restart(settings.model_copy(update={"bot": settings.bot.model_copy(update={"at_once": 1})}))
+        number = await begun(bot)
+        for text, hint in (("rollback shop from staging", True), ("restart shop staging", False)):
+            other = await bot.ask(f"{text} because it is slow")
+            card = await bot.card(other)
+            assert "`at_once` in bot.toml is 1" in card.text
+            assert (f"cancel #{number} stops its watch and goes back at once" in card.text) is hint
+            await bot.say(f"cancel #{other}")
+
+
 class HangingHost(AnsweringHost):
     """A server whose health check answers only when the server was asked whether it is there: a slow one."""
 

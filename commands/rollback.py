@@ -42,7 +42,8 @@ async def rollback(
     running = await ctx.releases.running(app, env)
     current = [one for one in running.values() if one is not None]
     target = release or await ctx.releases.last_good(app, env, before=current)
-    if target is not None and [one.id for one in current] == [target.id] * len(env.servers):
+    is_same = target is not None and not target.deployment
+    if target is not None and is_same and [one.id for one in current] == [target.id] * len(env.servers):
         raise UserError(
             f"{app.name}/{env.name} already runs {target}.", hint=f"Pick another release: history {app.name}"
         )

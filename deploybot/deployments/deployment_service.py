@@ -115,7 +115,7 @@ class DeploymentEngine:
         a `code` if they have enrolled. `remove_orphans` removes containers of the project that are in no Compose file,
         including those that the bot did not make. `promoted_from` is the environment whose release it is.
         """
-        typed = release.typed
+        typed = None if release.deployment else release.typed
         release = await self.releases.names.of_request(environment, release, ctx.incoming.trigger)
         if break_glass and at:
             raise UserError(

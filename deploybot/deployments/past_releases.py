@@ -1,22 +1,66 @@
-"""The good releases of a target in the order in which they ran: what a rollback goes back through. Pure."""
+"""The good releases of a target in the order in which they ran: what a rollback goes back through. Pure.
+
+For an app without a repository, a release that ran with other settings counts as another one: most changes by hand are
+of settings alone, and going back from them must not go back to older images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from deploybot.domain import Deployment, Kind, Release, State
+from deploybot.domain import Deployment, Kind, Plan, Release, State
 
 LOOK_BACK = 200
 """How many successful deployments of a target a rollback looks back."""
 
 
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """A release that ran well, with the settings of then.
+
+    `deployment` is the newest one of it. `settings` are the hashes of what Compose read from the files of each server;
+    empty if they come with the release.
+    """
+
+    deployment: Deployment
+    settings: Mapping[str, str]
+
+    @property
+    def release(self) -> Release:
+        """The release."""
+        return self.deployment.plan.release
+
+
 def good_past(deployments: Iterable[Deployment]) -> list[Release]:
     """Return the good releases to roll back through, oldest first, from deployments oldest first."""
-    good = [
-        one for one in deployments if one.state is State.SUCCEEDED and one.plan.kind in {Kind.DEPLOY, Kind.ROLLBACK}
-    ]
-    releases = {one.plan.release.id: one.plan.release for one in good}
-    return [releases[one] for one in past_ids([(one.plan.kind, one.plan.release.id) for one in good])]
+    return [one.release for one in good_ways(deployments)]
+
+
+def good_ways(deployments: Iterable[Deployment]) -> list[WayBack]:
+    """Return the same with the settings; a release is there once for each settings that it ran well with."""
+    found: dict[str, WayBack] = {}
+    runs: list[tuple[Kind, str]] = []
+    for one in deployments:
+        if one.state is not State.SUCCEEDED or one.plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK}:
+            continue
+        key = _known(found, one.plan) or f"{one.plan.release.id} {len(runs)}"
+        known = found.pop(key).settings if key in found else {}
+        found[key] = WayBack(one, {**known, **one.plan.configurations})
+        runs.append((one.plan.kind, key))
+    return [found[key] for key in past_ids(runs)]
+
+
+def _known(found: Mapping[str, WayBack], plan: Plan) -> str:
+    """Return the key of the same release with the same settings, where both say which; empty if there is none.
+
+    A rollback whose settings were gone went back to the release all the same.
+    """
+    same = [(key, one.settings) for key, one in found.items() if one.release.id == plan.release.id]
+    now = plan.configurations
+    exact = [key for key, was in same if all(now.get(server, one) == one for server, one in was.items())]
+    known = exact or ([key for key, _ in same] if plan.kind is Kind.ROLLBACK else [])
+    return known[-1] if known else ""
 
 
 def past_ids(runs: Iterable[tuple[Kind, str]]) -> list[str]:
@@ -39,11 +83,11 @@ def past_ids(runs: Iterable[tuple[Kind, str]]) -> list[str]:
     return past
 
 
-def past_before(past: Sequence[Release], running: Collection[Release]) -> Sequence[Release]:
+def past_before(past: Sequence[WayBack], running: Collection[Release]) -> Sequence[WayBack]:
     """Return the part of the past before what runs; of several releases, the newest counts.
 
     If one of them was never good, that is the whole past.
     """
-    known = [one.id for one in past]
+    last = {one.release.id: position for position, one in enumerate(past)}
     wanted = {one.id for one in running}
-    return past[: max(map(known.index, wanted))] if wanted and wanted <= {*known} else past
+    return past[: max(last[one] for one in wanted)] if wanted and wanted <= {*last} else past

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from deploybot.deployments.batch_layout import Layout, layout_of
@@ -18,7 +19,7 @@ from deploybot.deployments.retention import releases_to_keep
 from deploybot.deployments.switch_tasks import switch_tasks
 from deploybot.deployments.target_inspection import Inspector, going_back
 from deploybot.deployments.way_back import terms_of_plan
-from deploybot.domain import Changes, Gate, Kind, Origin, Plan, Release, Running, ServerPlan, Step, short_id
+from deploybot.domain import Changes, EffectKind, Gate, Kind, Origin, Plan, Release, Running, ServerPlan, Step, short_id
 from deploybot.errors import NoImage, ServerDown, UserError
 from deploybot.ports import Site, Store, Strategy
 from deploybot.settings import App, Environment
@@ -79,17 +80,16 @@ class Planner:
         origin: Origin | None = None,
         promoted_from: str = "",
         without: Sequence[str] = (),
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> Plan:
         """Plan a release for the environment, or for some of its servers.
 
         If the plan is `fresh`, a release that was never healthy on a server is put there from scratch. `origin` is what
         allows the release there, `promoted_from` the environment where it was found. Servers in `without` were down
-        when this was requested, and are left out. Raises Unreachable, or UserError with everything that is in the way.
+        when this was requested, and are left out. `settings` are the hashes of what Compose read on each server, for a
+        rollback; by default those that `_meant` finds. Raises Unreachable, or UserError with everything in the way.
         """
-        app = app.at(environment)
-        insist_on_source(app, self._strategies[app.strategy], release)
-        if not rollback:
-            insist_on_pins(app, environment, release)
+        app, release, settings = await self._meant(app, environment, release, settings, rollback=rollback)
         names = _chosen(app, environment, servers)
         tasks = switch_tasks(app, rollback=rollback)
         layout = layout_of(environment, names, gently=not rollback)
@@ -100,13 +100,14 @@ class Planner:
 
         async def planned(name: str) -> tuple[Site, ServerPlan]:
             site = await self._site(app, environment, name, remove_orphans=remove_orphans)
-            part = await self._part(site, release, rollback=rollback, fresh=fresh)
-            there = going_back(site, release) if rollback else site
+            there = going_back(site, release, settings.get(name, "")) if rollback else site
+            part = await self._part(there, release, rollback=rollback, fresh=fresh)
             return site, tasks.added(self._strategies[app.strategy], there, release, part, first=name == first)
 
         pairs, down = await _each(layout, planned, without=without)
         sites = {name: site for name, (site, _) in pairs.items()}
         found = [part for _, part in pairs.values()]
+        _insist_on_effect(app, environment, release, found if settings and fresh else ())
         running = await self._running(app, environment)
         parts, sizes = layout.arranged(found)
         missing = () if rollback else await self.releases.missing(app, release)
@@ -127,6 +128,21 @@ class Planner:
         )
         return sealed(dataclasses.replace(plan, counts_as=await self._counts_as(environment, plan)))
 
+    async def _meant(
+        self, app: App, environment: Environment, release: Release, settings: Mapping[str, str], *, rollback: bool
+    ) -> tuple[App, Release, Mapping[str, str]]:
+        """Return the app as it is there, the release itself, and the settings that are to come back with it.
+
+        These are `settings`, or those of the deployment that the release is named by. Without any, the last ones that
+        the release ran well with come back. Raises UserError if the app cannot have such a release.
+        """
+        app = app.at(environment)
+        insist_on_source(app, self._strategies[app.strategy], release)
+        settings = settings or await self.releases.names.settings_of(environment, release)
+        if not rollback:
+            insist_on_pins(app, environment, release)
+        return app, dataclasses.replace(release, typed=None), settings
+
     async def _counts_as(self, environment: Environment, plan: Plan) -> str:
         """Return how a rollback counts for approvals, for people. The policy itself decides it again each time."""
         terms = await self._store.read(lambda tables: terms_of_plan(tables, environment, plan))
@@ -135,7 +151,6 @@ class Planner:
     async def _part(self, site: Site, release: Release, *, rollback: bool, fresh: bool) -> ServerPlan:
         """Plan one server."""
         strategy = self._strategies[site.app.strategy]
-        site = going_back(site, release) if rollback else site
         site = await self._inspector.study(site, release, again=fresh and not site.trusts(release))
         previous = await self._inspector.release_at(site)
         part = strategy.deploy(site, release, previous, back=rollback)
@@ -177,6 +192,7 @@ class Planner:
             origin=await self.origin(app, environment, old),
             promoted_from=old.promoted_from,
             without=without,
+            settings=old.configurations if back else {},
         )
 
     async def origin(self, app: App, environment: Environment, plan: Plan) -> Origin | None:
@@ -317,6 +333,17 @@ def _chosen(app: App, environment: Environment, servers: Sequence[str]) -> tuple
             hint=f"Its servers there: {', '.join(environment.servers)}",
         )
     return tuple(name for name in environment.servers if not servers or name in servers)
+
+
+def _insist_on_effect(app: App, environment: Environment, release: Release, parts: Sequence[ServerPlan]) -> None:
+    """Raise UserError if a rollback to a release, with its settings of then, would change nothing on any server."""
+    effects = [one for part in parts for one in part.effects]
+    is_same = all(part.replaces is not None and part.replaces.id == release.id for part in parts)
+    if is_same and effects and all(one.kind is EffectKind.KEPT for one in effects):
+        raise UserError(
+            f"{app.name}/{environment.name} already runs {release}, with these settings.",
+            hint=f"Pick another release: history {app.name}",
+        )
 
 
 def _gated(part: ServerPlan) -> ServerPlan:

@@ -10,7 +10,7 @@ from deploybot.deployments.compare_links import image_compare_url
 from deploybot.deployments.followed_tags import FollowedTags
 from deploybot.deployments.kept_images import kept_images
 from deploybot.deployments.meant_images import no_such_image, own_images
-from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_before
+from deploybot.deployments.past_releases import LOOK_BACK, WayBack, good_ways, past_before
 from deploybot.deployments.release_names import ReleaseNames
 from deploybot.deployments.rollback_menu import RollbackMenu
 from deploybot.deployments.target_inspection import Inspector
@@ -122,7 +122,9 @@ class Releases:
         if ref == ":current":
             found = await self._only(app, environment, "`:current` can mean each of them")
         elif ref == ":previous":
-            found = await self.last_good(app, environment, _distinct(await self.running(app, environment)))
+            runs = _distinct(await self.running(app, environment))
+            ways = [one for one in await self._past(app, environment, runs) if one.release.id not in _ids(runs)]
+            found = ways[-1].release if ways else None
         else:
             raise UserError(f"{ref} is not a ref.", hint="Only :current and :previous start with a colon.")
         if found is None:
@@ -208,13 +210,17 @@ class Releases:
         """Return the good release that ran before `before`; a release that was rolled back from does not count.
 
         Of several releases, which run on different servers, the newest counts. If one was never good, return the newest
-        good one.
+        good one. Without a repository, it may be the same release with the settings of before.
         """
+        past = await self._past(app, environment, _each(before))
+        return past[-1].deployment.named if past else None
+
+    async def _past(self, app: App, environment: Environment, before: Collection[Release]) -> Sequence[WayBack]:
+        """Return what ran well before some releases, oldest first."""
         rows = await self._store.read(
             lambda tables: tables.deployments.succeeded(app.name, environment.name, LOOK_BACK)
         )
-        past = past_before(good_past(reversed(rows)), _each(before))
-        return past[-1] if past else None
+        return past_before(good_ways(reversed(rows)), before)
 
     async def ways_back(self, app: App, environment: Environment) -> RollbackChoices:
         """Return the last good releases before what runs, and what a rollback to each of them would take away."""
@@ -333,6 +339,10 @@ def _one_of(app: App, environment: Environment, running: Mapping[str, Release | 
             hint=f"Name one: deploy {app.name}@{found[0].label} to {environment.name}",
         )
     return found[0] if found else None
+
+
+def _ids(releases: Iterable[Release]) -> Collection[str]:
+    return {one.id for one in releases}
 
 
 def _distinct(running: Mapping[str, Release | None]) -> tuple[Release, ...]:

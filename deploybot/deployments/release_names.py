@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from deploybot.deployments.past_releases import good_ways
 from deploybot.domain import Release, Trigger
 from deploybot.ports import Store, Tables
 from deploybot.settings import Environment
@@ -25,9 +26,10 @@ class ReleaseNames:
         """Return a release that was just named, with the ref of its trigger: of `number`, which is 0 if a person asked.
 
         A trigger that asks first has a button that names its commit, so a person may ask for it. New images alone
-        change no name. From now on the release itself is meant, not what was typed.
+        change no name. From now on the release itself is meant, not what was typed: with the settings of a deployment,
+        if its number was.
         """
-        named = replace(release, typed=None)
+        named = replace(release, typed=release.typed if release.deployment else None)
 
         def look(tables: Tables) -> Release:
             trigger = tables.triggers.get(number) if number else tables.triggers.current(*_target(environment))
@@ -38,6 +40,18 @@ class ReleaseNames:
             return as_triggered(named, trigger, running)
 
         return await self._store.read(look)
+
+    async def settings_of(self, environment: Environment, release: Release) -> Mapping[str, str]:
+        """Return the settings that are meant with a release, as hashes by server; nothing if it alone is meant."""
+
+        def look(tables: Tables) -> Mapping[str, str]:
+            rows = tables.deployments.succeeded(*_target(environment), LOOK_BACK)
+            ways = {one.deployment.number: one.settings for one in good_ways(reversed(rows))}
+            found = tables.deployments.get(release.deployment)
+            is_there = found is not None and (found.plan.app, found.plan.environment) == _target(environment)
+            return ways.get(release.deployment) or (found.plan.configurations if found and is_there else {})
+
+        return await self._store.read(look) if release.deployment else {}
 
     async def of_past(self, environment: Environment, release: Release) -> Release:
         """Return a release to go back to, with the names that it last ran well with there."""

@@ -168,16 +168,19 @@ def _late(waiting: list[str], limit: float) -> list[str]:
 
 
 def as_verified(manifest: Manifest, observed: Observed) -> Manifest:
-    """Add to a record which services had ended when the release was verified: they are jobs."""
+    """Add to a record which services had ended when the release was verified, and with which settings they ran.
+
+    Services that had ended are jobs. A container that a person started and that did not change has no settings of ours.
+    """
     services = observed.services
+    seen = as_restored(manifest, observed)
     return replace(
-        manifest,
-        services=tuple(replace(one, ended=has_ended(services.get(one.service, ()))) for one in manifest.services),
+        seen, services=tuple(replace(one, ended=has_ended(services.get(one.service, ()))) for one in seen.services)
     )
 
 
 def as_restored(manifest: Manifest, observed: Observed) -> Manifest:
-    """Add to a record with which settings its services were restored: their files may yield others by now."""
+    """Add to a record with which settings its services were seen to run: their files may yield others by now."""
     services = observed.services
     labels = {name: ones[0].label(SETTINGS_LABEL) for name, ones in services.items()}
     return replace(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_before
+from deploybot.deployments.past_releases import LOOK_BACK, good_ways, past_before
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.deployments.way_back import terms_of_release
 from deploybot.domain import Changes, Deployment, Release, RollbackChoice, RollbackChoices
@@ -43,13 +43,14 @@ class RollbackMenu:
     async def of(self, app: App, environment: Environment) -> RollbackChoices:
         """Return the last good releases before what runs; if no server answers, all of the last good ones."""
         looks = await asyncio.gather(*(self._look(app, environment, name) for name in environment.servers))
-        succeeded, good = await self._store.read(lambda tables: _recorded(tables, app, environment))
-        past = good_past(reversed(succeeded))
+        succeeded = await self._store.read(
+            lambda tables: tables.deployments.succeeded(app.name, environment.name, LOOK_BACK)
+        )
+        past = good_ways(reversed(succeeded))
         running = {one.release.id: one.release for one in looks if one.release is not None}
         ways = reversed(past_before(past, running.values()))
-        base = _base(past, running.values())
-        deployed = {one.plan.release.id: one for one in good}
-        chosen = [deployed[one.id] for one in ways if one.id in deployed][:MOST_CHOICES]
+        base = _base([one.release for one in past], running.values())
+        chosen = [one.deployment for one in ways][:MOST_CHOICES]
         lost = await asyncio.gather(*(self._lost(app, one.plan.release, base) for one in chosen))
         choices = [_choice(one, changes, looks) for one, changes in zip(chosen, lost, strict=True)]
         return RollbackChoices(
@@ -78,14 +79,6 @@ class RollbackMenu:
                 return await self._refs.changes(app, target.code, base.code)
         except (DeploybotError, TimeoutError):
             return Changes(known=False)
-
-
-def _recorded(
-    tables: Tables, app: App, environment: Environment
-) -> tuple[tuple[Deployment, ...], tuple[Deployment, ...]]:
-    """Return the last successes, newest first: all of them, and only the newest of each release."""
-    succeeded = tables.deployments.succeeded(app.name, environment.name, LOOK_BACK)
-    return succeeded, tables.deployments.good(app.name, environment.name, LOOK_BACK)
 
 
 def _choice(one: Deployment, lost: Changes, looks: Sequence[_PastLook]) -> RollbackChoice:

@@ -145,7 +145,7 @@ class Executor:
             site = dataclasses.replace(site, manifests={**site.manifests, release.id: part.before or Manifest()})
             return strategy.bind(step, await self._inspector.ask(going_back(site, release), release), release)
         if plan.kind is Kind.ROLLBACK:
-            site = going_back(site, plan.release)
+            site = going_back(site, plan.release, part.configuration)
         site = await self._inspector.ask(site, plan.release)
         if step.bind != UP:
             return strategy.bind(step, site, plan.release)

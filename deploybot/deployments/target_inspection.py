@@ -252,9 +252,13 @@ def _targets(app: App) -> Collection[Environment]:
     return app.environments.values()
 
 
-def going_back(site: Site, release: Release) -> Site:
-    """Return the site with the Compose files, env file and profiles that a release ran with."""
-    return site.as_recorded(site.manifests.get(release.id))
+def going_back(site: Site, release: Release, configuration: str = "") -> Site:
+    """Return the site with the Compose files, env file and profiles that a release ran with.
+
+    `configuration` is the hash of the configuration to bring back, if that is not the last one that it ran with.
+    """
+    there = site.as_recorded(site.manifests.get(release.id))
+    return replace(there, configuration=configuration) if configuration else there
 
 
 def step_values(app: App, environment: Environment, step: Step) -> dict[str, str]:

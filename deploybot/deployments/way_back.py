@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from deploybot.deployments.past_releases import LOOK_BACK, past_ids
+from deploybot.deployments.past_releases import LOOK_BACK, good_ways, past_ids
 from deploybot.domain import Changes, Kind, Plan, Release
 from deploybot.policy import RollbackTerms
 from deploybot.ports import Tables
@@ -21,7 +21,7 @@ def terms_of_plan(tables: Tables, environment: Environment, plan: Plan) -> Rollb
         return None
     replaced = [(part.server, part.replaces) for part in plan.servers]
     runs = tables.deployments.past(environment.app, environment.name, LOOK_BACK)
-    forward = _forward(tables, environment, plan.release, replaced, runs)
+    forward = _forward(tables, environment, plan.release, replaced, runs) or _other_settings(tables, environment, plan)
     changes = plan.changes
     is_newer = changes.known and bool(changes.total) and not changes.removed
     old = plan.servers[0].replaces if plan.servers else None
@@ -87,6 +87,19 @@ def _forward(
         if old is not None and old.id not in ran and (server, old.id) in healthy:
             return f"{server} runs one that is too old to compare"
     return ""
+
+
+def _other_settings(tables: Tables, environment: Environment, plan: Plan) -> str:
+    """Return that a release would not run with settings that it ran well with; empty if it would.
+
+    A person may have edited the files of a server since, and its copy of the settings may be gone.
+    """
+    now = plan.configurations.items()
+    if not now:
+        return ""
+    rows = tables.deployments.succeeded(environment.app, environment.name, LOOK_BACK)
+    ran = [one.settings for one in good_ways(reversed(rows)) if one.release.id == plan.release.id]
+    return "" if any(now <= one.items() for one in ran) else "it has not run well with these settings there"
 
 
 def _earlier(order: Sequence[str], ran: Sequence[str], release: Release, server: str, old: Release | None) -> str:

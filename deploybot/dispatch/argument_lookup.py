@@ -125,4 +125,4 @@ async def _release(ref: Ref, call: Call, services: Services, sees: Sees) -> Rele
     deployment = await _deployment(ref.number, services, sees)
     if deployment.plan.app != call.app.name:
         raise UserError(f"#{ref.number} is a deployment of {deployment.plan.app}, not of {call.app.name}.")
-    return deployment.plan.release
+    return deployment.named if call.command.name == Kind.ROLLBACK else deployment.plan.release

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploybot.domain.approval_request import RequestVerdict
 from deploybot.domain.observed_target import WatchBaseline
@@ -74,6 +74,11 @@ class Deployment:
     def awaits_approval(self) -> bool:
         """True if it waits for approvals and therefore blocks no other deployment."""
         return self.state is State.WAITING and self.needs_approval and not self.approved
+
+    @property
+    def named(self) -> Release:
+        """What its number means in a rollback: its release, and the settings of then if servers have the files."""
+        return replace(self.plan.release, typed=f"#{self.number}") if self.plan.configurations else self.plan.release
 
     @property
     def word(self) -> str:

@@ -233,6 +233,11 @@ class Plan:
         return tuple(self.servers[start:end] for start, end in pairwise((0, *ends)))
 
     @property
+    def configurations(self) -> dict[str, str]:
+        """The hash of what Compose reads from the files of each server that has them itself."""
+        return {part.server: part.configuration for part in self.servers if part.configuration}
+
+    @property
     def replaced(self) -> tuple[Release, ...]:
         """The releases that it replaces, each once, in the order of the servers."""
         found = {part.replaces.id: part.replaces for part in self.servers if part.replaces is not None}

@@ -27,7 +27,8 @@ class Release:
     `tag` is the git tag that it was deployed by, empty if none was. `known_as` is the branch or tag that its steps get
     if that is not `ref`: what triggered it, or what it ran with before a rollback named it differently.
     `typed` is the ref of the command that is being run (empty: the newest of the branch), which may mean another commit
-    or image later. It is None if the release itself is meant, as in all rows.
+    or image later. It is `#41` if the settings of that deployment are meant, too. It is None if the release itself is
+    meant, as in all rows.
     """
 
     source: ReleaseSource | None
@@ -88,6 +89,11 @@ class Release:
     def exact_ref(self) -> str:
         """The ref that always means exactly this release: its commit. Empty if only a deployment's number means it."""
         return self.source.commit if isinstance(self.source, CommitSource) else ""
+
+    @property
+    def deployment(self) -> int:
+        """The number of the deployment whose settings are meant, too; 0 if the release alone is meant."""
+        return int(self.typed[1:]) if self.typed and self.typed.startswith("#") else 0
 
     def is_from(self, commit: str) -> bool:
         """Return whether it is made from this full commit."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from deploybot.domain import Kind
+from dataclasses import replace
+
+from deploybot.domain import Kind, ServerPlan
 from deploybot.testing import FakeRequest
 from tests.kit.command_bot import V1, V2, CommandBot
 
@@ -25,6 +27,20 @@ async def test_to_a_deployments_number(bot: CommandBot) -> None:
     bot.deployments.put(41, "shop", "production", V1)
     await bot.say("rollback shop from production to #41")
     assert bot.deployments.requests[0].release == V1
+
+
+async def test_to_the_settings_of_a_deployment_that_had_the_same_images(bot: CommandBot) -> None:
+    bot.deployments.put(41, "shop", "production", V1)
+    put = bot.deployments.rows[41]
+    part = ServerPlan(server="web1", steps=(), configuration="a")
+    bot.deployments.rows[41] = replace(put, plan=replace(put.plan, servers=(part,)))
+    bot.releases.servers["shop", "production"] = {"web1": V1, "web2": V1}
+    await bot.say("rollback shop from production to #41 because it is slow")
+    asked = bot.deployments.requests[0].release
+    assert (asked, asked and asked.deployment) == (V1, 41)
+    await bot.say("deploy shop@#41 to production because it is slow")
+    again = bot.deployments.requests[1].release
+    assert (again, again and again.deployment) == (V1, 0)
 
 
 async def test_nothing_to_go_back_to(bot: CommandBot) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploybot.deployments.past_releases import LOOK_BACK, good_past, past_ids
-from deploybot.domain import Deployment, Kind, Plan, RefRule, Release, State
+from deploybot.deployments.past_releases import LOOK_BACK, good_past, good_ways, past_before, past_ids
+from deploybot.domain import Deployment, Kind, Plan, RefRule, Release, ServerPlan, State
 from deploybot.errors import UserError
 from tests.kit.bot import V1, V2, V3, BotUnderTest
 
@@ -42,6 +42,33 @@ def test_a_rollback_to_what_ran_before_all_that_is_looked_at_takes_all_of_it_awa
     again = [(Kind.ROLLBACK, "r8"), (Kind.ROLLBACK, "r9")]  # r9 was rolled back from, and approved again
     assert past_ids([*runs[3:], *again])[-2:] == ["r8", "r9"]
     assert past_ids([*runs[2:], (Kind.ROLLBACK, "new")])[-2:] == ["r199", "new"]  # that is all that ever ran
+
+
+def edited(number: int, release: Release, *settings: str, kind: Kind = Kind.DEPLOY) -> Deployment:
+    """A deployment with settings of its servers, as `web1=a`."""
+    parts = [one.partition("=") for one in settings]
+    servers = tuple(ServerPlan(server=name, steps=(), configuration=value) for name, _, value in parts)
+    plan = Plan(kind=kind, app="shop", environment="production", release=release, servers=servers)
+    return Deployment(number=number, plan=plan, state=State.SUCCEEDED, requester=1, requester_name="ana")
+
+
+def test_the_same_images_with_other_settings_are_a_way_back_of_their_own() -> None:
+    history = [edited(1, V1, "web1=a"), edited(2, V2, "web1=a"), edited(3, V2, "web1=a"), edited(4, V2, "web1=b")]
+    before = past_before(good_ways(history), [V2])
+    assert [(one.deployment.number, one.settings) for one in before] == [(1, {"web1": "a"}), (3, {"web1": "a"})]
+    assert before[-1].deployment.named.deployment == 3
+    # What was gone back from does not come back, and the next one goes further back.
+    history.append(edited(5, V2, "web1=a", kind=Kind.ROLLBACK))
+    assert [one.deployment.number for one in past_before(good_ways(history), [V2])] == [1]
+    # A rollback that found no copy of its settings went back all the same.
+    history[-1] = edited(5, V1, "web1=c", kind=Kind.ROLLBACK)
+    assert [one.deployment.number for one in good_ways(history)] == [5]
+
+
+def test_servers_that_a_deployment_left_out_keep_their_settings() -> None:
+    history = [edited(1, V1, "web1=a", "web2=b"), edited(2, V1, "web1=a"), edited(3, V1, "web2=c")]
+    assert [one.settings for one in good_ways(history)] == [{"web1": "a", "web2": "b"}, {"web2": "c"}]
+    assert [one.deployment.number for one in good_ways(history)] == [2, 3]
 
 
 async def test_rolling_back_twice_goes_further_back(bot: BotUnderTest) -> None:

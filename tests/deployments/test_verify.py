@@ -407,6 +407,13 @@ def test_what_had_ended_is_kept_with_the_record() -> None:
     assert as_verified(Manifest(services=(replace(job, ended=True),)), seen(WEB)) == Manifest(services=(job,))
 
 
+def test_a_container_of_a_person_has_no_settings_of_ours_in_the_record() -> None:
+    wanted = Manifest(services=(ServiceImage(service="web", image=ONE, settings="a-b"),))
+    assert as_verified(wanted, seen(replace(WEB, labels=()))).services[0].settings == ""
+    ours = seen(replace(WEB, labels=((SETTINGS_LABEL, "a-b"),)))
+    assert as_verified(wanted, ours) == wanted
+
+
 def test_a_restored_record_has_the_settings_that_its_containers_have() -> None:
     web, db = (ServiceImage(service=name, image=ONE, settings="old") for name in ("web", "db"))
     labelled = replace(WEB, labels=((SETTINGS_LABEL, "new"),))

@@ -48,14 +48,15 @@ class ConfigAnswers:
     """The answer for the release's folder, and those for the folders of running containers.
 
     `found` are the names of files in the release's folder that Compose looks for. `env` are Compose's variables in the
-    env file. `raw` are the files themselves if Compose could not read them. `kept` are the bot's own copies of
-    configurations that ran, by their hashes.
+    env file. `named` is the project's name in the server's own files. `raw` are the files themselves if Compose could
+    not read them. `kept` are the bot's own copies of configurations that ran, by their hashes.
     """
 
     release: ConfigAnswer
     running: tuple[ConfigAnswer, ...] = ()
     found: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    named: str = ""
     raw: tuple[str, ...] = field(default=(), repr=False)
     kept: Mapping[str, ConfigAnswer] = field(default_factory=dict)
 
@@ -112,6 +113,7 @@ def parse_answers(output: bytes) -> ConfigAnswers:
         kept={group.get("KEPT", ""): _answer(folder, group) for group in _groups(records, "KEPT")},
         found=tuple(lines(first.get("FOUND", ""))),
         env=_env(first.get("ENV", "")),
+        named=first.get("NAMED", "").partition(" #")[0].strip(" \t\r\"'"),
         raw=tuple(value for name, value in records if name == "RAW"),
     )
 

@@ -139,7 +139,7 @@ class ComposeStrategy:
         effects = effects_in(site, study, recorded, release)
         before = _before(site, previous)
         kept = kept_config(site, study.facts, before.configuration) if own and before else None
-        warnings = insist(site, study, effects, makes=made or not _has_images(site, site.manifests[release.id]))
+        warnings = insist(site, study, effects, makes=made or not _has_images(site, release), kept=bool(kept))
         if previous is not None and _is_bare(site, previous):
             warnings = (
                 *warnings,
@@ -325,9 +325,9 @@ def _is_recorded(site: Site, release: Release, *, back: bool) -> bool:
     return not gone
 
 
-def _has_images(site: Site, manifest: Manifest) -> bool:
+def _has_images(site: Site, release: Release) -> bool:
     here = {one.id for one in site.images}
-    return all(one.image in here for one in manifest.services)
+    return all(one.image in here for one in site.manifests[release.id].services)
 
 
 def _restore(site: Site, release: Release, previous: Release | None, before: Manifest | None) -> tuple[Step, ...]:

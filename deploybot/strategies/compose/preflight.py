@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deploybot.domain import Container, Effect, EffectKind, Observed, PublishedPort
@@ -12,11 +12,13 @@ from deploybot.strategies.compose.compose_answers import ConfigAnswers
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, ServicePort
 from deploybot.strategies.compose.compose_stderr import blank_variables
 from deploybot.strategies.compose.mounted_paths import PathFacts, PathKind, bound_at, sources_of
+from deploybot.strategies.compose.project_names import other_projects
 from deploybot.strategies.compose.release_record import WORKING_FOLDER
 from deploybot.strategies.compose.second_copies import DeployedHere, second_copies
 from deploybot.strategies.compose.service_claims import holds, names_of, overlap
 from deploybot.strategies.compose.service_effects import UNLESS_BUILT, UNLESS_PULLED
 from deploybot.units import show_size
+from deploybot.wording import listed
 
 _STAYS = frozenset({EffectKind.KEPT, EffectKind.LEFT, EffectKind.STARTED})
 _LAST_THAT_NEVER_CREATES = (2, 26)
@@ -27,6 +29,7 @@ _LINKED = (
 )
 _UNLESS = frozenset({UNLESS_BUILT, UNLESS_PULLED})
 _SHOWN = 5
+_OURS = "DEPLOYBOT_"
 _LEAST_INODES = 10_000
 """The number of files in one image of ordinary size."""
 
@@ -39,6 +42,8 @@ class Preflight:
     its repository's. `need_disk` bytes must be free on Docker's disk; 0 if all images are already there. `here` is what
     the bot deploys on the server. `outdated` are containers that are replaced, and that Compose would recreate in the
     folder that they come from, too. `own_folder` is the folder of the Compose files if the server has them itself.
+    `kept` is True if what runs is restored from a copy of its configuration. `unnamed` is the project's name then, if
+    bot.toml gives it none.
     """
 
     config: ComposeConfig
@@ -52,6 +57,8 @@ class Preflight:
     here: DeployedHere = field(default_factory=DeployedHere)
     outdated: Collection[Container] = ()
     own_folder: str = ""
+    kept: bool = False
+    unnamed: str = ""
 
     def kind_of(self, service: str) -> EffectKind | None:
         """Return the effect on a service of this project; None if it is unknown."""
@@ -79,6 +86,7 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
     found = dict.fromkeys(
         (
             *second_copies(known.config, known.observed, known.names, known.here),
+            *_other_projects(known),
             *_files(known),
             *_mounts(known),
             *_lost(known),
@@ -94,6 +102,11 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
         )
     )
     return tuple(sorted(found, key=lambda one: one.warning))
+
+
+def _other_projects(known: Preflight) -> Iterator[ComposeProblem]:
+    if known.own_folder and known.unnamed:
+        yield from other_projects(known.config, known.observed, known.answers, known.own_folder, known.unnamed)
 
 
 def _files(known: Preflight) -> Iterator[ComposeProblem]:
@@ -295,23 +308,31 @@ def _blank(known: Preflight) -> Iterator[ComposeProblem]:
             verb = "is" if len(some) == 1 else "are"
             yield ComposeProblem(
                 f"The Compose files use {', '.join(some)}, which {verb} not set and would be blank.",
-                f"Set {'it' if len(some) == 1 else 'them'} in {known.shared}/.env, or as `env` or `secrets` in "
-                f"bot.toml. If blank is right, write ${{{some[0]}:-}} in the Compose file.",
+                f"{_where_to_set(known, some)} If blank is right, write ${{{some[0]}:-}} in the Compose file.",
                 warning=is_old,
             )
+
+
+def _where_to_set(known: Preflight, names: Sequence[str]) -> str:
+    """Return what to do about variables that are not set. Without a repository there are none of a release."""
+    if known.own_folder and all(name.startswith(_OURS) for name in names):
+        return "An app without a repository has no variables that name its release: take them out."
+    them = "it" if len(names) == 1 else "them"
+    return f"Set {them} in {known.shared}/.env, or as `env` or `secrets` in bot.toml."
 
 
 def _outdated(known: Preflight) -> Iterator[ComposeProblem]:
     """Yield what would be restored with other settings than it has."""
     folders: dict[str, list[str]] = {}
-    for one in known.outdated:
+    for one in () if known.kept else known.outdated:
         folders.setdefault(one.label(WORKING_FOLDER), []).append(one.service)
     for folder, services in folders.items():
+        files = listed(dict.fromkeys((f"{folder}/.env", f"{known.shared}/.env")))
         yield ComposeProblem(
             f"`docker compose up` in {folder} would recreate {', '.join(dict.fromkeys(services))}, too: "
             "the variables, the files or Compose changed since the start.",
             "If the release fails, what Compose reads there now is restored. "
-            f"Put variables of a shell into {folder}/.env and {known.shared}/.env first.",
+            f"Put variables of a shell into {files} first.",
             warning=True,
         )
 

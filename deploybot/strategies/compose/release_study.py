@@ -161,10 +161,13 @@ def _pinned(site: Site, release: Release) -> dict[str, str]:
     return {pin.service: ids.get(pin.digest, pin.digest) for pin in release.images}
 
 
-def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, makes: bool) -> tuple[str, ...]:
+def insist(
+    site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, makes: bool, kept: bool = False
+) -> tuple[str, ...]:
     """Raise UserError with everything that would stop the release from starting; otherwise return the warnings.
 
-    `makes` is True if images must be built or pulled first.
+    `makes` is True if images must be built or pulled first. `kept` is True if what runs is restored from a copy of its
+    configuration.
     """
     known = Preflight(
         config=study.config,
@@ -177,6 +180,8 @@ def insist(site: Site, study: ReleaseStudy, effects: tuple[Effect, ...], *, make
         need_disk=site.app.need_disk if makes else 0,
         here=DeployedHere(site.projects, site.once),
         outdated=_outdated(site, study, effects),
+        kept=kept,
+        unnamed="" if site.app.compose.project else project_name(site.app, site.environment),
         own_folder=site.app.server_folder,
     )
     problems = problems_of(known)

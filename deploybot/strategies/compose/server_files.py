@@ -13,9 +13,10 @@ from dataclasses import replace
 from deploybot.domain import Manifest, Release
 from deploybot.errors import UserError
 from deploybot.ports import Site
-from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService
+from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, Dependency
 from deploybot.strategies.compose.mounted_paths import PathFacts, sources_of
 from deploybot.strategies.compose.service_hash import digest
+from deploybot.strategies.compose.service_images import repository_name
 from deploybot.strategies.compose.settings_label import settings_of
 from deploybot.wording import listed
 
@@ -40,8 +41,13 @@ def configuration_of(config: ComposeConfig, facts: PathFacts) -> str:
 
 def _lines(service: ComposeService, facts: PathFacts) -> Iterator[str]:
     yield f"{service.name} {settings_of(service, facts)} {service.base} {service.image} {service.replicas}"
-    yield from sorted(f" after {one.service} {one.condition}" for one in service.depends_on)
+    yield from sorted(f" after {one.service} {one.condition}{_ways(one)}" for one in service.depends_on)
     yield from sorted(f" from {source} {target}" for source, target in sources_of(service))
+
+
+def _ways(dependency: Dependency) -> str:
+    """Return how a service depends on another one, without what is usual: Compose versions may print that or not."""
+    return f"{' restart' if dependency.restart else ''}{'' if dependency.required else ' optional'}"
 
 
 def named_by(config: ComposeConfig, site: Site) -> Mapping[str, str]:
@@ -69,7 +75,27 @@ def named_by(config: ComposeConfig, site: Site) -> Mapping[str, str]:
         raise UserError(
             f"The image of {listed(odd)} in {where} is no valid name.", hint="Write it as registry/name:tag."
         )
+    if made := [one.name for one in services if _is_made_here(one, site)]:
+        raise UserError(
+            f"The images that {listed(made)} runs on {site.server} came from no registry, so a new one there may be "
+            "somebody else's.",
+            hint="Push them to a registry, and name it in the Compose files. If they came from one, run: "
+            "docker compose pull",
+        )
     return {one.name: one.image for one in services}
+
+
+def _is_made_here(service: ComposeService, site: Site) -> bool:
+    """Return whether a service runs an image of the name in the files that was built on the server, not pulled."""
+    repository = repository_name(service.image)
+    images = {one.id: one for one in site.images}
+    ran = site.observed.services.get(service.name, ()) if site.observed else ()
+    return any(
+        repository_name(one.image) == repository
+        and one.image_id in images
+        and repository not in map(repository_name, images[one.image_id].digests)
+        for one in ran
+    )
 
 
 def insist_on_images(config: ComposeConfig, release: Release, site: Site) -> None:
@@ -100,16 +126,23 @@ def notices(site: Site, release: Release, configuration: str, *, back: bool, kep
     """Yield what a person should know: the files changed since what runs was started, or since the release ran.
 
     `kept` is True if the bot has a copy of the configuration that runs. `configuration` is the one that will run.
+    Raises UserError if a rollback would change nothing but the settings, and cannot bring them back.
     """
     folder = site.app.server_folder
     ran = site.ran.configuration if site.ran else ""
-    target = site.manifests.get(release.id)
-    if back and target and target.configuration not in {"", configuration}:
+    wanted = site.configuration if back else ""
+    if wanted not in {"", configuration} and release.id == site.running and ran != wanted:
+        raise UserError(
+            f"{release} runs on {site.server} already, and the bot has no copy of its settings from then: nothing "
+            "would come back.",
+            hint=f"Undo the change in {folder}, then: deploy {site.app.name} to {site.environment.name}",
+        )
+    if wanted not in {"", configuration}:
         yield (
             f"The Compose files in {folder} changed since {release} ran, and the bot has no copy of the settings from "
             "then: its images come back, with today's settings."
         )
-    elif back and target and target.configuration and ran not in {"", configuration}:
+    elif wanted and ran not in {"", configuration}:
         yield (
             f"The settings that {release} ran with come back, too. The Compose files in {folder} stay as they are: the "
             "next `deploy` uses them."

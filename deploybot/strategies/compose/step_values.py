@@ -159,7 +159,7 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
         numbers = {one.name: one.replicas for one in study.config.services}
         scaled = (one for one in manifest.services if numbers.get(one.service) not in {None, one.replicas})
         lists["DEPLOYBOT_SCALE"] = "\n".join(f"{one.service}={one.replicas}" for one in scaled)
-        return {**nothing(), **_override(site, study, manifest, release), **order, **lists}
+        return {**nothing(), **_override(site, study, manifest, release), **order, **lists, **_spare(site, study)}
     never = {"pull_policy": "never"} if major(site) > 1 else {}
     images = {service: {"image": tag, **never} for service, tag in tags_of(site, manifest).items()}
     return {
@@ -181,6 +181,14 @@ def kept_values(site: Site, study: ReleaseStudy) -> dict[str, str]:
         "DEPLOYBOT_SUM": digest(study.answers.release.text),
         "DEPLOYBOT_PROFILES": ",".join(study.profiles),
     }
+
+
+def _spare(site: Site, study: ReleaseStudy) -> dict[str, str]:
+    """Return the copy that a restore uses if a person edits the server's own files while it starts services."""
+    copy = study.answers.kept.get(site.configuration)
+    if study.kept or copy is None or copy.code:
+        return {}
+    return {"DEPLOYBOT_SUM": digest(study.answers.release.text), "DEPLOYBOT_SPARE": site.configuration}
 
 
 def tags_of(site: Site, manifest: Manifest) -> dict[str, str]:

@@ -29,15 +29,18 @@ say() { printf '%s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
 
 # A loop that feeds from a pipe may be around it.
-compose() {
+compose() (
     if [ -n "${COMPOSE_ENV_FILES:-}" ]; then
         set -- --env-file "$COMPOSE_ENV_FILES" "$@"
     fi
+    # Files that stay where they are read the same for each release.
+    [ -z "${DEPLOYBOT_FILES:-}" ] || unset DEPLOYBOT_RELEASE DEPLOYBOT_COMMIT DEPLOYBOT_SHORT DEPLOYBOT_REF \
+        DEPLOYBOT_TAG DEPLOYBOT_COMMIT_TIME DEPLOYBOT_PREVIOUS DEPLOYBOT_RESTORE
     case $DEPLOYBOT_COMPOSE in
     'docker compose') docker compose "$@" </dev/null ;;
     *) docker-compose "$@" </dev/null ;;
     esac
-}
+)
 
 # One build at a time on a server: builds of other apps may use the same names, and small servers have little memory.
 take_turn() {

@@ -13,6 +13,7 @@
 # Prints NAME=VALUE, each ended by a zero byte:
 #   FOLDER          the folder of the Compose files without links
 #   FOUND           names of Compose files in it that Compose looks for without being given any, one a line
+#   NAMED           the name of the project in the server's own files, as the last of them has it
 #   ENV             the lines of the env file that set variables of Compose
 #   CONFIG, ERRORS, CODE     what `config` printed on both ways, and its exit code
 #   RAW             where that failed, each file that Compose was given, as it is
@@ -35,15 +36,18 @@ export COMPOSE_ANSI DOCKER_CLI_HINTS
 say() { printf '%s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
 
-compose() {
+compose() (
     if [ -n "${COMPOSE_ENV_FILES:-}" ]; then
         set -- --env-file "$COMPOSE_ENV_FILES" "$@"
     fi
+    # Files that stay where they are read the same for each release.
+    [ -z "${DEPLOYBOT_FILES:-}" ] || unset DEPLOYBOT_RELEASE DEPLOYBOT_COMMIT DEPLOYBOT_SHORT DEPLOYBOT_REF \
+        DEPLOYBOT_TAG DEPLOYBOT_COMMIT_TIME DEPLOYBOT_PREVIOUS DEPLOYBOT_RESTORE
     case $DEPLOYBOT_COMPOSE in
     'docker compose') docker compose "$@" </dev/null ;;
     *) docker-compose "$@" </dev/null ;;
     esac
-}
+)
 
 knows_json() { [ "$DEPLOYBOT_COMPOSE_MAJOR" != 1 ]; }
 
@@ -75,6 +79,13 @@ list_env() {
         [ -f "$file" ] || continue
         grep -E '^[[:space:]]*(export[[:space:]]+)?COMPOSE_[A-Z_]+[[:space:]]*=' "$file" | head -n 50
     done
+}
+
+# The name that Compose uses in the server's own folder by itself, if a file has one.
+find_name() {
+    say "${COMPOSE_FILE:-$found}" | while IFS= read -r file; do
+        [ ! -f "$file" ] || head -c 1048576 -- "$file" | sed -n 's/^name:[[:space:]]*//p'
+    done | tail -n 1 | head -c 200
 }
 
 first_of() { say "$found" | grep -m 1 "$@"; }
@@ -147,6 +158,7 @@ list_raw() {
 
 ask_all() {
     printf 'FOLDER=%s\0FOUND=%s\0ENV=%s\0' "$release" "$found" "$env_lines"
+    [ -z "${DEPLOYBOT_FILES:-}" ] || printf 'NAMED=%s\0' "$(find_name)"
     ask ''
     [ "$code" = 0 ] || list_raw
     say "${DEPLOYBOT_RUNNING_FOLDERS:-}" | while IFS= read -r line; do

@@ -24,6 +24,7 @@
 #   DEPLOYBOT_KEEP_AS          the hash to keep a copy of the configuration as, where the app's own files are on the
 #                              server; with DEPLOYBOT_SUM, the SHA-256 of what `config` printed when it was computed,
 #                              and DEPLOYBOT_PROFILES, the profiles that it was printed with
+#   DEPLOYBOT_SPARE            the hash of a copy to use if `config` prints something else by now, or nothing
 #   COMPOSE_PROJECT_NAME, and where they are set COMPOSE_PROFILES, COMPOSE_ENV_FILES
 #
 # Services that are in none of the lists are not named to Compose, so nothing that did not change is restarted.
@@ -42,18 +43,21 @@ say() { printf '%s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
 
 # A loop that feeds from a pipe may be around it.
-compose() {
+compose() (
     if [ -n "${COMPOSE_ENV_FILES:-}" ]; then
         set -- --env-file "$COMPOSE_ENV_FILES" "$@"
     fi
     if [ -n "${DEPLOYBOT_KEPT:-}" ]; then
         set -- --project-directory "$DEPLOYBOT_FILES" "$@"
     fi
+    # Files that stay where they are read the same for each release.
+    [ -z "${DEPLOYBOT_FILES:-}" ] || unset DEPLOYBOT_RELEASE DEPLOYBOT_COMMIT DEPLOYBOT_SHORT DEPLOYBOT_REF \
+        DEPLOYBOT_TAG DEPLOYBOT_COMMIT_TIME DEPLOYBOT_PREVIOUS DEPLOYBOT_RESTORE
     case $DEPLOYBOT_COMPOSE in
     'docker compose') docker compose "$@" </dev/null ;;
     *) docker-compose "$@" </dev/null ;;
     esac
-}
+)
 
 contains() {
     case "$NEWLINE$1$NEWLINE" in *"$NEWLINE$2$NEWLINE"*) return 0 ;; esac
@@ -99,10 +103,32 @@ read_files() (
 
 # A person may edit the app's own files at any moment. Changes without an approval do not start.
 insist_on_files() {
-    [ -n "${DEPLOYBOT_SUM:-}" ] || return 0
+    [ -n "${DEPLOYBOT_SUM:-}" ] && [ -z "${DEPLOYBOT_KEPT:-}" ] || return 0
     sum=$(read_files 2>/dev/null | sha256sum)
-    [ "${sum%% *}" = "$DEPLOYBOT_SUM" ] ||
+    [ "${sum%% *}" != "$DEPLOYBOT_SUM" ] || return 0
+    [ -n "${DEPLOYBOT_SPARE:-}" ] ||
         fail "The Compose files in $DEPLOYBOT_FILES changed since this was planned. Deploy again."
+    say "The Compose files in $DEPLOYBOT_FILES changed just now. The bot's copy is used."
+    DEPLOYBOT_KEPT=$DEPLOYBOT_SPARE
+    DEPLOYBOT_COMPOSE_FILES=$ours/configurations/$DEPLOYBOT_SPARE.json
+    note_way
+    take_way
+    note_files
+}
+
+# Notes the files and the copy that the containers come from: a restart, tasks and health commands use them, too.
+note_way() {
+    say "$DEPLOYBOT_COMPOSE_FILES$NEWLINE$override.json" >"$files"
+    if [ -n "${DEPLOYBOT_KEPT:-}" ]; then say "$DEPLOYBOT_KEPT" >"$files.kept"; else rm -f -- "$files.kept"; fi
+}
+
+take_way() {
+    COMPOSE_FILE=$(cat "$files")
+    export COMPOSE_FILE
+    [ -n "${DEPLOYBOT_KEPT:-}" ] || return 0
+    COMPOSE_ENV_FILES=$ours/configurations/none.env
+    COMPOSE_PROFILES=$(cat "$ours/configurations/$DEPLOYBOT_KEPT.profiles" 2>/dev/null || :)
+    export COMPOSE_ENV_FILES COMPOSE_PROFILES
 }
 
 # A copy of the configuration, so that a way back does not depend on what the app's own files are by then.
@@ -122,16 +148,21 @@ keep_configuration() {
     ) || exit 1
     # Names are hashes. The newest are kept.
     (cd -- "$kept" && ls -t -- *.json | tail -n +101 | while IFS= read -r old; do
-        rm -f -- "$old" "${old%.json}.profiles"
+        rm -f -- "$old" "${old%.json}.profiles" "${old%.json}.sums" "${old%.json}.watched"
     done)
 }
 
 # Notes what the app's own files are now, which a person may change later: probe.sh compares them in the same way.
-# switch.sh makes it count. What comes from a copy says nothing about the files.
+# switch.sh makes it count. What comes from a copy was noted when the copy was made; else nothing has this sum.
 note_files() {
     rm -f -- "$marks/sums.next"
     [ -n "${DEPLOYBOT_FILES:-}" ] && [ -n "$DEPLOYBOT_RELEASE" ] && [ -n "$DEPLOYBOT_OVERRIDE" ] || return 0
-    [ -z "${DEPLOYBOT_KEPT:-}" ] || return 0
+    if [ -n "${DEPLOYBOT_KEPT:-}" ]; then
+        known=$ours/configurations/$DEPLOYBOT_KEPT
+        cp -- "$known.watched" "$marks/watched" 2>/dev/null || : >"$marks/watched"
+        cp -- "$known.sums" "$marks/sums.next" 2>/dev/null || say 'a copy' >"$marks/sums.next"
+        return 0
+    fi
     {
         say "$DEPLOYBOT_COMPOSE_FILES"
         for file in compose.yaml compose.yml docker-compose.yml docker-compose.yaml compose.override.yml \
@@ -146,6 +177,10 @@ note_files() {
         [ ! -f "$file" ] || say "$(head -c 1048576 -- "$file" | sha256sum) $file"
     done <"$marks/watched" >"$marks/sums.tmp"
     mv -f -- "$marks/sums.tmp" "$marks/sums.next"
+    if [ -n "${DEPLOYBOT_KEEP_AS:-}" ]; then
+        cp -- "$marks/watched" "$ours/configurations/$DEPLOYBOT_KEEP_AS.watched"
+        cp -- "$marks/sums.next" "$ours/configurations/$DEPLOYBOT_KEEP_AS.sums"
+    fi
 }
 
 mark_switching() {
@@ -267,22 +302,18 @@ fi
 if [ -n "$DEPLOYBOT_OVERRIDE" ]; then
     (umask 077 && say "$DEPLOYBOT_OVERRIDE" >"$override.tmp")
     mv -f -- "$override.tmp" "$override.json"
-    say "$DEPLOYBOT_COMPOSE_FILES$NEWLINE$override.json" >"$files"
+    note_way
+elif [ -f "$files.kept" ]; then
+    DEPLOYBOT_KEPT=$(cat "$files.kept")
 fi
 [ -f "$files" ] || fail "$DEPLOYBOT_RELEASE is not complete in $DEPLOYBOT_DIRECTORY. Deploy it again."
-COMPOSE_FILE=$(cat "$files")
-export COMPOSE_FILE
 # What ran before the bot came may have run without the env file of bot.toml.
 [ -n "$DEPLOYBOT_RELEASE" ] || [ -e "${COMPOSE_ENV_FILES:-.}" ] || unset COMPOSE_ENV_FILES
-if [ -n "${DEPLOYBOT_KEPT:-}" ]; then
-    COMPOSE_ENV_FILES=$ours/configurations/none.env
-    COMPOSE_PROFILES=$(cat "$ours/configurations/$DEPLOYBOT_KEPT.profiles" 2>/dev/null || :)
-    export COMPOSE_ENV_FILES COMPOSE_PROFILES
-fi
+take_way
 case $DEPLOYBOT_ACTION in
 up)
     keep_configuration
-    rm -f -- "$marks/ready" "$marks/ready.json"
+    rm -f -- "$marks/ready" "$marks/ready.json" "$marks/ready.kept"
     [ -z "$DEPLOYBOT_RELEASE" ] || mark_switching
     tag_images
     keep_mounts

@@ -24,6 +24,13 @@ if [ -f "$marks/files" ]; then
 '
     export COMPOSE_FILE COMPOSE_PATH_SEPARATOR
 fi
+# The bot's copy of a configuration runs: with its profiles, and whatever the env file is now.
+if [ -f "$marks/files.kept" ]; then
+    kept=$DEPLOYBOT_DIRECTORY/.deploybot/configurations
+    COMPOSE_PROFILES=$(cat "$kept/$(cat "$marks/files.kept").profiles" 2>/dev/null || :)
+    COMPOSE_ENV_FILES=$kept/none.env
+    export COMPOSE_PROFILES COMPOSE_ENV_FILES
+fi
 end=$(($(date +%s) + DEPLOYBOT_WITHIN))
 code=0
 while :; do

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Manifest, Pin, Release, ServerFacts, ServiceImage
+from deploybot.domain import Container, Image, Manifest, Observed, Pin, Release, ServerFacts, ServiceImage
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
@@ -58,6 +58,20 @@ def test_whatever_compose_reads_changes_the_hash(other: dict[str, object]) -> No
     assert configuration_of(config(web=BASE), FACTS) != configuration_of(config(web=other), FACTS)
 
 
+def test_how_a_service_depends_on_another_one_is_part_of_it() -> None:
+    ways: tuple[dict[str, object], ...] = (
+        {},
+        {"restart": True},
+        {"required": False},
+        {"restart": True, "required": False},
+    )
+    plain = {"condition": "service_started"}
+    found = [configuration_of(config(web={**BASE, "depends_on": {"db": {**plain, **way}}}), FACTS) for way in ways]
+    assert len(set(found)) == len(ways)
+    usual = {**BASE, "depends_on": {"db": {**plain, "restart": False, "required": True}}}
+    assert configuration_of(config(web=usual), FACTS) == found[0], "versions of Compose print what is usual, or not"
+
+
 def test_a_mounted_path_is_part_of_it_and_a_new_service_too() -> None:
     one, two = (
         {**BASE, "volumes": [{"type": "bind", "source": f"/srv/web/{name}", "target": "/data"}]} for name in "ab"
@@ -92,6 +106,32 @@ def test_files_without_usable_images_are_refused(site: Site, services: dict[str,
         named_by(config(**services), site)
 
 
+@pytest.mark.parametrize(
+    ("digests", "name", "refused"),
+    [
+        ((), "acme/web:1", True),
+        ((f"acme/other@{DIGEST}",), "acme/web:1", True),
+        ((f"acme/web@{DIGEST}",), "acme/web:1", False),
+        ((), "other:1", False),
+        ((), "deploybot/web-production/web:1", False),
+    ],
+)
+def test_an_image_that_was_built_there_is_not_looked_up(
+    site: Site, digests: tuple[str, ...], name: str, refused: bool
+) -> None:
+    web = Container(id="1", name="web", service="web", state="running", project="p", image=name, image_id="i")
+    here = replace(
+        site,
+        observed=Observed(facts=site.facts, containers=(web,)),
+        images=(Image(id="i", tags=(name,), digests=digests),),
+    )
+    if refused:
+        with pytest.raises(UserError, match="The images that web runs on web1 came from no registry"):
+            named_by(config(web=BASE), here)
+    else:
+        assert named_by(config(web=BASE), here) == {"web": "acme/web:1"}
+
+
 def test_a_service_without_an_image_in_the_release_never_runs(site: Site) -> None:
     insist_on_images(config(web=BASE), RELEASE, site)
     with pytest.raises(UserError, match="has no image for side, which the Compose files in /srv/web on web1 have"):
@@ -114,10 +154,19 @@ def test_changes_since_are_said(site: Site) -> None:
     assert said.endswith("the old images and settings come back.")
     (said,) = notices(ran, RELEASE, "b", back=False, kept=False)
     assert said.endswith("if these are the cause, the app stays down.")
-    old = replace(ran, manifests={**ran.manifests, RELEASE.id: Manifest(configuration="c")})
+    old = replace(ran, configuration="c")
     (said,) = notices(old, RELEASE, "a", back=True, kept=True)
     assert said.endswith("its images come back, with today's settings.")
     (said,) = notices(old, RELEASE, "c", back=True, kept=True)
+    assert said.startswith(f"The settings that {RELEASE} ran with come back, too.")
+
+
+def test_settings_that_cannot_come_back_are_no_success(site: Site) -> None:
+    same = replace(site, running=RELEASE.id, manifests={RELEASE.id: Manifest(configuration="b")}, configuration="c")
+    with pytest.raises(UserError, match="runs on web1 already, and the bot has no copy of its settings") as refused:
+        list(notices(same, RELEASE, "b", back=True, kept=True))
+    assert refused.value.hint == "Undo the change in /srv/web, then: deploy web to production"
+    (said,) = notices(same, RELEASE, "c", back=True, kept=True)
     assert said.startswith(f"The settings that {RELEASE} ran with come back, too.")
 
 

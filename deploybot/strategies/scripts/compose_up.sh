@@ -177,10 +177,12 @@ note_files() {
         [ ! -f "$file" ] || say "$(head -c 1048576 -- "$file" | sha256sum) $file"
     done <"$marks/watched" >"$marks/sums.tmp"
     mv -f -- "$marks/sums.tmp" "$marks/sums.next"
-    if [ -n "${DEPLOYBOT_KEEP_AS:-}" ]; then
+    [ -n "${DEPLOYBOT_KEEP_AS:-}" ] || return 0
+    (
+        umask 077
         cp -- "$marks/watched" "$ours/configurations/$DEPLOYBOT_KEEP_AS.watched"
         cp -- "$marks/sums.next" "$ours/configurations/$DEPLOYBOT_KEEP_AS.sums"
-    fi
+    )
 }
 
 mark_switching() {

@@ -393,6 +393,14 @@ def test_blank_variables_stop_a_deployment_unless_what_runs_lacks_them_too() -> 
     assert both.advice == f"Set them {where}"
 
 
+def test_without_a_repository_there_are_no_variables_of_a_release() -> None:
+    (one,) = problems_of(replace(known(service(), errors=BLANK.format("DEPLOYBOT_TAG")), own_folder="/srv/web"))
+    assert one.advice == (
+        "An app without a repository has no variables that name its release: take them out. "
+        "If blank is right, write ${DEPLOYBOT_TAG:-} in the Compose file."
+    )
+
+
 def test_all_at_once() -> None:
     file = ServiceFile(kind="secrets", key="pw", target="/run/secrets/pw", path=f"{FOLDER}/pw")
     web = service(

@@ -118,11 +118,11 @@ async def test_an_edit_in_the_middle_of_a_restore_does_not_start(shop: ImageShop
     assert await shop.is_changed()
 
 
-def by_hand(shop: ImageShop, *words: str) -> None:
+def by_hand(shop: ImageShop, *words: str, project: str = "shop-production") -> None:
     """Run Compose as a person does, in the folder of the files."""
     alone = shop.flavour.alone
     command = [str(alone / "docker-compose")] if alone else ["docker", "compose"]
-    env = {**shop.shop.host.env, "COMPOSE_PROJECT_NAME": "shop-production"}
+    env = {**shop.shop.host.env, "COMPOSE_PROJECT_NAME": project}
     subprocess.run([*command, *words], cwd=shop.shop.directory, env=env, check=True, capture_output=True)
 
 
@@ -130,3 +130,18 @@ def started_at(engine: Engine, service: str) -> object:
     state = container(engine, service)["State"]
     assert isinstance(state, dict)
     return state["StartedAt"]
+
+
+@pytest.mark.timeout(300)
+async def test_data_of_a_stopped_project_is_not_left_behind(shop: ImageShop, engine: Engine) -> None:
+    push(engine, shop.registry, "one", "stable")
+    compose = shop.shop.directory / "compose.yaml"
+    text = compose.read_text().replace("./data:/data", "data:/data") + "volumes: {data: {}}\n"
+    compose.write_text(text)
+    (shop.shop.directory / ".env").write_text("COLOUR=red\nCOMPOSE_PROJECT_NAME=mine\n")
+    by_hand(shop, "up", "-d", project="mine")
+    by_hand(shop, "down", project="mine")
+    with pytest.raises(UserError, match=r"and mine_data exists here\. Project shop-production would start with new"):
+        await shop.shop.plan("")
+    shop.shop.set_compose(project="mine")
+    assert [one.kind for one in (await shop.shop.plan("")).servers[0].effects] == [EffectKind.NEW]

@@ -146,7 +146,7 @@ class ComposeStrategy:
                 f"`current` leads to {previous}, which runs without containers: it ends with the switch",
             )
         if own:
-            warnings = (*warnings, *notices(site, release, configuration, back=back, kept=kept is not None))
+            warnings += (*notices(site, release, configuration, study.answers.kept, back=back, kept=bool(kept)),)
             before = restorable(before, kept or study.config)
         if previous is None and before is not None:
             insist_on_return(site, study, before, effects)

@@ -106,7 +106,8 @@ def problems_of(known: Preflight) -> tuple[ComposeProblem, ...]:
 
 def _other_projects(known: Preflight) -> Iterator[ComposeProblem]:
     if known.own_folder and known.unnamed:
-        yield from other_projects(known.config, known.observed, known.answers, known.own_folder, known.unnamed)
+        where = known.own_folder, known.unnamed
+        yield from other_projects(known.config, known.observed, known.answers, *where, known=known.here.projects)
 
 
 def _files(known: Preflight) -> Iterator[ComposeProblem]:

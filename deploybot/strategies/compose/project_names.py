@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from deploybot.domain import Container, Observed
 from deploybot.strategies.compose.blockers import ComposeProblem
@@ -27,14 +27,24 @@ def own_name(folder: str, answers: ConfigAnswers) -> str:
 
 
 def other_projects(
-    config: ComposeConfig, observed: Observed, answers: ConfigAnswers, folder: str, project: str
+    config: ComposeConfig,
+    observed: Observed,
+    answers: ConfigAnswers,
+    folder: str,
+    project: str,
+    *,
+    known: Collection[str] = (),
 ) -> Iterator[ComposeProblem]:
-    """Yield a problem if the app exists under another project's name than `project`, also if it is stopped."""
+    """Yield a problem if the app exists under another project's name than `project`, also if it is stopped.
+
+    `known` are the projects of bot.toml.
+    """
+    others = [one for one in _from(observed, folder) if one.project not in {"", project, *known}]
     if observed.containers:
-        yield from _beside(observed, folder, project)
+        yield from _beside(others, folder)
         return
-    for name in sorted({one.project for one in _from(observed, folder, project)}):
-        services = listed(sorted({one.service for one in _from(observed, folder, project) if one.project == name}))
+    for name in sorted({one.project for one in others}):
+        services = listed(sorted({one.service for one in others if one.project == name}))
         yield ComposeProblem(
             f"Project {name} has containers of {services} from {folder}. A second copy would start beside it.",
             _take_over(name, project),
@@ -52,9 +62,8 @@ def other_projects(
         )
 
 
-def _beside(observed: Observed, folder: str, project: str) -> Iterator[ComposeProblem]:
-    running = sorted({one.project for one in _from(observed, folder, project) if one.state == "running"})
-    for name in running:
+def _beside(others: Collection[Container], folder: str) -> Iterator[ComposeProblem]:
+    for name in sorted({one.project for one in others if one.state == "running"}):
         yield ComposeProblem(
             f"Project {name} runs from {folder}, too: a second copy of the app.",
             f"If that is not wanted, stop one of them: docker compose -p {name} down",
@@ -62,11 +71,11 @@ def _beside(observed: Observed, folder: str, project: str) -> Iterator[ComposePr
         )
 
 
-def _from(observed: Observed, folder: str, project: str) -> Iterator[Container]:
-    """Yield the containers of other projects that a person started from a folder."""
+def _from(observed: Observed, folder: str) -> Iterator[Container]:
+    """Yield the containers outside the project that a person started from a folder."""
     for one in observed.others:
         is_ours = one.label(RELEASE_LABEL) or one.label(IMAGE_LABEL)
-        if one.label(WORKING_FOLDER) == folder and one.project not in {"", project} and not one.oneoff and not is_ours:
+        if one.label(WORKING_FOLDER) == folder and not one.oneoff and not is_ours:
             yield one
 
 

@@ -7,7 +7,7 @@ deployment begins only if that is still the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from deploybot.domain import Manifest, Release
@@ -79,8 +79,8 @@ def named_by(config: ComposeConfig, site: Site) -> Mapping[str, str]:
         raise UserError(
             f"The images that {listed(made)} runs on {site.server} came from no registry, so a new one there may be "
             "somebody else's.",
-            hint="Push them to a registry, and name it in the Compose files. If they came from one, run: "
-            "docker compose pull",
+            hint="Push them to a registry, and name it in the Compose files. If they came from one, run there: "
+            "docker compose pull && docker compose up -d",
         )
     return {one.name: one.image for one in services}
 
@@ -122,22 +122,28 @@ def restorable(before: Manifest | None, config: ComposeConfig) -> Manifest | Non
     return replace(before, services=kept) if kept else None
 
 
-def notices(site: Site, release: Release, configuration: str, *, back: bool, kept: bool) -> Iterator[str]:
+def notices(
+    site: Site, release: Release, configuration: str, copies: Collection[str] = (), *, back: bool, kept: bool
+) -> Iterator[str]:
     """Yield what a person should know: the files changed since what runs was started, or since the release ran.
 
-    `kept` is True if the bot has a copy of the configuration that runs. `configuration` is the one that will run.
-    Raises UserError if a rollback would change nothing but the settings, and cannot bring them back.
+    `kept` is True if the bot has a copy of the configuration that runs. `configuration` is the one that will run, and
+    `copies` are those that the bot has. Raises UserError if a rollback would change nothing but the settings, and
+    cannot bring them back.
     """
     folder = site.app.server_folder
     ran = site.ran.configuration if site.ran else ""
     wanted = site.configuration if back else ""
+    target = site.manifests.get(release.id)
+    # A plan that is made again wants what the first one found: today's settings, if those of then were gone.
+    comes = wanted == configuration and (wanted in copies or (target and target.configuration == wanted))
     if wanted not in {"", configuration} and release.id == site.running and ran != wanted:
         raise UserError(
             f"{release} runs on {site.server} already, and the bot has no copy of its settings from then: nothing "
             "would come back.",
             hint=f"Undo the change in {folder}, then: deploy {site.app.name} to {site.environment.name}",
         )
-    if wanted not in {"", configuration}:
+    if wanted and not comes:
         yield (
             f"The Compose files in {folder} changed since {release} ran, and the bot has no copy of the settings from "
             "then: its images come back, with today's settings."

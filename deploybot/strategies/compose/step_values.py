@@ -186,7 +186,7 @@ def kept_values(site: Site, study: ReleaseStudy) -> dict[str, str]:
 def _spare(site: Site, study: ReleaseStudy) -> dict[str, str]:
     """Return the copy that a restore uses if a person edits the server's own files while it starts services."""
     copy = study.answers.kept.get(site.configuration)
-    if study.kept or copy is None or copy.code:
+    if copy is None or copy.code or study.kept or configuration_of(study.config, study.facts) != site.configuration:
         return {}
     return {"DEPLOYBOT_SUM": digest(study.answers.release.text), "DEPLOYBOT_SPARE": site.configuration}
 

@@ -32,7 +32,7 @@ def config(**more: object) -> ComposeConfig:
 
 
 def said(observed: Observed, answers: ConfigAnswers = ANSWERS, **more: object) -> list[tuple[str, bool]]:
-    found = other_projects(config(**more), observed, answers, FOLDER, "web-production")
+    found = other_projects(config(**more), observed, answers, FOLDER, "web-production", known=["web-staging"])
     return [(one.sentence, one.warning) for one in found]
 
 
@@ -73,6 +73,7 @@ def test_containers_from_the_same_folder_are_found() -> None:
         replace(WEB, labels=()),
         replace(WEB, labels=(*WEB.labels, (IMAGE_LABEL, "x"))),
         replace(WEB, oneoff=True),
+        replace(WEB, project="web-staging"),
     ):
         assert said(replace(EMPTY, others=(other,))) == []
 

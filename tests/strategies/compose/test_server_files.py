@@ -154,7 +154,7 @@ def test_changes_since_are_said(site: Site) -> None:
     assert said.endswith("the old images and settings come back.")
     (said,) = notices(ran, RELEASE, "b", back=False, kept=False)
     assert said.endswith("if these are the cause, the app stays down.")
-    old = replace(ran, configuration="c")
+    old = replace(ran, configuration="c", manifests={**ran.manifests, RELEASE.id: Manifest(configuration="c")})
     (said,) = notices(old, RELEASE, "a", back=True, kept=True)
     assert said.endswith("its images come back, with today's settings.")
     (said,) = notices(old, RELEASE, "c", back=True, kept=True)
@@ -166,8 +166,12 @@ def test_settings_that_cannot_come_back_are_no_success(site: Site) -> None:
     with pytest.raises(UserError, match="runs on web1 already, and the bot has no copy of its settings") as refused:
         list(notices(same, RELEASE, "b", back=True, kept=True))
     assert refused.value.hint == "Undo the change in /srv/web, then: deploy web to production"
-    (said,) = notices(same, RELEASE, "c", back=True, kept=True)
+    (said,) = notices(same, RELEASE, "c", ["c"], back=True, kept=True)
     assert said.startswith(f"The settings that {RELEASE} ran with come back, too.")
+    # Planned again, it wants what the first plan found. That are not the settings of then.
+    again = replace(same, running="r1", manifests={**same.manifests, "r1": Manifest(configuration="d")})
+    (said,) = notices(again, RELEASE, "c", back=True, kept=True)
+    assert said.endswith("its images come back, with today's settings.")
 
 
 def test_services_are_compared_and_those_that_are_gone_are_not_restored() -> None:

@@ -123,8 +123,8 @@ class Releases:
             found = await self._only(app, environment, "`:current` can mean each of them")
         elif ref == ":previous":
             runs = _distinct(await self.running(app, environment))
-            ways = [one for one in await self._past(app, environment, runs) if one.release.id not in _ids(runs)]
-            found = ways[-1].release if ways else None
+            past = await self._past(app, environment, runs, once=True)
+            found = past[-1].release if past else None
         else:
             raise UserError(f"{ref} is not a ref.", hint="Only :current and :previous start with a colon.")
         if found is None:
@@ -215,12 +215,16 @@ class Releases:
         past = await self._past(app, environment, _each(before))
         return past[-1].deployment.named if past else None
 
-    async def _past(self, app: App, environment: Environment, before: Collection[Release]) -> Sequence[WayBack]:
-        """Return what ran well before some releases, oldest first."""
+    async def _past(
+        self, app: App, environment: Environment, before: Collection[Release], *, once: bool = False
+    ) -> Sequence[WayBack]:
+        """Return what ran well before some releases, oldest first; each release `once`, whatever its settings were."""
         rows = await self._store.read(
             lambda tables: tables.deployments.succeeded(app.name, environment.name, LOOK_BACK)
         )
-        return past_before(good_ways(reversed(rows)), before)
+        ways = good_ways(reversed(rows))
+        newest = {one.release.id: one for one in ways}
+        return past_before([one for one in ways if not once or newest[one.release.id] is one], before)
 
     async def ways_back(self, app: App, environment: Environment) -> RollbackChoices:
         """Return the last good releases before what runs, and what a rollback to each of them would take away."""
@@ -339,10 +343,6 @@ def _one_of(app: App, environment: Environment, running: Mapping[str, Release | 
             hint=f"Name one: deploy {app.name}@{found[0].label} to {environment.name}",
         )
     return found[0] if found else None
-
-
-def _ids(releases: Iterable[Release]) -> Collection[str]:
-    return {one.id for one in releases}
 
 
 def _distinct(running: Mapping[str, Release | None]) -> tuple[Release, ...]:

@@ -71,6 +71,26 @@ def test_servers_that_a_deployment_left_out_keep_their_settings() -> None:
     assert [one.deployment.number for one in good_ways(history)] == [2, 3]
 
 
+async def test_previous_means_other_images_and_a_rollback_may_mean_other_settings(
+    bot: BotUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases = bot.deployments.releases
+    rows = (edited(3, V2, "web1=b"), edited(2, V2, "web1=a"), edited(1, V1, "web1=a"))
+    kind = await bot.store.read(lambda tables: type(tables.deployments))
+    monkeypatch.setattr(kind, "succeeded", lambda *_: rows)
+
+    async def running(*_: object) -> dict[str, Release]:
+        return {"web1": V2}
+
+    monkeypatch.setattr(releases, "running", running)
+    assert await releases.resolve(bot.app, bot.production, ":previous") == V1
+    back = await releases.last_good(bot.app, bot.production, before=V2)
+    assert back is not None
+    assert (back, back.deployment) == (V2, 2)
+    settings = await releases.names.settings_of(bot.production, back)
+    assert (settings, await releases.names.settings_of(bot.production, V2)) == ({"web1": "a"}, {})
+
+
 async def test_rolling_back_twice_goes_further_back(bot: BotUnderTest) -> None:
     releases = bot.deployments.releases
     for release in (V1, V2, V3):

@@ -34,16 +34,16 @@ async def rollback(
     servers still have it. A button shows the plan, and the button of the plan rolls back. With an environment, a
     release or an option, the rollback starts at once. In a script, `rollback shop` starts at once, too.
 
-    Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it. If the
-    servers run different releases, the bot rolls all of them back to the last good release before the newest one that
-    runs. `refs`, `signed` and `after` do not block a release that ran well there before. With `--break-glass`, an admin
-    bypasses approvals and locks; see `help deploy`. `--dry-run` shows the plan and changes nothing that runs.
+    Name a release by its ref, or by the number of the deployment that deployed it. Its images come back with it, and if
+    the Compose files are the servers' own, the settings of then. If the servers run different releases, the bot rolls
+    all of them back to the last good release before the newest one that runs. `refs`, `signed` and `after` do not block
+    a release that ran well there before. With `--break-glass`, an admin bypasses approvals and locks; see `help
+    deploy`. `--dry-run` shows the plan and changes nothing that runs.
     """
     running = await ctx.releases.running(app, env)
     current = [one for one in running.values() if one is not None]
     target = release or await ctx.releases.last_good(app, env, before=current)
-    is_same = target is not None and not target.deployment
-    if target is not None and is_same and [one.id for one in current] == [target.id] * len(env.servers):
+    if target is not None and not target.deployment and [one.id for one in current] == [target.id] * len(env.servers):
         raise UserError(
             f"{app.name}/{env.name} already runs {target}.", hint=f"Pick another release: history {app.name}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deploybot.domain import Container, Image, canonical_image, registry_digest
+from deploybot.domain import Container, Image, canonical_image
 from deploybot.errors import BuiltHere
 from deploybot.ports import Site
 
@@ -29,8 +29,10 @@ def insist_on_registries(site: Site, names: Mapping[str, str]) -> None:
 
 
 def _is_local(container: Container, image: Image | None, repository: str) -> bool:
-    """Return whether a container runs an image of a repository that has no digest of a registry."""
-    return image is not None and _repository(container.image) == repository and not registry_digest(image.digests)
+    """Return whether a container runs an image under a repository's name for which it has no digest."""
+    if image is None or _repository(container.image) != repository:
+        return False
+    return all(_repository(digest) != repository for digest in image.digests)
 
 
 def _bare(name: str) -> str:

@@ -224,6 +224,8 @@ READERS = {
     "deploybot/check/server_checks.py": "gets the app from _targets_on",
     "deploybot/cli/check_command.py": "lists what the app has, and what an environment has instead",
     "deploybot/deployments/followed_tags.py": "gets the app from Releases.ignored_tags",
+    "deploybot/deployments/local_images.py": "gets the app from a site",
+    "deploybot/deployments/meant_images.py": "gets the app from Releases and ServerImages",
     "deploybot/deployments/ref_resolution.py": "takes that of the environment in Releases.resolve",
     "deploybot/deployments/release_verification.py": "gets the app from Executor.target",
     "deploybot/deployments/restore.py": "gets the app from Executor.target",

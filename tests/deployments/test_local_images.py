@@ -29,6 +29,8 @@ def test_what_was_built_there_is_refused(bot: BotUnderTest, name: str) -> None:
     assert "Push it to a registry" in refused.value.hint
     with pytest.raises(BuiltHere):
         insist_on_registries(site(bot, bot.app, image="localhost:5000/myapp"), {"web": "localhost:5000/myapp:1"})
+    with pytest.raises(BuiltHere):  # as `docker tag acme/other:1 myapp:1` makes it
+        insist_on_registries(site(bot, bot.app, PULLED.replace("myapp", "acme/other")), {"web": "myapp:1"})
     bot.app.images["web"] = ImageOf(image="myapp", tag="^1")
     with pytest.raises(BuiltHere):
         insist_on_registries(site(bot, bot.app), {"web": "acme/other"})

@@ -16,7 +16,6 @@ from deploybot.ports import Site
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeService, Dependency
 from deploybot.strategies.compose.mounted_paths import PathFacts, sources_of
 from deploybot.strategies.compose.service_hash import digest
-from deploybot.strategies.compose.service_images import repository_name
 from deploybot.strategies.compose.settings_label import settings_of
 from deploybot.wording import listed
 
@@ -75,27 +74,7 @@ def named_by(config: ComposeConfig, site: Site) -> Mapping[str, str]:
         raise UserError(
             f"The image of {listed(odd)} in {where} is no valid name.", hint="Write it as registry/name:tag."
         )
-    if made := [one.name for one in services if _is_made_here(one, site)]:
-        raise UserError(
-            f"The images that {listed(made)} runs on {site.server} came from no registry, so a new one there may be "
-            "somebody else's.",
-            hint="Push them to a registry, and name it in the Compose files. If they came from one, run there: "
-            "docker compose pull && docker compose up -d",
-        )
     return {one.name: one.image for one in services}
-
-
-def _is_made_here(service: ComposeService, site: Site) -> bool:
-    """Return whether a service runs an image of the name in the files that was built on the server, not pulled."""
-    repository = repository_name(service.image)
-    images = {one.id: one for one in site.images}
-    ran = site.observed.services.get(service.name, ()) if site.observed else ()
-    return any(
-        repository_name(one.image) == repository
-        and one.image_id in images
-        and repository not in map(repository_name, images[one.image_id].digests)
-        for one in ran
-    )
 
 
 def insist_on_images(config: ComposeConfig, release: Release, site: Site) -> None:

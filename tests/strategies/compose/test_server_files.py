@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import Container, Image, Manifest, Observed, Pin, Release, ServerFacts, ServiceImage
+from deploybot.domain import Manifest, Pin, Release, ServerFacts, ServiceImage
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.strategies.compose.compose_model import ComposeConfig, parse_config
@@ -104,32 +104,6 @@ def test_images_are_named_by_the_files(site: Site) -> None:
 def test_files_without_usable_images_are_refused(site: Site, services: dict[str, object], said: str) -> None:
     with pytest.raises(UserError, match=said):
         named_by(config(**services), site)
-
-
-@pytest.mark.parametrize(
-    ("digests", "name", "refused"),
-    [
-        ((), "acme/web:1", True),
-        ((f"acme/other@{DIGEST}",), "acme/web:1", True),
-        ((f"acme/web@{DIGEST}",), "acme/web:1", False),
-        ((), "other:1", False),
-        ((), "deploybot/web-production/web:1", False),
-    ],
-)
-def test_an_image_that_was_built_there_is_not_looked_up(
-    site: Site, digests: tuple[str, ...], name: str, refused: bool
-) -> None:
-    web = Container(id="1", name="web", service="web", state="running", project="p", image=name, image_id="i")
-    here = replace(
-        site,
-        observed=Observed(facts=site.facts, containers=(web,)),
-        images=(Image(id="i", tags=(name,), digests=digests),),
-    )
-    if refused:
-        with pytest.raises(UserError, match="The images that web runs on web1 came from no registry"):
-            named_by(config(web=BASE), here)
-    else:
-        assert named_by(config(web=BASE), here) == {"web": "acme/web:1"}
 
 
 def test_a_service_without_an_image_in_the_release_never_runs(site: Site) -> None:

@@ -1,7 +1,7 @@
 """Which lines of a log are about errors and panics, and how many there are in each few seconds. No I/O.
 
-If a line names its level, only that says whether it is about an error. In an access log, only the status does: a
-visitor chooses the path.
+In an access log, only the status says whether a line is about an error: a visitor chooses the path. In other lines a
+field with a status of 5xx does, then the level if the line names one, then words.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from deploybot.applogs.line_levels import ERRORS, PANICS, level_of
-from deploybot.domain import MOST_KINDS, WINDOW, LogCounts
+from deploybot.applogs.line_levels import ERRORS, PANICS, LineLevel, level_of, top_of
+from deploybot.domain import MINUTE, MOST_KINDS, WINDOW, LogCounts
 
 ERROR = re.compile(
     rb"\b(?:err(?:or)?s?|exceptions?|fatal|panic(?:ked)?|traceback|segfault|sigsegv|critical|emerg|out of memory)\b"
@@ -36,20 +36,27 @@ _NO_ERROR = re.compile(
     rb"(?:0(?:\.0+)?\b%?|null|none|<?nil>?|false|\"\"|''|\[\]|\{\})",
     re.IGNORECASE,
 )
-_STARTS = re.compile(
-    rb"(?:panic(?:ked)?\b|fatal\b|segfault|sigsegv|out of memory|unhandled|uncaught|(?-i:\w*(?:Error|Exception))\b)",
-    re.IGNORECASE,
-)
 _FORMS = re.compile(
-    rb"\bpanic: |\bthread '[^']*' (?:\(\d+\) )?panicked\b|\bTraceback \(most recent call last\)|\bfatal error:"
-    rb"|\bSegmentation fault\b",
+    rb"(?P<constant>Traceback \(most recent call last\)|(?:\S*sh: )?(?:line \d+: )?(?:\d+ )?Segmentation fault\b"
+    rb"|segfault\b|sigsegv\b|Out of memory(?=[:.]|\s*$))"
+    rb"|(?P<form>panic: |http: panic serving |thread (?:'[^']*' )?(?:\(\d+\) )?panicked |(?:\w+: )?PHP Fatal error: "
+    rb"|fatal(?: error)?: |(?:Unhandled|Uncaught) (?:exception|rejection|error)\b(?=[:.]| in | at |$))"
+    rb"|(?P<name>(?:Uncaught )?(?-i:\w*(?:Error|Exception)))(?=:|\s*$)",
     re.IGNORECASE,
 )
-_MESSAGE = re.compile(rb'"(?:msg|message|error|err|exception)"\s*:\s*"((?:[^"\\]|\\.)*)', re.IGNORECASE)
+_LOGGER = re.compile(rb"[\w.]+:(?=\S)")
+_MESSAGES = tuple(
+    re.compile(rb'"(?:' + names + rb')"\s*:\s*"((?:[^"\\]|\\.)*)', re.IGNORECASE)
+    for names in (rb"msg|message", rb"error|err|exception")
+)
+_LOGFMT_MESSAGES = tuple(
+    re.compile(rb"(?:^|\s)(?:" + names + rb')=(?:"((?:[^"\\]|\\.)*)|(\S*))', re.IGNORECASE)
+    for names in (rb"msg|message", rb"error|err|exception")
+)
 _CONTINUES = re.compile(rb"\s|at |\.\.\. \d|Caused by:")
-_NUMBERS = re.compile(rb"0x[0-9a-f]+|[0-9a-f]{8,}|\d+", re.IGNORECASE)
-_VARIES = re.compile(_NUMBERS.pattern + rb"|\"[^\"]*\"|'[^']*'", re.IGNORECASE)
+_VARIES = re.compile(rb"\\?\"[^\"]*\"|'[^']*'|0x[0-9a-f]+|[0-9a-f]{8,}|\d+", re.IGNORECASE)
 _KIND_LONGEST = 80
+_KIND_WORDS = 3
 _MOST_HELD = 2_000
 
 
@@ -68,7 +75,8 @@ def is_error(line: bytes) -> bool:
 def panic_kind(line: bytes) -> str:
     """Return the kind of a panic, without what differs each time; empty if the line is none.
 
-    A panic has the level of one, begins as one, or has a form that nothing else has.
+    A panic has the level of one, or its message begins as one: a visitor may choose what comes later. Its kind is the
+    class that it names, or its level or form and a few words.
     """
     if _ACCESS.search(line):
         return ""
@@ -76,15 +84,32 @@ def panic_kind(line: bytes) -> str:
     level = level_of(plain)
     if level.name and level.name not in ERRORS:
         return ""
-    is_json = plain.lstrip().startswith(b"{")
-    found = _MESSAGE.search(plain) if is_json else None
-    message = found[1] if found else plain if is_json else plain[level.begin :]
-    after = message if is_json else plain[level.end :].lstrip()
-    known = _NO_ERROR.sub(b"", after)
-    if level.name not in PANICS and not _STARTS.match(known) and not _FORMS.search(known):
+    message = _message_of(plain, level)
+    known = _NO_ERROR.sub(b"", message)
+    logger = _LOGGER.match(known) if level.name else None
+    form = _FORMS.match(known) or (_FORMS.match(known, logger.end()) if logger else None)
+    if level.leads and level.name in PANICS:
+        return _kind(level.name.encode() + b":", message)
+    if not form:
         return ""
-    kind = b" ".join((_NUMBERS if is_json else _VARIES).sub(b"#", message).split())
-    return kind[:_KIND_LONGEST].decode("utf-8", errors="replace")
+    if form["form"]:
+        return _kind(form["form"].strip(), known[form.end() :])
+    return _kind(form["constant"] or form["name"], b"")
+
+
+def _message_of(line: bytes, level: LineLevel) -> bytes:
+    """Return the message of a line: of JSON and of `key=value` only its text, and nothing if it has none."""
+    is_json = line.lstrip().startswith(b"{")
+    if not is_json and not level.pairs:
+        return line[level.end :].lstrip()
+    text = top_of(line) if is_json else line
+    found = next(filter(None, (one.search(text) for one in (_MESSAGES if is_json else _LOGFMT_MESSAGES))), None)
+    return next(filter(None, found.groups()), b"") if found else b""
+
+
+def _kind(name: bytes, message: bytes) -> str:
+    words = _VARIES.sub(b"#", message).split()[:_KIND_WORDS]
+    return b" ".join((*_VARIES.sub(b"#", name).split(), *words))[:_KIND_LONGEST].decode("utf-8", errors="replace")
 
 
 class ErrorCounter:
@@ -125,10 +150,14 @@ class ErrorCounter:
         """Return what was counted, and where the next part begins."""
         there = range(self._first, self._windows)
         kinds = sorted(((kind, len(windows)) for kind, windows in self._kinds.items()), key=lambda one: -one[1])
+        newest = self._windows - 1
+        ages = ((kind, tuple(sorted(newest - at for at in found))) for kind, found in self._kinds.items())
+        recent = [(kind, found) for kind, some in ages if (found := tuple(age for age in some if age < MINUTE))]
         return LogCounts(
             windows=tuple(self._errors[at] for at in there),
             fine=tuple(self._fine[at] for at in there),
             kinds=tuple(kinds[:MOST_KINDS]),
+            recent_kinds=tuple(sorted(recent, key=lambda one: -len(one[1]))[:MOST_KINDS]),
             full=self._full or len(kinds) > MOST_KINDS,
             end=self._since + self._windows * WINDOW,
             trouble=trouble,

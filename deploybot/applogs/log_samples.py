@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from deploybot.applogs.error_lines import ErrorCounter
 from deploybot.applogs.log_sources import Reading, Source, find, of_app, read
@@ -29,7 +30,11 @@ LONGEST = 3600.0
 """The most seconds of a log that one sample covers."""
 READ_WITHIN = 15.0
 SETTLES = 2.0
-"""Seconds after which a line can be read, and by which the clocks of a server and of the bot may differ."""
+"""Seconds after which a line of a container can be read; a clock that differs by less needs no correction."""
+SETTLES_ELSEWHERE = 15.0
+"""The same for other logs. It is unknown how much the clock of their server differs, and a line must not be missed."""
+_MEASURED_WITHIN = 3.0
+"""How much the measured difference of two clocks changes by itself: by full seconds, and by the time of an answer."""
 _AT_ONCE = 4
 """How many logs of one server are read at the same time. If servers waited for others, some would never be read."""
 _WHOLE = 19
@@ -48,6 +53,7 @@ class ErrorSamples:
         self._clock = clock
         self._redactor = redactor
         self._zones = Zones(servers, clock)
+        self._ahead: dict[str, float] = {}
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
 
     def has_log(self, app: App) -> bool:
@@ -64,7 +70,7 @@ class ErrorSamples:
         Of more than an hour, only the last one counts. A source that cannot be read is no source without errors: then
         nothing counts.
         """
-        until = self._clock.now() - SETTLES
+        until = self._clock.now() - _settles(app)
         if until - since < WINDOW:
             return LogCounts(end=until if since - until > _CLOCK_WENT_BACK else since)
         since = max(since, until - LONGEST)
@@ -74,7 +80,7 @@ class ErrorSamples:
                 sources = await find(app.at(environment), environment, server, self._servers, self._zones)
                 for source in sources:
                     try:
-                        await self._read(source, since, counter)
+                        await self._read(self._corrected(source), since, counter)
                     except DeploybotError as problem:
                         if len(sources) == 1 or _NO_LOG not in str(problem):
                             raise
@@ -83,6 +89,18 @@ class ErrorSamples:
         except Exception as problem:  # noqa: BLE001  an error of one server must not affect others
             return LogCounts(end=since, trouble=str(failure_of(server, problem)))
         return counter.counts()
+
+    def _corrected(self, source: Source) -> Source:
+        """Return a source with the exact difference of the clocks.
+
+        An answer that takes its time lets a clock seem to be behind, so the highest of similar values is nearest.
+        """
+        if source.measured is None:
+            return source
+        known = self._ahead.get(source.server, source.measured)
+        near = abs(known - source.measured) <= _MEASURED_WITHIN
+        ahead = self._ahead[source.server] = max(known, source.measured) if near else source.measured
+        return replace(source, ahead=ahead if abs(ahead) > SETTLES else 0.0)
 
     async def _read(self, source: Source, since: float, counter: ErrorCounter) -> None:
         """Count the lines of one source. If it has more than are read, only the time of those that are read counts."""
@@ -102,6 +120,14 @@ class ErrorSamples:
         rotated = lines >= _BUSY and first - since > _QUIET_BEFORE
         if first and (lines >= MOST_LINES or rotated):
             counter.begins(first)
+
+
+def _settles(app: App) -> float:
+    """Return after how many seconds all lines of an app's log can be read."""
+    try:
+        return SETTLES if of_app(app).docker else SETTLES_ELSEWHERE
+    except UserError:
+        return SETTLES
 
 
 def _timed(batch: Sequence[Entry], ahead: float) -> Iterator[tuple[float, bytes]]:

@@ -53,7 +53,8 @@ class Source:
     """One log on one server. `part` distinguishes it from the others there: a service or a container, or empty.
 
     `id` is the container's id; `live` is whether it may still write. `zone` applies to times that name no zone; None if
-    it is unknown. `ahead` is how many seconds the clock of its lines is ahead of the bot's.
+    it is unknown. `ahead` is how many seconds the clock of its lines is ahead of the bot's, 0.0 if they about agree;
+    `measured` is the same as it was measured, up to a few seconds too low; None if it was not.
     """
 
     server: str
@@ -64,6 +65,7 @@ class Source:
     live: bool = True
     zone: tzinfo | None = None
     ahead: float = 0.0
+    measured: float | None = None
 
     def by_its_clock(self, reading: Reading) -> Reading:
         """Return a reading whose times are those of the source's clock."""
@@ -142,13 +144,14 @@ async def containers_on(
     mine = [one for one in found if not one.oneoff and service in {"*", one.service}]
     if not mine:
         raise UserError(_nothing(server, project, service or "*", found), hint="Has it been deployed there?")
-    return [replace(_container(engine, server, one, _part(one, mine)), ahead=_ahead(one, now())) for one in mine]
+    at = now()
+    return [_timed(_container(engine, server, one, _part(one, mine)), one, at) for one in mine]
 
 
-def _ahead(one: Container, now: float) -> float:
-    """Return how many seconds an Engine's clock is ahead; a few seconds are the time that asking took."""
-    ahead = one.asked - now if one.asked else 0.0
-    return ahead if abs(ahead) > _CLOCKS_AGREE else 0.0
+def _timed(source: Source, one: Container, now: float) -> Source:
+    """Return a source with what is known of its Engine's clock; a few seconds are the time that asking took."""
+    measured = one.asked - now if one.asked else None
+    return replace(source, measured=measured, ahead=measured if measured and abs(measured) > _CLOCKS_AGREE else 0.0)
 
 
 def _nothing(server: str, project: str, service: str, found: Sequence[Container]) -> str:

@@ -36,6 +36,8 @@ class Timeouts:
     """One answer to a health check; the check as a whole has twice that time."""
     watch_look: float = 8.0
     """One look of a watch at all its servers."""
+    watch_before: float = 10.0
+    """To ask the health check of the old release before its switch."""
     gate_logs: float = 10.0
     """To read the last log lines of unhealthy containers."""
 

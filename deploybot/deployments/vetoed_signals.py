@@ -68,7 +68,7 @@ def is_unsettled(evidence: WatchEvidence) -> bool:
         return True
     answers, containers = evidence.new.answers, evidence.new.containers
     failing = answers is not None and 0 < answers.bad <= _SETTLED
-    down = containers is not None and 0 < containers.unwell <= _SETTLED
+    down = containers is not None and any(0 < one.looks <= _SETTLED for one in containers.not_up)
     return (failing and WatchSignal.ANSWERS not in evidence.accepted) or (
         down and WatchSignal.CONTAINERS not in evidence.accepted
     )

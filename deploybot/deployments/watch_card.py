@@ -96,13 +96,26 @@ def _announcement(
 
 
 def vetoed_words(watches: Collection[WatchRow]) -> str:
-    """Return the outcome of a deployment whose rollback a person vetoed; empty if none was."""
+    """Return the outcome of a deployment whose rollback a person vetoed, or whose last look was bad; or else empty."""
     vetoed = [one for one in watches if one.vetoed]
     if not vetoed:
-        return ""
+        return _hidden_words(watches)
     people = ", ".join(dict.fromkeys(one.vetoed for one in vetoed))
     found = "; ".join(f"{one.server}: {text.text}" for one in vetoed for text in one.evidence.findings)
     return f"{people} vetoed the rollback. {found}."
+
+
+def _hidden_words(watches: Collection[WatchRow]) -> str:
+    """Return what was bad in the last look at each server, and is not worse because the old release does the same."""
+    compared = sorted((one for one in watches if one.evidence.before), key=lambda one: one.evidence.new.log_from)
+    last = {one.server: one.evidence.new for one in compared}
+    bad = [
+        f"{name}: health check fails ({one.answers.why})"
+        for name, one in last.items()
+        if one.answers and one.answers.bad
+    ]
+    bad += [f"{name}: {down.words}" for name, one in last.items() if one.containers for down in one.containers.not_up]
+    return f"Not everything is healthy, and the old release was no better. {'; '.join(bad)}." if bad else ""
 
 
 def unread_words(steps: Sequence[StepRow], watches: Collection[WatchRow]) -> str:

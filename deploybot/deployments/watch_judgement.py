@@ -6,6 +6,7 @@ the same server. The thresholds are chosen by `tests/watch_trial`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from math import exp, lgamma
 from statistics import median, median_low
@@ -15,6 +16,8 @@ from deploybot.domain import (
     MINUTE,
     WINDOW,
     AnswersSeen,
+    ContainersSeen,
+    DownService,
     LogSeen,
     OldSeen,
     WatchEvidence,
@@ -25,6 +28,8 @@ from deploybot.domain import (
 
 RARE = 1e-5
 """What happens more rarely than this, if both releases are the same, is no chance."""
+RARE_ANSWERS = 1e-4
+"""The same for failed answers: there are far fewer of them than lines in a log."""
 RATIO = 3.0
 """How many times as many errors or restarts of the new release are worse."""
 _HOT_WINDOWS = 5
@@ -64,10 +69,22 @@ def _containers(evidence: WatchEvidence, seconds: float) -> Iterator[WatchFindin
     if _restarts_more(new.restarts, usual, seconds):
         words, was = f" ({new.words})" if new.words else "", f"before {_number(usual)}" if known else "before unknown"
         yield WatchFinding(WatchSignal.RESTARTS, f"restarts and exits: {new.restarts}{words}, {was}")
-    hidden = bool(before and before.unwell) or _most([one.unwell >= _UNWELL_LOOKS - 1 for one in now])
-    if new.unwell >= _UNWELL_LOOKS and not hidden:
-        was = "the old release was up" if known else "before unknown"
-        yield WatchFinding(WatchSignal.CONTAINERS, f"{new.words}, {was}")
+    for down in new.not_up:
+        hidden = bool(before and _was_down(before, down, 1)) or _most(
+            [_was_down(one, down, _UNWELL_LOOKS - 1) for one in now]
+        )
+        if down.looks >= _UNWELL_LOOKS and not hidden:
+            was = "it was up in the old release" if known else "before unknown"
+            yield WatchFinding(WatchSignal.CONTAINERS, f"{down.words}, {was}")
+            break
+
+
+def _was_down(old: ContainersSeen, down: DownService, looks: int) -> bool:
+    """Return whether the old release has the same service not up in so many looks."""
+    return any(
+        one.looks >= looks and (one.service == down.service or not one.service or not down.service)
+        for one in old.not_up
+    )
 
 
 def _restarts_more(new: int, old: int, seconds: float) -> bool:
@@ -84,14 +101,18 @@ def _answers(evidence: WatchEvidence) -> Iterator[WatchFinding]:
     new, before = evidence.new.answers, evidence.before.answers if evidence.before else None
     if new is None:
         return
+    if before and _is_other_url(before, new):
+        before = None
     now = sorted(
-        (one.now.answers for one in evidence.olds if one.now.answers is not None and one.now.answers.asked),
-        key=lambda one: one.failed / one.asked,
+        (one.now.answers for one in evidence.olds if one.now.answers is not None and not _asks_other_url(one, new)),
+        key=_share,
     )
-    olds = [*now[: len(now) // 2 + 1], *([before] if before else [])]  # the worst do not decide
+    olds = [*now[: (len(now) + 1) // 2], *([before] if before else [])]  # the worse half does not decide
     asked, failed = sum(one.asked for one in olds), sum(one.failed for one in olds)
     was = f"before {failed} of {asked}" if asked else "before unknown"
-    hidden = bool(before and before.bad) or _most([one.bad >= _BAD_LOOKS - 1 for one in now])
+    hidden = bool(before and before.bad >= _BAD_LOOKS and before.why == new.why) or _most(
+        [one.bad >= _BAD_LOOKS - 1 for one in now]
+    )
     if new.bad >= _BAD_LOOKS and not hidden:
         yield WatchFinding(WatchSignal.ANSWERS, f"health check: fails ({new.why}), {was} failed")
     elif _fail_more(new, asked, failed):
@@ -100,11 +121,29 @@ def _answers(evidence: WatchEvidence) -> Iterator[WatchFinding]:
     yield from _latency(evidence, new)
 
 
+def _is_other_url(old: AnswersSeen, new: AnswersSeen) -> bool:
+    """Return whether the old release never answers this URL well, and for another reason than the new one.
+
+    The URL is that of the new release, which has passed its check: so the old one may not know it.
+    """
+    return old.failed == old.asked and old.why != new.why
+
+
+def _asks_other_url(old: OldSeen, new: AnswersSeen) -> bool:
+    """Return the same for a server: what answered well before the roll-out does know the URL."""
+    now, before = old.now.answers, old.before and old.before.answers
+    return now is None or (_is_other_url(now, new) and (not before or _is_other_url(before, new)))
+
+
+def _share(answers: AnswersSeen) -> float:
+    return answers.failed / answers.asked if answers.asked else 0.0
+
+
 def _fail_more(new: AnswersSeen, asked: int, failed: int) -> bool:
     """Return whether more answers fail than before. One look may meet a moment in which all fail."""
     if new.failed < _FAILED or new.failing < _FAILING or not asked or new.failed * asked < RATIO * failed * new.asked:
         return False
-    return by_chance(new.failed, new.asked, failed, asked) < RARE
+    return by_chance(new.failed, new.asked, failed, asked) < RARE_ANSWERS
 
 
 def _latency(evidence: WatchEvidence, new: AnswersSeen) -> Iterator[WatchFinding]:
@@ -136,16 +175,23 @@ def _log(evidence: WatchEvidence) -> Iterator[WatchFinding]:
     olds = [*now, *([before] if before else [])]
     if new is None or sum(one.total for one in olds) < _KNOWN_WINDOWS:
         return
-    known = {kind for one in olds for kind, _ in one.kinds}
-    # If the old release had more kinds of panics than are kept, it is unknown whether one is new.
-    full = bool(before and before.full) or _most([one.full for one in now])
-    for kind, count in () if full else new.kinds:
-        if count >= _PANIC_WINDOWS and kind not in known:
-            yield WatchFinding(WatchSignal.PANICS, f"new in the log: {kind}")
-            break
+    if kind := _new_panic(new, before, now):
+        yield WatchFinding(WatchSignal.PANICS, f"new in the log: {kind}")
     if _has_more_errors(new, before, now):
         rate, old = sum(new.recent) * MINUTE / len(new.recent), _usual_of(_rate, before, now)
         yield WatchFinding(WatchSignal.ERRORS, f"error lines: {_number(rate)} a minute, before {_number(old)}")
+
+
+def _new_panic(new: LogSeen, before: LogSeen | None, now: Sequence[LogSeen]) -> str:
+    """Return a kind of panics that the last minute has in some windows, and the old release does not have."""
+    # If the old release had more kinds of panics than are kept, it is unknown whether one is new.
+    if (before and not before.has_all_kinds) or _most([not one.has_all_kinds for one in now]):
+        return ""
+    mine = {kind for kind, _ in before.kinds} if before else set()
+    servers = Counter(kind for one in now for kind, _ in one.kinds)
+    recent = {kind for kind, windows in new.recent_kinds if len(windows) >= _PANIC_WINDOWS}
+    fresh = (kind for kind, _ in new.kinds if kind in recent and kind not in mine and servers[kind] * 2 <= len(now))
+    return next(fresh, "")
 
 
 def _has_more_errors(new: LogSeen, before: LogSeen | None, now: Sequence[LogSeen]) -> bool:
@@ -163,7 +209,9 @@ def _has_more_errors(new: LogSeen, before: LogSeen | None, now: Sequence[LogSeen
     # Old servers of the same time have the same load, so they are enough if the log does not show it.
     if before is not None and (shown or not now) and errors < RATIO * windows * _typical(before) * _load(new, before):
         return False
-    counts = [pair for one in (*now, *([before] if before else [])) for pair in one.counts]
+    # Without a baseline there are few windows, and a single noisy server would decide.
+    olds = [*now, before] if before else sorted(now, key=_rate)[: len(now) // 2 + 1]
+    counts = [pair for one in olds for pair in one.counts]
     return any(_is_hot(new, counts, share) for share in _USUAL)
 
 

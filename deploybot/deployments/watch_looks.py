@@ -18,6 +18,7 @@ from deploybot.domain import (
     Container,
     ContainerMark,
     ContainersSeen,
+    DownService,
     Gate,
     LogSeen,
     Manifest,
@@ -34,7 +35,9 @@ ASKS = 10
 """How often the health URL is asked in one look."""
 BEFORE = 3600.0
 """Seconds of the log before the switch that count as what the old release does."""
-_ROUNDS_BEFORE = 3
+_ROUNDS_BEFORE = 30
+_FEWEST_ROUNDS = 3
+_ASKS_A_SECOND = 100.0
 _LOOK_WITHIN = 20.0
 _BEFORE_WITHIN = 60.0
 _PART = 0.9
@@ -114,6 +117,7 @@ class WatchLooks:
         self._logs = logs
         self._clock = clock
         self._timeouts = timeouts
+        self._measuring = 0
 
     async def before(self, target: WatchedTarget) -> ServerSeen:
         """Return what the old release does before the switch: in the last hour of its log, and now."""
@@ -121,16 +125,44 @@ class WatchLooks:
         found = (await self._found(target))[0] if runs_containers(target.app) else []
         age = min((_age(one, now) for one in found), default=BEFORE)
         start = ServerSeen(server=target.server, log_from=now - min(age, BEFORE))
-        seen = await self.look(target, start, within=_BEFORE_WITHIN)
-        for _ in range(_ROUNDS_BEFORE - 1):
-            async with _SignOfLife(self._servers, target.server, _BEFORE_WITHIN) as life:
-                answers, _trouble = await self._url(target, seen.answers, self._timeouts.watch_look, life)
-            seen = dataclasses.replace(seen, answers=answers)
+        asked = dataclasses.replace(target, gate=None)
+        self._measuring += 1
+        try:
+            seen, (answers, trouble) = await asyncio.gather(
+                self.look(asked, start, within=_BEFORE_WITHIN), self._usual_answers(target)
+            )
+        finally:
+            self._measuring -= 1
+        seen = dataclasses.replace(seen, answers=answers, trouble=seen.trouble or trouble)
         if seen.containers is not None and found:
             often = round(sum(_restarts_an_hour(one, now) for one in found))
-            unwell = any(not_up(one, now=now) for one in found)
-            seen = dataclasses.replace(seen, containers=ContainersSeen(restarts=often, unwell=int(unwell)))
+            down = tuple(DownService(name, 1, words) for name, words in _not_up(target.manifest, found, now).items())
+            seen = dataclasses.replace(
+                seen, containers=ContainersSeen(restarts=often, unwell=int(bool(down)), services=down)
+            )
         return seen
+
+    async def _usual_answers(self, target: WatchedTarget) -> tuple[AnswersSeen | None, str]:
+        """Ask the health URL for some seconds, evenly, so that a bad moment does not count as usual.
+
+        If several servers are measured at the same time, each is asked less often.
+        """
+        seen: AnswersSeen | None = None
+        trouble = ""
+        if target.gate is None or target.gate.kind != "http":
+            return seen, trouble
+        loop, within = asyncio.get_running_loop(), self._timeouts.watch_before
+        end = loop.time() + within
+        for round_ in range(1, _ROUNDS_BEFORE + 1):
+            began = loop.time()
+            async with _SignOfLife(self._servers, target.server, _BEFORE_WITHIN) as life:
+                seen, trouble = await self._url(target, seen, self._timeouts.watch_look, life)
+            busy = min(ASKS * self._measuring / _ASKS_A_SECOND, within / (_FEWEST_ROUNDS - 1))
+            pause = max(began + max(within / (_ROUNDS_BEFORE - 1), busy) - loop.time(), 0.0)
+            if round_ == _ROUNDS_BEFORE or (round_ >= _FEWEST_ROUNDS and loop.time() + pause > end):
+                break
+            await asyncio.sleep(pause)
+        return seen, trouble
 
     async def any_answers(self, servers: Collection[str]) -> bool:
         """Return whether at least one of some servers answers now."""
@@ -172,15 +204,18 @@ class WatchLooks:
         seen = seen or ContainersSeen()
         before = {one.id: one for one in seen.marks}
         restarts = sum(_restarts(before[one.id], one, target.manifest) for one in found if one.id in before)
-        gone = _missing(target.manifest, found)
-        words = gone or next(
-            (f"{name_of(one)} {text}" for one in found if (text := not_up(one, now=self._clock.now()))), ""
+        looks = {one.service: one.looks for one in seen.services}
+        down = tuple(
+            DownService(name, looks.get(name, 0) + 1, words)
+            for name, words in _not_up(target.manifest, found, self._clock.now()).items()
         )
+        words = down[0].words if down else ""
         return ContainersSeen(
             restarts=seen.restarts + restarts,
             unwell=seen.unwell + 1 if words else 0,
             down=sum(bool(not_up(one, now=self._clock.now())) for one in found) + _lacking(target.manifest, found),
             words=words or seen.words,
+            services=down,
             marks=tuple(ContainerMark(one.id, one.state, one.restarts, one.started) for one in found),
         ), ""
 
@@ -275,12 +310,17 @@ def _lacking(manifest: Manifest, found: Sequence[Container]) -> int:
     return sum(max(one.replicas - there[one.service], 0) for one in manifest.services)
 
 
-def _missing(manifest: Manifest, found: Sequence[Container]) -> str:
-    """Return which service has fewer containers than it should."""
-    for one in manifest.services:
-        if sum(container.service == one.service for container in found) < one.replicas:
-            return f"{one.service} has no container" if one.replicas == 1 else f"{one.service} lacks containers"
-    return ""
+def _not_up(manifest: Manifest, found: Sequence[Container], now: float) -> dict[str, str]:
+    """Return the services that are not up, each with why: first those with fewer containers than they should have."""
+    down = {
+        one.service: f"{one.service} has no container" if one.replicas == 1 else f"{one.service} lacks containers"
+        for one in manifest.services
+        if sum(container.service == one.service for container in found) < one.replicas
+    }
+    for one in found:
+        if text := not_up(one, now=now):
+            down.setdefault(one.service or one.name, f"{name_of(one)} {text}")
+    return down
 
 
 def _restarts(before: ContainerMark, now: Container, manifest: Manifest) -> int:

@@ -17,6 +17,8 @@ BURST = 3
 """How many windows of a minute a burst of error lines may fill."""
 MOST_KINDS = 200
 """How many kinds of panics are kept of a log: the most frequent ones."""
+KIND_RULES = 1
+"""Which rules make the kinds of panics. Kinds of other rules cannot be compared."""
 _MEDIANS = 60
 
 
@@ -58,13 +60,15 @@ class LogCounts:
     """What a part of a log has.
 
     `windows` are the error lines of each whole window, oldest first, and `fine` the other lines of each. `kinds` are
-    the kinds of panics, each with the number of windows that have one; with `full`, there were more. The next part
-    begins at `end` (Unix time). `trouble` is why it could not be read.
+    the kinds of panics, each with the number of windows that have one; with `full`, there were more. `recent_kinds` are
+    those of the last minute, each with its windows: 0 is the last one, 1 the one before. The next part begins at `end`
+    (Unix time). `trouble` is why it could not be read.
     """
 
     windows: tuple[int, ...] = ()
     fine: tuple[int, ...] = ()
     kinds: tuple[tuple[str, int], ...] = ()
+    recent_kinds: tuple[tuple[str, tuple[int, ...]], ...] = ()
     full: bool = False
     end: float = 0.0
     trouble: str = ""
@@ -76,7 +80,8 @@ class LogSeen:
 
     `counts` is how many windows have how many error lines. `recent` are the error lines of the last minute's windows,
     and `recent_fine` its other lines. `peak` is the most error lines that any minute had, without bursts. `fine` is how
-    many other lines there are in all: they show the load. `kinds` and `full` are as in `LogCounts`.
+    many other lines there are in all: they show the load. `kinds`, `recent_kinds` and `full` are as in `LogCounts`.
+    `rules` are those of the kinds, 0 in rows of the version before.
     """
 
     counts: tuple[tuple[int, int], ...] = ()
@@ -85,13 +90,20 @@ class LogSeen:
     peak: int = 0
     fine: int = 0
     kinds: tuple[tuple[str, int], ...] = ()
+    recent_kinds: tuple[tuple[str, tuple[int, ...]], ...] = ()
     full: bool = False
+    rules: int = 0
 
     def add(self, more: LogCounts) -> LogSeen:
         """Return the same with another part of the log."""
         counts = Counter(dict(self.counts)) + Counter(more.windows)
         kinds = Counter(dict(self.kinds)) + Counter(dict(more.kinds))
         run = (*self.recent, *more.windows)
+        later = len(more.windows)
+        recent = {kind: {age + later for age in ages if age + later < MINUTE} for kind, ages in self.recent_kinds}
+        for kind, ages in more.recent_kinds:
+            recent[kind] = recent.get(kind, set()) | {*ages}
+        last = ((kind, tuple(sorted(ages))) for kind, ages in recent.items() if ages)
         minutes = (run[max(end - MINUTE, 0) : end] for end in range(len(self.recent) + 1, len(run) + 1))
         return LogSeen(
             counts=tuple(sorted(counts.items())),
@@ -100,8 +112,15 @@ class LogSeen:
             peak=max((self.peak, *map(without_bursts, minutes))),
             fine=self.fine + sum(more.fine),
             kinds=tuple(kinds.most_common(MOST_KINDS)),
+            recent_kinds=tuple(sorted(last, key=lambda one: -len(one[1]))[:MOST_KINDS]),
             full=self.full or more.full or len(kinds) > MOST_KINDS,
+            rules=self.rules if self.counts else KIND_RULES,
         )
+
+    @property
+    def has_all_kinds(self) -> bool:
+        """Whether a kind of panics that is not here is new."""
+        return self.rules == KIND_RULES and not self.full
 
     @property
     def total(self) -> int:
@@ -157,19 +176,39 @@ class AnswersSeen:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class DownService:
+    """A service that was not up in so many looks in a row, and what was seen of it in the last one.
+
+    An empty name means any service: rows of the version before do not say which.
+    """
+
+    service: str
+    looks: int
+    words: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainersSeen:
     """How the containers of a target did.
 
     `restarts` counts restarts and exits, `unwell` is in how many looks in a row a container was not up, and `words` say
-    which. `down` is how many containers were not up in the last look, `marks` are all as they were then.
+    which. `services` are those that were not up in the last look, `down` is how many containers of them were not.
+    `marks` are all containers as they were then.
     """
 
     restarts: int = 0
     unwell: int = 0
     down: int = 0
     words: str = ""
+    services: tuple[DownService, ...] = ()
     marks: tuple[ContainerMark, ...] = ()
+
+    @property
+    def not_up(self) -> tuple[DownService, ...]:
+        """The services that were not up in the last look."""
+        nameless = (DownService("", self.unwell, self.words),) if self.unwell else ()
+        return self.services or nameless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

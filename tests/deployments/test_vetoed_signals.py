@@ -44,7 +44,8 @@ def errors(a_window: int) -> ServerSeen:
 
 
 def panics(*kinds: str) -> ServerSeen:
-    counts = LogCounts(windows=(0,) * 12, kinds=tuple((kind, 5) for kind in kinds))
+    recent = tuple((kind, (0, 1, 2, 3, 4)) for kind in kinds)
+    counts = LogCounts(windows=(0,) * 12, kinds=tuple((kind, 5) for kind in kinds), recent_kinds=recent)
     return ServerSeen(server="web1", log=LogSeen().add(counts))
 
 

@@ -40,7 +40,7 @@ async def watched(
 ) -> AsyncIterator[BotUnderTest]:
     """A bot whose shop runs v1, and is watched for five minutes when another release comes."""
     async with open_as(StillBot, folder, _settings(folder, servers, {}), team=TEAM) as bot:
-        bot.wait(clock_check=0.001, job_retry=Backoff(0.0001, 0.001))
+        bot.wait(clock_check=0.001, watch_before=0.0, job_retry=Backoff(0.0001, 0.001))
         await bot.deploy(V1)
         rollout = {"rollout": {"canary": 1, "batch": "100%"}} if len(servers) > 1 else {}
         await bot.restart(_settings(folder, servers, {"watch": "5m", **rollout, **production}))
@@ -377,9 +377,8 @@ async def test_a_server_that_does_not_answer_for_a_look_is_shown_and_not_worse(t
 
 async def test_a_server_that_does_not_answer_at_the_end_is_not_called_healthy(tmp_path: Path) -> None:
     async with watched(tmp_path, servers=("web1",)) as bot:
-        number = await begun(bot)
         bot.wait(restore_silence=0.01)
-        await bot.restart()
+        number = await begun(bot)
         bot.hosts["web1"].down = "no route to it"
         bot.clock.advance(300)
         async with asyncio.timeout(ENDS_WITHIN):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ from deploybot.domain import (
     WatchState,
 )
 from deploybot.masking import Redactor
-from deploybot.testing import FakeServers
+from deploybot.testing import FakeHost, FakeServers, Outcome
 from tests.deployments.test_watch import (
     BAD,
     _announced,
@@ -48,7 +49,7 @@ from tests.deployments.test_watch import (
     watched,
 )
 from tests.deployments.test_watch_looks import LookBench
-from tests.kit.bot import ENDS_WITHIN, HEALTH, BotUnderTest
+from tests.kit.bot import ENDS_WITHIN, HEALTH, BotUnderTest, switched
 
 
 async def announcements(bot: BotUnderTest, number: int) -> list[Card]:
@@ -99,7 +100,9 @@ async def test_a_bad_look_ends_a_watch_if_the_old_release_does_the_same(tmp_path
         number = await begun(bot)
         (row,) = await _compares(bot, number)
         assert row.evidence.before is not None
-        bad = dataclasses.replace(row.evidence.before, answers=AnswersSeen(asked=30, failed=30, bad=3))
+        bad = dataclasses.replace(
+            row.evidence.before, answers=AnswersSeen(asked=30, failed=30, bad=3, why="answers 500")
+        )
         same = dataclasses.replace(row, evidence=dataclasses.replace(row.evidence, before=bad))
         await bot.deployments.queue.close()
         await bot.store.write(lambda tables: tables.watches.put(same))
@@ -107,7 +110,24 @@ async def test_a_bad_look_ends_a_watch_if_the_old_release_does_the_same(tmp_path
         bot.clock.advance(300)
         await bot.restart()
         await to_the_end(bot, number)
-        assert (await bot.deployment(number)).state is State.SUCCEEDED
+        found = await bot.deployment(number)
+        words = "Not everything is healthy, and the old release was no better. web1: health check fails (answers 500)."
+        assert (found.state, found.outcome) == (State.SUCCEEDED, words)
+
+
+async def test_a_url_that_the_old_release_does_not_have_hides_no_failure(tmp_path: Path) -> None:
+    async with watched(tmp_path, servers=("web1",)) as bot:
+        host = bot.hosts["web1"]
+        host.http[HEALTH] = (404, "no such page")
+
+        def effect(it: FakeHost, env: Mapping[str, str]) -> None:
+            switched(it, env)
+            it.http.clear()
+
+        host.script("switch", Outcome(effect=effect, log=b"switched\n"))
+        number = await begun(bot)
+        host.http[HEALTH] = BAD
+        await until_worse(bot, number)
 
 
 async def test_a_vetoed_canary_gets_through_its_pause(tmp_path: Path) -> None:
@@ -234,9 +254,8 @@ async def test_a_bot_without_network_at_the_end_waits_longer(
 ) -> None:
     monkeypatch.setattr(release_watch, "_NO_NETWORK", 1000)  # a busy machine must not use it up
     async with watched(tmp_path) as bot:
-        number = await begun(bot)
         bot.wait(restore_silence=1.0)
-        await bot.restart()
+        number = await begun(bot)
         for name in ("web1",) if others else ("web1", "web2", "web3"):
             bot.hosts[name].down = "no route to it"
         if others:

@@ -8,11 +8,13 @@ from math import comb
 
 import pytest
 
+from deploybot.deployments.vetoed_signals import is_unsettled
 from deploybot.deployments.watch_judgement import by_chance, findings_of
 from deploybot.domain import (
     MOST_KINDS,
     AnswersSeen,
     ContainersSeen,
+    DownService,
     LogCounts,
     LogSeen,
     OldSeen,
@@ -21,6 +23,7 @@ from deploybot.domain import (
     WatchEvidence,
     WatchSignal,
 )
+from deploybot.store.codec import decode, encode
 
 QUIET = (0,) * 720
 
@@ -37,7 +40,9 @@ def seen(
 
 def log(*windows: int, kinds: tuple[tuple[str, int], ...] = (), fine: int = 50, full: bool = False) -> LogSeen:
     """Windows with so many error lines, and `fine` other lines each."""
-    return LogSeen().add(LogCounts(windows=windows, fine=(fine,) * len(windows), kinds=kinds, full=full))
+    recent = tuple((kind, tuple(range(count))) for kind, count in kinds)
+    counts = LogCounts(windows=windows, fine=(fine,) * len(windows), kinds=kinds, recent_kinds=recent, full=full)
+    return LogSeen().add(counts)
 
 
 def answers(*looks: tuple[int, float]) -> AnswersSeen:
@@ -98,6 +103,21 @@ def test_a_container_that_is_not_up(looks: int, worse: bool) -> None:
     assert signals(new, None, olds[2]) == ({"containers"} if worse else set()), "one look is no outage"
 
 
+def test_a_service_that_was_down_before_hides_only_itself() -> None:
+    sidecar, web = DownService("sidecar", 30, "sidecar is unhealthy"), DownService("web", 3, "web is unhealthy")
+    before = seen(containers=ContainersSeen(unwell=1, services=(DownService("sidecar", 1),)))
+    beside = OldSeen(now=seen("web2", containers=ContainersSeen(unwell=9, services=(DownService("sidecar", 9),))))
+    both, one = (seen(containers=ContainersSeen(unwell=30, services=some)) for some in ((sidecar, web), (sidecar,)))
+    assert signals(one, before) == signals(one, None, beside) == set()
+    assert signals(both, None, beside) == {"containers"}
+    (found,) = findings_of(WatchEvidence(new=both, before=before), seconds=60.0)
+    assert found.text == "web is unhealthy, it was up in the old release"
+    short = seen(containers=ContainersSeen(unwell=30, services=(sidecar, replace(web, looks=2))))
+    assert signals(short, before) == set()
+    assert is_unsettled(WatchEvidence(new=short, before=before))
+    assert not is_unsettled(WatchEvidence(new=one, before=before))
+
+
 @pytest.mark.parametrize(
     ("looks", "worse"),
     [
@@ -113,6 +133,35 @@ def test_a_health_check_that_fails(looks: list[tuple[int, float]], worse: bool) 
     assert signals(new) == ({"answers"} if worse else set())
     old = OldSeen(now=seen("web2", answers=answers((10, 0.1))))
     assert signals(new, None, old) == set()
+
+
+def failing(why: str, rounds: int, *, good: int = 0) -> AnswersSeen:
+    found = answers(*[(0, 0.1)] * good)
+    for _ in range(rounds):
+        found = found.add(UrlLook(asked=10, failed=10, median=0.1, why=why))
+    return found
+
+
+def test_a_url_that_the_old_release_does_not_know_says_nothing() -> None:
+    new, other = seen(answers=failing("answers 500", 3)), failing("answers 404", 3)
+    assert signals(new, seen(answers=other)) == {"answers"}
+    assert signals(new, seen(answers=failing("answers 500", 3))) == set()
+    assert signals(new, seen(answers=failing("answers 500", 1, good=2))) == {"answers"}, "a bad moment"
+    beside = OldSeen(now=seen("web2", answers=other), before=seen("web2", answers=other))
+    assert signals(new, None, beside) == {"answers"}
+    assert signals(new, None, replace(beside, before=None)) == {"answers"}
+    knows = replace(beside, before=seen("web2", answers=answers((0, 0.1))))
+    assert signals(new, None, knows) == set(), "it fails now, too"
+    some = seen(answers=answers(*[(1, 0.1)] * 12))
+    good = OldSeen(now=seen("web3", answers=answers(*[(0, 0.1)] * 48)))
+    assert signals(some, seen(answers=other), good) == {"answers"}
+
+
+def test_one_bad_old_server_of_two_hides_no_failed_answers() -> None:
+    new = seen(answers=answers(*[(3, 0.1)] * 12))
+    bad, good = (OldSeen(now=seen("web2", answers=answers(*[(failed, 0.1)] * 12))) for failed in (5, 0))
+    assert signals(new, None, bad, good) == signals(new, None, bad, bad, good, good) == {"answers"}
+    assert signals(new, None, bad, bad, good) == set()
 
 
 def test_health_checks_that_fail_on_a_few_old_servers_hide_nothing() -> None:
@@ -223,6 +272,12 @@ def test_error_lines_of_one_old_server_of_many_hide_nothing() -> None:
     assert signals(new, before, loud, loud, quiet) == set()
 
 
+def test_a_noisy_old_server_hides_no_error_lines_without_a_baseline() -> None:
+    loud, quiet = (OldSeen(now=seen("web2", log=log(*[many] * 60))) for many in (50, 0))
+    assert signals(seen(log=log(*[5] * 60)), None, loud, quiet, quiet, quiet) == {"errors"}
+    assert signals(seen(log=log(*[5] * 60)), None, loud, loud, loud, quiet) == set()
+
+
 def test_error_lines_that_the_old_release_had_in_some_minute_are_not_worse() -> None:
     stormy = log(*QUIET[:700], *[3] * 12, 0, 0, 0, 0, 0, 0, 0, 0)
     assert signals(seen(log=log(*[3] * 12)), seen(log=stormy)) == set()
@@ -252,6 +307,37 @@ def test_without_enough_of_the_old_log_error_lines_say_nothing() -> None:
 def test_panics_that_are_new(count: int, old: str, worse: bool) -> None:
     before = seen(log=log(*QUIET, kinds=((old, 1),)))
     assert signals(seen(log=log(1, 1, kinds=(("panic: #", count),))), before) == ({"panics"} if worse else set())
+
+
+def test_panics_are_new_if_most_old_servers_do_not_have_them() -> None:
+    new, quiet = seen(log=log(1, 1, kinds=(("panic: #", 3),))), seen(log=log(*QUIET))
+    has, has_not = (OldSeen(now=seen("web2", log=log(*[0] * 12, kinds=kinds))) for kinds in ((("panic: #", 1),), ()))
+    assert signals(new, quiet, has, has_not, has_not, has_not) == {"panics"}
+    assert signals(new, quiet, has, has_not) == {"panics"}
+    assert signals(new, quiet, has, has, has_not) == set()
+    assert signals(new, quiet, has) == set()
+
+
+def test_panics_count_in_the_last_minute_only() -> None:
+    rare = LogSeen()
+    for _ in range(4):
+        rare = rare.add(LogCounts(windows=(0,) * 9, kinds=(("panic: #", 1),), recent_kinds=(("panic: #", (0,)),)))
+    assert rare.recent_kinds == (("panic: #", (0, 9)),)
+    assert signals(seen(log=rare), seen(log=log(*QUIET))) == set()
+    often = rare.add(LogCounts(windows=(0,), kinds=(("panic: #", 1),), recent_kinds=(("panic: #", (0,)),)))
+    assert signals(seen(log=often), seen(log=log(*QUIET))) == {"panics"}
+    later = often.add(LogCounts(windows=(0,) * 12))
+    assert later.recent_kinds == ()
+    assert signals(seen(log=later), seen(log=log(*QUIET))) == set()
+
+
+def test_kinds_of_panics_that_the_version_before_stored_are_not_compared() -> None:
+    new, text = seen(log=log(1, 1, kinds=(("panic: #", 9),))), encode(log(*QUIET))
+    stored = decode(LogSeen, text.replace(',"recent_kinds":[]', "").replace(',"rules":1', ""))
+    assert (stored.rules, stored.add(LogCounts(windows=(0,))).rules, decode(LogSeen, text).rules) == (0, 0, 1)
+    assert signals(new, seen(log=stored)) == set()
+    assert signals(new, None, OldSeen(now=seen("web2", log=stored))) == set()
+    assert signals(new, seen(log=decode(LogSeen, text))) == {"panics"}
 
 
 def test_with_too_many_old_kinds_of_panics_none_is_known_to_be_new() -> None:

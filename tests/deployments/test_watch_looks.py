@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from deploybot.applogs import log_samples
-from deploybot.applogs.log_samples import MOST_LINES, SETTLES, ErrorSamples
+from deploybot.applogs.log_samples import MOST_LINES, SETTLES, SETTLES_ELSEWHERE, ErrorSamples
 from deploybot.deployments.timeouts import Timeouts
 from deploybot.deployments.watch_looks import WatchedTarget, WatchLooks
 from deploybot.domain import Container, Gate, Manifest, ServerSeen, ServiceImage
 from deploybot.errors import ServerDown, Unreachable
 from deploybot.masking import Redactor
+from deploybot.settings import Logs
 from deploybot.testing import FakeClock, FakeEngine, FakeHost, FakeServers
 from tests.kit.settings import bot_settings
 
@@ -57,9 +58,9 @@ class LookBench:
         self.target = WatchedTarget(
             app=app, environment=app.environments["production"], server="web1", gate=gate, manifest=MANIFEST
         )
-        servers = FakeServers([self.host], {"web1": self.engine})
-        logs = ErrorSamples(servers, self.clock, Redactor())
-        self.looks = WatchLooks(servers, logs, self.clock, Timeouts(gate_answer=0.01))
+        self.servers = FakeServers([self.host], {"web1": self.engine})
+        self.logs = ErrorSamples(self.servers, self.clock, Redactor())
+        self.looks = WatchLooks(self.servers, self.logs, self.clock, Timeouts(gate_answer=0.01, watch_before=0.0))
         self.seen = ServerSeen(server="web1", log_from=self.clock.now())
 
     async def look(self, **changes: object) -> ServerSeen:
@@ -216,6 +217,76 @@ async def test_the_hour_before_has_what_the_old_release_did() -> None:
     assert before.containers is not None
     assert (before.log.errors, before.log.total, before.answers.asked) == (1, 719, 30)
     assert (before.containers.restarts, before.containers.unwell) == (2, 0)
+
+
+async def test_the_health_check_is_asked_evenly_before_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, slept = LookBench(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    bench.looks = WatchLooks(bench.servers, bench.logs, bench.clock, Timeouts(gate_answer=0.01, watch_before=290.0))
+    with monkeypatch.context() as patch:
+        patch.setattr("deploybot.deployments.watch_looks.asyncio.sleep", sleep)
+        before = await bench.looks.before(bench.target)
+    assert before.answers is not None
+    assert (before.answers.asked, len(before.answers.medians)) == (300, 30)
+    pauses = [one for one in slept if one > 5]
+    assert len(pauses) == 29
+    assert max(pauses) <= 10.0
+
+
+async def test_the_old_release_is_asked_for_some_seconds_at_most() -> None:
+    bench = LookBench()
+    bench.looks = WatchLooks(bench.servers, bench.logs, bench.clock, Timeouts(gate_answer=0.01, watch_before=0.0))
+    before = await bench.looks.before(bench.target)
+    assert before.answers is not None
+    assert before.answers.asked == 30
+
+
+async def test_which_services_the_old_release_does_not_keep_up() -> None:
+    bench = LookBench()
+    bench.engine.all[PROJECT] = [WEB, replace(WEB, id="c1", service="cache", name="c", health="unhealthy")]
+    bench.engine.chunks["c1"] = []
+    bench.target = replace(bench.target, manifest=Manifest())
+    before = await bench.looks.before(bench.target)
+    assert before.containers is not None
+    assert [(one.service, one.looks) for one in before.containers.services] == [("cache", 1)]
+    for looks in (1, 2):
+        seen = (await bench.look()).containers
+        assert seen is not None
+        assert [(one.service, one.looks, one.words) for one in seen.services] == [
+            ("cache", looks, "cache is unhealthy")
+        ]
+    bench.engine.all[PROJECT] = [WEB]
+    seen = (await bench.look()).containers
+    assert seen is not None
+    assert seen.services == ()
+
+
+@pytest.mark.parametrize("skew", [-12, -9, -6, -3, 0, 3, 14, 40])
+async def test_no_line_is_missed_if_the_clock_of_a_server_differs(skew: int) -> None:
+    bench = LookBench()
+    start = bench.clock.now()
+    for look in range(1, 7):
+        # The Engine's clock has full seconds, and an answer takes its time.
+        bench.engine.all[PROJECT] = [replace(WEB, asked=start + look * 10 + skew - (0.5 if look % 2 else 0.0))]
+        lines = range(look * 10)
+        bench.engine.chunks["w1"] = [entry(start + second + skew, "ERROR no") for second in lines]
+        await bench.look()
+    assert bench.seen.log is not None
+    assert bench.seen.log.errors >= bench.seen.log.total * 5 - 3
+    assert bench.seen.log.total == 11
+
+
+async def test_a_file_whose_server_is_behind_is_read_late() -> None:
+    bench = LookBench("script")
+    logs = bench.logs
+    app = bench.target.app.model_copy(update={"logs": Logs(file="/var/log/shop")})
+    now = bench.clock.now()
+    found = await logs.count(app, bench.target.environment, "web1", since=now - 16)
+    assert found.end == now - 16
+    assert SETTLES_ELSEWHERE == 15
 
 
 @pytest.mark.parametrize(

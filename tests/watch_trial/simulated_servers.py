@@ -15,6 +15,7 @@ from statistics import median
 
 from deploybot.deployments.watch_judgement import findings_of
 from deploybot.domain import (
+    MINUTE,
     WINDOW,
     AnswersSeen,
     ContainersSeen,
@@ -31,6 +32,11 @@ LOOK = 10.0
 ASKS = 10
 WATCH = 300.0
 HOUR_WINDOWS = 720
+ROUNDS = 30
+BEFORE = 10.0
+APART = 0.22
+WAY = 0.02
+"""The seconds that one answer of the health check takes on its way to the bot."""
 
 
 @dataclass
@@ -149,16 +155,20 @@ class SimulatedServer:
 
     def log(self, begin: float, windows: int, *, step: Callable[[], None]) -> LogCounts:
         """Return what some windows of the log have."""
-        counts, fine, panics = [], [], 0
+        counts: list[int] = []
+        fine: list[int] = []
+        panics: list[int] = []
         for at in range(windows):
             step()
             errors, has_panic = self.window(begin + at * WINDOW)
             counts.append(errors + has_panic)
             served = self.habits.requests * self.load.factor * WINDOW
             fine.append(poisson(self.random, served * self.habits.lines))
-            panics += has_panic
-        kinds = (("panic: #", panics),) if panics else ()
-        return LogCounts(windows=tuple(counts), fine=tuple(fine), kinds=kinds)
+            panics += [at] * has_panic
+        kinds = (("panic: #", len(panics)),) if panics else ()
+        recent = tuple(windows - 1 - at for at in panics if windows - 1 - at < MINUTE)
+        recent_kinds = (("panic: #", recent),) if recent else ()
+        return LogCounts(windows=tuple(counts), fine=tuple(fine), kinds=kinds, recent_kinds=recent_kinds)
 
     def checks(self, second: float) -> UrlLook:
         """Return one look at the health check."""
@@ -277,9 +287,14 @@ def _before(server: SimulatedServer, number: int) -> ServerSeen:
     hour = HOUR_WINDOWS * WINDOW
     step = _step(server)
     log = LogSeen().add(server.log(-hour, HOUR_WINDOWS, step=step))
-    answers = AnswersSeen()
-    for _ in range(3):
+    answers, at = AnswersSeen(), 0.0
+    # As `WatchLooks` asks: answers that take longer do not keep the next one from being asked for.
+    cost = min(server.habits.latency + WAY, APART) * ASKS
+    for _ in range(ROUNDS):
         answers = answers.add(server.checks(-1.0))
+        at += max(cost, BEFORE / (ROUNDS - 1))
+        if at > BEFORE:
+            break
     restarts = server.restarts(-3600.0, 0.0)
     return ServerSeen(server=str(number), log=log, answers=answers, containers=ContainersSeen(restarts=restarts))
 

@@ -32,15 +32,16 @@ RARE_ANSWERS = 1e-4
 """The same for failed answers: there are far fewer of them than lines in a log."""
 RATIO = 3.0
 """How many times as many errors or restarts of the new release are worse."""
-_HOT_WINDOWS = 5
+_HOT_WINDOWS = 7
 _USUAL = (0.8, 0.95)
-_FEWEST = 6
+_FEWEST = 9
 _KNOWN_WINDOWS = 12
 _PEAK = 2.0
 _PANIC_WINDOWS = 3
 _UNWELL_LOOKS = 3
 _BAD_LOOKS = 2
 _LOOPS = 3
+_RARE_RESTARTS = 1e-3
 _FAILED = 5
 _FAILING = 3
 _SLOW_LOOKS = 5
@@ -94,7 +95,9 @@ def _restarts_more(new: int, old: int, seconds: float) -> bool:
     """
     if not old:
         return bool(new)
-    return new >= _LOOPS and new * _HOUR / max(seconds, WINDOW) >= RATIO * old and new > old
+    if new < _LOOPS or new <= old or new * _HOUR / max(seconds, WINDOW) < RATIO * old:
+        return False
+    return by_chance(new, max(int(seconds / WINDOW), new), old, max(int(_HOUR / WINDOW), old)) < _RARE_RESTARTS
 
 
 def _answers(evidence: WatchEvidence) -> Iterator[WatchFinding]:

@@ -79,6 +79,14 @@ def test_restarts(new: int, before: int, now: int, worse: bool) -> None:
     assert found == ({"restarts"} if worse else set())
 
 
+def test_restarts_are_worse_only_if_chance_does_not_explain_them() -> None:
+    before = seen(containers=ContainersSeen(restarts=2))
+    three, nine = (seen(containers=ContainersSeen(restarts=many)) for many in (3, 9))
+    assert signals(three, before, seconds=30) == {"restarts"}
+    assert signals(three, before, seconds=300) == set(), "as often as that, once in some hours"
+    assert signals(nine, before, seconds=300) == {"restarts"}
+
+
 def test_restarts_of_one_old_server_of_many_hide_nothing() -> None:
     olds = [OldSeen(now=seen("web2", containers=ContainersSeen(restarts=many))) for many in (900, 0, 0)]
     new = seen(containers=ContainersSeen(restarts=1))
@@ -230,12 +238,12 @@ def test_slow_answers_under_more_load_are_the_load() -> None:
 
 
 def test_error_lines_are_compared_with_the_hour_before() -> None:
-    assert signals(seen(log=log(*[3] * 5)), seen(log=log(*QUIET))) == {"errors"}
-    assert signals(seen(log=log(*[6] * 4)), seen(log=log(*QUIET))) == set(), "four windows may be bursts"
+    assert signals(seen(log=log(*[3] * 7)), seen(log=log(*QUIET))) == {"errors"}
+    assert signals(seen(log=log(*[9] * 6)), seen(log=log(*QUIET))) == set(), "six windows may be bursts"
     assert signals(seen(log=log(30, 30, 30, 0, 0, 0)), seen(log=log(*QUIET))) == set(), "one burst"
-    assert signals(seen(log=log(*[1] * 8)), seen(log=log(*QUIET))) == set(), "too few"
-    assert signals(seen(log=log(*[1] * 9)), seen(log=log(*QUIET))) == {"errors"}
-    assert signals(seen(log=log(*[3] * 5)), seen(log=log(*[3] * 720))) == set(), "the old release does it, too"
+    assert signals(seen(log=log(*[1] * 11)), seen(log=log(*QUIET))) == set(), "too few"
+    assert signals(seen(log=log(*[1] * 12)), seen(log=log(*QUIET))) == {"errors"}
+    assert signals(seen(log=log(*[3] * 7)), seen(log=log(*[3] * 720))) == set(), "the old release does it, too"
     assert signals(seen(log=log(*[12] * 12)), seen(log=log(*[3] * 720))) == {"errors"}
     assert signals(seen(log=log(*[8] * 12)), seen(log=log(*[3] * 720))) == set(), "less than three times as many"
 
@@ -253,7 +261,7 @@ def test_a_log_without_other_lines_may_have_five_times_the_load() -> None:
     before = seen(log=log(*[1] * 720, fine=0))
     assert signals(seen(log=log(*[8] * 12, fine=0)), before) == set()
     assert signals(seen(log=log(*[25] * 12, fine=0)), before) == {"errors"}
-    assert signals(seen(log=log(*[1] * 9, fine=0)), seen(log=log(*QUIET, fine=0))) == {"errors"}
+    assert signals(seen(log=log(*[1] * 12, fine=0)), seen(log=log(*QUIET, fine=0))) == {"errors"}
     beside = OldSeen(now=seen("web2", log=log(*[1] * 12, fine=0)))
     assert signals(seen(log=log(*[8] * 12, fine=0)), before, beside) == {"errors"}, "it has the same load"
 
@@ -291,7 +299,7 @@ def test_error_lines_everywhere_at_the_same_time_are_no_fault_of_the_new_release
 
 
 def test_only_the_last_minute_of_a_log_counts() -> None:
-    late = log(*[0] * 48, *[3] * 5)
+    late = log(*[0] * 48, *[3] * 7)
     assert signals(seen(log=late), seen(log=log(*QUIET))) == {"errors"}
     assert signals(seen(log=late.add(LogCounts(windows=(0,) * 12))), seen(log=log(*QUIET))) == set()
 

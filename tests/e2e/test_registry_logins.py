@@ -33,7 +33,7 @@ need_disk = "1MB"
 stable = "0s"
 [apps.shop.images.web]
 image = "{registry}/acme/shop"
-tag = "^1.4"
+tag = "1.4.2"
 [apps.shop.environments.live]
 servers = ["web1"]
 """

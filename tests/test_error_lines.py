@@ -88,7 +88,17 @@ NO_PANICS = [
 PANICS = [
     ("panic: runtime error: index out of range [5]", "panic: runtime error: index"),
     ("2026-01-01 12:00:00 panic: runtime error", "panic: runtime error"),
-    ("2026/01/01 00:00:00 http: panic serving 10.0.0.1:5: boom", "http: panic serving #.#.#.#:#: boom"),
+    ("2026/01/01 00:00:00 http: panic serving 10.0.0.1:5: boom", "http: panic serving boom"),
+    ("http: panic serving [2a01:db8:cafe::1]:443: boom", "http: panic serving boom"),
+    (
+        'Exception in thread "main" java.lang.IllegalStateException: gone',
+        "Exception in thread # java.lang.IllegalStateException: gone",
+    ),
+    ("Fatal Python error: Segmentation fault", "Fatal Python error: Segmentation fault"),
+    ("UnhandledPromiseRejectionWarning: Error: gone", "UnhandledPromiseRejectionWarning"),
+    ("Unhandled promise rejection: Error: gone", "Unhandled promise rejection : Error: gone"),
+    ("Unhandled exception occurred while serving", "Unhandled exception occurred while serving"),
+    ('Uncaught PHP Exception App\\Gone: "no row" at Shop.php line 5', "Uncaught PHP Exception App\\Gone: # at"),
     ("ts=1 level=fatal msg=lost", "fatal: lost"),
     ('time="2026-01-01T00:00:00Z" level=fatal msg="db gone"', "fatal: db gone"),
     ('time="2026-01-01T00:00:00Z" level=fatal msg="no disk"', "fatal: no disk"),

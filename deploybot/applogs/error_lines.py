@@ -38,9 +38,11 @@ _NO_ERROR = re.compile(
 )
 _FORMS = re.compile(
     rb"(?P<constant>Traceback \(most recent call last\)|(?:\S*sh: )?(?:line \d+: )?(?:\d+ )?Segmentation fault\b"
-    rb"|segfault\b|sigsegv\b|Out of memory(?=[:.]|\s*$))"
-    rb"|(?P<form>panic: |http: panic serving |thread (?:'[^']*' )?(?:\(\d+\) )?panicked |(?:\w+: )?PHP Fatal error: "
-    rb"|fatal(?: error)?: |(?:Unhandled|Uncaught) (?:exception|rejection|error)\b(?=[:.]| in | at |$))"
+    rb"|segfault\b|sigsegv\b|Out of memory(?=[:.]|\s*$)|UnhandledPromiseRejection\w*)"
+    rb"|(?P<form>panic: |http: panic serving(?= )|Fatal Python error: |Uncaught PHP Exception "
+    rb"|Exception in thread \"[^\"]*\" |thread (?:'[^']*' )?(?:\(\d+\) )?panicked |(?:\w+: )?PHP Fatal error: "
+    rb"|fatal(?: error)?: |(?:Unhandled|Uncaught) (?:promise )?(?:exception|rejection|error)\b"
+    rb"(?=[:.]| in | at | occurred |$))(?:(?<=panic serving) \S+:(?= ))?"
     rb"|(?P<name>(?:Uncaught )?(?-i:\w*(?:Error|Exception)))(?=:|\s*$)",
     re.IGNORECASE,
 )

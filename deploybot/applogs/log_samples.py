@@ -7,7 +7,7 @@ import calendar
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
 
 from deploybot.applogs.error_lines import ErrorCounter
@@ -37,6 +37,9 @@ _MEASURED_WITHIN = 3.0
 """How much the measured difference of two clocks changes by itself: by full seconds, and by the time of an answer."""
 _AT_ONCE = 4
 """How many logs of one server are read at the same time. If servers waited for others, some would never be read."""
+_HOURS_AT_ONCE = 4
+"""How many long parts of logs are read at the same time: they share one CPU. Short ones never wait for them."""
+_SHORT = 60.0
 _WHOLE = 19
 _CLOCK_WENT_BACK = 60.0
 _BUSY = 100
@@ -54,6 +57,7 @@ class ErrorSamples:
         self._redactor = redactor
         self._zones = Zones(servers, clock)
         self._ahead: dict[str, float] = {}
+        self._hours = asyncio.Semaphore(_HOURS_AT_ONCE)
         self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
 
     def has_log(self, app: App) -> bool:
@@ -76,7 +80,11 @@ class ErrorSamples:
         since = max(since, until - LONGEST)
         counter = ErrorCounter(since, until)
         try:
-            async with self._turns[server], asyncio.timeout(READ_WITHIN):
+            async with (
+                self._turns[server],
+                self._hours if until - since > _SHORT else nullcontext(),
+                asyncio.timeout(READ_WITHIN),
+            ):
                 sources = await find(app.at(environment), environment, server, self._servers, self._zones)
                 for source in sources:
                     try:

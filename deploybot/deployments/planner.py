@@ -138,8 +138,9 @@ class Planner:
         """
         app = app.at(environment)
         insist_on_source(app, self._strategies[app.strategy], release)
-        settings = settings or await self.releases.names.settings_of(environment, release)
-        if not rollback:
+        if rollback:
+            settings = settings or await self.releases.names.settings_of(environment, release)
+        else:
             insist_on_pins(app, environment, release)
         return app, dataclasses.replace(release, typed=None), settings
 
@@ -339,7 +340,7 @@ def _insist_on_effect(app: App, environment: Environment, release: Release, part
     """Raise UserError if a rollback to a release, with its settings of then, would change nothing on any server."""
     effects = [one for part in parts for one in part.effects]
     is_same = all(part.replaces is not None and part.replaces.id == release.id for part in parts)
-    if is_same and effects and all(one.kind is EffectKind.KEPT for one in effects):
+    if is_same and effects and all(one.kind in {EffectKind.KEPT, EffectKind.LEFT} for one in effects):
         raise UserError(
             f"{app.name}/{environment.name} already runs {release}, with these settings.",
             hint=f"Pick another release: history {app.name}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from deploybot.backoff import Backoff
@@ -167,15 +168,23 @@ def _late(waiting: list[str], limit: float) -> list[str]:
     return [*waiting[:-1], f"{waiting[-1]} (after {show_duration(limit)}: raise compose.wait if it needs more)"]
 
 
-def as_verified(manifest: Manifest, observed: Observed) -> Manifest:
-    """Add to a record which services had ended when the release was verified, and with which settings they ran.
+def as_verified(manifest: Manifest, observed: Observed, *, kept: Collection[str] = ()) -> Manifest:
+    """Add to a record which services had ended when the release was verified: these are jobs.
 
-    Services that had ended are jobs. A container that a person started and that did not change has no settings of ours.
+    Of the services that were `kept`, a container that a person started has no settings of ours, and keeps running so.
     """
     services = observed.services
-    seen = as_restored(manifest, observed)
+    by_hand = {name for name in kept if name in services and not services[name][0].label(SETTINGS_LABEL)}
     return replace(
-        seen, services=tuple(replace(one, ended=has_ended(services.get(one.service, ()))) for one in seen.services)
+        manifest,
+        services=tuple(
+            replace(
+                one,
+                ended=has_ended(services.get(one.service, ())),
+                settings="" if one.service in by_hand else one.settings,
+            )
+            for one in manifest.services
+        ),
     )
 
 

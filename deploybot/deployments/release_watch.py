@@ -220,7 +220,8 @@ class ReleaseWatch:
         What this look could not see is no finding, even if it was bad when it was last seen.
         """
         evidence = await stop.result_of(self._seen(watching, row.evidence))
-        judged = judge(evidence, seconds=self._clock.now() - watching.row.started)
+        begun = max(watching.row.started, evidence.new.counts_from)
+        judged = judge(evidence, seconds=self._clock.now() - begun)
         judged = seen_now(judged, row.evidence.new)
         return await self._store.write(lambda tables: self._keep(tables, watching, row, judged))
 

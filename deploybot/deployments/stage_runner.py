@@ -302,7 +302,10 @@ def _follows_pause(part: ServerPlan, position: int) -> bool:
 
 def _asks_again(gate: Gate, vetoed: Collection[WatchSignal]) -> bool:
     """Return whether a gate asks for what a person vetoed. A watch never asks a port or a command."""
-    return gate.kind in {"http", "docker"} and bool({WatchSignal.ANSWERS, WatchSignal.CONTAINERS} & {*vetoed})
+    asked = {WatchSignal.ANSWERS, WatchSignal.CONTAINERS}
+    if gate.kind == "docker":
+        asked.add(WatchSignal.RESTARTS)
+    return gate.kind in {"http", "docker"} and bool(asked & {*vetoed})
 
 
 def ran_task(part: ServerPlan, position: int, *, since: StageKind = StageKind.WATCH) -> bool:

@@ -14,6 +14,7 @@ from deploybot.deployments.target_inspection import Inspector, going_back, step_
 from deploybot.domain import (
     NO_RELEASE,
     Deployment,
+    EffectKind,
     Kind,
     Manifest,
     ManifestRow,
@@ -116,11 +117,14 @@ class Executor:
 
     async def note_verified(self, deployment: Deployment, phase: Phase, part: ServerPlan, seen: Observed) -> None:
         """Add what was seen to run during verification to the record of the release, or of the restored one."""
+        # A restart keeps what a person did by hand, and does not make it the release.
+        is_release = deployment.plan.kind is not Kind.RESTART
+        kept = {one.service for one in part.effects if one.kind is EffectKind.KEPT} if is_release else ()
 
         def note(tables: Tables) -> None:
             found = recorded(tables, deployment.plan, part)
             if found is not None:
-                tables.manifests.put(dataclasses.replace(found, manifest=as_verified(found.manifest, seen)))
+                tables.manifests.put(dataclasses.replace(found, manifest=as_verified(found.manifest, seen, kept=kept)))
 
         def note_restored(tables: Tables) -> None:
             if part.replaces is not None and part.before is not None:

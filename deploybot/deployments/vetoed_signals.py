@@ -54,7 +54,7 @@ def afresh(evidence: WatchEvidence, now: float) -> WatchEvidence:
 
     What people vetoed before, and what the old release does, stays.
     """
-    new = ServerSeen(server=evidence.new.server, log_from=now)
+    new = ServerSeen(server=evidence.new.server, log_from=now, counts_from=now)
     return dataclasses.replace(evidence, new=new).judged(())
 
 
@@ -68,7 +68,11 @@ def is_unsettled(evidence: WatchEvidence) -> bool:
         return True
     answers, containers = evidence.new.answers, evidence.new.containers
     failing = answers is not None and 0 < answers.bad <= _SETTLED
-    down = containers is not None and any(0 < one.looks <= _SETTLED for one in containers.not_up)
+    before = evidence.before.containers if evidence.before else None
+    known = {one.service for one in before.not_up} if before else ()
+    down = containers is not None and any(
+        0 < one.looks <= _SETTLED and one.service not in known for one in containers.not_up
+    )
     return (failing and WatchSignal.ANSWERS not in evidence.accepted) or (
         down and WatchSignal.CONTAINERS not in evidence.accepted
     )

@@ -41,6 +41,8 @@ _PANIC_WINDOWS = 3
 _UNWELL_LOOKS = 3
 _BAD_LOOKS = 2
 _LOOPS = 3
+_CLIENT_ERROR = "answers 4"
+"""How a failure begins that says that the old release does not know the URL of the new one, such as 404."""
 _RARE_RESTARTS = 1e-3
 _FAILED = 5
 _FAILING = 3
@@ -113,7 +115,7 @@ def _answers(evidence: WatchEvidence) -> Iterator[WatchFinding]:
     olds = [*now[: (len(now) + 1) // 2], *([before] if before else [])]  # the worse half does not decide
     asked, failed = sum(one.asked for one in olds), sum(one.failed for one in olds)
     was = f"before {failed} of {asked}" if asked else "before unknown"
-    hidden = bool(before and before.bad >= _BAD_LOOKS and before.why == new.why) or _most(
+    hidden = bool(before and before.bad >= _BAD_LOOKS and _same_failure(before, new)) or _most(
         [one.bad >= _BAD_LOOKS - 1 for one in now]
     )
     if new.bad >= _BAD_LOOKS and not hidden:
@@ -129,7 +131,12 @@ def _is_other_url(old: AnswersSeen, new: AnswersSeen) -> bool:
 
     The URL is that of the new release, which has passed its check: so the old one may not know it.
     """
-    return old.failed == old.asked and old.why != new.why
+    return old.failed == old.asked and not _same_failure(old, new)
+
+
+def _same_failure(old: AnswersSeen, new: AnswersSeen) -> bool:
+    """Return whether health checks fail in the same way: 5xx, no answer and a closed connection are one."""
+    return old.why == new.why or not (_CLIENT_ERROR in old.why or _CLIENT_ERROR in new.why)
 
 
 def _asks_other_url(old: OldSeen, new: AnswersSeen) -> bool:

@@ -76,6 +76,7 @@ class _SignOfLife:
 
     async def __aenter__(self) -> Self:
         """Begin soon."""
+        self._end = asyncio.get_running_loop().time() + self._within * (1 + _PART) / 2
         self._timer = asyncio.get_running_loop().call_later(self._within * _SOON, self._begin)
         return self
 
@@ -97,13 +98,13 @@ class _SignOfLife:
             await asyncio.sleep(self._within * _SOON)
 
     async def is_there(self) -> bool:
-        """Return whether the server answers."""
+        """Return whether the server answers. A look that has time left waits for that: a busy server is slow."""
         self._begin()
         now = asyncio.get_running_loop().time
         if self._until <= now():
             self._answered.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._within * (1 - _PART) / 2):
+                async with asyncio.timeout(max(self._end - now(), self._within * (1 - _PART) / 2)):
                     await self._answered.wait()
         return self._until > now()
 
@@ -155,8 +156,11 @@ class WatchLooks:
         end = loop.time() + within
         for round_ in range(1, _ROUNDS_BEFORE + 1):
             began = loop.time()
-            async with _SignOfLife(self._servers, target.server, _BEFORE_WITHIN) as life:
-                seen, trouble = await self._url(target, seen, self._timeouts.watch_look, life)
+            async with _SignOfLife(self._servers, target.server, self._timeouts.watch_look) as life:
+                seen, now_trouble = await self._url(target, seen, self._timeouts.watch_look * _PART, life)
+            if trouble and now_trouble:
+                break
+            trouble = now_trouble
             busy = min(ASKS * self._measuring / _ASKS_A_SECOND, within / (_FEWEST_ROUNDS - 1))
             pause = max(began + max(within / (_ROUNDS_BEFORE - 1), busy) - loop.time(), 0.0)
             if round_ == _ROUNDS_BEFORE or (round_ >= _FEWEST_ROUNDS and loop.time() + pause > end):
@@ -185,6 +189,7 @@ class WatchLooks:
         return ServerSeen(
             server=seen.server,
             looks=seen.looks + 1,
+            counts_from=seen.counts_from,
             log_from=log_from,
             log=log,
             answers=answers,

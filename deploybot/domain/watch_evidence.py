@@ -215,6 +215,8 @@ class ContainersSeen:
 class ServerSeen:
     """What was seen on one server. The next part of the log begins at `log_from`.
 
+    If it was seen before, but that does not count any more, it counts from `counts_from` (Unix time), otherwise 0.0.
+
     A part is None if there is nothing to look at, or if nothing could be seen yet. `trouble` is what the last look
     could not see, and why; empty if it saw everything. With `silent`, the server or its Engine did not answer.
     """
@@ -222,6 +224,7 @@ class ServerSeen:
     server: str
     looks: int = 0
     log_from: float = 0.0
+    counts_from: float = 0.0
     log: LogSeen | None = None
     answers: AnswersSeen | None = None
     containers: ContainersSeen | None = None

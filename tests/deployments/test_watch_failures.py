@@ -95,6 +95,8 @@ async def test_a_look_that_raises_ends_no_deployment(
     [
         ("http", WatchSignal.ANSWERS, True),
         ("docker", WatchSignal.CONTAINERS, True),
+        ("docker", WatchSignal.RESTARTS, True),
+        ("http", WatchSignal.RESTARTS, False),
         ("http", WatchSignal.ERRORS, False),
         ("docker", WatchSignal.LATENCY, False),
         ("tcp", WatchSignal.ANSWERS, False),

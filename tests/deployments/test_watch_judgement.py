@@ -124,6 +124,9 @@ def test_a_service_that_was_down_before_hides_only_itself() -> None:
     assert signals(short, before) == set()
     assert is_unsettled(WatchEvidence(new=short, before=before))
     assert not is_unsettled(WatchEvidence(new=one, before=before))
+    again = seen(containers=ContainersSeen(unwell=1, services=(replace(sidecar, looks=1),)))
+    assert not is_unsettled(WatchEvidence(new=again, before=before)), "it was down before, too"
+    assert is_unsettled(WatchEvidence(new=again))
 
 
 @pytest.mark.parametrize(
@@ -154,6 +157,8 @@ def test_a_url_that_the_old_release_does_not_know_says_nothing() -> None:
     new, other = seen(answers=failing("answers 500", 3)), failing("answers 404", 3)
     assert signals(new, seen(answers=other)) == {"answers"}
     assert signals(new, seen(answers=failing("answers 500", 3))) == set()
+    assert signals(new, seen(answers=failing("no answer within 5 s", 3))) == set(), "as down as before"
+    assert signals(seen(answers=failing("answers 404", 3)), seen(answers=failing("answers 500", 3))) == {"answers"}
     assert signals(new, seen(answers=failing("answers 500", 1, good=2))) == {"answers"}, "a bad moment"
     beside = OldSeen(now=seen("web2", answers=other), before=seen("web2", answers=other))
     assert signals(new, None, beside) == {"answers"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from deploybot.applogs import log_samples
 from deploybot.applogs.log_samples import MOST_LINES, SETTLES, SETTLES_ELSEWHERE, ErrorSamples
 from deploybot.deployments.timeouts import Timeouts
 from deploybot.deployments.watch_looks import WatchedTarget, WatchLooks
-from deploybot.domain import Container, Gate, Manifest, ServerSeen, ServiceImage
+from deploybot.domain import Container, Gate, Manifest, ServerFacts, ServerSeen, ServiceImage
 from deploybot.errors import ServerDown, Unreachable
 from deploybot.masking import Redactor
 from deploybot.settings import Logs
@@ -337,6 +338,23 @@ async def test_a_server_that_is_down_is_no_evidence() -> None:
     bench.host.down = bench.engine.down = ""
     seen = await bench.look()
     assert (seen.trouble, seen.log_from) == ("", before.log_from + 20)
+
+
+class BusyHost(AnsweringHost):
+    """A server that answers, but not at once."""
+
+    async def facts(self, directory: str = "", *, timeout: float = 15.0, docker: bool = True) -> ServerFacts:
+        await asyncio.sleep(0.4)
+        return await super().facts(directory, timeout=timeout, docker=docker)
+
+
+async def test_a_busy_server_whose_app_refuses_is_not_one_that_does_not_answer() -> None:
+    bench = LookBench(host=BusyHost("web1"))
+    bench.looks = WatchLooks(bench.servers, bench.logs, bench.clock, Timeouts(gate_answer=0.01, watch_look=4.0))
+    bench.host.answers = (Unreachable("web1", "connection refused"),)
+    seen = await bench.look()
+    assert seen.answers is not None
+    assert (seen.silent, seen.answers.failed, seen.answers.bad) == (False, 10, 1)
 
 
 async def test_an_answer_that_breaks_off_with_the_connection_is_no_evidence() -> None:

@@ -50,7 +50,7 @@ def other_projects(
             _take_over(name, project),
         )
     name = own_name(folder, answers)
-    if not name or name == project:
+    if not name or name == project or name in known:
         return
     mine = [one.key for one in config.volumes if not one.external and one.name == f"{project}_{one.key}"]
     lost = [key for key in mine if f"{project}_{key}" not in observed.volumes and f"{name}_{key}" in observed.volumes]

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import urllib.request
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -340,13 +341,15 @@ def push(engine: Engine, registry: Registry, text: str, tag: str = "latest") -> 
     return next(digest for digest in digests if digest.partition("@")[0] == name.rpartition(":")[0])
 
 
-@pytest.fixture(params=[PLUGIN, ONE, FIVE], ids=["2", "1", "5"])
+@pytest.fixture(params=["1", "2 or 5"])
 def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
-    """Each version of Compose that is supported."""
-    assert isinstance(request.param, ComposeInstall)
-    return request.param
+    """Compose 1, and one of the newer ones: 2 and 5 are one program, so the tests take them by turns."""
+    if isinstance(request.param, ComposeInstall):
+        return request.param
+    newer = (PLUGIN, FIVE)[zlib.crc32(request.function.__name__.encode()) % 2]
+    return ONE if request.param == "1" else newer
 
 
 def with_compose(*some: ComposeInstall) -> pytest.MarkDecorator:
-    """Run a test with these versions only: where 2 and 5 are one program, one of them is enough beside 1."""
+    """Run a test with these versions."""
     return pytest.mark.parametrize("flavour", some, ids=[one.name for one in some], indirect=True)

@@ -22,14 +22,16 @@ from tests.strategies.compose_shop import (
     ComposeShop,
     MakeShop,
     container,
+    flavour,
     labels,
     make_shop,
     page,
     push,
     trusted,
+    with_compose,
 )
 
-__all__ = ["make_shop", "trusted"]
+__all__ = ["flavour", "make_shop", "trusted"]
 
 YAML = """{version}
 services:
@@ -46,12 +48,6 @@ SIDE = """  side:
     healthcheck: {{disable: true}}
     stop_grace_period: 1s
 """
-
-
-@pytest.fixture(params=[pytest.param(one, id=one.name) for one in (PLUGIN, ONE, FIVE)])
-def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
-    assert isinstance(request.param, ComposeInstall)
-    return request.param
 
 
 class ImageShop:
@@ -93,6 +89,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+@with_compose(PLUGIN, ONE, FIVE)
 @pytest.mark.timeout(300)
 async def test_cycle_without_a_repository(shop: ImageShop, engine: Engine) -> None:
     one = push(engine, shop.registry, "one", "stable")

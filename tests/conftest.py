@@ -42,10 +42,12 @@ settings.load_profile("patient")
 
 _TESTS = Path(__file__).parent
 _LONG = (
-    *("test_demo.py", "strategies/test_compose_lab.py", "test_histories.py", "strategies/test_images_lab.py"),
-    *("test_image.py", "e2e/test_images.py", "e2e/test_reality.py", "strategies/test_compose_back_lab.py"),
-    *("strategies/test_compose_order_lab.py", "strategies/test_switch_tasks_lab.py", "bare/test_machine.py"),
-    *("e2e/test_watch.py", "e2e/test_image_apps.py", "strategies/test_image_apps_lab.py"),
+    *("strategies/test_compose_lab.py", "e2e/test_watch.py", "test_histories.py", "strategies/test_image_apps_lab.py"),
+    *("test_demo.py", "strategies/test_settings_back_lab.py", "strategies/test_compose_back_lab.py", "test_image.py"),
+    *("strategies/compose/test_takeover_lab.py", "e2e/test_reality.py", "strategies/test_compose_order_lab.py"),
+    *("test_unseen.py", "strategies/test_images_lab.py", "e2e/test_image_apps.py", "bare/test_machine.py"),
+    *("strategies/test_image_apps_by_hand_lab.py", "strategies/test_compose_volumes_lab.py", "e2e/test_images.py"),
+    *("strategies/test_switch_tasks_lab.py",),
 )
 """Files that take a minute or more. They begin, so that at the end no worker is alone with one of them."""
 

@@ -160,7 +160,7 @@ class DeploymentService(Protocol):
         """Stop a deployment that has not ended."""
 
     async def veto(self, ctx: Context, number: int) -> Card:
-        """Keep a release that is about to be taken back because it does worse than the old one."""
+        """Keep a release that is about to be rolled back because it does worse than the old one."""
 
     async def approve(self, ctx: Context, number: int, code: str = "") -> Card:
         """Approve a waiting deployment, with a one-time code if it requires one."""

@@ -379,4 +379,4 @@ def _hint(waiting: Deployment, others: Iterable[Deployment]) -> str:
     """Return how to end the watch that a rollback waits for; empty if it waits for none."""
     watched = (one for one in others if one.state is State.RUNNING and any(part.watch for part in one.plan.servers))
     first = next(watched, None) if waiting.plan.kind is Kind.ROLLBACK else None
-    return f"; cancel #{first.number} stops its watch and goes back at once" if first else ""
+    return f"; cancel #{first.number} stops its watch and rolls back at once" if first else ""

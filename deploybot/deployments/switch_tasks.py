@@ -91,7 +91,7 @@ def task_lines(plan: Plan) -> Iterator[tuple[str, str]]:
             yield when, ", ".join(words)
     if watch := max((part.watch for part in plan.servers), default=0.0):
         first = "after the canary and " if any(part.first_watch for part in plan.servers) else ""
-        yield "watch", f"{show_duration(watch)} {first}at the end; taken back if it does worse, unless vetoed"
+        yield "watch", f"{show_duration(watch)} {first}at the end; rolled back if it does worse, unless vetoed"
 
 
 def _steps(plan: Plan) -> Iterator[tuple[Step, str]]:

@@ -31,7 +31,10 @@ class Vetoes:
         self._signals = signals
 
     async def veto(self, ctx: Context, number: int) -> Card:
-        """Keep a release that is about to be taken back. Raises Denied for who may not, UserError if it is not."""
+        """Keep a release that is about to be rolled back.
+
+        Raises Denied if the person may not, UserError if no rollback is pending.
+        """
         person = required(ctx.person)
 
         def keep(tables: Tables) -> Deployment:
@@ -58,7 +61,7 @@ class Vetoes:
 
         deployment = await self._store.write(keep)
         self._signals.wake()
-        words = f"#{number} ({headline(deployment.plan)}) is not taken back for this. The watch goes on."
+        words = f"#{number} ({headline(deployment.plan)}) is not rolled back for this. The watch continues."
         return Card(title=words, aside=True)
 
 
@@ -72,13 +75,13 @@ def _insist(deployment: Deployment, rows: tuple[WatchRow, ...]) -> None:
     late = any(one.state is WatchState.REVERTING for one in rows)
     if late or deployment.state is State.RESTORING:
         raise UserError(
-            f"It is too late for a veto: #{number} is already taken back.",
-            hint="Deploy it again when it has ended.",
+            f"It is too late for a veto: #{number} is already rolling back.",
+            hint="Wait until it has ended, then deploy the release again.",
         )
     if not any(one.state is WatchState.WORSE for one in rows):
-        raise UserError(f"#{number} is not about to be taken back, so there is nothing to veto.")
+        raise UserError(f"No rollback of #{number} is pending, so there is nothing to veto.")
 
 
 def _vetoed(row: WatchRow, by: str) -> WatchRow:
-    """Return a watch that goes on, and takes the release back for nothing that it has found so far."""
+    """Return a watch that continues, and does not roll back for anything that it has found so far."""
     return dataclasses.replace(row, state=WatchState.LOOKING, evidence=vetoed(row.evidence), revert_at=0.0, vetoed=by)

@@ -144,18 +144,18 @@ def _state(deployment: Deployment, worse: Sequence[WatchRow], counting: Sequence
     if vetoed and not any(one.state is WatchState.REVERTING for one in worse):
         return f"{vetoed} vetoed the rollback"
     if not deployment.state.ended and all(one.state is WatchState.LOOKING for one in worse):
-        return "is looked at again, because a veto was not possible"
+        return "is watched again, because a veto was not possible"
     if deployment.state.ended:
         return deployment.word
-    return "fails and stays as it is" if leaves and not deployment.cancel_by else "is taken back"
+    return "failing" if leaves and not deployment.cancel_by else "rolling back"
 
 
 def _countdown(deployment: Deployment, counting: Sequence[WatchRow], *, leaves: bool) -> str:
-    """Return when the release is taken back, and how to prevent it."""
+    """Return when the release is rolled back, or the deployment fails, and how to prevent it."""
     at = show_clock(min(one.revert_at for one in counting), seconds=True)
-    what = "Fails" if leaves else "Goes back"
-    stays = " and stays as it is" if leaves else ""
-    return f"{what} at {at}{stays}. To keep it: veto #{deployment.number}"
+    if leaves:
+        return f"Fails at {at}, without a rollback. To continue: veto #{deployment.number}"
+    return f"Rolls back at {at}. To keep the new release: veto #{deployment.number}"
 
 
 def _veto(deployment: Deployment) -> Button:

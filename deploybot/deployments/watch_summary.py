@@ -31,14 +31,14 @@ def unknown_words(evidence: WatchEvidence) -> str:
         return "no old release to compare with: only crashes and failing checks count"
     new, unknown = evidence.new, []
     if new.log is not None and sum(one.log.total for one in olds if one.log) < MINUTE:
-        unknown.append("its log (no error lines or panics count)")
+        unknown.append("its log (error lines and panics do not count)")
     if new.answers is not None and not any(one.answers and one.answers.asked for one in olds):
-        unknown.append("its health checks (only if most fail counts)")
+        unknown.append("its health checks (failed ones count only if most fail)")
     elif new.answers is not None and not (evidence.before and evidence.before.answers):
-        unknown.append("the time of its answers (slow answers do not count)")
+        unknown.append("its answer times (slow answers do not count)")
     if new.containers is not None and not any(one.containers for one in olds):
-        unknown.append("its restarts (any restart counts)")
-    return f"unknown of the old release: {', '.join(unknown)}" if unknown else ""
+        unknown.append("its restarts (each restart counts)")
+    return f"not known about the old release: {', '.join(unknown)}" if unknown else ""
 
 
 def _numbers(name: str, seen: ServerSeen) -> str:

@@ -270,7 +270,7 @@ class WatchEvidence:
 
 
 class WatchState(enum.StrEnum):
-    """What a watch does: it looks, counts down to a rollback, or lets the release be taken back."""
+    """What a watch does: it looks, counts down to a rollback, or lets the release be rolled back."""
 
     LOOKING = "looking"
     WORSE = "worse"
@@ -281,7 +281,7 @@ class WatchState(enum.StrEnum):
 class WatchRow:
     """A watch as it is stored, by the `job` of its stage.
 
-    `revert_at` is when the release is taken back, 0.0 if it is not. `vetoed` is who vetoed that, or empty.
+    `revert_at` is when the release is rolled back, 0.0 if it is not. `vetoed` is who vetoed that, or empty.
     """
 
     job: str

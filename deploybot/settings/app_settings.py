@@ -156,7 +156,7 @@ class Environment(SettingsPart):
     nothing new is deployed.
 
     A new release is compared with the old one for `watch` seconds after the canary and after the last batch. If it does
-    worse, it is taken back unless a person vetoes that within `veto` seconds.
+    worse, it is rolled back unless a person vetoes that within `veto` seconds.
     """
 
     filled: ClassVar[frozenset[str]] = frozenset({"name", "app"})

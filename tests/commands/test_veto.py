@@ -1,4 +1,4 @@
-"""`veto`: keep a release that is about to be taken back."""
+"""`veto`: keep a release that is about to be rolled back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watch of a new release: it is compared with the old one, taken back if it does worse, or kept by a veto."""
+"""The watch of a new release: it is compared with the old one, rolled back if it does worse, or kept by a veto."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ async def test_a_canary_that_does_worse_goes_back_after_a_countdown(tmp_path: Pa
         card = await until_worse(bot, number)
         evidence = "health check: fails (answers 500), before 0 of"
         assert [one.text for one in card.lines if one.name == "web1" and one.text.startswith(evidence)], card.lines
-        assert card.text.startswith("Goes back at ")
-        assert card.text.splitlines()[0].endswith(f"To keep it: veto #{number}")
+        assert card.text.startswith("Rolls back at ")
+        assert card.text.splitlines()[0].endswith(f"To keep the new release: veto #{number}")
         announced = await _announced(bot, number)
         assert [one.command for one in announced.buttons] == [f"veto #{number}"]
         assert "does worse" in announced.title
@@ -257,7 +257,7 @@ async def test_a_freeze_or_a_lock_of_another_person_does_not_keep_from_a_veto(tm
 async def test_a_veto_that_comes_too_early_or_too_late_is_refused(tmp_path: Path) -> None:
     async with watched(tmp_path) as bot:
         number = await begun(bot)
-        assert "is not about to be taken back" in (await bot.say(f"veto #{number}")).title
+        assert f"No rollback of #{number} is pending" in (await bot.say(f"veto #{number}")).title
         bot.hosts["web1"].http[HEALTH] = BAD
         await until_worse(bot, number)
         bot.clock.advance(21)
@@ -353,7 +353,7 @@ async def test_what_does_worse_stays_with_on_failure_leave(tmp_path: Path) -> No
         bot.hosts["web1"].http[HEALTH] = BAD
         card = await until_worse(bot, number)
         assert card.text.startswith("Fails at ")
-        assert "and stays as it is" in card.text
+        assert f", without a rollback. To continue: veto #{number}" in card.text
         bot.clock.advance(21)
         ended = await bot.end_of(number)
         assert (ended.state, runs(bot)) == (State.FAILED, "211")

@@ -323,7 +323,7 @@ async def test_slow_answers_do_not_make_a_look_long(monkeypatch: pytest.MonkeyPa
 async def test_a_plan_says_that_the_release_is_watched(tmp_path: Path) -> None:
     async with watched(tmp_path) as bot:
         card = await bot.say("deploy shop@v2 to production --dry-run")
-        text = "5 min after the canary and at the end; taken back if it does worse, unless vetoed"
+        text = "5 min after the canary and at the end; rolled back if it does worse, unless vetoed"
         assert [one.text for one in card.lines if one.name == "watch"] == [text]
 
 
@@ -331,7 +331,7 @@ async def test_a_rollback_that_waits_for_a_watch_says_how_to_stop_it(tmp_path: P
     async with watched(tmp_path) as bot:
         number = await begun(bot)
         other = await bot.ask("rollback shop from production because it is slow")
-        assert f"cancel #{number} stops its watch and goes back at once" in (await bot.card(other)).text
+        assert f"cancel #{number} stops its watch and rolls back at once" in (await bot.card(other)).text
 
 
 def test_the_card_says_which_part_of_the_old_release_is_unknown() -> None:

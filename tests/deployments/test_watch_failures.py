@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from deploybot.applogs.log_samples import ErrorSamples
 from deploybot.deployments.stage_runner import _asks_again
 from deploybot.deployments.timeouts import Timeouts
-from deploybot.deployments.watch_card import unread_words
+from deploybot.deployments.watch_card import unread_words, veto_cards
 from deploybot.deployments.watch_looks import WatchedTarget, WatchLooks
 from deploybot.domain import (
     Gate,
@@ -125,14 +126,18 @@ async def test_a_veto_of_something_else_leaves_the_check_after_the_pause(
         assert sum(one.server == "web1" and one.kind is StageKind.GATE for one in rows) == checks
 
 
-async def test_a_failed_release_that_stays_is_not_called_taken_back(tmp_path: Path) -> None:
+async def test_a_failed_release_that_stays_is_not_called_rolled_back(tmp_path: Path) -> None:
     async with watched(tmp_path, on_failure="leave", veto=0) as bot:
         number = await begun(bot)
         bot.hosts["web1"].http[HEALTH] = BAD
         await next_look(bot, number)
         bot.clock.advance(10)
-        assert (await bot.end_of(number)).state is State.FAILED
-        assert "taken back" not in (await _announced(bot, number)).title
+        ended = await bot.end_of(number)
+        assert ended.state is State.FAILED
+        assert "roll" not in (await _announced(bot, number)).title
+        running, rows = replace(ended, state=State.RUNNING), await _compares(bot, number)
+        titles = [veto_cards(running, rows, (), leaves=leaves)[0].title for leaves in (True, False)]
+        assert [title.rpartition(" · ")[2] for title in titles] == ["failing", "rolling back"]
 
 
 async def test_a_countdown_is_no_longer_than_veto_after_the_clock_went_back(tmp_path: Path) -> None:
@@ -143,7 +148,7 @@ async def test_a_countdown_is_no_longer_than_veto_after_the_clock_went_back(tmp_
         await bot.deployments.queue.close()
         bot.clock.advance(-3600)
         await bot.restart()
-        await bot.until_card(number, lambda card: card.text.startswith("Goes back at "))
+        await bot.until_card(number, lambda card: card.text.startswith("Rolls back at "))
         async with asyncio.timeout(30):
             while (row := (await _compares(bot, number))[0]).revert_at > bot.clock.now() + 20:  # noqa: ASYNC110 - rows
                 await asyncio.sleep(0.001)
@@ -186,7 +191,7 @@ async def test_a_rollback_that_waits_for_a_slot_says_which_watch_to_stop(tmp_pat
             other = await bot.ask(f"{text} because it is slow")
             card = await bot.card(other)
             assert "`at_once` in bot.toml is 1" in card.text
-            assert (f"cancel #{number} stops its watch and goes back at once" in card.text) is hint
+            assert (f"cancel #{number} stops its watch and rolls back at once" in card.text) is hint
             await bot.say(f"cancel #{other}")
 
 

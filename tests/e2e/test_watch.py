@@ -1,4 +1,4 @@
-"""The watch on a real Engine: releases that pass their health check and then do worse are taken back."""
+"""The watch on a real Engine: releases that pass their health check and then do worse are rolled back."""
 
 from __future__ import annotations
 

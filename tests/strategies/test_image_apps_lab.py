@@ -178,7 +178,7 @@ async def test_a_failed_release_goes_back_to_the_settings_that_ran(shop: ImageSh
     bad = good.replace("    ports:", '    command: ["false"]\n    ports:')
     (shop.shop.directory / "compose.yaml").write_text(bad)
     plan = await shop.shop.plan("")
-    assert any(one.endswith("If this fails, the old images and settings come back.") for one in plan.warnings)
+    assert any(one.endswith("If this fails, the old images and settings are restored.") for one in plan.warnings)
     scripts: list[str] = []
     started = shop.shop.host.start
 

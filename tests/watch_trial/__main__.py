@@ -12,11 +12,11 @@ from tests.watch_trial.simulated_servers import FAULTS, WatchTrial, run_trial
 
 AIM = 0.85
 WRONG = 1 / 500
-"""The share of good releases that may be taken back."""
+"""The share of good releases that may be rolled back."""
 
 
 def good_releases(random: Random, count: int) -> list[WatchTrial]:
-    """Return the good releases that were taken back."""
+    """Return the good releases that were rolled back."""
     return [one for one in (run_trial(random) for _ in range(count)) if one.found]
 
 
@@ -47,7 +47,7 @@ def out(text: str) -> None:
 
 
 def main() -> int:
-    """Run both parts; return 0 if next to no good release was taken back and most faults were found."""
+    """Run both parts; return 0 if next to no good release was rolled back and most faults were found."""
     parser = argparse.ArgumentParser(prog="python -m tests.watch_trial")
     parser.add_argument("--good", type=int, default=500)
     parser.add_argument("--faults", type=int, default=200)
@@ -60,7 +60,7 @@ def main() -> int:
     out("\n".join(table(trials)))
     why = Counter(finding.signal.value for one in wrong for finding in one.found)
     found = sum(one.in_time for one in trials)
-    out(f"{len(wrong)} of {options.good} good releases taken back {dict(why) or ''}".rstrip())
+    out(f"{len(wrong)} of {options.good} good releases rolled back {dict(why) or ''}".rstrip())
     out(f"{found} of {options.faults} faults found within 60 s after the evidence")
     return int(len(wrong) > WRONG * options.good or found < AIM * options.faults)
 

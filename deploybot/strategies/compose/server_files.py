@@ -61,9 +61,9 @@ def named_by(config: ComposeConfig, site: Site) -> Mapping[str, str]:
         )
     if made := [one.name for one in services if one.image and (one.build or one.pull_policy in _LOCAL)]:
         raise UserError(
-            f"The Compose files in {where} build {listed(made)}, or never pull it, and without a repository the "
-            "bot only pulls images.",
-            hint=f"Take `build` and `pull_policy` out there, or set apps.{site.app.name}.repo in bot.toml.",
+            f"The Compose files in {where} set `build`, or `pull_policy: never` or `build`, for {listed(made)}. "
+            "Without a repository, the bot only pulls images.",
+            hint=f"Remove these keys there, or set apps.{site.app.name}.repo in bot.toml.",
         )
     if bare := [one.name for one in services if not one.image]:
         raise UserError(
@@ -82,9 +82,9 @@ def insist_on_images(config: ComposeConfig, release: Release, site: Site) -> Non
     known = {pin.service for pin in release.images}
     if lacks := [one.name for one in config.services if not one.provided and one.name not in known]:
         raise UserError(
-            f"{release} has no image for {listed(lacks)}, which the Compose files in {site.app.server_folder} on "
-            f"{site.server} have.",
-            hint=f"Deploy what they name now: deploy {site.app.name} to {site.environment.name}",
+            f"{release} has no image for {listed(lacks)}, which {'is a service' if len(lacks) == 1 else 'are services'} "
+            f"in the Compose files in {site.app.server_folder} on {site.server}.",
+            hint=f"To deploy what the files name now: deploy {site.app.name} to {site.environment.name}",
         )
 
 
@@ -114,29 +114,29 @@ def notices(
     ran = site.ran.configuration if site.ran else ""
     wanted = site.configuration if back else ""
     target = site.manifests.get(release.id)
-    # A plan that is made again wants what the first one found: today's settings, if those of then were gone.
+    # A plan that is made again wants what the first one found: the current settings, if the old ones were gone.
     comes = wanted == configuration and (wanted in copies or (target and target.configuration == wanted))
     if wanted not in {"", configuration} and release.id == site.running and ran != wanted:
         raise UserError(
-            f"{release} runs on {site.server} already, and the bot has no copy of its settings from then: nothing "
-            "would come back.",
+            f"{release} runs on {site.server} already, and the bot has no copy of its old settings. The "
+            "rollback would change nothing.",
             hint=f"Undo the change in {folder}, then: deploy {site.app.name} to {site.environment.name}",
         )
     if wanted and not comes:
         yield (
-            f"The Compose files in {folder} changed since {release} ran, and the bot has no copy of the settings from "
-            "then: its images come back, with today's settings."
+            f"The Compose files in {folder} changed since {release} ran, and the bot has no copy of the old settings. "
+            f"The rollback brings back the images of {release}, with the current settings."
         )
     elif wanted and ran not in {"", configuration}:
         yield (
-            f"The settings that {release} ran with come back, too. The Compose files in {folder} stay as they are: the "
-            "next `deploy` uses them."
+            f"The rollback also brings back the settings that {release} ran with. The Compose files in {folder} stay as "
+            "they are: the next `deploy` uses them."
         )
     elif ran not in {"", configuration}:
         after = (
-            "the old images and settings come back."
+            "the old images and settings are restored."
             if kept
-            else "the old images come back, with today's settings: if these are the cause, the app stays down."
+            else "the old images are restored, with the current settings. If the settings are the cause, the app stays down."
         )
         yield f"The Compose files in {folder} changed since the last deployment. If this fails, {after}"
 

@@ -94,8 +94,14 @@ def test_images_are_named_by_the_files(site: Site) -> None:
         ({}, "have no service to run"),
         ({"web": {"build": {"context": "/x"}}}, "give web no image, and without a repository nothing is built"),
         ({"web": {"image": "acme/web:1 --privileged"}}, "The image of web in .* is no valid name"),
-        ({"web": {"image": "acme/web", "build": {"context": "/x"}}}, "build web, or never pull it"),
-        ({"web": {"image": "acme/web", "pull_policy": "never"}}, "build web, or never pull it"),
+        (
+            {"web": {"image": "acme/web", "build": {"context": "/x"}}},
+            "set `build`, or `pull_policy: never` or `build`, for web. ",
+        ),
+        (
+            {"web": {"image": "acme/web", "pull_policy": "never"}},
+            "set `build`, or `pull_policy: never` or `build`, for web. ",
+        ),
         ({f"s{at}": {"image": f"acme/s{at}"} for at in range(101)}, "name more than 100 images"),
         ({"web": {"image": "-x"}}, "no valid name"),
         ({"web": {"image": "acme/web@sha256:12"}}, "no valid name"),
@@ -108,7 +114,9 @@ def test_files_without_usable_images_are_refused(site: Site, services: dict[str,
 
 def test_a_service_without_an_image_in_the_release_never_runs(site: Site) -> None:
     insist_on_images(config(web=BASE), RELEASE, site)
-    with pytest.raises(UserError, match="has no image for side, which the Compose files in /srv/web on web1 have"):
+    with pytest.raises(
+        UserError, match="has no image for side, which is a service in the Compose files in /srv/web on web1"
+    ):
         insist_on_images(config(web=BASE, side=BASE), RELEASE, site)
 
 
@@ -125,27 +133,27 @@ def test_changes_since_are_said(site: Site) -> None:
     assert list(notices(site, RELEASE, "b", back=False, kept=True)) == []
     (said,) = notices(ran, RELEASE, "b", back=False, kept=True)
     assert said.startswith("The Compose files in /srv/web changed since the last deployment.")
-    assert said.endswith("the old images and settings come back.")
+    assert said.endswith("the old images and settings are restored.")
     (said,) = notices(ran, RELEASE, "b", back=False, kept=False)
-    assert said.endswith("if these are the cause, the app stays down.")
+    assert said.endswith("If the settings are the cause, the app stays down.")
     old = replace(ran, configuration="c", manifests={**ran.manifests, RELEASE.id: Manifest(configuration="c")})
     (said,) = notices(old, RELEASE, "a", back=True, kept=True)
-    assert said.endswith("its images come back, with today's settings.")
+    assert said.endswith(f"The rollback brings back the images of {RELEASE}, with the current settings.")
     (said,) = notices(old, RELEASE, "c", back=True, kept=True)
-    assert said.startswith(f"The settings that {RELEASE} ran with come back, too.")
+    assert said.startswith(f"The rollback also brings back the settings that {RELEASE} ran with.")
 
 
 def test_settings_that_cannot_come_back_are_no_success(site: Site) -> None:
     same = replace(site, running=RELEASE.id, manifests={RELEASE.id: Manifest(configuration="b")}, configuration="c")
-    with pytest.raises(UserError, match="runs on web1 already, and the bot has no copy of its settings") as refused:
+    with pytest.raises(UserError, match="runs on web1 already, and the bot has no copy of its old settings") as refused:
         list(notices(same, RELEASE, "b", back=True, kept=True))
     assert refused.value.hint == "Undo the change in /srv/web, then: deploy web to production"
     (said,) = notices(same, RELEASE, "c", ["c"], back=True, kept=True)
-    assert said.startswith(f"The settings that {RELEASE} ran with come back, too.")
+    assert said.startswith(f"The rollback also brings back the settings that {RELEASE} ran with.")
     # Planned again, it wants what the first plan found. That are not the settings of then.
     again = replace(same, running="r1", manifests={**same.manifests, "r1": Manifest(configuration="d")})
     (said,) = notices(again, RELEASE, "c", back=True, kept=True)
-    assert said.endswith("its images come back, with today's settings.")
+    assert said.endswith(f"The rollback brings back the images of {RELEASE}, with the current settings.")
 
 
 def test_services_are_compared_and_those_that_are_gone_are_not_restored() -> None:

@@ -6,7 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deploybot.autodeploy.watched_sources import CARRIED_IMAGES, IMAGES, images_text
-from deploybot.domain import AutoRule, Deployment, Kind, Pin, Running, State, Trigger
+from deploybot.domain import (
+    AutoRule,
+    Deployment,
+    Kind,
+    Pin,
+    Plan,
+    Running,
+    StageKind,
+    State,
+    StepRow,
+    StepState,
+    Trigger,
+)
 from deploybot.ports import Tables
 from deploybot.settings import Environment
 
@@ -25,7 +37,7 @@ class TargetState:
     current: Trigger | None
     open: tuple[Deployment, ...]
     good: tuple[Deployment, ...]
-    recent: tuple[Deployment, ...] = ()
+    failed: tuple[Deployment, ...] = ()
     commit_is_open: bool = False
 
     def is_there(self, servers: Sequence[str], commit: str) -> bool:
@@ -54,8 +66,8 @@ class TargetState:
         return CARRIED_IMAGES in self.seen and not self.carries(self.seen[CARRIED_IMAGES])
 
     def tried(self, images: Iterable[Pin]) -> Deployment | None:
-        """Return the newest deployment that had these images, began and did not succeed; None if there is none."""
-        return next((one for one in self.recent if _failed(one) and {*images} <= {*one.plan.release.images}), None)
+        """Return the newest deployment that tried these images and did not succeed; None if there is none."""
+        return next((one for one in self.failed if {*images} <= {*one.plan.release.images}), None)
 
     def on_its_way(self, commit: str) -> bool:
         """Return whether a deployment of a commit is still open and not being cancelled."""
@@ -73,16 +85,34 @@ def target_state(tables: Tables, environment: Environment) -> TargetState:
         current=tables.triggers.current(app, name),
         open=tuple(here),
         good=tables.deployments.good(app, name, _GOOD_LOOK),
-        recent=tables.deployments.recent(app, name),
+        failed=tuple(one for one in tables.deployments.recent(app, name) if _failed(tables, one)),
         commit_is_open=any(is_of_commit(tables, one) for one in here),
     )
 
 
-def _failed(deployment: Deployment) -> bool:
-    """Return whether a deployment of a release began and ended without success. Its requester does not matter."""
+def _failed(tables: Tables, deployment: Deployment) -> bool:
+    """Return whether a deployment tried a release and ended without success. Its requester does not matter."""
     if deployment.plan.kind not in {Kind.DEPLOY, Kind.ROLLBACK} or deployment.never_began:
         return False
+    if deployment.state is State.FAILED:
+        return was_tried(deployment.plan, tables.deployments.steps(deployment.number))
     return deployment.state.ended and deployment.state is not State.SUCCEEDED
+
+
+def was_tried(plan: Plan, rows: Iterable[StepRow]) -> bool:
+    """Return whether a deployment that failed says something about its release, by its steps.
+
+    It does not if its plan was no longer true before anything changed: a person had edited the Compose files, or a
+    server did not answer. Then steps were refused, and those before them only prepared the servers.
+    """
+    steps = {(part.server, at): stage.step for part in plan.servers for at, stage in enumerate(part.stages)}
+    for row in rows:
+        step = steps.get((row.server, row.position))
+        prepares = step is not None and not (step.switches or step.task) and row.state is not StepState.FAILED
+        records = row.kind is StageKind.BASELINE
+        if not (row.was_never_started or prepares or records):
+            return True
+    return False
 
 
 def with_images_again(tables: Tables, environment: Environment) -> TargetState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from deploybot.domain import Container, Image, canonical_image
 from deploybot.errors import BuiltHere
@@ -19,7 +19,7 @@ def insist_on_registries(site: Site, names: Mapping[str, str]) -> None:
     for service, containers in observed.services.items() if observed else ():
         own = site.app.images.get(service)
         name = own.image if own else names.get(service, "")
-        if name and any(_is_local(one, known.get(one.image_id), _repository(name)) for one in containers):
+        if name and any(_is_local(one, known.get(one.image_id), site.images, _repository(name)) for one in containers):
             raise BuiltHere(
                 f"{service} runs {_bare(name)} on {site.server}, which was built or loaded there: no registry had that "
                 "image. One of the same name in a registry may be somebody else's.",
@@ -28,11 +28,17 @@ def insist_on_registries(site: Site, names: Mapping[str, str]) -> None:
             )
 
 
-def _is_local(container: Container, image: Image | None, repository: str) -> bool:
-    """Return whether a container runs an image under a repository's name for which it has no digest."""
+def _is_local(container: Container, image: Image | None, there: Iterable[Image], repository: str) -> bool:
+    """Return whether a container runs an image under a repository's name for which it has no digest.
+
+    An image without any name says nothing: Docker's containerd image store drops its names when the tag is pulled
+    again. Then the image that has the tag by now says it.
+    """
     if image is None or _repository(container.image) != repository:
         return False
-    return all(_repository(digest) != repository for digest in image.digests)
+    named = [one for one in there if any(_repository(tag) == repository for tag in one.tags)]
+    found = [image] if image.tags or image.digests else named
+    return bool(found) and all(_repository(digest) != repository for one in found for digest in one.digests)
 
 
 def _bare(name: str) -> str:

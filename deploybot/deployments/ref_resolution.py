@@ -12,11 +12,10 @@ from deploybot.deployments.kept_images import kept_images
 from deploybot.deployments.meant_images import no_such_image, own_images
 from deploybot.deployments.past_releases import LOOK_BACK, WayBack, good_ways, past_before
 from deploybot.deployments.release_names import ReleaseNames
-from deploybot.deployments.rollback_menu import RollbackMenu
+from deploybot.deployments.rollback_menu import RollbackMenu, ways_offered
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.domain import (
     Changes,
-    Deployment,
     Holding,
     IgnoredTags,
     ImageCommits,
@@ -235,15 +234,9 @@ class Releases:
 
         What runs already is marked, or left out if the way is `back` and all servers run it.
         """
-        running, good = await self._store.read(
-            lambda tables: (
-                tables.running.get(app.name, environment.name),
-                tables.deployments.good(app.name, environment.name, LOOK_BACK),
-            )
-        )
         if back:
-            ids = {one.release.id for one in running}
-            return tuple(_ways_back(good, ids if len(ids) == 1 else ()))
+            return await self._store.read(lambda tables: tuple(ways_offered(tables, environment, OFFERED)))
+        running = await self._store.read(lambda tables: tables.running.get(app.name, environment.name))
         return tuple(
             _newest(
                 await self._refs.newest(app.at(environment)),
@@ -348,12 +341,6 @@ def _one_of(app: App, environment: Environment, running: Mapping[str, Release | 
 def _distinct(running: Mapping[str, Release | None]) -> tuple[Release, ...]:
     """Return the releases that servers run, each once."""
     return tuple({one.id: one for one in running.values() if one is not None}.values())
-
-
-def _ways_back(good: Iterable[Deployment], running: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield the last good deployments without those of releases that run."""
-    ways = [one for one in good if one.plan.release.id not in running]
-    yield from ((f"{one.plan.release.label} · #{one.number}", f"#{one.number}") for one in ways[:OFFERED])
 
 
 def _newest(refs: Sequence[NamedRef], environment: Environment, running: Collection[str]) -> Iterator[tuple[str, str]]:

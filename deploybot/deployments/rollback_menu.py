@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from deploybot.deployments.past_releases import LOOK_BACK, good_ways, past_before
 from deploybot.deployments.target_inspection import Inspector
 from deploybot.deployments.way_back import terms_of_release
-from deploybot.domain import Changes, Deployment, Release, RollbackChoice, RollbackChoices
+from deploybot.domain import Changes, Deployment, Plan, Release, RollbackChoice, RollbackChoices, Running
 from deploybot.errors import DeploybotError
 from deploybot.ports import RefSource, Site, Store, Tables
 from deploybot.settings import App, Environment
@@ -79,6 +79,35 @@ class RollbackMenu:
                 return await self._refs.changes(app, target.code, base.code)
         except (DeploybotError, TimeoutError):
             return Changes(known=False)
+
+
+def ways_offered(tables: Tables, environment: Environment, most: int) -> Iterator[tuple[str, str]]:
+    """Yield the last good deployments to go back to, each with its number, without what runs on all servers.
+
+    A release is there once for each settings that it ran well with: a rollback to a number brings these back, too.
+    """
+    target = (environment.app, environment.name)
+    found: dict[object, Deployment] = {}
+    for one in tables.deployments.succeeded(*target, LOOK_BACK):
+        found.setdefault(_way(one.plan), one)
+    rows = tables.running.get(*target)
+    runs = {_running_way(tables, row, found.values()) for row in rows}
+    ids = {row.release.id for row in rows}
+    ways = [one for way, one in found.items() if not (len(runs) == 1 and way in runs)]
+    for one in ways[:most]:
+        other = " · other settings" if {one.plan.release.id} == ids else ""
+        yield f"{one.plan.release.label} · #{one.number}{other}", f"#{one.number}"
+
+
+def _way(plan: Plan) -> object:
+    return plan.release.id, tuple(sorted(plan.configurations.items()))
+
+
+def _running_way(tables: Tables, row: Running, good: Iterable[Deployment]) -> object:
+    """Return what runs on a server with its settings; after a restore, those that it last ran well with."""
+    made = tables.deployments.get(row.deployment)
+    plans = [one.plan for one in (*([made] if made else []), *good)]
+    return next((_way(plan) for plan in plans if plan.release.id == row.release.id), (row.release.id, ()))
 
 
 def _choice(one: Deployment, lost: Changes, looks: Sequence[_PastLook]) -> RollbackChoice:

@@ -118,8 +118,8 @@ class DeploymentRunner:
             return await self._go_on_restoring(deployment)
         try:
             await self._side_by_side(self._prepare, deployment, deployment.plan.servers, stop)
+            await self._side_by_side(self._look_before, deployment, deployment.plan.servers, stop)  # before tasks
             await self._side_by_side(self._run_ahead, deployment, deployment.plan.servers, stop)
-            await self._side_by_side(self._look_before, deployment, deployment.plan.servers, stop)
             for batch in deployment.plan.batches:
                 await self._side_by_side(self._switch, deployment, batch, stop)
             await self._side_by_side(self._run_last, deployment, deployment.plan.servers, stop)

@@ -12,9 +12,9 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.file_uploads import send_uploads
 from deploybot.deployments.server_answers import wait_for_answer
 from deploybot.deployments.step_logs import Journal
-from deploybot.deployments.step_starts import NEVER_SENT, job_id
+from deploybot.deployments.step_starts import job_id
 from deploybot.deployments.timeouts import TIMEOUTS, Timeouts
-from deploybot.domain import Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState
+from deploybot.domain import NEVER_SENT, Deployment, JobState, JobStatus, Phase, Step, StepRow, StepState
 from deploybot.errors import (
     NOT_REACHED,
     NOT_STARTED,

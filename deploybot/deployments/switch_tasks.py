@@ -7,7 +7,6 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from deploybot.deployments.step_starts import was_never_started
 from deploybot.domain import Phase, Plan, Release, ServerPlan, Step, StepRow, StepState
 from deploybot.errors import UserError
 from deploybot.ports import Site, Strategy
@@ -112,7 +111,7 @@ def lasting_words(plan: Plan, rows: Sequence[StepRow], servers: Sequence[str] | 
 
 
 def _begun_tasks(plan: Plan, rows: Sequence[StepRow]) -> tuple[str, ...]:
-    begun = {(row.server, row.position) for row in rows if row.phase is Phase.FORWARD and not was_never_started(row)}
+    begun = {(row.server, row.position) for row in rows if row.phase is Phase.FORWARD and not row.was_never_started}
     found = (
         stage.step.task
         for part in plan.servers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploybot.deployments.step_starts import was_never_started
 from deploybot.domain import Kind, Phase, Plan, ServerPlan, Step, StepRow, StepState
 from deploybot.errors import StepUnknown, sentence
 
@@ -33,7 +32,7 @@ def touched_servers(plan: Plan, rows: Sequence[StepRow]) -> tuple[ServerPlan, ..
     A server on which nothing was started needs no restore: it may not even answer, and others wait for it.
     """
     forward = (row for row in rows if row.phase is Phase.FORWARD)
-    begun = {(row.server, row.position) for row in forward if not was_never_started(row)}
+    begun = {(row.server, row.position) for row in forward if not row.was_never_started}
     return tuple(
         part
         for part in plan.servers

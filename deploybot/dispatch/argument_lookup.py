@@ -125,4 +125,20 @@ async def _release(ref: Ref, call: Call, services: Services, sees: Sees) -> Rele
     deployment = await _deployment(ref.number, services, sees)
     if deployment.plan.app != call.app.name:
         raise UserError(f"#{ref.number} is a deployment of {deployment.plan.app}, not of {call.app.name}.")
-    return deployment.named if call.command.name == Kind.ROLLBACK else deployment.plan.release
+    if call.command.name != Kind.ROLLBACK:
+        return deployment.plan.release
+    if call.environment is not None and deployment.plan.configurations:
+        _insist_on_environment(deployment, call.app.name, call.environment.name)
+    return deployment.named
+
+
+def _insist_on_environment(deployment: Deployment, app: str, environment: str) -> None:
+    """Raise UserError if a rollback names a deployment to another environment: its settings are not for this one."""
+    there = deployment.plan.environment
+    if there != environment:
+        raise UserError(
+            f"#{deployment.number} was a deployment to {there}, and a rollback of {environment} goes back to what ran "
+            f"in {environment}.",
+            hint=f"See `history {app} {environment}`. To deploy the images of #{deployment.number}: "
+            f"deploy {app}@#{deployment.number} to {environment}",
+        )

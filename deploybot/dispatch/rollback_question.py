@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from deploybot.deployments.card_details import Mask, counted
 from deploybot.deployments.phone_rows import ROW, short
-from deploybot.domain import Changes, RollbackChoice, RollbackChoices
+from deploybot.domain import Changes, Release, RollbackChoice, RollbackChoices
 from deploybot.units import show_time
 
 SUBJECTS_SHOWN = 3
@@ -27,11 +27,10 @@ def choices_text(found: RollbackChoices, mask: Mask) -> str:
 
     `mask` masks a text before it is cut.
     """
-    base = mask(found.base.label) if found.base is not None else ""
     rows = [*_runs(found, mask)]
     may_wait = any(choice.approvals for choice in found.choices)
     for choice in found.choices:
-        rows += _choice(choice, base, mask)
+        rows += _choice(choice, found.base, mask)
         rows += [_indented(_approvals(choice))] if may_wait else []
     return "\n".join(rows)
 
@@ -47,11 +46,14 @@ def _runs(found: RollbackChoices, mask: Mask) -> Iterator[str]:
         yield short(f"runs now: {short(mask(runs), _LABEL)} on {_servers(names)}", ROW)
 
 
-def _choice(choice: RollbackChoice, base: str, mask: Mask) -> Iterator[str]:
+def _choice(choice: RollbackChoice, base: Release | None, mask: Mask) -> Iterator[str]:
     end = f" · {choice.ref}" if choice_label(choice) != choice.release.label else ""
     yield f"{short(mask(choice.release.label), ROW - len(end))}{end}"
     yield _indented(f"{show_time(choice.at)} by {mask(choice.by)}")
-    yield from map(_indented, _lost(choice.lost, base, mask))
+    if base is not None and choice.release.id == base.id and choice.lost == Changes():
+        yield _indented("the same images, other settings")
+    else:
+        yield from map(_indented, _lost(choice.lost, mask(base.label) if base is not None else "", mask))
     yield from _warnings(choice.lost, mask)
     yield from map(_indented, _held(choice.held))
 

@@ -9,6 +9,7 @@ from deploybot.domain.approval_request import Approval, Binding, Request, Reques
 from deploybot.domain.audit_row import AuditRow, SinkSight, SinkState
 from deploybot.domain.commit_origins import Holding, Origin, RefRule, Signature, allowed_by
 from deploybot.domain.deployment import (
+    NEVER_SENT,
     Counted,
     Deployment,
     Phase,
@@ -140,6 +141,7 @@ __all__ = [
     "EVERY",
     "MINUTE",
     "MOST_KINDS",
+    "NEVER_SENT",
     "NO_RELEASE",
     "OWN",
     "RELEASE_ID",

@@ -10,6 +10,10 @@ from deploybot.domain.observed_target import WatchBaseline
 from deploybot.domain.person import Channel
 from deploybot.domain.plan import Kind, Plan, StageKind
 from deploybot.domain.release import Release
+from deploybot.errors import NOT_REACHED, NOT_STARTED
+
+NEVER_SENT = -2
+"""The code of a step that was cancelled before its start was sent. One that was stopped has -1."""
 
 
 class State(enum.StrEnum):
@@ -106,8 +110,8 @@ class Deployment:
 
     @property
     def never_began(self) -> bool:
-        """True if it ended before it began: rejected, expired, void, replaced or cancelled."""
-        return self.state is State.CANCELLED and self.took is None
+        """True if it ended before it began: rejected, expired, void, replaced, cancelled or refused at its start."""
+        return self.state in {State.CANCELLED, State.FAILED} and self.took is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,15 @@ class StepRow:
     detail: str = ""
     kind: StageKind = StageKind.RUN
     baseline: WatchBaseline | None = None
+
+    @property
+    def was_never_started(self) -> bool:
+        """True if its job certainly never ran: its start was not sent to the server, or refused there."""
+        return (self.state, self.code) in {
+            (StepState.FAILED, NOT_STARTED),
+            (StepState.FAILED, NOT_REACHED),
+            (StepState.CANCELLED, NEVER_SENT),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -25,8 +26,32 @@ _SHOWN = 200
 _BODY = 4 * _SHOWN
 _BODY_WITHIN = 1.0
 _CHUNK = 16_384
+_CAS_KEPT = 3600.0
 _HTTPS = 443
 _HTTP = 80
+
+
+class TlsContext:
+    """What TLS trusts: the system's CAs. They are read once an hour, because that keeps the event loop waiting."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Read nothing yet."""
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._context: ssl.SSLContext | None = None
+        self._read_at = 0.0
+
+    def forget(self) -> None:
+        """Read them again next time: a certificate is not trusted, and its CA may be added."""
+        self._context = None
+
+    async def get(self) -> ssl.SSLContext:
+        """Return the context; a new one if that is old, because a CA may have been removed."""
+        async with self._turn:
+            if self._context is None or self._clock() - self._read_at > _CAS_KEPT:
+                self._context = await asyncio.to_thread(ssl.create_default_context)
+                self._read_at = self._clock()
+            return self._context
 
 
 class _Plain:
@@ -87,31 +112,35 @@ class _Tls:
             await self._below.write(data)
 
 
-async def get(url: str, open_: Open, *, timeout: float) -> tuple[int, str]:
+async def get(url: str, open_: Open, *, timeout: float, tls: TlsContext | None = None) -> tuple[int, str]:
     """GET an http or https URL through `open_(host, port)`. Return the status code and the body's first 200 characters.
 
-    Raises Unreachable with the reason when no HTTP server answers within `timeout` seconds.
+    `tls` is what earlier calls have read already. Raises Unreachable with the reason when no HTTP server answers within
+    `timeout` seconds.
     """
     parts = urlsplit(url)
+    tls = tls or TlsContext()
     try:
         async with asyncio.timeout(timeout):
-            return await _ask(parts, open_)
+            return await _ask(parts, open_, tls)
     except TimeoutError as problem:
         raise Unreachable(url, f"no answer within {timeout:g} s") from problem
     except ssl.SSLError as problem:
+        if isinstance(problem, ssl.SSLCertVerificationError):
+            tls.forget()
         raise Unreachable(url, _tls_words(problem)) from problem
     except (NotHttp, asyncssh.Error, OSError) as problem:
         raise Unreachable(url, str(problem) or "the connection was closed") from problem
 
 
-async def _ask(parts: SplitResult, open_: Open) -> tuple[int, str]:
+async def _ask(parts: SplitResult, open_: Open, tls: TlsContext) -> tuple[int, str]:
     host = parts.hostname or ""
     port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
     reader, writer = await open_(host, port)
     try:
         way: _Plain | _Tls = _Plain(reader, writer)
         if parts.scheme == "https":
-            way = _Tls(_Plain(reader, writer), host, await asyncio.to_thread(ssl.create_default_context))
+            way = _Tls(_Plain(reader, writer), host, await tls.get())
             await way.handshake()
         exchange = HttpExchange(way.read)
         await way.write(exchange.request(_target(parts), *_headers(parts)))

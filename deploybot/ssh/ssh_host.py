@@ -43,6 +43,7 @@ class SshHost:
         self._name = name
         self._pool = pool
         self._jobs = Jobs(name, self._connection, log_cap=log_cap)
+        self._tls = http_over_ssh.TlsContext()
         self._docker = facts_of.DockerFacts()
         self._docker_of: SshConnection | None = None
         self._docker_host = {"DOCKER_HOST": f"unix://{docker}"} if docker else {}
@@ -118,7 +119,7 @@ class SshHost:
     async def http_status(self, url: str, *, timeout: float) -> tuple[int, str]:
         """GET an http(s) URL from the server. Return the status code and the first 200 characters."""
         async with self._within(timeout + _MOMENT):
-            return await http_over_ssh.get(url, self._opener(timeout), timeout=timeout)
+            return await http_over_ssh.get(url, self._opener(timeout), timeout=timeout, tls=self._tls)
 
     async def tcp_open(self, host: str, port: int, *, timeout: float) -> None:
         """Connect to host:port from the server. Raises Unreachable if that fails."""

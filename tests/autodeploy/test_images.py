@@ -11,15 +11,21 @@ import pytest
 from deploybot.domain import (
     ArtifactSource,
     Author,
+    Gate,
     ImagePushed,
     ImagesSource,
+    Phase,
     Pin,
     Release,
     Running,
+    ServerPlan,
     State,
+    Step,
+    StepRow,
+    StepState,
     TriggerState,
 )
-from deploybot.errors import Unreachable
+from deploybot.errors import NOT_STARTED, Unreachable
 from deploybot.ports import Tables
 from deploybot.settings import App
 from deploybot.testing import FakeRefs
@@ -119,6 +125,71 @@ async def test_a_tag_that_was_moved_back_is_reported_and_not_deployed(tmp_path: 
         (card,) = await bot.cards()
         assert card.text == "web latest was moved back to an image that ran before."
         assert len(await bot.deployments_of()) == 2
+
+
+REFUSED = {"state": StepState.FAILED, "code": NOT_STARTED}
+ENDS: dict[str, tuple[State, dict[str, dict[str, object]], bool]] = {
+    "refused at its start": (State.FAILED, {}, False),
+    "refused before it pulled": (State.FAILED, {"pull": REFUSED}, False),
+    "refused before the task": (State.FAILED, {"pull": {}, "baseline": {}, "migrate": REFUSED}, False),
+    "refused before the switch": (State.FAILED, {"pull": {}, "up": REFUSED}, False),
+    "cancelled beside it": (State.FAILED, {"pull": {}, "up": {"state": StepState.CANCELLED, "code": -2}}, False),
+    "its pull failed": (State.FAILED, {"pull": {"state": StepState.FAILED, "code": 1}}, True),
+    "a task ran": (State.FAILED, {"pull": {}, "migrate": {}, "up": REFUSED}, True),
+    "its switch failed": (State.FAILED, {"pull": {}, "up": {"state": StepState.FAILED, "code": 1}}, True),
+    "its switch is unknown": (State.FAILED, {"pull": {}, "up": {"state": StepState.UNKNOWN}}, True),
+    "not healthy": (State.FAILED, {"pull": {}, "up": {}, "health": {"state": StepState.FAILED}}, True),
+    "restored": (State.RESTORED, {}, True),
+    "unknown": (State.UNKNOWN, {}, True),
+}
+
+
+@pytest.mark.parametrize(("state", "rows", "is_tried"), ENDS.values(), ids=ENDS)
+async def test_a_plan_that_was_untrue_before_anything_changed_tried_no_image(
+    bot: AutodeployBot, state: State, rows: dict[str, dict[str, object]], *, is_tried: bool
+) -> None:
+    """A person edited the Compose files: that says nothing about the images."""
+    await lay(bot, WEB, WORKER)
+    await see(bot, WEB, WORKER)
+    newer = pin("web", "3")
+    steps = (
+        Step(name="pull", script="compose_build"),
+        Step(name="migrate", script="command", task="migrate", ahead=True),
+        Step(name="up", script="compose_up", switches=True),
+    )
+    part = ServerPlan(server="web1", steps=steps, gate=Gate(kind="http", target="http://127.0.0.1/"), watch=60.0)
+    at = {stage.name: (position, stage.kind) for position, stage in enumerate(part.stages)}
+
+    def put(tables: Tables) -> None:
+        person = tables.people.named("ana")
+        assert person is not None
+        release = Release.of_commit(bot.refs.branches["main"], images=(newer, WORKER))
+        made = dataclasses.replace(plan(environment="staging"), release=release, servers=(part,))
+        number = tables.deployments.add(made, requester=person, reason="", channel=None, now=1.0).number
+        if rows or state is not State.FAILED:
+            tables.deployments.move(number, State.RUNNING, now=2.0)
+        for name, values in rows.items():
+            position, kind = at[name]
+            row = StepRow(
+                deployment=number,
+                phase=Phase.FORWARD,
+                server="web1",
+                position=position,
+                name=name,
+                job=f"{number}-{name}",
+                state=StepState.STARTED,
+                kind=kind,
+            )
+            tables.deployments.begin(row)
+            end = {"state": StepState.DONE, "code": 0} | values
+            tables.deployments.end(row.job, end["state"], code=end["code"], now=3.0, detail="")  # type: ignore[arg-type]
+        tables.deployments.move(number, state, now=4.0)
+
+    await bot.store.write(put)
+    await see(bot, newer, WORKER)
+    (trigger,) = await bot.triggers()
+    assert trigger.problem == (f"It was part of #2: {(await bot.deployments_of())[-1].word}" if is_tried else "")
+    assert trigger.state is (TriggerState.LEFT if is_tried else TriggerState.ASKED)
 
 
 async def test_a_registry_that_is_down_keeps_nobody_from_the_repository(tmp_path: Path) -> None:

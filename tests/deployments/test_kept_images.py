@@ -85,7 +85,7 @@ def test_an_image_that_no_registry_has_is_refused(bot: BotUnderTest) -> None:
         built = RunningImages(replace(one.site, observed=replace(one.site.observed, images=images)), None)
         with pytest.raises(UserError, match="side of shop/production runs an image on web1 that no registry"):
             kept(bot, {"web1": built})
-    with pytest.raises(UserError, match="that no registry is known to have"):
+    with pytest.raises(UserError, match="The containers of side of shop/production run different images on web1"):
         kept(bot, {"web1": there(bot, side=(OLD, NEW))})
 
 

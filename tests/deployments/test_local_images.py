@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from deploybot.deployments.local_images import insist_on_registries
@@ -14,10 +16,12 @@ from tests.kit.bot import BotUnderTest
 PULLED = "myapp@sha256:" + "1" * 64
 
 
-def site(bot: BotUnderTest, app: App, *digests: str, image: str = "myapp:1", known: bool = True) -> Site:
+def site(
+    bot: BotUnderTest, app: App, *digests: str, image: str = "myapp:1", known: bool = True, named: bool = True
+) -> Site:
     """A server with one container of an image."""
     container = Container(id="c", name="web", service="web", image=image, state="running", image_id="i")
-    images = (Image(id="i", digests=digests),) if known else ()
+    images = (Image(id="i", tags=(image,) if named else (), digests=digests),) if known else ()
     observed = Observed(facts=ServerFacts(home="/", server="web1"), containers=(container,), images=images)
     return Site(app=app, environment=bot.production, facts=observed.facts, observed=observed)
 
@@ -45,3 +49,14 @@ def test_what_a_registry_had_or_what_has_another_name_now_is_not(bot: BotUnderTe
     insist_on_registries(Site(app=bot.app, environment=bot.production, facts=facts), {"web": "myapp"})
     bot.app.images["web"] = ImageOf(image="ghcr.io/acme/myapp", tag="^1")
     insist_on_registries(site(bot, bot.app), {"web": "myapp"})
+
+
+def test_an_image_without_any_name_is_unknown_unless_a_build_has_its_tag_by_now(bot: BotUnderTest) -> None:
+    """The containerd image store drops tag and digest of what runs when its tag is pulled again."""
+    nameless = site(bot, bot.app, named=False)
+    insist_on_registries(nameless, {"web": "myapp"})
+    pulled = Image(id="n", tags=("myapp:1",), digests=(PULLED,))
+    insist_on_registries(replace(nameless, images=(pulled,)), {"web": "myapp"})
+    built = replace(pulled, digests=())
+    with pytest.raises(BuiltHere):
+        insist_on_registries(replace(nameless, images=(built, replace(built, tags=("other:1",)))), {"web": "myapp"})

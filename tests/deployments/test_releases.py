@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from deploybot.deployments.past_releases import LOOK_BACK, good_past, good_ways, past_before, past_ids
-from deploybot.domain import Deployment, Kind, Plan, RefRule, Release, ServerPlan, State
+from deploybot.domain import Deployment, Kind, Plan, RefRule, Release, Running, ServerPlan, State
 from deploybot.errors import UserError
+from deploybot.ports import Tables
 from tests.kit.bot import V1, V2, V3, BotUnderTest
 
 
@@ -138,6 +139,38 @@ async def test_refs_that_the_environment_excludes_are_not_offered(bot: BotUnderT
     bot.refs.tags = {"v1": V1.id, "x1": V1.id, "nightly": V1.id}
     offered = await bot.deployments.releases.offered(bot.app, limited)
     assert [ref for _, ref in offered] == ["main", "v1"]
+
+
+async def test_a_way_back_of_settings_alone_is_offered_and_what_runs_is_not(bot: BotUnderTest) -> None:
+    """`rollback shop to #1` brings the settings of #1 back, so #1 and #2 are two choices."""
+    ends = []
+    for settings in ("a", "b", "a"):
+
+        def put(tables: Tables, settings: str = settings) -> int:
+            part = ServerPlan(server="web1", steps=(), configuration=settings)
+            plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=V1, servers=(part,))
+            made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
+            tables.deployments.move(made.number, State.SUCCEEDED, now=2.0)
+            tables.running.put(Running("shop", "production", "web1", V1, made.number, 2.0, healthy=True))
+            return made.number
+
+        await bot.store.write(put)
+        ends.append(await bot.deployments.releases.offered(bot.app, bot.production, back=True))
+    assert ends == [(), (("v1 · #1 · other settings", "#1"),), (("v1 · #2 · other settings", "#2"),)]
+
+
+async def test_after_a_restore_the_settings_that_ran_well_last_are_what_runs(bot: BotUnderTest) -> None:
+    def put(tables: Tables) -> None:
+        for release, settings in ((V1, "a"), (V1, "b"), (V2, "c")):
+            part = ServerPlan(server="web1", steps=(), configuration=settings)
+            plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=release, servers=(part,))
+            made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
+            tables.deployments.move(made.number, State.SUCCEEDED if release == V1 else State.FAILED, now=2.0)
+            tables.running.put(Running("shop", "production", "web1", V1, made.number, 2.0, healthy=True))
+
+    await bot.store.write(put)
+    offered = await bot.deployments.releases.offered(bot.app, bot.production, back=True)
+    assert offered == (("v1 · #1 · other settings", "#1"),)
 
 
 async def test_the_last_good_releases_are_offered_to_go_back_to(bot: BotUnderTest) -> None:

@@ -9,7 +9,7 @@ import pytest
 from deploybot.card import Button, Card, Moment
 from deploybot.deployments.phone_rows import ROW
 from deploybot.dispatch.rollback_question import choice_label, choices_text
-from deploybot.domain import Changes, Commit, Kind, Release, RollbackChoice, RollbackChoices, State
+from deploybot.domain import Changes, Commit, Kind, Pin, Release, RollbackChoice, RollbackChoices, State
 from deploybot.units import show_time
 from tests.deployments.test_containers import ComposedServer, composed, server
 from tests.kit.bot import V1, V2, V3, BotUnderTest
@@ -73,6 +73,13 @@ async def test_each_choice_says_what_it_would_cost(released: BotUnderTest) -> No
         Button("v1 · #1", "rollback shop from production to #1 --dry-run"),
     )
     assert card.hint.endswith("To roll back at once, type `rollback shop from production to #2`.")
+
+
+def test_a_choice_of_settings_alone_says_so() -> None:
+    choice = RollbackChoice(ref="#1", release=V1, at=0.0, by="ana", lost=Changes(), held=(("web1", True),))
+    rows = choices_text(RollbackChoices(choices=(choice,), runs=(("web1", "v1"),), base=V1), str).split("\n")
+    assert "  the same images, other settings" in rows
+    assert not [row for row in rows if "commit" in row]
 
 
 async def test_two_presses_roll_back_and_the_first_shows_the_plan(released: BotUnderTest) -> None:
@@ -200,5 +207,6 @@ def test_no_row_leaves_the_screen_of_a_phone_and_nothing_unmasked_is_cut() -> No
 
 def test_other_images_of_the_same_commit_lose_no_commits() -> None:
     choice = RollbackChoice(ref="#4", release=V1, at=0.0, by="ana", lost=Changes(), held=(("web1", True),))
-    rows = choices_text(RollbackChoices(choices=(choice,), runs=(("web1", "v1"),), base=V1), str).split("\n")
+    other = V1.with_images((Pin("web", "acme/web", "1", f"sha256:{'1' * 64}"),))
+    rows = choices_text(RollbackChoices(choices=(choice,), runs=(("web1", "v1"),), base=other), str).split("\n")
     assert rows[-2:] == ["  loses no commits: other images", "  still on web1"]

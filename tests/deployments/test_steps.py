@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from deploybot.deployments.step_starts import was_never_started
 from deploybot.domain import JobState, Phase, ServerUpload, StepRow, StepState, UploadKind
 from deploybot.errors import NOT_REACHED, Cancelled, EngineError, StepFailed, UserError
 from deploybot.testing import Outcome
@@ -152,7 +151,7 @@ async def test_what_the_server_refuses_to_start_has_failed_and_its_words_are_the
         await bench.run()
     (row,) = await bench.rows()
     assert (row.state, row.code) == (StepState.FAILED, -1)
-    assert was_never_started(row)
+    assert row.was_never_started
     assert bench.journal.tail(row, 5) == ("step `build` was not started on web1: no room", "no room")
 
 
@@ -168,7 +167,7 @@ async def test_a_start_that_is_refused_after_one_without_an_answer_may_have_run(
         await bench.run()
     (row,) = await bench.rows()
     assert (row.state, row.code) == (StepState.FAILED, 126)
-    assert not was_never_started(row)
+    assert not row.was_never_started
 
 
 async def test_a_start_that_is_refused_to_a_later_bot_may_have_run(bench: Bench) -> None:
@@ -176,7 +175,7 @@ async def test_a_start_that_is_refused_to_a_later_bot_may_have_run(bench: Bench)
     bench.host.refuses = True
     with pytest.raises(StepFailed):
         await bench.run()
-    assert not was_never_started((await bench.rows())[0])
+    assert not (await bench.rows())[0].was_never_started
 
 
 @pytest.mark.parametrize(
@@ -195,7 +194,7 @@ async def test_a_step_whose_files_the_server_refuses_was_not_started(
     with pytest.raises(StepFailed, match=re.escape(f"step `build` was not started on web1: {cause}")):
         await bench.run(step)
     (row,) = await bench.rows()
-    assert (was_never_started(row), bench.host.calls) == (True, [])
+    assert (row.was_never_started, bench.host.calls) == (True, [])
 
 
 async def test_values_that_docker_does_not_report_yet_are_asked_for_again(bench: Bench) -> None:
@@ -238,7 +237,7 @@ async def test_a_cancellation_before_the_start_was_sent_asks_no_server(bench: Be
         await bench.run()
     (row,) = await bench.rows()
     assert (row.state, row.detail, bench.host.calls) == (StepState.CANCELLED, "cancelled by ana", [])
-    assert was_never_started(row)
+    assert row.was_never_started
 
 
 async def test_a_cancellation_while_values_are_looked_up_asks_no_server(bench: Bench) -> None:
@@ -256,12 +255,12 @@ async def test_a_cancellation_while_values_are_looked_up_asks_no_server(bench: B
         with pytest.raises(Cancelled):
             await running
     (row,) = await bench.rows()
-    assert (was_never_started(row), bench.host.calls) == (True, [])
+    assert (row.was_never_started, bench.host.calls) == (True, [])
 
 
 @pytest.mark.parametrize(("state", "code"), [(StepState.CANCELLED, -1), (StepState.FAILED, 126), (StepState.DONE, 0)])
 async def test_what_was_sent_may_have_run(bench: Bench, state: StepState, code: int) -> None:
-    assert not was_never_started(replace(bench.work().first_row(0.0), state=state, code=code))
+    assert not replace(bench.work().first_row(0.0), state=state, code=code).was_never_started
 
 
 async def test_a_row_of_an_earlier_bot_may_have_been_started(bench: Bench) -> None:
@@ -315,7 +314,7 @@ async def test_a_start_for_which_no_connection_could_be_made_was_never_sent(benc
         await bench.run()
     (row,) = await bench.rows()
     assert (row.state, row.code) == (StepState.FAILED, NOT_REACHED)
-    assert was_never_started(row)
+    assert row.was_never_started
 
 
 async def test_a_start_that_was_sent_before_no_connection_could_be_made_may_have_run(bench: Bench) -> None:

@@ -143,6 +143,18 @@ async def test_the_canary_is_watched_and_all_servers_are_at_the_end(tmp_path: Pa
         assert "old, on web2: " in bot.log_of(number)
 
 
+async def test_the_old_release_is_looked_at_before_tasks_put_up_a_page(tmp_path: Path) -> None:
+    """A page for the time of a migration answers 503: as what is usual, it would hide the faults of the new release."""
+    async with watched(tmp_path, before_switch=["migrate"], tasks={"migrate": "./migrate"}) as bot:
+        number = await begun(bot)
+        rows = await bot.store.read(lambda tables: tables.deployments.steps(number))
+        kinds_ = [row.kind for row in rows if row.kind is StageKind.BASELINE or row.name == "migrate"]
+        assert kinds_ == [StageKind.BASELINE] * 3 + [StageKind.RUN]
+        await bot.restart()
+        await to_the_end(bot, number)
+        assert len([one for one in await kinds(bot, number) if one[1] is StageKind.BASELINE]) == 3
+
+
 async def test_a_canary_that_does_worse_goes_back_after_a_countdown(tmp_path: Path) -> None:
     async with watched(tmp_path) as bot:
         number = await begun(bot)

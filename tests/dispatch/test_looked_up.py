@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from deploybot.dispatch.argument_lookup import Subject, arguments_of
-from deploybot.domain import Action, Release
+from deploybot.domain import Action, Release, ServerPlan
 from deploybot.errors import UserError
 from deploybot.parsing import Call, Ref
 from tests.kit.command_bot import V1, CommandBot
@@ -23,6 +23,25 @@ async def test_deployment_numbers_as_releases(bot: CommandBot) -> None:
     assert (await bot.say("rollback blog to #41")).title == "#41 is a deployment of shop, not of blog."
     assert (await bot.say("rollback shop to #42")).title == "There is no deployment #42."
     assert bot.releases.asked == []
+
+
+async def test_a_rollback_to_a_deployment_of_another_environment_is_refused_where_settings_come_back(
+    bot: CommandBot,
+) -> None:
+    """The settings of staging are not for production, and without them nothing may change."""
+    made = bot.deployments.put(41, "shop", "staging", V1)
+    part = ServerPlan(server="web1", steps=(), configuration="a")
+    bot.deployments.rows[41] = replace(made, plan=replace(made.plan, servers=(part,)))
+    card = await bot.say("rollback shop from production to #41")
+    assert card.title == (
+        "#41 was a deployment to staging, and a rollback of production goes back to what ran in production."
+    )
+    assert "deploy shop@#41 to production" in card.hint
+    assert bot.deployments.requests == []
+    await bot.say("rollback shop from staging to #41")
+    assert [one.release and one.release.deployment for one in bot.deployments.requests] == [41]
+    await bot.say("deploy shop@#41 to production")
+    assert len(bot.deployments.requests) == 2
 
 
 async def test_what_is_cancelled_has_to_exist(bot: CommandBot) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.errors import Unreachable
+from deploybot.ssh.http_over_ssh import TlsContext
 from tests.conftest import MakeSshd
 from tests.lab import Lab, Sshd
 from tests.ssh.conftest import Reach, server_of, until
@@ -124,6 +126,10 @@ async def test_a_health_check_by_https(
         await host.http_status("https://127.0.0.1:8443/", timeout=10)
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.ca))
     assert await host.http_status("https://127.0.0.1:8443/", timeout=10) == (200, "hello over TLS")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert await host.http_status("https://127.0.0.1:8443/", timeout=10) == (200, "hello over TLS"), (
+        "CAs are read again"
+    )
     server.stop()
 
 
@@ -258,3 +264,22 @@ async def test_a_name_that_changes_leads_to_the_address_that_was_looked_at(
                 await host.http_status(url, timeout=10)
     finally:
         service.stop()
+
+
+async def test_the_cas_are_read_once_for_many_checks_and_again_after_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading them keeps the event loop waiting, and a watch asks ten times in a look."""
+    made: list[ssl.SSLContext] = []
+    now = [0.0]
+
+    def make() -> ssl.SSLContext:
+        made.append(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", make)
+    tls = TlsContext(lambda: now[0])
+    found = await asyncio.gather(*(tls.get() for _ in range(10)))
+    assert (len(made), {id(one) for one in found}) == (1, {id(made[0])})
+    now[0] = 3601.0
+    assert await tls.get() is made[1]
+    tls.forget()
+    assert await tls.get() is made[2]

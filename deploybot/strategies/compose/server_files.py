@@ -120,7 +120,9 @@ def notices(
         raise UserError(
             f"{release} runs on {site.server} already, and the bot has no copy of its old settings. The "
             "rollback would change nothing.",
-            hint=f"Undo the change in {folder}, then: deploy {site.app.name} to {site.environment.name}",
+            hint=f"Undo the change in {folder} on {site.server}, then: deploy {site.app.name} to "
+            f"{site.environment.name}. Or go further back, to a number of `history {site.app.name}`: "
+            f"rollback {site.app.name} from {site.environment.name} to #N",
         )
     if wanted and not comes:
         yield (

@@ -31,6 +31,9 @@ if [ -f "$marks/files.kept" ]; then
     COMPOSE_ENV_FILES=$kept/none.env
     export COMPOSE_PROFILES COMPOSE_ENV_FILES
 fi
+# As for `up`: Compose must read files that stay where they are the same for each release.
+[ -z "${DEPLOYBOT_FILES:-}" ] || unset DEPLOYBOT_RELEASE DEPLOYBOT_COMMIT DEPLOYBOT_SHORT DEPLOYBOT_REF \
+    DEPLOYBOT_TAG DEPLOYBOT_COMMIT_TIME DEPLOYBOT_PREVIOUS DEPLOYBOT_RESTORE
 end=$(($(date +%s) + DEPLOYBOT_WITHIN))
 code=0
 while :; do

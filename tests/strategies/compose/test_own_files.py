@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.domain import NO_RELEASE
 from deploybot.strategies.compose.compose_model import parse_config
 from deploybot.strategies.compose.compose_stderr import blank_variables
+from deploybot.strategies.release_values import release_values
 from tests.strategies.compose.conftest import TWO, Flavour, Host, write
 
 YAML = """{version}
@@ -67,6 +69,26 @@ def test_commands_use_the_copy_that_runs(host: Host, script: str) -> None:
     assert said == ["copy", "more", f"{ours}/configurations/none.env"]
     (ours / "releases/r1/files.kept").unlink()
     assert host.run(script, "r1", **values).decode().splitlines() == ["copy", "none", "none"]
+
+
+@pytest.mark.parametrize("script", ["command", "health_command"])
+def test_commands_see_what_compose_sees_of_a_release(host: Host, folder: Path, script: str) -> None:
+    """`docker compose run` in a task would recreate services whose settings use a variable of the release."""
+    host.release("r1", {"x": ""})
+    (host.directory / "current").symlink_to("releases/r1")
+    show = "env | cut -d= -f1"
+    values = {
+        "DEPLOYBOT_COMMAND": show,
+        "DEPLOYBOT_HEALTH": show,
+        "DEPLOYBOT_WITHIN": "0",
+        "DEPLOYBOT_ENVIRONMENT": "x",
+    }
+    names = {*release_values(NO_RELEASE), "DEPLOYBOT_PREVIOUS", "DEPLOYBOT_RESTORE"}
+    values |= dict.fromkeys(names - {"DEPLOYBOT_RELEASE"}, "x")
+    assert names <= {*host.run(script, "r1", **values).decode().split()}
+    said = host.run(script, "r1", DEPLOYBOT_FILES=str(folder), **values).decode().split()
+    assert "DEPLOYBOT_ENVIRONMENT" in said
+    assert not names & {*said}
 
 
 class Upping:

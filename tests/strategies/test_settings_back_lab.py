@@ -38,7 +38,7 @@ async def test_a_rollback_brings_the_settings_of_the_deployment_that_is_named(sh
     # Without the copy nothing would change, and nobody may take it for a success.
     for one in (shop.shop.directory / ".deploybot/.deploybot/configurations").glob("*.json"):
         one.unlink()
-    with pytest.raises(UserError, match="has no copy of its old settings. The rollback would change nothing"):
+    with pytest.raises(UserError, match=r"has no copy of its old settings\. The rollback would change nothing"):
         await shop.shop.plan(red.named, rollback=True)
     assert shop.environment(engine, "COLOUR") == "blue"
 

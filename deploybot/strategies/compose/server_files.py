@@ -81,9 +81,10 @@ def insist_on_images(config: ComposeConfig, release: Release, site: Site) -> Non
     """Raise UserError if a server's files have a service that the release has no image for: it would run unapproved."""
     known = {pin.service for pin in release.images}
     if lacks := [one.name for one in config.services if not one.provided and one.name not in known]:
+        are = "is a service" if len(lacks) == 1 else "are services"
         raise UserError(
-            f"{release} has no image for {listed(lacks)}, which {'is a service' if len(lacks) == 1 else 'are services'} "
-            f"in the Compose files in {site.app.server_folder} on {site.server}.",
+            f"{release} has no image for {listed(lacks)}, which {are} in the Compose files in "
+            f"{site.app.server_folder} on {site.server}.",
             hint=f"To deploy what the files name now: deploy {site.app.name} to {site.environment.name}",
         )
 
@@ -131,14 +132,15 @@ def notices(
         )
     elif wanted and ran not in {"", configuration}:
         yield (
-            f"The rollback also brings back the settings that {release} ran with. The Compose files in {folder} stay as "
-            "they are: the next `deploy` uses them."
+            f"The rollback also brings back the settings that {release} ran with. The Compose files in {folder} stay "
+            "as they are: the next `deploy` uses them."
         )
     elif ran not in {"", configuration}:
         after = (
             "the old images and settings are restored."
             if kept
-            else "the old images are restored, with the current settings. If the settings are the cause, the app stays down."
+            else "the old images are restored, with the current settings. If the settings are the cause, the app stays "
+            "down."
         )
         yield f"The Compose files in {folder} changed since the last deployment. If this fails, {after}"
 

@@ -120,6 +120,19 @@ def later() -> tuple[DemoChange, DemoChange, DemoChange]:
     )
 
 
+def add_after(path: Path, tag: str, change: DemoChange) -> None:
+    """Commit and tag a change after an older release, and not on the branch `main`. Raises CalledProcessError."""
+    _git(path, "checkout", "--quiet", "--detach", tag)
+    add(path, change)
+    _git(path, "checkout", "--quiet", "main")
+
+
+def leaky() -> DemoChange:
+    """Return the change whose health check uses up all connections to the database."""
+    texts = {"leaks": "on\n", "RELEASE": "v2.1\n"}
+    return DemoChange(author="Gus Gray", subject="Check the database, too", texts=texts, tag="v2.1")
+
+
 def _packaged(name: str) -> str:
     return (files("deploybot.demo") / "shop" / name).read_text()
 

@@ -1,8 +1,11 @@
-"""The demo's SSH server, a separate process.
+"""An SSH server of the demo, a separate process.
 
 It lets one user log in with one key. It runs commands by `/bin/sh -c` in its own home folder, receives files by SFTP,
 and forwards TCP only to this machine. It prints `ready PORT` to stdout. When its stdin ends, it ends with everything
 that it started. So it survives the bot, and nothing survives the demo.
+
+Each server has a folder and a loopback address of its own. The same path leads to a different folder on each, below
+`OWN_FOLDER`, and the address that the bot calls 127.0.0.1 there is that of the server.
 """
 
 from __future__ import annotations
@@ -15,12 +18,16 @@ import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import asyncssh
 
 from deploybot.demo.stray_processes import MARK, end_strays
 
 USER = "deploy"
+_DESCRIPTOR = 63
+OWN_FOLDER = f"/proc/self/fd/{_DESCRIPTOR}"
+"""The folder of a server, for all processes that it starts: they have it open."""
 _END_WITHIN = 2.0
 _LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -43,7 +50,7 @@ class Keys:
 
     def make(self) -> str:
         """Make both keys. Return the server's public key in the format of bot.toml."""
-        self.folder.mkdir(mode=0o700)
+        self.folder.mkdir(mode=0o700, parents=True)
         made = {path: asyncssh.generate_private_key("ssh-ed25519") for path in (self.host, self.client)}
         for path, key in made.items():
             path.touch(mode=0o600)
@@ -51,12 +58,47 @@ class Keys:
         return made[self.host].export_public_key().decode().strip()
 
 
-class DemoDoor(asyncssh.SSHServer):
-    """Lets one user log in with one key, and forwards connections only to this machine."""
+@dataclass(frozen=True, slots=True)
+class DemoMachine:
+    """A server of the demo in `folder`: its name, and its loopback address."""
 
-    def __init__(self, key: asyncssh.SSHKey) -> None:
-        """Take the key that may log in."""
+    folder: Path
+    name: str = "local"
+    address: str = "127.0.0.1"
+
+    @property
+    def root(self) -> Path:
+        """Return the folder that has all its files."""
+        return self.folder / "server" / ("" if self.name == "local" else self.name)
+
+    @property
+    def home(self) -> Path:
+        """Return the home folder of its user."""
+        return self.root / "home"
+
+    @property
+    def mark(self) -> Path:
+        """Return the mark of the processes that it starts. No other server ends these."""
+        return self.folder if self.name == "local" else self.root
+
+    @property
+    def log(self) -> Path:
+        """Return the file with what it writes to stderr."""
+        return self.root / "log"
+
+
+class DemoDoor(asyncssh.SSHServer):
+    """Lets one user log in with one key, and forwards connections only to this server."""
+
+    def __init__(self, key: asyncssh.SSHKey, address: str) -> None:
+        """Take the key that may log in, and the server's address."""
         self._key = key
+        self._address = address
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Keep the connection, which forwards."""
+        self._connection = conn
 
     def public_key_auth_supported(self) -> bool:
         """Allow keys. No other method is offered, so nothing else works."""
@@ -66,40 +108,44 @@ class DemoDoor(asyncssh.SSHServer):
         """Return whether this user may log in with this key. asyncssh makes the client prove that it has the key."""
         return username == USER and key.public_data == self._key.public_data
 
-    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
-        """Return whether a TCP connection may be forwarded."""
-        del dest_port, orig_host, orig_port
-        return dest_host in _LOCAL
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> asyncssh.SSHTCPSession[bytes] | bool:
+        """Return the TCP connection to this server, or False for another one.
+
+        asyncssh awaits what `forward_connection` returns, although its types do not say so.
+        """
+        del orig_host, orig_port
+        if dest_host not in _LOCAL or self._connection is None:
+            return False
+        return cast("asyncssh.SSHTCPSession[bytes]", self._connection.forward_connection(self._address, dest_port))
 
 
-def login_environment(folder: Path) -> dict[str, str]:
+def login_environment(machine: DemoMachine) -> dict[str, str]:
     """Return the environment of a session.
 
-    It includes the mark that identifies its processes. From the user's environment, only PATH is used.
+    It includes the server's address and the mark that identifies its processes. From the user's environment, only PATH
+    and DOCKER_HOST are used.
     """
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     return {
-        "HOME": str(home(folder)),
+        "HOME": str(machine.home),
         "USER": USER,
         "LOGNAME": USER,
         "SHELL": "/bin/sh",
         "PATH": path,
         "LANG": "C.UTF-8",
-        MARK: str(folder),
-    }
-
-
-def home(folder: Path) -> Path:
-    """Return the home folder of the server's user."""
-    return folder / "server" / "home"
+        "SHOP_HOST": machine.address,
+        MARK: str(machine.mark),
+    } | {name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ}
 
 
 class Sessions:
     """Runs the commands of sessions."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the demo's folder."""
-        self._environment = login_environment(folder)
+    def __init__(self, machine: DemoMachine) -> None:
+        """Take the server."""
+        self._environment = login_environment(machine)
         self._running: set[asyncio.Task[None]] = set()
 
     def begin(self, session: asyncssh.SSHServerProcess[bytes]) -> None:
@@ -133,6 +179,7 @@ class Sessions:
             env=self._environment,
             cwd=self._environment["HOME"],
             start_new_session=True,
+            pass_fds=(_DESCRIPTOR,),
         )
         for descriptor in (stdin, stdout, stderr):
             os.close(descriptor)
@@ -178,9 +225,9 @@ def _raised_in(error: BaseException) -> str:
     return str(frames[-1].f_globals["__name__"]) if frames else ""
 
 
-async def serve(folder: Path) -> None:
+async def serve(machine: DemoMachine) -> None:
     """Listen on a free port of 127.0.0.1, print it, and serve until stdin ends."""
-    keys, sessions, life = Keys(folder / "keys"), Sessions(folder), asyncio.StreamReader()
+    keys, sessions, life = Keys(machine.folder / "keys"), Sessions(machine), asyncio.StreamReader()
     opener = asyncssh.read_private_key(str(keys.client))
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_exception)
@@ -189,7 +236,7 @@ async def serve(folder: Path) -> None:
         "127.0.0.1",
         0,
         config=None,
-        server_factory=lambda: DemoDoor(opener),
+        server_factory=lambda: DemoDoor(opener, machine.address),
         server_host_keys=[str(keys.host)],
         agent_forwarding=False,
         allow_pty=False,
@@ -201,15 +248,17 @@ async def serve(folder: Path) -> None:
         sys.stdout.flush()
         await life.read()
         acceptor.close()
-        await asyncio.to_thread(end_strays, folder)
+        await asyncio.to_thread(end_strays, machine.mark)
         await sessions.ended()
 
 
-def main(folder: Path) -> None:
-    """Serve this folder until stdin ends."""
+def main(folder: str, name: str, address: str) -> None:
+    """Be a server of the demo in this folder until stdin ends."""
+    machine = DemoMachine(Path(folder), name, address)
     # Relative paths from clients are relative to the working directory of this process.
-    os.chdir(home(folder))
+    os.chdir(machine.home)
+    os.dup2(os.open(machine.root, os.O_RDONLY | os.O_DIRECTORY), _DESCRIPTOR)
     try:
-        asyncio.run(serve(folder))
+        asyncio.run(serve(machine))
     finally:
-        end_strays(folder)
+        end_strays(machine.mark)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deploybot.chat.console.child_bot import OwnBot
 from deploybot.demo import demo_repository
+from deploybot.demo.demo_rollouts import first_on_three, third_fails, watched_canary
 from deploybot.demo.demo_transcript import ANA, BEN, CEM, DemoAnswer, DemoTranscript
 
 _BEGUN_WITHIN = 90.0
@@ -33,18 +34,20 @@ async def play(stage: DemoTranscript) -> None:
         await _typing_errors(stage)
         await _no_right(stage)
         answer, typing = await _killed(stage)
-    try:
+    async with stage.town.three_servers() as servers:
+        try:
+            async with _bot(stage):
+                await _taken_up(stage, answer, typing)
+                await first_on_three(stage, servers)
+        finally:
+            typing.cancel()
+        stage.town.want_more()
         async with _bot(stage):
-            await _taken_up(stage, answer, typing)
-    finally:
-        typing.cancel()
-    stage.town.want_approvals()
-    async with _bot(stage):
-        await _second_person(stage)
-    stage.town.follow_main()
-    async with _bot(stage):
-        await _automatic(stage)
-        await _record(stage)
+            async with watched_canary(stage, servers):
+                await _second_person(stage)
+                await _automatic(stage)
+                await third_fails(stage, servers)
+            await _record(stage)
 
 
 @asynccontextmanager
@@ -199,20 +202,20 @@ def _made(stage: DemoTranscript) -> list[str]:
 async def _second_person(stage: DemoTranscript) -> None:
     """Play a request that its author cannot approve, that becomes void when the branch moves, and then succeeds."""
     stage.title("Production waits for a second person")
-    stage.explain("bot.toml now says `approvals = 1` for production, and cem may approve. The bot is restarted.")
+    stage.explain("bot.toml now says `approvals = 1` for production, too, and cem may approve.")
     await stage.shell("allow", CEM, "approver", "--identity", f"console:{os.getuid()}/{CEM}")
     tent, boat, _ = demo_repository.later()
     stage.town.push(tent)
     async with _request(stage, "deploy shop@main to production because people camp") as request:
-        await stage.ask(ANA, "approve #11", "your own request", code=1)
+        await stage.ask(ANA, "approve #14", "your own request", code=1)
         await stage.serves("production", "v4")
         stage.explain("Before cem looks at it, a person pushes to `main`.")
         stage.town.push(boat)
-        await stage.ask(CEM, "approve #11", "#11 is void", "release: `main` was", code=1)
+        await stage.ask(CEM, "approve #14", "#14 is void", "release: `main` was", code=1)
     stage.compare("ana's request", f"exit code {request.code}", "exit code 1")
     await stage.serves("production", "v4")
     async with _request(stage, "deploy shop@main to production because people camp and sail") as request:
-        await stage.ask(CEM, "approve #12")
+        await stage.ask(CEM, "approve #15")
     stage.compare("ana's second request", f"exit code {request.code}", "exit code 0")
     await stage.serves("production", "v6")
 
@@ -221,7 +224,7 @@ async def _automatic(stage: DemoTranscript) -> None:
     """Play a push that is deployed to staging once its build is green, automatically and only once."""
     stage.title("A push that is deployed automatically")
     stage.explain(
-        "bot.toml now says that staging follows `main` when its build is green, and lets a forge call the bot."
+        "bot.toml now also says that staging follows `main` when its build is green, and lets a forge call the bot."
     )
     *_, kite = demo_repository.later()
     forge = stage.town.forge
@@ -232,10 +235,10 @@ async def _automatic(stage: DemoTranscript) -> None:
         stage.compare("the same, from somebody without the secret", str(await forge.call(push, forged=True)), "403")
         for word in ("queued", "in_progress"):
             stage.compare(f"its build: {word}", str(await forge.call(forge.built(commit, word))), "200")
-        await stage.until("the running build", lambda: console.holds("running"), _POSTED_WITHIN)
+        await stage.until("the running build", lambda: console.holds("tests", "running"), _POSTED_WITHIN)
         await stage.serves("staging", "v1")
         stage.compare("its build: success", str(await forge.call(forge.built(commit, "success"))), "200")
-        await stage.until("the deployment's end", lambda: console.holds("· succeeded"), _POSTED_WITHIN)
+        await stage.until("the deployment's end", lambda: console.holds("shop/staging", "· succeeded"), _POSTED_WITHIN)
         await stage.serves("staging", "v7")
         stage.compare("messages about the build", str(console.messages("tests")), "1")
         stage.compare("the push, once more", str(await forge.call(push)), "200")
@@ -258,7 +261,7 @@ async def _request(stage: DemoTranscript, line: str) -> AsyncIterator[DemoAnswer
 
 async def _record(stage: DemoTranscript) -> None:
     stage.title("The record")
-    await stage.ask(ANA, "history shop", "v2 → v3", "failed, rolled back to v2", "v2 → v4", "succeeded")
-    await stage.shell("audit", "tail", "24", holds=("ana  denied", "cem  approve", "deploy succeeded"))
+    await stage.ask(ANA, "history shop production", "v2 → v3", "failed, rolled back to v2", "v2 → v4", "succeeded")
+    await stage.shell("audit", "tail", "50", holds=("ana  denied", "cem  approve", "deploy succeeded"))
     await stage.shell("audit", "verify", holds=("The audit is intact",))
     stage.kept_secret()

@@ -21,15 +21,12 @@ from pathlib import Path
 from deploybot.chat.console.child_bot import OwnBot
 from deploybot.demo import demo_repository
 from deploybot.demo.demo_forge import DemoForge
-from deploybot.demo.demo_server import USER, Keys, home
-from deploybot.demo.stray_processes import end_strays
+from deploybot.demo.demo_server import OWN_FOLDER, USER, DemoMachine, Keys
+from deploybot.demo.server_process import running_server
 from deploybot.errors import UserError
 
-_READY_WITHIN = 30.0
-_END_WITHIN = 10.0
 _BOT_GONE_WITHIN = 15.0
 _PAUSE = 0.05
-_SERVER = "import pathlib, sys; from deploybot.demo.demo_server import main; main(pathlib.Path(sys.argv[1]))"
 _NEEDED = ("git", "sh", "setsid", "sha256sum", "mkfifo")
 
 _BOT_TOML = """\
@@ -87,14 +84,49 @@ branch = "main"
 after = "ci"
 """
 
+_SERVER = """\
+
+[servers.{name}]
+ssh = "{user}@127.0.0.1:{port}"
+key = {{ file = "keys/client_key" }}
+host_key = "{host_key}"
+"""
+
+_THREE = """\
+
+# The same path is a different folder on each server.
+[apps.shop.environments.fair]
+servers = ["web1", "web2", "web3"]
+directory = "{folder}/fair"
+health = {{ http = "http://127.0.0.1:{fair}/healthz", within = "{within}" }}
+env = {{ SHOP_PORT = "{fair}" }}
+
+[apps.shop.environments.market]
+servers = ["web1", "web2"]
+directory = "{folder}/market"
+rollout = {{ canary = "web1" }}
+health = {{ http = "http://127.0.0.1:{market}/healthz", within = "{within}" }}
+env = {{ SHOP_PORT = "{market}" }}
+"""
+_ANSWERS_WITHIN = "3s"
+
+_WATCH = """\
+watch = "1m"
+veto = "3s"
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSetup:
-    """A demo that is set up. `ports` are the shop's by environment, and `hooks`, at which the bot receives webhooks."""
+    """A demo that is set up. `ports` are the shop's by environment, and `hooks`, at which the bot receives webhooks.
+
+    `host_key` is the one of all servers.
+    """
 
     folder: Path
     ports: dict[str, int]
     payment_key: str
+    host_key: str = ""
 
     @property
     def config(self) -> Path:
@@ -106,9 +138,9 @@ class DemoSetup:
         """Return the process id of the running bot."""
         return int((self.folder / "data" / "deploybot.lock").read_text().split()[0])
 
-    def url(self, environment: str) -> str:
-        """Return the URL of the shop in an environment."""
-        return f"http://127.0.0.1:{self.ports[environment]}/"
+    def url(self, environment: str, address: str = "127.0.0.1") -> str:
+        """Return the URL of the shop in an environment, on the server with this address."""
+        return f"http://{address}:{self.ports[environment]}/"
 
     def builds(self, environment: str) -> list[str]:
         """Return the steps of all builds, one line each: `v4 begins`, `v4 page 3`, `v4 ends`."""
@@ -138,21 +170,32 @@ class DemoSetup:
         command = ["git", "-C", str(self.folder / "shop"), "rev-parse", f"{ref}^{{commit}}"]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()  # noqa: S603  git
 
-    def want_approvals(self) -> None:
-        """Make production require a second person, from the next start of the bot."""
-        with self.config.open("a") as file:
-            file.write(_APPROVALS)
+    def want_more(self) -> None:
+        """Make the bot ask for approvals, watch new releases and follow a branch, from its next start.
 
-    def follow_main(self) -> None:
-        """Make staging follow the branch `main`, from the next start of the bot."""
-        with self.config.open("a") as file:
-            file.write(_AUTO.format(hooks=self.ports["hooks"]))
+        Production requires a second person, the market is watched, and staging follows `main`.
+        """
+        production = "[apps.shop.environments.production]\n"
+        text = self.config.read_text().replace(production, production + _APPROVALS)
+        self.config.write_text(text + _WATCH + _AUTO.format(hooks=self.ports["hooks"]))
 
     @property
     def forge(self) -> DemoForge:
         """Return the forge of the repository."""
         url = f"http://127.0.0.1:{self.ports['hooks']}/hooks/shop/github"
         return DemoForge(url, (self.folder / "keys" / "hook_secret").read_text())
+
+    @contextlib.asynccontextmanager
+    async def three_servers(self) -> AsyncIterator[tuple[DemoMachine, ...]]:
+        """Run three more servers, which bot.toml has from the next start of the bot."""
+        machines = tuple(DemoMachine(self.folder, f"web{at}", f"127.0.0.{at + 1}") for at in (1, 2, 3))
+        async with contextlib.AsyncExitStack() as stack:
+            ports = await asyncio.gather(*(stack.enter_async_context(running_server(one)) for one in machines))
+            with self.config.open("a") as file:
+                for one, port in zip(machines, ports, strict=True):
+                    file.write(_SERVER.format(name=one.name, user=USER, port=port, host_key=self.host_key))
+                file.write(_THREE.format(folder=OWN_FOLDER, within=_ANSWERS_WITHIN, **self.ports))
+            yield machines
 
     def command(self, *words: str) -> tuple[str, ...]:
         """Return the command `deploybot` with this bot.toml."""
@@ -192,16 +235,15 @@ def folder_of(wanted: Path | None, *, keep: bool) -> Iterator[Path]:
 @contextlib.asynccontextmanager
 async def town(folder: Path) -> AsyncIterator[DemoSetup]:
     """Set up everything in an empty folder except the bot. At the end, stop everything that runs there."""
-    home(folder).mkdir(parents=True)
     keys = Keys(folder / "keys")
     host_key = await asyncio.to_thread(keys.make)
     await asyncio.to_thread(demo_repository.make, folder / "shop")
     payment_key = f"pay_{secrets.token_hex(12)}"
     _private(folder / "keys" / "payment_key", payment_key)
     _private(folder / "keys" / "hook_secret", secrets.token_hex(32))
-    ports = _free_ports("staging", "production", "hooks")
-    async with _server(folder) as ssh_port:
-        made = DemoSetup(folder=folder, ports=ports, payment_key=payment_key)
+    ports = _free_ports("staging", "production", "hooks", "fair", "market")
+    async with running_server(DemoMachine(folder)) as ssh_port:
+        made = DemoSetup(folder=folder, ports=ports, payment_key=payment_key, host_key=host_key)
         text = _BOT_TOML.format(
             folder=folder, user=USER, ssh_port=ssh_port, host_key=host_key, within=HEALTHY_WITHIN, **ports
         )
@@ -232,50 +274,6 @@ def _bot_of(lock: Path) -> int:
         except BlockingIOError:
             return int(file.read().split()[0])
     return 0
-
-
-@contextlib.asynccontextmanager
-async def _server(folder: Path) -> AsyncIterator[int]:
-    """Run the SSH server as a process in its own session. Yield its port. Everything that it started ends with it."""
-    with (folder / "server" / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", _SERVER, str(folder)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield await _port(process, folder)
-    finally:
-        await _end(process)
-        await asyncio.to_thread(end_strays, folder)
-
-
-async def _port(process: asyncio.subprocess.Process, folder: Path) -> int:
-    """Return the port that the server prints when it is ready."""
-    assert process.stdout is not None  # noqa: S101  a pipe was requested
-    try:
-        async with asyncio.timeout(_READY_WITHIN):
-            word, _, port = (await process.stdout.readline()).partition(b" ")
-    except TimeoutError:
-        word, port = b"", b""
-    if word != b"ready":
-        words = (folder / "server" / "log").read_text(errors="replace").strip() or "It printed nothing."
-        raise UserError(f"The demo's SSH server did not start:\n{words}")
-    return int(port)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Close the process's stdin, which ends it. Kill it if that does not work."""
-    assert process.stdin is not None  # noqa: S101  a pipe was requested
-    process.stdin.close()
-    try:
-        async with asyncio.timeout(_END_WITHIN):
-            await process.wait()
-    except TimeoutError:
-        os.kill(process.pid, signal.SIGKILL)
-        await process.wait()
 
 
 def _private(path: Path, text: str) -> None:

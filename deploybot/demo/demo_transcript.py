@@ -19,6 +19,7 @@ from deploybot.chat.console.child_bot import OwnBot
 from deploybot.chat.console.console_protocol import Show, decode_answer
 from deploybot.chat.console.script_output import PlainPrinter, Printer
 from deploybot.chat.console.styled_text import UNICODE
+from deploybot.demo.demo_server import DemoMachine
 from deploybot.demo.demo_setup import DemoSetup
 from deploybot.errors import UserError
 
@@ -61,9 +62,9 @@ class ListeningConsole:
             self._cards.setdefault(show.message, []).append(show.card)
             self._printer.show(show)
 
-    def holds(self, text: str) -> bool:
-        """Return whether a message contained the text in one of its states."""
-        return any(text in _text(card) for cards in self._cards.values() for card in cards)
+    def holds(self, *texts: str) -> bool:
+        """Return whether a message contained all of the texts in one of its states."""
+        return any(all(text in _text(card) for text in texts) for cards in self._cards.values() for card in cards)
 
     def messages(self, text: str) -> int:
         """Return how many messages contained the text."""
@@ -108,6 +109,21 @@ class DemoTranscript:
         await self._run(answer, "chat", *speaker, "-c", line)
 
     @contextlib.asynccontextmanager
+    async def meanwhile(self, line: str, *holds: str, code: int = 0) -> AsyncIterator[DemoAnswer]:
+        """Type a line as Ana in another terminal, and yield its answer so far. It is shown and compared at the end."""
+        answer = DemoAnswer()
+        self._write("", f"{ANA}> {line}", "  (in another terminal, which is shown again when this has ended)")
+        typing = asyncio.create_task(self._run(answer, "chat", "-c", line, shown=False))
+        try:
+            yield answer
+            await typing
+        finally:
+            typing.cancel()
+            await asyncio.gather(typing, return_exceptions=True)
+        self._write("", "# The other terminal:", f"{ANA}> {line}", *answer.lines)
+        self._compare_answer(line, answer, holds, code)
+
+    @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[ListeningConsole]:
         """Run a console that listens in the meantime. Messages are shown as they arrive."""
         self.type("deploybot chat --listen")
@@ -129,10 +145,12 @@ class DemoTranscript:
         self._compare_answer(" ".join(words), answer, holds, 0)
         return answer
 
-    async def serves(self, environment: str, release: str) -> None:
-        """Ask the shop itself which release it is, and compare."""
-        url = self.town.url(environment)
-        self.compare(f"{environment}, asked at {url}", await asyncio.to_thread(_get, url), f"shop {release}")
+    async def serves(self, environment: str, release: str, *servers: DemoMachine) -> None:
+        """Ask the shop itself which release it is, on each of the servers, and compare."""
+        for server in servers or (DemoMachine(self.town.folder),):
+            url = self.town.url(environment, server.address)
+            where = f"{environment} on {server.name}" if servers else environment
+            self.compare(f"{where}, asked at {url}", await asyncio.to_thread(_get, url), f"shop {release}")
 
     def kept_secret(self) -> None:
         """Check that the shop's secret is in none of the answers, and in none of the bot's files."""
@@ -169,8 +187,8 @@ class DemoTranscript:
             self._write(f"  => WRONG: {trouble}")
         return right
 
-    async def _run(self, answer: DemoAnswer, *words: str) -> None:
-        """Run a subcommand and show its output as it arrives."""
+    async def _run(self, answer: DemoAnswer, *words: str, shown: bool = True) -> None:
+        """Run a subcommand, and show its output as it arrives."""
         process = await asyncio.create_subprocess_exec(
             *self.town.command(*words),
             stdin=subprocess.DEVNULL,
@@ -184,7 +202,8 @@ class DemoTranscript:
                 async for line in process.stdout:
                     answer.lines.append(line.decode("utf-8", "replace").rstrip("\n"))
                     self._output.append(answer.lines[-1])
-                    self._write(answer.lines[-1])
+                    if shown:
+                        self._write(answer.lines[-1])
                 answer.code = await process.wait()
         except TimeoutError:
             raise TooLate(f"`deploybot {' '.join(words)}` did not end within {_ANSWER_WITHIN:.0f} s") from None

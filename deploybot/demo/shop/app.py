@@ -14,10 +14,12 @@ import time
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 HERE = Path(__file__).parent
 RELEASE = (HERE / "RELEASE").read_text().strip()
+LEAKS = (HERE / "leaks").exists()
+MOST = 4
 
 
 def say(text: str) -> None:
@@ -46,15 +48,26 @@ class Shop(BaseHTTPRequestHandler):
     """Answers `/` with the release and `/healthz` with the state of the database."""
 
     trouble = ""
+    connections: ClassVar[list[sqlite3.Connection]] = []
 
     def do_GET(self) -> None:
         """Answer."""
         if self.path == "/healthz":
-            self._answer(500 if self.trouble else 200, self.trouble or "well")
+            trouble = self.trouble or self._connect()
+            self._answer(500 if trouble else 200, trouble or "well")
         elif self.path == "/":
             self._answer(200, f"shop {RELEASE}")
         else:
             self._answer(404, "there is no such page")
+
+    def _connect(self) -> str:
+        """Open a connection to the database, for a check that forgets to close it; why that failed, or nothing."""
+        if not LEAKS:
+            return ""
+        if len(self.connections) == MOST:
+            return f"all {MOST} connections to the database are open"
+        self.connections.append(sqlite3.connect(":memory:", check_same_thread=False))
+        return ""
 
     def _answer(self, status: int, text: str) -> None:
         body = f"{text}\n".encode()
@@ -79,7 +92,7 @@ def take_over(folder: Path) -> TextIO:
 
 def open_shop(port: int, folder: Path) -> ThreadingHTTPServer:
     """Listen, and have the database ready or know why it is not."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), Shop)
+    server = ThreadingHTTPServer((os.environ.get("SHOP_HOST", "127.0.0.1"), port), Shop)
     say(f"the shop opens on port {port}; its payment key is {os.environ.get('PAYMENT_KEY', 'not set')}")
     Shop.trouble = migrate(folder / "shop.db")
     if Shop.trouble:

@@ -114,6 +114,7 @@ def test_the_transcript_shows_the_whole_session(played: tuple[Path, subprocess.C
         "  => deployments of v7: 1\n",
         "! #17 shop/fair: v1 → v2 · failed, rolled back to v1\n",
         "  => fair on web3, asked at http://127.0.0.4:",
+        "── An app without a repository is promoted ─",
         "! #13 shop/market: v2 → v2.1 · failed, rolled back to v2\n",
         "  => starts of v2.1 on web2, behind the canary: 0\n",
         "The audit is intact",

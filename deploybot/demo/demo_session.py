@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deploybot.chat.console.child_bot import OwnBot
 from deploybot.demo import demo_repository
+from deploybot.demo.demo_images import image_app, promoted
 from deploybot.demo.demo_rollouts import first_on_three, third_fails, watched_canary
 from deploybot.demo.demo_transcript import ANA, BEN, CEM, DemoAnswer, DemoTranscript
 
@@ -42,11 +43,12 @@ async def play(stage: DemoTranscript) -> None:
         finally:
             typing.cancel()
         stage.town.want_more()
-        async with _bot(stage):
+        async with image_app(stage.town) as images, _bot(stage):
             async with watched_canary(stage, servers):
                 await _second_person(stage)
                 await _automatic(stage)
                 await third_fails(stage, servers)
+                await promoted(stage, images)
             await _record(stage)
 
 

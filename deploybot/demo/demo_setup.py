@@ -170,14 +170,16 @@ class DemoSetup:
         command = ["git", "-C", str(self.folder / "shop"), "rev-parse", f"{ref}^{{commit}}"]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()  # noqa: S603  git
 
-    def want_more(self) -> None:
-        """Make the bot ask for approvals, watch new releases and follow a branch, from its next start.
-
-        Production requires a second person, the market is watched, and staging follows `main`.
-        """
+    def want_approvals(self) -> None:
+        """Make the bot ask a second person about production, from its next start."""
         production = "[apps.shop.environments.production]\n"
-        text = self.config.read_text().replace(production, production + _APPROVALS)
-        self.config.write_text(text + _WATCH + _AUTO.format(hooks=self.ports["hooks"]))
+        self.config.write_text(self.config.read_text().replace(production, production + _APPROVALS))
+
+    def want_more(self) -> None:
+        """Make the bot ask for approvals, watch the market, and have staging follow `main`, from its next start."""
+        self.want_approvals()
+        with self.config.open("a") as file:
+            file.write(_WATCH + _AUTO.format(hooks=self.ports["hooks"]))
 
     @property
     def forge(self) -> DemoForge:

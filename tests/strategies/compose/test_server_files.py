@@ -147,7 +147,10 @@ def test_settings_that_cannot_come_back_are_no_success(site: Site) -> None:
     same = replace(site, running=RELEASE.id, manifests={RELEASE.id: Manifest(configuration="b")}, configuration="c")
     with pytest.raises(UserError, match="runs on web1 already, and the bot has no copy of its old settings") as refused:
         list(notices(same, RELEASE, "b", back=True, kept=True))
-    assert refused.value.hint == "Undo the change in /srv/web, then: deploy web to production"
+    assert refused.value.hint == (
+        "Undo the change in /srv/web on web1, then: deploy web to production. Or go further back, to a number of "
+        "`history web`: rollback web from production to #N"
+    )
     (said,) = notices(same, RELEASE, "c", ["c"], back=True, kept=True)
     assert said.startswith(f"The rollback also brings back the settings that {RELEASE} ran with.")
     # Planned again, it wants what the first plan found. That are not the settings of then.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.autodeploy.pending_deployments import NO_BUILD_KNOWN
-from deploybot.domain import AutoRule, BuildState, Kind, Pin, State, TriggerState
+from deploybot.domain import AutoRule, BuildState, Kind, Phase, Pin, State, StepRow, StepState, TriggerState
 from deploybot.ports import Tables
 from tests.autodeploy.conftest import AutodeployBot, open_autodeploy_bot
 from tests.autodeploy.test_images import IMAGES, WEB, WORKER, lay, pin, see
@@ -173,6 +173,26 @@ async def test_a_new_image_waits_for_what_a_person_is_deploying(tmp_path: Path) 
         assert await states(bot) == [("images", TriggerState.OPEN)]
 
 
+async def tried(bot: AutodeployBot, number: int) -> None:
+    """A deployment has begun, and a step of it has failed."""
+    step = StepRow(
+        deployment=number,
+        phase=Phase.FORWARD,
+        server="web1",
+        position=0,
+        name="pull",
+        job=f"{number}-pull",
+        state=StepState.FAILED,
+        code=1,
+    )
+
+    def put(tables: Tables) -> None:
+        tables.deployments.move(number, State.RUNNING, now=4.0)
+        tables.deployments.begin(step)
+
+    await bot.store.write(put)
+
+
 @pytest.mark.parametrize("end", [State.FAILED, State.RESTORED])
 async def test_images_of_a_deployment_that_failed_are_not_deployed_without_its_commit(
     tmp_path: Path, end: State
@@ -183,6 +203,7 @@ async def test_images_of_a_deployment_that_failed_are_not_deployed_without_its_c
         number = await request(bot, made, NEW, WORKER)
         await see(bot, NEW, WORKER)
         assert await states(bot) == [("heads/develop", TriggerState.DEPLOYED)]
+        await tried(bot, number)
         ended = await bot.store.write(lambda tables: tables.deployments.move(number, end, now=5.0))
         await bot.look()
         await bot.look()
@@ -212,6 +233,7 @@ async def test_images_that_failed_in_a_persons_deployment_are_not_deployed(tmp_p
     async with running_both(tmp_path) as bot:
         await bot.say(LOCK, "dia")
         number = await ask_as(bot, "eve", bot.refs.branches["main"], NEW, WORKER)
+        await tried(bot, number)
         await see(bot, NEW, WORKER)
         await bot.store.write(lambda tables: tables.deployments.move(number, end, now=5.0))
         await bot.look()

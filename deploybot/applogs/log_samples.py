@@ -38,7 +38,7 @@ _MEASURED_WITHIN = 3.0
 _AT_ONCE = 4
 """How many logs of one server are read at the same time. If servers waited for others, some would never be read."""
 _HOURS_AT_ONCE = 4
-"""How many long parts of logs are read at the same time: they share one CPU. Short ones never wait for them."""
+"""How many long parts of logs are read at the same time: they share one CPU. They wait before they take a turn."""
 _SHORT = 60.0
 _WHOLE = 19
 _CLOCK_WENT_BACK = 60.0
@@ -81,8 +81,8 @@ class ErrorSamples:
         counter = ErrorCounter(since, until)
         try:
             async with (
-                self._turns[server],
                 self._hours if until - since > _SHORT else nullcontext(),
+                self._turns[server],
                 asyncio.timeout(READ_WITHIN),
             ):
                 sources = await find(app.at(environment), environment, server, self._servers, self._zones)

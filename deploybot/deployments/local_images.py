@@ -36,7 +36,8 @@ def _is_local(container: Container, image: Image | None, there: Iterable[Image],
     """
     if image is None or _repository(container.image) != repository:
         return False
-    named = [one for one in there if any(_repository(tag) == repository for tag in one.tags)]
+    tag = canonical_image(container.image)
+    named = [one for one in there if tag in {canonical_image(name) for name in one.tags}]
     found = [image] if image.tags or image.digests else named
     return bool(found) and all(_repository(digest) != repository for one in found for digest in one.digests)
 

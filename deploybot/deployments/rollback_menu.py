@@ -87,27 +87,31 @@ def ways_offered(tables: Tables, environment: Environment, most: int) -> Iterato
     A release is there once for each settings that it ran well with: a rollback to a number brings these back, too.
     """
     target = (environment.app, environment.name)
-    found: dict[object, Deployment] = {}
+    found: list[Deployment] = []
     for one in tables.deployments.succeeded(*target, LOOK_BACK):
-        found.setdefault(_way(one.plan), one)
+        if not any(_is_same_way(one.plan, known.plan) for known in found):
+            found.append(one)
     rows = tables.running.get(*target)
-    runs = {_running_way(tables, row, found.values()) for row in rows}
     ids = {row.release.id for row in rows}
-    ways = [one for way, one in found.items() if not (len(runs) == 1 and way in runs)]
+    ways = [one for one in found if not (rows and all(_has(tables, row, one.plan, found) for row in rows))]
     for one in ways[:most]:
         other = " · other settings" if {one.plan.release.id} == ids else ""
         yield f"{one.plan.release.label} · #{one.number}{other}", f"#{one.number}"
 
 
-def _way(plan: Plan) -> object:
-    return plan.release.id, tuple(sorted(plan.configurations.items()))
+def _is_same_way(one: Plan, other: Plan) -> bool:
+    """Return whether two plans bring the same release and settings; a server that only one has does not matter."""
+    there = other.configurations
+    same = all(there.get(server, settings) == settings for server, settings in one.configurations.items())
+    return same and one.release.id == other.release.id
 
 
-def _running_way(tables: Tables, row: Running, good: Iterable[Deployment]) -> object:
-    """Return what runs on a server with its settings; after a restore, those that it last ran well with."""
+def _has(tables: Tables, row: Running, plan: Plan, good: Iterable[Deployment]) -> bool:
+    """Return whether a server runs what a plan brings; after a restore, with the settings that last ran well there."""
     made = tables.deployments.get(row.deployment)
     plans = [one.plan for one in (*([made] if made else []), *good)]
-    return next((_way(plan) for plan in plans if plan.release.id == row.release.id), (row.release.id, ()))
+    ran = next((one for one in plans if one.release.id == row.release.id), None)
+    return row.release.id == plan.release.id and (ran is None or _is_same_way(plan, ran))
 
 
 def _choice(one: Deployment, lost: Changes, looks: Sequence[_PastLook]) -> RollbackChoice:

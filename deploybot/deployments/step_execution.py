@@ -119,7 +119,8 @@ class Executor:
         """Add what was seen to run during verification to the record of the release, or of the restored one."""
         # A restart keeps what a person did by hand, and does not make it the release.
         is_release = deployment.plan.kind is not Kind.RESTART
-        kept = {one.service for one in part.effects if one.kind is EffectKind.KEPT} if is_release else ()
+        stay = {EffectKind.KEPT, EffectKind.STARTED}
+        kept = {one.service for one in part.effects if one.kind in stay} if is_release else ()
 
         def note(tables: Tables) -> None:
             found = recorded(tables, deployment.plan, part)

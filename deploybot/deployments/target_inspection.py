@@ -83,9 +83,14 @@ class Inspector:
             attempt=ran if ran != manifests.get(running) else None,
             images=await engine.images() if engine else (),
             remove_orphans=remove_orphans,
-            projects=frozenset(project_name(one, target) for one in self._apps.values() for target in _targets(one)),
+            projects=self._projects(server),
             once=once,
         )
+
+    def _projects(self, server: str) -> frozenset[str]:
+        """Return the projects that bot.toml has on a server. One of the same name elsewhere is another one."""
+        there = ((app, target) for app in self._apps.values() for target in _targets(app) if server in target.servers)
+        return frozenset(project_name(app, target) for app, target in there)
 
     def _once(self, tables: Tables, app: App, environment: Environment, server: str) -> frozenset[str]:
         """Return the releases that were deployed there, to this target or to one that bot.toml no longer has."""

@@ -6,6 +6,7 @@ the same server. The thresholds are chosen by `tests/watch_trial`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from math import exp, lgamma
@@ -41,8 +42,8 @@ _PANIC_WINDOWS = 3
 _UNWELL_LOOKS = 3
 _BAD_LOOKS = 2
 _LOOPS = 3
-_CLIENT_ERROR = "answers 4"
-"""How a failure begins that says that the old release does not know the URL of the new one, such as 404."""
+_ANSWERED = re.compile(r"\banswers (?!5)\d{3}\b")
+"""A failure other than 5xx or no answer, such as 404: the old release may not know the URL of the new one."""
 _RARE_RESTARTS = 1e-3
 _FAILED = 5
 _FAILING = 3
@@ -136,7 +137,7 @@ def _is_other_url(old: AnswersSeen, new: AnswersSeen) -> bool:
 
 def _same_failure(old: AnswersSeen, new: AnswersSeen) -> bool:
     """Return whether health checks fail in the same way: 5xx, no answer and a closed connection are one."""
-    return old.why == new.why or not (_CLIENT_ERROR in old.why or _CLIENT_ERROR in new.why)
+    return old.why == new.why or not (_ANSWERED.search(old.why) or _ANSWERED.search(new.why))
 
 
 def _asks_other_url(old: OldSeen, new: AnswersSeen) -> bool:

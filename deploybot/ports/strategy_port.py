@@ -23,7 +23,7 @@ class Site:
     a release to roll back to. It is empty for those of bot.toml, which may have changed since. `configuration` is the
     hash of the configuration that a release ran with, if that is to come back. `remove_orphans` is True
     if a person agreed to remove containers that are in no Compose file and that the bot did not create. `projects` are
-    the Compose projects of all targets of bot.toml. `once` are the ids of releases that the bot deployed on this
+    the Compose projects that bot.toml has on this server. `once` are the ids of releases that the bot deployed on this
     server, to this target or to one that bot.toml no longer has: containers with such a label in another project are of
     a target that was renamed.
     """

@@ -41,8 +41,13 @@ class TlsContext:
         self._context: ssl.SSLContext | None = None
         self._read_at = 0.0
 
+    @property
+    def is_known(self) -> bool:
+        """Whether they were read before."""
+        return self._context is not None
+
     def forget(self) -> None:
-        """Read them again next time: a certificate is not trusted, and its CA may be added."""
+        """Read them again next time: a certificate is not trusted, and its CA may have been added."""
         self._context = None
 
     async def get(self) -> ssl.SSLContext:
@@ -122,15 +127,25 @@ async def get(url: str, open_: Open, *, timeout: float, tls: TlsContext | None =
     tls = tls or TlsContext()
     try:
         async with asyncio.timeout(timeout):
-            return await _ask(parts, open_, tls)
+            return await _ask_with(parts, open_, tls)
     except TimeoutError as problem:
         raise Unreachable(url, f"no answer within {timeout:g} s") from problem
     except ssl.SSLError as problem:
-        if isinstance(problem, ssl.SSLCertVerificationError):
-            tls.forget()
         raise Unreachable(url, _tls_words(problem)) from problem
     except (NotHttp, asyncssh.Error, OSError) as problem:
         raise Unreachable(url, str(problem) or "the connection was closed") from problem
+
+
+async def _ask_with(parts: SplitResult, open_: Open, tls: TlsContext) -> tuple[int, str]:
+    """Ask with the CAs that are known, and once more with those of now if the certificate is not trusted."""
+    known = tls.is_known
+    try:
+        return await _ask(parts, open_, tls)
+    except ssl.SSLCertVerificationError:
+        tls.forget()
+        if not known:
+            raise
+    return await _ask(parts, open_, tls)
 
 
 async def _ask(parts: SplitResult, open_: Open, tls: TlsContext) -> tuple[int, str]:

@@ -253,3 +253,11 @@ def test_secrets_are_given_to_a_step_that_names_them(bot: BotUnderTest) -> None:
     step = Step(name="a", script="a", env=(("A", "1"),), secrets=("TOKEN", "GONE"))
     assert step_values(bot.app, bot.production, step) == {"A": "1", "TOKEN": SECRET}
     assert step_values(bot.app, bot.production, replace(step, secrets=())) == {"A": "1"}
+
+
+async def test_projects_of_other_servers_are_not_known_here(bot: BotUnderTest) -> None:
+    apps = {bot.app.name: bot.app}
+    strategies = {"files": PlainStrategy()}
+    inspector = Inspector(store=bot.store, servers=bot.hosts, refs=bot.refs, strategies=strategies, apps=apps)
+    assert (await _site(bot, inspector, "web1")).projects == {"shop-production", "shop-staging"}
+    assert (await _site(bot, inspector, "web2")).projects == {"shop-production"}

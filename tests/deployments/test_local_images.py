@@ -58,5 +58,8 @@ def test_an_image_without_any_name_is_unknown_unless_a_build_has_its_tag_by_now(
     pulled = Image(id="n", tags=("myapp:1",), digests=(PULLED,))
     insist_on_registries(replace(nameless, images=(pulled,)), {"web": "myapp"})
     built = replace(pulled, digests=())
+    old = replace(pulled, id="o", tags=("myapp:0",))
+    with pytest.raises(BuiltHere):
+        insist_on_registries(replace(nameless, images=(built, old)), {"web": "myapp"})
     with pytest.raises(BuiltHere):
         insist_on_registries(replace(nameless, images=(built, replace(built, tags=("other:1",)))), {"web": "myapp"})

@@ -9,7 +9,20 @@ import pytest
 from deploybot.card import Button, Card, Moment
 from deploybot.deployments.phone_rows import ROW
 from deploybot.dispatch.rollback_question import choice_label, choices_text
-from deploybot.domain import Changes, Commit, Kind, Pin, Release, RollbackChoice, RollbackChoices, State
+from deploybot.domain import (
+    Changes,
+    Commit,
+    Kind,
+    Pin,
+    Plan,
+    Release,
+    RollbackChoice,
+    RollbackChoices,
+    Running,
+    ServerPlan,
+    State,
+)
+from deploybot.ports import Tables
 from deploybot.units import show_time
 from tests.deployments.test_containers import ComposedServer, composed, server
 from tests.kit.bot import V1, V2, V3, BotUnderTest
@@ -210,3 +223,31 @@ def test_other_images_of_the_same_commit_lose_no_commits() -> None:
     other = V1.with_images((Pin("web", "acme/web", "1", f"sha256:{'1' * 64}"),))
     rows = choices_text(RollbackChoices(choices=(choice,), runs=(("web1", "v1"),), base=other), str).split("\n")
     assert rows[-2:] == ["  loses no commits: other images", "  still on web1"]
+
+
+async def succeeded(bot: BotUnderTest, release: Release, **settings: str) -> None:
+    """Note a good deployment, with the hash of the settings that each server got."""
+
+    def note(tables: Tables) -> None:
+        parts = tuple(ServerPlan(server=one, steps=(), configuration=text) for one, text in settings.items())
+        plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=release, servers=parts)
+        made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
+        tables.deployments.move(made.number, State.SUCCEEDED, now=2.0)
+        for server in settings:
+            tables.running.put(Running("shop", "production", server, release, made.number, 2.0, healthy=True))
+
+    await bot.store.write(note)
+
+
+async def test_a_server_that_a_deployment_left_out_makes_no_other_settings(bot: BotUnderTest) -> None:
+    async def offered() -> list[str]:
+        found = await bot.deployments.releases.offered(bot.app, bot.production, back=True)
+        return [label for label, _ in found]
+
+    await succeeded(bot, V1, web1="a")
+    await succeeded(bot, V1, web1="a", web2="a")
+    assert await offered() == [], "a server was added"
+    await succeeded(bot, V1, web1="a")
+    assert await offered() == [], "a server was down"
+    await succeeded(bot, V1, web1="b", web2="b")
+    assert await offered() == ["v1 · #3 · other settings"]

@@ -159,6 +159,8 @@ def test_a_url_that_the_old_release_does_not_know_says_nothing() -> None:
     assert signals(new, seen(answers=failing("answers 500", 3))) == set()
     assert signals(new, seen(answers=failing("no answer within 5 s", 3))) == set(), "as down as before"
     assert signals(seen(answers=failing("answers 404", 3)), seen(answers=failing("answers 500", 3))) == {"answers"}
+    for unknown in ("answers 302", "answers 204", "web1: answers 404: none"):
+        assert signals(new, seen(answers=failing(unknown, 3))) == {"answers"}, unknown
     assert signals(new, seen(answers=failing("answers 500", 1, good=2))) == {"answers"}, "a bad moment"
     beside = OldSeen(now=seen("web2", answers=other), before=seen("web2", answers=other))
     assert signals(new, None, beside) == {"answers"}

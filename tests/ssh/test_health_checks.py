@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploybot.errors import Unreachable
+from deploybot.ssh import http_over_ssh
 from deploybot.ssh.http_over_ssh import TlsContext
 from tests.conftest import MakeSshd
 from tests.lab import Lab, Sshd
@@ -128,7 +129,7 @@ async def test_a_health_check_by_https(
     assert await host.http_status("https://127.0.0.1:8443/", timeout=10) == (200, "hello over TLS")
     monkeypatch.delenv("SSL_CERT_FILE")
     assert await host.http_status("https://127.0.0.1:8443/", timeout=10) == (200, "hello over TLS"), (
-        "CAs are read again"
+        "CAs are kept for an hour"
     )
     server.stop()
 
@@ -283,3 +284,37 @@ async def test_the_cas_are_read_once_for_many_checks_and_again_after_an_hour(mon
     assert await tls.get() is made[1]
     tls.forget()
     assert await tls.get() is made[2]
+
+
+class _Writer:
+    """What `get` needs of a channel of SSH, on a local socket."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.channel = writer.transport
+        self.write, self.drain, self.write_eof = writer.write, writer.drain, writer.write_eof
+
+
+async def test_a_ca_that_was_added_counts_at_the_next_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_tls(tmp_path / "tls")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.cert, made.key)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(HEAD + b"hello")
+            await writer.drain()
+        writer.close()
+
+    async def open_(host: str, port: int) -> tuple[asyncio.StreamReader, _Writer]:
+        reader, writer = await asyncio.open_connection(host, port)
+        return reader, _Writer(writer)
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        url, tls = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/", TlsContext()
+        await tls.get()  # another check was made before
+        with pytest.raises(Unreachable, match="its certificate is not trusted: "):
+            await http_over_ssh.get(url, open_, timeout=10, tls=tls)  # type: ignore[arg-type]  # it is no channel of SSH
+        await tls.get()
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.ca))
+        assert await http_over_ssh.get(url, open_, timeout=10, tls=tls) == (200, "hello")  # type: ignore[arg-type]

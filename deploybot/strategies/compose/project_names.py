@@ -37,7 +37,7 @@ def other_projects(
 ) -> Iterator[ComposeProblem]:
     """Yield a problem if the app exists under another project's name than `project`, also if it is stopped.
 
-    `known` are the projects of bot.toml.
+    `known` are the projects that bot.toml has on this server.
     """
     others = [one for one in _from(observed, folder) if one.project not in {"", project, *known}]
     if observed.containers:

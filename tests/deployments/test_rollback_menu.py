@@ -233,8 +233,8 @@ async def succeeded(bot: BotUnderTest, release: Release, **settings: str) -> Non
         plan = Plan(kind=Kind.DEPLOY, app="shop", environment="production", release=release, servers=parts)
         made = tables.deployments.add(plan, requester=bot.person, reason="", channel=None, now=1.0)
         tables.deployments.move(made.number, State.SUCCEEDED, now=2.0)
-        for server in settings:
-            tables.running.put(Running("shop", "production", server, release, made.number, 2.0, healthy=True))
+        for one in settings:
+            tables.running.put(Running("shop", "production", one, release, made.number, 2.0, healthy=True))
 
     await bot.store.write(note)
 

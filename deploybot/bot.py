@@ -40,6 +40,7 @@ from deploybot.store.one_time_code_rows import CodeFiles
 from deploybot.store.single_bot import make_room, single_bot
 from deploybot.units import show_duration
 from deploybot.wiring.adapters import (
+    artifact_uploads,
     audit_export,
     chats,
     monitor,
@@ -93,6 +94,7 @@ class Bot:
         )
         self.console = Console(settings.bot.data / "console.sock", parts, on_quiet=on_quiet)
         self._web = web_server(settings, self._problems)
+        artifact_uploads(settings, world, self._web)
         self._inbox = webhooks(settings, world, self._web, self._listeners(), board)
         missing = MissingChannels(board, keys_of_channels(settings))
         self._chats: tuple[LiveChat, ...] = (self.console, *chats(settings, parts, world, self._web, missing))

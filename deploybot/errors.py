@@ -4,6 +4,7 @@
     ├── UserError            the request can't be done; the sentence says why, the hint what to do
     │   ├── UsageError       the words did not fit the command's grammar
     │   ├── PickError        something must be picked first; holds what there is to pick
+    │   ├── UploadRefused    the bot does not take an artifact, or a part of it
     │   ├── NoImage          a registry has no such image or tag, or does not show it to the bot
     │   └── ChannelClosed    the bot may not write in a channel, or there is none
     ├── ConfigError          bot.toml is wrong; holds every problem found
@@ -82,6 +83,19 @@ class AskError(UserError):
         """Take the sentence, the form to type, and the command without its reason."""
         super().__init__(sentence, hint=hint)
         self.command = command
+
+
+class UploadRefused(UserError):
+    """The bot does not take an artifact. `status` is the HTTP status of that.
+
+    `offset` is where the upload goes on, in bytes; -1 if it does not.
+    """
+
+    def __init__(self, sentence: str, *, status: int, hint: str = "", offset: int = -1) -> None:
+        """Take the two texts, the status and the offset in bytes."""
+        super().__init__(sentence, hint=hint)
+        self.status = status
+        self.offset = offset
 
 
 class NoImage(UserError):

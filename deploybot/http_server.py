@@ -56,6 +56,7 @@ class WebServer:
         self._gate = gate or ConnectionGate(max_body=max_body)
         self._routes: dict[str, dict[str, Handler]] = {}
         self._refused: dict[str, Refused] = {}
+        self._streamed: set[str] = set()
         self.add_get("/healthz", self._health)
         self._runner: web.ServerRunner | None = None
         self._server: asyncio.Server | None = None
@@ -80,6 +81,15 @@ class WebServer:
         self._routes.setdefault(path, {})[hdrs.METH_POST] = handler
         if refused is not None:
             self._refused[path] = refused
+
+    def add_upload(self, path: str, handler: Handler) -> None:
+        """Add a route for HEAD, POST and PATCH whose handler reads the body itself. Call it before `start`.
+
+        Nothing bounds that body: the handler has to, in bytes and in time. It calls `invite` before it reads.
+        """
+        methods = (hdrs.METH_HEAD, hdrs.METH_POST, hdrs.METH_PATCH)
+        self._routes.setdefault(path, {}).update(dict.fromkeys(methods, handler))
+        self._streamed.add(path)
 
     async def start(self) -> None:
         """Listen. Raise UserError if the address can't be used."""
@@ -134,6 +144,8 @@ class WebServer:
         self._gate.begin(connection)
         try:
             handler = self._handler(request)
+            if self._route(request) in self._streamed:
+                return await handler(request)
             try:
                 if hdrs.EXPECT in request.headers:
                     await self._expect(request)
@@ -173,14 +185,24 @@ class WebServer:
         if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
             raise web.HTTPExpectationFailed
         check_head(self._gate, request)
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The bytes written so far are not part of the answer.
-        request.writer.output_size = 0
+        await _invite(request)
 
     async def _health(self, _: web.Request) -> web.Response:
         """Answer 200 if the bot works and 503 if it is down, with only the status."""
         status = health_status(self._problems())
         return web.json_response({"status": status}, status=HEALTH_CODES[status])
+
+
+async def invite(request: web.Request) -> None:
+    """Ask for the body of an upload, if its client waits for that (`Expect: 100-continue`)."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await _invite(request)
+
+
+async def _invite(request: web.Request) -> None:
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # The bytes written so far are not part of the answer.
+    request.writer.output_size = 0
 
 
 def health_status(problems: Mapping[str, str]) -> str:

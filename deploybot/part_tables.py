@@ -103,7 +103,7 @@ STRATEGY_TABLE: Final[Mapping[str, StrategyEntry]] = {
             '# health = { http = "http://127.0.0.1:8080/" }   # as seen from the server',
             '# logs = { journald = "x.service" }',
         ),
-        keys=frozenset({"build", "output", "restart"}),
+        keys=frozenset({"artifact", "build", "output", "restart"}),
     ),
     "script": StrategyEntry(
         "script_strategy",
@@ -113,8 +113,8 @@ STRATEGY_TABLE: Final[Mapping[str, StrategyEntry]] = {
             '# health = { http = "http://127.0.0.1:8080/" }   # as seen from the server',
             '# logs = { file = "/var/log/app.log" }',
         ),
-        keys=frozenset({"restart", "script"}),
-        needs={"script": "the path of the script in the repository"},
+        keys=frozenset({"artifact", "restart", "script"}),
+        needs={"script": "the path of the script in the repository or artifact"},
     ),
 }
 """All strategies, by their names in bot.toml."""

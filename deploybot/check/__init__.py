@@ -53,7 +53,7 @@ async def check(
         for name, server in settings.servers.items()
     ]
     tries += [
-        _bounded(f"app {name}", try_repository(there, refs, where), within)
+        _bounded(f"app {name}", try_repository(there.model_copy(update={"artifact": None}), refs, where), within)
         for name, app in settings.apps.items()
         for there, where in branches_of(app)
         if app.repo

@@ -24,6 +24,7 @@ COMMANDS = {
     "deny": "allowlist_commands",
     "rename": "allowlist_commands",
     "forget-code": "forget_code",
+    "push": "push_command",
     "hooks": "hooks_command",
     "slack-manifest": "slack_manifest_command",
     "audit": "audit_command",

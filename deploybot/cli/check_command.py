@@ -134,8 +134,15 @@ def _of_server(server: Server) -> Iterator[str]:
     yield f"Docker at {server.docker}" if server.docker else "Docker: found automatically"
 
 
+def _origin(app: App) -> str:
+    """Return where the files of an app's releases come from."""
+    if app.artifact is not None:
+        return app.artifact.url or "artifacts that are uploaded"
+    return app.repo or "the Compose files on its servers"
+
+
 def _of_app(app: App) -> Iterator[str]:
-    yield f"{app.strategy} from {app.repo or 'the Compose files on its servers'}"
+    yield f"{app.strategy} from {_origin(app)}"
     if app.branch:
         yield f"branch {app.branch}"
     yield f"keeps the last {app.keep} successful releases"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from deploybot.chat.chat_port import chat_parts
+from deploybot.config.artifact_rules import check_artifact
 from deploybot.config.auto_rules import check_autos
 from deploybot.config.channel_rules import check_channels, check_routes
 from deploybot.config.config_errors import Path, Problem, dotted
@@ -23,6 +24,7 @@ from deploybot.part_tables import STRATEGY_TABLE, has_containers, keys_of_strate
 from deploybot.settings import (
     EVERY_APP,
     App,
+    ArtifactSettings,
     Environment,
     HealthSettings,
     Hook,
@@ -38,6 +40,7 @@ _ONE_OF: dict[type, tuple[str, ...]] = {
     Secret: ("env", "file"),
     HealthSettings: ("http", "tcp", "docker", "command"),
     Logs: ("docker", "file", "journald", "command"),
+    ArtifactSettings: ("url", "upload"),
 }
 _RESERVED = "DEPLOYBOT_"
 _SHELLS_OWN = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})
@@ -54,6 +57,7 @@ def check(settings: Settings) -> Iterator[Problem]:
         path = ("apps", name)
         yield from _strategy(path, app)
         yield from check_repository(path, app)
+        yield from check_artifact(path, app, settings)
         yield from _names((*path, "env"), app.env, app.secrets)
         yield from _defaults(path, app)
         for inner, environment in app.environments.items():

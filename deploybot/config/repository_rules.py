@@ -70,6 +70,10 @@ def _without(path: Path, app: App) -> Iterator[Problem]:
     entry = STRATEGY_TABLE.get(app.strategy)
     if entry is None:
         return
+    if app.artifact is not None:
+        keys = ("repo_key", "repo_host_key", "repo_token", "branch")
+        yield from _given(path, app, dict.fromkeys(keys, "needs a repository"))
+        return
     if not entry.without_repo:
         able = listed((f'"{name}"' for name, one in STRATEGY_TABLE.items() if one.without_repo), "or")
         yield Problem(

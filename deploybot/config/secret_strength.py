@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from deploybot.config.config_errors import Problem
 from deploybot.config.config_tables import within
-from deploybot.settings import Hook, Secret, Settings
+from deploybot.settings import ArtifactSettings, Hook, Secret, Settings
 
 _SHORTEST = 4
 _HEX_DIGITS, _BASE64_DIGITS = 32, 22  # number of digits of 16 bytes
@@ -17,7 +17,7 @@ _DIFFERENT = 8
 def guessable(settings: Settings) -> Iterator[Problem]:
     """Yield webhook secrets that could be guessed: those that look like fewer than 16 random bytes."""
     for path, part in within(settings):
-        if not (isinstance(part, Hook) and isinstance(part.secret, Secret)):
+        if not (isinstance(part, Hook | ArtifactSettings) and isinstance(part.secret, Secret)):
             continue
         value = part.secret.reveal().removeprefix("whsec_")
         long_enough = _HEX_DIGITS if set(value.lower()) <= set("0123456789abcdef") else _BASE64_DIGITS

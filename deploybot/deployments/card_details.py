@@ -95,6 +95,8 @@ def _release(plan: Plan) -> Iterator[Line]:
     exact = release.code or release.id
     named = f"{release.ref}, " if release.ref and release.ref != exact else ""
     yield Line("release", f"{named}{exact}")
+    if release.file_text:
+        yield Line("artifact", release.file_text)
     if release.subject and release.code not in {one.sha for one in plan.changes.commits}:
         yield Line("subject", f"{release.subject} — {release.author}")
     if plan.origin is not None and str(plan.origin):

@@ -291,13 +291,13 @@ def _long(deployment: Deployment, asked: Request | None) -> Iterator[Line]:
 
 
 def _changes(plan: Plan) -> Iterator[str]:
-    """Yield one line about what changed; for a first release, its commit."""
-    changes = plan.changes
+    """Yield one line about what changed; of an artifact its file, for a first release its commit."""
     if plan.kind in {Kind.RESTART, Kind.TASK}:
         return
+    yield from filter(None, (plan.release.file_text,))
     yield from (f"{service}: {was} → {now}" for service, was, now in _images(plan))
-    if changes.total:
-        yield f"{counted(changes.total, 'commit')}, {counted(changes.files, 'file')} changed"
+    if plan.changes.total:
+        yield f"{counted(plan.changes.total, 'commit')}, {counted(plan.changes.files, 'file')} changed"
     elif plan.release.subject and not plan.replaced:
         yield short(plan.release.subject, COMMIT_LONGEST)
 

@@ -34,7 +34,7 @@ _HASH_SHOWN = 12
 _OWN_FILES = "Compose files in "
 """What begins a key of the configuration that is a hash of what Compose reads on a server, not a key of bot.toml."""
 _UNSET = "null"
-_NOT_ALWAYS = frozenset({"rollout", "watch", "veto", "before_switch", "after_switch"})
+_NOT_ALWAYS = frozenset({"artifact", "rollout", "watch", "veto", "before_switch", "after_switch"})
 """Keys that older versions did not know: a request from then counts while they are not set."""
 _NOT_THE_APPS = frozenset({"environments", "tasks", "channel", "logs", "hooks", "notify", "forge", "poll"})
 _NOT_THE_ENVIRONMENTS = frozenset(

@@ -215,7 +215,7 @@ class Planner:
         except NoImage:
             raise
         except UserError:
-            if not app.repo:
+            if app.has_own_files:
                 raise
             return None
 

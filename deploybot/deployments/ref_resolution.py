@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from deploybot.deployments.artifact_refs import artifact_release
 from deploybot.deployments.compare_links import image_compare_url
 from deploybot.deployments.followed_tags import FollowedTags
 from deploybot.deployments.kept_images import kept_images
@@ -82,6 +83,8 @@ class Releases:
         app = app.at(environment) if environment else app
         if ref.startswith(":"):
             return await self._relative(app, _needs_environment(app, environment, ref), ref)
+        if app.artifact is not None:
+            return await artifact_release(self._store, self._refs, app, environment, ref, back=back)
         if ref.startswith(_DIGEST):
             return await self._with_image(app, environment, ref)
         if not app.repo:

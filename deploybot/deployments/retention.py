@@ -1,4 +1,4 @@
-"""Which releases a clean-up keeps on a server, in addition to those in use there."""
+"""Which releases a clean-up keeps on a server, in addition to those in use there, and whose files stay on the bot."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from deploybot.domain import Release
 from deploybot.ports import Site, Tables
+from deploybot.settings import App
 
 
 def releases_to_keep(tables: Tables, site: Site, release: Release, previous: Release | None) -> tuple[str, ...]:
@@ -20,3 +21,17 @@ def with_requested(tables: Tables, app: str, keep: Iterable[str]) -> tuple[str, 
     """Return the ids `keep` and those of releases that unfinished deployments of the app need."""
     requested = (one.plan.release.id for one in tables.deployments.open() if one.plan.app == app)
     return tuple(dict.fromkeys((*keep, *requested)))
+
+
+def releases_in_need(tables: Tables, app: App) -> frozenset[str]:
+    """Return the ids of the releases of an app that may still be sent to a server.
+
+    They run somewhere, ran well lately, or belong to an unfinished deployment, which may also go back.
+    """
+    plans = [one.plan for one in tables.deployments.open() if one.plan.app == app.name]
+    found = {one.id for plan in plans for one in (plan.release, *plan.replaced)}
+    for name in app.environments:
+        there = app.at(name)
+        found |= {row.release.id for row in tables.running.get(app.name, name)}
+        found |= {one.plan.release.id for one in tables.deployments.good(app.name, name, there.keep)}
+    return frozenset(found)

@@ -119,7 +119,8 @@ async def _release(ref: Ref, call: Call, services: Services, sees: Sees) -> Rele
     if not ref.number:
         back = call.command.name == Kind.ROLLBACK
         found = await services.releases.resolve(call.app, call.environment, ref.text, back=back)
-        pinned = (call.app.at(call.environment) if call.environment else call.app).has_images
+        there = call.app.at(call.environment) if call.environment else call.app
+        pinned = there.has_images or there.artifact is not None
         settled = ref.text.startswith((":", "sha256:")) or (back and pinned)
         return replace(found, typed=None if settled else ref.text)
     deployment = await _deployment(ref.number, services, sees)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from deploybot.domain.image_origin import ImageCommits
 from deploybot.domain.release_source import (
     SHORT,
+    ArtifactSource,
     CommitSource,
     CommitWithImages,
     ImagesSource,
@@ -16,6 +17,7 @@ from deploybot.domain.release_source import (
     short_id,
     source_of_id,
 )
+from deploybot.units import show_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,19 @@ class Release:
     def has_unknown_images(self) -> bool:
         """True if images belong to the release, but only its id is known."""
         return isinstance(self.source, CommitWithImages | ImagesSource) and not self.source.images
+
+    @property
+    def file(self) -> ArtifactSource | None:
+        """The artifact that the release is; None if it is made of something else."""
+        return self.source if isinstance(self.source, ArtifactSource) else None
+
+    @property
+    def file_text(self) -> str:
+        """The artifact for people, as `site.tar.gz, 12 MB`; empty if the release is none, or nothing is known of it."""
+        file = self.file
+        if file is None:
+            return ""
+        return ", ".join(filter(None, (file.name, show_size(file.size) if file.size else "")))
 
     @property
     def exact_ref(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 SHORT = 10
@@ -111,10 +111,17 @@ class ImagesSource:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactSource:
-    """A file by its content. `sha256` has the 64 hex digits of its SHA-256."""
+    """A file by its content. `sha256` has the 64 hex digits of its SHA-256.
+
+    `name` is the name of the file, `url` where it is downloaded from; empty if it was uploaded to the bot. `size` is in
+    bytes, 0 if it is unknown. They only describe it.
+    """
 
     words: ClassVar[str] = "an artifact"
     sha256: str
+    name: str = field(default="", compare=False)
+    url: str = field(default="", compare=False)
+    size: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         """Raise ValueError if that is no SHA-256: it becomes the name of a folder."""

@@ -6,6 +6,8 @@ import enum
 import re
 from dataclasses import dataclass, field
 
+from deploybot.domain.release import Release
+
 DISK_SHORT = 0.1
 """The share of free disk below which a server has a warning."""
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
@@ -79,23 +81,29 @@ class ServerFacts:
 
 
 class UploadKind(enum.StrEnum):
-    """What an upload contains: a git bundle of a commit and its history, or a gzipped tar of its tree."""
+    """What an upload contains: a git bundle of a commit and its history, a gzipped tar of its tree, or an artifact.
+
+    An artifact is sent as a gzipped tar that the bot made from the file.
+    """
 
     BUNDLE = "bundle"
     ARCHIVE = "archive"
+    ARTIFACT = "artifact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerUpload:
     """A file that the bot uploads before a step.
 
-    A bundle leaves out the commits in `have`. `target` is an absolute path on the server.
+    A bundle leaves out the commits in `have`. `target` is an absolute path on the server. An `artifact` is a
+    release without a `commit`.
     """
 
     kind: UploadKind
     target: str
     commit: str
     have: tuple[str, ...] = ()
+    artifact: Release | None = None
 
 
 class JobState(enum.StrEnum):

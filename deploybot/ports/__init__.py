@@ -7,6 +7,7 @@ The core (deploy, observe, dispatch) uses only these. Adapters translate their l
 from __future__ import annotations
 
 from deploybot.ports.allowlist_tables import Claims, Codes, GrantChanges, LinkCodeTable, People
+from deploybot.ports.artifact_ports import ArtifactUpload, ArtifactUploads
 from deploybot.ports.chat_ports import (
     ELSEWHERE,
     ButtonRow,
@@ -50,6 +51,8 @@ from deploybot.ports.watch_ports import LogSamples, Watches
 __all__ = [
     "ELSEWHERE",
     "LONG_SESSIONS",
+    "ArtifactUpload",
+    "ArtifactUploads",
     "Audit",
     "AuditSinks",
     "ButtonRow",

@@ -205,6 +205,9 @@ class RefSource(Protocol):
     async def archive(self, app: App, commit: str) -> Path:
         """Create a gzipped tar of a commit's tree, the same bytes every time. Return its path."""
 
+    async def artifact(self, app: App, release: Release) -> Path:
+        """Return the path of a gzipped tar of an artifact, which is downloaded and checked if it is not here yet."""
+
 
 class CodeSecrets(Protocol):
     """The secrets of one-time codes, stored outside the database. Raises StoreError if they cannot be used."""

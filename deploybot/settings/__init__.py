@@ -25,6 +25,7 @@ from deploybot.settings.app_settings import (
     Shared,
     SwitchTask,
 )
+from deploybot.settings.artifact_settings import ArtifactSettings
 from deploybot.settings.audit_settings import AuditCall, AuditExport
 from deploybot.settings.bot_settings import BotSettings, ChatSettings, DockerTls, Http, Server
 from deploybot.settings.event_settings import (
@@ -45,6 +46,7 @@ __all__ = [
     "EVERY_APP",
     "PER_ENVIRONMENT",
     "App",
+    "ArtifactSettings",
     "AuditCall",
     "AuditExport",
     "Auto",

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from deploybot.net.address_guard import UNSPECIFIED, refusal
+from deploybot.net.address_guard import UNSPECIFIED, is_loopback, refusal
 
 _SSH = re.compile(r"([a-z_A-Z][\w.-]*\$?)@(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9_.-]*)(?::(\d{1,5}))?", re.ASCII)
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?", re.ASCII)
@@ -33,6 +33,7 @@ _KEY_FIELDS = {
 }
 _TOKEN_KEY_FIELDS = {"sk-ssh-ed25519@openssh.com": 3, "sk-ecdsa-sha2-nistp256@openssh.com": 4}
 _PORTS = 65535
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 _UNSPECIFIED = re.compile(r"\A(?:0\.0\.0\.0|\[::\])(?=:|\Z)")
 
 
@@ -252,6 +253,26 @@ def _call_url(url: str) -> str:
     return found
 
 
+def _artifact_url(text: str) -> str:
+    """Return an address of artifacts, with `{ref}` and `{sha}` in its path or query; http only on this machine."""
+    plain = text.replace("{ref}", "ref").replace("{sha}", "sha")
+    parts = _split(plain)
+    if "{" in plain or "}" in plain:
+        raise ValueError("should have no braces but those of {ref} and {sha}")
+    if "@" in parts.netloc:
+        raise _refuse("should be a URL without user and password: put the token in `token`")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.fragment or parts.netloc not in text:
+        raise ValueError('should be a URL such as "https://builds.example.com/site-{ref}.tar.gz"')
+    _host_port(parts.netloc, default="443")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("should begin with https://: without TLS, anybody on the way can replace the file")
+    return text
+
+
+def _artifact_checksum(text: str) -> str:
+    return text.lower() if _SHA256.fullmatch(text) else _artifact_url(text)
+
+
 SshTarget = Annotated[str, AfterValidator(_ssh)]
 HealthUrl = Annotated[str, AfterValidator(_health_url)]
 HealthPort = Annotated[str, AfterValidator(_health_port)]
@@ -263,3 +284,5 @@ SigningKey = Annotated[str, AfterValidator(_signing_key)]
 Repository = Annotated[str, AfterValidator(_repository)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 CallUrl = Annotated[str, AfterValidator(_call_url)]
+ArtifactUrl = Annotated[str, AfterValidator(_artifact_url)]
+ArtifactChecksum = Annotated[str, AfterValidator(_artifact_checksum)]

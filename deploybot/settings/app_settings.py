@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, model_validator
 
 from deploybot.settings.address_values import HealthPort, HealthUrl, Repository
+from deploybot.settings.artifact_settings import ArtifactSettings
 from deploybot.settings.event_settings import Auto, ForgeSettings, Hook, ImageOf, Notify
 from deploybot.settings.event_values import ImageName, ImageTag
 from deploybot.settings.part_names import SenderName, StrategyName
@@ -210,8 +211,9 @@ class App(SettingsPart):
     """`[apps.NAME]`: an app to deploy.
 
     `build` (strategy `files`) and `restart` (`files` and `script`) are shell text, `output` is the folder that the
-    build creates. `script` is the path of the repository's own deploy script. Without `repo`, the Compose files are in
-    `directory` on each server, and the bot never changes them. `keep` is how many successful releases
+    build creates. `script` is the path of the release's own deploy script. With `artifact`, releases are built files.
+    Without that and `repo`, the Compose files are in `directory` on each server, and the bot never changes them. `keep`
+    is how many successful releases
     stay on each server. Containers must stay up `stable` seconds after they became healthy. A restore is tried for
     `restore_within` seconds. `need_disk` and `need_memory` must be free on the server before anything starts. What
     `auto` waits for is checked every `poll` seconds, in case a webhook was missed.
@@ -225,6 +227,7 @@ class App(SettingsPart):
     repo_host_key: HostKeys = ()
     repo_token: Secret | None = None
     branch: BranchName | None = None
+    artifact: ArtifactSettings | None = None
     strategy: StrategyName
     directory: AbsolutePath
     compose: ComposeSettings = Field(default_factory=ComposeSettings)
@@ -275,8 +278,10 @@ class App(SettingsPart):
             for key, value in _values_there(whole, here).items()
             if key == "compose" or value != getattr(whole, key)
         }
-        if not own and whole.repo:
-            return whole  # an app without a repository knows its environment: what it runs is read on those servers
+        if not own and not whole.has_own_files:
+            return (
+                whole  # an app whose files are on servers knows its environment: what it runs is read on those servers
+            )
         there = whole.model_copy(update=own)
         there._whole, there._environment = whole, here.name  # noqa: SLF001  its own class
         return there
@@ -293,14 +298,19 @@ class App(SettingsPart):
     def bot_folder(self) -> str:
         """The folder on each server in which the bot keeps the app's releases and its own files.
 
-        It is `directory`, or `.deploybot` in it if the app has no repository: the Compose files are beside it then.
+        It is `directory`, or `.deploybot` in it if the app's own files are there: the Compose files are beside it then.
         """
-        return self.directory if self.repo else f"{self.directory}/.deploybot"
+        return f"{self.directory}/.deploybot" if self.has_own_files else self.directory
 
     @property
     def server_folder(self) -> str:
-        """The folder on each server with the app's own Compose files; empty if its repository has them."""
-        return "" if self.repo else self.directory
+        """The folder on each server with the app's own Compose files; empty if they come with a release."""
+        return self.directory if self.has_own_files else ""
+
+    @property
+    def has_own_files(self) -> bool:
+        """Whether its files are on its servers: without a repository and artifacts, images are its releases."""
+        return not self.repo and self.artifact is None
 
     @property
     def compose_source(self) -> Literal["build", "images"]:
@@ -310,7 +320,7 @@ class App(SettingsPart):
     @property
     def has_images(self) -> bool:
         """Whether images belong to its releases: those of bot.toml, or those that the servers' Compose files name."""
-        return bool(self.images) or not self.repo
+        return bool(self.images) or self.has_own_files
 
     def everywhere(self) -> Iterator[App]:
         """Yield the app as it is in each of its environments."""

@@ -231,6 +231,10 @@ class GitSource:
 
         return await self._made(app, commit, "archives", f"{commit}.tar.gz", write)
 
+    async def artifact(self, app: App, release: Release) -> Path:
+        """Raise UserError: a repository has no artifacts."""
+        raise UserError(f"{app.name} has no artifacts, so {release} cannot be sent.", hint="Deploy another release.")
+
     async def _made(
         self, app: App, commit: str, kind: str, name: str, write: Callable[[Mirror, Path], Awaitable[None]]
     ) -> Path:

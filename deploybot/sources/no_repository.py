@@ -1,4 +1,4 @@
-"""Return no refs and no commits for apps without a repository; ask git about all others."""
+"""Ask git about apps with a repository, and find the artifacts of apps that have some. Other apps have no refs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from deploybot.domain import Changes, Heads, Holding, NamedRef, Release, Signatu
 from deploybot.domain.missing_content import MissingContent
 from deploybot.ports import RefSource
 from deploybot.settings import App
+from deploybot.sources.artifacts import Artifacts, needs_commit
 from deploybot.sources.git_remote import address_of
 
 
 class Repositories:
     """Implement ports.RefSource. Pass on only questions about apps with a repository."""
 
-    def __init__(self, refs: RefSource) -> None:
-        """Take the source of the other apps."""
+    def __init__(self, refs: RefSource, artifacts: Artifacts | None = None) -> None:
+        """Take the source of the other apps, and the artifacts if an app has some."""
         self._refs = refs
+        self._artifacts = artifacts
 
     async def resolve(self, app: App, ref: str) -> Release:
-        """Resolve a ref. Raises UserError if there is no repository."""
+        """Resolve a ref, to an artifact if the app has those. Raises UserError if there is no repository either."""
+        if app.artifact is not None and self._artifacts is not None:
+            commit = await self._refs.resolve(app, ref) if app.repo and needs_commit(app.artifact) else None
+            return await self._artifacts.resolve(app, ref, commit)
         address_of(app)
         return await self._refs.resolve(app, ref)
 
@@ -33,7 +38,9 @@ class Repositories:
         return await self._refs.heads(app) if app.repo else Heads()
 
     async def newest(self, app: App) -> tuple[NamedRef, ...]:
-        """Return all branches and tags, newest first."""
+        """Return all branches and tags, newest first; of uploaded artifacts their refs."""
+        if app.artifact is not None and app.artifact.upload and self._artifacts is not None:
+            return await self._artifacts.newest(app)
         return await self._refs.newest(app) if app.repo else ()
 
     async def message(self, app: App, commit: str) -> str:
@@ -73,3 +80,9 @@ class Repositories:
         """Create an archive. Raises UserError if there is no repository."""
         address_of(app)
         return await self._refs.archive(app, commit)
+
+    async def artifact(self, app: App, release: Release) -> Path:
+        """Return an artifact as servers get it. Raises UserError if the app has none in bot.toml."""
+        if self._artifacts is None or app.artifact is None or release.file is None:
+            return await self._refs.artifact(app, release)
+        return await self._artifacts.packed(app, release.file)

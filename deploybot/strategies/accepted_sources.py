@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploybot.domain import ImagesSource, Release
+from deploybot.domain import ArtifactSource, ImagesSource, Release
 from deploybot.errors import UserError
 from deploybot.ports import Strategy
 from deploybot.settings import App, Environment
@@ -12,18 +12,24 @@ from deploybot.wording import listed
 def insist_on_source(app: App, strategy: Strategy, release: Release) -> None:
     """Raise UserError if an app's strategy does not take what the release is made of.
 
-    Images alone are releases of an app without a repository, and such an app has no others.
+    Images alone are releases of an app whose files are on its servers, and such an app has no others. An app with
+    artifacts may go back to a commit while it still has the repository.
     """
     source = release.source
-    kinds = tuple(kind for kind in strategy.takes if (kind is ImagesSource) == (not app.repo))
+    kinds = tuple(kind for kind in strategy.takes if (kind is ImagesSource) == app.has_own_files)
+    if app.artifact is None:
+        kinds = tuple(kind for kind in kinds if kind is not ArtifactSource) or kinds
+    elif not app.repo:
+        kinds = tuple(kind for kind in kinds if kind is ArtifactSource)
     if isinstance(source, kinds):
         return
     takes = " or ".join(kind.words for kind in kinds)
     instead = f"change apps.{app.name}.strategy in bot.toml"
+    own = app.has_own_files
     raise UserError(
         f"{release} is {source.words if source else 'no release'}, and strategy `{app.strategy}` of {app.name} "
-        f"deploys {takes}{'' if app.repo else ' without a repository'}.",
-        hint=f"Name {takes}, or {instead}." if app.repo else f"Name a tag or a digest, or set apps.{app.name}.repo.",
+        f"deploys {takes}{' without a repository' if own else ''}.",
+        hint=f"Name a tag or a digest, or set apps.{app.name}.repo." if own else f"Name {takes}, or {instead}.",
     )
 
 

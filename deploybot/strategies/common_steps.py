@@ -67,22 +67,15 @@ class Move:
         """Return the step that brings the release's files to the server.
 
         A server with git gets a bundle of the missing commits, any other an archive of the whole tree. With `again`,
-        files that are already there are replaced. Raises UserError if the release has no commit.
+        files that are already there are replaced. An artifact is sent as an archive. Raises UserError if the release
+        has neither a commit nor a file.
         """
-        site, commit = self.site, self.release.code
-        if commit is None:
-            raise UserError(f"{self.release} has no commit, so there are no files to fetch.")
+        site = self.site
         shared = site.environment.shared or site.app.shared
-        if not site.facts.git:
-            target = f"{site.directory}/incoming/{self.release.id}.tar.gz"
-            upload = ServerUpload(kind=UploadKind.ARCHIVE, target=target, commit=commit)
-        elif commit not in site.facts.have:
-            target = f"{site.directory}/incoming/{self.release.id}.bundle"
-            upload = ServerUpload(kind=UploadKind.BUNDLE, target=target, commit=commit, have=site.facts.have)
-        else:
-            upload = None
+        upload = self._upload()
+        kind = UploadKind.ARCHIVE if upload and upload.artifact else upload.kind if upload else "have"
         values = {
-            "DEPLOYBOT_FROM": upload.kind if upload else "have",
+            "DEPLOYBOT_FROM": kind,
             "DEPLOYBOT_UPLOAD": upload.target if upload else "",
             "DEPLOYBOT_BUILT": "no" if built_later else "yes",
             "DEPLOYBOT_AGAIN": "yes" if again else "no",
@@ -90,6 +83,23 @@ class Move:
             "DEPLOYBOT_SHARED_PATHS": "\n".join(shared.paths) if shared else "",
         }
         return self.step("fetch", "fetch", values, uploads=(upload,) if upload else ())
+
+    def _upload(self) -> ServerUpload | None:
+        """Return what has to be sent for the release; None if the server has its commit, or its file in use."""
+        site, release, commit = self.site, self.release, self.release.code
+        archive = f"{site.directory}/incoming/{release.id}.tar.gz"
+        if release.file is not None and site.holds(release) and site.uses(release):
+            return None
+        if release.file is not None:
+            return ServerUpload(kind=UploadKind.ARTIFACT, target=archive, commit="", artifact=release.bare())
+        if commit is None:
+            raise UserError(f"{release} has no commit, so there are no files to fetch.")
+        if not site.facts.git:
+            return ServerUpload(kind=UploadKind.ARCHIVE, target=archive, commit=commit)
+        if commit in site.facts.have:
+            return None
+        bundle = f"{site.directory}/incoming/{release.id}.bundle"
+        return ServerUpload(kind=UploadKind.BUNDLE, target=bundle, commit=commit, have=site.facts.have)
 
     def switch(
         self, name: str = "switch", *, script: str = "", command: str = "", values: Mapping[str, str] | None = None

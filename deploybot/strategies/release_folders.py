@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from deploybot.domain import CommitSource, CommitWithImages, Manifest, Release, ServerPlan, Step
+from deploybot.domain import ArtifactSource, CommitSource, CommitWithImages, Manifest, Release, ServerPlan, Step
 from deploybot.ports import Site
 from deploybot.settings import SwitchTask
 from deploybot.strategies.common_steps import Move, plan, prune, restart_command, standing, task_command
@@ -15,7 +15,7 @@ class Folders:
     """ports.Strategy without `deploy`, for releases that run no containers."""
 
     containers = False
-    takes = (CommitSource, CommitWithImages)  # the second from when the app still ran containers
+    takes = (CommitSource, CommitWithImages, ArtifactSource)  # the second from when the app still ran containers
 
     def look(self, site: Site) -> Step | None:
         """Return None: releases bring all files."""

@@ -33,6 +33,11 @@ def check_server(site: Site, release: Release) -> None:
     if site.trusts(release):
         return
     lacks = [tool for tool in _ARCHIVE_TOOLS if tool in facts.tools_missing]
+    if release.file and lacks:
+        raise UserError(
+            f"{site.server} has no {' and no '.join(lacks)}, so no artifact can be unpacked there.",
+            hint="Install tar and gzip there.",
+        )
     if app.repo and not facts.git and lacks:
         raise UserError(
             f"{site.server} has neither git nor {' nor '.join(lacks)}, so no release can be unpacked there.",

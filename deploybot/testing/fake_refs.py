@@ -138,6 +138,10 @@ class FakeRefs:
         """Return a file that names what an archive would contain."""
         return self._file(app, f"{commit}.tar.gz", f"archive of {commit}\n")
 
+    async def artifact(self, app: App, release: Release) -> Path:
+        """Return a file that names the artifact."""
+        return self._file(app, f"{release.id}.tar.gz", f"{release.id}\n")
+
     def _file(self, app: App, name: str, text: str) -> Path:
         self._reach(app)
         path = self._folder / name

@@ -89,6 +89,18 @@ def webhooks(
     return inbox
 
 
+def artifact_uploads(settings: Settings, world: Adapters, server: WebServer | None) -> None:
+    """Take artifacts by HTTP for the apps whose uploads have a secret. It is imported only then."""
+    asked = [(app, app.artifact.secret) for app in settings.apps.values() if app.artifact and app.artifact.secret]
+    if server is None or world.uploads is None or not asked:
+        return
+    from deploybot.webhooks.artifact_receiver import ArtifactReceiver  # noqa: PLC0415  see above
+
+    receiver = ArtifactReceiver(world.uploads, world.clock)
+    for app, secret in asked:
+        receiver.open(server, app, secret)
+
+
 def notice_board(settings: Settings, world: Infrastructure) -> NoticeBoard:
     """Return the board that posts notices in the channels of the app, or of its environment."""
 

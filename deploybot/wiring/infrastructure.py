@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploybot.config import secrets_of
+from deploybot.deployments.retention import releases_in_need
 from deploybot.masking import Redactor
-from deploybot.ports import Clock, Engine, Images, RefSource, Servers, Store
+from deploybot.ports import ArtifactUploads, Clock, Engine, Images, RefSource, Servers, Store
 from deploybot.server_pool import SshServers
-from deploybot.settings import Server, Settings
+from deploybot.settings import App, Server, Settings
+from deploybot.sources.artifacts import Artifacts
 from deploybot.sources.git_mirror import LOCK_WITHIN
 from deploybot.sources.git_source import GitSource
 from deploybot.sources.no_repository import Repositories
@@ -38,6 +41,7 @@ class Infrastructure:
     redactor: Redactor
     clock: Clock
     images: Images | None = None
+    uploads: ArtifactUploads | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,7 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
     redactor = Redactor(secrets_of(settings))
     database = Database(settings.bot.data / "deploybot.db", redactor)
     pool = _servers(settings, None if beside else settings.bot.data / "sockets")
+    files = artifacts(settings, database)
     return Adapters(
         database=database,
         pool=pool,
@@ -68,12 +73,23 @@ def adapters(settings: Settings, *, beside: bool = False) -> Adapters:
                 redactor,
                 lock_within=_BESIDE_WITHIN if beside else LOCK_WITHIN,
                 signers=settings.signers,
-            )
+            ),
+            files,
         ),
         redactor=redactor,
         clock=SystemClock(),
         images=_images(settings, SystemClock()),
+        uploads=files,
     )
+
+
+def artifacts(settings: Settings, store: Store) -> Artifacts:
+    """Return the artifacts of all apps. Those that a deployment may still need are never deleted."""
+
+    async def needed(app: App) -> Collection[str]:
+        return await store.read(lambda tables: releases_in_need(tables, app))
+
+    return Artifacts(settings.bot.data, SystemClock(), needed)
 
 
 def _servers(settings: Settings, sockets: Path | None) -> SshServers:

@@ -242,3 +242,7 @@ class DeadlyRefs:
     async def archive(self, app: App, commit: str) -> Path:
         with self._around("refs.archive"):
             return await self._refs.archive(app, commit)
+
+    async def artifact(self, app: App, release: Release) -> Path:
+        with self._around("refs.artifact"):
+            return await self._refs.artifact(app, release)

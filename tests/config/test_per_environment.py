@@ -113,6 +113,7 @@ def test_every_key_of_both_tables_is_one_that_an_environment_may_have() -> None:
             "repo_key",
             "repo_host_key",
             "repo_token",
+            "artifact",
             "strategy",
             "hooks",
             "notify",
@@ -184,7 +185,7 @@ def test_what_a_strategy_needs_may_come_from_each_environment(
     problems: Callable[..., list[str]], write: Write, own: str, lacks: str
 ) -> None:
     app = APP.replace("compose", "script")
-    needs = 'is missing: strategy "script" needs the path of the script in the repository'
+    needs = 'is missing: strategy "script" needs the path of the script in the repository or artifact'
     assert problems(f"{SERVER}{app}{BOTH}{own}{PRODUCTION}") == [f"apps.shop{lacks}.script: {needs}"]
     load(write(f'{SERVER}{app}{BOTH}script = "a.sh"\n{PRODUCTION}script = "b.sh"\n'), {})
 

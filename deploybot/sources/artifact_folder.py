@@ -1,0 +1,183 @@
+"""The folder of an app's artifacts on the bot: `data/artifacts/APP`. Files get their names only when they are complete.
+
+- `SHA.tar.gz` is an artifact as servers get it, `SHA.json` describes it.
+- `refs/…` has a file for each name that an upload was given.
+- `incoming/SHA.part` is a file that is still being received.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deploybot.domain import ArtifactSource
+from deploybot.errors import UserError
+from deploybot.units import show_size
+from deploybot.untrusted_input import Unreadable, json_of
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_PACKED = ".tar.gz"
+_YOUNG = 3600.0
+_STALE = 86_400.0
+_SPARE = 256_000_000
+_MOST_FILES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedArtifact:
+    """An artifact that was uploaded: the `ref` that it is deployed by, and when it came (seconds since the epoch)."""
+
+    ref: str
+    sha256: str
+    at: float
+
+
+class ArtifactFolder:
+    """The artifacts of one app. All methods read or write files: call them in a thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the folder, which is created when it is first written to."""
+        self._path = path
+
+    def packed(self, sha256: str) -> Path | None:
+        """Return the artifact as servers get it; None if it is not here. It is not cleaned up for an hour."""
+        path = self._path / f"{sha256}{_PACKED}"
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        return path
+
+    def about(self, sha256: str) -> ArtifactSource | None:
+        """Return what is known of an artifact; None if nothing is."""
+        found = _read(self._path / f"{sha256}.json")
+        name, url, size = found.get("name"), found.get("url"), found.get("size")
+        if not (isinstance(name, str) and isinstance(url, str) and isinstance(size, int)):
+            return None
+        return ArtifactSource(sha256, name, url, size)
+
+    def incoming(self, sha256: str) -> Path:
+        """Return where to write an artifact that is being received. What came before may be there."""
+        folder = self._path / "incoming"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder / f"{sha256}.part"
+
+    def drafted(self, sha256: str) -> Path:
+        """Return where to write the tar that is made of an artifact. Nothing is there."""
+        path = self.incoming(sha256).with_suffix(".packing")
+        path.unlink(missing_ok=True)
+        return path
+
+    def keep(self, file: ArtifactSource, draft: Path) -> Path:
+        """Give a complete tar its name, durably, and delete what it was made of."""
+        about = self._path / f"{file.sha256}.json"
+        _write(about, asdict(file))
+        target = self._path / f"{file.sha256}{_PACKED}"
+        draft.replace(target)
+        _sync(self._path)
+        self.incoming(file.sha256).unlink(missing_ok=True)
+        return target
+
+    def insist_on_room(self, size: int) -> None:
+        """Raise UserError if so many bytes, received and packed, would fill the disk."""
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        free = shutil.disk_usage(self._path).free
+        if free < 2 * size + _SPARE:
+            raise UserError(
+                f"The bot's disk has {show_size(free)} free, which is too little for an artifact of {show_size(size)}.",
+                hint="Free some there, or lower `keep`.",
+            )
+
+    def uploads(self) -> list[UploadedArtifact]:
+        """Return the uploads that are here, newest first."""
+        found = sorted(self._uploads(), key=lambda one: one.at, reverse=True)
+        return [one for one in found if (self._path / f"{one.sha256}{_PACKED}").exists()]
+
+    def _uploads(self) -> Iterator[UploadedArtifact]:
+        folder = self._path / "refs"
+        for path in sorted(folder.glob("*.json"))[:_MOST_FILES] if folder.is_dir() else ():
+            found = _read(path)
+            ref, sha256, at = found.get("ref"), found.get("sha256"), found.get("at")
+            if isinstance(ref, str) and isinstance(sha256, str) and isinstance(at, int | float):
+                yield UploadedArtifact(ref, sha256, float(at))
+
+    def named(self, ref: str) -> UploadedArtifact | None:
+        """Return the upload with a ref; None if there is none."""
+        return next((one for one in self.uploads() if one.ref == ref), None)
+
+    def name(self, ref: str, sha256: str, at: float) -> None:
+        """Give an upload its ref. Raises UserError if that is another file's: what a ref means never changes."""
+        known = self.named(ref)
+        if known is not None and known.sha256 != sha256:
+            raise UserError(
+                f"`{ref}` is already the artifact with the SHA-256 {known.sha256[:12]}…, not {sha256[:12]}….",
+                hint="Upload it under another ref.",
+            )
+        if known is None:
+            folder = self._path / "refs"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            name = hashlib.sha256(ref.encode()).hexdigest()[:32]
+            _write(folder / f"{name}.json", {"ref": ref, "sha256": sha256, "at": at})
+            _sync(folder)
+
+    def clean(self, needed: Collection[str], keep: int) -> None:
+        """Delete what is neither `needed` (SHA-256), nor among the newest `keep` uploads, nor used in the last hour."""
+        if not self._path.is_dir():
+            return
+        now = time.time()
+        uploads = self.uploads()
+        stays = {*needed, *(one.sha256 for one in uploads[:keep])}
+        for path in sorted(self._path.glob(f"*{_PACKED}")):
+            sha256 = path.name.removesuffix(_PACKED)
+            if _SHA256.fullmatch(sha256) and sha256 not in stays and _age(path, now) > _YOUNG:
+                path.unlink(missing_ok=True)
+        for path in self._path.glob("*.json"):
+            if not (self._path / f"{path.stem}{_PACKED}").exists() and _age(path, now) > _YOUNG:
+                path.unlink(missing_ok=True)
+        for path in (self._path / "refs").glob("*.json"):
+            found = _read(path).get("sha256")
+            if not (self._path / f"{found}{_PACKED}").exists() and _age(path, now) > _YOUNG:
+                path.unlink(missing_ok=True)
+        for path in (self._path / "incoming").glob("[!.]*"):
+            if _age(path, now) > _STALE:
+                path.unlink(missing_ok=True)
+
+
+def _age(path: Path, now: float) -> float:
+    try:
+        return now - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _read(path: Path) -> dict[str, object]:
+    """Return the object in a file; an empty one if there is none that can be read."""
+    try:
+        found = json_of(path.read_bytes())
+    except (OSError, Unreadable):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    draft = path.with_suffix(".draft")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(content, file, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

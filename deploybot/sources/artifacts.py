@@ -1,0 +1,244 @@
+"""Find the artifact that a ref means, download it or take its upload, and prepare it for servers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+from weakref import WeakValueDictionary
+
+from deploybot.domain import ArtifactSource, NamedRef, Release
+from deploybot.errors import UploadRefused, UserError
+from deploybot.ports import ArtifactUpload, Clock
+from deploybot.settings import App, ArtifactSettings
+from deploybot.sources.artifact_archive import pack
+from deploybot.sources.artifact_checksums import checksum_in
+from deploybot.sources.artifact_folder import ArtifactFolder, UploadedArtifact
+from deploybot.sources.artifact_uploads import received
+from deploybot.sources.ref_names import check_ref
+from deploybot.units import show_size
+
+if TYPE_CHECKING:
+    from deploybot.sources.artifact_http import ArtifactServer
+
+Needed = Callable[[App], Awaitable[Collection[str]]]
+"""Returns the ids of the releases of an app that may still be sent to a server."""
+_LITERAL = 64
+_REF_DIGITS = 12
+_LEAST_DIGITS = 7
+_OFFERED = 3
+_UNPROCESSABLE = 422
+
+
+class Artifacts:
+    """The artifacts of all apps, in a folder for each below `data/artifacts`. Implements ports.ArtifactUploads."""
+
+    def __init__(self, data: Path, clock: Clock, needed: Needed) -> None:
+        """Take the data folder, the clock, and what finds the releases whose artifacts are kept."""
+        self._data = data.absolute() / "artifacts"
+        self._clock = clock
+        self._needed = needed
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def resolve(self, app: App, ref: str, commit: Release | None) -> Release:
+        """Return the release that a ref means now. `commit` is what it means in the repository, if that is needed.
+
+        Raises UserError if there is no such artifact, and Unreachable if that cannot be found out.
+        """
+        check_ref(ref, app.name)
+        asks = _asked(app)
+        if asks.upload:
+            return await self._uploaded(app, ref)
+        name = ref or (commit.ref if commit else "")
+        if "{ref}" in f"{asks.url}{asks.sha256}" and not name:
+            raise UserError(f"Which version of {app.name}?", hint=f"Name it, such as {app.name}@1.4.2.")
+        if ref and "{" not in f"{asks.url}{asks.sha256}":
+            raise UserError(f"{app.name} has one artifact, without versions.", hint=f"Deploy it: deploy {app.name}")
+        return await self._published(asks, commit or Release(None), name)
+
+    async def _published(self, asks: ArtifactSettings, commit: Release, ref: str) -> Release:
+        url, checksum = (filled(text or "", ref, commit.code or "") for text in (asks.url, asks.sha256))
+        server, name = _server(asks, url), file_name(url)
+        sha256 = checksum if len(checksum) == _LITERAL else checksum_in(await server.text(checksum), name, checksum)
+        size = await server.size(url)
+        if size > asks.max_size:
+            raise UserError(
+                f"{url} has {show_size(size)}, and `max_size` is {show_size(asks.max_size)}.",
+                hint="Build a smaller one, or raise `max_size`.",
+            )
+        return replace(commit, source=ArtifactSource(sha256, name, url, size), ref=ref)
+
+    async def _uploaded(self, app: App, ref: str) -> Release:
+        folder = self._folder(app)
+        uploads = await asyncio.to_thread(folder.uploads)
+        found = next((one for one in uploads if ref in {"", one.ref} or _begins(one, ref)), None)
+        if found is None:
+            refs = ", ".join(one.ref for one in uploads[:_OFFERED])
+            hint = f"Uploaded: {refs}." if refs else "Nothing is uploaded yet."
+            what = f"with the ref `{ref}` " if ref else ""
+            raise UserError(
+                f"There is no artifact {what}of {app.name}.",
+                hint=f"{hint} Upload it: deploybot push FILE --app {app.name} --ref {ref or '1.4.2'}",
+            )
+        await asyncio.to_thread(folder.packed, found.sha256)
+        about = await asyncio.to_thread(folder.about, found.sha256)
+        return Release(about or ArtifactSource(found.sha256), ref=found.ref)
+
+    async def newest(self, app: App) -> tuple[NamedRef, ...]:
+        """Return the refs of the uploads of an app, newest first."""
+        found = await asyncio.to_thread(self._folder(app).uploads)
+        return tuple(NamedRef(name=one.ref, commit=one.sha256, at=one.at, is_tag=True) for one in found)
+
+    async def packed(self, app: App, file: ArtifactSource) -> Path:
+        """Return an artifact as servers get it. Download and check it if it is not here.
+
+        Raises UserError if it is refused or gone, and Unreachable.
+        """
+        asks, folder = _asked(app), self._folder(app)
+        async with self._locks.setdefault((app.name, file.sha256), asyncio.Lock()):
+            if (found := await asyncio.to_thread(folder.packed, file.sha256)) is not None:
+                return found
+            about = await asyncio.to_thread(folder.about, file.sha256)
+            known = about if about is not None and not file.url else file
+            if not known.url:
+                raise UserError(
+                    f"The artifact {file.sha256[:12]}… of {app.name} is not on the bot any more.",
+                    hint=f"Upload it again: deploybot push FILE --app {app.name}",
+                )
+            return await self._downloaded(app, asks, folder, known)
+
+    async def _downloaded(self, app: App, asks: ArtifactSettings, folder: ArtifactFolder, file: ArtifactSource) -> Path:
+        await self._clean(app)
+        await asyncio.to_thread(folder.insist_on_room, file.size)
+        part = await asyncio.to_thread(folder.incoming, file.sha256)
+        try:
+            got = await _server(asks, file.url).save(file.url, part, most=asks.max_size)
+            if got != file.sha256:
+                raise UserError(
+                    f"{file.url} has the SHA-256 {got}, but its checksum is {file.sha256}.",
+                    hint="Nothing was switched. Was it built again since it was requested?",
+                )
+            return await self._prepared(asks, folder, file)
+        finally:
+            await asyncio.to_thread(part.unlink, missing_ok=True)
+
+    async def _prepared(self, asks: ArtifactSettings, folder: ArtifactFolder, file: ArtifactSource) -> Path:
+        """Make what servers get of a file that has been received. Raises UserError if it is refused."""
+        part = await asyncio.to_thread(folder.incoming, file.sha256)
+        draft = await asyncio.to_thread(folder.drafted, file.sha256)
+        try:
+            await pack(part, draft, file.name, most=asks.max_unpacked)
+            size = (await asyncio.to_thread(part.stat)).st_size
+            return await asyncio.to_thread(folder.keep, replace(file, size=size), draft)
+        finally:
+            await asyncio.to_thread(draft.unlink, missing_ok=True)
+
+    async def offset(self, app: App, upload: ArtifactUpload) -> int:
+        """Return how many bytes of an upload are here."""
+        folder = self._folder(app)
+        if await asyncio.to_thread(folder.packed, upload.sha256):
+            return upload.size
+        part = await asyncio.to_thread(folder.incoming, upload.sha256)
+        return await asyncio.to_thread(_size, part)
+
+    async def receive(self, app: App, upload: ArtifactUpload, offset: int, pieces: AsyncIterator[bytes]) -> int:
+        """Take bytes from an offset on. Return how many are here now. See the port."""
+        asks, folder, ref = _asked(app), self._folder(app), _ref(app, upload)
+        if upload.size > asks.max_size:
+            limit = show_size(asks.max_size)
+            raise UploadRefused(
+                f"{upload.name} has more than {limit}.", hint="Build a smaller one, or raise `max_size`.", status=413
+            )
+        if (known := await asyncio.to_thread(folder.named, ref)) is not None and known.sha256 != upload.sha256:
+            await asyncio.to_thread(folder.name, ref, upload.sha256, 0.0)  # which explains it
+        if not await asyncio.to_thread(folder.packed, upload.sha256):
+            await self._clean(app)
+            await asyncio.to_thread(folder.insist_on_room, upload.size)
+            part = await asyncio.to_thread(folder.incoming, upload.sha256)
+            async with received(part, upload, offset, pieces) as there:
+                if there < upload.size:
+                    return there
+                await self._accept(asks, folder, part, upload)
+        await asyncio.to_thread(folder.name, ref, upload.sha256, self._clock.now())
+        return upload.size
+
+    async def _accept(self, asks: ArtifactSettings, folder: ArtifactFolder, part: Path, upload: ArtifactUpload) -> None:
+        """Compare a complete upload with its SHA-256, and prepare it. It is deleted if it is refused."""
+        try:
+            got = await asyncio.to_thread(_sha256, part)
+            if got != upload.sha256:
+                raise UploadRefused(
+                    f"What arrived of {upload.name} has the SHA-256 {got}, not {upload.sha256}.",
+                    hint="Upload it again.",
+                    status=_UNPROCESSABLE,
+                )
+            await self._prepared(asks, folder, ArtifactSource(upload.sha256, upload.name, "", upload.size))
+        except UserError:
+            await asyncio.to_thread(part.unlink, missing_ok=True)
+            raise
+
+    async def uploaded(self, app: App, upload: ArtifactUpload) -> Release:
+        """Return the release of an upload that is complete."""
+        return await self._uploaded(app, _ref(app, upload))
+
+    async def _clean(self, app: App) -> None:
+        needed = [Release.by_id(one).file for one in await self._needed(app)]
+        keep = max(there.keep for there in app.everywhere())
+        await asyncio.to_thread(self._folder(app).clean, {one.sha256 for one in needed if one is not None}, keep)
+
+    def _folder(self, app: App) -> ArtifactFolder:
+        return ArtifactFolder(self._data / app.name)
+
+
+def needs_commit(asks: ArtifactSettings) -> bool:
+    """Return whether the address of an artifact contains a commit."""
+    return "{sha}" in f"{asks.url}{asks.sha256}"
+
+
+def filled(template: str, ref: str, commit: str) -> str:
+    """Return an address with a ref and a commit. Each is escaped, so a ref can neither add a folder nor a query."""
+    return template.replace("{ref}", quote(ref, safe="")).replace("{sha}", quote(commit, safe=""))
+
+
+def file_name(url: str) -> str:
+    """Return the name of the file at an address: the last part of its path."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
+
+
+def _server(asks: ArtifactSettings, home: str) -> ArtifactServer:
+    """Return the host of an app's artifacts. aiohttp takes 20 MB, so it is imported when it is needed."""
+    from deploybot.sources.artifact_http import ArtifactServer  # noqa: PLC0415  see above
+
+    address = filled(asks.url or home, "ref", "sha")
+    return ArtifactServer(address, asks.token.reveal() if asks.token else "")
+
+
+def _asked(app: App) -> ArtifactSettings:
+    if app.artifact is None:
+        raise UserError(f"{app.name} has no artifacts.", hint=f"Set apps.{app.name}.artifact in bot.toml.")
+    return app.artifact
+
+
+def _ref(app: App, upload: ArtifactUpload) -> str:
+    check_ref(upload.ref, app.name)
+    return upload.ref or upload.sha256[:_REF_DIGITS]
+
+
+def _begins(upload: UploadedArtifact, digits: str) -> bool:
+    return len(digits) >= _LEAST_DIGITS and upload.sha256.startswith(digits.lower())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

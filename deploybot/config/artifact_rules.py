@@ -45,7 +45,7 @@ def check_artifact(path: Path, app: App, settings: Settings) -> Iterator[Problem
 def _by_url(here: Path, asks: ArtifactSettings, *, has_repo: bool) -> Iterator[Problem]:
     if not asks.url:
         for key in ("sha256", "token"):
-            if getattr(asks, key):
+            if asks.upload and getattr(asks, key):
                 yield Problem((*here, key), "is for `url` only: uploads bring their own SHA-256")
         return
     if not asks.sha256:

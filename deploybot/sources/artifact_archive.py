@@ -107,6 +107,7 @@ def main(argv: list[str]) -> int:
     room = limit + limit // 100 + (64 << 20)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
     os.nice(5)
+    os.umask(0o077)
     why = ""
     try:
         with Path(source).open("rb") as read, Path(target).open("xb") as written:
@@ -117,7 +118,7 @@ def main(argv: list[str]) -> int:
         why = str(problem)
     except MemoryError:
         why = "it takes too much memory to read"
-    except (OSError, EOFError, ValueError, tarfile.TarError, NotImplementedError, RuntimeError) as problem:
+    except Exception as problem:  # noqa: BLE001  whatever a file does to its reader, it is refused
         words = str(problem) if isinstance(problem, OSError) and problem.errno else type(problem).__name__
         why = f"it is damaged, or not what its name says ({words})"
     sys.stdout.write(json.dumps({"refused": why}))

@@ -65,7 +65,7 @@ class ArtifactServer:
             if (response.content_length or 0) > most:
                 raise _too_large(url, most)
             digest, total = hashlib.sha256(), 0
-            file = await asyncio.to_thread(target.open, "wb")
+            file = await asyncio.to_thread(_opened_privately, target)
             try:
                 async for piece in response.content.iter_chunked(_PIECE):
                     total += len(piece)
@@ -135,6 +135,11 @@ def _accept(response: aiohttp.ClientResponse, url: str) -> None:
 
 def _too_large(url: str, most: int) -> UserError:
     return UserError(f"{url} has more than {show_size(most)}.", hint="Build a smaller one, or raise `max_size`.")
+
+
+def _opened_privately(path: Path) -> IO[bytes]:
+    path.touch(mode=0o600)
+    return path.open("wb")
 
 
 def _write(file: IO[bytes], digest: hashlib._Hash, piece: bytes) -> None:

@@ -42,6 +42,7 @@ _PIECE = 256 << 10
 _LONGEST_NAME = 200
 _REFUSALS = 30
 _MINUTE = 60.0
+_RESULTS = {200: "kept", 204: "kept", 403: "forged", 413: "too_large", 429: "limited", 503: "unkept"}
 _KEYS = frozenset({"app", "ref", "name", "size", "sha256"})
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class ArtifactReceiver:
         except (DeploybotError, OSError) as problem:
             log.warning("%s: an upload failed: %s", request.path, problem)
             answer = _refused(UploadRefused("The upload cannot be stored now.", status=503))
-        METRICS.webhooks.add(_METRIC, str(answer.status))
+        METRICS.webhooks.add(_METRIC, _RESULTS.get(answer.status, "malformed"))
         return answer
 
     def _described(self, app: App, secret: Secret, request: web.Request) -> ArtifactUpload:

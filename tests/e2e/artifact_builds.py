@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import io
@@ -31,12 +32,18 @@ def sha256(content: bytes) -> str:
 
 @dataclass
 class BuildServer:
-    """Files by their paths, and what was asked: method, path and authorization of each request."""
+    """Files by their paths, and what was asked: method, path and authorization of each request.
+
+    Of the path `held`, half is sent; the rest follows when `go` is set.
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     url: str = ""
+    held: str = ""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
 
     def publish(self, name: str, content: bytes, *, checksum: str = "") -> str:
         """Offer a file and its checksum; its SHA-256."""
@@ -45,14 +52,25 @@ class BuildServer:
         self.files[f"/{name}.sha256"] = f"{checksum or digest}  {name}\n".encode()
         return digest
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         path = request.raw_path
         self.asked.append((request.method, path, request.headers.get("Authorization", "")))
         if path in self.moved:
             return web.Response(status=302, headers={"Location": self.moved[path]})
         if path not in self.files:
             return web.Response(status=404)
+        if path == self.held and request.method == "GET":
+            return await self._by_halves(request, self.files[path])
         return web.Response(body=self.files[path])
+
+    async def _by_halves(self, request: web.Request, content: bytes) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Length": str(len(content))})
+        await answer.prepare(request)
+        await answer.write(content[: len(content) // 2])
+        self.begun.set()
+        await self.go.wait()
+        await answer.write(content[len(content) // 2 :])
+        return answer
 
     def count(self, path: str, method: str = "GET") -> int:
         return sum(1 for asked, at, _ in self.asked if (asked, at) == (method, path))

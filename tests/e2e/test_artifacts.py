@@ -18,6 +18,7 @@ from deploybot.domain import State
 from deploybot.webhooks.delivery_signatures import Standard
 from tests.e2e.artifact_builds import BuildServer, build_server, sha256, tar_of
 from tests.e2e.conftest import RunningBot, ended, open_running_bot, server_toml
+from tests.e2e.test_approvals import process, say, type_in
 from tests.lab import Sshd, free_port
 
 APP = """
@@ -104,7 +105,6 @@ async def test_a_built_file_is_deployed_promoted_and_taken_back(running: Running
     ended(await running.deploy("deploy site@:current to live"), State.SUCCEEDED)
     difference = await running.read("diff site@1.4.2 live")
     assert "1.4.2" in difference
-    print(difference)
 
 
 async def test_other_bytes_than_the_checksum_says_change_nothing(running: RunningBot, builds: BuildServer) -> None:
@@ -130,6 +130,32 @@ async def test_a_bad_archive_never_reaches_a_server(running: RunningBot, builds:
     ended(failed, State.FAILED)
     assert "../../evil leads out of the release" in failed.outcome + await running.log_of(failed.number)
     assert not (home(running) / "incoming").exists() or not [*(home(running) / "incoming").iterdir()]
+
+
+async def test_a_bot_that_is_killed_in_the_middle_of_a_download_deploys_after_all(
+    make_sshd: Callable[..., Sshd], builds: BuildServer, tmp_path: Path
+) -> None:
+    server = make_sshd()
+    path = bot_toml(tmp_path, server, by_url(builds))
+    digest = builds.publish("site-1.tar.gz", tar_of({"index.html": os.urandom(1_000_000)}))
+    builds.held = "/site-1.tar.gz"
+    assert (await type_in(path, "allow", "ana", "deployer", "--identity", f"console:{os.getuid()}/ana"))[0] == 0
+    async with process(path):
+        code, said = await say(path, "ana", "deploy site@1 to live")
+        assert code == 0, said
+        async with asyncio.timeout(30):
+            await builds.begun.wait()
+    assert not (server.home / "site/releases").exists()
+    builds.held = ""
+    builds.go.set()
+    async with process(path):
+        current = server.home / "site/current"
+        async with asyncio.timeout(60):
+            while not current.is_symlink():  # noqa: ASYNC110 - a link, without an event
+                await asyncio.sleep(0.1)
+    assert current.readlink() == Path(f"releases/artifact-{digest}")
+    assert sha256((current / "index.html").read_bytes())
+    assert [*(tmp_path / "data/artifacts/site/incoming").iterdir()] == []
 
 
 async def test_a_killed_bot_begins_the_download_anew(

@@ -15,6 +15,7 @@ _INTRODUCTION = """\
 
 This page is made from [openapi.yaml](../openapi.yaml), which programs can read. The bot listens only if bot.toml has
 `[http]`. An address that bot.toml does not configure answers 404. For senders, see [webhooks](../webhooks.md).
+Uploads are in [built files](../artifacts.md#the-protocol).
 """
 
 

@@ -48,7 +48,7 @@ class MemberRules:
         self._most = most
         self._total = 0
         self._count = 0
-        self._kinds: dict[Parts, str] = {}
+        self._kinds: dict[Parts, str] = {(): "folder"}
         self._links: dict[Parts, Parts] = {}
 
     def admit(self, member: ArchiveMember) -> tarfile.TarInfo | None:
@@ -75,10 +75,10 @@ class MemberRules:
 
     def _is_new(self, parts: Parts, kind: str, shown: str) -> bool:
         """Note a path and the folders above it. Return False for a folder that is there. Raises RefusedMember."""
-        for end in range(1, len(parts)):
+        for end in range(len(parts)):
             if self._kinds.setdefault(parts[:end], "folder") != "folder":
                 raise RefusedMember(f"{shown} lies below {'/'.join(parts[:end])}, which is no folder")
-        known = self._kinds.get(parts, "folder" if not parts else "")
+        known = self._kinds.get(parts, "")
         if known and kind == known == "folder":
             return False
         if known:

@@ -64,13 +64,13 @@ class ArtifactReceiver:
 
     async def _take(self, app: App, secret: Secret, bucket: TokenBucket, request: web.Request) -> web.Response:
         try:
-            if wait := bucket.take_if_free(time.monotonic()):
-                _refuse("Too many at once.", status=429, hint=f"Try again in {int(wait) + 1} s.")
             upload = self._described(app, secret, request)
             answer = await self._answer(app, upload, request)
         except ForgedError as problem:
             log.info("%s: refused: %s", request.path, problem)
-            answer = _refused(UploadRefused("The signature is missing or wrong.", status=403))
+            # Only forged ones are limited: nobody can use up the turns of those who know the secret.
+            many = bool(bucket.take_if_free(time.monotonic()))
+            answer = _refused(UploadRefused("The signature is missing or wrong.", status=429 if many else 403))
         except UploadRefused as problem:
             answer = _refused(problem)
         except UserError as problem:

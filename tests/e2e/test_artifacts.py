@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -38,6 +39,7 @@ servers = ["web1"]
 directory = "{home}/shown"
 after = "staging"
 """
+PAGE = Path(__file__).parents[2] / "docs/artifacts.md"
 SECRET = "0123456789abcdefABCDEFghijkl"
 
 
@@ -231,6 +233,32 @@ async def test_an_upload_is_signed_resumed_and_deployed(
         evil = tar_of({"/etc/passwd": b"x"})
         status, _, text = await asyncio.to_thread(send, "POST", url, signed("site", "e.tar.gz", evil, ref="3"), evil)
         assert (status, "/etc/passwd has an absolute name" in text) == (422, True)
+
+
+@pytest.mark.needs("curl")
+@pytest.mark.needs("openssl")
+async def test_the_lines_of_the_page_upload_a_file(
+    make_sshd: Callable[..., Sshd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SITE_UPLOADS", SECRET)
+    port = free_port()
+    more = f'[http]\nlisten = "127.0.0.1:{port}"\nurl = "https://bot.example.com"'
+    path = bot_toml(tmp_path, make_sshd(), '{ upload = true, secret = { env = "SITE_UPLOADS" } }', more)
+    content = tar_of({"index.html": b"one\n", "large": os.urandom(3_000_000)})
+    (tmp_path / "site.tar.gz").write_bytes(content)
+    (lines,) = (one for one in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL) if "openssl dgst" in one)
+    async with open_running_bot(path) as running:
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-euc", lines),
+            cwd=tmp_path,
+            env={**os.environ, "SECRET": SECRET, "BOT": f"http://127.0.0.1:{port}"},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == 0, said
+        assert json.loads(said)["release"] == f"artifact-{sha256(content)}"
+        ended(await running.deploy("deploy site@1.4.2 to live"), State.SUCCEEDED)
 
 
 async def test_a_file_that_was_pushed_here_is_deployed(make_sshd: Callable[..., Sshd], tmp_path: Path) -> None:

@@ -170,6 +170,32 @@ def test_names_that_are_not_utf_8_are_refused() -> None:
         packed(content)
 
 
+def chain(links: int) -> bytes:
+    """Links that each lead to the next one, and the last one to a file."""
+    return tar_with(*(entry(f"l{at}", LINK, to=f"l{at + 1}") for at in range(links)), entry(f"l{links}", data=b"x"))
+
+
+def test_links_lead_through_forty_others_and_no_more() -> None:
+    assert len(members(chain(40))) == 41
+    with pytest.raises(RefusedMember, match="l0 is a link that leads to itself"):
+        packed(chain(41))
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(4000, True), (4001, False)])
+def test_the_target_of_a_link_is_bounded(length: int, *, is_kept: bool) -> None:
+    content = tar_with(entry("l", LINK, to="x" * length))
+    if is_kept:
+        assert members(content)
+        return
+    with pytest.raises(RefusedMember, match=r"l is a link to x{100}…, outside of the release"):
+        packed(content)
+
+
+def test_a_link_to_a_name_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(RefusedMember, match=r"l is a link to caf\\udce9, outside of the release"):
+        packed(tar_with(entry("l", LINK, to="caf\udce9")))
+
+
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
@@ -198,7 +224,7 @@ def test_what_unpacks_to_too_much_is_refused_at_once() -> None:
     for content, name in ((tar_of(bomb), "a.tar.gz"), (zip_with(*bomb.items()), "a.zip"), (bytes(MOST + 1), "a.bin")):
         with pytest.raises(RefusedMember, match=r"unpacks to more than 10 MB"):
             packed(content, name)
-    assert members(tar_of({"zeros": bytes(MOST)})).keys() == {"zeros"}
+    assert members(tar_with(entry("a", FOLDER), entry("a/zeros", data=bytes(MOST)))).keys() == {"a", "a/zeros"}
 
 
 def test_a_header_of_any_size_is_not_read() -> None:
@@ -222,6 +248,7 @@ def test_too_many_members_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_members, "MOST_MEMBERS", 5)
     with pytest.raises(RefusedMember, match="it has more than 5 members"):
         packed(tar_of({f"f{at}": b"" for at in range(6)}))
+    assert len(members(tar_of({f"f{at}": b"" for at in range(5)}))) == 5
 
 
 @pytest.mark.parametrize("name", ["a.tar.xz", "a.tar.bz2", "a.tar.zst", "a.txz"])

@@ -15,6 +15,7 @@ NAME, WHERE = "site-1.tar.gz", "https://b.example.com/SHA256SUMS"
     "text",
     [
         A,
+        f"\n{A}\n\n",
         f"{A.upper()}\n",
         f"\ufeff{A}\r\n",
         f"{A}  {NAME}\n",
@@ -33,6 +34,7 @@ def test_the_checksum_of_the_file_is_found(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence", "hint"),
     [
+        ("".join(f"{A}  f{at}\n" for at in range(3)), f"{WHERE} has no checksum for {NAME}.", "It has f0, f1 and f2."),
         (f"{A}  other.tar.gz\n", f"{WHERE} has no checksum for {NAME}.", "It has other.tar.gz."),
         (
             "".join(f"{A}  f{at}\n" for at in range(5)),

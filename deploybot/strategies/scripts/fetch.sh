@@ -1,7 +1,7 @@
 #!/bin/sh
 # Puts the files of a release into releases/<release>, all of them or none.
 #   DEPLOYBOT_DIRECTORY, DEPLOYBOT_RELEASE, DEPLOYBOT_COMMIT
-#   DEPLOYBOT_FROM      bundle, archive, or have: repo.git holds the commit already
+#   DEPLOYBOT_FROM      bundle, archive, or have: repo.git holds the commit already. An artifact comes as an archive
 #   DEPLOYBOT_UPLOAD    the uploaded bundle or archive
 #   DEPLOYBOT_BUILT     no: a build step follows and completes the release
 #   DEPLOYBOT_AGAIN     yes: put the files there again, also where they are there already, unless they are in use

@@ -160,7 +160,7 @@ def place(name: str, shown: str) -> Parts:
 
 def shown_name(name: str) -> str:
     """Return a name for people: one line, printable, not too long."""
-    plain = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    plain = name.encode(errors="backslashreplace").decode()
     return "".join(char if char.isprintable() else "?" for char in plain[:_SHOWN]) + (
         "…" if len(plain) > _SHOWN else ""
     )

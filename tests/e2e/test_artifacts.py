@@ -38,6 +38,10 @@ servers = ["web1"]
 servers = ["web1"]
 directory = "{home}/shown"
 after = "staging"
+[apps.site.environments.guarded]
+servers = ["web1"]
+directory = "{home}/guarded"
+approvals = 1
 """
 PAGE = Path(__file__).parents[2] / "docs/artifacts.md"
 SECRET = "0123456789abcdefABCDEFghijkl"
@@ -124,6 +128,22 @@ async def test_other_bytes_than_the_checksum_says_change_nothing(running: Runnin
     assert "site-9.9.tar.gz.sha256" in text
     assert "Which version of site?" in await running.read("deploy site to live")
     assert "is not a ref" in await running.read("deploy site@1/../2 to live")
+
+
+async def test_an_approval_is_bound_to_the_bytes(running: RunningBot, builds: BuildServer) -> None:
+    one = builds.publish("site-1.tar.gz", site("one"))
+    assert "ben" in await running.read("allow ben approver")
+    asked = await running.read("deploy site@1 to guarded because it is time")
+    assert f"artifact-{one[:10]}" in asked
+    assert f"site-1.tar.gz, {len(site('one'))} B" in asked
+    two = builds.publish("site-1.tar.gz", site("two"))
+    void = await running.read("approve #1", "ben")
+    assert "#1 is void" in void
+    assert f"`1` was artifact-{one[:10]}, now artifact-{two[:10]}" in " ".join(void.split())
+    assert "waiting" in await running.read("deploy site@1 to guarded because it is time")
+    await running.say("approve #2", "ben")
+    ended(await running.end_of(2), State.SUCCEEDED)
+    assert (home(running).parent / "guarded/current/index.html").read_text() == "two\n"
 
 
 async def test_a_bad_archive_never_reaches_a_server(running: RunningBot, builds: BuildServer) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from deploybot.errors import UserError
 from deploybot.sources import archive_members
-from deploybot.sources.archive_members import RefusedMember
+from deploybot.sources.archive_members import ArchiveMember, MemberRules, RefusedMember
 from deploybot.sources.artifact_archive import pack, repack
 from tests.e2e.artifact_builds import tar_of
 
@@ -290,3 +290,45 @@ async def test_a_process_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(tar_of({"a": b"a"}))
     with pytest.raises(UserError, match="could not be checked within 0 s"):
         await pack(tmp_path / "in", tmp_path / "out", "a.tar.gz", most=MOST, within=0.001)
+
+
+def link(name: str, target: str) -> ArchiveMember:
+    return ArchiveMember(name=name, kind="link", target=target)
+
+
+def refusal(*given: ArchiveMember) -> str:
+    """Why members are refused; empty if they are not."""
+    rules = MemberRules(10)
+    try:
+        for one in given:
+            rules.admit(one)
+        rules.check_links()
+    except RefusedMember as problem:
+        return str(problem)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        (link("l", ""), "l is a link to nothing, outside of the release"),
+        (link("l", "a\0b"), "l is a link to a?b, outside of the release"),
+        (link("l", "x//../../y"), "l is a link to x/../../y, outside of the release"),
+        (link("d/l", "l"), "d/l is a link that leads to itself"),
+        (ArchiveMember(name="a\x7fb", kind="file"), "a?b has a backslash or a control character in its name"),
+        (ArchiveMember(name="a b", kind="file"), ""),
+        (ArchiveMember(name="ab/" * 1333 + "c", kind="file"), ""),
+        (ArchiveMember(name="ab/" * 1333 + "cd", kind="file"), f"{('ab/' * 40)[:100]}… has a name that is too long"),
+        (ArchiveMember(name="/" + "a" * 99, kind="file"), f"/{'a' * 99} has an absolute name"),
+        (ArchiveMember(name="/" + "a" * 100, kind="file"), f"/{'a' * 99}… has an absolute name"),
+        (ArchiveMember(name="folder", kind="folder", size=11), ""),
+        (ArchiveMember(name="file", kind="file", size=11), "with file it unpacks to more than 10 B"),
+    ],
+)
+def test_each_rule_has_its_bound(member: ArchiveMember, words: str) -> None:
+    assert refusal(member) == words
+
+
+def test_a_folder_can_always_be_entered_and_is_there_once() -> None:
+    with packed(tar_with(entry("a", FOLDER, mode=0o600), entry("a/", FOLDER), entry("a/b", data=b"b"))) as tar:
+        assert [(info.name, info.mode) for info in tar] == [("a", 0o755), ("a/b", 0o644)]

@@ -46,6 +46,7 @@ def test_the_checksum_of_the_file_is_found(text: str) -> None:
             f"{WHERE} has 2 different checksums for {NAME}.",
             "Each name should be unique.",
         ),
+        (f"X{A}", f"{WHERE} is no checksum file.", "It should have a SHA-256, or lines as `sha256sum` writes them."),
         ("<html>", f"{WHERE} is no checksum file.", "It should have a SHA-256, or lines as `sha256sum` writes them."),
         ("", f"{WHERE} is no checksum file.", "It should have a SHA-256, or lines as `sha256sum` writes them."),
         (

@@ -7,20 +7,34 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from deploybot.domain import Release
+from deploybot.errors import UploadRefused
 from deploybot.settings import App
+
+_LONGEST_NAME = 200
+_MEANINGLESS = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactUpload:
     """An artifact to upload: its `name`, `size` in bytes and `sha256` (hex), and the `ref` that it is deployed by.
 
-    Without a `ref`, it is the beginning of the SHA-256.
+    Without a `ref`, it is the beginning of the SHA-256. Raises UploadRefused if the name is not that of a file.
     """
 
     name: str
     size: int
     sha256: str
     ref: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the name: it is shown to people, and becomes a file on servers."""
+        name = self.name
+        if not 0 < len(name) <= _LONGEST_NAME or "/" in name or name in {".", ".."} or not name.isprintable():
+            raise UploadRefused(
+                "An artifact needs the name of a file.",
+                hint=f"Use at most {_LONGEST_NAME} printable characters of UTF-8, without a slash.",
+                status=_MEANINGLESS,
+            )
 
 
 class ArtifactUploads(Protocol):

@@ -27,7 +27,11 @@ _PACKED = ".tar.gz"
 _YOUNG = 3600.0
 _STALE = 86_400.0
 _SPARE = 256_000_000
-_MOST_FILES = 10_000
+_LEAST_DIGITS = 7
+_DIGITS = re.compile(rf"[0-9a-fA-F]{{{_LEAST_DIGITS},64}}", re.ASCII)
+_TICK = 0.001
+MOST_REFS = 2000
+"""How many refs the uploads of an app may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,10 @@ class UploadedArtifact:
     ref: str
     sha256: str
     at: float
+
+    def begins_with(self, digits: str) -> bool:
+        """Return whether its SHA-256 begins with these hex digits, which are enough to name it."""
+        return _DIGITS.fullmatch(digits) is not None and self.sha256.startswith(digits.lower())
 
 
 class ArtifactFolder:
@@ -92,7 +100,7 @@ class ArtifactFolder:
         if free < 2 * size + _SPARE:
             raise UserError(
                 f"The bot's disk has {show_size(free)} free, which is too little for an artifact of {show_size(size)}.",
-                hint="Free some there, or lower `keep`.",
+                hint="Free some there.",
             )
 
     def uploads(self) -> list[UploadedArtifact]:
@@ -102,38 +110,60 @@ class ArtifactFolder:
 
     def _uploads(self) -> Iterator[UploadedArtifact]:
         folder = self._path / "refs"
-        for path in sorted(folder.glob("*.json"))[:_MOST_FILES] if folder.is_dir() else ():
-            found = _read(path)
-            ref, sha256, at = found.get("ref"), found.get("sha256"), found.get("at")
-            if isinstance(ref, str) and isinstance(sha256, str) and isinstance(at, int | float):
-                yield UploadedArtifact(ref, sha256, float(at))
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+            if (found := _upload_in(path)) is not None:
+                yield found
 
     def named(self, ref: str) -> UploadedArtifact | None:
         """Return the upload with a ref; None if there is none."""
-        return next((one for one in self.uploads() if one.ref == ref), None)
+        found = _upload_in(self._of_ref(ref))
+        return found if found and (self._path / f"{found.sha256}{_PACKED}").exists() else None
 
-    def name(self, ref: str, sha256: str, at: float) -> None:
-        """Give an upload its ref. Raises UserError if that is another file's: what a ref means never changes."""
+    def _of_ref(self, ref: str) -> Path:
+        return self._path / "refs" / f"{hashlib.sha256(ref.encode()).hexdigest()[:32]}.json"
+
+    def insist_on_ref(self, ref: str, sha256: str) -> None:
+        """Raise UserError if an upload cannot have a ref: what a ref means never changes, and refs are bounded."""
         known = self.named(ref)
         if known is not None and known.sha256 != sha256:
             raise UserError(
                 f"`{ref}` is already the artifact with the SHA-256 {known.sha256[:12]}…, not {sha256[:12]}….",
                 hint="Upload it under another ref.",
             )
-        if known is None:
-            folder = self._path / "refs"
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            name = hashlib.sha256(ref.encode()).hexdigest()[:32]
-            _write(folder / f"{name}.json", {"ref": ref, "sha256": sha256, "at": at})
-            _sync(folder)
+        if known is not None:
+            return
+        uploads = self.uploads()
+        if any(one.sha256 != sha256 and one.begins_with(ref) for one in uploads):
+            raise UserError(
+                f"The SHA-256 of another artifact begins with `{ref}`.", hint="Upload it under another ref."
+            )
+        if len(uploads) >= MOST_REFS:
+            raise UserError(
+                f"The uploads have {MOST_REFS} refs, and that is the limit.",
+                hint="Upload fewer refs of the same file, or lower `keep`: refs go with their files.",
+            )
+
+    def name(self, ref: str, sha256: str, at: float) -> None:
+        """Give an upload its ref, as the newest one. Raises UserError as `insist_on_ref`."""
+        self.insist_on_ref(ref, sha256)
+        if self.named(ref) is None:
+            path = self._of_ref(ref)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Also after the clock went back.
+            after = max((one.at for one in self.uploads()), default=0.0) + _TICK
+            _write(path, {"ref": ref, "sha256": sha256, "at": max(at, after)})
+            _sync(path.parent)
 
     def clean(self, needed: Collection[str], keep: int) -> None:
-        """Delete what is neither `needed` (SHA-256), nor among the newest `keep` uploads, nor used in the last hour."""
+        """Delete what is neither `needed` (SHA-256), nor among the newest `keep` uploads, nor used in the last hour.
+
+        A file with several refs is one upload.
+        """
         if not self._path.is_dir():
             return
         now = time.time()
-        uploads = self.uploads()
-        stays = {*needed, *(one.sha256 for one in uploads[:keep])}
+        newest = [*dict.fromkeys(one.sha256 for one in self.uploads())]
+        stays = {*needed, *newest[:keep]}
         for path in sorted(self._path.glob(f"*{_PACKED}")):
             sha256 = path.name.removesuffix(_PACKED)
             if _SHA256.fullmatch(sha256) and sha256 not in stays and _age(path, now) > _YOUNG:
@@ -145,9 +175,34 @@ class ArtifactFolder:
             found = _read(path).get("sha256")
             if not (self._path / f"{found}{_PACKED}").exists() and _age(path, now) > _YOUNG:
                 path.unlink(missing_ok=True)
-        for path in (self._path / "incoming").glob("[!.]*"):
+        for path in (*(self._path / "incoming").glob("[!.]*"), *self._path.rglob("*.draft")):
             if _age(path, now) > _STALE:
                 path.unlink(missing_ok=True)
+
+    def bound_incoming(self, sha256: str, most: int) -> None:
+        """Delete the oldest uploads that broke off, until those besides this one have at most `most` bytes."""
+        parts = [path for path in (self._path / "incoming").glob("*.part") if path.stem != sha256]
+        now, total = time.time(), 0
+        for path in sorted(parts, key=lambda one: _age(one, now)):
+            total += size_of(path)
+            if total > most:
+                path.unlink(missing_ok=True)
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes; 0 if there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _upload_in(path: Path) -> UploadedArtifact | None:
+    found = _read(path)
+    ref, sha256, at = found.get("ref"), found.get("sha256"), found.get("at")
+    if isinstance(ref, str) and isinstance(sha256, str) and isinstance(at, int | float):
+        return UploadedArtifact(ref, sha256, float(at))
+    return None
 
 
 def _age(path: Path, now: float) -> float:

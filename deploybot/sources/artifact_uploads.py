@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from deploybot.errors import UploadRefused, UserError, system_words
@@ -16,26 +15,26 @@ from deploybot.ports import ArtifactUpload
 _PIECE = 1 << 20
 _CONFLICT = 409
 _TOO_LONG = 400
+_WRITE_WITHIN = 60.0
 
 
-@asynccontextmanager
-async def received(part: Path, upload: ArtifactUpload, offset: int, pieces: AsyncIterator[bytes]) -> AsyncIterator[int]:
-    """Append to `part` and yield its size. No other upload of the app is taken until the block ends.
+async def received(part: Path, upload: ArtifactUpload, offset: int, pieces: AsyncIterator[bytes]) -> int:
+    """Write to `part` from an offset on. Return how many bytes are there now. Call it while `alone`.
 
-    An upload that begins at 0 begins anew. Raises UploadRefused for any other offset than the end of what is there.
+    An upload that begins at 0 replaces what is there as its bytes arrive. Raises UploadRefused for any other offset
+    than the end of what is there.
     """
-    with _alone(part.parent / ".lock"):
-        there = await asyncio.to_thread(_begin, part, offset)
-        if there != offset:
-            raise UploadRefused(
-                f"{there} bytes of {upload.name} are here, so it goes on there, not at {offset}.",
-                status=_CONFLICT,
-                offset=there,
-            )
-        yield await _append(part, upload, there, pieces)
+    there = await asyncio.to_thread(_begin, part, upload.size)
+    if offset not in {0, there}:
+        raise UploadRefused(
+            f"{there} bytes of {upload.name} are here, so it goes on there, not at {offset}.",
+            status=_CONFLICT,
+            offset=there,
+        )
+    return max(there, await _replaced(part, upload, offset, pieces))
 
 
-async def _append(part: Path, upload: ArtifactUpload, there: int, pieces: AsyncIterator[bytes]) -> int:
+async def _replaced(part: Path, upload: ArtifactUpload, there: int, pieces: AsyncIterator[bytes]) -> int:
     held = bytearray()
     try:
         async for piece in pieces:
@@ -43,35 +42,52 @@ async def _append(part: Path, upload: ArtifactUpload, there: int, pieces: AsyncI
                 raise UploadRefused(f"{upload.name} has more than its {upload.size} bytes.", status=_TOO_LONG)
             held += piece
             if len(held) >= _PIECE:
-                there += await asyncio.to_thread(_write, part, bytes(held))
+                # What is being written is not held any more, if this is cancelled or fails meanwhile.
+                data, at = bytes(held), there
+                there += len(held)
                 held.clear()
+                await _written(part, data, at)
     finally:
         # Also what arrived before the connection broke.
-        there += await asyncio.to_thread(_write, part, bytes(held))
+        if held:
+            await _written(part, bytes(held), there)
+            there += len(held)
     return there
 
 
-def _begin(part: Path, offset: int) -> int:
-    """Return how many bytes are there, after those of an upload that begins anew were deleted."""
-    if not offset:
-        part.unlink(missing_ok=True)
-    part.touch(mode=0o600)
-    return part.stat().st_size
-
-
-def _write(part: Path, data: bytes) -> int:
+async def _written(part: Path, data: bytes, at: int) -> None:
+    """Write in a thread. If this is cancelled, the thread ends first: the next upload must not meet it."""
+    work = asyncio.ensure_future(asyncio.to_thread(_write, part, data, at))
     try:
-        with part.open("ab") as file:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work], timeout=_WRITE_WITHIN)
+        raise
+
+
+def _begin(part: Path, size: int) -> int:
+    """Return how many bytes are there. More than there can be are deleted."""
+    part.touch(mode=0o600)
+    there = part.stat().st_size
+    if there > size:
+        os.truncate(part, 0)
+        return 0
+    return there
+
+
+def _write(part: Path, data: bytes, at: int) -> None:
+    try:
+        with part.open("r+b") as file:
+            file.seek(at)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
     except OSError as problem:
         raise UserError(f"The bot cannot write {part}: {system_words(problem)}.") from problem
-    return len(data)
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Hold the lock of an app's uploads, also against other processes. Raises UploadRefused if another has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,8 @@ from deploybot.ports import ArtifactUpload, Clock
 from deploybot.settings import App, ArtifactSettings
 from deploybot.sources.artifact_archive import pack
 from deploybot.sources.artifact_checksums import checksum_in
-from deploybot.sources.artifact_folder import ArtifactFolder, UploadedArtifact
-from deploybot.sources.artifact_uploads import received
+from deploybot.sources.artifact_folder import ArtifactFolder, UploadedArtifact, size_of
+from deploybot.sources.artifact_uploads import alone, received
 from deploybot.sources.ref_names import check_ref
 from deploybot.units import show_size
 
@@ -29,8 +30,8 @@ Needed = Callable[[App], Awaitable[Collection[str]]]
 """Returns the ids of the releases of an app that may still be sent to a server."""
 _LITERAL = 64
 _REF_DIGITS = 12
-_LEAST_DIGITS = 7
 _OFFERED = 3
+_CONFLICT = 409
 _UNPROCESSABLE = 422
 
 
@@ -42,6 +43,7 @@ class Artifacts:
         self._data = data.absolute() / "artifacts"
         self._clock = clock
         self._needed = needed
+        self._checked: set[Path] = set()
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def resolve(self, app: App, ref: str, commit: Release | None) -> Release:
@@ -75,7 +77,7 @@ class Artifacts:
     async def _uploaded(self, app: App, ref: str) -> Release:
         folder = self._folder(app)
         uploads = await asyncio.to_thread(folder.uploads)
-        found = next((one for one in uploads if ref in {"", one.ref} or _begins(one, ref)), None)
+        found = _meant(uploads, ref)
         if found is None:
             refs = ", ".join(one.ref for one in uploads[:_OFFERED])
             hint = f"Uploaded: {refs}." if refs else "Nothing is uploaded yet."
@@ -143,7 +145,8 @@ class Artifacts:
         if await asyncio.to_thread(folder.packed, upload.sha256):
             return upload.size
         part = await asyncio.to_thread(folder.incoming, upload.sha256)
-        return await asyncio.to_thread(_size, part)
+        there = await asyncio.to_thread(size_of, part)
+        return there if there <= upload.size else 0
 
     async def receive(self, app: App, upload: ArtifactUpload, offset: int, pieces: AsyncIterator[bytes]) -> int:
         """Take bytes from an offset on. Return how many are here now. See the port."""
@@ -153,21 +156,36 @@ class Artifacts:
             raise UploadRefused(
                 f"{upload.name} has more than {limit}.", hint="Build a smaller one, or raise `max_size`.", status=413
             )
-        if (known := await asyncio.to_thread(folder.named, ref)) is not None and known.sha256 != upload.sha256:
-            await asyncio.to_thread(folder.name, ref, upload.sha256, 0.0)  # which explains it
+        await self._clean(app)
+        await asyncio.to_thread(folder.insist_on_ref, ref, upload.sha256)
         if not await asyncio.to_thread(folder.packed, upload.sha256):
-            await self._clean(app)
-            await asyncio.to_thread(folder.insist_on_room, upload.size)
             part = await asyncio.to_thread(folder.incoming, upload.sha256)
-            async with received(part, upload, offset, pieces) as there:
+            with self._alone(part, upload):
+                await asyncio.to_thread(folder.bound_incoming, upload.sha256, asks.max_size)
+                await asyncio.to_thread(folder.insist_on_room, upload.size)
+                there = await received(part, upload, offset, pieces)
                 if there < upload.size:
                     return there
                 await self._accept(asks, folder, part, upload)
         await asyncio.to_thread(folder.name, ref, upload.sha256, self._clock.now())
         return upload.size
 
+    @contextlib.contextmanager
+    def _alone(self, part: Path, upload: ArtifactUpload) -> Iterator[None]:
+        """Hold the lock of an app's uploads. Raises UploadRefused if another one runs, or this one is being checked."""
+        if part in self._checked:
+            raise UploadRefused(
+                f"{upload.name} is complete and is being checked.",
+                hint="Ask again in 10 s: PATCH from its end on, with an empty body.",
+                status=_CONFLICT,
+                offset=upload.size,
+            )
+        with alone(part.parent / ".lock"):
+            yield
+
     async def _accept(self, asks: ArtifactSettings, folder: ArtifactFolder, part: Path, upload: ArtifactUpload) -> None:
         """Compare a complete upload with its SHA-256, and prepare it. It is deleted if it is refused."""
+        self._checked.add(part)
         try:
             got = await asyncio.to_thread(_sha256, part)
             if got != upload.sha256:
@@ -180,6 +198,8 @@ class Artifacts:
         except UserError:
             await asyncio.to_thread(part.unlink, missing_ok=True)
             raise
+        finally:
+            self._checked.discard(part)
 
     async def uploaded(self, app: App, upload: ArtifactUpload) -> Release:
         """Return the release of an upload that is complete."""
@@ -228,15 +248,15 @@ def _ref(app: App, upload: ArtifactUpload) -> str:
     return upload.ref or upload.sha256[:_REF_DIGITS]
 
 
-def _begins(upload: UploadedArtifact, digits: str) -> bool:
-    return len(digits) >= _LEAST_DIGITS and upload.sha256.startswith(digits.lower())
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+def _meant(uploads: Sequence[UploadedArtifact], ref: str) -> UploadedArtifact | None:
+    """Return the upload that a ref means: an exact ref first, then the beginning of one SHA-256. Raises UserError."""
+    exact = next((one for one in uploads if ref in {"", one.ref}), None)
+    begun = {one.sha256: one for one in uploads if one.begins_with(ref)}
+    if exact is None and len(begun) > 1:
+        raise UserError(
+            f"`{ref}` is the beginning of several artifacts.", hint="Write more digits of the SHA-256, or a ref."
+        )
+    return exact or next(iter(begun.values()), None)
 
 
 def _sha256(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Take artifacts by HTTP: `POST /artifacts/APP`, signed like events, and resumable.
 
 The header `Artifact` describes the file as JSON. It is signed as Standard Webhooks sign a body, and contains the
-SHA-256 of the file. So the signature covers every byte, and is checked before the first one is read. A replayed upload
-brings the same bytes under the same ref.
+SHA-256 of the file, the method and the offset. So the signature covers every byte, and is checked before the first one
+is read. A webhook-id is taken once. A replay after a restart brings the same bytes to the same place.
 
 An upload that broke off goes on as with tus (https://tus.io/protocols/resumable-upload, 1.0.0): `HEAD` returns
 `Upload-Offset`, and `PATCH` sends the rest with that header. A wrong offset is answered with 409.
@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from aiohttp import hdrs, web
 
+from deploybot.bounded_memory import SeenKeys
 from deploybot.errors import DeploybotError, UploadRefused, UserError
 from deploybot.http_server import WebServer, invite
 from deploybot.metrics import METRICS
@@ -28,7 +29,7 @@ from deploybot.settings import App, Secret
 from deploybot.token_bucket import TokenBucket
 from deploybot.untrusted_input import Unreadable, json_of, object_of
 from deploybot.webhooks.body_reading import plain
-from deploybot.webhooks.delivery_signatures import Standard
+from deploybot.webhooks.delivery_signatures import TOLERANCE, Standard
 from deploybot.webhooks.sender_port import ForgedError, Received
 
 STALLED_AFTER = 60.0
@@ -39,11 +40,12 @@ _OFFSET = "Upload-Offset"
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,15}", re.ASCII)
 _PIECE = 256 << 10
-_LONGEST_NAME = 200
+_LEAST_RATE = 1024
+_MOST_IDS = 100_000
 _REFUSALS = 30
 _MINUTE = 60.0
 _RESULTS = {200: "kept", 204: "kept", 403: "forged", 413: "too_large", 429: "limited", 503: "unkept"}
-_KEYS = frozenset({"app", "ref", "name", "size", "sha256"})
+_KEYS = frozenset({"app", "method", "name", "offset", "ref", "sha256", "size"})
 log = logging.getLogger(__name__)
 
 
@@ -51,11 +53,16 @@ class ArtifactReceiver:
     """Answers at `/artifacts/APP` for each app whose uploads have a secret."""
 
     def __init__(self, uploads: ArtifactUploads, clock: Clock, *, stalled_after: float = STALLED_AFTER) -> None:
-        """Take what stores uploads, and the clock. A client that sends nothing for so many seconds is given up."""
+        """Take what stores uploads, and the clock.
+
+        A client that sends less than 1 KiB a second for `stalled_after` seconds is given up.
+        """
         self._uploads = uploads
         self._clock = clock
         self._stalled_after = stalled_after
         self._proof = Standard()
+        # A signed time may be TOLERANCE ahead, and is good until TOLERANCE after.
+        self._used = SeenKeys(_MOST_IDS, forget_after=2 * TOLERANCE)
 
     def open(self, server: WebServer, app: App, secret: Secret) -> None:
         """Answer for an app. Call this before the server starts."""
@@ -64,8 +71,8 @@ class ArtifactReceiver:
 
     async def _take(self, app: App, secret: Secret, bucket: TokenBucket, request: web.Request) -> web.Response:
         try:
-            upload = self._described(app, secret, request)
-            answer = await self._answer(app, upload, request)
+            upload, offset = self._described(app, secret, request)
+            answer = await self._answer(app, upload, offset, request)
         except ForgedError as problem:
             log.info("%s: refused: %s", request.path, problem)
             # Only forged ones are limited: nobody can use up the turns of those who know the secret.
@@ -81,8 +88,11 @@ class ArtifactReceiver:
         METRICS.webhooks.add(_METRIC, _RESULTS.get(answer.status, "malformed"))
         return answer
 
-    def _described(self, app: App, secret: Secret, request: web.Request) -> ArtifactUpload:
-        """Return the upload that a request is about. Raises ForgedError, and UploadRefused for what makes no sense."""
+    def _described(self, app: App, secret: Secret, request: web.Request) -> tuple[ArtifactUpload, int]:
+        """Return the upload that a request is about, and its offset.
+
+        Raises ForgedError, and UploadRefused for what makes no sense.
+        """
         headers: dict[str, list[str]] = {}
         for raw, content in request.raw_headers:
             headers.setdefault(raw.decode("latin-1").lower(), []).append(content.decode("utf-8", "surrogateescape"))
@@ -90,14 +100,22 @@ class ArtifactReceiver:
         described = unsigned.one(_HEADER.lower()).encode("utf-8", "surrogateescape")
         received = Received(headers=headers, body=described, query={}, at=unsigned.at)
         self._proof.verify(received, secret.reveal())
+        if not self._used.first_time((app.name, unsigned.one("webhook-id")), unsigned.at):
+            _refuse("This webhook-id was used before.", status=403, hint="Sign each request with a new one.")
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
             _refuse("Content-Encoding is not supported.", status=415, hint="Send the file as it is.")
-        return upload_in(described, app.name)
+        upload, method, offset = upload_in(described, app.name)
+        if method != request.method:
+            _refuse(f"The request is {request.method}, but it was signed for {plain(method)}.")
+        if str(offset) != _offset_in(request):
+            _refuse(f'{_OFFSET} should be the number of bytes that was signed as "offset".')
+        if (request.content_length or 0) > upload.size - offset:
+            _refuse(f"The body is longer than the {max(upload.size - offset, 0)} bytes that are left.")
+        return upload, offset
 
-    async def _answer(self, app: App, upload: ArtifactUpload, request: web.Request) -> web.Response:
+    async def _answer(self, app: App, upload: ArtifactUpload, offset: int, request: web.Request) -> web.Response:
         if request.method == hdrs.METH_HEAD:
             return web.Response(headers={_OFFSET: str(await self._uploads.offset(app, upload))})
-        offset = _offset_in(request)
         await invite(request)
         try:
             async with asyncio.timeout(WITHIN):
@@ -117,18 +135,28 @@ class ArtifactReceiver:
         return web.json_response(answer, headers={_OFFSET: str(there)})
 
     async def _pieces(self, request: web.Request) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives. Raises UploadRefused if it stalls or breaks off."""
+        """Yield the body as it arrives. Raises UploadRefused if it is too slow or breaks off."""
+        loop = asyncio.get_running_loop()
+        ends, got = loop.time() + self._stalled_after, 0
         while True:
             try:
-                async with asyncio.timeout(self._stalled_after):
+                async with asyncio.timeout_at(ends):
                     piece = await request.content.read(_PIECE)
             except TimeoutError:
-                raise UploadRefused(f"Nothing arrived for {self._stalled_after:g} s.", status=408) from None
+                raise UploadRefused(
+                    f"Less than {_LEAST_RATE} bytes a second arrived for {self._stalled_after:g} s.", status=408
+                ) from None
             except (ConnectionError, web.RequestPayloadError):
                 raise UploadRefused("The upload broke off.", status=400) from None
             if not piece:
                 return
+            got += len(piece)
+            now = loop.time()
+            if got >= _LEAST_RATE * self._stalled_after:
+                ends, got = now + self._stalled_after, 0
             yield piece
+            # The time that the disk took is not the client's.
+            ends += loop.time() - now
 
 
 def address_of(app: str) -> str:
@@ -136,8 +164,11 @@ def address_of(app: str) -> str:
     return f"/artifacts/{app}"
 
 
-def upload_in(described: bytes, app: str) -> ArtifactUpload:
-    """Return the upload that the header describes. Raises UploadRefused if it is none for this app."""
+def upload_in(described: bytes, app: str) -> tuple[ArtifactUpload, str, int]:
+    """Return the upload that the header describes, the method, and the offset (0 if there is none).
+
+    Raises UploadRefused if it is none for this app.
+    """
     try:
         found = object_of(json_of(described), _HEADER)
     except Unreadable as problem:
@@ -148,9 +179,14 @@ def upload_in(described: bytes, app: str) -> ArtifactUpload:
             hint=f"Keys: {', '.join(sorted(_KEYS))}.",
         )
     name, size, sha256, ref = (found.get(key) for key in ("name", "size", "sha256", "ref"))
+    method, offset = found.get("method"), found.get("offset", 0)
     if found.get("app") != app:
         _refuse(f"The header {_HEADER} is not about {app}.", hint=f'It should have "app": "{app}".')
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or "/" in name or not name.isprintable():
+    if not isinstance(method, str):
+        _refuse(f'"method" in the header {_HEADER} should be the method of the request, such as "POST".')
+    if not isinstance(offset, int) or isinstance(offset, bool) or offset < 0:
+        _refuse(f'"offset" in the header {_HEADER} should be a number of bytes.')
+    if not isinstance(name, str):
         _refuse(f'"name" in the header {_HEADER} should be the name of a file.')
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         _refuse(f'"size" in the header {_HEADER} should be a number of bytes.')
@@ -158,14 +194,14 @@ def upload_in(described: bytes, app: str) -> ArtifactUpload:
         _refuse(f'"sha256" in the header {_HEADER} should have 64 digits of 0-9 and a-f.')
     if not isinstance(ref, str | None):
         _refuse(f'"ref" in the header {_HEADER} should be a text.')
-    return ArtifactUpload(name=name, size=size, sha256=sha256, ref=ref or "")
+    return ArtifactUpload(name=name, size=size, sha256=sha256, ref=ref or ""), method, offset
 
 
-def _offset_in(request: web.Request) -> int:
-    given = request.headers.get(_OFFSET, "0" if request.method == hdrs.METH_POST else "")
+def _offset_in(request: web.Request) -> str:
+    given = request.headers.get(_OFFSET, "" if request.method == hdrs.METH_PATCH else "0")
     if not _DIGITS.fullmatch(given):
         _refuse(f"{_OFFSET} should be a number of bytes.")
-    return int(given)
+    return given
 
 
 def _refuse(sentence: str, *, status: int = 400, hint: str = "") -> NoReturn:

@@ -198,7 +198,7 @@ async def test_a_killed_bot_begins_the_download_anew(
 
 def signed(app: str, name: str, content: bytes, *, secret: str = SECRET, **more: object) -> dict[str, str]:
     """The headers of an upload."""
-    described = {"app": app, "name": name, "size": len(content), "sha256": sha256(content), **more}
+    described = {"app": app, "name": name, "size": len(content), "sha256": sha256(content), "method": "POST", **more}
     text = json.dumps(described)
     proof = Standard().sign(text.encode(), secret, delivery=os.urandom(8).hex(), at=time.time())
     return {"Artifact": text, **proof.headers}
@@ -225,23 +225,28 @@ async def test_an_upload_is_signed_resumed_and_deployed(
     async with open_running_bot(path) as running:
         forged = signed("site", "site.tar.gz", content, secret="another", **ask)
         assert (await asyncio.to_thread(send, "POST", url, forged, content))[0] == 403
-        headers = {**signed("site", "site.tar.gz", content, **ask), "Upload-Offset": "0"}
+        resumed = {**ask, "method": "PATCH"}
+        headers = {**signed("site", "site.tar.gz", content, **resumed), "Upload-Offset": "0"}
         status, answer, _ = await asyncio.to_thread(send, "PATCH", url, headers, content[:100])
         assert (status, answer["Upload-Offset"]) == (204, "100")
-        status, answer, _ = await asyncio.to_thread(send, "HEAD", url, signed("site", "site.tar.gz", content, **ask))
+        asked = signed("site", "site.tar.gz", content, **ask, method="HEAD")
+        status, answer, _ = await asyncio.to_thread(send, "HEAD", url, asked)
         assert (status, answer["Upload-Offset"]) == (200, "100")
-        status, answer, _ = await asyncio.to_thread(send, "PATCH", url, {**headers, "Upload-Offset": "70"}, content)
+        headers = {**signed("site", "site.tar.gz", content, **resumed, offset=70), "Upload-Offset": "70"}
+        status, answer, _ = await asyncio.to_thread(send, "PATCH", url, headers, content[70:])
         assert (status, answer["Upload-Offset"]) == (409, "100")
         assert "There is no artifact" in await running.read("deploy site@1.4.2 to live")
     # The bot was restarted in the middle.
     async with open_running_bot(path) as running:
-        rest = {**signed("site", "site.tar.gz", content, **ask), "Upload-Offset": "100"}
+        rest = {**signed("site", "site.tar.gz", content, **resumed, offset=100), "Upload-Offset": "100"}
         status, _, text = await asyncio.to_thread(send, "PATCH", url, rest, content[100:])
         assert (status, json.loads(text)["deploy"]) == (200, "deploy site@1.4.2")
         ended(await running.deploy("deploy site@1.4.2 to live"), State.SUCCEEDED)
         assert (home(running) / "current/index.html").read_text() == "one\n"
         # The same again is harmless, other bytes under the name are refused.
-        assert (await asyncio.to_thread(send, "POST", url, rest | {"Upload-Offset": "0"}, content))[0] == 200
+        again = signed("site", "site.tar.gz", content, **ask)
+        assert (await asyncio.to_thread(send, "POST", url, again, content))[0] == 200
+        assert (await asyncio.to_thread(send, "POST", url, again, content))[0] == 403
         other = site("other")
         status, _, text = await asyncio.to_thread(send, "POST", url, signed("site", "s.tar.gz", other, **ask), other)
         assert (status, "is already the artifact" in text) == (422, True)

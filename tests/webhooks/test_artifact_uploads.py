@@ -66,9 +66,9 @@ class Calls:
     address: str
 
     def headers(
-        self, *, secret: str = SECRET, at: float = 0.0, changed: Mapping[str, object] = NOTHING
+        self, method: str = "POST", *, secret: str = SECRET, at: float = 0.0, changed: Mapping[str, object] = NOTHING
     ) -> dict[str, str]:
-        described = {"app": "site", "ref": "1.4.2", "name": "site.tar.gz", "size": len(CONTENT)}
+        described = {"app": "site", "ref": "1.4.2", "name": "site.tar.gz", "size": len(CONTENT), "method": method}
         described |= {"sha256": sha256(CONTENT).hexdigest(), **changed}
         text = json.dumps(described)
         signed = Standard().sign(text.encode(), secret, delivery=os.urandom(8).hex(), at=at or self.clock.now())
@@ -114,11 +114,12 @@ async def test_a_file_that_is_larger_than_a_webhook_may_be_is_taken(calls: Calls
 
 
 async def test_an_upload_goes_on(calls: Calls) -> None:
-    status, headers, _ = await calls.call({**calls.headers(), "Upload-Offset": "0"}, CONTENT[:4000], "PATCH")
+    status, headers, _ = await calls.call({**calls.headers("PATCH"), "Upload-Offset": "0"}, CONTENT[:4000], "PATCH")
     assert (status, headers["Upload-Offset"]) == (204, "4000")
-    status, headers, _ = await calls.call(calls.headers(), b"", "HEAD")
+    status, headers, _ = await calls.call(calls.headers("HEAD"), b"", "HEAD")
     assert (status, headers["Upload-Offset"]) == (200, "4000")
-    status, _, answer = await calls.call({**calls.headers(), "Upload-Offset": "4000"}, CONTENT[4000:], "PATCH")
+    rest = calls.headers("PATCH", changed={"offset": 4000})
+    status, _, answer = await calls.call({**rest, "Upload-Offset": "4000"}, CONTENT[4000:], "PATCH")
     assert (status, answer["result"], calls.uploads.there) == (200, "kept", CONTENT)
 
 
@@ -131,14 +132,14 @@ async def test_curl_waits_for_an_invitation(calls: Calls) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "HEAD"])
 async def test_nothing_is_read_without_a_good_signature(calls: Calls, method: str) -> None:
-    good = calls.headers()
+    good = calls.headers(method)
     bad = [
         {},
         {"Authorization": f"Bearer {SECRET}", "Artifact": good["Artifact"]},
-        calls.headers(secret="another secret of sixteen"),
-        calls.headers(at=calls.clock.now() - 400),
+        calls.headers(method, secret="another secret of sixteen"),
+        calls.headers(method, at=calls.clock.now() - 400),
         {**good, "Artifact": good["Artifact"].replace("1.4.2", "1.4.3")},
-        {**good, "Artifact": calls.headers(changed={"size": 5})["Artifact"]},
+        {**good, "Artifact": calls.headers(method, changed={"size": 5})["Artifact"]},
         {name: value for name, value in good.items() if name != "Artifact"},
     ]
     for headers in bad:
@@ -154,16 +155,18 @@ async def test_nothing_is_read_without_a_good_signature(calls: Calls, method: st
     ("changed", "words"),
     [
         ({"app": "shop"}, 'is not about site. It should have "app": "site".'),
-        ({"name": "a/b"}, '"name" in the header Artifact should be the name of a file.'),
-        ({"name": ""}, '"name" in the header'),
-        ({"name": "a\nb"}, '"name" in the header'),
-        ({"name": 7}, '"name" in the header'),
+        ({"name": "a/b"}, "An artifact needs the name of a file."),
+        ({"name": 7}, '"name" in the header Artifact should be the name of a file.'),
+        ({"method": 7}, '"method" in the header Artifact should be the method of the request, such as "POST".'),
+        ({"offset": -1}, '"offset" in the header Artifact should be a number of bytes.'),
+        ({"offset": True}, '"offset" in the header'),
+        ({"offset": "0"}, '"offset" in the header'),
         ({"size": 0}, '"size" in the header Artifact should be a number of bytes.'),
         ({"size": True}, '"size" in the header'),
         ({"size": "5"}, '"size" in the header'),
         ({"sha256": "A" * 64}, '"sha256" in the header Artifact should have 64 digits of 0-9 and a-f.'),
         ({"ref": 5}, '"ref" in the header Artifact should be a text.'),
-        ({"tag": "x"}, "has the unknown key tag. Keys: app, name, ref, sha256, size."),
+        ({"tag": "x"}, "has the unknown key tag. Keys: app, method, name, offset, ref, sha256, size."),
     ],
 )
 async def test_a_description_that_makes_no_sense_is_refused(
@@ -181,14 +184,14 @@ def test_only_an_object_describes_an_upload(described: bytes) -> None:
 
 
 def test_a_ref_may_be_missing() -> None:
-    text = json.dumps({"app": "site", "name": "a", "size": 1, "sha256": "a" * 64})
-    assert upload_in(text.encode(), "site") == ArtifactUpload(name="a", size=1, sha256="a" * 64)
+    text = json.dumps({"app": "site", "name": "a", "size": 1, "sha256": "a" * 64, "method": "POST"})
+    assert upload_in(text.encode(), "site") == (ArtifactUpload(name="a", size=1, sha256="a" * 64), "POST", 0)
 
 
 @pytest.mark.parametrize(("method", "offset"), [("PATCH", None), ("PATCH", "-1"), ("POST", "x"), ("PATCH", "1" * 16)])
 async def test_an_offset_is_a_number(calls: Calls, method: str, offset: str | None) -> None:
     more = {"Upload-Offset": offset} if offset is not None else {}
-    status, _, answer = await calls.call({**calls.headers(), **more}, b"x", method)
+    status, _, answer = await calls.call({**calls.headers(method), **more}, b"x", method)
     assert (status, answer["error"]) == (400, "Upload-Offset should be a number of bytes.")
 
 
@@ -207,6 +210,50 @@ async def test_a_refusal_says_why(calls: Calls, problem: Exception, status: int,
     assert (got, answer["error"], headers.get("Upload-Offset", "")) == (status, words, "7" if status == 409 else "")
 
 
+@pytest.mark.parametrize("method", ["POST", "PATCH", "HEAD"])
+async def test_a_signature_is_for_one_request(calls: Calls, method: str) -> None:
+    body = b"" if method == "HEAD" else CONTENT
+    taken = {**calls.headers(method), "Upload-Offset": "0"}
+    assert (await calls.call(taken, body, method))[0] == 200
+    status, _, answer = await calls.call(taken, body, method)
+    assert (status, answer.get("error", "")) == (
+        403,
+        "" if method == "HEAD" else "This webhook-id was used before. Sign each request with a new one.",
+    )
+    for other in {"POST", "PATCH"} - {method}:
+        status, _, answer = await calls.call({**calls.headers(method), "Upload-Offset": "0"}, CONTENT, other)
+        assert (status, answer["error"]) == (400, f"The request is {other}, but it was signed for {method}.")
+    calls.clock.advance(601)
+    assert (await calls.call(taken, body, method))[0] == 403, "its time is over before its id is forgotten"
+
+
+@pytest.mark.parametrize(("signed", "given"), [(0, "4000"), (4000, "0"), (4000, "40")])
+async def test_an_offset_is_signed(calls: Calls, signed: int, given: str) -> None:
+    headers = {**calls.headers("PATCH", changed={"offset": signed}), "Upload-Offset": given}
+    status, _, answer = await calls.call(headers, b"x", "PATCH")
+    assert (status, calls.uploads.there) == (400, b"")
+    assert answer["error"] == 'Upload-Offset should be the number of bytes that was signed as "offset".'
+
+
+async def test_a_body_that_is_too_long_is_refused_before_it_is_read(calls: Calls) -> None:
+    headers = {**calls.headers("PATCH", changed={"offset": 9990}), "Upload-Offset": "9990"}
+    status, _, answer = await calls.call(headers, CONTENT[9989:], "PATCH")
+    assert (status, answer["error"]) == (400, "The body is longer than the 10 bytes that are left.")
+    assert not calls.uploads.begun.is_set()
+
+
+async def test_a_client_that_is_too_slow_is_given_up() -> None:
+    async with calls_to(Uploads(), stalled_after=0.5) as calls:
+
+        async def drips() -> AsyncIterator[bytes]:
+            for at in range(len(CONTENT)):
+                yield CONTENT[at : at + 1]
+                await asyncio.sleep(0.01)
+
+        status, _, answer = await calls.call(calls.headers(), drips())
+        assert (status, answer["error"]) == (408, "Less than 1024 bytes a second arrived for 0.5 s.")
+
+
 async def test_an_encoded_body_is_refused(calls: Calls) -> None:
     assert (await calls.call({**calls.headers(), "Content-Encoding": "gzip"}, b"x"))[0] == 415
 
@@ -220,7 +267,7 @@ async def test_a_client_that_stalls_is_given_up() -> None:
 
         begun = time.monotonic()
         status, _, answer = await calls.call(calls.headers(), stalls())
-        assert (status, answer["error"]) == (408, "Nothing arrived for 0.2 s.")
+        assert (status, answer["error"]) == (408, "Less than 1024 bytes a second arrived for 0.2 s.")
         assert time.monotonic() - begun < 10
         assert calls.uploads.there == CONTENT[:10]
 

@@ -157,7 +157,9 @@ class Planner:
         part = strategy.deploy(site, release, previous, back=rollback)
         keep = await self._store.read(lambda tables: releases_to_keep(tables, site, release, previous))
         cleanup = strategy.prune(site, keep)
-        return dataclasses.replace(_gated(part), server=site.server, cleanup=cleanup)
+        planned = dataclasses.replace(_gated(part), server=site.server, cleanup=cleanup)
+        await self.releases.insist_on_file(site.app, release, planned)
+        return planned
 
     async def restart(self, app: App, environment: Environment) -> Plan:
         """Plan to restart what runs on every server of the environment."""

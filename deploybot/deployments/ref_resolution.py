@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from deploybot.deployments.artifact_refs import artifact_release
+from deploybot.deployments.artifact_refs import artifact_release, insist_on_file
 from deploybot.deployments.compare_links import image_compare_url
 from deploybot.deployments.followed_tags import FollowedTags
 from deploybot.deployments.kept_images import kept_images
@@ -25,6 +25,7 @@ from deploybot.domain import (
     Pin,
     Release,
     RollbackChoices,
+    ServerPlan,
     allowed_by,
 )
 from deploybot.errors import NoImage, Unreachable, UserError
@@ -311,6 +312,10 @@ class Releases:
                 url = image_compare_url(after.repository, before.revision, after.revision, self._forges) if same else ""
                 commits.append(ImageCommits(now.service, before.revision, after.revision, url))
         return tuple(commits)
+
+    async def insist_on_file(self, app: App, release: Release, part: ServerPlan) -> None:
+        """Raise UserError if a server's plan sends an artifact that the bot has no more."""
+        await insist_on_file(self._refs, app, release, part)
 
     async def missing(self, app: App, release: Release) -> tuple[str, ...]:
         """Return what the commit of a release refers to and no server gets, as sentences.

@@ -8,6 +8,9 @@ from deploybot.domain import Release
 from deploybot.ports import Site, Tables
 from deploybot.settings import App
 
+LEAST_GOOD = 8
+"""How many good releases of an environment stay on the bot, whatever `keep` is."""
+
 
 def releases_to_keep(tables: Tables, site: Site, release: Release, previous: Release | None) -> tuple[str, ...]:
     """Return the ids of releases to keep: the new and the replaced one, the last good ones, and requested ones."""
@@ -26,12 +29,14 @@ def with_requested(tables: Tables, app: str, keep: Iterable[str]) -> tuple[str, 
 def releases_in_need(tables: Tables, app: App) -> frozenset[str]:
     """Return the ids of the releases of an app that may still be sent to a server.
 
-    They run somewhere, ran well lately, or belong to an unfinished deployment, which may also go back.
+    They run somewhere, ran well lately, or belong to an unfinished deployment, which may also go back. This is also so
+    in environments that bot.toml does not have any more. At least as many good ones stay as a picker offers.
     """
     plans = [one.plan for one in tables.deployments.open() if one.plan.app == app.name]
     found = {one.id for plan in plans for one in (plan.release, *plan.replaced)}
-    for name in app.environments:
-        there = app.at(name)
-        found |= {row.release.id for row in tables.running.get(app.name, name)}
-        found |= {one.plan.release.id for one in tables.deployments.good(app.name, name, there.keep)}
+    running = [row for row in tables.running.all() if row.app == app.name]
+    found |= {row.release.id for row in running}
+    for name in {*app.environments, *(row.environment for row in running)}:
+        keep = max(app.at(name).keep if name in app.environments else app.keep, LEAST_GOOD)
+        found |= {one.plan.release.id for one in tables.deployments.good(app.name, name, keep)}
     return frozenset(found)

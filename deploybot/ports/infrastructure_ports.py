@@ -208,6 +208,9 @@ class RefSource(Protocol):
     async def artifact(self, app: App, release: Release) -> Path:
         """Return the path of a gzipped tar of an artifact, which is downloaded and checked if it is not here yet."""
 
+    async def has_artifact(self, app: App, release: Release) -> bool:
+        """Return whether `artifact` can return an artifact: it is here, or has an address. Nothing is downloaded."""
+
 
 class CodeSecrets(Protocol):
     """The secrets of one-time codes, stored outside the database. Raises StoreError if they cannot be used."""

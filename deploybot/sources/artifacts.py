@@ -104,14 +104,24 @@ class Artifacts:
         async with self._locks.setdefault((app.name, file.sha256), asyncio.Lock()):
             if (found := await asyncio.to_thread(folder.packed, file.sha256)) is not None:
                 return found
-            about = await asyncio.to_thread(folder.about, file.sha256)
-            known = about if about is not None and not file.url else file
+            known = await self._known(app, file)
             if not known.url:
                 raise UserError(
                     f"The artifact {file.sha256[:12]}… of {app.name} is not on the bot any more.",
                     hint=f"Upload it again: deploybot push FILE --app {app.name}",
                 )
             return await self._downloaded(app, asks, folder, known)
+
+    async def has(self, app: App, file: ArtifactSource) -> bool:
+        """Return whether `packed` can return an artifact: it is here, or has an address."""
+        if await asyncio.to_thread(self._folder(app).packed, file.sha256):
+            return True
+        return bool((await self._known(app, file)).url)
+
+    async def _known(self, app: App, file: ArtifactSource) -> ArtifactSource:
+        """Return an artifact with what is known of it here, if its address is unknown."""
+        about = None if file.url else await asyncio.to_thread(self._folder(app).about, file.sha256)
+        return about or file
 
     async def _downloaded(self, app: App, asks: ArtifactSettings, folder: ArtifactFolder, file: ArtifactSource) -> Path:
         await self._clean(app)

@@ -39,6 +39,7 @@ from deploybot.sources.ref_names import (
 )
 from deploybot.sources.temporary_files import drafted, finished
 from deploybot.sources.unfetched import LOOK_WITHIN, unfetched
+from deploybot.sources.without_artifacts import WithoutArtifacts
 from deploybot.untrusted_input import lines
 
 MAKE_WITHIN = 900.0
@@ -55,7 +56,7 @@ _UNKNOWN_FOR = 600.0
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
-class GitSource:
+class GitSource(WithoutArtifacts):
     """The repositories of all apps, each mirrored once under `data/mirrors`."""
 
     def __init__(
@@ -230,10 +231,6 @@ class GitSource:
                 os.close(file)
 
         return await self._made(app, commit, "archives", f"{commit}.tar.gz", write)
-
-    async def artifact(self, app: App, release: Release) -> Path:
-        """Raise UserError: a repository has no artifacts."""
-        raise UserError(f"{app.name} has no artifacts, so {release} cannot be sent.", hint="Deploy another release.")
 
     async def _made(
         self, app: App, commit: str, kind: str, name: str, write: Callable[[Mirror, Path], Awaitable[None]]

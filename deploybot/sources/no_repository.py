@@ -86,3 +86,9 @@ class Repositories:
         if self._artifacts is None or app.artifact is None or release.file is None:
             return await self._refs.artifact(app, release)
         return await self._artifacts.packed(app, release.file)
+
+    async def has_artifact(self, app: App, release: Release) -> bool:
+        """Return whether an artifact can be sent to servers."""
+        if self._artifacts is None or app.artifact is None or release.file is None:
+            return await self._refs.has_artifact(app, release)
+        return await self._artifacts.has(app, release.file)

@@ -24,6 +24,7 @@ class FakeRefs:
     - `branches` and `tags` are the current ones of the remote repository.
     - `parents` has each commit's parent, `messages` its message, `paths` the files it changes, `trees` the files it
       contains, `signers` its signer, `missing` what it lacks of submodules and Git LFS.
+    - `gone_files` has the ids of artifacts that are not here any more.
     - `asked` counts the calls of `heads` and `holding`, `calls` all calls by the names of their apps.
     """
 
@@ -41,6 +42,7 @@ class FakeRefs:
         self.trees: dict[str, tuple[str, ...]] = {}
         self.signers: dict[str, str] = {}
         self.missing: dict[str, MissingContent] = {}
+        self.gone_files: set[str] = set()
         self.asked = 0
         self.calls: Counter[str] = Counter()
 
@@ -141,6 +143,11 @@ class FakeRefs:
     async def artifact(self, app: App, release: Release) -> Path:
         """Return a file that names the artifact."""
         return self._file(app, f"{release.id}.tar.gz", f"{release.id}\n")
+
+    async def has_artifact(self, app: App, release: Release) -> bool:
+        """Return whether the artifact is not one of `gone`."""
+        self._reach(app)
+        return release.id not in self.gone_files
 
     def _file(self, app: App, name: str, text: str) -> Path:
         self._reach(app)

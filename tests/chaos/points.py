@@ -246,3 +246,6 @@ class DeadlyRefs:
     async def artifact(self, app: App, release: Release) -> Path:
         with self._around("refs.artifact"):
             return await self._refs.artifact(app, release)
+
+    async def has_artifact(self, app: App, release: Release) -> bool:
+        return await self._refs.has_artifact(app, release)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from deploybot.domain import ArtifactSource
 from deploybot.errors import UploadRefused, UserError
 from deploybot.ports import ArtifactUpload
 from deploybot.sources import artifact_archive, artifact_uploads, artifacts
@@ -201,3 +202,13 @@ def test_an_artifact_has_the_name_of_a_file_whoever_uploads_it(name: str) -> Non
     with pytest.raises(UploadRefused, match="An artifact needs the name of a file") as caught:
         upload_of(b"x", name=name)
     assert caught.value.status == 400
+
+
+async def test_an_upload_that_is_gone_cannot_be_sent_and_an_address_can(kept: Kept) -> None:
+    app = site(upload=True)
+    release = await kept.push(app, b"#!1", "1", name="run")
+    assert release.file is not None
+    assert await kept.source.has(app, release.file)
+    (kept.folder / f"{release.file.sha256}.tar.gz").unlink()
+    assert not await kept.source.has(app, release.file)
+    assert await kept.source.has(app, ArtifactSource("a" * 64, url="https://b.example.com/x"))

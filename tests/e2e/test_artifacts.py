@@ -298,9 +298,10 @@ async def test_a_file_that_was_pushed_here_is_deployed(make_sshd: Callable[..., 
         ended(await running.deploy("deploy site to live"), State.SUCCEEDED)
         assert (home(running) / "said").read_text() == "hello\n"
         assert (home(running) / "current/server").read_bytes() == program.read_bytes()
-        # Only the server that holds it can have it again, and the plan says so.
+        ended(await running.deploy("deploy site to staging"), State.SUCCEEDED)
+        # It can go nowhere else without the bot's file, and the plan says so.
         (tmp_path / f"data/artifacts/site/{sha256(program.read_bytes())}.tar.gz").unlink()
-        text = await running.read("deploy site@:current to staging --dry-run")
+        text = await running.read("promote site to shown --dry-run")
         assert "is not on the bot any more, and not on web1" in text
         assert "is not on the bot any more" not in await running.read("deploy site@:current to live --dry-run")
 

@@ -8,6 +8,15 @@ from deploybot.settings.address_values import ArtifactChecksum, ArtifactUrl
 from deploybot.settings.setting_types import Secret, SettingsPart, Switch
 from deploybot.settings.value_shapes import Bytes
 
+_UNPACKED = (".tar.gz", ".tgz")
+_REFUSED = (".gz", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".zst", ".tzst", ".lz", ".lzma", ".z", ".7z", ".rar")
+
+
+def is_refused_by_name(name: str) -> bool:
+    """Return whether the ending of a file's name is one of an archive that the bot does not unpack."""
+    low = name.lower()
+    return low.endswith(_REFUSED) and not low.endswith(_UNPACKED)
+
 
 class ArtifactSettings(SettingsPart):
     """`artifact = { … }`: where the built files of an app come from; exactly one of `url` and `upload`.

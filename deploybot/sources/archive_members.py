@@ -48,6 +48,7 @@ class MemberRules:
         self._most = most
         self._total = 0
         self._count = 0
+        self._has_file = False
         self._kinds: dict[Parts, str] = {(): "folder"}
         self._links: dict[Parts, Parts] = {}
 
@@ -71,7 +72,13 @@ class MemberRules:
         info.mtime = int(min(max(member.mtime, 0), _LAST))
         info.mode = 0o755 if member.executable or member.kind != "file" else 0o644
         self._typed(info, member, parts, shown)
+        self._has_file = self._has_file or member.kind == "file"
         return info
+
+    def insist_on_a_file(self) -> None:
+        """Raise RefusedMember if no member was a file."""
+        if not self._has_file:
+            raise RefusedMember("it contains no file")
 
     def _is_new(self, parts: Parts, kind: str, shown: str) -> bool:
         """Note a path and the folders above it. Return False for a folder that is there. Raises RefusedMember."""
@@ -111,11 +118,18 @@ class MemberRules:
             or len(target) > _LONGEST_PATH
         ):
             raise RefusedMember(f"{shown} is a link to {shown_name(target) or 'nothing'}, outside of the release")
-        self._links[parts] = tuple(part for part in target.split("/") if part not in {"", "."})
+        ahead = tuple(part for part in target.split("/") if part not in {"", "."})
+        up = next((at for at, part in enumerate(ahead) if part != ".."), len(ahead))
+        if up >= len(parts):
+            raise RefusedMember(f"{shown} is a link to {shown_name(target)}, outside of the release")
+        # Behind a name, `..` depends on what that is on the server: `shared` may replace a folder there.
+        if ".." in ahead[up:]:
+            raise RefusedMember(f"{shown} is a link to {shown_name(target)}: `..` may be at its beginning only")
+        self._links[parts] = ahead
         return target
 
     def check_links(self) -> None:
-        """Follow every link, through other links. Raises RefusedMember if one leaves the folder."""
+        """Follow every link, through other links. Raises RefusedMember if one leads to itself."""
         for parts in self._links:
             self._follow(parts)
 
@@ -126,11 +140,6 @@ class MemberRules:
         while ahead:
             part = ahead.pop()
             if part == "..":
-                if not at:
-                    target = "/".join(self._links[link])
-                    raise RefusedMember(
-                        f"{shown_name('/'.join(link))} is a link to {shown_name(target)}, outside of the release"
-                    )
                 at.pop()
                 continue
             at.append(part)

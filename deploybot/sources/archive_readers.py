@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import calendar
+import datetime as dt
 import gzip
 import io
 import stat
@@ -24,6 +24,18 @@ _KINDS: Mapping[bytes, ArchiveKind] = {
     tarfile.SYMTYPE: "link",
     tarfile.LNKTYPE: "hard link",
 }
+_FIRST = dt.datetime(1980, 1, 1, tzinfo=dt.UTC)
+_ARCHIVES = (
+    (b"PK\x03\x04", "a zip file", ".zip"),
+    (b"PK\x05\x06", "a zip file", ".zip"),
+    (b"\x1f\x8b", "compressed with gzip", ".tar.gz"),
+    (b"\xfd7zXZ\0", "compressed with xz", ""),
+    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", ""),
+    (b"BZh", "compressed with bzip2", ""),
+)
+"""How archives begin, what they are, and the ending that the bot reads them by."""
+_ZIPPED_INSIDE = (".jar", ".war", ".ear", ".whl", ".egg", ".pyz", ".apk", ".aab", ".ipa", ".xpi", ".vsix", ".nupkg")
+"""Endings of files that are archives inside, and are used as they are."""
 _OVERHEAD = 2048
 """Bytes of headers and padding for a member of a tar."""
 
@@ -37,6 +49,8 @@ class BoundedReader(io.RawIOBase):
         self._stream = stream
         self._most = most
         self._at = 0
+        self.last = b""
+        """What the last read returned."""
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes. Raises RefusedMember beyond a limit."""
@@ -44,6 +58,7 @@ class BoundedReader(io.RawIOBase):
             raise RefusedMember("a header in it is too large")
         data = self._stream.read(size)
         self._at += len(data)
+        self.last = data
         if self._at > self._most:
             raise RefusedMember("it unpacks to more than is allowed")
         return data
@@ -73,9 +88,13 @@ def tar_members(file: IO[bytes], *, most: int, zipped: bool) -> Iterator[Archive
         while (info := tar.next()) is not None:
             yield _of_tar(tar, info)
             vars(tar)["members"].clear()  # it would remember each one
+    # tarfile ends without an error at a header that is damaged or cut: only a block of zeros is the end.
+    if len(reader.last) < tarfile.BLOCKSIZE or any(reader.last):
+        raise RefusedMember("it is damaged or cut off: a header in it is not valid, or its end is missing")
     # Only at its end does a gzip file show whether it is whole.
-    while reader.read(_PIECE):
-        pass
+    while piece := reader.read(_PIECE):
+        if piece.count(0) != len(piece):
+            raise RefusedMember("something follows its end, such as another tar")
 
 
 def _of_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> ArchiveMember:
@@ -100,14 +119,15 @@ def zip_members(file: IO[bytes]) -> Iterator[ArchiveMember]:
 
 
 def _of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[ArchiveMember]:
-    name, shown = info.orig_filename, shown_name(info.orig_filename)
+    name = info.orig_filename if info.flag_bits & _UTF8_NAME else _unflagged(info.orig_filename)
+    shown = shown_name(name)
     if info.flag_bits & _ENCRYPTED:
         raise RefusedMember(f"{shown} is encrypted")
-    if not name.isascii() and not info.flag_bits & _UTF8_NAME:
-        raise RefusedMember(f"{shown} has a name that is not UTF-8")
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise RefusedMember(f"{shown} is compressed by another method than deflate")
     mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
     form = stat.S_IFMT(mode)
-    made = calendar.timegm((*info.date_time, 0, 0, 0))
+    made = _made(info)
     if info.is_dir():
         yield ArchiveMember(name=name, kind="folder", mtime=made)
     elif form == stat.S_IFLNK:
@@ -131,12 +151,37 @@ def _of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Archive
                 raise RefusedMember(f"{shown} is larger than it says")
 
 
+def _unflagged(name: str) -> str:
+    """Return a name that is not marked as UTF-8, but is: `zip` on Linux writes such ones. zipfile reads it as CP437."""
+    return name.encode("cp437").decode("utf-8", "surrogateescape")
+
+
+def _made(info: zipfile.ZipInfo) -> float:
+    """Return when a member was made; a date that does not exist, such as an empty one, is the first of a zip file."""
+    try:
+        return dt.datetime(*info.date_time, tzinfo=dt.UTC).timestamp()
+    except ValueError:
+        return _FIRST.timestamp()
+
+
 def plain_member(file: IO[bytes], name: str) -> Iterator[ArchiveMember]:
-    """Yield a file that is no archive. A program can be executed."""
+    """Yield a file that is no archive. A program can be executed. Raises RefusedMember for an archive."""
     if "/" in name or name in {"", ".", ".."}:
         raise RefusedMember(f"{shown_name(name) or 'it'} is no name of a file")
-    begins = file.read(4)
+    begins = file.read(6)
+    if not name.lower().endswith(_ZIPPED_INSIDE):
+        _insist_on_no_archive(begins)
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
-    executable = begins == b"\x7fELF" or begins.startswith(b"#!")
+    executable = begins.startswith((b"\x7fELF", b"#!"))
     yield ArchiveMember(name=name, kind="file", size=size, executable=executable, data=file)
+
+
+def _insist_on_no_archive(begins: bytes) -> None:
+    for magic, what, ending in _ARCHIVES:
+        if begins.startswith(magic) and ending:
+            raise RefusedMember(
+                f"it is {what}, but its name does not say so: publish or upload it under a name with {ending}"
+            )
+        if begins.startswith(magic):
+            raise RefusedMember(f"it is {what}, and the bot unpacks .tar.gz, .tgz, .tar and .zip only")

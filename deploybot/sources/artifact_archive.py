@@ -7,23 +7,27 @@ here, checked, and written into a new tar. A separate process does that. Its mem
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
 import os
 import resource
+import shutil
 import sys
 import tarfile
 from pathlib import Path
 from typing import IO, Final
 
 from deploybot.errors import UserError
+from deploybot.settings.artifact_settings import is_refused_by_name
 from deploybot.sources.archive_members import ArchiveMember, MemberRules, RefusedMember
 from deploybot.sources.archive_readers import plain_member, tar_members, zip_members
 from deploybot.untrusted_input import Unreadable, json_of
 
 WITHIN: Final = 900.0
 _MEMORY: Final = 320 << 20
-_UNKNOWN = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz", ".tar.Z")
+_SPARE: Final = 256_000_000
+_FULL: Final = frozenset({errno.EFBIG, errno.ENOSPC, errno.EDQUOT})
 
 
 async def pack(source: Path, target: Path, name: str, *, most: int, within: float = WITHIN) -> None:
@@ -47,7 +51,7 @@ async def pack(source: Path, target: Path, name: str, *, most: int, within: floa
             process.kill()
             await process.wait()
     if why := _refusal(answer, process.returncode):
-        raise UserError(f"{name} is refused: {why}.", hint="Nothing was deployed. Build it without that.")
+        raise UserError(f"{name} is refused: {why}.", hint="Nothing was deployed. Correct the file.")
 
 
 def _refusal(answer: bytes, code: int | None) -> str:
@@ -64,7 +68,7 @@ def _refusal(answer: bytes, code: int | None) -> str:
 def kind_of(name: str) -> str:
     """Return how a file is read, by its name: `tar.gz`, `tar`, `zip` or `plain`. Raises RefusedMember for others."""
     low = name.lower()
-    if any(low.endswith(one) for one in _UNKNOWN):
+    if is_refused_by_name(name):
         raise RefusedMember("the bot unpacks .tar.gz, .tgz, .tar and .zip only")
     if low.endswith((".tar.gz", ".tgz")):
         return "tar.gz"
@@ -92,10 +96,16 @@ def repack(source: IO[bytes], target: IO[bytes], name: str, *, most: int) -> Non
                 out.addfile(info, _exact(member))
             out.getmembers().clear()  # it would remember each one
     rules.check_links()
+    rules.insist_on_a_file()
 
 
 def _exact(member: ArchiveMember) -> IO[bytes] | None:
     return member.data if member.kind == "file" else None
+
+
+def writable(limit: int, free: int) -> int:
+    """Return how many bytes of a tar may be written, if its members have up to `limit` and the disk has `free`."""
+    return max(min(limit + limit // 100 + (64 << 20), free - _SPARE), 0)
 
 
 def main(argv: list[str]) -> int:
@@ -104,7 +114,7 @@ def main(argv: list[str]) -> int:
     limit = int(most)
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (int(within), int(within)))
-    room = limit + limit // 100 + (64 << 20)
+    room = writable(limit, shutil.disk_usage(Path(target).parent).free)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
     os.nice(5)
     os.umask(0o077)
@@ -119,8 +129,10 @@ def main(argv: list[str]) -> int:
     except MemoryError:
         why = "it takes too much memory to read"
     except Exception as problem:  # noqa: BLE001  whatever a file does to its reader, it is refused
+        if isinstance(problem, OSError) and problem.errno in _FULL:
+            why = "what it contains is more than the bot's disk has room for"
         words = str(problem) if isinstance(problem, OSError) and problem.errno else type(problem).__name__
-        why = f"it is damaged, or not what its name says ({words})"
+        why = why or f"it is damaged, or not what its name says ({words})"
     sys.stdout.write(json.dumps({"refused": why}))
     return 0
 

@@ -1,4 +1,4 @@
-"""Read checksum files: a bare SHA-256, lines as sha256sum writes them (`HEX  NAME`), and its BSD form."""
+"""Read checksum files: a bare SHA-256, lines as sha256sum writes them (`HEX  NAME`), BSD and openssl forms."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from deploybot.errors import UserError
 from deploybot.wording import listed
 
 _BARE = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
-_GNU = re.compile(r"([0-9A-Fa-f]{64})[ \t]+\*?(\S.*)", re.ASCII)
-_BSD = re.compile(r"SHA2?-?256 \((.+)\) = ([0-9A-Fa-f]{64})", re.ASCII)
+_GNU = re.compile(r"\\?([0-9A-Fa-f]{64})[ \t]+\*?(\S.*)", re.ASCII)
+_BSD = re.compile(r"\\?SHA2?-?256 ?\((.+)\) ?= ([0-9A-Fa-f]{64})", re.ASCII)
 _SHOWN = 3
 
 

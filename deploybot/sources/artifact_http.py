@@ -52,12 +52,12 @@ class ArtifactServer:
         return data.decode("utf-8", "replace")
 
     async def size(self, url: str) -> int:
-        """Return the size of a file in bytes; 0 if the server does not say. Raises UserError if there is no file."""
+        """Return the size of a file in bytes; 0 if the server does not say."""
         try:
             async with self._opened("HEAD", url, ASK_WITHIN) as response:
                 return response.content_length or 0
-        except Unreachable:
-            return 0  # not every server answers HEAD
+        except (Unreachable, UserError):
+            return 0  # not every server answers HEAD, and some answer 404
 
     async def save(self, url: str, target: Path, *, most: int) -> str:
         """Download a file of at most `most` bytes. Return its SHA-256. Raises Unreachable or UserError."""

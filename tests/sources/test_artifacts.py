@@ -205,6 +205,17 @@ async def test_redirects_are_bounded(kept: Kept, builds: BuildServer) -> None:
         await kept.source.resolve(by_url(builds), "1", None)
 
 
+async def test_the_size_is_unknown_if_head_is_not_answered(kept: Kept) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=404) if request.method == "HEAD" else web.Response(text="a" * 64)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(application) as server:
+        app = by_url(BuildServer(url=str(server.make_url("")).rstrip("/")))
+        assert (await kept.source.resolve(app, "1", None)).file_text == "site-1.tar.gz"
+
+
 async def test_a_file_that_is_not_there_is_no_failure_of_the_server(kept: Kept, builds: BuildServer) -> None:
     with pytest.raises(UserError, match=r"There is no http://.*/site-1\.tar\.gz\.sha256 \(it answers 404\)"):
         await kept.source.resolve(by_url(builds), "1", None)

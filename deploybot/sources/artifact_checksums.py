@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from deploybot.errors import UserError
 from deploybot.wording import listed
@@ -43,6 +44,11 @@ def _entries(lines: list[str]) -> Iterator[tuple[str, str]]:
     """Yield name and checksum of each line that has both."""
     for line in lines:
         if match := _GNU.fullmatch(line):
-            yield match[2].rpartition("/")[2], match[1].lower()
+            yield _last(match[2]), match[1].lower()
         elif match := _BSD.fullmatch(line):
-            yield match[1].rpartition("/")[2], match[2].lower()
+            yield _last(match[1]), match[2].lower()
+
+
+def _last(path: str) -> str:
+    """Return the name without its folders. A ref with a slash may be escaped in it, as in its address."""
+    return unquote(path).rpartition("/")[2]

@@ -235,8 +235,8 @@ def filled(template: str, ref: str, commit: str) -> str:
 
 
 def file_name(url: str) -> str:
-    """Return the name of the file at an address: the last part of its path."""
-    return unquote(urlsplit(url).path.rpartition("/")[2])
+    """Return the name of the file at an address: the last part of its path, also of a ref with slashes."""
+    return unquote(urlsplit(url).path).rpartition("/")[2]
 
 
 def _server(asks: ArtifactSettings, home: str) -> ArtifactServer:

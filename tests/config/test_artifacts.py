@@ -76,6 +76,18 @@ ARTIFACT = "apps.site.artifact"
             f"{ARTIFACT}.sha256: is one SHA-256, but `url` has many files: give the address of a checksum file",
         ),
         (
+            f'{{ url = "https://b.example.com/site.zip", sha256 = "{URL}" }}',
+            f"{ARTIFACT}.sha256: has many addresses, but `url` has one: put {{ref}} or {{sha}} into `url`, too",
+        ),
+        (
+            f'{{ url = "https://b.example.com/{{ref}}/?file=site.zip", sha256 = "{URL}" }}',
+            f"{ARTIFACT}.url: has no file name: its path should end in one, such as site-{{ref}}.tar.gz",
+        ),
+        (
+            f'{{ url = "https://b.example.com/{{ref}}.tar.XZ", sha256 = "{URL}" }}',
+            f"{ARTIFACT}.url: is an archive that the bot does not unpack: publish .tar.gz, .tgz, .tar or .zip",
+        ),
+        (
             '{ url = "https://b.example.com/{sha}", sha256 = "https://b.example.com/sums" }',
             f"{ARTIFACT}.url: has {{sha}}, the commit of a ref, but there is no `repo` to look it up: set `repo`",
         ),
@@ -140,6 +152,14 @@ def test_keys_about_commits_are_refused(
     path = "apps.site.environments.live" if environment else "apps.site"
     expected = f"{path}.{key}: {what}, {WHY.format(key=key)}"
     assert problems(toml(f"{repo}{GOOD}{app}", environment)) == [expected]
+
+
+def test_a_branch_needs_the_commit_in_the_address(problems: Callable[..., list[str]]) -> None:
+    found = problems(toml(f'repo = "/srv/repo"\n{GOOD}branch = "main"\n', 'branch = "next"\n'))
+    assert found == [
+        "apps.site.branch: has no effect without {sha} in the artifact's `url`: remove it",
+        "apps.site.environments.live.branch: has no effect without {sha} in the artifact's `url`: remove it",
+    ]
 
 
 def test_keys_about_a_repository_need_one(problems: Callable[..., list[str]]) -> None:

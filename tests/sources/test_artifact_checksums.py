@@ -21,6 +21,7 @@ NAME, WHERE = "site-1.tar.gz", "https://b.example.com/SHA256SUMS"
         f"{A}  {NAME}\n",
         f"{A} *{NAME}\n",
         f"{A}  ./dist/{NAME}\n",
+        f"{A}  feature%2F{NAME}\n{B}  other\n",
         f"SHA256 ({NAME}) = {A}\n",
         f"SHA256({NAME})= {A}\n",
         f"SHA2-256({NAME})= {A}\n",

@@ -117,7 +117,7 @@ async def test_the_commit_of_a_ref_may_be_in_the_address(kept: Kept, builds: Bui
 )
 def test_a_ref_adds_nothing_to_the_address(ref: str, path: str) -> None:
     assert filled("https://b.example.com/{ref}/site.zip", ref, "") == f"https://b.example.com/{path}/site.zip"
-    assert file_name(f"https://b.example.com/site-{path}.zip?x=/y") == f"site-{ref}.zip"
+    assert file_name(f"https://b.example.com/site-{path}.zip?x=/y") == f"site-{ref}.zip".rpartition("/")[2]
 
 
 @pytest.mark.parametrize("ref", ["../x", "a/../b", "a?b", "a%2fb", "a b", "//host", "-x", "a\\b", "é"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,10 +48,11 @@ def push(options: Options, file: Path, name: str, ref: str) -> None:
 
 
 async def _push(settings: Settings, app: App, file: Path, ref: str) -> Release:
+    from deploybot.disk_files import sha256_of
     from deploybot.ports import ArtifactUpload
     from deploybot.wiring.infrastructure import artifacts
 
-    digest = await asyncio.to_thread(_sha256, file)
+    digest = await asyncio.to_thread(sha256_of, file)
     size = (await asyncio.to_thread(file.stat)).st_size
     upload = ArtifactUpload(name=file.name, size=size, sha256=digest, ref=ref)
     async with database(settings, make=True) as store:
@@ -67,8 +67,3 @@ async def _pieces(file: Path) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(file.open, "rb") as content:
         while piece := await asyncio.to_thread(content.read, _PIECE):
             yield piece
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

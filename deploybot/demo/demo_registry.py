@@ -90,7 +90,7 @@ class DemoRegistry:
             "config": {
                 "Cmd": ["/waits"],
                 "StopSignal": "SIGKILL",
-                # An image of another demo has another id, so nobody deletes it by mistake.
+                # Gives each demo its own image id, so that one demo does not delete the image of another.
                 "Labels": {"org.opencontainers.image.version": release, "deploybot.demo": self.address},
             },
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import replace
 
 from deploybot.backoff import Backoff
@@ -10,7 +10,7 @@ from deploybot.deployments.cancellation import CancellationWatch
 from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.release_shortfalls import shortfalls
 from deploybot.deployments.stability import changes_between, others_than
-from deploybot.domain import Gate, Manifest, Observed, WatchBaseline
+from deploybot.domain import Effect, EffectKind, Gate, Manifest, Observed, WatchBaseline
 from deploybot.errors import EngineError, Unhealthy, Unreachable
 from deploybot.observed_state import SETTINGS_LABEL, has_ended, observe
 from deploybot.ports import Clock, Servers
@@ -168,13 +168,15 @@ def _late(waiting: list[str], limit: float) -> list[str]:
     return [*waiting[:-1], f"{waiting[-1]} (after {show_duration(limit)}: raise compose.wait if it needs more)"]
 
 
-def as_verified(manifest: Manifest, observed: Observed, *, kept: Collection[str] = ()) -> Manifest:
+def as_verified(manifest: Manifest, observed: Observed, effects: Iterable[Effect] = ()) -> Manifest:
     """Add to a record which services had ended when the release was verified: these are jobs.
 
-    Of the services that were `kept`, a container that a person started has no settings of ours, and keeps running so.
+    Of the services whose containers stayed by the plan's `effects`, a container that a person made has no settings of
+    ours, and keeps running so.
     """
     services = observed.services
-    by_hand = {name for name in kept if name in services and not services[name][0].label(SETTINGS_LABEL)}
+    stayed = {one.service for one in effects if one.kind in {EffectKind.KEPT, EffectKind.STARTED}}
+    by_hand = {name for name in stayed if name in services and not services[name][0].label(SETTINGS_LABEL)}
     return replace(
         manifest,
         services=tuple(

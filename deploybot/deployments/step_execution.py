@@ -14,7 +14,6 @@ from deploybot.deployments.target_inspection import Inspector, going_back, step_
 from deploybot.domain import (
     NO_RELEASE,
     Deployment,
-    EffectKind,
     Kind,
     Manifest,
     ManifestRow,
@@ -118,14 +117,12 @@ class Executor:
     async def note_verified(self, deployment: Deployment, phase: Phase, part: ServerPlan, seen: Observed) -> None:
         """Add what was seen to run during verification to the record of the release, or of the restored one."""
         # A restart keeps what a person did by hand, and does not make it the release.
-        is_release = deployment.plan.kind is not Kind.RESTART
-        stay = {EffectKind.KEPT, EffectKind.STARTED}
-        kept = {one.service for one in part.effects if one.kind in stay} if is_release else ()
+        effects = part.effects if deployment.plan.kind is not Kind.RESTART else ()
 
         def note(tables: Tables) -> None:
             found = recorded(tables, deployment.plan, part)
             if found is not None:
-                tables.manifests.put(dataclasses.replace(found, manifest=as_verified(found.manifest, seen, kept=kept)))
+                tables.manifests.put(dataclasses.replace(found, manifest=as_verified(found.manifest, seen, effects)))
 
         def note_restored(tables: Tables) -> None:
             if part.replaces is not None and part.before is not None:

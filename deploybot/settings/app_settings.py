@@ -279,9 +279,8 @@ class App(SettingsPart):
             if key == "compose" or value != getattr(whole, key)
         }
         if not own and not whole.has_own_files:
-            return (
-                whole  # an app whose files are on servers knows its environment: what it runs is read on those servers
-            )
+            return whole
+        # An app whose files are on servers knows its environment, because what it runs is read on those servers.
         there = whole.model_copy(update=own)
         there._whole, there._environment = whole, here.name  # noqa: SLF001  its own class
         return there

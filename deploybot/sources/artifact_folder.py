@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deploybot.disk_files import sync_folder, write_whole
 from deploybot.domain import ArtifactSource
 from deploybot.errors import UserError
 from deploybot.units import show_size
@@ -86,10 +87,10 @@ class ArtifactFolder:
     def keep(self, file: ArtifactSource, draft: Path) -> Path:
         """Give a complete tar its name, durably, and delete what it was made of."""
         about = self._path / f"{file.sha256}.json"
-        _write(about, asdict(file))
+        write_whole(about, json.dumps(asdict(file), sort_keys=True))
         target = self._path / f"{file.sha256}{_PACKED}"
         draft.replace(target)
-        _sync(self._path)
+        sync_folder(self._path)
         self.incoming(file.sha256).unlink(missing_ok=True)
         return target
 
@@ -151,8 +152,8 @@ class ArtifactFolder:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Also after the clock went back.
             after = max((one.at for one in self.uploads()), default=0.0) + _TICK
-            _write(path, {"ref": ref, "sha256": sha256, "at": max(at, after)})
-            _sync(path.parent)
+            found = {"ref": ref, "sha256": sha256, "at": max(at, after)}
+            write_whole(path, json.dumps(found, sort_keys=True))
 
     def clean(self, needed: Collection[str], keep: int) -> None:
         """Delete what is neither `needed` (SHA-256), nor among the newest `keep` uploads, nor used in the last hour.
@@ -219,20 +220,3 @@ def _read(path: Path) -> dict[str, object]:
     except (OSError, Unreadable):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _write(path: Path, content: dict[str, object]) -> None:
-    draft = path.with_suffix(".draft")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(content, file, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

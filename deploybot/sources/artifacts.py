@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 from weakref import WeakValueDictionary
 
+from deploybot.disk_files import sha256_of
 from deploybot.domain import ArtifactSource, NamedRef, Release
 from deploybot.errors import UploadRefused, UserError
 from deploybot.ports import ArtifactUpload, Clock
@@ -197,7 +197,7 @@ class Artifacts:
         """Compare a complete upload with its SHA-256, and prepare it. It is deleted if it is refused."""
         self._checked.add(part)
         try:
-            got = await asyncio.to_thread(_sha256, part)
+            got = await asyncio.to_thread(sha256_of, part)
             if got != upload.sha256:
                 raise UploadRefused(
                     f"What arrived of {upload.name} has the SHA-256 {got}, not {upload.sha256}.",
@@ -267,8 +267,3 @@ def _meant(uploads: Sequence[UploadedArtifact], ref: str) -> UploadedArtifact | 
             f"`{ref}` is the beginning of several artifacts.", hint="Write more digits of the SHA-256, or a ref."
         )
     return exact or next(iter(begun.values()), None)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -57,12 +57,3 @@ def private_file(path: Path) -> None:
             _log.warning("%s could be read by others (mode %04o); it is 0600 now.", path, mode)
     except OSError as error:
         raise StoreError(f"{path} cannot be used: {error.strerror}; it should belong to the bot's user") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Sync a folder to disk, so renames in it are durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

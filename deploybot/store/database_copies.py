@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from deploybot.store.data_folder import sync_folder
+from deploybot.disk_files import sync_folder
 from deploybot.store.sqlite_errors import damaged
 
 _FINDING = 200

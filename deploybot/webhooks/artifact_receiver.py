@@ -75,7 +75,7 @@ class ArtifactReceiver:
             answer = await self._answer(app, upload, offset, request)
         except ForgedError as problem:
             log.info("%s: refused: %s", request.path, problem)
-            # Only forged ones are limited: nobody can use up the turns of those who know the secret.
+            # Only forged requests are limited, so they cannot use up the limit of those who know the secret.
             many = bool(bucket.take_if_free(time.monotonic()))
             answer = _refused(UploadRefused("The signature is missing or wrong.", status=429 if many else 403))
         except UploadRefused as problem:

@@ -11,7 +11,7 @@ from deploybot.deployments.health_gate import HealthGate
 from deploybot.deployments.release_shortfalls import shortfalls
 from deploybot.deployments.release_verification import Verifier, as_restored, as_verified
 from deploybot.deployments.stability import changes_between, others_than
-from deploybot.domain import Container, Manifest, Observed, ServerFacts, ServiceImage, WatchBaseline
+from deploybot.domain import Container, Effect, EffectKind, Manifest, Observed, ServerFacts, ServiceImage, WatchBaseline
 from deploybot.errors import Cancelled, Unhealthy
 from deploybot.observed_state import SETTINGS_LABEL
 from deploybot.settings import App, Environment, HealthSettings
@@ -407,14 +407,17 @@ def test_what_had_ended_is_kept_with_the_record() -> None:
     assert as_verified(Manifest(services=(replace(job, ended=True),)), seen(WEB)) == Manifest(services=(job,))
 
 
-def test_a_container_of_a_person_has_no_settings_of_ours_in_the_record() -> None:
+@pytest.mark.parametrize("kind", EffectKind)
+def test_a_container_of_a_person_has_no_settings_of_ours_in_the_record(kind: EffectKind) -> None:
+    stays = kind in {EffectKind.KEPT, EffectKind.STARTED}
+    effects = [Effect("web", kind)]
     wanted = Manifest(services=(ServiceImage(service="web", image=ONE, settings="a-b"),))
     by_hand = seen(replace(WEB, labels=()))
-    assert as_verified(wanted, by_hand, kept={"web"}).services[0].settings == ""
+    assert as_verified(wanted, by_hand, effects).services[0].settings == ("" if stays else "a-b")
     assert as_verified(wanted, by_hand) == wanted, "it was made after the plan, or before a restart: status says so"
     for label in ("a-b", "another"):
         ours = seen(replace(WEB, labels=((SETTINGS_LABEL, label),)))
-        assert as_verified(wanted, ours, kept={"web"}) == wanted
+        assert as_verified(wanted, ours, effects) == wanted
 
 
 def test_a_restored_record_has_the_settings_that_its_containers_have() -> None:

@@ -213,13 +213,18 @@ def send(method: str, url: str, headers: dict[str, str], body: bytes | None = No
         return problem.code, dict(problem.headers.items()), problem.read().decode()
 
 
+def takes_uploads(tmp_path: Path, server: Sshd, port: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """bot.toml of a bot that takes signed uploads at a port of this machine."""
+    monkeypatch.setenv("SITE_UPLOADS", SECRET)
+    more = f'[http]\nlisten = "127.0.0.1:{port}"\nurl = "https://bot.example.com"'
+    return bot_toml(tmp_path, server, '{ upload = true, secret = { env = "SITE_UPLOADS" } }', more)
+
+
 async def test_an_upload_is_signed_resumed_and_deployed(
     make_sshd: Callable[..., Sshd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SITE_UPLOADS", SECRET)
     port = free_port()
-    more = f'[http]\nlisten = "127.0.0.1:{port}"\nurl = "https://bot.example.com"'
-    path = bot_toml(tmp_path, make_sshd(), '{ upload = true, secret = { env = "SITE_UPLOADS" } }', more)
+    path = takes_uploads(tmp_path, make_sshd(), port, monkeypatch)
     url, content = f"http://127.0.0.1:{port}/artifacts/site", site("one")
     ask = {"ref": "1.4.2"}
     async with open_running_bot(path) as running:
@@ -265,10 +270,8 @@ async def test_an_upload_is_signed_resumed_and_deployed(
 async def test_the_lines_of_the_page_upload_a_file(
     make_sshd: Callable[..., Sshd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SITE_UPLOADS", SECRET)
     port = free_port()
-    more = f'[http]\nlisten = "127.0.0.1:{port}"\nurl = "https://bot.example.com"'
-    path = bot_toml(tmp_path, make_sshd(), '{ upload = true, secret = { env = "SITE_UPLOADS" } }', more)
+    path = takes_uploads(tmp_path, make_sshd(), port, monkeypatch)
     content = tar_of({"index.html": b"one\n", "large": os.urandom(3_000_000)})
     (tmp_path / "site.tar.gz").write_bytes(content)
     (lines,) = (one for one in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL) if "openssl dgst" in one)

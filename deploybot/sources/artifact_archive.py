@@ -131,8 +131,8 @@ def main(argv: list[str]) -> int:
     except Exception as problem:  # noqa: BLE001  whatever a file does to its reader, it is refused
         if isinstance(problem, OSError) and problem.errno in _FULL:
             why = "what it contains is more than the bot's disk has room for"
-        words = str(problem) if isinstance(problem, OSError) and problem.errno else type(problem).__name__
-        why = why or f"it is damaged, or not what its name says ({words})"
+        words = f" ({problem})" if isinstance(problem, OSError) and problem.errno else ""
+        why = why or f"it is damaged, or not what its name says{words}"
     sys.stdout.write(json.dumps({"refused": why}))
     return 0
 

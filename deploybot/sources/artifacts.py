@@ -30,6 +30,7 @@ Needed = Callable[[App], Awaitable[Collection[str]]]
 """Returns the ids of the releases of an app that may still be sent to a server."""
 _LITERAL = 64
 _REF_DIGITS = 12
+_REFS = "Use letters, digits, dots, dashes and slashes, such as 1.4.2."
 _OFFERED = 3
 _CONFLICT = 409
 _UNPROCESSABLE = 422
@@ -51,7 +52,7 @@ class Artifacts:
 
         Raises UserError if there is no such artifact, and Unreachable if that cannot be found out.
         """
-        check_ref(ref, app.name)
+        check_ref(ref, app.name, _REFS)
         asks = _asked(app)
         if asks.upload:
             return await self._uploaded(app, ref)
@@ -254,7 +255,7 @@ def _asked(app: App) -> ArtifactSettings:
 
 
 def _ref(app: App, upload: ArtifactUpload) -> str:
-    check_ref(upload.ref, app.name)
+    check_ref(upload.ref, app.name, _REFS)
     return upload.ref or upload.sha256[:_REF_DIGITS]
 
 

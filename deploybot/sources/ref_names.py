@@ -19,8 +19,14 @@ _NEAREST = 3
 _LONGEST = 200
 
 
-def check_ref(ref: str, app: str) -> None:
-    """Refuse an invalid ref (stricter than git-check-ref-format(1)); an empty one means the default."""
+_OF_COMMITS = "A ref is a branch, a tag or a commit, such as main, v1.4 or 3f2a9c1. Others can be named by commit."
+
+
+def check_ref(ref: str, app: str, hint: str = _OF_COMMITS) -> None:
+    """Refuse an invalid ref (stricter than git-check-ref-format(1)); an empty one means the default.
+
+    `hint` says what a ref of this app is. Raises UserError.
+    """
     if not ref:
         return
     bad_end = ref.endswith(("/", ".", ".lock"))
@@ -28,7 +34,7 @@ def check_ref(ref: str, app: str) -> None:
         shown = "".join(char if char.isascii() and char.isprintable() else "?" for char in ref[:60])
         raise UserError(
             f"`{shown}` cannot be a ref of {app}.",
-            hint="A ref is a branch, a tag or a commit, such as main, v1.4 or 3f2a9c1. Others can be named by commit.",
+            hint=hint,
         )
 
 

@@ -279,9 +279,9 @@ def broken(content: bytes) -> bytes:
     ("content", "name", "words"),
     [
         (tar_of({"../x": b"x"}), "a.tar.gz", "a.tar.gz is refused: ../x leads out of the release."),
-        (b"not gzip", "a.tar.gz", "a.tar.gz is refused: it is damaged, or not what its name says"),
-        (b"not a tar" * 100, "a.tar", "a.tar is refused: it is damaged, or not what its name says"),
-        (b"not a zip", "a.zip", "a.zip is refused: it is damaged, or not what its name says"),
+        (b"not gzip", "a.tar.gz", "a.tar.gz is refused: it is damaged, or not what its name says."),
+        (b"not a tar" * 100, "a.tar", "a.tar is refused: it is damaged, or not what its name says."),
+        (b"not a zip", "a.zip", "a.zip is refused: it is damaged, or not what its name says."),
         (broken(tar_of({"a": b"a" * 1000})), "a.tar.gz", "a.tar.gz is refused: it is damaged"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
@@ -9,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from deploybot.command import Command, Context
+from deploybot.command import Command, Context, Handler
 from deploybot.command_parameters import Follow, Task
 from deploybot.domain import Deployment, GrantChange, Release
 from deploybot.parsing.grammar import Grammar, read_usage
@@ -82,16 +83,16 @@ def _lacks_default(name: str) -> ValueError:
     return ValueError(f"the parameter `{name}` accepts None: make that its default")
 
 
-def _signature(command: Command) -> Iterator[tuple[str, object, bool]]:
+def _signature(run: Handler) -> Iterator[tuple[str, object, bool]]:
     """Yield name, type and whether it has a default, for each parameter after the context."""
     try:
-        hints = typing.get_type_hints(command.run)
+        hints = typing.get_type_hints(run)
     except (NameError, TypeError) as problem:
         raise ValueError(f"a type of the function is unknown ({problem}): import it from deploybot") from None
-    every = tuple(inspect.signature(command.run).parameters.values())
+    every = tuple(inspect.signature(run).parameters.values())
     if not every or hints.get(every[0].name) is not Context:
         raise ValueError("the first parameter should be `ctx: Context`")
-    if not inspect.iscoroutinefunction(command.run):
+    if not inspect.iscoroutinefunction(run):
         raise ValueError("the function should be an `async def`")
     for parameter in every[1:]:
         if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
@@ -160,10 +161,16 @@ def _flags(grammar: Grammar, flags: set[str]) -> dict[str, str]:
 
 def read_command(command: Command) -> Form:
     """Check a command's usage against its function. Raise ValueError with the problem and how to fix it."""
-    grammar = read_usage(command.usage)
+    return Form(command, *_checked(command.usage, command.run))
+
+
+@functools.lru_cache
+def _checked(usage: str, run: Handler) -> tuple[Grammar, Mapping[str, Parameter], Mapping[str, str]]:
+    """Read a usage and its function. The result is kept, because looking up types is slow and done for each start."""
+    grammar = read_usage(usage)
     parameters: dict[str, Parameter] = {}
     flags: set[str] = set()
-    for name, annotation, has_default in _signature(command):
+    for name, annotation, has_default in _signature(run):
         if annotation is bool:
             if not has_default:
                 raise ValueError(f"the parameter `{name}` should have a default: `{name}: bool = False`")
@@ -172,4 +179,4 @@ def read_command(command: Command) -> Form:
             parameters[name] = _parameter(name, annotation, has_default=has_default)
     _check_usage(grammar, parameters)
     _check_kinds(grammar, parameters)
-    return Form(command, grammar, parameters, _flags(grammar, flags))
+    return grammar, parameters, _flags(grammar, flags)

@@ -28,7 +28,7 @@ from tests.kit.bot import BotUnderTest, shop_settings, switched
 from tests.lab.repos import Repo
 from tests.store.examples import seeded
 
-IN_MEMORY = int(os.environ.get("N", "150"))
+IN_MEMORY = int(os.environ.get("N", "60"))
 IN_GIT = int(os.environ.get("N", "25"))
 WEBS = ("web1", "web2")
 RESTARTS = ("./restart", "./restart --hard")

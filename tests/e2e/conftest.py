@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,7 @@ def served(address: str, port: int = 8000) -> str:
             return str(answer.read().decode().strip())
     except urllib.error.HTTPError as error:
         return f"{error.code}"
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # such as an app that is stopped while it answers
         return f"nothing: {type(error).__name__}"
 
 

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import urllib.request
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from deploybot.store.database import Database
 from deploybot.testing import FakeCodeSecrets, FakeLogs, FakeStatus, memory_store
 from deploybot.wiring.deployment_wiring import deployments
 from deploybot.wiring.infrastructure import Infrastructure, SystemClock
+from tests.kit.everything import EVERYTHING, one_of
 from tests.kit.settings import bot_settings
 from tests.lab import COMPOSE_ALONE, Engine, Registry, Repo, web
 from tests.lab.sshd import COMPOSE_1, COMPOSE_5
@@ -76,6 +76,9 @@ class ComposeInstall:
     name: str
     alone: Path | None = None
     busybox: bool = False
+
+    def __str__(self) -> str:
+        return self.name
 
 
 PLUGIN = ComposeInstall("plugin")
@@ -341,13 +344,12 @@ def push(engine: Engine, registry: Registry, text: str, tag: str = "latest") -> 
     return next(digest for digest in digests if digest.partition("@")[0] == name.rpartition(":")[0])
 
 
-@pytest.fixture(params=["1", "2 or 5"])
+@pytest.fixture(params=(ONE, PLUGIN, FIVE) if EVERYTHING else ("by turns",), ids=str)
 def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
-    """Compose 1, and one of the newer ones: 2 and 5 are one program, so the tests take them by turns."""
+    """A version of Compose: tests take them by turns, except where their subject differs between versions."""
     if isinstance(request.param, ComposeInstall):
         return request.param
-    newer = (PLUGIN, FIVE)[zlib.crc32(request.function.__name__.encode()) % 2]
-    return ONE if request.param == "1" else newer
+    return one_of((ONE, PLUGIN, FIVE), request.function.__name__)
 
 
 def with_compose(*some: ComposeInstall) -> pytest.MarkDecorator:

@@ -24,6 +24,7 @@ from tests.strategies.compose_shop import (
     ComposeInstall,
     MakeShop,
     container,
+    flavour,
     image_of,
     labels,
     make_shop,
@@ -31,21 +32,10 @@ from tests.strategies.compose_shop import (
     page,
 )
 
-__all__ = ["make_shop"]
+__all__ = ["flavour", "make_shop"]
 
 
-def flavours(*some: ComposeInstall) -> list[object]:
-    return [pytest.param(one, id=one.name) for one in some]
-
-
-@pytest.fixture(params=flavours(PLUGIN, ONE))
-def flavour(request: pytest.FixtureRequest) -> ComposeInstall:
-    """Compose 2 and Compose 1."""
-    assert isinstance(request.param, ComposeInstall)
-    return request.param
-
-
-@pytest.fixture(params=flavours(PLUGIN, ALPINE, ONE, FIVE))
+@pytest.fixture(params=(PLUGIN, ALPINE, ONE, FIVE), ids=str)
 def any_flavour(request: pytest.FixtureRequest) -> ComposeInstall:
     """All of them, and one where there is busybox and no git."""
     assert isinstance(request.param, ComposeInstall)

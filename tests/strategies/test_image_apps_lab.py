@@ -89,7 +89,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-@with_compose(PLUGIN, ONE, FIVE)
+@with_compose(ONE, FIVE)
 @pytest.mark.timeout(300)
 async def test_cycle_without_a_repository(shop: ImageShop, engine: Engine) -> None:
     one = push(engine, shop.registry, "one", "stable")

@@ -11,17 +11,16 @@ from deploybot.settings import SwitchTask
 from tests.lab import Engine, Repo
 from tests.strategies.compose_shop import (
     DOCKERFILE,
-    ONE,
-    PLUGIN,
     YAML,
     ComposeInstall,
     MakeShop,
     container,
+    flavour,
     make_shop,
     page,
 )
 
-__all__ = ["make_shop"]
+__all__ = ["flavour", "make_shop"]
 
 MIGRATE = "docker compose run --rm --no-deps -T web cat /www/index.html /etc/built && test ! -e broken"
 
@@ -39,7 +38,6 @@ def repo(make_repo: Callable[..., Repo]) -> Repo:
     return repo
 
 
-@pytest.mark.parametrize("flavour", [PLUGIN, ONE], ids=lambda one: one.name)
 @pytest.mark.timeout(300)
 async def test_it_sees_the_new_release_and_leaves_what_runs_alone(
     make_shop: MakeShop, engine: Engine, repo: Repo, flavour: ComposeInstall

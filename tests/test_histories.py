@@ -62,11 +62,12 @@ async def test_some_releases_break_off(
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(("seed", "case"), [("902037", 2), ("2f161ae4", 186)], ids=["a tag", "a start"])
 async def test_a_full_disk_in_the_middle_of_up_is_no_reason_not_to_restore(
-    lab: Lab, tmp_path: Path, figure: Callable[[str], None], said: Callable[[str], None]
+    lab: Lab, tmp_path: Path, figure: Callable[[str], None], said: Callable[[str], None], *, seed: str, case: int
 ) -> None:
-    """On a disk without a free byte Docker cannot write a tag again, though it is right."""
-    figures = await broken(lab, tmp_path, runs=2, seed="902037", lanes=1, only=2, say=said)
+    """Without a free byte Docker cannot write a tag again, though it is right, and can start no container."""
+    figures = await broken(lab, tmp_path, runs=case, seed=seed, lanes=1, only=case, say=said)
     figure(str(figures))
     assert figures.good
     assert figures.cases == 1

@@ -36,6 +36,7 @@ def _push(*more: str) -> Result:
     return CliRunner().invoke(main, ["push", "run", "--app", "site", *more])
 
 
+@pytest.mark.needs("root")  # whose bot.toml everybody trusts
 def test_another_user_leaves_no_file_that_the_bot_cannot_delete(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("data").mkdir(mode=0o700)
     uid = os.geteuid()

@@ -295,7 +295,7 @@ class _Writer:
 
 
 async def test_a_ca_that_was_added_counts_at_the_next_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = make_tls(tmp_path / "tls")
+    made = make_tls(tmp_path / "tls", identified=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made.cert, made.key)
 

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 
 from deploybot.domain import JobChunk, JobState, JobStatus, ServerFacts
@@ -142,7 +143,7 @@ class LocalHost:
                     return reply.status, reply.read(200).decode(errors="replace")
             except urllib.error.HTTPError as problem:
                 return problem.code, ""
-            except OSError as problem:
+            except (OSError, HTTPException) as problem:
                 raise Unreachable(url, str(problem)) from problem
 
         return await asyncio.to_thread(get)

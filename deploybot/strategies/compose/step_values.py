@@ -39,6 +39,9 @@ from deploybot.strategies.compose.service_images import (
 from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL, settings_of
 from deploybot.strategies.server_requirements import compose_version
 
+_FULL = 1 << 20
+"""With fewer bytes free, Docker may not start a container any more: it writes some files for each start."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseStudy:
@@ -70,7 +73,7 @@ def observed_of(site: Site) -> Observed:
 def nothing() -> dict[str, str]:
     """Return the lists for `compose_up.sh`, all empty."""
     services = ("CHANGED", "START", "START_FIRST", "SCALE")
-    lists = ("OVERRIDE", "COMPOSE_FILES", "TAGS", "MOUNTS", "REMOVE", "REMOVE_LAST", "KEPT", *services)
+    lists = ("OVERRIDE", "COMPOSE_FILES", "TAGS", "MOUNTS", "REMOVE", "REMOVE_LAST", "UNNEEDED", "KEPT", *services)
     return {f"DEPLOYBOT_{name}": "" for name in lists}
 
 
@@ -152,6 +155,7 @@ def restore_values(site: Site, study: ReleaseStudy | None, release: Release) -> 
         "DEPLOYBOT_CHANGED": "\n".join(changed),
         "DEPLOYBOT_REMOVE": "\n".join(dict.fromkeys((*useless(observed), *(one.id for one in ours)))),
         "DEPLOYBOT_TAGS": "\n".join(_tag_lines(site, manifest)),
+        "DEPLOYBOT_UNNEEDED": "\n".join(_unneeded(site, manifest)),
     }
     if study is not None:
         order = _order(study.config, changed, site.app.compose.order)
@@ -189,6 +193,19 @@ def _spare(site: Site, study: ReleaseStudy) -> dict[str, str]:
     if copy is None or copy.code or study.kept or configuration_of(study.config, study.facts) != site.configuration:
         return {}
     return {"DEPLOYBOT_SUM": digest(study.answers.release.text), "DEPLOYBOT_SPARE": site.configuration}
+
+
+def _unneeded(site: Site, manifest: Manifest) -> Iterator[str]:
+    """Yield id and tag of our images that no good release has. A restore deletes them if a disk is full."""
+    facts = observed_of(site).facts
+    if not any(0 <= free < _FULL for free in (facts.docker_free, facts.disk_free)):
+        return
+    good = (one for release, one in site.manifests.items() if release in site.good)
+    needed = {service.image for one in (manifest, *good) for service in one.services}
+    ours = f"{below(site)}/"
+    for image in site.images:
+        if image.id not in needed:
+            yield from (f"{image.id} {tag}" for tag in image.tags if tag.startswith(ours))
 
 
 def tags_of(site: Site, manifest: Manifest) -> dict[str, str]:

@@ -12,6 +12,7 @@
 #   DEPLOYBOT_MOUNTS           content of the release that is mounted, one a line: hash, or HASH/NAME for a file; a
 #                              blank; path in the release
 #   DEPLOYBOT_REMOVE           ids of containers to remove first, one a line
+#   DEPLOYBOT_UNNEEDED         images of failed releases to delete because a disk is full, one a line: id and tag of ours
 #   DEPLOYBOT_REMOVE_LAST      ids of containers to remove afterwards, one a line
 #   DEPLOYBOT_CHANGED          services to create or recreate, one a line
 #   DEPLOYBOT_START            services to start, or to have more or fewer containers of, one a line
@@ -209,6 +210,19 @@ remove() {
     done
 }
 
+# Docker writes files to start a container. On a full disk, what a failed release brought has to go first.
+make_room() {
+    [ -n "${DEPLOYBOT_UNNEEDED:-}" ] || return 0
+    remove "$DEPLOYBOT_REMOVE"
+    say "$DEPLOYBOT_UNNEEDED" | while read -r image name; do
+        # Docker writes down that a tag is gone. Without room for that it forgets the tag, but keeps the image.
+        docker image rm "$name" >/dev/null 2>&1 || :
+        [ "$(docker image inspect --format '{{len .RepoTags}}' "$image" 2>/dev/null)" != 0 ] ||
+            docker image rm "$image" >/dev/null 2>&1 || :
+        docker image inspect "$image" >/dev/null 2>&1 || say "deleted image $name, because the disk is full"
+    done
+}
+
 containers_of() {
     for service; do
         docker ps -aq --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME" \
@@ -292,6 +306,7 @@ bring_up() {
 
 ours=$DEPLOYBOT_DIRECTORY/.deploybot
 marks=$ours/releases/${DEPLOYBOT_RELEASE:-before}
+make_room
 mkdir -p -- "$marks"
 cd -- "$DEPLOYBOT_FOLDER"
 # What a release runs now stays as it is while another start of it is made ready.

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import NO_RELEASE, Container, Effect, EffectKind, Mount, Pin, Release
+from deploybot.domain import NO_RELEASE, Container, Effect, EffectKind, Mount, Pin, Release, ServerFacts
 from deploybot.ports import Site
 from deploybot.strategies.compose import step_values
 from deploybot.strategies.compose.release_study import study_of
@@ -41,6 +41,7 @@ LISTS = (
     "SCALE",
     "REMOVE",
     "REMOVE_LAST",
+    "UNNEEDED",
     "TAGS",
     "MOUNTS",
     "OVERRIDE",
@@ -306,6 +307,40 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
     assert given["DEPLOYBOT_REMOVE_LAST"] == ""
     assert given["DEPLOYBOT_COMPOSE_FILES"] == "compose.yaml"
     assert json.loads(given["DEPLOYBOT_OVERRIDE"])["services"]["web"]["labels"]["deploybot.release"] == OLD.id
+
+
+@pytest.mark.parametrize(
+    ("facts", "deleted"),
+    [
+        (replace(FACTS, docker_free=0), True),
+        (replace(FACTS, docker_free=(1 << 20) - 1), True),
+        (replace(FACTS, docker_free=1 << 20), False),
+        (replace(FACTS, docker_free=-1, disk_free=-1), False),
+        (replace(FACTS, docker_free=1 << 30, disk_free=0), True),
+    ],
+)
+def test_on_a_full_disk_a_restore_deletes_images_of_ours_that_no_good_release_has(
+    facts: ServerFacts, *, deleted: bool
+) -> None:
+    older = Release.of_commit("3" * 40, "v0")
+    site = site_of(
+        manifests={
+            OLD.id: manifest(ran("web", "1")),
+            older.id: manifest(ran("web", "5")),
+            NEW.id: manifest(ran("web", "2")),
+        },
+        good=frozenset({OLD.id, older.id}),
+        images=(
+            image("1", f"{BELOW}/web:111111111111"),
+            image("2", f"{BELOW}/web:222222222222", f"{BELOW}/web:next", "acme/web:2"),
+            image("3", "deploybot/shop-staging/web:333333333333", "acme/web:3"),
+            image("5", f"{BELOW}/web:555555555555"),
+        ),
+    )
+    site = replace(site, observed=observed(container("web", "1", labels=OURS), facts=facts))
+    given = step_values.restore_values(site, studied(site, OLD), OLD)["DEPLOYBOT_UNNEEDED"]
+    lines = [f"{image_id('2')} {BELOW}/web:222222222222", f"{image_id('2')} {BELOW}/web:next"]
+    assert given.splitlines() == (lines if deleted else [])
 
 
 ANONYMOUS = (Mount(kind="volume", source="0a" * 32, target="/data"),)

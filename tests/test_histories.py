@@ -62,12 +62,19 @@ async def test_some_releases_break_off(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("seed", "case"), [("902037", 2), ("2f161ae4", 186)], ids=["a tag", "a start"])
+@pytest.mark.parametrize(("seed", "runs", "case"), [("902037", 2, 2), ("2f161ae4", 200, 186)], ids=["a tag", "a start"])
 async def test_a_full_disk_in_the_middle_of_up_is_no_reason_not_to_restore(
-    lab: Lab, tmp_path: Path, figure: Callable[[str], None], said: Callable[[str], None], *, seed: str, case: int
+    lab: Lab,
+    tmp_path: Path,
+    figure: Callable[[str], None],
+    said: Callable[[str], None],
+    *,
+    seed: str,
+    runs: int,
+    case: int,
 ) -> None:
     """Without a free byte Docker cannot write a tag again, though it is right, and can start no container."""
-    figures = await broken(lab, tmp_path, runs=case, seed=seed, lanes=1, only=case, say=said)
+    figures = await broken(lab, tmp_path, runs=runs, seed=seed, lanes=1, only=case, say=said)
     figure(str(figures))
     assert figures.good
     assert figures.cases == 1

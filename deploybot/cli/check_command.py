@@ -137,7 +137,7 @@ def _of_server(server: Server) -> Iterator[str]:
 def _origin(app: App) -> str:
     """Return where the files of an app's releases come from."""
     if app.artifact is not None:
-        return app.artifact.url or "artifacts that are uploaded"
+        return app.artifact.origin
     return app.repo or "the Compose files on its servers"
 
 
@@ -148,7 +148,7 @@ def _of_app(app: App) -> Iterator[str]:
     yield f"keeps the last {app.keep} successful releases"
     if app.images:
         yield f"images {' '.join(f'{service} {of.image}, {of.tag}' for service, of in app.images.items())}"
-    if app.forge:
+    if app.forge and app.artifact is None:
         yield f"deployments reported to its {app.forge.kind}"
     if app.tasks:
         yield f"tasks {' '.join(app.tasks)}"

@@ -40,7 +40,7 @@ _ONE_OF: dict[type, tuple[str, ...]] = {
     Secret: ("env", "file"),
     HealthSettings: ("http", "tcp", "docker", "command"),
     Logs: ("docker", "file", "journald", "command"),
-    ArtifactSettings: ("url", "upload"),
+    ArtifactSettings: ("url", "upload", "actions", "job"),
 }
 _RESERVED = "DEPLOYBOT_"
 _SHELLS_OWN = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "OPTIND", "PPID", "SHELLOPTS", "UID"})

@@ -22,9 +22,12 @@ class ForgeReporter:
     """ReporterPart for forges. Restarts and tasks release nothing, so they are not reported to them."""
 
     def receivers(self, settings: Settings) -> Iterator[ReportReceiver]:
-        """Yield the forge of each app. No [outgoing.NAME] can have the same name in the database."""
+        """Yield the forge of each app. No [outgoing.NAME] can have the same name in the database.
+
+        Releases that are artifacts have no commit to report, and their token may not be allowed to.
+        """
         for name, app in settings.apps.items():
-            if app.forge is not None and (named := api_of(app, app.forge)):
+            if app.forge is not None and app.artifact is None and (named := api_of(app, app.forge)):
                 yield ReportReceiver(
                     target=ReportedTarget(f"forge:{name}", frozenset({name}), _RELEASING, code=True),
                     title=f"forge of {name}",

@@ -84,7 +84,7 @@ class RegistryLogin(SettingsPart):
 
 
 class ForgeSettings(SettingsPart):
-    """`[apps.APP.forge]`: where the repository is hosted, and the token to report deployments there."""
+    """`[apps.APP.forge]`: where the repository is hosted, and the token to report there, or for artifacts."""
 
     kind: ForgeKind
     token: Secret

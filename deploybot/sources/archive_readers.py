@@ -180,8 +180,7 @@ def plain_member(file: IO[bytes], name: str) -> Iterator[ArchiveMember]:
 def _insist_on_no_archive(begins: bytes) -> None:
     for magic, what, ending in _ARCHIVES:
         if begins.startswith(magic) and ending:
-            raise RefusedMember(
-                f"it is {what}, but its name does not say so: publish or upload it under a name with {ending}"
-            )
+            way = f"publish or upload it under a name with {ending}, or set `name` of the app's artifact"
+            raise RefusedMember(f"it is {what}, but its name does not say so: {way}")
         if begins.startswith(magic):
             raise RefusedMember(f"it is {what}, and the bot unpacks .tar.gz, .tgz, .tar and .zip only")

@@ -72,6 +72,13 @@ class ArtifactFolder:
             return None
         return ArtifactSource(sha256, name, url, size)
 
+    def from_url(self, url: str) -> ArtifactSource | None:
+        """Return the artifact that was downloaded from an address where the file never changes; None if it is gone."""
+        for path in self._path.glob("*.json"):
+            if (found := self.about(path.stem)) and found.url == url and self.packed(found.sha256):
+                return found
+        return None
+
     def incoming(self, sha256: str) -> Path:
         """Return where to write an artifact that is being received. What came before may be there."""
         folder = self._path / "incoming"
@@ -86,13 +93,16 @@ class ArtifactFolder:
 
     def keep(self, file: ArtifactSource, draft: Path) -> Path:
         """Give a complete tar its name, durably, and delete what it was made of."""
-        about = self._path / f"{file.sha256}.json"
-        write_whole(about, json.dumps(asdict(file), sort_keys=True))
+        self.describe(file)
         target = self._path / f"{file.sha256}{_PACKED}"
         draft.replace(target)
         sync_folder(self._path)
         self.incoming(file.sha256).unlink(missing_ok=True)
         return target
+
+    def describe(self, file: ArtifactSource) -> None:
+        """Write down durably what is known of an artifact."""
+        write_whole(self._path / f"{file.sha256}.json", json.dumps(asdict(file), sort_keys=True))
 
     def insist_on_room(self, size: int) -> None:
         """Raise UserError if so many bytes, received and packed, would fill the disk."""

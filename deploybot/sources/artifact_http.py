@@ -1,10 +1,10 @@
-"""Download artifacts and checksum files over TLS, never from a forbidden address. Imports aiohttp."""
+"""Download artifacts and checksum files, and ask forges, over TLS, never at a forbidden address. Imports aiohttp."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
@@ -19,12 +19,14 @@ from deploybot.net.address_guard import check_resolved, is_loopback
 from deploybot.net.guarded_resolver import GuardedResolver
 from deploybot.settings.address_values import leads_astray
 from deploybot.units import show_size
+from deploybot.untrusted_input import Unreadable, json_of
 
 ASK_WITHIN = 20.0
 SAVE_WITHIN = 3600.0
 STALLED_AFTER = 60.0
 _MOST_HOPS = 5
 _MOST_TEXT = 1 << 20
+_MOST_JSON = 4 << 20
 _PIECE = 1 << 20
 _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -35,21 +37,43 @@ _DENIED = frozenset({401, 403})
 class ArtifactServer:
     """The host that an app's artifacts come from. Its token goes to the origin of `home` alone."""
 
-    def __init__(self, home: str, token: str = "", *, resolver: AbstractResolver | None = None) -> None:
-        """Take the address from bot.toml, filled in, and the token. A custom `resolver` is for tests."""
+    def __init__(
+        self,
+        home: str,
+        token: str = "",
+        *,
+        denied: str = "Check `token` of the app's artifact in bot.toml.",
+        missing: str = "Was it built and published?",
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """Take the address from bot.toml, filled in, and the token. A custom `resolver` is for tests.
+
+        `denied` and `missing` say what to do if the origin of `home` refuses the token, or does not have something.
+        """
         self._home = URL(home, encoded=True).origin()
         self._token = token
+        self._denied, self._missing = denied, missing
         self._resolver = resolver
 
     async def text(self, url: str) -> str:
         """Return a small text file, such as a checksum file. Raises Unreachable, or UserError if there is none."""
         async with self._opened("GET", url, ASK_WITHIN) as response:
-            data = bytearray()
-            async for piece in response.content.iter_any():
-                data += piece
-                if len(data) > _MOST_TEXT:
-                    raise UserError(f"{url} is too large for a checksum file.", hint="Check `sha256` in bot.toml.")
+            data = await _body(response, _MOST_TEXT)
+        if data is None:
+            raise UserError(f"{url} is too large for a checksum file.", hint="Check `sha256` in bot.toml.")
         return data.decode("utf-8", "replace")
+
+    async def json(self, url: str) -> Mapping[str, object] | Sequence[object]:
+        """Return the answer of an API. Raises Unreachable, or UserError if it does not have that."""
+        async with self._opened("GET", url, ASK_WITHIN) as response:
+            data = await _body(response, _MOST_JSON)
+        try:
+            found = json_of(data) if data is not None else None
+        except Unreadable:
+            found = None
+        if not isinstance(found, dict | list):
+            raise Unreachable(url, "its answer is no JSON that the bot can read", hint=self._missing)
+        return found
 
     async def size(self, url: str) -> int:
         """Return the size of a file in bytes; 0 if the server does not say."""
@@ -59,9 +83,9 @@ class ArtifactServer:
         except (Unreachable, UserError):
             return 0  # not every server answers HEAD, and some answer 404
 
-    async def save(self, url: str, target: Path, *, most: int) -> str:
+    async def save(self, url: str, target: Path, *, most: int, within: float = SAVE_WITHIN) -> str:
         """Download a file of at most `most` bytes. Return its SHA-256. Raises Unreachable or UserError."""
-        async with self._opened("GET", url, SAVE_WITHIN) as response:
+        async with self._opened("GET", url, within) as response:
             if (response.content_length or 0) > most:
                 raise _too_large(url, most)
             digest, total = hashlib.sha256(), 0
@@ -109,7 +133,7 @@ class ArtifactServer:
             )
             async with session.request(method, url, headers=authorised, allow_redirects=False) as response:
                 if response.status not in _REDIRECTS:
-                    _accept(response, str(asked))
+                    self._accept(response, str(asked))
                     yield response
                     return
                 url = url.join(URL(response.headers.get("Location", "")))
@@ -123,14 +147,23 @@ class ArtifactServer:
             raise Unreachable(str(asked), "it redirects to an address that the bot does not call")
         check_resolved(host)
 
+    def _accept(self, response: aiohttp.ClientResponse, url: str) -> None:
+        if response.status == _OK:
+            return
+        if response.status in _GONE:
+            raise UserError(f"There is no {url} (it answers {response.status}).", hint=self._missing)
+        denied = response.status in _DENIED and response.url.origin() == self._home
+        raise Unreachable(url, f"it answers {response.status}", hint=self._denied if denied else "")
 
-def _accept(response: aiohttp.ClientResponse, url: str) -> None:
-    if response.status == _OK:
-        return
-    if response.status in _GONE:
-        raise UserError(f"There is no {url} (it answers {response.status}).", hint="Was it built and published?")
-    hint = "Check `token` of the app's artifact in bot.toml." if response.status in _DENIED else ""
-    raise Unreachable(url, f"it answers {response.status}", hint=hint)
+
+async def _body(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+    """Return the body; None if it has more bytes than that."""
+    data = bytearray()
+    async for piece in response.content.iter_any():
+        data += piece
+        if len(data) > most:
+            return None
+    return bytes(data)
 
 
 def _too_large(url: str, most: int) -> UserError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from deploybot.sources.artifact_archive import pack
 from deploybot.sources.artifact_checksums import checksum_in
 from deploybot.sources.artifact_folder import ArtifactFolder, UploadedArtifact, size_of
 from deploybot.sources.artifact_uploads import alone, received
+from deploybot.sources.forge_access import forge_artifacts, forge_server
+from deploybot.sources.forge_artifacts import forge_file
 from deploybot.sources.ref_names import check_ref
 from deploybot.units import show_size
 
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 Needed = Callable[[App], Awaitable[Collection[str]]]
 """Returns the ids of the releases of an app that may still be sent to a server."""
 _LITERAL = 64
+_UNKNOWN = "0" * _LITERAL
+_HASH_WITHIN = 600.0
+"""A plan waits for this download, so it has less time than one of a deployment."""
 _REF_DIGITS = 12
 _REFS = "Use letters, digits, dots, dashes and slashes, such as 1.4.2."
 _OFFERED = 3
@@ -57,23 +63,70 @@ class Artifacts:
         if asks.upload:
             return await self._uploaded(app, ref)
         name = ref or (commit.ref if commit else "")
+        if asks.on_forge:
+            return replace(commit or Release(None), source=await self._built(app, asks, commit, name), ref=name)
         if "{ref}" in f"{asks.url}{asks.sha256}" and not name:
             raise UserError(f"Which version of {app.name}?", hint=f"Name it, such as {app.name}@1.4.2.")
         if ref and "{" not in f"{asks.url}{asks.sha256}":
             raise UserError(f"{app.name} has one artifact, without versions.", hint=f"Deploy it: deploy {app.name}")
-        return await self._published(asks, commit or Release(None), name)
+        return await self._published(app, asks, commit or Release(None), name)
 
-    async def _published(self, asks: ArtifactSettings, commit: Release, ref: str) -> Release:
+    async def _published(self, app: App, asks: ArtifactSettings, commit: Release, ref: str) -> Release:
         url, checksum = (filled(text or "", ref, commit.code or "") for text in (asks.url, asks.sha256))
-        server, name = _server(asks, url), file_name(url)
+        server, name = _server(app, url), file_name(filled(asks.name or url, ref, commit.code or ""))
         sha256 = checksum if len(checksum) == _LITERAL else checksum_in(await server.text(checksum), name, checksum)
         size = await server.size(url)
-        if size > asks.max_size:
-            raise UserError(
-                f"{url} has {show_size(size)}, and `max_size` is {show_size(asks.max_size)}.",
-                hint="Build a smaller one, or raise `max_size`.",
-            )
+        _insist_on_size(asks, url, size)
         return replace(commit, source=ArtifactSource(sha256, name, url, size), ref=ref)
+
+    async def _built(self, app: App, asks: ArtifactSettings, commit: Release | None, ref: str) -> ArtifactSource:
+        """Return what the forge built from a commit. If it gives no SHA-256, the file is downloaded for that."""
+        code, folder = (commit.code if commit else None) or "", self._folder(app)
+        forge = forge_artifacts(app)
+        found = await forge_file(forge, code)
+        if not found.sha256 and (old := await asyncio.to_thread(folder.from_url, found.url)):
+            return old
+        what = f"The {forge.what} of {found.build}"
+        here = await asyncio.to_thread(folder.packed, found.sha256) if found.sha256 and found.gone else None
+        if found.gone and here is None:
+            raise UserError(f"{what} {found.gone}.", hint=f"Run {found.build} again, then deploy.")
+        _insist_on_size(asks, what, found.size)
+        name = file_name(filled(asks.name, ref, code)) if asks.name else _zip_name(asks)
+        file = ArtifactSource(found.sha256 or _UNKNOWN, name, found.url, found.size)
+        return file if found.sha256 else await self._hashed(app, asks, folder, file)
+
+    async def _hashed(
+        self, app: App, asks: ArtifactSettings, folder: ArtifactFolder, file: ArtifactSource
+    ) -> ArtifactSource:
+        """Download a file whose SHA-256 nobody says, and keep it. Return it with its SHA-256."""
+        async with self._locks.setdefault((app.name, file.url), asyncio.Lock()):
+            if old := await asyncio.to_thread(folder.from_url, file.url):
+                return old
+            await self._clean(app)
+            await asyncio.to_thread(folder.insist_on_room, file.size)
+            # Under a name of its own: another process may download it, too, and there is no checksum that would tell.
+            part = await asyncio.to_thread(folder.incoming, secrets.token_hex(32))
+            try:
+                got = await _server(app, file.url).save(file.url, part, most=asks.max_size, within=_HASH_WITHIN)
+                return await self._taken(app, asks, folder, part, replace(file, sha256=got))
+            finally:
+                await asyncio.to_thread(part.unlink, missing_ok=True)
+
+    async def _taken(
+        self, app: App, asks: ArtifactSettings, folder: ArtifactFolder, part: Path, file: ArtifactSource
+    ) -> ArtifactSource:
+        """Prepare a file that was downloaded to `part`, unless the same bytes are here already."""
+        async with self._locks.setdefault((app.name, file.sha256), asyncio.Lock()):
+            if await asyncio.to_thread(folder.packed, file.sha256) is None:
+                own = await asyncio.to_thread(folder.incoming, file.sha256)
+                await asyncio.to_thread(part.replace, own)
+                try:
+                    await self._prepared(asks, folder, file)
+                finally:
+                    await asyncio.to_thread(own.unlink, missing_ok=True)
+            else:
+                await asyncio.to_thread(folder.describe, file)
+            return await asyncio.to_thread(folder.about, file.sha256) or file
 
     async def _uploaded(self, app: App, ref: str) -> Release:
         folder = self._folder(app)
@@ -129,7 +182,7 @@ class Artifacts:
         await asyncio.to_thread(folder.insist_on_room, file.size)
         part = await asyncio.to_thread(folder.incoming, file.sha256)
         try:
-            got = await _server(asks, file.url).save(file.url, part, most=asks.max_size)
+            got = await _server(app, file.url).save(file.url, part, most=asks.max_size)
             if got != file.sha256:
                 raise UserError(
                     f"{file.url} has the SHA-256 {got}, but its checksum is {file.sha256}.",
@@ -225,11 +278,6 @@ class Artifacts:
         return ArtifactFolder(self._data / app.name)
 
 
-def needs_commit(asks: ArtifactSettings) -> bool:
-    """Return whether the address of an artifact contains a commit."""
-    return "{sha}" in f"{asks.url}{asks.sha256}"
-
-
 def filled(template: str, ref: str, commit: str) -> str:
     """Return an address with a ref and a commit. Each is escaped, so a ref can neither add a folder nor a query."""
     return template.replace("{ref}", quote(ref, safe="")).replace("{sha}", quote(commit, safe=""))
@@ -240,12 +288,28 @@ def file_name(url: str) -> str:
     return unquote(urlsplit(url).path).rpartition("/")[2]
 
 
-def _server(asks: ArtifactSettings, home: str) -> ArtifactServer:
+def _server(app: App, home: str) -> ArtifactServer:
     """Return the host of an app's artifacts. aiohttp takes 20 MB, so it is imported when it is needed."""
     from deploybot.sources.artifact_http import ArtifactServer  # noqa: PLC0415  see above
 
+    asks = _asked(app)
+    if asks.on_forge:
+        return forge_server(app)
     address = filled(asks.url or home, "ref", "sha")
     return ArtifactServer(address, asks.token.reveal() if asks.token else "")
+
+
+def _insist_on_size(asks: ArtifactSettings, what: str, size: int) -> None:
+    if size > asks.max_size:
+        raise UserError(
+            f"{what} has {show_size(size)}, and `max_size` is {show_size(asks.max_size)}.",
+            hint="Build a smaller one, or raise `max_size`.",
+        )
+
+
+def _zip_name(asks: ArtifactSettings) -> str:
+    """Return the name of what a forge gives: always a zip, unless bot.toml says otherwise."""
+    return f"{asks.actions or asks.job}.zip".replace("/", "-")
 
 
 def _asked(app: App) -> ArtifactSettings:

@@ -9,7 +9,7 @@ from deploybot.domain import Changes, Heads, Holding, NamedRef, Release, Signatu
 from deploybot.domain.missing_content import MissingContent
 from deploybot.ports import RefSource
 from deploybot.settings import App
-from deploybot.sources.artifacts import Artifacts, needs_commit
+from deploybot.sources.artifacts import Artifacts
 from deploybot.sources.git_remote import address_of
 
 
@@ -24,7 +24,7 @@ class Repositories:
     async def resolve(self, app: App, ref: str) -> Release:
         """Resolve a ref, to an artifact if the app has those. Raises UserError if there is no repository either."""
         if app.artifact is not None and self._artifacts is not None:
-            commit = await self._refs.resolve(app, ref) if app.repo and needs_commit(app.artifact) else None
+            commit = await self._refs.resolve(app, ref) if app.repo and app.artifact.needs_commit else None
             return await self._artifacts.resolve(app, ref, commit)
         address_of(app)
         return await self._refs.resolve(app, ref)

@@ -42,6 +42,11 @@ def read(write: Write, text: str) -> App:
         (f'artifact = {{ url = "https://b.example.com/site.zip", sha256 = "{"A" * 64}" }}\n', "files", ""),
         (BY_COMMIT, "files", ""),
         ('artifact = { url = "http://127.0.0.1:1/{ref}", sha256 = "http://[::1]:1/sums" }\n', "files", ""),
+        (
+            'artifact = { url = "https://b.example.com/{ref}/", sha256 = "https://b.example.com/x", name = "x.zip" }\n',
+            "files",
+            "",
+        ),
         (f'{GOOD}shared = {{ from = "/srv/old", paths = ["data"] }}\nbuild = "make"\noutput = "dist"\n', "files", ""),
     ],
 )
@@ -62,10 +67,10 @@ ARTIFACT = "apps.site.artifact"
 @pytest.mark.parametrize(
     ("artifact", "problem"),
     [
-        ("{ }", f"{ARTIFACT}: should have exactly one of url and upload, has nothing"),
+        ("{ }", f"{ARTIFACT}: should have exactly one of url, upload, actions and job, has nothing"),
         (
             f'{{ upload = true, url = "{URL}", sha256 = "{URL}" }}',
-            f"{ARTIFACT}: should have exactly one of url and upload, has url and upload",
+            f"{ARTIFACT}: should have exactly one of url, upload, actions and job, has url and upload",
         ),
         (
             f'{{ url = "{URL}" }}',
@@ -81,7 +86,7 @@ ARTIFACT = "apps.site.artifact"
         ),
         (
             f'{{ url = "https://b.example.com/{{ref}}/?file=site.zip", sha256 = "{URL}" }}',
-            f"{ARTIFACT}.url: has no file name: its path should end in one, such as site-{{ref}}.tar.gz",
+            f'{ARTIFACT}.url: has no file name at its end: add `name`, such as name = "site.tar.gz"',
         ),
         (
             f'{{ url = "https://b.example.com/{{ref}}.tar.XZ", sha256 = "{URL}" }}',
@@ -109,6 +114,100 @@ def test_keys_that_do_not_go_together_are_refused(
     problems: Callable[..., list[str]], artifact: str, problem: str
 ) -> None:
     assert problems(toml(f"artifact = {artifact}\n"), S=SECRET, T=SECRET) == [problem]
+
+
+GITHUB = 'forge = { kind = "github", token = { env = "T" } }\n'
+GITLAB = 'forge = { kind = "gitlab", token = { env = "T" } }\n'
+STRANGE = f'workflow = "b.yml", name = "b.zip", sha256 = "{"a" * 64}", token = {{ env = "T" }}'
+NO_FORGE = "needs the forge and its token: add [apps.site.forge]"
+ACTIONS = 'artifact = { actions = "site", workflow = "build.yml", name = "site.tgz" }\n'
+
+
+@pytest.mark.parametrize(
+    ("app", "origin"),
+    [
+        (f'repo = "git@github.com:acme/site.git"\n{GITHUB}{ACTIONS}', "the artifact site of GitHub Actions"),
+        (
+            f'repo = "https://gitlab.com/acme/site"\nbranch = "main"\n{GITLAB}artifact = {{ job = "build" }}\n',
+            "the artifacts of GitLab's job build",
+        ),
+    ],
+)
+def test_artifacts_of_a_forge_have_a_repository_and_its_forge(write: Write, app: str, origin: str) -> None:
+    found = read(write, toml(app)).artifact
+    assert found is not None
+    assert (found.origin, found.on_forge, found.needs_commit) == (origin, True, True)
+
+
+@pytest.mark.parametrize(
+    ("app", "found"),
+    [
+        (
+            f"{GITHUB}{ACTIONS}",
+            [
+                f"{ARTIFACT}.actions: is what was built from a commit, but there is no `repo` to look it up",
+            ],
+        ),
+        (
+            f'repo = "git@github.com:acme/site.git"\n{ACTIONS}',
+            [
+                f'{ARTIFACT}.actions: {NO_FORGE} with kind = "github" and a token that may read it',
+            ],
+        ),
+        (
+            f'repo = "git@gitlab.com:acme/site.git"\n{GITHUB}artifact = {{ job = "build" }}\n',
+            [
+                f'{ARTIFACT}.job: {NO_FORGE} with kind = "gitlab" and a token that may read it',
+            ],
+        ),
+        (
+            f'repo = "http://git.example.com/acme/site.git"\n{GITHUB}{ACTIONS}',
+            ["apps.site.forge: has an API without TLS, so anybody on the way can replace files: set api_url"],
+        ),
+        (
+            f'repo = "https://gitlab.com/acme/site"\n{GITLAB}artifact = {{ job = "b", {STRANGE} }}\n',
+            [
+                f"{ARTIFACT}.name: is for `url` and `actions` only: the artifacts of a job are a zip",
+                f"{ARTIFACT}.sha256: is for `url` only: `job` uses the app's forge",
+                f"{ARTIFACT}.token: is for `url` only: `job` uses the app's forge",
+                f"{ARTIFACT}.workflow: is for `actions` only: it is a workflow of GitHub Actions",
+            ],
+        ),
+        (
+            'artifact = { upload = true, name = "b.zip" }\n',
+            [f"{ARTIFACT}.name: is for `url` and `actions` only: uploads bring their own name"],
+        ),
+        (
+            'artifact = { upload = true, name = "b.7z" }\n',
+            [f"{ARTIFACT}.name: is an archive that the bot does not unpack: publish .tar.gz, .tgz, .tar or .zip"],
+        ),
+        (
+            f'artifact = {{ url = "https://b.example.com/x.zip", sha256 = "{"a" * 64}", name = "{{ref}}.zip" }}\n',
+            [f"{ARTIFACT}.name: has many names, but `url` has one file: remove {{ref}} and {{sha}} from `name`"],
+        ),
+        *(
+            (
+                f"artifact = {{ {key} = '{value}' }}\n",
+                [f"{ARTIFACT}.{key}: should be {text}"],
+            )
+            for key, value, text in (
+                ("name", "a/b.zip", "the name of a file"),
+                ("name", ".zip", "the name of a file"),
+                ("name", "{tag}.zip", "the name of a file"),
+                ("actions", "a/b", "the name that the workflow gives to upload-artifact"),
+                ("actions", "", "the name that the workflow gives to upload-artifact"),
+                ("workflow", "../x.yml", "the name of a file in .github/workflows"),
+                ("workflow", "Build", "the name of a file in .github/workflows"),
+                ("job", "", "the name of a job in .gitlab-ci.yml"),
+            )
+        ),
+    ],
+)
+def test_keys_of_a_forge_that_do_not_go_together_are_refused(
+    problems: Callable[..., list[str]], app: str, found: list[str]
+) -> None:
+    said = sorted(problems(toml(app), S=SECRET, T=SECRET))
+    assert [one[: len(start)] for one, start in zip(said, sorted(found), strict=True)] == sorted(found), said
 
 
 @pytest.mark.parametrize(

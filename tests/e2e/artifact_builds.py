@@ -77,8 +77,8 @@ class BuildServer:
 
 
 @asynccontextmanager
-async def build_server() -> AsyncIterator[BuildServer]:
-    made = BuildServer()
+async def build_server(made: BuildServer | None = None) -> AsyncIterator[BuildServer]:
+    made = made or BuildServer()
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", made.answer)
     async with TestServer(application) as server:

@@ -111,6 +111,26 @@ async def test_the_commit_of_a_ref_may_be_in_the_address(kept: Kept, builds: Bui
     assert (release.ref, release.subject, release.id) == ("main", "Change the logo", f"artifact-{sha256(b'x')}")
 
 
+async def test_a_name_says_how_an_address_without_one_is_read(kept: Kept, builds: BuildServer) -> None:
+    content = tar_of({"index.html": b"one"})
+    builds.files["/1/download?job=build"] = content
+    builds.files["/sums"] = f"{'0' * 64}  download\n{sha256(content)}  site-1.tar.gz\n".encode()
+    more = {"url": f"{builds.url}/{{ref}}/download?job=build", "sha256": f"{builds.url}/sums"}
+    app = site(**more, name="site-{ref}.tar.gz")
+    file = (await kept.source.resolve(app, "1", None)).file
+    assert file is not None
+    assert (file.name, file.sha256) == ("site-1.tar.gz", sha256(content))
+    await kept.source.packed(app, file)
+    assert kept.names() == {sha256(content)}
+    # Without it, the archive would be released as a file called `download`.
+    (kept.folder / f"{sha256(content)}.tar.gz").unlink()
+    builds.files["/sums"] = sha256(content).encode()
+    unnamed = (await kept.source.resolve(site(**more), "1", None)).file
+    assert unnamed is not None
+    with pytest.raises(UserError, match=r"or set `name` of the app's artifact"):
+        await kept.source.packed(site(**more), unnamed)
+
+
 @pytest.mark.parametrize(
     ("ref", "path"),
     [("1.4.2", "1.4.2"), ("feature/x", "feature%2Fx"), ("a#b", "a%23b"), ("a+b", "a%2Bb"), ("a=b@c", "a%3Db%40c")],

@@ -1,0 +1,105 @@
+"""Find the file that a forge built from a commit: which run or pipeline counts, and why none does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from deploybot.domain import short_id
+from deploybot.errors import Unreachable, UserError
+from deploybot.wording import listed
+
+FIND_WITHIN = 90.0
+MOST_PAGES = 4
+MOST_ASKED = 20
+"""How many successful builds of a commit are asked for their files."""
+_SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeFile:
+    """A file that a forge has: its address, the `build` that made it, its SHA-256 and size if the forge says them.
+
+    `gone` says why the forge does not give it any more; empty if it does.
+    """
+
+    url: str
+    build: str
+    sha256: str = ""
+    size: int = 0
+    gone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeBuild:
+    """A run or pipeline without the file. `state` says why, for people. With `runs`, it has not ended."""
+
+    title: str
+    state: str
+    runs: bool = False
+
+
+class ForgeApi(Protocol):
+    """What answers for a forge."""
+
+    async def json(self, url: str) -> Mapping[str, object] | Sequence[object]:
+        """Return the answer of the API at an address. Raises Unreachable, or UserError if there is none."""
+
+
+class ForgeArtifacts(Protocol):
+    """What finds files on one kind of forge."""
+
+    what: str
+    """What is missing if there is no file, such as `artifact site`."""
+    nothing: str
+    """What to do if the commit has no build that counts."""
+    wanted: str
+    """What to check in bot.toml if builds succeed without the file."""
+
+    async def find(self, commit: str) -> ForgeFile | Sequence[ForgeBuild]:
+        """Return the file of the newest successful build of a commit; the builds that count if none has it."""
+
+
+async def forge_file(forge: ForgeArtifacts, commit: str, *, within: float = FIND_WITHIN) -> ForgeFile:
+    """Return the file that a forge built from a commit. Raises UserError if there is none, and Unreachable."""
+    try:
+        async with asyncio.timeout(within):
+            found = await forge.find(commit)
+    except TimeoutError:
+        raise Unreachable(forge.what, f"the forge did not answer within {within:g} s") from None
+    if isinstance(found, ForgeFile):
+        return found
+    short = short_id(commit)
+    if not found:
+        raise UserError(f"No run of {short} counts, so there is no {forge.what}.", hint=forge.nothing)
+    states = [f"{one.title} {one.state}" for one in found[:_SHOWN]]
+    more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    if running := next((one for one in found if one.runs), None):
+        hint = f"Wait until {running.title} has ended, then deploy again."
+    elif all(one.state == WITHOUT for one in found):
+        hint = forge.wanted
+    else:
+        hint = f"Correct the build, or run it again. {forge.wanted}"
+    raise UserError(f"No successful run of {short} has the {forge.what}: {listed([*states, *more])}.", hint=hint)
+
+
+WITHOUT = "does not have it"
+"""The state of a build that succeeded without the file."""
+
+
+def entries(answer: object, key: str = "") -> list[Mapping[str, object]]:
+    """Return the objects in a list of an answer; with `key`, the list has that name. What is none is left out."""
+    found = answer.get(key) if key and isinstance(answer, Mapping) else answer
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def number(value: object) -> int:
+    """Return a whole number of an answer; 0 if it is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def words(value: object) -> str:
+    """Return a text of an answer in one short line; empty if it is none."""
+    return " ".join(value.split())[:100] if isinstance(value, str) else ""

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ import yaml
 
 from deploybot.chat.slack.oauth_scopes import HOOK
 from deploybot.chat.telegram.telegram_connection import PATH
+from deploybot.domain import Release
 from deploybot.http_server import Handler, Refused, WebServer
 from deploybot.part_tables import SENDERS
+from deploybot.ports import ArtifactUpload
+from deploybot.settings import App
 from deploybot.testing import FakeClock, memory_store
+from deploybot.webhooks.artifact_receiver import KEYS, ArtifactReceiver
 from deploybot.webhooks.hook_addresses import addresses
 from deploybot.webhooks.inbox_worker import Inbox
 from deploybot.webhooks.receiver import Receiver
@@ -47,14 +51,31 @@ class Recording(WebServer):
         self.paths.add(path)
         super().add_get(path, handler)
 
+    def add_upload(self, path: str, handler: Handler) -> None:
+        self.paths.add(path)
+        super().add_upload(path, handler)
+
     def add_post(self, path: str, handler: Handler, refused: Refused | None = None) -> None:
         self.paths.add(path)
         super().add_post(path, handler, refused)
 
 
+class _NoUploads:
+    """Takes nothing."""
+
+    async def offset(self, app: App, upload: ArtifactUpload) -> int:
+        raise NotImplementedError
+
+    async def receive(self, app: App, upload: ArtifactUpload, offset: int, pieces: AsyncIterator[bytes]) -> int:
+        raise NotImplementedError
+
+    async def uploaded(self, app: App, upload: ArtifactUpload) -> Release:
+        raise NotImplementedError
+
+
 def as_described(path: str) -> str:
     """An address in the description's words."""
-    path = path.replace("*", "{secret}").replace("/shop/", "/{app}/")
+    path = path.replace("*", "{secret}").replace("/shop/", "/{app}/").replace("/artifacts/shop", "/artifacts/{app}")
     return path if path == "/hooks/dockerhub/{secret}" else re.sub("github|dockerhub|event", "{sender}", path)
 
 
@@ -66,6 +87,8 @@ async def test_every_address_is_described_and_no_other() -> None:
         receiver = Receiver(store, FakeClock(), Inbox(made, store, FakeClock(), ()), rate=1.0)
         for address in addresses(made):
             receiver.open(server, address)
+        for app in made.apps.values():
+            ArtifactReceiver(_NoUploads(), FakeClock()).open(server, app, hub.secret)
     opened = {as_described(path) for path in server.paths} | {HOOK, PATH, "/metrics"}
     # The secret's place is there for every sender, and of use to those without a proof alone.
     assert opened - {"/hooks/{sender}/{secret}"} == set(described()["paths"])
@@ -75,11 +98,22 @@ def test_the_senders_are_those_that_there_are() -> None:
     assert tuple(described()["components"]["schemas"]["sender"]["enum"]) == SENDERS
 
 
+def test_uploads_are_described_as_in_their_protocol() -> None:
+    tree = described()
+    schema = tree["components"]["schemas"]["artifact"]
+    assert schema["properties"].keys() == KEYS
+    assert KEYS - {*schema["required"]} == {"offset", "ref"}
+    item = tree["paths"]["/artifacts/{app}"]
+    table = re.findall(r"^\| (\d{3}) \|", (FILE.parent / "artifacts.md").read_text(), re.MULTILINE)
+    # What every address of the server answers is not in that table.
+    assert {*item["post"]["responses"], *item["head"]["responses"]} - {"404", "417"} == {*table}
+
+
 @pytest.mark.timeout(_WITHIN + 100)
 def test_it_holds_against_schemathesis(tmp_path: Path, figure: Callable[[str], None]) -> None:
     port, seed, tree = free_port(), new_seed(), described()
     parameters = tree["components"]["parameters"]
-    parameters["app"]["schema"] = {"enum": ["shop", "nobodys"]}
+    parameters["app"]["schema"] = {"enum": ["shop", "site", "nobodys"]}
     parameters["secret"]["schema"] = {"enum": [SECRET, "0123456789abcdef0123456789"]}
     (tmp_path / "openapi.yaml").write_text(yaml.safe_dump(tree))
     with made_bot(tmp_path, port, *SENDERS) as bot:

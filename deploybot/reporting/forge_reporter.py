@@ -52,7 +52,7 @@ def _shared(settings: Settings, app: App) -> frozenset[str]:
 
 
 def _repository(app: App) -> tuple[str, str] | None:
-    named = api_of(app, app.forge) if app.forge else None
+    named = api_of(app, app.forge) if app.forge and app.artifact is None else None
     return (named[0].lower(), named[1].lower()) if named else None
 
 

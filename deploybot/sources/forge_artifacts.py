@@ -16,12 +16,15 @@ MOST_PAGES = 4
 MOST_ASKED = 20
 """How many successful builds of a commit are asked for their files."""
 _SHOWN = 4
+_LARGEST = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class ForgeFile:
     """A file that a forge has: its address, the `build` that made it, its SHA-256 and size if the forge says them.
 
+    The address ends in `#` and the commit, which no server gets: a forge that was restored from a backup gives numbers
+    a second time, and the bot must not take what it has under one for what another commit made.
     `gone` says why the forge does not give it any more; empty if it does.
     """
 
@@ -96,8 +99,8 @@ def entries(answer: object, key: str = "") -> list[Mapping[str, object]]:
 
 
 def number(value: object) -> int:
-    """Return a whole number of an answer; 0 if it is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """Return a positive whole number of an answer; 0 if it is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < _LARGEST else 0
 
 
 def words(value: object) -> str:

@@ -55,14 +55,14 @@ class GitHubArtifacts:
                     seen.append(ForgeBuild(title, f"ended with {_state(run.get('conclusion'))}"))
                 elif asked < MOST_ASKED:
                     asked += 1
-                    if found := await self._of_run(_id(run), title):
+                    if found := await self._of_run(_id(run), title, commit):
                         return found
                     seen.append(ForgeBuild(title, WITHOUT))
             if len(runs) < _PER_PAGE:
                 break
         return seen
 
-    async def _of_run(self, run: int, title: str) -> ForgeFile | None:
+    async def _of_run(self, run: int, title: str, commit: str) -> ForgeFile | None:
         """Return the newest artifact of the name that a run has: each of its attempts may have made one."""
         query = f"name={quote(self._name, safe='')}&per_page=100"
         found = entries(await self._api.json(f"{self._path}/runs/{run}/artifacts?{query}"), "artifacts")
@@ -74,7 +74,7 @@ class GitHubArtifacts:
         day = words(artifact.get("expires_at"))[:10]
         return ForgeFile(
             # Not `archive_download_url`, so that no answer decides where the token goes.
-            url=f"{self._path}/artifacts/{_id(artifact)}/zip",
+            url=f"{self._path}/artifacts/{_id(artifact)}/zip#{commit}",
             build=title,
             sha256=digest[1].lower() if digest else "",
             size=number(artifact.get("size_in_bytes")),

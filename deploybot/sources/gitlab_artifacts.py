@@ -51,26 +51,26 @@ class GitLabArtifacts:
                 seen.append(ForgeBuild(title, f"is {status or 'in an unknown state'}", runs=True))
             elif asked < MOST_ASKED:
                 asked += 1
-                if found := await self._of_pipeline(_id(pipeline), title):
+                if found := await self._of_pipeline(_id(pipeline), title, commit):
                     return found
                 seen.append(ForgeBuild(title, WITHOUT))
         return seen
 
-    async def _of_pipeline(self, pipeline: int, title: str) -> ForgeFile | None:
+    async def _of_pipeline(self, pipeline: int, title: str, commit: str) -> ForgeFile | None:
         """Return the artifacts of the newest successful job of the name that a pipeline has."""
         for page in range(1, MOST_PAGES + 1):
             query = f"scope%5B%5D=success&per_page={_PER_PAGE}&page={page}"
             jobs = entries(await self._api.json(f"{self._path}/pipelines/{pipeline}/jobs?{query}"))
             own = [one for one in jobs if one.get("name") == self._job and one.get("status") == "success" and _id(one)]
             if own:
-                return self._of_job(max(own, key=_id), title)
+                return self._of_job(max(own, key=_id), title, commit)
             if len(jobs) < _PER_PAGE:
                 break
         return None
 
-    def _of_job(self, job: Mapping[str, object], title: str) -> ForgeFile | None:
+    def _of_job(self, job: Mapping[str, object], title: str, commit: str) -> ForgeFile | None:
         """Return a job's artifacts. An answer without the file, but with a day when it expires, is about an old one."""
-        url, file = f"{self._path}/jobs/{_id(job)}/artifacts", job.get("artifacts_file")
+        url, file = f"{self._path}/jobs/{_id(job)}/artifacts#{commit}", job.get("artifacts_file")
         if isinstance(file, dict):
             return ForgeFile(url, title, size=number(file.get("size")))
         day = words(job.get("artifacts_expire_at"))[:10]

@@ -45,7 +45,8 @@ _MOST_IDS = 100_000
 _REFUSALS = 30
 _MINUTE = 60.0
 _RESULTS = {200: "kept", 204: "kept", 403: "forged", 413: "too_large", 429: "limited", 503: "unkept"}
-_KEYS = frozenset({"app", "method", "name", "offset", "ref", "sha256", "size"})
+KEYS = frozenset({"app", "method", "name", "offset", "ref", "sha256", "size"})
+"""The keys of the header, of which `offset` and `ref` may be missing."""
 log = logging.getLogger(__name__)
 
 
@@ -173,10 +174,10 @@ def upload_in(described: bytes, app: str) -> tuple[ArtifactUpload, str, int]:
         found = object_of(json_of(described), _HEADER)
     except Unreadable as problem:
         raise UploadRefused(f"The header {_HEADER} cannot be read: {problem}.", status=400) from None
-    if strange := found.keys() - _KEYS:
+    if strange := found.keys() - KEYS:
         _refuse(
             f"The header {_HEADER} has the unknown key {plain(min(strange))}.",
-            hint=f"Keys: {', '.join(sorted(_KEYS))}.",
+            hint=f"Keys: {', '.join(sorted(KEYS))}.",
         )
     name, size, sha256, ref = (found.get(key) for key in ("name", "size", "sha256", "ref"))
     method, offset = found.get("method"), found.get("offset", 0)

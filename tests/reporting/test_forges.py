@@ -11,6 +11,7 @@ from deploybot.reporting.report_http import Caller
 from deploybot.reporting.report_targets import connected
 from deploybot.reporting.reporter_port import ReportTools
 from deploybot.store.database import Database
+from tests.kit.settings import bot_settings
 from tests.reporting.doubles import LOST, REPOSITORY, TOKEN, Fault, Gitea, GitHub, GitLab
 from tests.reporting.reporting_bot import ReportingBot, reporting_settings, sha
 
@@ -209,3 +210,13 @@ async def test_two_apps_of_one_repository_do_not_hide_each_other(store: Database
         assert {context for _, context in gitlab.statuses} == contexts
     else:
         assert {body["context"] for _, body in gitea.statuses} == contexts
+
+
+async def test_the_forge_of_artifacts_gets_no_reports(store: Database) -> None:
+    """Nor does such an app change how another one of its repository is reported."""
+    forge = {"kind": "github", "token": {"env": "T"}}
+    repo = {"repo": "git@github.com:acme/shop.git", "forge": forge}
+    settings = bot_settings(apps={"shop": repo, "site": {**repo, "artifact": {"actions": "site"}}})
+    targets = connected(settings, ReportTools(Caller(), store))
+    assert [*targets] == ["forge:shop"]
+    assert type(targets["forge:shop"]).__name__ == "GitHubReporter"

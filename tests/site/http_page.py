@@ -28,7 +28,7 @@ def page() -> str:
 def _paths(tree: dict[str, Any]) -> Iterator[str]:
     shown: dict[str, str] = {}
     for path, item in tree["paths"].items():
-        for method in ("get", "post"):
+        for method in ("head", "get", "post", "patch"):
             if method in item:
                 name = f"{method.upper()} {path}"
                 yield f"## {name}\n\n{item[method]['summary']}\n"
@@ -48,7 +48,8 @@ def _responses(tree: dict[str, Any], responses: dict[str, Any]) -> Iterator[tupl
 def _parameters(tree: dict[str, Any]) -> Iterator[str]:
     yield "## Parts of the addresses\n"
     rows = []
-    for name, one in tree["components"]["parameters"].items():
+    of_addresses = ((name, one) for name, one in tree["components"]["parameters"].items() if one["in"] == "path")
+    for name, one in of_addresses:
         schema = _resolved(tree, one["schema"])
         values = ", ".join(schema["enum"]) if "enum" in schema else f"matches `{schema['pattern']}`"
         rows.append((f"`{{{name}}}`", one.get("description", ""), values))

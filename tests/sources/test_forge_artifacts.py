@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from deploybot.domain import ArtifactSource, CommitSource, Release
 from deploybot.errors import Unreachable, UserError
@@ -19,7 +18,7 @@ from deploybot.sources.no_repository import Repositories
 from deploybot.testing import FakeClock, FakeRefs
 from tests.e2e.artifact_builds import build_server, sha256, tar_of
 from tests.kit.settings import bot_settings
-from tests.sources.forges import COMMIT, TOKEN, GitHub, GitLab, Row, forge_of, zip_of
+from tests.sources.forges import COMMIT, TOKEN, Forge, GitHub, GitLab, Row, forge_of, zip_of
 
 SITE = zip_of({"index.html": b"one"})
 NEVER = "Runs of pull requests and forks do not count."
@@ -45,7 +44,7 @@ def source(tmp_path: Path) -> Artifacts:
     return Artifacts(tmp_path, FakeClock(), needed)
 
 
-def app_of(forge: GitHub | GitLab, *, token: str = TOKEN, **artifact: object) -> App:
+def app_of(forge: Forge, *, token: str = TOKEN, **artifact: object) -> App:
     """An app whose artifacts are on this forge; by default `site`, or those of the job `build`."""
     kind = "github" if isinstance(forge, GitHub) else "gitlab"
     default = {"actions": "site"} if kind == "github" else {"job": "build"}
@@ -148,14 +147,9 @@ FORK: Row = {"head_repository": {"id": 43, "full_name": "mallory/site"}}
     ],
 )
 async def test_runs_that_may_have_built_what_others_wrote_never_count(
-    source: Artifacts, github: GitHub, monkeypatch: pytest.MonkeyPatch, more: Row
+    source: Artifacts, github: GitHub, more: Row
 ) -> None:
-    def everything(self: GitHub, request: object, key: str, rows: list[Row]) -> object:
-        """A server that filters nothing, such as an old GitHub Enterprise."""
-        del self, request
-        return web.json_response({key: rows})
-
-    monkeypatch.setattr(GitHub, "_listed", everything)
+    github.filters = False  # as an old GitHub Enterprise
     github.run(9, {"site": SITE}, **more)
     sentence, hint = await refused(source, app_of(github))
     assert sentence == "No run of cccccccccc counts, so there is no artifact site."
@@ -320,9 +314,31 @@ async def test_the_same_bytes_of_another_job_are_one_artifact(source: Artifacts,
     first = await found(source, app)
     gitlab.run(7, {"build": SITE})
     second = await found(source, app)
-    assert (second, second.url.endswith("/jobs/1001/artifacts")) == (first, True)
+    assert (second, second.url.endswith(f"/jobs/1001/artifacts#{COMMIT}")) == (first, True)
     await found(source, app)
     assert len(gitlab.storage.asked) == 2
+
+
+async def test_a_number_that_a_restored_forge_gives_again_is_another_file(
+    source: Artifacts, github: GitHub, gitlab: GitLab
+) -> None:
+    github.run(6)
+    github.artifact(6, "site", SITE, digest=None)
+    gitlab.run(6, {"build": SITE})
+    other, newer = "d" * 40, zip_of({"index.html": b"two"})
+    for forge, key in ((github, "head_sha"), (gitlab, "sha")):
+        app = app_of(forge)
+        await found(source, app)
+        forge.runs[0][key], forge.files[1000] = other, newer
+        release = await source.resolve(app, "", Release(CommitSource(other)))
+        assert release.id == f"artifact-{sha256(newer)}"
+
+
+async def test_a_pipeline_of_another_commit_never_counts(source: Artifacts, gitlab: GitLab) -> None:
+    """Even if the server filters nothing."""
+    gitlab.filters = False
+    gitlab.run(7, {"build": SITE}, sha="d" * 40)
+    assert (await refused(source, app_of(gitlab)))[0].startswith("No run of cccccccccc counts")
 
 
 async def test_a_file_that_is_refused_leaves_nothing(source: Artifacts, gitlab: GitLab, tmp_path: Path) -> None:

@@ -25,6 +25,14 @@ directory = "/srv/shop"
 
 [apps.shop.environments.staging]
 servers = ["web1"]
+
+[apps.site]
+strategy = "files"
+directory = "/srv/site"
+artifact = {{ upload = true, secret = {{ file = "{secret}" }} }}
+
+[apps.site.environments.staging]
+servers = ["web1"]
 """
 _HOOK = """
 [{table}.{name}]
@@ -33,7 +41,10 @@ secret = {{ file = "{secret}" }}
 
 
 def made_bot(folder: Path, port: int, *senders: str, rate: int = 100_000) -> Bot:
-    """One with the app `shop`, whose hooks are those of `senders`, at its own addresses and at those of all apps."""
+    """One with the app `shop`, whose hooks are those of `senders`, at its own addresses and at those of all apps.
+
+    Artifacts of the app `site` may be uploaded.
+    """
     secret = folder / "secret"
     secret.write_text(SECRET)
     secret.chmod(0o600)

@@ -33,7 +33,7 @@ Needed = Callable[[App], Awaitable[Collection[str]]]
 """Returns the ids of the releases of an app that may still be sent to a server."""
 _LITERAL = 64
 _UNKNOWN = "0" * _LITERAL
-_HASH_WITHIN = 600.0
+_HASH_WITHIN = 540.0
 """A plan waits for this download, so it has less time than one of a deployment."""
 _REF_DIGITS = 12
 _REFS = "Use letters, digits, dots, dashes and slashes, such as 1.4.2."

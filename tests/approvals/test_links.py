@@ -128,6 +128,16 @@ async def test_the_codes_of_ones_phone_go_along(bot: BotUnderTest) -> None:
     assert not await bot.store.write(lambda tables: tables.codes.use(bot.people["ben"].id, 50))
 
 
+async def test_phones_are_not_compared_before_both_said_yes(bot: BotUnderTest) -> None:
+    """Whether somebody has a phone is nobody else's business, and of one who has not agreed nothing is copied."""
+    eve, ben = bot.people["eve"], bot.people["ben"]
+    bot.codes.kept |= {eve.id: EVES, ben.id: BENS}
+    await bot.say(f"link {await code_of(bot, 'eve')}", "ben", platform="telegram")
+    card = await bot.say("link yes", "eve", platform="slack")
+    assert "already belongs to somebody, who has not confirmed yet" in card.title
+    assert bot.codes.kept == {eve.id: EVES, ben.id: BENS}
+
+
 async def test_two_people_with_phones_are_not_merged(tmp_path: Path) -> None:
     """Eve has her own phone and ben's session, not ben's phone: no code of hers ever counts as ben's."""
     async with open_approval_bot(tmp_path, approval_code="totp") as bot:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from deploybot.domain import Channel
-from tests.kit.command_bot import SETTINGS, CommandBot, open_command_bot
+from tests.kit.command_bot import SETTINGS, CommandBot, open_command_bot, team_settings
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,16 @@ async def test_the_audit_and_the_channel_have_it() -> None:
             "shop/production is frozen until 2027-01-15 10:00 UTC (by ben: “we measure”)",
             "ana ended the freeze of ben. shop/production is not frozen any more.",
         ]
+
+
+async def test_the_end_of_ones_own_freeze_leaves_that_of_the_file() -> None:
+    production = {"servers": ["web1"], "freeze": ["Fri 06:00 - Mon 08:00"]}
+    settings = team_settings(shop={"environments": {"production": production}})
+    async with open_command_bot(settings=settings) as bot:
+        await bot.say("freeze shop production for 2h because we measure", "ben")
+        card = await bot.say("unfreeze shop production", "ben")
+        left = "shop/production is still frozen until 2027-01-18 08:00 UTC"
+        assert card.title.startswith(f"Your freeze is over. {left}")
+        card = await bot.say("unfreeze shop production", "ben")
+        assert card.title == "No person has frozen shop/production."
+        assert card.text.startswith(left)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from deploybot import App, Environment
-from tests.kit.command_bot import CommandBot
+from deploybot.ports import Tables
+from tests.kit.command_bot import CommandBot, open_command_bot, team_settings
 
 
 async def test_ones_own(bot: CommandBot) -> None:
@@ -57,3 +60,30 @@ async def test_nothing_to_unlock(bot: CommandBot) -> None:
 def _place(bot: CommandBot) -> tuple[App, Environment]:
     app = bot.services.settings.apps["shop"]
     return app, app.environments["production"]
+
+
+async def test_an_end_by_an_admin_is_shown_in_the_channel_of_the_environment() -> None:
+    slack = {"bot_token": {"env": "BOT_TOKEN"}, "app_token": {"env": "APP_TOKEN"}}
+    production = {"servers": ["web1"], "channel": "slack:C0PRODUCTION"}
+    shop = {"channel": "slack:C0SHOP12345", "environments": {"production": production}}
+    async with open_command_bot(settings=team_settings(shop=shop, slack=slack)) as bot:
+        await bot.say("lock shop production because we measure", "ben")
+        await bot.say("unlock shop production", "dia")
+        items = await bot.store.read(lambda tables: tables.outbox.due(9e9, 100))
+        assert {str(item.channel) for item in items} == {"slack:C0PRODUCTION", "console"}
+
+
+async def test_a_lock_without_a_reason_has_no_empty_quotes(bot: CommandBot) -> None:
+    """Locks of versions before may have none."""
+    await bot.say("lock shop production because we measure", "ben")
+
+    def forget(tables: Tables) -> None:
+        lock = tables.locks.get("shop", "production", 0.0)
+        assert lock
+        tables.locks.release("shop", "production")
+        tables.locks.take(replace(lock, reason=""))
+
+    await bot.store.write(forget)
+    await bot.say("unlock shop production", "dia")
+    (item,) = await bot.store.read(lambda tables: tables.outbox.due(9e9, 100))
+    assert item.card.title == "dia removed ben's lock of shop/production"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.grants.conftest import ANA, CONSOLE, DIA_SLACK, DIA_TELEGRAM, HOME, SHOP, _chats, settings_of, told
+from deploybot.card import Tone
+from tests.grants.conftest import ANA, CONSOLE, DIA_SLACK, DIA_TELEGRAM, HOME, SHOP, _chats, cards, settings_of, told
 from tests.kit.command_bot import CommandBot, open_command_bot
 
 # Announced
@@ -12,6 +13,7 @@ async def test_a_grant_notifies_the_channel_and_all_other_admins(one: CommandBot
     assert (await one.say("allow @eve approver on shop/production")).ok
     text = "ana made eve approver on shop/production."
     assert await told(one) == [(SHOP, text), (DIA_SLACK, text), (DIA_TELEGRAM, text), (CONSOLE, text)]
+    assert [card.tone for card in await cards(one, SHOP)] == [Tone.WARN]
 
 
 async def test_an_app_admins_grant_notifies_the_admins_above(one: CommandBot) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from deploybot.access.lock_reminders import LockReminders
-from tests.grants.conftest import ANA, SHOP, told
+from tests.grants.conftest import ANA, SHOP, cards, told
 from tests.kit.command_bot import CommandBot
 
 DAY = 86400.0
@@ -24,10 +24,9 @@ async def test_a_lock_is_reported_each_day_until_it_is_released(one: CommandBot)
     one.clock.advance(1)
     for _ in range(2):
         await reminders.look()
-    assert dict((await told(one))[before:]) == {
-        SHOP: TEXT.format("1 d"),
-        ANA: TEXT.format("1 d"),
-    }
+    assert (await told(one))[before:] == [(SHOP, TEXT.format("1 d")), (ANA, TEXT.format("1 d"))]
+    (card,) = await cards(one, ANA)
+    assert card.hint == "`unlock shop production` removes the lock: ana or an admin can do that."
     one.clock.advance(DAY)
     await reminders.look()
     assert TEXT.format("2 d") in [text for _, text in await told(one)]
@@ -49,12 +48,15 @@ async def test_a_lock_that_is_taken_again_counts_from_then(one: CommandBot) -> N
     assert len(await told(one)) == before
 
 
-async def test_a_lock_of_a_target_that_is_gone_is_not_reported(one: CommandBot) -> None:
+@pytest.mark.parametrize("gone", ["app", "environment"])
+async def test_a_lock_of_a_target_that_is_gone_is_not_reported(one: CommandBot, gone: str) -> None:
     await one.say("lock shop production because the migration runs by hand")
     before = len(await told(one))
     one.clock.advance(DAY)
-    gone = one.settings.model_copy(update={"apps": {}})
-    await LockReminders(gone, one.store, one.clock, one.access.announcer).look()
+    shop = one.settings.apps["shop"]
+    left = {} if gone == "app" else {"shop": shop.model_copy(update={"environments": {}})}
+    settings = one.settings.model_copy(update={"apps": left})
+    await LockReminders(settings, one.store, one.clock, one.access.announcer).look()
     assert len(await told(one)) == before
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-EVERYTHING = bool(os.environ.get("EVERYTHING"))
+EVERYTHING = os.environ.get("EVERYTHING") == "1"
 
 
 def one_of(choices: Sequence[T], name: str) -> T:

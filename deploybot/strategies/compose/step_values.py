@@ -196,16 +196,17 @@ def _spare(site: Site, study: ReleaseStudy) -> dict[str, str]:
 
 
 def _unneeded(site: Site, manifest: Manifest) -> Iterator[str]:
-    """Yield id and tag of our images that no good release has. A restore deletes them if a disk is full."""
+    """Yield id and tag of images with no other names than ours that no good release has, if Docker's disk is full."""
     facts = observed_of(site).facts
-    if not any(0 <= free < _FULL for free in (facts.docker_free, facts.disk_free)):
+    free = facts.disk_free if facts.docker_free < 0 else facts.docker_free
+    if not (0 <= free < _FULL or facts.docker_inodes == 0):
         return
     good = (one for release, one in site.manifests.items() if release in site.good)
     needed = {service.image for one in (manifest, *good) for service in one.services}
     ours = f"{below(site)}/"
     for image in site.images:
-        if image.id not in needed:
-            yield from (f"{image.id} {tag}" for tag in image.tags if tag.startswith(ours))
+        if image.id not in needed and all(tag.startswith(ours) for tag in image.tags):
+            yield from (f"{image.id} {tag}" for tag in image.tags)
 
 
 def tags_of(site: Site, manifest: Manifest) -> dict[str, str]:

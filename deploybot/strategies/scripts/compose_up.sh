@@ -12,7 +12,7 @@
 #   DEPLOYBOT_MOUNTS           content of the release that is mounted, one a line: hash, or HASH/NAME for a file; a
 #                              blank; path in the release
 #   DEPLOYBOT_REMOVE           ids of containers to remove first, one a line
-#   DEPLOYBOT_UNNEEDED         images of failed releases to delete because a disk is full, one a line: id and tag of ours
+#   DEPLOYBOT_UNNEEDED         images of failed releases to delete because the disk is full, one a line: id, tag of ours
 #   DEPLOYBOT_REMOVE_LAST      ids of containers to remove afterwards, one a line
 #   DEPLOYBOT_CHANGED          services to create or recreate, one a line
 #   DEPLOYBOT_START            services to start, or to have more or fewer containers of, one a line
@@ -216,10 +216,12 @@ make_room() {
     remove "$DEPLOYBOT_REMOVE"
     say "$DEPLOYBOT_UNNEEDED" | while read -r image name; do
         # Docker writes down that a tag is gone. Without room for that it forgets the tag, but keeps the image.
-        docker image rm "$name" >/dev/null 2>&1 || :
+        gone=$(docker image rm "$name" 2>/dev/null) || :
         [ "$(docker image inspect --format '{{len .RepoTags}}' "$image" 2>/dev/null)" != 0 ] ||
-            docker image rm "$image" >/dev/null 2>&1 || :
-        docker image inspect "$image" >/dev/null 2>&1 || say "deleted image $name, because the disk is full"
+            gone=$gone$(docker image rm "$image" 2>/dev/null) || :
+        case $gone in
+        *"Deleted: $image"*) say "deleted image $name, because the disk is full" ;;
+        esac
     done
 }
 

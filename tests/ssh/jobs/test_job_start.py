@@ -50,12 +50,13 @@ async def test_a_log_longer_than_what_comes_at_once(host: SshHost, job: str) -> 
 
 
 async def test_a_job_finds_its_values_and_its_own_name(host: SshHost, server: Sshd, job: str) -> None:
-    text = 'echo "$DEPLOYBOT_JOB $GREETING"; pwd; umask; cat; tty || :; ls -l /proc/$$/fd 2>/dev/null | grep -c -e "->"'
+    text = 'echo "$DEPLOYBOT_JOB $GREETING"; pwd; umask; cat; tty || :; ls -l /proc/$$/fd 2>/dev/null'
     await finished(host, job, text, GREETING="hi")
     log = (await host.poll(job, 0)).data.decode().splitlines()
     assert log[:4] == [f"{job} hi", "/", "0022", "not a tty"]
     # stdin, stdout, stderr, the directory that ls reads or the script that sh reads: nothing of the runner's.
-    assert int(log[4]) <= 4
+    # (Not counted through a pipe: for a moment the shell itself holds both ends of it.)
+    assert 3 <= len([line for line in log[4:] if " -> " in line]) <= 4
     del server
 
 

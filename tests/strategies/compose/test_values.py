@@ -316,7 +316,10 @@ def test_a_restore_removes_what_the_failed_release_made_and_only_that() -> None:
         (replace(FACTS, docker_free=(1 << 20) - 1), True),
         (replace(FACTS, docker_free=1 << 20), False),
         (replace(FACTS, docker_free=-1, disk_free=-1), False),
-        (replace(FACTS, docker_free=1 << 30, disk_free=0), True),
+        # What is free for Docker counts. That of the bot's own user is the rest without what root keeps for itself.
+        (replace(FACTS, docker_free=1 << 30, disk_free=0), False),
+        (replace(FACTS, docker_free=-1, disk_free=0), True),
+        (replace(FACTS, docker_free=1 << 30, docker_inodes=0), True),
     ],
 )
 def test_on_a_full_disk_a_restore_deletes_images_of_ours_that_no_good_release_has(
@@ -332,8 +335,10 @@ def test_on_a_full_disk_a_restore_deletes_images_of_ours_that_no_good_release_ha
         good=frozenset({OLD.id, older.id}),
         images=(
             image("1", f"{BELOW}/web:111111111111"),
-            image("2", f"{BELOW}/web:222222222222", f"{BELOW}/web:next", "acme/web:2"),
-            image("3", "deploybot/shop-staging/web:333333333333", "acme/web:3"),
+            image("2", f"{BELOW}/web:222222222222", f"{BELOW}/web:next"),
+            image("3", "deploybot/shop-staging/web:333333333333"),
+            image("4", f"{BELOW}/web:444444444444", "deploybot/shop-staging/web:444444444444"),
+            image("6", f"{BELOW}/web:666666666666", "acme/web:3"),
             image("5", f"{BELOW}/web:555555555555"),
         ),
     )

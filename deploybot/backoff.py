@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import itertools
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from deploybot.errors import Unreachable
@@ -55,6 +55,21 @@ def requested_seconds(retry_after: str, now: float) -> float | None:
     except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), _LONGEST_REQUESTED)
+
+
+def pause_in_headers(headers: Mapping[str, str], now: float) -> float:
+    """Return the seconds from 0 to a day that an HTTP answer asks to wait; 0.0 if it does not ask.
+
+    Reads `Retry-After` (RFC 9110, 10.2.3), and the headers that GitHub (`x-ratelimit-…`) and GitLab (`RateLimit-…`)
+    document. `now` is in seconds since the epoch.
+    """
+    fields = {name.lower(): value for name, value in headers.items()}
+    asked = requested_seconds(fields.get("retry-after", ""), now) or 0.0
+    for prefix in ("x-ratelimit-", "ratelimit-"):
+        reset = fields.get(prefix + "reset", "")
+        if not asked and fields.get(prefix + "remaining") == "0" and reset.isascii() and reset.isdigit():
+            asked = float(reset) - now
+    return min(max(asked, 0.0), _LONGEST_REQUESTED)
 
 
 class RequestedPauses:

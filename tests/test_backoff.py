@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from itertools import islice
 
 import pytest
 
-from deploybot.backoff import Backoff, RequestedPauses, requested_pause, requested_seconds
+from deploybot.backoff import Backoff, RequestedPauses, pause_in_headers, requested_pause, requested_seconds
 from deploybot.errors import StoreError, Unreachable
+
+NOW = 1_800_000_000.0
 
 
 def test_pauses_double_up_to_the_longest() -> None:
@@ -77,3 +80,27 @@ def test_a_requested_pause_ends() -> None:
     pauses = RequestedPauses()
     pauses.note("chat", 0.0)
     pauses.check("Slack", "chat")
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "30"}, 30),
+        ({"retry-after": formatdate(NOW + 90, usegmt=True)}, 90),
+        ({"Retry-After": formatdate(NOW - 90, usegmt=True)}, 0),
+        ({"Retry-After": "soon"}, 0),
+        ({"Retry-After": "-5"}, 0),
+        ({"Retry-After": "٣"}, 0),
+        ({"Retry-After": "99999999999"}, 86_400),
+        ({"Retry-After": "9" * 5_000}, 86_400),
+        ({"Retry-After": "Fri, 31 Dec 99999999999999999999 23:59:59 +0000"}, 0),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "²"}, 0),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9" * 5_000}, 86_400),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(NOW) + 40)}, 40),
+        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": str(int(NOW) + 40)}, 0),
+        ({"RateLimit-Remaining": "0", "RateLimit-Reset": str(int(NOW) + 50)}, 50),
+        ({}, 0),
+    ],
+)
+def test_how_long_it_wants_to_be_left_alone(headers: dict[str, str], seconds: float) -> None:
+    assert pause_in_headers(headers, NOW) == seconds

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from deploybot import __version__
-from deploybot.backoff import requested_seconds
+from deploybot.backoff import pause_in_headers
 from deploybot.errors import Unreachable, UserError, system_words
 from deploybot.net.address_guard import check_resolved
 from deploybot.net.guarded_resolver import GuardedResolver
@@ -27,7 +27,6 @@ from deploybot.untrusted_input import Unreadable, json_of
 WITHIN = 15.0
 _LONGEST_ANSWER = 1 << 20
 _WAY = "Check its address in bot.toml and that this machine can reach it."
-_LONGEST_WAIT = 86_400.0
 _SHOWN = 200
 _REFUSED = frozenset({400, 410, 413, 422})
 """Statuses of a request that the other side understood and will never accept."""
@@ -139,7 +138,7 @@ def accepted(answer: ReportAnswer, what: str) -> ReportAnswer:
     text = f"it answers {answer.status}" + (f": {answer.words}" if answer.words else "")
     if answer.status in _REFUSED:
         raise UserError(f"{what}: {text}")
-    raise Unreachable(what, text, hint=_fix_of(answer), retry_after=retry_after(answer, time.time()))
+    raise Unreachable(what, text, hint=_fix_of(answer), retry_after=pause_in_headers(answer.headers, time.time()))
 
 
 def _fix_of(answer: ReportAnswer) -> str:
@@ -148,24 +147,6 @@ def _fix_of(answer: ReportAnswer) -> str:
     if answer.status in _NOT_ALLOWED:
         return "Check the address, the token and its permissions."
     return ""
-
-
-def retry_after(answer: ReportAnswer, now: float) -> float:
-    """Return the seconds that the other side asks to wait, at most a day; 0.0 if it does not ask.
-
-    Reads `Retry-After` (RFC 9110, 10.2.3), and the headers that GitHub (`x-ratelimit-…`) and GitLab (`RateLimit-…`)
-    document.
-    """
-    fields = {name.lower(): value for name, value in answer.headers.items()}
-    asked = requested_seconds(fields.get("retry-after", ""), now) or 0.0
-    for prefix in ("x-ratelimit-", "ratelimit-"):
-        if not asked and fields.get(prefix + "remaining") == "0":
-            asked = _number(fields.get(prefix + "reset", "")) - now
-    return min(max(asked, 0.0), _LONGEST_WAIT)
-
-
-def _number(text: str) -> float:
-    return float(text) if text.isdecimal() and text.isascii() else 0.0
 
 
 @dataclass(frozen=True, slots=True)

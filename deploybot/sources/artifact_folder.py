@@ -104,15 +104,19 @@ class ArtifactFolder:
         """Write down durably what is known of an artifact."""
         write_whole(self._path / f"{file.sha256}.json", json.dumps(asdict(file), sort_keys=True))
 
-    def insist_on_room(self, size: int) -> None:
-        """Raise UserError if so many bytes, received and packed, would fill the disk."""
+    def insist_on_room(self, size: int, most: int = 0) -> None:
+        """Raise UserError if so many bytes, received and packed, would fill the disk; `most` if the size is unknown."""
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         free = shutil.disk_usage(self._path).free
-        if free < 2 * size + _SPARE:
-            raise UserError(
-                f"The bot's disk has {show_size(free)} free, which is too little for an artifact of {show_size(size)}.",
-                hint="Free some there.",
-            )
+        if free >= 2 * (size or most) + _SPARE:
+            return
+        there = f"The bot's disk has {show_size(free)} free, which is too little for an artifact"
+        if size:
+            raise UserError(f"{there} of {show_size(size)}.", hint="Free some there.")
+        raise UserError(
+            f"{there} of up to {show_size(most)}. Nobody says its size.",
+            hint="Free some there, or lower `max_size`.",
+        )
 
     def uploads(self) -> list[UploadedArtifact]:
         """Return the uploads that are here, newest first."""

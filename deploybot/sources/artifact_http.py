@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,11 +15,12 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from deploybot import __version__
+from deploybot.backoff import pause_in_headers
 from deploybot.errors import Unreachable, UserError, system_words
 from deploybot.net.address_guard import check_resolved, is_loopback
 from deploybot.net.guarded_resolver import GuardedResolver
 from deploybot.settings.address_values import leads_astray
-from deploybot.units import show_size
+from deploybot.units import show_duration, show_size
 from deploybot.untrusted_input import Unreadable, json_of
 
 ASK_WITHIN = 20.0
@@ -32,6 +34,8 @@ _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 _DENIED = frozenset({401, 403})
+_LIMITED = frozenset({403, 429})
+"""GitHub answers both at its rate limits."""
 
 
 class ArtifactServer:
@@ -152,6 +156,11 @@ class ArtifactServer:
             return
         if response.status in _GONE:
             raise UserError(f"There is no {url} (it answers {response.status}).", hint=self._missing)
+        pause = pause_in_headers(response.headers, time.time()) if response.status in _LIMITED else 0.0
+        if pause:
+            why = f"it answers {response.status}: the rate limit is reached"
+            hint = f"Try again in {show_duration(pause)}."
+            raise Unreachable(url, why, hint=hint, retry_after=pause)
         denied = response.status in _DENIED and response.url.origin() == self._home
         raise Unreachable(url, f"it answers {response.status}", hint=self._denied if denied else "")
 

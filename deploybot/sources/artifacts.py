@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from deploybot.disk_files import sha256_of
 from deploybot.domain import ArtifactSource, NamedRef, Release
-from deploybot.errors import UploadRefused, UserError
+from deploybot.errors import Unreachable, UploadRefused, UserError
 from deploybot.ports import ArtifactUpload, Clock
 from deploybot.settings import App, ArtifactSettings
 from deploybot.sources.artifact_archive import pack
@@ -24,7 +24,7 @@ from deploybot.sources.artifact_uploads import alone, received
 from deploybot.sources.forge_access import forge_artifacts, forge_server
 from deploybot.sources.forge_artifacts import forge_file
 from deploybot.sources.ref_names import check_ref
-from deploybot.units import show_size
+from deploybot.units import show_duration, show_size
 
 if TYPE_CHECKING:
     from deploybot.sources.artifact_http import ArtifactServer
@@ -33,8 +33,8 @@ Needed = Callable[[App], Awaitable[Collection[str]]]
 """Returns the ids of the releases of an app that may still be sent to a server."""
 _LITERAL = 64
 _UNKNOWN = "0" * _LITERAL
-_HASH_WITHIN = 540.0
-"""A plan waits for this download, so it has less time than one of a deployment."""
+HASH_WITHIN = 540.0
+"""A plan waits for the download, for another of the same file, and for the packing: less than a command may take."""
 _REF_DIGITS = 12
 _REFS = "Use letters, digits, dots, dashes and slashes, such as 1.4.2."
 _OFFERED = 3
@@ -45,11 +45,12 @@ _UNPROCESSABLE = 422
 class Artifacts:
     """The artifacts of all apps, in a folder for each below `data/artifacts`. Implements ports.ArtifactUploads."""
 
-    def __init__(self, data: Path, clock: Clock, needed: Needed) -> None:
-        """Take the data folder, the clock, and what finds the releases whose artifacts are kept."""
+    def __init__(self, data: Path, clock: Clock, needed: Needed, *, hash_within: float = HASH_WITHIN) -> None:
+        """Take the data folder, the clock, what finds the releases whose artifacts are kept, and seconds for a plan."""
         self._data = data.absolute() / "artifacts"
         self._clock = clock
         self._needed = needed
+        self._hash_within = hash_within
         self._checked: set[Path] = set()
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
@@ -89,7 +90,10 @@ class Artifacts:
         what = f"The {forge.what} of {found.build}"
         here = await asyncio.to_thread(folder.packed, found.sha256) if found.sha256 and found.gone else None
         if found.gone and here is None:
-            raise UserError(f"{what} {found.gone}.", hint=f"Run {found.build} again, then deploy.")
+            raise UserError(
+                f"{what} {found.gone}.",
+                hint="Start the build again for this commit, then deploy.",
+            )
         _insist_on_size(asks, what, found.size)
         name = file_name(filled(asks.name, ref, code)) if asks.name else _zip_name(asks)
         file = ArtifactSource(found.sha256 or _UNKNOWN, name, found.url, found.size)
@@ -99,15 +103,25 @@ class Artifacts:
         self, app: App, asks: ArtifactSettings, folder: ArtifactFolder, file: ArtifactSource
     ) -> ArtifactSource:
         """Download a file whose SHA-256 nobody says, and keep it. Return it with its SHA-256."""
+        try:
+            async with asyncio.timeout(self._hash_within):
+                return await self._hashed_here(app, asks, folder, file)
+        except TimeoutError:
+            why = f"it was not downloaded and packed within {show_duration(self._hash_within)}"
+            raise Unreachable(file.url.partition("#")[0], why, hint="Build a smaller one, or try again.") from None
+
+    async def _hashed_here(
+        self, app: App, asks: ArtifactSettings, folder: ArtifactFolder, file: ArtifactSource
+    ) -> ArtifactSource:
         async with self._locks.setdefault((app.name, file.url), asyncio.Lock()):
             if old := await asyncio.to_thread(folder.from_url, file.url):
                 return old
             await self._clean(app)
-            await asyncio.to_thread(folder.insist_on_room, file.size)
+            await asyncio.to_thread(folder.insist_on_room, file.size, asks.max_size)
             # Under a name of its own: another process may download it, too, and there is no checksum that would tell.
             part = await asyncio.to_thread(folder.incoming, secrets.token_hex(32))
             try:
-                got = await _server(app, file.url).save(file.url, part, most=asks.max_size, within=_HASH_WITHIN)
+                got = await _server(app, file.url).save(file.url, part, most=asks.max_size)
                 return await self._taken(app, asks, folder, part, replace(file, sha256=got))
             finally:
                 await asyncio.to_thread(part.unlink, missing_ok=True)
@@ -179,7 +193,7 @@ class Artifacts:
 
     async def _downloaded(self, app: App, asks: ArtifactSettings, folder: ArtifactFolder, file: ArtifactSource) -> Path:
         await self._clean(app)
-        await asyncio.to_thread(folder.insist_on_room, file.size)
+        await asyncio.to_thread(folder.insist_on_room, file.size, asks.max_size)
         part = await asyncio.to_thread(folder.incoming, file.sha256)
         try:
             got = await _server(app, file.url).save(file.url, part, most=asks.max_size)

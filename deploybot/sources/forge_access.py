@@ -20,13 +20,15 @@ def forge_server(app: App) -> ArtifactServer:
     from deploybot.sources.artifact_http import ArtifactServer  # noqa: PLC0415  aiohttp takes 20 MB
 
     forge, url, repository = _access(app)
+    asks = app.artifact
+    named = "Is `workflow` of the app's artifact a file in .github/workflows? " if asks and asks.workflow else ""
     right = "the permission “Actions: read”" if forge.kind == "github" else "the scope read_api and the role Reporter"
     token = f"the token of apps.{app.name}.forge"
     return ArtifactServer(
         url,
         forge.token.reveal(),
         denied=f"Check {token}: for {repository} it needs {right}.",
-        missing=f"If it was not deleted: {token} needs {right} for {repository}.",
+        missing=f"{named}If it was not deleted: {token} needs {right} for {repository}.",
     )
 
 

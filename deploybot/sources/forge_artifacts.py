@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,8 @@ FIND_WITHIN = 90.0
 MOST_PAGES = 4
 MOST_ASKED = 20
 """How many successful builds of a commit are asked for their files."""
+MOST_ALIKE = 5
+"""How many of them may be alike: scheduled runs of one workflow do not keep the bot from asking the others."""
 _SHOWN = 4
 _LARGEST = 1 << 62
 
@@ -37,11 +40,11 @@ class ForgeFile:
 
 @dataclass(frozen=True, slots=True)
 class ForgeBuild:
-    """A run or pipeline without the file. `state` says why, for people. With `runs`, it has not ended."""
+    """A run or pipeline without the file. `state` says why, for people, and `advice` what to do; empty if nothing."""
 
     title: str
     state: str
-    runs: bool = False
+    advice: str = ""
 
 
 class ForgeApi(Protocol):
@@ -60,6 +63,8 @@ class ForgeArtifacts(Protocol):
     """What to do if the commit has no build that counts."""
     wanted: str
     """What to check in bot.toml if builds succeed without the file."""
+    narrower: str
+    """What to do if so many builds succeed that not all are asked."""
 
     async def find(self, commit: str) -> ForgeFile | Sequence[ForgeBuild]:
         """Return the file of the newest successful build of a commit; the builds that count if none has it."""
@@ -79,17 +84,44 @@ async def forge_file(forge: ForgeArtifacts, commit: str, *, within: float = FIND
         raise UserError(f"No run of {short} counts, so there is no {forge.what}.", hint=forge.nothing)
     states = [f"{one.title} {one.state}" for one in found[:_SHOWN]]
     more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
-    if running := next((one for one in found if one.runs), None):
-        hint = f"Wait until {running.title} has ended, then deploy again."
-    elif all(one.state == WITHOUT for one in found):
-        hint = forge.wanted
+    if any(one.state == _UNASKED for one in found):
+        hint = f"Not all were asked, because there are so many. {forge.narrower}"
     else:
-        hint = f"Correct the build, or run it again. {forge.wanted}"
+        hint = next((one.advice for one in found if one.advice), forge.wanted)
     raise UserError(f"No successful run of {short} has the {forge.what}: {listed([*states, *more])}.", hint=hint)
 
 
-WITHOUT = "does not have it"
-"""The state of a build that succeeded without the file."""
+_UNASKED = "was not asked"
+
+
+class BuildCount:
+    """Counts the successful builds that are asked for their files, and those that are alike."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._alike: Counter[tuple[str, ...]] = Counter()
+
+    def may_ask(self, *kind: str) -> bool:
+        """Return whether one more build of a kind may be asked, and count it."""
+        if self._alike[kind] >= MOST_ALIKE or self._alike.total() >= MOST_ASKED:
+            return False
+        self._alike[kind] += 1
+        return True
+
+
+def running(title: str, state: str) -> ForgeBuild:
+    """Return a build that has not ended."""
+    return ForgeBuild(title, f"is {state}", f"Wait until {title} has ended, then deploy again.")
+
+
+def failed(title: str, state: str) -> ForgeBuild:
+    """Return a build that ended without success."""
+    return ForgeBuild(title, f"ended with {state}", "Correct the build and push it, or start it again for this commit.")
+
+
+def without(title: str, *, asked: bool) -> ForgeBuild:
+    """Return a build that succeeded without the file, or was not `asked` for it."""
+    return ForgeBuild(title, "does not have it" if asked else _UNASKED)
 
 
 def entries(answer: object, key: str = "") -> list[Mapping[str, object]]:

@@ -8,14 +8,16 @@ from typing import Final
 from urllib.parse import quote
 
 from deploybot.sources.forge_artifacts import (
-    MOST_ASKED,
     MOST_PAGES,
-    WITHOUT,
+    BuildCount,
     ForgeApi,
     ForgeBuild,
     ForgeFile,
     entries,
+    failed,
     number,
+    running,
+    without,
     words,
 )
 
@@ -39,25 +41,26 @@ class GitHubArtifacts:
         start = f"Push the commit, or start {workflow or 'the workflow'} for it."
         self.nothing = f"{start} Runs of pull requests and forks do not count."
         self.wanted = "Check `actions` and `workflow` of the app's artifact in bot.toml."
+        self.narrower = start if workflow else f"Set `workflow` of the app's artifact in bot.toml, or: {start}"
 
     async def find(self, commit: str) -> ForgeFile | Sequence[ForgeBuild]:
         """Return the artifact of the newest successful run of a commit; the runs that count if none has it."""
         seen: list[ForgeBuild] = []
-        asked = 0
+        count = BuildCount()
         for page in range(1, MOST_PAGES + 1):
             query = f"head_sha={commit}&per_page={_PER_PAGE}&page={page}"
             runs = entries(await self._api.json(f"{self._path}{self._of}/runs?{query}"), "workflow_runs")
             for run in sorted(filter(lambda one: _counts(one, commit), runs), key=_id, reverse=True):
                 title = _title(run)
                 if run.get("status") != "completed":
-                    seen.append(ForgeBuild(title, f"is {_state(run.get('status'))}", runs=True))
+                    seen.append(running(title, _state(run.get("status"))))
                 elif run.get("conclusion") != "success":
-                    seen.append(ForgeBuild(title, f"ended with {_state(run.get('conclusion'))}"))
-                elif asked < MOST_ASKED:
-                    asked += 1
-                    if found := await self._of_run(_id(run), title, commit):
+                    seen.append(failed(title, _state(run.get("conclusion"))))
+                else:
+                    asked = count.may_ask(words(run.get("path")), words(run.get("event")))
+                    if asked and (found := await self._of_run(_id(run), title, commit)):
                         return found
-                    seen.append(ForgeBuild(title, WITHOUT))
+                    seen.append(without(title, asked=asked))
             if len(runs) < _PER_PAGE:
                 break
         return seen

@@ -7,19 +7,24 @@ from typing import Final
 from urllib.parse import quote
 
 from deploybot.sources.forge_artifacts import (
-    MOST_ASKED,
     MOST_PAGES,
-    WITHOUT,
+    BuildCount,
     ForgeApi,
     ForgeBuild,
     ForgeFile,
     entries,
+    failed,
     number,
+    running,
+    without,
     words,
 )
 
-_SOURCES: Final = frozenset({"push", "web", "api", "trigger", "schedule"})
-"""What may start a pipeline that counts. Those of merge requests may build what others wrote, and not this commit."""
+_SOURCES: Final = frozenset({"push", "web", "api", "schedule"})
+"""What may start a pipeline that counts: a person who may push. Whoever has a trigger token need not be one.
+
+Pipelines of merge requests may build what others wrote, and not this commit.
+"""
 _PER_PAGE = 100
 _FAILED: Final = frozenset({"failed", "canceled", "skipped"})
 
@@ -34,6 +39,7 @@ class GitLabArtifacts:
         self._job = job
         self.what = f"artifact of the job {job}"
         self.nothing = "Push the commit, or run a pipeline for it. Pipelines of merge requests do not count."
+        self.narrower = "Run a pipeline with the job for this commit again."
         self.wanted = "Check `job` of the app's artifact in bot.toml, and `artifacts:paths` of that job."
 
     async def find(self, commit: str) -> ForgeFile | Sequence[ForgeBuild]:
@@ -42,18 +48,21 @@ class GitLabArtifacts:
         answer = entries(await self._api.json(f"{self._path}/pipelines?{query}"))
         pipelines = [one for one in answer if _counts(one, commit)]
         seen: list[ForgeBuild] = []
-        asked = 0
+        count = BuildCount()
         for pipeline in sorted(pipelines, key=_id, reverse=True):
             title, status = f"pipeline #{_id(pipeline)}", words(pipeline.get("status")).replace("_", " ")
             if status in _FAILED:
-                seen.append(ForgeBuild(title, f"ended with {status}"))
+                seen.append(failed(title, status))
+            elif status == "manual":
+                advice = f"Start the manual job of {title}, or give it `allow_failure: true`, then deploy again."
+                seen.append(ForgeBuild(title, "waits for a manual job", advice))
             elif status != "success":
-                seen.append(ForgeBuild(title, f"is {status or 'in an unknown state'}", runs=True))
-            elif asked < MOST_ASKED:
-                asked += 1
-                if found := await self._of_pipeline(_id(pipeline), title, commit):
+                seen.append(running(title, status or "in an unknown state"))
+            else:
+                asked = count.may_ask(words(pipeline.get("source")))
+                if asked and (found := await self._of_pipeline(_id(pipeline), title, commit)):
                     return found
-                seen.append(ForgeBuild(title, WITHOUT))
+                seen.append(without(title, asked=asked))
         return seen
 
     async def _of_pipeline(self, pipeline: int, title: str, commit: str) -> ForgeFile | None:
@@ -69,10 +78,15 @@ class GitLabArtifacts:
         return None
 
     def _of_job(self, job: Mapping[str, object], title: str, commit: str) -> ForgeFile | None:
-        """Return a job's artifacts. An answer without the file, but with a day when it expires, is about an old one."""
+        """Return a job's artifacts. An answer without the file, but with a day when it expires, is about an old one.
+
+        The newest ones are kept after that day. Then they are in the list alone.
+        """
         url, file = f"{self._path}/jobs/{_id(job)}/artifacts#{commit}", job.get("artifacts_file")
-        if isinstance(file, dict):
-            return ForgeFile(url, title, size=number(file.get("size")))
+        kept = (one for one in entries(job, "artifacts") if one.get("file_type") == "archive")
+        found = file if isinstance(file, dict) else next(kept, None)
+        if found is not None:
+            return ForgeFile(url, title, size=number(found.get("size")))
         day = words(job.get("artifacts_expire_at"))[:10]
         return ForgeFile(url, title, gone=f"expired on {day}, or were deleted") if day else None
 

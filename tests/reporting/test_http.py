@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import AsyncIterator
-from email.utils import formatdate
 
 import pytest
 from aiohttp import web
@@ -13,7 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import TypeAdapter, ValidationError
 
 from deploybot.errors import Unreachable, UserError
-from deploybot.reporting.report_http import Api, Caller, ReportAnswer, accepted, retry_after
+from deploybot.reporting.report_http import Api, Caller, ReportAnswer, accepted
 from deploybot.settings.address_values import CallUrl
 from tests.lab import free_port
 from tests.reporting.doubles import HANG, Gitea, Receiver
@@ -195,30 +194,3 @@ def test_what_may_be_tried_again(status: int) -> None:
 def test_what_is_nested_deeper_than_can_be_read_may_be_tried_again() -> None:
     with pytest.raises(Unreachable, match="it answers 503"):
         accepted(ReportAnswer(503, {}, b"[" * 500_000), "GitHub")
-
-
-NOW = 1_800_000_000.0
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"Retry-After": "30"}, 30),
-        ({"retry-after": formatdate(NOW + 90, usegmt=True)}, 90),
-        ({"Retry-After": formatdate(NOW - 90, usegmt=True)}, 0),
-        ({"Retry-After": "soon"}, 0),
-        ({"Retry-After": "-5"}, 0),
-        ({"Retry-After": "٣"}, 0),
-        ({"Retry-After": "99999999999"}, 86_400),
-        ({"Retry-After": "9" * 5_000}, 86_400),
-        ({"Retry-After": "Fri, 31 Dec 99999999999999999999 23:59:59 +0000"}, 0),
-        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "²"}, 0),
-        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9" * 5_000}, 86_400),
-        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(int(NOW) + 40)}, 40),
-        ({"X-RateLimit-Remaining": "7", "X-RateLimit-Reset": str(int(NOW) + 40)}, 0),
-        ({"RateLimit-Remaining": "0", "RateLimit-Reset": str(int(NOW) + 50)}, 50),
-        ({}, 0),
-    ],
-)
-def test_how_long_it_wants_to_be_left_alone(headers: dict[str, str], seconds: float) -> None:
-    assert retry_after(ReportAnswer(429, headers, b""), NOW) == seconds

@@ -14,10 +14,13 @@ from aiohttp.test_utils import TestServer
 
 from deploybot.masking import Redactor
 from deploybot.settings import App, FileRef, Secret
+from deploybot.sources.artifacts import Artifacts
 from deploybot.sources.git_source import GitSource
+from deploybot.testing import FakeClock
 from tests.kit.settings import bot_settings
 from tests.lab import Lab, Repo
 from tests.lab.run import run
+from tests.sources.forges import GitHub, GitLab, forge_of
 from tests.sources.shelf import Handler, Serve, Shelf, shelf
 
 MakeApp = Callable[..., App]
@@ -119,3 +122,23 @@ async def serve() -> AsyncIterator[Serve]:
             return f"{server.host}:{server.port}"
 
         yield start
+
+
+@pytest.fixture
+async def github() -> AsyncIterator[GitHub]:
+    async with forge_of(GitHub) as made:
+        yield made
+
+
+@pytest.fixture
+async def gitlab() -> AsyncIterator[GitLab]:
+    async with forge_of(GitLab) as made:
+        yield made
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    async def needed(_: App) -> set[str]:
+        return set()
+
+    return Artifacts(tmp_path, FakeClock(), needed)

@@ -15,10 +15,16 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import unquote
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from deploybot.domain import ArtifactSource, CommitSource, Release
+from deploybot.errors import UserError
+from deploybot.settings import App
+from deploybot.sources.artifacts import Artifacts
 from tests.e2e.artifact_builds import BuildServer, build_server, sha256
+from tests.kit.settings import bot_settings
 
 TOKEN = "a-token-of-the-forge"
 COMMIT = "c" * 40
@@ -39,7 +45,7 @@ def zip_of(files: Mapping[str, bytes]) -> bytes:
 class Forge:
     """A forge with one repository, acme/site, and what was asked: path, query and authorization of each request.
 
-    With a `status`, it answers that alone. If it does not filter, it lists the builds of all commits.
+    With a `status`, it answers that alone, with the headers. If it does not filter, it lists builds of all commits.
     """
 
     storage: BuildServer
@@ -49,6 +55,7 @@ class Forge:
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     url: str = ""
     status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
     filters: bool = True
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -62,7 +69,9 @@ class Forge:
         self.asked.append((request.raw_path.partition("?")[0], request.query_string, given))
         if given != f"Bearer {TOKEN}":
             return web.json_response({"message": "Bad credentials"}, status=401)
-        return web.json_response({"message": "no"}, status=self.status) if self.status else None
+        if self.status:
+            return web.json_response({"message": "no"}, status=self.status, headers=self.headers)
+        return None
 
     def _moved(self, number: int) -> web.Response:
         """A redirect to the file in storage."""
@@ -196,3 +205,32 @@ async def forge_of(kind: type[F]) -> AsyncIterator[F]:
         async with TestServer(application) as server:
             made.url = str(server.make_url("")).rstrip("/")
             yield made
+
+
+def app_of(forge: Forge, *, token: str = TOKEN, **artifact: object) -> App:
+    """An app whose artifacts are on this forge; by default `site`, or those of the job `build`."""
+    kind = "github" if isinstance(forge, GitHub) else "gitlab"
+    default = {"actions": "site"} if kind == "github" else {"job": "build"}
+    given = {
+        "repo": f"{forge.url}/acme/site.git",
+        "artifact": default | artifact,
+        "forge": {"kind": kind, "token": {"env": "FORGE"}, "api_url": forge.url},
+    }
+    return bot_settings(apps={"site": given}, values={"FORGE": token}).apps["site"]
+
+
+async def found(artifacts: Artifacts, app: App) -> ArtifactSource:
+    commit = Release(CommitSource(COMMIT), ref="main", subject="Change the logo", author="ana")
+    release = await artifacts.resolve(app, "", commit)
+    assert (release.ref, release.subject, release.author) == ("main", "Change the logo", "ana")
+    assert release.file is not None
+    return release.file
+
+
+async def refused(artifacts: Artifacts, app: App) -> tuple[str, str]:
+    with pytest.raises(UserError) as caught:
+        await found(artifacts, app)
+    return caught.value.sentence, caught.value.hint
+
+
+SITE = zip_of({"index.html": b"one"})

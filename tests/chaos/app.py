@@ -15,12 +15,16 @@ _HTTP_WITHIN = 5.0
 
 
 class Kind(enum.StrEnum):
-    """How a release behaves: well; not to be built; never healthy; never healthy on servers without git."""
+    """How a release behaves.
+
+    Well; not to be built; never healthy; never healthy on servers without git; healthy only for some seconds.
+    """
 
     GOOD = "good"
     BROKEN = "broken"
     SICK = "sick"
     HALF = "half"
+    FADING = "fading"
 
 
 class Source:
@@ -48,7 +52,8 @@ class Source:
 class Site:
     """One environment of an app: where it is deployed, and by which strategy.
 
-    `directory` is its directory as its servers know it, `port` that of its web server.
+    `directory` is its directory as its servers know it, `port` that of its web server. If it is `rolled`, its servers
+    are switched in batches, with a canary, pauses, watches and tasks around the switch.
     """
 
     app: str
@@ -57,6 +62,7 @@ class Site:
     servers: tuple[str, ...]
     directory: Path
     port: int
+    rolled: bool = False
 
     @property
     def words(self) -> str:

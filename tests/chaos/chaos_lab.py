@@ -25,6 +25,7 @@ from tests.lab import Lab, LabError, Proxy, Sshd
 from tests.lab.run import send
 
 PERSON = "ana"
+ROLLED = "rolled"
 
 
 class ChaosLab:
@@ -109,11 +110,12 @@ class ChaosLab:
 
 
 def _sites(home: Path) -> tuple[Site, ...]:
-    """One server by the strategy `files`, both by it, and one by `script`."""
+    """One server by the strategy `files`, both by it, one by `script`, and both in a roll-out."""
     places = (
         ("shop", "one", "files", ("web1",)),
         ("shop", "both", "files", ("web1", "web2")),
         ("tool", "one", "script", ("web1",)),
+        ("shop", ROLLED, "files", ("web1", "web2")),
     )
     return tuple(
         Site(
@@ -123,6 +125,7 @@ def _sites(home: Path) -> tuple[Site, ...]:
             servers=servers,
             directory=home / f"{app_name}-{environment}",
             port=8081 + at,
+            rolled=environment == ROLLED,
         )
         for at, (app_name, environment, strategy, servers) in enumerate(places)
     )

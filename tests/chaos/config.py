@@ -11,6 +11,11 @@ from tests.chaos.app import Site
 from tests.lab import Proxy, Sshd
 
 TASK = "talk"
+_ROLLOUT = """rollout = { canary = "web1", batch = 1, pause = "1s" }
+watch = "1m"
+veto = "1s"
+before_switch = ["migrate"]
+after_switch = [{ task = "warm", on = "each" }]"""
 _GATE_SECONDS = 6
 _BUILD_LINES = 4000
 _APP = """
@@ -23,7 +28,7 @@ need_disk = "1MB"
 step_timeout = "60s"
 env = {{ BUILD_LINES = "{lines}" }}
 restart = "./restart.sh"
-tasks = {{ {task} = "./talk.sh" }}
+tasks = {{ {task} = "./talk.sh", migrate = "./talk.sh migrate", warm = "./talk.sh warm" }}
 {strategy_keys}
 """
 _STRATEGY_KEYS = {
@@ -83,6 +88,7 @@ def _environment(site: Site) -> str:
             f"directory = {_quoted(site.directory)}",
             f'env = {{ PORT = "{site.port}" }}',
             _HEALTH[site.strategy].format(port=site.port, within=_GATE_SECONDS),
+            *([_ROLLOUT] if site.rolled else []),
         )
     )
 

@@ -10,17 +10,21 @@ from typing import TypeVar
 
 from tests.chaos.app import Kind, Site
 from tests.chaos.points import Failpoint
-from tests.chaos.scenario import Action, Death, Fault, Scenario, Trouble
+from tests.chaos.scenario import Action, Death, Fault, Freeze, Scenario, Trouble
 
 T = TypeVar("T")
 Choose = Callable[[int, Sequence[Site]], Scenario | None]
 """What happens in a run, by its number, counted from 1, at the sites that there are; None after the last."""
 _ACTIONS = {Action.DEPLOY: 16, Action.ROLLBACK: 2, Action.RESTART: 1, Action.RUN: 1}
 _KINDS = {Kind.GOOD: 6, Kind.SICK: 2, Kind.HALF: 2, Kind.BROKEN: 1}
+_FADING = 0.25
+"""How many of the releases that are watched get worse then."""
 _DEATHS = {0: 1, 1: 10, 2: 6, 3: 2}
 _TROUBLED = 0.35
 _CANCELLED = 0.2
 _FOLLOWED = 0.12
+_FROZEN = 0.12
+_FREEZE_SECONDS = 4.0
 _BY_POINT = 0.65
 _TERMINATED = 0.1
 _RECOVERY_SECONDS = 2.0
@@ -44,11 +48,13 @@ _CALLS = {
     "refs.bundle": 1,
 }
 """The calls at which a bot is killed, and how often a good deployment to one server makes each."""
-_SHARES = {Kind.GOOD: 1.0, Kind.BROKEN: 0.7, Kind.SICK: 1.3, Kind.HALF: 1.4}
+_SHARES = {Kind.GOOD: 1.0, Kind.BROKEN: 0.7, Kind.SICK: 1.3, Kind.HALF: 1.4, Kind.FADING: 1.4}
 """How many more or fewer calls the others make."""
 _OTHERS_SHARE = 0.5
-_SECONDS = {Kind.GOOD: 2.5, Kind.BROKEN: 1.5, Kind.SICK: 9.0, Kind.HALF: 10.0}
+_SECONDS = {Kind.GOOD: 2.5, Kind.BROKEN: 1.5, Kind.SICK: 9.0, Kind.HALF: 10.0, Kind.FADING: 25.0}
 """How long they take."""
+_ROLLED_SHARE = 2.5
+_ROLLED_SECONDS = 30.0
 _FAULTS = {
     Fault.CUT: 10,
     Fault.STALL: 8,
@@ -83,6 +89,8 @@ def draw(dice: random.Random, sites: Sequence[Site]) -> Scenario:
     kind = _one_of(dice, _KINDS)
     action = _one_of(dice, _ACTIONS)
     kind = Kind.GOOD if action is not Action.DEPLOY or (kind is Kind.HALF and len(site.servers) == 1) else kind
+    if site.rolled and action is Action.DEPLOY and dice.random() < _FADING:
+        kind = Kind.FADING
     first = _range(site, kind, share=1.0 if action is Action.DEPLOY else _OTHERS_SHARE)
     later = _Range({name: (count + 2) // 3 for name, count in first.calls.items()}, _RECOVERY_SECONDS)
     deaths = tuple(_death(dice, later if at else first) for at in range(_one_of(dice, _DEATHS)))
@@ -95,6 +103,7 @@ def draw(dice: random.Random, sites: Sequence[Site]) -> Scenario:
         troubles=(trouble,) if trouble else (),
         cancel_after=dice.uniform(0.1, first.seconds) if dice.random() < _CANCELLED else 0.0,
         followed=dice.random() < _FOLLOWED and (trouble is None or trouble.fault.of_link),
+        freeze=_freeze(dice, first) if dice.random() < _FROZEN else None,
     )
 
 
@@ -112,7 +121,7 @@ def every(sites: Sequence[Site]) -> list[Scenario]:
         Scenario(site=site, kind=kind, deaths=(Death(point=point),), cancel_after=cancel_after)
         for site in sites
         for kind, cancel_after in [*((kind, 0.0) for kind in Kind), *((Kind.GOOD, at) for at in _CANCEL_AT)]
-        if kind is not Kind.HALF or len(site.servers) > 1
+        if (kind is not Kind.HALF or len(site.servers) > 1) and (kind is not Kind.FADING or site.rolled)
         for point in _points(_range(site, kind, share=_MARGIN).calls)
     ]
 
@@ -125,8 +134,9 @@ def _points(calls: dict[str, int]) -> Iterator[Failpoint]:
 
 def _range(site: Site, kind: Kind, *, share: float = 1.0) -> _Range:
     several = 1.0 if len(site.servers) == 1 else 1.5
-    share *= _SHARES[kind] * several
-    return _Range({name: max(round(count * share), 1) for name, count in _CALLS.items()}, _SECONDS[kind] * several)
+    share *= _SHARES[kind] * (_ROLLED_SHARE if site.rolled else several)
+    calls = {name: max(round(count * share), 1) for name, count in _CALLS.items()}
+    return _Range(calls, _SECONDS[kind] + _ROLLED_SECONDS if site.rolled else _SECONDS[kind] * several)
 
 
 def _moments(name: str) -> tuple[str, ...]:
@@ -139,6 +149,10 @@ def _death(dice: random.Random, range_: _Range) -> Death:
         return Death(point=_point(dice, range_.calls), rest=rest)
     how = signal.SIGTERM if dice.random() < _TERMINATED else signal.SIGKILL
     return Death(after=dice.uniform(0.02, range_.seconds), how=how, rest=rest)
+
+
+def _freeze(dice: random.Random, range_: _Range) -> Freeze:
+    return Freeze(after=dice.uniform(0.0, range_.seconds), lasts=dice.uniform(0.2, _FREEZE_SECONDS))
 
 
 def _trouble(dice: random.Random, site: Site, range_: _Range) -> Trouble:

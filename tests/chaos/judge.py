@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploybot.domain import Kind, Release, State
+from deploybot.domain import Deployment, Kind, Release, State
 from tests.chaos import app
 from tests.chaos.app import Site, There
 from tests.chaos.chaos_lab import ChaosLab
@@ -17,6 +17,7 @@ from tests.chaos.scenario import Fault, Scenario, undisturbed
 from tests.lab import until
 
 _LEFT_SECONDS = 60.0
+_FROZEN = {Kind.DEPLOY, Kind.TASK}
 _GOOD = {Kind.DEPLOY: 1, Kind.ROLLBACK: -1}
 
 
@@ -44,10 +45,14 @@ async def remember(chaos_lab: ChaosLab, site: Site) -> Before:
 class Judge:
     """Holds a run to the truth."""
 
-    def __init__(self, chaos_lab: ChaosLab, scenario: Scenario, before: Before) -> None:
+    def __init__(
+        self, chaos_lab: ChaosLab, scenario: Scenario, before: Before, frozen: tuple[float, float] | None = None
+    ) -> None:
+        """Take a run, how things were before it, and from when to when the site was frozen, in seconds."""
         self._chaos_lab = chaos_lab
         self._scenario = scenario
         self._before = before
+        self._frozen = frozen
         self._sshds = {name: chaos_lab.ways[name].sshd for name in scenario.site.servers}
         self.findings = Findings()
         self.ends: list[str] = []
@@ -66,6 +71,7 @@ class Judge:
                 self.findings.lost.append(f"#{number} is not in the database")
                 return
             self._note(said)
+            self._check_freeze(said.deployment)
             last = number == numbers[-1]
             servers = {
                 name: self._server(name, number, before[name], after[name] if last else None, still[name])
@@ -93,6 +99,11 @@ class Judge:
     @property
     def _rebooted(self) -> set[str]:
         return {trouble.server for trouble in self._scenario.troubles if trouble.fault is Fault.REBOOT}
+
+    def _check_freeze(self, deployment: Deployment) -> None:
+        """Nothing new is started in a freeze."""
+        if self._frozen and deployment.plan.kind in _FROZEN and self._frozen[0] < deployment.started < self._frozen[1]:
+            self.findings.untrue.append(f"#{deployment.number} was started in a freeze")
 
     def _note(self, said: Told) -> None:
         deployment = said.deployment

@@ -15,9 +15,11 @@ from tests.chaos.config import TASK
 from tests.chaos.findings import Findings
 from tests.chaos.judge import Judge, remember
 from tests.chaos.process import STOP_WITHIN, Life
-from tests.chaos.scenario import Action, Death, Scenario, Trouble
+from tests.chaos.scenario import Action, Death, Freeze, Scenario, Trouble
+from tests.lab import LabError
 
 END_WITHIN = 100.0
+_ROLLED_WITHIN = 240.0
 BACK_WITHIN = 30.0
 _QUIET_SECONDS = 0.3
 _QUIET_WITHIN = 40.0
@@ -51,12 +53,14 @@ class Run:
         self._lives: list[Life] = []
         self._timers: list[asyncio.Task[None]] = []
         self._troubled: list[tuple[float, float]] = []
+        self._frozen: tuple[float, float] | None = None
+        self._within = _ROLLED_WITHIN if self._scenario.site.rolled else END_WITHIN
 
     async def play(self) -> Report:
         """Play it, and tell."""
         began, chaos_lab = time.monotonic(), self._chaos_lab
-        if not chaos_lab.bot.alive:
-            await chaos_lab.bot.start()
+        if not chaos_lab.bot.alive and not await chaos_lab.bot.start():
+            raise LabError(f"the bot does not start: {chaos_lab.bot.last_words()}")
         before = await remember(chaos_lab, self._scenario.site)
         chaos_lab.person.shows.clear()
         keeper = asyncio.create_task(self._keep())
@@ -66,7 +70,7 @@ class Run:
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, *self._timers, return_exceptions=True)
-        judge = Judge(chaos_lab, self._scenario, before)
+        judge = Judge(chaos_lab, self._scenario, before, self._frozen)
         await judge.hear(self._numbers)
         self._found.add(judge.findings)
         self._report.end = ", ".join(judge.ends) or self._report.end
@@ -107,17 +111,19 @@ class Run:
         """Ask for the deployments and follow them to their ends, while everything happens."""
         scenario, person = self._scenario, self._chaos_lab.person
         troubles = [asyncio.create_task(self._suffer(trouble)) for trouble in scenario.troubles]
+        if scenario.freeze:
+            troubles.append(asyncio.create_task(self._freeze(scenario.freeze)))
         if scenario.cancel_after:
             self._timers.append(asyncio.create_task(self._cancel()))
         try:
-            async with asyncio.timeout(END_WITHIN):
+            async with asyncio.timeout(self._within):
                 await self._ask(scenario.action, scenario.kind, last)
                 if scenario.followed and self._numbers:
                     await self._ask(Action.DEPLOY, Kind.GOOD, self._numbers[0])
                 for number in self._numbers:
                     await person.follow(key(number))
         except TimeoutError:
-            self._found.lost.append(f"no end within {END_WITHIN:.0f} s: {self._chaos_lab.bot.last_words()}")
+            self._found.lost.append(f"no end within {self._within:.0f} s: {self._chaos_lab.bot.last_words()}")
         for timer in self._timers:
             timer.cancel()
         self._over = True
@@ -167,13 +173,30 @@ class Run:
         await self._begun.wait()
         await self._chaos_lab.person.say(f"cancel #{self._numbers[0]}")
 
+    async def _freeze(self, freeze: Freeze) -> None:
+        """Freeze the site, and lift that, unless all is over before. A bot that died over a command gets it again."""
+        where = f"{self._scenario.site.app} {self._scenario.site.environment}"
+        await asyncio.sleep(freeze.after)
+        if self._over:
+            return
+        await self._insist(f"freeze {where} for 1h because of chaos")
+        began = time.time()
+        await asyncio.sleep(freeze.lasts)
+        self._frozen = began, time.time()
+        await self._insist(f"unfreeze {where}")
+
+    async def _insist(self, command: str) -> None:
+        """Type a command until a bot has answered it."""
+        while await self._chaos_lab.person.say(command) is None:
+            await self._chaos_lab.bot.back(within=BACK_WITHIN)
+
     async def _suffer(self, trouble: Trouble) -> None:
         """Let a fault happen when it is time, unless all is over before."""
         point, since = trouble.point, time.monotonic()
         if point is None:
             await asyncio.sleep(trouble.after)
         elif not await self._chaos_lab.bot.until(
-            lambda life: self._over or life.comes_to(point, since), within=END_WITHIN
+            lambda life: self._over or life.comes_to(point, since), within=self._within
         ):
             return
         if self._over:

@@ -66,6 +66,17 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """A person freezes the site `after` so many seconds, and lifts that when it has lasted `lasts` seconds."""
+
+    after: float
+    lasts: float
+
+    def __str__(self) -> str:
+        return f"frozen at {self.after:.1f} s for {self.lasts:.1f} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """A run: what is asked for, how the bot dies, what else goes wrong, when it is cancelled (0.0: never).
 
@@ -80,12 +91,15 @@ class Scenario:
     troubles: tuple[Trouble, ...] = ()
     cancel_after: float = 0.0
     followed: bool = False
+    freeze: Freeze | None = None
 
     def __str__(self) -> str:
         what = self.kind if self.action is Action.DEPLOY else self.action
         words = [f"{self.site.app}/{self.site.environment} {what}", *map(str, self.deaths), *map(str, self.troubles)]
         if self.cancel_after:
             words.append(f"cancelled at {self.cancel_after:.1f} s")
+        if self.freeze:
+            words.append(str(self.freeze))
         return ", ".join(words) + (", and another one" if self.followed else "")
 
     def without_rollback(self) -> Scenario:

@@ -35,7 +35,7 @@ build() {
     mkdir -p site
     printf '%s' "$DEPLOYBOT_RELEASE" >site/version
     case $kind in
-    good) : >site/healthz ;;
+    good | fading) : >site/healthz ;;
     half) ! command -v git >/dev/null || : >site/healthz ;;
     esac
     talk 20
@@ -52,6 +52,7 @@ restart() {
     fi
     setsid busybox httpd -f -p "$PORT" -h "$PWD/site" </dev/null >/dev/null 2>&1 &
     echo "$!" >"$DEPLOYBOT_DIRECTORY/pid"
+    [ "$kind" != fading ] || (unset DEPLOYBOT_JOB && setsid sh -c 'sleep 4; rm -f site/healthz' </dev/null >/dev/null 2>&1 &)
     sleep 0.3
     talk 50
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 set -eu
-step=talk
+step=${1:-talk}
 . ./lib.sh
 mark "$step" begin
 talk 200

@@ -55,6 +55,8 @@ _SECONDS = {Kind.GOOD: 2.5, Kind.BROKEN: 1.5, Kind.SICK: 9.0, Kind.HALF: 10.0, K
 """How long they take."""
 _ROLLED_SHARE = 2.5
 _ROLLED_SECONDS = 30.0
+_WATCHED_CALLS = 700
+"""How often a watch asks health checks, before the switch and after it."""
 _FAULTS = {
     Fault.CUT: 10,
     Fault.STALL: 8,
@@ -136,6 +138,8 @@ def _range(site: Site, kind: Kind, *, share: float = 1.0) -> _Range:
     several = 1.0 if len(site.servers) == 1 else 1.5
     share *= _SHARES[kind] * (_ROLLED_SHARE if site.rolled else several)
     calls = {name: max(round(count * share), 1) for name, count in _CALLS.items()}
+    if site.rolled:
+        calls["host.http_status"] = _WATCHED_CALLS
     return _Range(calls, _SECONDS[kind] + _ROLLED_SECONDS if site.rolled else _SECONDS[kind] * several)
 
 

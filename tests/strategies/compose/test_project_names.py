@@ -10,7 +10,7 @@ from deploybot.domain import Container, Observed, ServerFacts
 from deploybot.strategies.compose.compose_answers import ConfigAnswer, ConfigAnswers
 from deploybot.strategies.compose.compose_model import ComposeConfig, ComposeResource
 from deploybot.strategies.compose.project_names import other_projects, own_name
-from deploybot.strategies.compose.settings_label import IMAGE_LABEL
+from deploybot.strategies.compose.settings_label import IMAGE_LABEL, RELEASE_LABEL
 
 FOLDER = "/srv/My.Web"
 ANSWERS = ConfigAnswers(release=ConfigAnswer(folder=FOLDER, code=0))
@@ -83,3 +83,48 @@ def test_a_second_copy_beside_what_the_bot_runs_is_a_warning() -> None:
     running = replace(EMPTY, containers=(ours,), others=(replace(WEB, state="running"),))
     assert said(running) == [(f"Project mine runs from {FOLDER}, too: a second copy of the app.", True)]
     assert said(replace(running, others=(WEB,))) == []
+
+
+TAKE = 'To continue with {0}, set compose.project = "{0}" in bot.toml. For a new one, set "web-production" there.'
+
+
+def advice(observed: Observed, **more: object) -> list[str]:
+    answers = replace(ANSWERS, **more)  # type: ignore[arg-type]
+    return [
+        one.advice
+        for one in other_projects(config(), observed, answers, FOLDER, "web-production", known=["web-staging"])
+    ]
+
+
+def test_each_problem_says_how_to_continue() -> None:
+    assert advice(replace(EMPTY, others=(WEB,))) == [TAKE.format("mine")]
+    assert advice(replace(EMPTY, volumes=("myweb_data",))) == [TAKE.format("myweb")]
+    ours = replace(WEB, id="2", project="web-production", state="running")
+    both = (replace(WEB, state="running"), replace(WEB, id="3", project="a", state="running"))
+    assert advice(replace(EMPTY, containers=(ours,), others=both)) == [
+        f"If that is not wanted, stop one of them: docker compose -p {name} down" for name in ("a", "mine")
+    ]
+
+
+def test_projects_and_services_are_in_order_each_with_its_own() -> None:
+    others = tuple(
+        replace(WEB, id=f"{project}{service}", project=project, service=service)
+        for project, service in (("z", "web"), ("z", "db"), ("a", "web"), ("", "lost"), ("b", "job"))
+    )
+    assert [sentence.split(" from ")[0] for sentence, _ in said(replace(EMPTY, others=others))] == [
+        "Project a has containers of web",
+        "Project b has containers of job",
+        "Project z has containers of db and web",
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "web-production", "web-staging"])
+def test_volumes_of_the_project_itself_or_of_a_known_one_are_no_problem(name: str) -> None:
+    volumes = tuple(f"{one}_data" for one in ("", "web-staging"))
+    answers = replace(ANSWERS, named=name or "${NAME}")
+    assert said(replace(EMPTY, volumes=volumes), answers) == []
+
+
+def test_what_the_bot_started_is_no_second_copy() -> None:
+    ours = replace(WEB, labels=(*WEB.labels, (RELEASE_LABEL, "r1")))
+    assert said(replace(EMPTY, others=(ours,))) == []

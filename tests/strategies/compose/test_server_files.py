@@ -18,6 +18,7 @@ from deploybot.strategies.compose.server_files import (
     has_same_services,
     insist_on_configuration,
     insist_on_images,
+    is_of_app,
     named_by,
     notices,
     restorable,
@@ -39,6 +40,7 @@ def site() -> Site:
     return Site(app=app, environment=app.environments["production"], facts=ServerFacts(home="/", server="web1"))
 
 
+PROVIDED = {"provider": {"type": "model"}}
 BASE = {"image": "acme/web:1", "environment": {"A": "1"}, "ports": [{"target": 80, "published": "8000"}]}
 
 
@@ -170,3 +172,98 @@ def test_services_are_compared_and_those_that_are_gone_are_not_restored() -> Non
     assert restorable(replace(both, folder="/srv/web"), here) == replace(both, folder="/srv/web")
     assert restorable(both, config(other=BASE)) is None
     assert restorable(None, here) is None
+
+
+KEPT = "617789658a73d77d8809fb3abbf5d2fc9fbdb1ff59746178eb0164391bf0e7a7"
+
+
+def test_a_hash_that_databases_have_stays_the_same() -> None:
+    """The order of what Compose prints does not matter."""
+    after = {
+        "db": {"condition": "service_healthy", "restart": True},
+        "cache": {"condition": "service_started", "required": False},
+    }
+    mounts = [{"type": "bind", "source": f"/srv/{name}", "target": f"/{name}"} for name in "ab"]
+    web = {**BASE, "depends_on": after, "volumes": mounts}
+    turned = {**BASE, "depends_on": dict(reversed(after.items())), "volumes": mounts[::-1]}
+    for one in (web, turned):
+        assert configuration_of(config(web=one, db={"image": "postgres:16"}), FACTS) == KEPT
+
+
+WHERE = "The Compose files in /srv/web on web1"
+
+
+@pytest.mark.parametrize(
+    ("services", "sentence", "hint"),
+    [
+        ({"model": PROVIDED}, f"{WHERE} have no service to run.", "Are their profiles active?"),
+        (
+            {f"s{at}": {"image": f"acme/s{at}"} for at in range(101)},
+            f"{WHERE} name more than 100 images.",
+            "Split them into several apps.",
+        ),
+        (
+            {"web": {"image": "acme/web", "pull_policy": "never"}},
+            (
+                f"{WHERE} set `build`, or `pull_policy: never` or `build`, for web. Without a repository, the bot only "
+                "pulls images."
+            ),
+            "Remove these keys there, or set apps.web.repo in bot.toml.",
+        ),
+        (
+            {"web": {"build": {"context": "/x"}}},
+            f"{WHERE} give web no image, and without a repository nothing is built.",
+            "Give it an image there, or set apps.web.repo in bot.toml.",
+        ),
+        (
+            {"web": {"image": "-x"}},
+            "The image of web in /srv/web on web1 is no valid name.",
+            "Write it as registry/name:tag.",
+        ),
+    ],
+)
+def test_what_is_wrong_with_files_is_said_with_what_to_do(
+    site: Site, services: dict[str, object], sentence: str, hint: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        named_by(config(**services), site)
+    assert (refused.value.sentence, refused.value.hint) == (sentence, hint)
+
+
+def test_a_hundred_images_are_not_too_many_and_what_is_provided_needs_none(site: Site) -> None:
+    many = {f"s{at}": {"image": f"acme/s{at}"} for at in range(100)}
+    assert len(named_by(config(**many, model=PROVIDED), site)) == 100
+    insist_on_images(config(web=BASE, model=PROVIDED), RELEASE, site)
+    assert has_same_services(
+        config(web=BASE, model=PROVIDED), Manifest(services=(ServiceImage(service="web", image="i"),))
+    )
+    with pytest.raises(UserError, match="has no image for a and b, which are services in") as refused:
+        insist_on_images(config(web=BASE, a=BASE, b=BASE), RELEASE, site)
+    assert refused.value.hint == "To deploy what the files name now: deploy web to production"
+
+
+def test_only_a_way_back_brings_settings_back(site: Site) -> None:
+    ran = replace(site, running="r1", manifests={"r1": Manifest(configuration="a")}, configuration="c")
+    (said,) = notices(ran, RELEASE, "b", back=False, kept=True)
+    assert said.startswith("The Compose files in /srv/web changed since the last deployment.")
+    assert list(notices(ran, RELEASE, "a", back=False, kept=True)) == []
+    # A release without a record of its own comes back with the copy that the bot has.
+    (said,) = notices(ran, RELEASE, "c", ["c"], back=True, kept=True)
+    assert said == (
+        f"The rollback also brings back the settings that {RELEASE} ran with. The Compose files in /srv/web stay as "
+        "they are: the next `deploy` uses them."
+    )
+    assert list(notices(replace(ran, running=""), RELEASE, "c", ["c"], back=True, kept=True)) == []
+    same = replace(ran, running=RELEASE.id, manifests={RELEASE.id: Manifest(configuration="c")})
+    (said,) = notices(same, RELEASE, "b", back=True, kept=True)
+    assert said.endswith("with the current settings.")
+    with pytest.raises(UserError, match=r"has no copy of its old settings\. The rollback would change nothing\."):
+        list(notices(replace(same, manifests={}), RELEASE, "b", back=True, kept=True))
+
+
+def test_releases_of_images_are_those_of_apps_without_a_repository(site: Site) -> None:
+    commit = Release.of_commit("a" * 40).id
+    assert [is_of_app(site, one) for one in ("", RELEASE.id, commit)] == [True, True, False]
+    app = bot_settings(apps={"web": {"strategy": "compose"}}).apps["web"]
+    other = Site(app=app, environment=app.environments["production"], facts=ServerFacts(home="/", server="web1"))
+    assert [is_of_app(other, one) for one in ("", RELEASE.id, commit)] == [True, False, True]

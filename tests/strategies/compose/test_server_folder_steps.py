@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from deploybot.domain import NO_RELEASE, Manifest, Pin, Release
+from deploybot.domain import NO_RELEASE, Container, EffectKind, Manifest, Pin, Release
 from deploybot.errors import UserError
 from deploybot.ports import Site
 from deploybot.settings import App
+from deploybot.strategies.compose.release_study import study_of
 from deploybot.strategies.compose.server_files import CONFIGURATION
+from deploybot.strategies.compose.settings_label import IMAGE_LABEL, SETTINGS_LABEL, settings_of
 from tests.kit.settings import bot_settings
 from tests.strategies.conftest import env_of
 from tests.strategies.sites import (
@@ -157,3 +159,68 @@ def test_copies_of_settings_are_asked_for() -> None:
     step = COMPOSE.ask(asked, NEW)
     assert step is not None
     assert {*env_of(step)["DEPLOYBOT_KEPT"].split("\n")} == {"c" * 64, "d" * 64}
+
+
+def in_its_settings(there: Site, image: str) -> Container:
+    """A container that the bot started with what the files say now."""
+    study = study_of(there, NEW)
+    (web,) = study.config.services
+    labels = {IMAGE_LABEL: f"sha256:{image * 64}", SETTINGS_LABEL: settings_of(web, study.facts)}
+    return container("web", image, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("digests", "effect"),
+    [
+        ((f"acme/web@{DIGEST}",), EffectKind.KEPT),
+        ((f"mirror:5000/acme/web@{DIGEST}",), EffectKind.KEPT),
+        ((f"acme/web@{OTHER}",), EffectKind.RECREATED),
+        ((), EffectKind.RECREATED),
+    ],
+)
+def test_what_runs_the_approved_digest_already_is_kept(digests: tuple[str, ...], effect: EffectKind) -> None:
+    """Before anything is pulled, the plan knows the images only by their digests."""
+    there = site(images=(image("3", digests=digests),))
+    there = replace(there, observed=observed(in_its_settings(there, "3")))
+    assert [one.kind for one in COMPOSE.deploy(there, NEW, OLD).effects] == [effect]
+
+
+VOLUME: Mapping[str, Mapping[str, object]] = {
+    "web": {"image": "acme/web:1", "volumes": [{"type": "volume", "source": "data", "target": "/data"}]}
+}
+
+
+def with_volume(app: App) -> Site:
+    """Nothing runs, and Compose would call the project `shop` in its folder, where a volume has that name."""
+    more = {"volumes": {"data": {"name": f"{PROJECT}_data"}}}
+    seen = replace(observed(), volumes=("shop_data",))
+    there = site_of(app=app, facts=replace(FACTS, current="", releases=(), have=()), observed=seen)
+    return answered(there, NEW, configured(NEW, VOLUME, more=more))
+
+
+def test_volumes_of_the_name_that_compose_uses_itself_are_not_left_behind() -> None:
+    with pytest.raises(
+        UserError, match="Compose calls this project shop in /srv/shop, and shop_data exists here"
+    ) as one:
+        COMPOSE.deploy(with_volume(made()), NEW, None)
+    assert one.value.hint == (
+        'To continue with shop, set compose.project = "shop" in bot.toml. For a new one, set "shop-production" there.'
+    )
+    named = made()
+    named = named.model_copy(update={"compose": named.compose.model_copy(update={"project": PROJECT})})
+    assert COMPOSE.deploy(with_volume(named), NEW, None).steps
+
+
+def test_variables_are_set_where_the_files_are() -> None:
+    errors = 'time="x" level=warning msg="The \\"KEY\\" variable is not set. Defaulting to a blank string."\n'
+    there = answered(replace(site(), observed=observed()), NEW, configured(NEW, WEB, errors=errors))
+    with pytest.raises(UserError, match="The Compose files use KEY, which is not set") as caught:
+        COMPOSE.deploy(there, NEW, None)
+    assert caught.value.hint.startswith("Set it in /srv/shop/.env, or as `env` or `secrets` in bot.toml.")
+
+
+def test_files_that_compose_cannot_read_are_corrected_on_the_server() -> None:
+    there = answered(site(), NEW, configured(NEW, WEB, code=1, errors="yaml: line 3: bad"))
+    with pytest.raises(UserError, match="Compose cannot read the files in /srv/shop: yaml: line 3: bad") as caught:
+        COMPOSE.deploy(there, NEW, OLD)
+    assert caught.value.hint == "Fix that on the server."

@@ -75,15 +75,18 @@ class _Socket(SocketModeClient):
     async def drop(self) -> None:
         """Close the socket within about a second, whatever the other side does."""
         self.closed = True
-        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
-            async with asyncio.timeout(_CLOSE_WITHIN):
-                await self.disconnect()  # type: ignore[no-untyped-call]
         tasks = [self.message_processor, self.current_session_monitor, self.message_receiver]
         running = [task for task in tasks if task is not None]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        await self.aiohttp_client_session.close()
+        try:
+            with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+                async with asyncio.timeout(_CLOSE_WITHIN):
+                    await self.disconnect()  # type: ignore[no-untyped-call]
+        finally:
+            # Also if the bot stops meanwhile.
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await self.aiohttp_client_session.close()
 
 
 class SlackConnection:
@@ -101,7 +104,7 @@ class SlackConnection:
         self._health = health
         self._times = times
         self._socket: _Socket | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._leaving: dict[asyncio.Task[None], _Socket] = {}
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -128,11 +131,13 @@ class SlackConnection:
                 else:
                     pauses = iter(self._times.retry)
         finally:
-            for task in self._leaving:
+            leaving, sockets = [*self._leaving], [*self._leaving.values()]
+            for task in leaving:
                 task.cancel()
-            await asyncio.gather(*self._leaving, return_exceptions=True)
-            if self._socket is not None:
-                await self._socket.drop()
+            await asyncio.gather(*leaving, return_exceptions=True)
+            # A task that is cancelled before it began has closed nothing.
+            for socket in (*sockets, *([self._socket] if self._socket else [])):
+                await socket.drop()
 
     async def _replace(self) -> None:
         """Open the next socket before closing the old one, so that nothing from Slack is lost in between."""
@@ -140,7 +145,7 @@ class SlackConnection:
         old, self._socket = self._socket, fresh
         if old is not None:
             task = asyncio.create_task(self._leave(old))
-            self._leaving.add(task)
+            self._leaving[task] = old
             task.add_done_callback(self._left)
 
     async def _leave(self, socket: _Socket) -> None:
@@ -155,7 +160,7 @@ class SlackConnection:
             await socket.drop()
 
     def _left(self, task: asyncio.Task[None]) -> None:
-        self._leaving.discard(task)
+        self._leaving.pop(task, None)
         if not task.cancelled() and (error := task.exception()):
             log.error("Slack: closing the previous socket failed", exc_info=error)
 

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from deploybot.chat.slack import slack_connection
+from deploybot.chat.slack.connection_problems import SlackProblems
 from deploybot.chat.slack.slack_timeouts import Times
 from tests.chat.slack.workspace import QUICK, Workspace, open_workspace, until
 from tests.doubles.slack import SlackDouble
@@ -118,6 +119,37 @@ async def test_closing_leaves_nothing_behind() -> None:
         await until(lambda: workspace.double.wire.opened >= 2)
     assert time.monotonic() - started < 20
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_however_early_it_is_stopped_no_session_is_left_open(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Stopped `steps` turns of the loop after a socket was replaced: its closing has not begun, or is half done."""
+    sockets: list[slack_connection._Socket] = []
+    replaced = asyncio.Event()
+
+    async def url() -> str:
+        return ""
+
+    async def handle(*_: object) -> None:
+        """Nothing comes."""
+
+    async def connected() -> slack_connection._Socket:
+        fresh = slack_connection._Socket("", handle, 5.0)
+        sockets.append(fresh)
+        if len(sockets) > 1:
+            replaced.set()
+        return fresh
+
+    link = slack_connection.SlackConnection(url, handle, SlackProblems(), QUICK)
+    monkeypatch.setattr(link, "_connect", connected)
+    running = asyncio.create_task(link.run())
+    await replaced.wait()
+    for _ in range(steps):
+        await asyncio.sleep(0)  # a turn of the loop
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert len(sockets) > 1
+    assert all(one.aiohttp_client_session.closed for one in sockets)
 
 
 async def test_a_socket_that_cannot_be_closed_is_in_the_log(

@@ -25,7 +25,7 @@ from deploybot.domain import (
 )
 from deploybot.store.audit_chain import ChainVerdict, Head
 from tests.chaos.app import Mark, There
-from tests.chaos.check import Server, Told, check
+from tests.chaos.check import Server, Told, check, started_in_freeze
 from tests.chaos.dice import by_chance
 from tests.chaos.figures import chaos
 from tests.chaos.findings import Findings
@@ -171,6 +171,26 @@ def test_the_judge_finds_what_is_untrue(case: Case) -> None:
         "the audit is broken: row 3 was changed",
     ):
         assert words in untrue
+
+
+@pytest.mark.parametrize(
+    ("kind", "started", "frozen", "is_found"),
+    [
+        (Kind.DEPLOY, 15.0, (10.0, 20.0), True),
+        (Kind.TASK, 15.0, (10.0, 20.0), True),
+        (Kind.RESTART, 15.0, (10.0, 20.0), False),
+        (Kind.ROLLBACK, 15.0, (10.0, 20.0), False),
+        (Kind.DEPLOY, 5.0, (10.0, 20.0), False),
+        (Kind.DEPLOY, 25.0, (10.0, 20.0), False),
+        (Kind.DEPLOY, 15.0, None, False),
+    ],
+)
+def test_the_judge_finds_what_was_started_in_a_freeze(
+    case: Case, kind: Kind, started: float, frozen: tuple[float, float] | None, *, is_found: bool
+) -> None:
+    plan = dataclasses.replace(case.deployment.plan, kind=kind)
+    deployment = dataclasses.replace(case.deployment, plan=plan, started=started)
+    assert started_in_freeze(deployment, frozen) is is_found
 
 
 def test_the_judge_finds_an_end_that_cannot_be(case: Case) -> None:

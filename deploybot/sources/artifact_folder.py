@@ -114,7 +114,7 @@ class ArtifactFolder:
         if size:
             raise UserError(f"{there} of {show_size(size)}.", hint="Free some there.")
         raise UserError(
-            f"{there} of up to {show_size(most)}. Nobody says its size.",
+            f"{there} of up to {show_size(most)}. Its size is unknown.",
             hint="Free some there, or lower `max_size`.",
         )
 

@@ -84,10 +84,12 @@ async def forge_file(forge: ForgeArtifacts, commit: str, *, within: float = FIND
         raise UserError(f"No run of {short} counts, so there is no {forge.what}.", hint=forge.nothing)
     states = [f"{one.title} {one.state}" for one in found[:_SHOWN]]
     more = [f"{len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
-    if any(one.state == _UNASKED for one in found):
+    advice = [one.advice for one in found if one.advice]
+    # What to do about the newest one comes first.
+    if any(one.state == _UNASKED for one in found) and not found[0].advice:
         hint = f"Not all were asked, because there are so many. {forge.narrower}"
     else:
-        hint = next((one.advice for one in found if one.advice), forge.wanted)
+        hint = next(iter(advice), forge.wanted)
     raise UserError(f"No successful run of {short} has the {forge.what}: {listed([*states, *more])}.", hint=hint)
 
 

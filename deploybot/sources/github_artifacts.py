@@ -41,7 +41,7 @@ class GitHubArtifacts:
         start = f"Push the commit, or start {workflow or 'the workflow'} for it."
         self.nothing = f"{start} Runs of pull requests and forks do not count."
         self.wanted = "Check `actions` and `workflow` of the app's artifact in bot.toml."
-        self.narrower = start if workflow else f"Set `workflow` of the app's artifact in bot.toml, or: {start}"
+        self.narrower = start if workflow else "Set `workflow` of the app's artifact in bot.toml."
 
     async def find(self, commit: str) -> ForgeFile | Sequence[ForgeBuild]:
         """Return the artifact of the newest successful run of a commit; the runs that count if none has it."""

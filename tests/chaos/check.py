@@ -25,6 +25,8 @@ from tests.chaos.findings import Findings
 from tests.chaos.scenario import Action, Fault, Scenario
 
 _NOW = re.compile(r"Now running: (.+)\.$", re.MULTILINE)
+_FROZEN = {Kind.DEPLOY, Kind.TASK}
+"""What a freeze stops."""
 _RELEASING = {Kind.DEPLOY, Kind.ROLLBACK}
 _BUSY_SECONDS = 10.0
 _PAGE = 1000
@@ -133,6 +135,11 @@ def check(
     if not said.audit.ok:
         found.untrue.append(f"the audit is broken: {said.audit.why}")
     return found
+
+
+def started_in_freeze(deployment: Deployment, frozen: tuple[float, float] | None) -> bool:
+    """Whether a freeze, from when to when in seconds, did not stop what it should have stopped."""
+    return frozen is not None and deployment.plan.kind in _FROZEN and frozen[0] < deployment.started < frozen[1]
 
 
 def ends_of(scenario: Scenario) -> AbstractSet[State]:

@@ -7,17 +7,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploybot.domain import Deployment, Kind, Release, State
+from deploybot.domain import Kind, Release, State
 from tests.chaos import app
 from tests.chaos.app import Site, There
 from tests.chaos.chaos_lab import ChaosLab
-from tests.chaos.check import Server, Told, check, clean_ups, ends_of, newest, told
+from tests.chaos.check import Server, Told, check, clean_ups, ends_of, newest, started_in_freeze, told
 from tests.chaos.findings import Findings
 from tests.chaos.scenario import Fault, Scenario, undisturbed
 from tests.lab import until
 
 _LEFT_SECONDS = 60.0
-_FROZEN = {Kind.DEPLOY, Kind.TASK}
 _GOOD = {Kind.DEPLOY: 1, Kind.ROLLBACK: -1}
 
 
@@ -71,7 +70,8 @@ class Judge:
                 self.findings.lost.append(f"#{number} is not in the database")
                 return
             self._note(said)
-            self._check_freeze(said.deployment)
+            if started_in_freeze(said.deployment, self._frozen):
+                self.findings.untrue.append(f"#{number} was started in a freeze")
             last = number == numbers[-1]
             servers = {
                 name: self._server(name, number, before[name], after[name] if last else None, still[name])
@@ -99,11 +99,6 @@ class Judge:
     @property
     def _rebooted(self) -> set[str]:
         return {trouble.server for trouble in self._scenario.troubles if trouble.fault is Fault.REBOOT}
-
-    def _check_freeze(self, deployment: Deployment) -> None:
-        """Nothing new is started in a freeze."""
-        if self._frozen and deployment.plan.kind in _FROZEN and self._frozen[0] < deployment.started < self._frozen[1]:
-            self.findings.untrue.append(f"#{deployment.number} was started in a freeze")
 
     def _note(self, said: Told) -> None:
         deployment = said.deployment

@@ -296,11 +296,7 @@ async def test_a_file_that_is_refused_leaves_nothing(artifacts: Artifacts, gitla
         ({"source": None}, "No run of cccccccccc counts", "Pipelines of merge requests do not count."),
         ({"status": "running"}, "pipeline #7 is running.", "Wait until pipeline #7 has ended, then deploy again."),
         ({"status": "manual"}, "pipeline #7 waits for a manual job.", "Start the manual job of pipeline #7"),
-        (
-            {"status": "failed"},
-            "pipeline #7 ended with failed.",
-            CORRECT,
-        ),
+        ({"status": "failed"}, "pipeline #7 ended with failed.", CORRECT),
         ({}, "pipeline #7 does not have it.", "Check `job` of the app's artifact"),
     ],
 )

@@ -95,7 +95,7 @@ class Upping:
     """compose_up.sh with a program that writes down how it was called."""
 
     def __init__(self, host: Host, folder: Path) -> None:
-        self.host, self.folder = host, folder
+        self.host, self.folder, self.said = host, folder, b""
         self.marks = host.directory / ".deploybot/releases/r1"
         self.copies = host.directory / ".deploybot/configurations"
         write(folder.parent / "bin", {"docker-compose": DOCKER})
@@ -118,7 +118,7 @@ class Upping:
             **values,
         }
         (self.folder / "calls").unlink(missing_ok=True)
-        self.host.run("compose_up", "r1", str(self.folder.parent / "bin"), **given)
+        self.said = self.host.run("compose_up", "r1", str(self.folder.parent / "bin"), **given)
         text = (self.folder / "calls").read_text()
         # COMPOSE_FILE has two lines.
         return [one.split("|") for one in text.replace("\n/", ",/").splitlines()]
@@ -164,3 +164,43 @@ def test_what_a_copy_was_made_of_says_whether_the_files_differ(host: Host, folde
     # Of this copy nothing was noted: no file is as it was then.
     up.run(DEPLOYBOT_KEPT="abc", **values)
     assert ((up.marks / "sums.next").read_text(), (up.marks / "watched").read_text()) == ("a copy\n", "")
+
+
+IMAGES = """#!/bin/sh
+# A Docker with one image, `$IMAGE`, that has the tags in the file `tags`, and is `$HELD` by a container or not.
+cd "$FOLDER"
+case "$1 $2" in
+'image rm')
+    grep -qxF -- "$3" tags || [ "$3" = "$IMAGE" ] || exit 1
+    [ "$HELD" = no ] || [ "$(wc -l <tags)" -gt 1 ] || exit 1
+    grep -vxF -- "$3" tags >left
+    mv left tags
+    echo "Untagged: $3"
+    [ -s tags ] || echo "Deleted: $IMAGE"
+    ;;
+'image inspect') [ -s tags ] && wc -l <tags ;;
+*) exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("held", "tags", "left", "said"),
+    [
+        ("no", "ours:1\nours:next\n", "", "deleted image ours:next, because the disk is full\n"),
+        ("by one", "ours:1\nours:next\n", "ours:next\n", ""),
+        ("no", "", "", ""),
+    ],
+)
+def test_only_what_docker_deleted_is_said_to_be_deleted(
+    host: Host, folder: Path, *, held: str, tags: str, left: str, said: str
+) -> None:
+    up = Upping(host, folder)
+    write(folder.parent / "bin", {"docker": IMAGES})
+    (folder.parent / "bin/docker").chmod(0o755)
+    write(folder, {"tags": tags})
+    image = "sha256:" + "1" * 64
+    unneeded = f"{image} ours:1\n{image} ours:next"
+    up.run(DEPLOYBOT_UNNEEDED=unneeded, DEPLOYBOT_OVERRIDE="{}", DEPLOYBOT_CHANGED="web", IMAGE=image, HELD=held)
+    assert (folder / "tags").read_text() == left
+    assert "".join(one for one in up.said.decode().splitlines(keepends=True) if "deleted" in one) == said

@@ -100,7 +100,7 @@ def test_the_settings_that_were_shown_are_those_that_run() -> None:
     edited = answered(there, NEW, configured(NEW, MORE))
     with pytest.raises(UserError, match=r"Compose files in /srv/shop on web1 changed since this was planned"):
         COMPOSE.bind(up, edited, NEW)
-    # An image that nobody approved does not run, even if the files are the same.
+    # Without an approved image, nothing starts, even if the files did not change.
     other = Release.of_images((Pin("side", "acme/side", "1", DIGEST),))
     with pytest.raises(UserError, match="has no image for web, which is a service"):
         COMPOSE.bind(up, replace(there, manifests={other.id: record}), other)
